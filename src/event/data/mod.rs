@@ -1,0 +1,114 @@
+//! The normalised shapes, one file per entity: what a consumer finds under `data.{entity}`.
+//!
+//! Every field but an entity's `id` is optional: what a platform did not send is absent, and an empty string counts as
+//! not sent. Enumerations end in `unknown`, so that a platform's new word never breaks a consumer.
+
+mod catalog;
+mod customer;
+mod installation;
+mod money_flow;
+mod order;
+
+pub use catalog::{
+    Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
+    StockStatus, Variant,
+};
+pub use customer::{Address, Coupon, Customer};
+pub use installation::{Action, App, ConnectionHealth, Plan, Site, Unrecognised};
+pub use money_flow::{Checkout, Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry, Refund};
+pub use order::{
+    Buyer, Discount, FeeLine, FulfillmentStatus, LineItem, Order, OrderStatus, PaymentStatus, ShippingLine, Subscription, Totals,
+};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Declares a shape: fields before the bar are always there, fields behind it are left out when empty.
+macro_rules! shape {
+    ($(#[$meta:meta])* $name:ident { $($(#[$rmeta:meta])* $rfield:ident: $rtype:ty,)* | $($(#[$ometa:meta])* $ofield:ident: $otype:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
+        pub struct $name {
+            $($(#[$rmeta])* pub $rfield: $rtype,)*
+            $($(#[$ometa])* #[serde(skip_serializing_if = "Option::is_none")] pub $ofield: Option<$otype>,)*
+        }
+    };
+}
+/// Declares a closed list of words, written in `snake_case`, whose default is `unknown`.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$wmeta:meta])* $word:ident,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $($(#[$wmeta])* $word,)*
+            /// The platform's word has no counterpart yet.
+            #[default]
+            Unknown,
+        }
+    };
+}
+pub(crate) use {shape, words};
+
+/// The entity that an event is about; its name is the key under `data`.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Entity {
+    /// A purchase.
+    Order(Box<Order>),
+    /// A recurring purchase.
+    Subscription(Box<Subscription>),
+    /// Something sold.
+    Product(Box<Product>),
+    /// One choice of a product's options; the same shape as a product, with `parent_id`.
+    Variant(Box<Product>),
+    /// A group of products: a category or a collection.
+    Collection(Box<Collection>),
+    /// Stock.
+    Inventory(Box<Inventory>),
+    /// What was shipped of an order.
+    Fulfillment(Box<Fulfillment>),
+    /// What was paid and refunded for an order.
+    Payment(Box<Payment>),
+    /// A person who buys.
+    Customer(Box<Customer>),
+    /// A discount code.
+    Coupon(Box<Coupon>),
+    /// A purchase that was begun.
+    Checkout(Box<Checkout>),
+    /// The installation of an app.
+    App(Box<App>),
+    /// The site that a store stands on.
+    Site(Box<Site>),
+    /// The health of a store's connection.
+    Connection(Box<ConnectionHealth>),
+    /// A custom hook fired.
+    Action(Box<Action>),
+    /// Verified, but no word for it yet: see `raw`.
+    Unrecognised(Box<Unrecognised>),
+}
+
+impl Entity {
+    /// The entity's word in event types, subjects and schemas.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Entity::Order(_) => "order",
+            Entity::Subscription(_) => "subscription",
+            Entity::Product(_) => "product",
+            Entity::Variant(_) => "variant",
+            Entity::Collection(_) => "collection",
+            Entity::Inventory(_) => "inventory",
+            Entity::Fulfillment(_) => "fulfillment",
+            Entity::Payment(_) => "payment",
+            Entity::Customer(_) => "customer",
+            Entity::Coupon(_) => "coupon",
+            Entity::Checkout(_) => "checkout",
+            Entity::App(_) => "app",
+            Entity::Site(_) => "site",
+            Entity::Connection(_) => "connection",
+            Entity::Action(_) => "action",
+            Entity::Unrecognised(_) => "unrecognised",
+        }
+    }
+}

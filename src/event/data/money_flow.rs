@@ -1,0 +1,126 @@
+//! What happens around an order: checkouts, payments, refunds, fulfilments.
+
+use jiff::Timestamp;
+use serde_json::Number;
+
+use super::{Buyer, LineItem, shape};
+use crate::event::Money;
+
+shape! {
+    /// What was shipped of an order: the whole list, each time.
+    Fulfillment {
+        /// The order's id: platforms tell of all fulfilments of an order at once.
+        id: String,
+        |
+        /// The order.
+        order_id: String,
+        /// The parcels.
+        parcels: Vec<Parcel>,
+    }
+}
+shape! {
+    /// One parcel, or one hand-over.
+    Parcel {
+        |
+        /// The platform's id.
+        id: String,
+        /// What is in it.
+        items: Vec<FulfillmentItem>,
+        /// Who carries it.
+        carrier: String,
+        /// The carrier's number.
+        tracking_number: String,
+        /// Where to follow it.
+        tracking_url: String,
+        /// The platform's own word for its status.
+        status: String,
+        /// When it was made.
+        created_at: Timestamp,
+    }
+}
+shape! {
+    /// A line of an order in a parcel.
+    FulfillmentItem {
+        |
+        /// The line's id in the order.
+        line_item_id: String,
+        /// How many.
+        quantity: Number,
+    }
+}
+shape! {
+    /// What was paid and refunded for an order.
+    Payment {
+        /// The order's id: platforms tell of all transactions of an order at once.
+        id: String,
+        |
+        /// The order.
+        order_id: String,
+        /// ISO 4217 code, where the platform says.
+        currency: String,
+        /// What was paid.
+        payments: Vec<PaymentEntry>,
+        /// What was given back.
+        refunds: Vec<Refund>,
+    }
+}
+shape! {
+    /// One payment.
+    PaymentEntry {
+        |
+        /// The platform's id.
+        id: String,
+        /// How much.
+        amount: Money,
+        /// The platform's own word for its status.
+        status: String,
+        /// How it was paid.
+        method: String,
+        /// The payment provider's id of it.
+        provider_transaction_id: String,
+        /// When it was made.
+        created_at: Timestamp,
+    }
+}
+shape! {
+    /// Something given back.
+    Refund {
+        |
+        /// The platform's id.
+        id: String,
+        /// What the merchant wrote.
+        reason: String,
+        /// How much, as a positive amount.
+        amount: Money,
+        /// When it was made.
+        created_at: Timestamp,
+    }
+}
+shape! {
+    /// A purchase that was begun.
+    Checkout {
+        /// The platform's id.
+        id: String,
+        |
+        /// The checkout that it stands for, where the platform counts abandoned ones apart.
+        checkout_id: String,
+        /// The cart it came from.
+        cart_id: String,
+        /// The platform's own word for its status.
+        platform_status: String,
+        /// ISO 4217 code.
+        currency: String,
+        /// What it would cost.
+        total: Money,
+        /// Who began it.
+        customer: Buyer,
+        /// What is in it.
+        line_items: Vec<LineItem>,
+        /// Where the buyer can go on.
+        url: String,
+        /// When it was made.
+        created_at: Timestamp,
+        /// When it was last changed.
+        updated_at: Timestamp,
+    }
+}

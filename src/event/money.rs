@@ -1,0 +1,159 @@
+//! Amounts of money as decimal strings, and the exact arithmetic that normalising needs.
+//!
+//! No amount ever passes through a float. Nothing here rounds, and nothing here knows how many digits a currency has.
+
+use rust_decimal::Decimal;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// An amount as a plain decimal string with the digits that the platform gave: `19.90`, `-5`, `3266.25`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Amount(#[schemars(regex(pattern = r"^-?[0-9]+(\.[0-9]+)?$"))] String);
+
+/// An amount with its currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Money {
+    /// The amount.
+    pub amount: Amount,
+    /// ISO 4217 code; absent where the platform does not say (WooCommerce products, for one).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+}
+
+/// More digits than any amount has; an exponent beyond it is nonsense or an attack on memory.
+const MOST_DIGITS: usize = 64;
+
+impl Amount {
+    /// Takes a decimal as the platform wrote it, as a string or as the text of a JSON number (`1e2` is written out).
+    /// `None` for everything that is no plain decimal.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (sign, digits) = match text.as_bytes().first()? {
+            b'-' => ("-", &text[1..]),
+            b'+' => ("", &text[1..]),
+            _ => ("", text),
+        };
+        let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+            None => (digits, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+        let dangling = mantissa.ends_with('.') && whole.is_empty();
+        if (whole.is_empty() && fraction.is_empty()) || dangling || !all_digits(whole) || !all_digits(fraction) {
+            return None;
+        }
+        if mantissa.len() > MOST_DIGITS || exponent.unsigned_abs() as usize > MOST_DIGITS {
+            return None;
+        }
+        if exponent == 0 && !whole.is_empty() && !mantissa.ends_with('.') {
+            return Some(Self(format!("{sign}{mantissa}")));
+        }
+        Some(Self(format!("{sign}{}", shift(whole, fraction, exponent))))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The amount without its sign: platforms disagree about the sign of a refund.
+    #[must_use]
+    pub fn unsigned(self) -> Self {
+        match self.0.strip_prefix('-') {
+            Some(digits) => Self(digits.to_owned()),
+            None => self,
+        }
+    }
+
+    /// The exact sum, with as many decimals as the longest summand; `None` for no summands or beyond 28 digits.
+    #[must_use]
+    pub fn sum<'a>(amounts: impl IntoIterator<Item = &'a Amount>) -> Option<Self> {
+        let mut sum: Option<Decimal> = None;
+        for amount in amounts {
+            let amount = Decimal::from_str_exact(&amount.0).ok()?;
+            sum = Some(match sum {
+                None => amount,
+                Some(sum) => sum.checked_add(amount)?,
+            });
+        }
+        sum.map(|sum| Self(sum.to_string()))
+    }
+
+    /// Is it nought?
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        !self.0.bytes().any(|b| (b'1'..=b'9').contains(&b))
+    }
+
+    /// With its currency.
+    #[must_use]
+    pub fn in_currency(self, currency: Option<&str>) -> Money {
+        Money { amount: self, currency: currency.map(str::to_owned) }
+    }
+}
+
+/// Writes out `whole.fraction × 10^exponent`.
+fn shift(whole: &str, fraction: &str, exponent: i32) -> String {
+    let digits = format!("{whole}{fraction}");
+    let point = i32::try_from(whole.len()).unwrap_or(0) + exponent;
+    let length = i32::try_from(digits.len()).unwrap_or(0);
+    let written = if point <= 0 {
+        format!("0.{}{digits}", "0".repeat(point.unsigned_abs() as usize))
+    } else if point >= length {
+        format!("{digits}{}", "0".repeat((point - length) as usize))
+    } else {
+        let (whole, fraction) = digits.split_at(point as usize);
+        format!("{whole}.{fraction}")
+    };
+    let trimmed = written.trim_start_matches('0');
+    if trimmed.is_empty() || trimmed.starts_with('.') { format!("0{trimmed}") } else { trimmed.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<String> {
+        Amount::parse(text).map(|a| a.as_str().to_owned())
+    }
+
+    #[test]
+    fn digits_stay_as_the_platform_gave_them() {
+        for same in ["19.90", "0", "-5.00", "3266.25", "117.120", "16.710000000000001", "007"] {
+            assert_eq!(parsed(same).as_deref(), Some(same));
+        }
+    }
+
+    #[test]
+    fn exponents_are_written_out_exactly() {
+        for (given, written) in [
+            ("1e2", "100"),
+            ("1.5E+1", "15"),
+            ("12.5e-3", "0.0125"),
+            ("1.0E+25", "10000000000000000000000000"),
+            ("-1e-2", "-0.01"),
+            (".5", "0.5"),
+            ("0e5", "0"),
+        ] {
+            assert_eq!(parsed(given).as_deref(), Some(written), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_decimal_is_no_amount() {
+        for bad in ["", " ", "abc", "1,50", "1.2.3", "NaN", "1e", "1e999999999", "--1", "-", ".", "0x10", "１"] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sums_are_exact() {
+        let amounts: Vec<_> = ["42.00", "40", "0.1", "0.2"].iter().filter_map(|a| Amount::parse(a)).collect();
+        assert_eq!(Amount::sum(&amounts).map(|a| a.as_str().to_owned()).as_deref(), Some("82.30"));
+        assert_eq!(Amount::sum([]), None);
+    }
+}

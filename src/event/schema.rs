@@ -1,0 +1,75 @@
+//! The JSON Schema of the event, made from the types.
+//!
+//! The envelope is written by hand in `Event`'s `Serialize`, so its schema type stands here, beside the test that holds
+//! the two together (`tests/golden.rs` validates every event against it).
+
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Authority, Entity, Origin};
+
+/// A Cartwire event: CloudEvents 1.0 with extension attributes.
+#[derive(Serialize, JsonSchema)]
+#[schemars(title = "Cartwire event")]
+struct EventSchema {
+    /// The CloudEvents version.
+    #[schemars(extend("const" = "1.0"))]
+    specversion: String,
+    /// Deterministic: the same delivery always gives the same id.
+    id: String,
+    /// `/{platform}/{connection}`
+    #[schemars(regex(pattern = r"^/[^/]+/[^/]+$"))]
+    source: String,
+    /// `cartwire.{entity}.{verb}`
+    #[schemars(regex(pattern = r"^cartwire\.[a-z]+\.[a-z0-9_]+$"))]
+    r#type: String,
+    /// `{entity}/{entity id at the platform}`
+    #[schemars(regex(pattern = r"^[a-z]+/.+$"))]
+    subject: String,
+    /// When it happened at the store where that is known, else when it arrived; RFC 3339 UTC.
+    #[schemars(extend("format" = "date-time"))]
+    time: String,
+    #[schemars(extend("const" = "application/json"))]
+    datacontenttype: String,
+    /// `urn:cartwire:{entity}:1`
+    #[schemars(regex(pattern = r"^urn:cartwire:[a-z]+:1$"))]
+    dataschema: String,
+    /// The platform's name.
+    platform: String,
+    /// The store's connection.
+    connection: String,
+    /// `{connection}/{subject}`: events of one key arrive in order.
+    partitionkey: String,
+    /// Strictly growing per partition key, zero-padded.
+    #[schemars(regex(pattern = r"^[0-9]{20}$"))]
+    sequence: String,
+    origin: Origin,
+    authority: Authority,
+    /// W3C trace context.
+    #[schemars(regex(pattern = r"^00-[0-9a-f]{32}-[0-9a-f]{16}-01$"))]
+    traceparent: String,
+    data: DataSchema,
+}
+
+/// The entity under its name, what changed, and the platform's payload.
+#[derive(Serialize, JsonSchema)]
+struct DataSchema {
+    #[serde(flatten)]
+    entity: Entity,
+    /// The paths of what changed, in the platform's words, where it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Vec<String>>,
+    /// The platform's payload as it was received.
+    raw: Value,
+}
+
+/// The schema of one event, JSON Schema 2020-12.
+#[must_use]
+pub fn json_schema() -> Value {
+    let generator: SchemaGenerator =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = false).for_serialize().into_generator();
+    let mut schema = generator.into_root_schema_for::<EventSchema>();
+    schema.insert("$id".to_owned(), Value::from("urn:cartwire:event:1"));
+    schema.to_value()
+}

@@ -1,0 +1,2 @@
+//! The `cartwire` program: parse, run, print the error chain once, exit code.
+fn main() {}

@@ -1,0 +1,151 @@
+//! A forgiving view of a platform's JSON: plugins add fields, versions change types, and none of it may lose an order.
+//!
+//! Reads, never judges: what is not there or of another type is `None`.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use serde_json::{Number, Value};
+
+use crate::event::{Amount, Money};
+
+/// A place in a JSON document, or nowhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<'a>(Option<&'a Value>);
+
+impl<'a> Node<'a> {
+    /// The root of a document.
+    pub(crate) fn root(value: &'a Value) -> Self {
+        Self(Some(value))
+    }
+
+    /// The member of that name.
+    pub(crate) fn get(self, key: &str) -> Self {
+        Self(self.0.and_then(|value| value.get(key)))
+    }
+
+    /// The first of these members that is there and not null.
+    pub(crate) fn first(self, keys: &[&str]) -> Self {
+        keys.iter().map(|key| self.get(key)).find(|node| node.exists()).unwrap_or(Self(None))
+    }
+
+    /// Is it there, and not null?
+    pub(crate) fn exists(self) -> bool {
+        self.0.is_some_and(|value| !value.is_null())
+    }
+
+    /// The value itself.
+    pub(crate) fn value(self) -> Option<&'a Value> {
+        self.0
+    }
+
+    /// The text of a string or a number; an empty string is nothing.
+    pub(crate) fn text(self) -> Option<String> {
+        match self.0? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// A string's text without copying; an empty string is nothing.
+    pub(crate) fn str(self) -> Option<&'a str> {
+        self.0?.as_str().filter(|text| !text.is_empty())
+    }
+
+    /// An id: a number or a string. `0` and `"0"` mean that there is none.
+    pub(crate) fn id(self) -> Option<String> {
+        self.text().filter(|id| id != "0" && !id.trim().is_empty())
+    }
+
+    /// A decimal, from a string or a number.
+    pub(crate) fn amount(self) -> Option<Amount> {
+        match self.0? {
+            Value::String(text) => Amount::parse(text),
+            Value::Number(number) => Amount::parse(&number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// A decimal with its currency.
+    pub(crate) fn money(self, currency: Option<&str>) -> Option<Money> {
+        Some(self.amount()?.in_currency(currency))
+    }
+
+    /// A quantity or a count, from a number or a string.
+    pub(crate) fn number(self) -> Option<Number> {
+        self.amount()?.as_str().parse().ok()
+    }
+
+    /// Yes or no; some platforms say it with words.
+    pub(crate) fn flag(self) -> Option<bool> {
+        match self.0? {
+            Value::Bool(flag) => Some(*flag),
+            Value::String(text) => match text.as_str() {
+                "true" | "yes" | "1" => Some(true),
+                "false" | "no" | "0" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// An instant: RFC 3339, or a date and time without an offset that is known to be UTC.
+    pub(crate) fn utc(self) -> Option<Timestamp> {
+        let text = self.str()?;
+        if let Ok(instant) = text.parse::<Timestamp>() {
+            return Some(instant);
+        }
+        let civil: DateTime = text.parse().ok()?;
+        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    }
+
+    /// The items of an array; nothing for anything else.
+    pub(crate) fn items(self) -> impl Iterator<Item = Node<'a>> {
+        self.0.and_then(Value::as_array).into_iter().flatten().map(|value| Node(Some(value)))
+    }
+
+    /// The items of an array put into our words, where there is an array.
+    pub(crate) fn list<T>(self, into: impl FnMut(Node<'a>) -> T) -> Option<Vec<T>> {
+        self.0?.as_array()?;
+        Some(self.items().map(into).collect())
+    }
+
+    /// The members of an object.
+    pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        self.0.and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.as_str(), Node(Some(value))))
+    }
+
+    /// Is it an object?
+    pub(crate) fn is_object(self) -> bool {
+        self.0.is_some_and(Value::is_object)
+    }
+}
+
+/// `None` for a shape without a single field, so that empty objects are left out.
+pub(crate) fn filled<T: Default + PartialEq>(shape: T) -> Option<T> {
+    (shape != T::default()).then_some(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_in_every_type_that_platforms_use() {
+        let value: Value = serde_json::from_str(
+            r#"{"n":1234567890123456789012,"s":"10001","e":"","z":0,"p":16.710000000000001,"q":"2","y":"yes","t":"2016-05-30 19:35:25","u":"2022-12-21T13:49:24.655445Z"}"#,
+        )
+        .expect("a document");
+        let node = Node::root(&value);
+        assert_eq!(node.get("n").text().as_deref(), Some("1234567890123456789012"));
+        assert_eq!(node.get("s").id().as_deref(), Some("10001"));
+        assert_eq!(node.get("e").text(), None);
+        assert_eq!(node.get("z").id(), None);
+        assert_eq!(node.get("p").amount().map(|a| a.as_str().to_owned()).as_deref(), Some("16.710000000000001"));
+        assert_eq!(node.get("q").number().map(|n| n.to_string()).as_deref(), Some("2"));
+        assert_eq!(node.get("y").flag(), Some(true));
+        assert_eq!(node.get("t").utc().map(|t| t.to_string()).as_deref(), Some("2016-05-30T19:35:25Z"));
+        assert_eq!(node.get("u").utc().map(|t| t.to_string()).as_deref(), Some("2022-12-21T13:49:24.655445Z"));
+        assert!(!node.get("n").get("x").exists());
+    }
+}
