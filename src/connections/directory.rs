@@ -1,0 +1,146 @@
+//! What each request looks up: the endpoints with their keys ready, as a snapshot that is replaced when something changed.
+//!
+//! A key that cannot be read or opened leaves its endpoint without that key and is reported, so that one broken connection
+//! does not stop the others.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use rusqlite::Connection as Sqlite;
+use secrecy::ExposeSecret;
+
+use super::{Connection, Seal, SealError, Status, store};
+use crate::delivery::ConnectionId;
+use crate::platforms::{InvalidKey, Platform, VerificationKey, platform};
+
+/// An endpoint that takes webhooks.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The connection that the URL names.
+    pub id: ConnectionId,
+    keys: Vec<(VerificationKey, Option<Timestamp>)>,
+}
+
+impl Endpoint {
+    /// The keys that count now.
+    #[must_use]
+    pub fn keys(&self, now: Timestamp) -> Vec<VerificationKey> {
+        self.keys.iter().filter(|(_, until)| until.is_none_or(|until| until > now)).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+/// How a connection stands, as the relay needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none of that name.
+    Unknown,
+    /// There is.
+    Known(Status),
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    endpoints: HashMap<(&'static str, String), Arc<Endpoint>>,
+    statuses: HashMap<ConnectionId, Status>,
+}
+
+/// The current snapshot. Cheap to clone and to read.
+#[derive(Clone, Debug, Default)]
+pub struct Directory(Arc<RwLock<Arc<Snapshot>>>);
+
+/// A connection that cannot be used as it is stored.
+#[derive(Debug, thiserror::Error)]
+#[error("connection {connection} cannot verify with one of its keys")]
+pub struct DirectoryError {
+    /// Which.
+    pub connection: ConnectionId,
+    /// Why.
+    pub source: KeyError,
+}
+
+/// Why a stored key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// It does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// It is no key.
+    #[error(transparent)]
+    Invalid(#[from] InvalidKey),
+}
+
+impl Directory {
+    /// The endpoint of a URL.
+    #[must_use]
+    pub fn endpoint(&self, platform: &str, id: &str) -> Option<(&'static dyn Platform, Arc<Endpoint>)> {
+        let platform = self::platform(platform)?;
+        let endpoint = self.snapshot().endpoints.get(&(platform.name(), id.to_owned())).cloned()?;
+        Some((platform, endpoint))
+    }
+
+    /// How a connection stands.
+    #[must_use]
+    pub fn standing(&self, id: &ConnectionId) -> Standing {
+        self.snapshot().statuses.get(id).map_or(Standing::Unknown, |status| Standing::Known(*status))
+    }
+
+    /// The connections whose deliveries are kept and not published.
+    #[must_use]
+    pub fn paused(&self) -> HashSet<ConnectionId> {
+        self.snapshot().statuses.iter().filter(|(_, status)| **status == Status::Paused).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How many connections stand how.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(Status, usize)> {
+        let snapshot = self.snapshot();
+        [Status::Connected, Status::Degraded, Status::Paused, Status::Disconnected]
+            .map(|status| (status, snapshot.statuses.values().filter(|s| **s == status).count()))
+            .to_vec()
+    }
+
+    /// Reads all connections anew. Gives the keys that cannot be used.
+    ///
+    /// # Errors
+    /// Where the file cannot be read; the snapshot stays as it was.
+    pub fn refresh(&self, sqlite: &Sqlite, seal: &Seal, now: Timestamp) -> rusqlite::Result<Vec<DirectoryError>> {
+        let mut snapshot = Snapshot::default();
+        let mut broken = Vec::new();
+        for connection in store::list(sqlite)? {
+            snapshot.statuses.insert(connection.id.clone(), connection.status);
+            let Some((platform, kind)) = crate::platforms::connection_kind(&connection.kind) else { continue };
+            if !kind.receives_webhooks {
+                continue;
+            }
+            let mut keys = Vec::new();
+            for secret in store::secrets(sqlite, &connection.id, now)? {
+                if !kind.fields.iter().any(|field| field.verifies() && field.name == secret.name) {
+                    continue;
+                }
+                match ready(platform, seal, &connection, &secret) {
+                    Ok(key) => keys.push((key, secret.valid_until)),
+                    Err(source) => broken.push(DirectoryError { connection: connection.id.clone(), source }),
+                }
+            }
+            let endpoint = Endpoint { id: connection.id.clone(), keys };
+            snapshot.endpoints.insert((platform.name(), connection.id.to_string()), Arc::new(endpoint));
+        }
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        Ok(broken)
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn ready(
+    platform: &dyn Platform,
+    seal: &Seal,
+    connection: &Connection,
+    secret: &super::SealedSecret,
+) -> Result<VerificationKey, KeyError> {
+    let material = secret.open(seal, &connection.id)?;
+    Ok(platform.verification_key(material.expose_secret())?)
+}

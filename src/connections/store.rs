@@ -1,0 +1,179 @@
+//! The connections' tables and the functions on them.
+//!
+//! Each takes an open SQLite connection or transaction, so that a change and the event that tells of it are one commit
+//! (`journal::announce`). Secrets come in and go out sealed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{Connection as Sqlite, OptionalExtension, Row, params};
+
+use super::{Connection, SealedSecret, Status};
+use crate::delivery::ConnectionId;
+
+/// The tables.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE connections (
+    id TEXT PRIMARY KEY,
+    platform TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    parent TEXT,
+    status TEXT NOT NULL,
+    reason TEXT,
+    settings TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL
+) WITHOUT ROWID;
+-- Of a name, the row without valid_until is the current secret; others are previous ones in their grace time.
+CREATE TABLE connection_secrets (
+    connection TEXT NOT NULL,
+    name TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    valid_until INTEGER,
+    made_at INTEGER NOT NULL
+);
+CREATE INDEX connection_secrets_by_connection ON connection_secrets (connection, name);
+";
+
+/// Adds a connection with its secrets. `false` where the id is taken.
+pub(crate) fn add(sqlite: &Sqlite, connection: &Connection, secrets: &[SealedSecret]) -> rusqlite::Result<bool> {
+    if !insert(sqlite, connection)? {
+        return Ok(false);
+    }
+    for secret in secrets {
+        add_secret(sqlite, &connection.id, secret, connection.created_at)?;
+    }
+    Ok(true)
+}
+
+fn insert(sqlite: &Sqlite, connection: &Connection) -> rusqlite::Result<bool> {
+    let inserted = sqlite
+        .prepare_cached(
+            "INSERT INTO connections (id, platform, kind, parent, status, reason, settings, created_at, changed_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+        )?
+        .execute(params![
+            connection.id.as_str(),
+            connection.platform,
+            connection.kind,
+            connection.parent.as_ref().map(ConnectionId::as_str),
+            connection.status.as_str(),
+            connection.reason,
+            serde_json::to_string(&connection.settings).unwrap_or_default(),
+            connection.created_at.as_millisecond(),
+            connection.changed_at.as_millisecond(),
+        ])?;
+    Ok(inserted == 1)
+}
+
+fn add_secret(sqlite: &Sqlite, id: &ConnectionId, secret: &SealedSecret, now: Timestamp) -> rusqlite::Result<()> {
+    sqlite
+        .prepare_cached("INSERT INTO connection_secrets (connection, name, sealed, made_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![id.as_str(), secret.name, secret.sealed, now.as_millisecond()])?;
+    Ok(())
+}
+
+/// Sets the status. `false` where there is no such connection, or it stood like that already.
+pub(crate) fn set_status(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+    status: Status,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let changed = sqlite
+        .prepare_cached(
+            "UPDATE connections SET status = ?2, reason = ?3, changed_at = ?4
+             WHERE id = ?1 AND (status <> ?2 OR reason IS NOT ?3)",
+        )?
+        .execute(params![id.as_str(), status.as_str(), reason, now.as_millisecond()])?;
+    Ok(changed == 1)
+}
+
+/// Adds to what is known of a connection.
+pub(crate) fn set_settings(sqlite: &Sqlite, id: &ConnectionId, settings: &BTreeMap<String, String>) -> rusqlite::Result<()> {
+    sqlite
+        .prepare_cached("UPDATE connections SET settings = json_patch(settings, ?2) WHERE id = ?1")?
+        .execute(params![id.as_str(), serde_json::to_string(settings).unwrap_or_default()])?;
+    Ok(())
+}
+
+/// Makes a new secret the current one; the one before stays valid until then.
+pub(crate) fn rotate(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+    secret: &SealedSecret,
+    previous_until: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    sqlite.execute(
+        "DELETE FROM connection_secrets WHERE connection = ?1 AND name = ?2 AND valid_until IS NOT NULL",
+        params![id.as_str(), secret.name],
+    )?;
+    sqlite.execute(
+        "UPDATE connection_secrets SET valid_until = ?3 WHERE connection = ?1 AND name = ?2 AND valid_until IS NULL",
+        params![id.as_str(), secret.name, previous_until.as_millisecond()],
+    )?;
+    add_secret(sqlite, id, secret, now)
+}
+
+/// Removes a connection with its secrets and its installations. `false` where there is none.
+pub(crate) fn remove(sqlite: &Sqlite, id: &ConnectionId) -> rusqlite::Result<bool> {
+    sqlite.execute("DELETE FROM connection_secrets WHERE connection = ?1", [id.as_str()])?;
+    sqlite.execute("DELETE FROM connections WHERE parent = ?1", [id.as_str()])?;
+    Ok(sqlite.execute("DELETE FROM connections WHERE id = ?1", [id.as_str()])? == 1)
+}
+
+/// All connections, by id.
+pub(crate) fn list(sqlite: &Sqlite) -> rusqlite::Result<Vec<Connection>> {
+    sqlite.prepare_cached("SELECT * FROM connections ORDER BY id")?.query_map([], read)?.collect()
+}
+
+/// One connection.
+pub(crate) fn get(sqlite: &Sqlite, id: &ConnectionId) -> rusqlite::Result<Option<Connection>> {
+    sqlite.prepare_cached("SELECT * FROM connections WHERE id = ?1")?.query_row([id.as_str()], read).optional()
+}
+
+/// A connection's secrets that are valid now, current ones first.
+pub(crate) fn secrets(sqlite: &Sqlite, id: &ConnectionId, now: Timestamp) -> rusqlite::Result<Vec<SealedSecret>> {
+    sqlite
+        .prepare_cached(
+            "SELECT name, sealed, valid_until FROM connection_secrets
+             WHERE connection = ?1 AND (valid_until IS NULL OR valid_until > ?2) ORDER BY valid_until IS NOT NULL, name",
+        )?
+        .query_map(params![id.as_str(), now.as_millisecond()], |row| {
+            Ok(SealedSecret {
+                name: row.get(0)?,
+                sealed: row.get(1)?,
+                valid_until: row.get::<_, Option<i64>>(2)?.map(instant).transpose()?,
+            })
+        })?
+        .collect()
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Connection> {
+    Ok(Connection {
+        id: id(&row.get::<_, String>("id")?)?,
+        platform: row.get("platform")?,
+        kind: row.get("kind")?,
+        parent: row.get::<_, Option<String>>("parent")?.map(|parent| id(&parent)).transpose()?,
+        status: Status::parse(&row.get::<_, String>("status")?),
+        reason: row.get("reason")?,
+        settings: serde_json::from_str(&row.get::<_, String>("settings")?).map_err(unreadable)?,
+        created_at: instant(row.get("created_at")?)?,
+        changed_at: instant(row.get("changed_at")?)?,
+    })
+}
+
+fn id(text: &str) -> rusqlite::Result<ConnectionId> {
+    ConnectionId::new(text).map_err(unreadable)
+}
+
+fn instant(milliseconds: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(milliseconds).map_err(unreadable)
+}
+
+/// A value in the file that we cannot have written.
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}

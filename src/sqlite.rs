@@ -1,0 +1,135 @@
+//! Opening the one SQLite file of the data folder, and bringing it to the current format.
+//!
+//! It knows no table: the stores bring their migrations. WAL lets readers and other processes (the commands) work beside
+//! the one writer; `synchronous=FULL` syncs every commit, which is what a 200 on a webhook route means.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+/// The file's name in the data folder.
+pub const FILE: &str = "cartwire.db";
+
+/// Why the data file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made.
+    #[error("cannot make the data folder {path}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite refuses.
+    #[error("cannot open {path}")]
+    Sqlite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A newer Cartwire wrote it.
+    #[error("{path} has format {found}, this program knows up to {known}: use the newer program that wrote it")]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its format.
+        found: usize,
+        /// Ours.
+        known: usize,
+    },
+}
+
+/// Makes the data folder, readable by its owner only, where it is missing.
+///
+/// # Errors
+/// [`OpenError::Folder`].
+pub fn make_folder(folder: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
+}
+
+/// Opens the data file for reading and writing, makes it where it is missing, and applies the migrations it lacks.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn open(folder: &Path, migrations: &[&str]) -> Result<Connection, OpenError> {
+    make_folder(folder)?;
+    let path = folder.join(FILE);
+    let failed = |source| OpenError::Sqlite { path: path.clone(), source };
+    let mut connection = Connection::open(&path).map_err(failed)?;
+    prepare(&connection).map_err(failed)?;
+    let found = version(&connection).map_err(failed)?;
+    if found > migrations.len() {
+        return Err(OpenError::Newer { path, found, known: migrations.len() });
+    }
+    if found < migrations.len() {
+        migrate(&mut connection, migrations).map_err(failed)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the data file for reading only. It must exist.
+///
+/// # Errors
+/// [`OpenError::Sqlite`].
+pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
+    let path = folder.join(FILE);
+    let failed = |source| OpenError::Sqlite { path: path.clone(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // Before the first table: lets retention give pages back to the file system.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -32_000)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map(|version| version.unsigned_abs() as usize)
+}
+
+fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
+    // Immediate: a command that starts at the same moment waits here and then finds the work done.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    for migration in migrations.iter().skip(found) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_brought_to_the_current_format_once_and_a_newer_one_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = ["CREATE TABLE a (x)"];
+        let both = ["CREATE TABLE a (x)", "CREATE TABLE b (y)"];
+        drop(open(folder.path(), &first).expect("made"));
+        let connection = open(folder.path(), &both).expect("migrated");
+        connection.execute("INSERT INTO b VALUES (1)", []).expect("the second table is there");
+        drop(connection);
+        assert!(matches!(open(folder.path(), &first), Err(OpenError::Newer { found: 2, known: 1, .. })));
+    }
+}
