@@ -1,0 +1,191 @@
+//! Changes of connections, each in one commit with the event that tells consumers of it.
+//!
+//! The gateway's own entries: their body is the `connection` shape, their topic the event's type. A running `serve` makes
+//! them through its writer, the commands directly; either way the relay finds them like any other entry.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior, params};
+
+use super::entry::EntryKind;
+use super::writer::open_entry;
+use crate::connections::{Connection, INSTANCE, SealedSecret, Status, store};
+use crate::delivery::{ConnectionId, DeliveryKey};
+use crate::event::verbs;
+use crate::platforms::ConnectionSignal;
+
+/// A change of a connection.
+#[derive(Clone, Debug)]
+pub enum ConnectionChange {
+    /// An operator adds it.
+    Add(Connection, Vec<SealedSecret>),
+    /// An operator wants its deliveries kept and not published.
+    Pause(ConnectionId),
+    /// An operator wants them published again.
+    Resume(ConnectionId),
+    /// An operator gives it a new secret; the one before stays valid for that long.
+    Rotate(ConnectionId, SealedSecret, SignedDuration),
+    /// An operator removes it, with its installations.
+    Remove(ConnectionId),
+    /// A delivery of an installation that an app connection serves.
+    Seen {
+        /// The installation.
+        id: ConnectionId,
+        /// The app connection.
+        parent: ConnectionId,
+        /// The platform's name.
+        platform: String,
+        /// What the delivery says of it. Its own events tell consumers then, so nothing is announced.
+        signal: Option<ConnectionSignal>,
+    },
+}
+
+/// Did it change anything?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Yes.
+    Yes,
+    /// It stood like that already.
+    No,
+    /// There is no such connection.
+    NoSuchConnection,
+    /// The id is taken.
+    Taken,
+}
+
+/// Makes a change outside a running gateway's writer: for the commands.
+pub(crate) fn change_directly(sqlite: &mut Sqlite, change: &ConnectionChange) -> rusqlite::Result<Changed> {
+    let transaction = sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let changed = apply(&transaction, change, Timestamp::now())?;
+    transaction.commit()?;
+    Ok(changed)
+}
+
+/// Makes a change and, where consumers are to know of it, writes the entry.
+pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, now: Timestamp) -> rusqlite::Result<Changed> {
+    match change {
+        ConnectionChange::Add(connection, secrets) => {
+            if !store::add(transaction, connection, secrets)? {
+                return Ok(Changed::Taken);
+            }
+            announce(transaction, connection, verbs::CONNECTED, now)?;
+            Ok(Changed::Yes)
+        }
+        ConnectionChange::Pause(id) => status(transaction, id, Status::Paused, Some("operator"), verbs::DEGRADED, now),
+        ConnectionChange::Resume(id) => match store::get(transaction, id)? {
+            None => Ok(Changed::NoSuchConnection),
+            Some(connection) if connection.status == Status::Paused => {
+                status(transaction, id, Status::Connected, None, verbs::RECOVERED, now)
+            }
+            Some(_) => Ok(Changed::No),
+        },
+        ConnectionChange::Rotate(id, secret, grace) => {
+            if store::get(transaction, id)?.is_none() {
+                return Ok(Changed::NoSuchConnection);
+            }
+            store::rotate(transaction, id, secret, now.saturating_add(*grace).unwrap_or(now), now)?;
+            Ok(Changed::Yes)
+        }
+        ConnectionChange::Remove(id) => {
+            let Some(mut connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+            store::remove(transaction, id)?;
+            connection.status = Status::Disconnected;
+            connection.reason = Some("operator".to_owned());
+            announce(transaction, &connection, verbs::DISCONNECTED, now)?;
+            Ok(Changed::Yes)
+        }
+        ConnectionChange::Seen { id, parent, platform, signal } => seen(transaction, id, parent, platform, signal.as_ref(), now),
+    }
+}
+
+fn status(
+    transaction: &Transaction<'_>,
+    id: &ConnectionId,
+    status: Status,
+    reason: Option<&str>,
+    verb: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Changed> {
+    let Some(mut connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+    if !store::set_status(transaction, id, status, reason, now)? {
+        return Ok(Changed::No);
+    }
+    connection.status = status;
+    connection.reason = reason.map(str::to_owned);
+    announce(transaction, &connection, verb, now)?;
+    Ok(Changed::Yes)
+}
+
+fn seen(
+    transaction: &Transaction<'_>,
+    id: &ConnectionId,
+    parent: &ConnectionId,
+    platform: &str,
+    signal: Option<&ConnectionSignal>,
+    now: Timestamp,
+) -> rusqlite::Result<Changed> {
+    let known = store::get(transaction, id)?;
+    let settings = match signal {
+        Some(ConnectionSignal::Installed(settings)) => settings.clone(),
+        _ => BTreeMap::new(),
+    };
+    let (status, reason) = match signal {
+        Some(ConnectionSignal::Removed) => (Status::Disconnected, Some("app_removed")),
+        Some(ConnectionSignal::Degraded(reason)) => (Status::Degraded, Some(*reason)),
+        Some(ConnectionSignal::Installed(_)) | None => (Status::Connected, None),
+    };
+    match (known, signal) {
+        (None, _) if id == parent => Ok(Changed::NoSuchConnection),
+        (None, signal) => {
+            let connection = Connection {
+                id: id.clone(),
+                platform: platform.to_owned(),
+                kind: INSTANCE.to_owned(),
+                parent: Some(parent.clone()),
+                status,
+                reason: reason.map(str::to_owned),
+                settings,
+                created_at: now,
+                changed_at: now,
+            };
+            store::add(transaction, &connection, &[])?;
+            if signal.is_none() {
+                announce(transaction, &connection, verbs::CONNECTED, now)?;
+            }
+            Ok(Changed::Yes)
+        }
+        (Some(_), None) => Ok(Changed::No),
+        (Some(known), Some(_)) => {
+            if !settings.is_empty() {
+                store::set_settings(transaction, id, &settings)?;
+            }
+            // What the operator paused stays paused, whatever the store does.
+            if known.status == Status::Paused || !store::set_status(transaction, id, status, reason, now)? {
+                return Ok(Changed::No);
+            }
+            Ok(Changed::Yes)
+        }
+    }
+}
+
+fn announce(transaction: &Transaction<'_>, connection: &Connection, verb: &str, now: Timestamp) -> rusqlite::Result<()> {
+    let body = serde_json::to_string(&connection.health()).unwrap_or_default();
+    let at = now.as_nanosecond().to_be_bytes();
+    let key = DeliveryKey::of(&[b"announcement", connection.id.as_str().as_bytes(), verb.as_bytes(), &at]);
+    transaction
+        .prepare_cached(
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, '[]', ?7)",
+        )?
+        .execute(params![
+            key.as_bytes(),
+            EntryKind::Announcement.code(),
+            connection.platform,
+            connection.id.as_str(),
+            format!("connection.{verb}"),
+            now.as_millisecond(),
+            body.as_bytes(),
+        ])?;
+    open_entry(transaction, transaction.last_insert_rowid())
+}

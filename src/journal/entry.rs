@@ -1,0 +1,200 @@
+//! What becomes of a delivery: the states of a journal entry and what leads from one to the next.
+//!
+//! ```text
+//!                         ┌────────────── redrive, or a broker is configured later ──────────────┐
+//!                         ▼                                                                      │
+//! append ──────────▶ Pending ──settle──▶ Logged        its events are in the event log; no broker │
+//!                      │  ▲     │      ▶ Published     the broker confirmed every event ──────────┤
+//!                      └──┘     │      ▶ Unrouted      confirmed, but no queue was bound ─────────┤
+//!                     attempts  │      ▶ Ignored       it tells nothing, on purpose ──────────────┤
+//!                               └─────▶ DeadLettered  it cannot be read, or never be published ──┘
+//! ```
+//! Only `Pending` entries are claimed. Retention removes settled entries; a pending one is never removed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::delivery::JournaledDelivery;
+use crate::event::{EventId, Origin};
+
+/// An entry's place in the journal: growing in the order of arrival.
+pub type Position = i64;
+
+/// The state of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Kept, not yet settled.
+    Pending,
+    /// Its events are in the event log and wait for a broker, if there ever is one.
+    Logged,
+    /// The broker confirmed all its events and returned none.
+    Published,
+    /// The broker confirmed, but returned at least one event: no queue was bound for it.
+    Unrouted,
+    /// It tells nothing, on purpose.
+    Ignored,
+    /// It cannot be read, or the broker will never take it.
+    DeadLettered,
+}
+
+/// Every state there is.
+pub const STATES: &[State] =
+    &[State::Pending, State::Logged, State::Published, State::Unrouted, State::Ignored, State::DeadLettered];
+
+impl State {
+    /// As it is stored.
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            State::Pending => 0,
+            State::Logged => 1,
+            State::Published => 2,
+            State::Unrouted => 3,
+            State::Ignored => 4,
+            State::DeadLettered => 5,
+        }
+    }
+
+    pub(crate) fn from_code(code: i64) -> Option<Self> {
+        STATES.iter().copied().find(|state| state.code() == code)
+    }
+
+    /// As it is shown, filtered by and counted.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Logged => "logged",
+            State::Published => "published",
+            State::Unrouted => "unrouted",
+            State::Ignored => "ignored",
+            State::DeadLettered => "dead_lettered",
+        }
+    }
+
+    /// Reads what [`State::as_str`] writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        STATES.iter().copied().find(|state| state.as_str() == text)
+    }
+}
+
+/// A delivery claimed from the journal, to be settled.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place.
+    pub position: Position,
+    /// Its key and with it the ids of its events.
+    pub key: crate::delivery::DeliveryKey,
+    /// Was it sent by a platform, or written by the gateway itself?
+    pub kind: EntryKind,
+    /// Was it re-opened on demand?
+    pub redriven: bool,
+    /// How often publishing it failed so far.
+    pub attempts: u32,
+    /// What was received.
+    pub delivery: JournaledDelivery,
+}
+
+impl Entry {
+    /// The id of its event at that index.
+    #[must_use]
+    pub fn event_id(&self, index: u16) -> EventId {
+        EventId { delivery: self.key, index }
+    }
+
+    /// The origin of its events.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        if self.redriven { Origin::Redrive } else { Origin::Webhook }
+    }
+}
+
+/// Who wrote an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A platform: a verified delivery.
+    Delivery,
+    /// The gateway: a change of a connection, whose body is the `connection` shape.
+    Announcement,
+}
+
+impl EntryKind {
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            EntryKind::Delivery => 0,
+            EntryKind::Announcement => 1,
+        }
+    }
+
+    pub(crate) fn from_code(code: i64) -> Self {
+        if code == 1 { EntryKind::Announcement } else { EntryKind::Delivery }
+    }
+}
+
+/// How an entry leaves `Pending`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Its events go into the event log; there is no broker.
+    Logged(Vec<LoggedEvent>),
+    /// The broker confirmed all events and returned none.
+    Published(Vec<LoggedEvent>),
+    /// The broker confirmed all events and returned some.
+    Unrouted(Vec<LoggedEvent>),
+    /// It tells nothing; why, as a bounded word.
+    Ignored(&'static str),
+    /// It cannot be read or published; why, as a bounded word.
+    DeadLettered(&'static str),
+}
+
+impl Outcome {
+    /// The state it leads to.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self {
+            Outcome::Logged(_) => State::Logged,
+            Outcome::Published(_) => State::Published,
+            Outcome::Unrouted(_) => State::Unrouted,
+            Outcome::Ignored(_) => State::Ignored,
+            Outcome::DeadLettered(_) => State::DeadLettered,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        match self {
+            Outcome::Logged(_) | Outcome::Published(_) => None,
+            Outcome::Unrouted(_) => Some("no_queue_bound"),
+            Outcome::Ignored(reason) | Outcome::DeadLettered(reason) => Some(reason),
+        }
+    }
+
+    pub(crate) fn events(&self) -> &[LoggedEvent] {
+        match self {
+            Outcome::Logged(events) | Outcome::Published(events) | Outcome::Unrouted(events) => events,
+            Outcome::Ignored(_) | Outcome::DeadLettered(_) => &[],
+        }
+    }
+}
+
+/// What the event log keeps of an event; the rest is made from the delivery again when somebody reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedEvent {
+    /// Which event of the delivery.
+    pub index: u16,
+    /// `cartwire.{entity}.{verb}`
+    pub event_type: String,
+    /// `{entity}/{id}`
+    pub subject: String,
+}
+
+/// An outcome for an entry.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// Which entry.
+    pub position: Position,
+    /// Was it re-opened on demand? Then its events move to the end of the log.
+    pub redriven: bool,
+    /// Failed attempts before.
+    pub attempts: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,366 @@
+//! Reading the journal beside the writer: claims for the relay, lists for people, the event log for consumers.
+//!
+//! Each call is one short read; none holds a transaction open, so that none keeps the log file from being folded in.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use serde::Serialize;
+
+use super::entry::{Entry, EntryKind, Position, STATES, State};
+use super::redrive::{self, DeliveryFilter};
+use crate::connections::{self, SealedSecret, store};
+use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
+use crate::sqlite::{self, OpenError};
+
+/// A reading connection to the data file.
+pub struct Reader(pub(super) Connection);
+
+/// Counters that tell of changes, also those of other processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Grows with every change of a connection.
+    pub connections: i64,
+    /// Grows with every redrive.
+    pub reopened: i64,
+}
+
+/// A delivery as lists show it: no body, no personal data.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliverySummary {
+    /// Its public id.
+    pub id: String,
+    /// Its place in the journal.
+    pub position: Position,
+    /// The platform's name.
+    pub platform: String,
+    /// The connection that the URL named.
+    pub endpoint: ConnectionId,
+    /// The store's connection.
+    pub connection: ConnectionId,
+    /// The platform's event type.
+    pub topic: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What became of it.
+    pub state: State,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Failed attempts to publish it.
+    pub attempts: u32,
+    /// How often it came again.
+    pub duplicates: u64,
+    /// Was it re-opened on demand?
+    pub redriven: bool,
+    /// When it was settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled_at: Option<Timestamp>,
+    /// Bytes of the body that are kept.
+    pub bytes: u64,
+}
+
+/// A row of the event log with the delivery it is made from.
+pub struct LogRow {
+    /// The cursor: growing in the order in which events were settled.
+    pub cursor: Position,
+    /// Which event of the delivery.
+    pub index: u16,
+    /// The delivery.
+    pub entry: Entry,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only of this type; `cartwire.order.*` means all types that begin so.
+    pub event_type: Option<String>,
+    /// Only of this connection.
+    pub connection: Option<String>,
+    /// Only of this subject.
+    pub subject: Option<String>,
+}
+
+const ENTRY: &str = "e.position, d.key, d.kind, e.redriven, e.attempts, d.platform, d.endpoint, d.connection, d.topic, d.received_at, d.headers, d.body";
+
+impl Reader {
+    /// Opens the data file of a folder.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        sqlite::open_reader(folder).map(Self)
+    }
+
+    /// The counters of changes.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn marks(&self) -> rusqlite::Result<Marks> {
+        let of = |name| self.0.prepare_cached("SELECT version FROM marks WHERE name = ?1")?.query_row([name], |row| row.get(0));
+        Ok(Marks { connections: of("connections")?, reopened: of("reopened")? })
+    }
+
+    /// The next pending entries after a position, in order, except those of paused connections and those in `held`.
+    /// Stops before more than `bytes` of bodies, but gives at least one.
+    pub(crate) fn claim(
+        &self,
+        after: Position,
+        limit: usize,
+        bytes: usize,
+        paused: &HashSet<ConnectionId>,
+        held: &HashSet<Position>,
+    ) -> rusqlite::Result<Vec<Entry>> {
+        let not_paused = match paused.len() {
+            0 => String::new(),
+            // Ids are of [A-Za-z0-9._-] by their type, so they can stand in the text.
+            _ => {
+                let list = paused.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+                format!("AND d.connection NOT IN ({list}) AND d.endpoint NOT IN ({list})")
+            }
+        };
+        let sql = format!(
+            "SELECT {ENTRY} FROM entries e JOIN deliveries d ON d.position = e.position
+             WHERE e.state = 0 AND e.position > ?1 {not_paused} ORDER BY e.position"
+        );
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let mut rows = statement.query([after])?;
+        let (mut entries, mut taken) = (Vec::new(), 0);
+        while entries.len() < limit
+            && taken < bytes
+            && let Some(row) = rows.next()?
+        {
+            if held.contains(&row.get(0)?) {
+                continue;
+            }
+            let entry = read_entry(row)?;
+            taken += entry.delivery.body.len();
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// How many entries stand in each state.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn counts(&self) -> rusqlite::Result<Vec<(State, u64)>> {
+        let mut counts: Vec<(State, u64)> = STATES.iter().map(|state| (*state, 0)).collect();
+        let mut statement = self.0.prepare_cached("SELECT state, count(*) FROM entries GROUP BY state")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let state = State::from_code(row.get(0)?);
+            if let Some(count) = counts.iter_mut().find(|(s, _)| Some(*s) == state) {
+                count.1 = row.get::<_, i64>(1)?.unsigned_abs();
+            }
+        }
+        Ok(counts)
+    }
+
+    /// How many entries are pending, and when the oldest of them arrived.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn backlog(&self) -> rusqlite::Result<(u64, Option<Timestamp>)> {
+        let count: i64 =
+            self.0.prepare_cached("SELECT count(*) FROM entries WHERE state = 0")?.query_row([], |row| row.get(0))?;
+        let oldest = self
+            .0
+            .prepare_cached(
+                "SELECT received_at FROM deliveries WHERE position = (SELECT min(position) FROM entries WHERE state = 0)",
+            )?
+            .query_row([], |row| row.get::<_, i64>(0))
+            .optional()?;
+        Ok((count.unsigned_abs(), oldest.map(instant).transpose()?))
+    }
+
+    /// Deliveries, newest first, before a position.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn deliveries(&self, filter: &DeliveryFilter, before: Position, limit: usize) -> rusqlite::Result<Vec<DeliverySummary>> {
+        let (condition, mut values) = filter.condition();
+        values.push(Box::new(before));
+        let sql = format!(
+            "SELECT d.key, e.position, d.platform, d.endpoint, d.connection, d.topic, d.received_at, e.state, e.reason,
+                    e.attempts, e.duplicates, e.redriven, e.settled_at, length(d.body)
+             FROM entries e JOIN deliveries d ON d.position = e.position
+             WHERE {condition} AND e.position < ?{} ORDER BY e.position DESC LIMIT {limit}",
+            values.len()
+        );
+        let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
+        self.0.prepare_cached(&sql)?.query_map(&values[..], read_summary)?.collect()
+    }
+
+    /// One delivery with its body.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn delivery(&self, key: DeliveryKey) -> rusqlite::Result<Option<(DeliverySummary, Entry)>> {
+        let filter = DeliveryFilter { key: Some(key), ..DeliveryFilter::default() };
+        let Some(summary) = self.deliveries(&filter, Position::MAX, 1)?.pop() else { return Ok(None) };
+        let sql = format!("SELECT {ENTRY} FROM entries e JOIN deliveries d ON d.position = e.position WHERE e.position = ?1");
+        let entry = self.0.prepare_cached(&sql)?.query_row([summary.position], read_entry)?;
+        Ok(Some((summary, entry)))
+    }
+
+    /// How many settled deliveries a redrive would re-open.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn count_redrivable(&self, filter: &DeliveryFilter) -> rusqlite::Result<u64> {
+        redrive::count(&self.0, filter)
+    }
+
+    /// The event log after a cursor, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn log(&self, after: Position, limit: usize, filter: &EventFilter) -> rusqlite::Result<Vec<LogRow>> {
+        let prefix = filter.event_type.as_deref().and_then(|text| text.strip_suffix('*'));
+        let exact = if prefix.is_some() { None } else { filter.event_type.as_deref() };
+        let sql = format!(
+            "SELECT {ENTRY}, v.position, v.idx FROM events v
+             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
+             WHERE v.position > ?1 AND (?2 IS NULL OR v.type = ?2) AND (?3 IS NULL OR substr(v.type, 1, length(?3)) = ?3)
+               AND (?4 IS NULL OR d.connection = ?4) AND (?5 IS NULL OR v.subject = ?5)
+             ORDER BY v.position LIMIT ?6"
+        );
+        self.0
+            .prepare_cached(&sql)?
+            .query_map(
+                params![after, exact, prefix, filter.connection, filter.subject, i64::try_from(limit).unwrap_or(i64::MAX)],
+                read_log,
+            )?
+            .collect()
+    }
+
+    /// One event of the log.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn event(&self, delivery: DeliveryKey, index: u16) -> rusqlite::Result<Option<LogRow>> {
+        let sql = format!(
+            "SELECT {ENTRY}, v.position, v.idx FROM events v
+             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
+             WHERE d.key = ?1 AND v.idx = ?2"
+        );
+        self.0.prepare_cached(&sql)?.query_row(params![delivery.as_bytes(), index], read_log).optional()
+    }
+
+    /// The cursors of the oldest and the newest event that is kept.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn log_bounds(&self) -> rusqlite::Result<(Position, Position)> {
+        self.0
+            .prepare_cached("SELECT COALESCE(min(position), 0), COALESCE(max(position), 0) FROM events")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The indexes, types and subjects of a delivery's events.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn events_of(&self, position: Position) -> rusqlite::Result<Vec<(u16, String, String)>> {
+        self.0
+            .prepare_cached("SELECT idx, type, subject FROM events WHERE delivery = ?1 ORDER BY idx")?
+            .query_map([position], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect()
+    }
+
+    /// All connections.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn connections(&self) -> rusqlite::Result<Vec<connections::Connection>> {
+        store::list(&self.0)
+    }
+
+    /// One connection.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn connection(&self, id: &ConnectionId) -> rusqlite::Result<Option<connections::Connection>> {
+        store::get(&self.0, id)
+    }
+
+    /// A connection's secrets that are valid now, sealed.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn secrets(&self, id: &ConnectionId, now: Timestamp) -> rusqlite::Result<Vec<SealedSecret>> {
+        store::secrets(&self.0, id, now)
+    }
+
+    /// Renews the directory's snapshot.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn refresh(
+        &self,
+        directory: &connections::Directory,
+        seal: &connections::Seal,
+        now: Timestamp,
+    ) -> rusqlite::Result<Vec<connections::DirectoryError>> {
+        directory.refresh(&self.0, seal, now)
+    }
+}
+
+fn read_log(row: &Row<'_>) -> rusqlite::Result<LogRow> {
+    Ok(LogRow { entry: read_entry(row)?, cursor: row.get(12)?, index: row.get(13)? })
+}
+
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        position: row.get(0)?,
+        key: DeliveryKey::from_bytes(row.get(1)?),
+        kind: EntryKind::from_code(row.get(2)?),
+        redriven: row.get(3)?,
+        attempts: row.get(4)?,
+        delivery: JournaledDelivery {
+            platform: row.get(5)?,
+            endpoint: id(row, 6)?,
+            connection: id(row, 7)?,
+            topic: row.get(8)?,
+            received_at: instant(row.get(9)?)?,
+            headers: serde_json::from_str(row.get_ref(10)?.as_str()?).map_err(unreadable)?,
+            body: Bytes::copy_from_slice(row.get_ref(11)?.as_blob()?),
+        },
+    })
+}
+
+fn read_summary(row: &Row<'_>) -> rusqlite::Result<DeliverySummary> {
+    Ok(DeliverySummary {
+        id: DeliveryKey::from_bytes(row.get(0)?).to_string(),
+        position: row.get(1)?,
+        platform: row.get(2)?,
+        endpoint: id(row, 3)?,
+        connection: id(row, 4)?,
+        topic: row.get(5)?,
+        received_at: instant(row.get(6)?)?,
+        state: State::from_code(row.get(7)?).unwrap_or(State::DeadLettered),
+        reason: row.get(8)?,
+        attempts: row.get(9)?,
+        duplicates: row.get::<_, i64>(10)?.unsigned_abs(),
+        redriven: row.get(11)?,
+        settled_at: row.get::<_, Option<i64>>(12)?.map(instant).transpose()?,
+        bytes: row.get::<_, i64>(13)?.unsigned_abs(),
+    })
+}
+
+fn id(row: &Row<'_>, index: usize) -> rusqlite::Result<ConnectionId> {
+    ConnectionId::new(row.get_ref(index)?.as_str()?).map_err(unreadable)
+}
+
+fn instant(milliseconds: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(milliseconds).map_err(unreadable)
+}
+
+/// A value in the file that we cannot have written.
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}

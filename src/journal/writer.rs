@@ -1,0 +1,311 @@
+//! The one writer: a thread that turns many commands into one commit.
+//!
+//! Whatever waits when a commit begins goes into it, so that one sync answers many senders. If the commit fails, everything
+//! in it failed and everybody is told so: nothing was answered yet. Then the journal counts as unwritable until a probe
+//! succeeds, tried each second, and appends are refused at once meanwhile.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::entry::{EntryKind, Settlement, State};
+use super::health::{Health, Unwritable};
+use super::retention::{self, Budget};
+use super::{Appended, JournalError, Signals, format};
+use crate::platforms::VerifiedDelivery;
+use crate::report::ErrorChain;
+use crate::sqlite;
+
+/// At most this many commands in one commit: a bound on how long the first of them waits.
+const GROUP: usize = 512;
+/// At most this many bytes of bodies in one commit.
+const GROUP_BYTES: usize = 8 << 20;
+const TICK: Duration = Duration::from_secs(1);
+
+type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
+/// Told once the commit is on disk; dropped where it failed.
+pub(super) type Committed = Box<dyn FnOnce() + Send>;
+/// Something done in the commit.
+pub(super) type Change = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<Committed> + Send>;
+
+pub(super) enum Command {
+    Append(VerifiedDelivery, Answer<Appended>),
+    Settle(Vec<Settlement>, Answer<()>),
+    Change(Change),
+    Close,
+}
+
+pub(super) struct Writer {
+    folder: PathBuf,
+    sqlite: Option<Connection>,
+    commands: mpsc::Receiver<Command>,
+    health: Arc<Health>,
+    signals: Signals,
+    budget: Budget,
+}
+
+impl Writer {
+    pub(super) fn new(
+        folder: PathBuf,
+        sqlite: Connection,
+        commands: mpsc::Receiver<Command>,
+        health: Arc<Health>,
+        signals: Signals,
+        budget: Budget,
+    ) -> Self {
+        Self { folder, sqlite: Some(sqlite), commands, health, signals, budget }
+    }
+
+    /// Runs until the journal is closed.
+    pub(super) fn run(mut self, runtime: &tokio::runtime::Handle) {
+        let mut next_tick = Instant::now();
+        loop {
+            if Instant::now() >= next_tick {
+                self.tick();
+                next_tick = Instant::now() + TICK;
+            }
+            let wait = next_tick.saturating_duration_since(Instant::now());
+            let first = runtime.block_on(async { tokio::time::timeout(wait, self.commands.recv()).await });
+            let mut group = match first {
+                Err(_) => continue,
+                Ok(None) => break,
+                Ok(Some(command)) => vec![command],
+            };
+            let mut bytes = 0;
+            while group.len() < GROUP && bytes < GROUP_BYTES {
+                let Ok(command) = self.commands.try_recv() else { break };
+                if let Command::Append(delivery, _) = &command {
+                    bytes += delivery.parts().body.len();
+                }
+                group.push(command);
+            }
+            let closing = group.iter().any(|command| matches!(command, Command::Close));
+            self.commit(group);
+            if closing {
+                break;
+            }
+        }
+        if let Some(sqlite) = self.sqlite.take() {
+            // Leaves one plain file behind, without a log beside it.
+            let _ = sqlite.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(()));
+            let _ = sqlite.close();
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Command>) {
+        let started = Instant::now();
+        let mut answers: Vec<Box<dyn FnOnce(Result<(), JournalError>)>> = Vec::with_capacity(group.len());
+        let (mut appended, mut logged) = (0_u64, false);
+        let result = match self.connection() {
+            Err(error) => {
+                fail_all(group, &error);
+                Err(error)
+            }
+            Ok(sqlite) => write_group(sqlite, group, &mut answers, &mut appended, &mut logged),
+        };
+        metrics::histogram!("cartwire_journal_commit_seconds").record(started.elapsed().as_secs_f64());
+        match &result {
+            Ok(()) => {
+                if appended > 0 {
+                    self.signals.arrived.notify_one();
+                }
+                if logged {
+                    self.signals.logged.send_modify(|count| *count += 1);
+                }
+            }
+            Err(error) => self.failed(error),
+        }
+        for answer in answers {
+            answer(result.clone());
+        }
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, JournalError> {
+        if self.sqlite.is_none() {
+            let sqlite = sqlite::open(&self.folder, format::MIGRATIONS).map_err(|error| JournalError::unwritable(&error))?;
+            self.sqlite = Some(sqlite);
+        }
+        self.sqlite.as_mut().ok_or(JournalError::Closed)
+    }
+
+    /// After a failed commit the connection is opened anew: SQLite may have met an error of the disk that it holds on to.
+    fn failed(&mut self, error: &JournalError) {
+        self.sqlite = None;
+        metrics::counter!("cartwire_journal_commit_failures_total").increment(1);
+        if self.health.set(Some(Unwritable::Failing(error.to_string()))) {
+            tracing::error!(error = %ErrorChain(error), "the journal cannot be written; webhooks are answered 503 until it can");
+        }
+    }
+
+    /// Once a second: is there room, and can we write?
+    fn tick(&mut self) {
+        let was_failing = matches!(self.health.get(), Some(Unwritable::Failing(_)));
+        let folder = self.folder.clone();
+        let budget = self.budget.clone();
+        let probed = self.connection().and_then(|sqlite| {
+            if was_failing {
+                sqlite
+                    .execute(
+                        "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1",
+                        [Timestamp::now().as_millisecond()],
+                    )
+                    .map_err(|error| JournalError::unwritable(&error))?;
+            }
+            retention::sweep(sqlite, &folder, &budget).map_err(|error| JournalError::unwritable(&error))
+        });
+        match probed {
+            Err(error) => self.failed(&error),
+            Ok(room) => {
+                if self.health.set(room) {
+                    match self.health.get() {
+                        None => tracing::info!("the journal can be written again"),
+                        Some(reason) => tracing::error!(%reason, "webhooks are answered 503 until there is room again"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn fail_all(group: Vec<Command>, error: &JournalError) {
+    for command in group {
+        match command {
+            Command::Append(_, answer) => drop(answer.send(Err(error.clone()))),
+            Command::Settle(_, answer) => drop(answer.send(Err(error.clone()))),
+            // Its answer is dropped with it, which the caller takes for a failure.
+            Command::Change(_) | Command::Close => {}
+        }
+    }
+}
+
+fn write_group(
+    sqlite: &mut Connection,
+    group: Vec<Command>,
+    answers: &mut Vec<Box<dyn FnOnce(Result<(), JournalError>)>>,
+    appended: &mut u64,
+    logged: &mut bool,
+) -> Result<(), JournalError> {
+    let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
+    let transaction = match sqlite.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            let error = unwritable(error);
+            fail_all(group, &error);
+            return Err(error);
+        }
+    };
+    let mut broken: Option<JournalError> = None;
+    for command in group {
+        match command {
+            Command::Append(delivery, answer) => {
+                let result = match &broken {
+                    Some(error) => Err(error.clone()),
+                    None => append(&transaction, &delivery).map_err(unwritable),
+                };
+                *appended += u64::from(matches!(result, Ok(Appended::New(_))));
+                broken = broken.or_else(|| result.as_ref().err().cloned());
+                answers.push(Box::new(move |committed| drop(answer.send(committed.and(result)))));
+            }
+            Command::Settle(settlements, answer) => {
+                let result = match &broken {
+                    Some(error) => Err(error.clone()),
+                    None => settlements.iter().try_for_each(|settlement| settle(&transaction, settlement)).map_err(unwritable),
+                };
+                *logged |= settlements.iter().any(|settlement| !settlement.outcome.events().is_empty());
+                broken = broken.or_else(|| result.as_ref().err().cloned());
+                answers.push(Box::new(move |committed| drop(answer.send(committed.and(result)))));
+            }
+            Command::Change(change) => {
+                if broken.is_none() {
+                    match change(&transaction) {
+                        // It may have announced something.
+                        Ok(committed) => {
+                            *appended += 1;
+                            answers.push(Box::new(move |result| {
+                                if result.is_ok() {
+                                    committed()
+                                }
+                            }));
+                        }
+                        Err(error) => broken = Some(unwritable(error)),
+                    }
+                }
+            }
+            Command::Close => {}
+        }
+    }
+    match broken {
+        Some(error) => Err(error),
+        None => transaction.commit().map_err(unwritable),
+    }
+}
+
+fn append(transaction: &Transaction<'_>, delivery: &VerifiedDelivery) -> rusqlite::Result<Appended> {
+    let parts = delivery.parts();
+    let inserted = transaction
+        .prepare_cached(
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key) DO NOTHING",
+        )?
+        .execute(params![
+            parts.key.as_bytes(),
+            EntryKind::Delivery.code(),
+            parts.platform,
+            parts.endpoint.as_str(),
+            parts.connection.as_str(),
+            parts.topic,
+            parts.received_at.as_millisecond(),
+            serde_json::to_string(&parts.headers).unwrap_or_else(|_| "[]".to_owned()),
+            &parts.body[..],
+        ])?;
+    if inserted == 1 {
+        open_entry(transaction, transaction.last_insert_rowid())?;
+        return Ok(Appended::New(parts.key));
+    }
+    transaction
+        .prepare_cached(
+            "UPDATE entries SET duplicates = duplicates + 1 WHERE position = (SELECT position FROM deliveries WHERE key = ?1)",
+        )?
+        .execute([parts.key.as_bytes()])?;
+    Ok(Appended::Duplicate(parts.key))
+}
+
+/// Makes the entry of a delivery that was just written.
+pub(super) fn open_entry(transaction: &Transaction<'_>, position: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO entries (position, state) VALUES (?1, ?2)")?
+        .execute(params![position, State::Pending.code()])?;
+    Ok(())
+}
+
+fn settle(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
+    let settled = transaction
+        .prepare_cached(
+            "UPDATE entries SET state = ?2, reason = ?3, attempts = ?4, settled_at = ?5 WHERE position = ?1 AND state = 0",
+        )?
+        .execute(params![
+            settlement.position,
+            settlement.outcome.state().code(),
+            settlement.outcome.reason(),
+            settlement.attempts,
+            Timestamp::now().as_millisecond(),
+        ])?;
+    if settled == 0 {
+        return Ok(());
+    }
+    // A redriven entry's events are read once more by those who follow the log: they get new places at its end.
+    let statement = if settlement.redriven {
+        "INSERT OR REPLACE INTO events (delivery, idx, type, subject) VALUES (?1, ?2, ?3, ?4)"
+    } else {
+        "INSERT OR IGNORE INTO events (delivery, idx, type, subject) VALUES (?1, ?2, ?3, ?4)"
+    };
+    let mut insert = transaction.prepare_cached(statement)?;
+    for event in settlement.outcome.events() {
+        insert.execute(params![settlement.position, event.index, event.event_type, event.subject])?;
+    }
+    Ok(())
+}
