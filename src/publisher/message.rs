@@ -1,0 +1,63 @@
+//! An event as an AMQP message. Pure: what the consumers' side of the contract says, and nothing about channels.
+
+use crate::event::Event;
+
+/// A message, ready to be published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The event's id: what consumers drop repetitions by.
+    pub id: String,
+    /// `{platform}.{entity}.{verb}.{connection}`
+    pub routing_key: String,
+    /// `cartwire.{entity}.{verb}`
+    pub event_type: String,
+    /// Seconds since 1970: the event's time.
+    pub timestamp: u64,
+    /// The CloudEvents attributes that consumers route by, as `cloudEvents_*` headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The event as `application/cloudevents+json`.
+    pub body: Vec<u8>,
+}
+
+/// The body's content type.
+pub const CONTENT_TYPE: &str = "application/cloudevents+json";
+/// The messages' `app_id`.
+pub const APP_ID: &str = "cartwire";
+
+impl Message {
+    /// Renders an event.
+    ///
+    /// # Errors
+    /// Only where the platform's payload is no JSON, which normalising has ruled out.
+    pub fn render(event: &Event) -> Result<Self, serde_json::Error> {
+        let event_type = event.event_type();
+        Ok(Self {
+            id: event.id.to_string(),
+            routing_key: routing_key(event),
+            timestamp: u64::try_from(event.time.as_second()).unwrap_or(0),
+            headers: vec![
+                ("cloudEvents_specversion", "1.0".to_owned()),
+                ("cloudEvents_id", event.id.to_string()),
+                ("cloudEvents_source", event.source()),
+                ("cloudEvents_type", event_type.clone()),
+                ("cloudEvents_subject", event.subject()),
+                ("cloudEvents_time", event.time.to_string()),
+                ("cloudEvents_platform", event.platform.clone()),
+                ("cloudEvents_connection", event.connection.to_string()),
+                ("cloudEvents_partitionkey", event.partition_key()),
+                ("cloudEvents_sequence", event.sequence.to_string()),
+                ("cloudEvents_origin", event.origin.as_str().to_owned()),
+                ("cloudEvents_authority", event.draft.authority.as_str().to_owned()),
+                ("cloudEvents_traceparent", event.traceparent()),
+            ],
+            event_type,
+            body: serde_json::to_vec(event)?,
+        })
+    }
+}
+
+/// Dots in a connection become `-`, so that each word of a pattern stands for one part.
+fn routing_key(event: &Event) -> String {
+    let connection = event.connection.as_str().replace('.', "-");
+    format!("{}.{}.{}.{connection}", event.platform, event.draft.entity.name(), event.draft.verb)
+}
