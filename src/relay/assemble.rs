@@ -1,0 +1,99 @@
+//! From a journal entry to its events. Pure, so that the relay, the admin API and the commands all show the same event.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::event::data::ConnectionHealth;
+use crate::event::{Authority, Draft, Entity, Event, Sequence};
+use crate::journal::entry::{Entry, EntryKind};
+use crate::platforms::{ConnectionSignal, Normalised, platform};
+
+/// What an entry means.
+pub enum Assembled {
+    /// These events.
+    Events {
+        /// In order.
+        events: Vec<Event>,
+        /// What it says about its connection.
+        signal: Option<ConnectionSignal>,
+    },
+    /// Nothing, on purpose; why, as a bounded word.
+    Ignored(&'static str),
+    /// It cannot be read; why, as a bounded word.
+    Unreadable(&'static str),
+}
+
+/// Makes an entry's events.
+#[must_use]
+pub fn assemble(entry: &Entry) -> Assembled {
+    let normalised = match entry.kind {
+        EntryKind::Announcement => announcement(entry),
+        EntryKind::Delivery => match platform(&entry.delivery.platform) {
+            // What a stranger's bytes do to the normaliser must never take the relay with it.
+            Some(platform) => catch_unwind(AssertUnwindSafe(|| platform.normalise(&entry.delivery)))
+                .unwrap_or(Normalised::Unreadable { reason: "normaliser_failed" }),
+            None => Normalised::Unreadable { reason: "unknown_platform" },
+        },
+    };
+    match normalised {
+        Normalised::Ignored { reason } => Assembled::Ignored(reason),
+        Normalised::Unreadable { reason } => Assembled::Unreadable(reason),
+        Normalised::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => Assembled::Unreadable("too_many_events"),
+        Normalised::Events { drafts, raw, signal } => {
+            let events = (0..=u16::MAX).zip(drafts).map(|(index, draft)| event(entry, index, draft, raw.clone())).collect();
+            Assembled::Events { events, signal }
+        }
+    }
+}
+
+/// The event of an entry at an index, where there still is one.
+#[must_use]
+pub fn assemble_one(entry: &Entry, index: u16) -> Option<Event> {
+    match assemble(entry) {
+        Assembled::Events { events, .. } => events.into_iter().nth(usize::from(index)),
+        Assembled::Ignored(_) | Assembled::Unreadable(_) => None,
+    }
+}
+
+fn event(entry: &Entry, index: u16, draft: Draft, raw: Box<RawValue>) -> Event {
+    Event {
+        id: entry.event_id(index),
+        platform: entry.delivery.platform.clone(),
+        connection: entry.delivery.connection.clone(),
+        sequence: Sequence::new(entry.position, index),
+        time: draft.time.unwrap_or(entry.delivery.received_at),
+        origin: entry.origin(),
+        draft,
+        raw,
+    }
+}
+
+/// The gateway's own entry: `journal::announce` wrote the shape, so it is taken as it is.
+fn announcement(entry: &Entry) -> Normalised {
+    let unreadable = Normalised::Unreadable { reason: "announcement_unreadable" };
+    let delivery = &entry.delivery;
+    let Ok(text) = std::str::from_utf8(&delivery.body) else { return unreadable };
+    let (Ok(raw), Ok(body)) = (RawValue::from_string(text.to_owned()), serde_json::from_str::<Value>(text)) else {
+        return unreadable;
+    };
+    let Some(verb) = delivery.topic.strip_prefix("connection.") else { return unreadable };
+    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let health = ConnectionHealth {
+        id: delivery.connection.to_string(),
+        status: text("status"),
+        reason: text("reason"),
+        parent_id: text("parent_id"),
+        settings: body.get("settings").and_then(|settings| serde_json::from_value(settings.clone()).ok()),
+    };
+    let draft = Draft {
+        verb: verb.to_owned(),
+        id: delivery.connection.to_string(),
+        time: None,
+        authority: Authority::Full,
+        entity: Entity::Connection(Box::new(health)),
+        changed: None,
+    };
+    Normalised::Events { drafts: vec![draft], raw, signal: None }
+}

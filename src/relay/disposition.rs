@@ -1,0 +1,81 @@
+//! What a receipt means for an event and its delivery. Pure: the relay's decisions in one place.
+
+use crate::journal::entry::{LoggedEvent, Outcome};
+use crate::publisher::Receipt;
+
+/// What to do with an event after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It is done.
+    Done(Ending),
+    /// Try again at once: the publisher waits for the broker by itself.
+    Again,
+    /// Try again after a pause.
+    Later,
+}
+
+/// How an event is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In the event log, without a broker.
+    Logged,
+    /// Confirmed.
+    Published,
+    /// Confirmed and returned.
+    Unrouted,
+    /// It will never be taken; why.
+    Dead(&'static str),
+}
+
+/// Decides.
+#[must_use]
+pub fn of(receipt: Receipt) -> Disposition {
+    match receipt {
+        Receipt::Logged => Disposition::Done(Ending::Logged),
+        Receipt::Confirmed => Disposition::Done(Ending::Published),
+        Receipt::Returned => Disposition::Done(Ending::Unrouted),
+        Receipt::Impossible(reason) => Disposition::Done(Ending::Dead(reason)),
+        Receipt::Lost => Disposition::Again,
+        Receipt::Refused => Disposition::Later,
+    }
+}
+
+/// The outcome of a delivery whose events are all done: the worst of them.
+#[must_use]
+pub fn outcome(endings: &[Ending], events: Vec<LoggedEvent>) -> Outcome {
+    let dead = endings.iter().find_map(|ending| match ending {
+        Ending::Dead(reason) => Some(*reason),
+        Ending::Logged | Ending::Published | Ending::Unrouted => None,
+    });
+    if let Some(reason) = dead {
+        return Outcome::DeadLettered(reason);
+    }
+    if endings.contains(&Ending::Unrouted) {
+        Outcome::Unrouted(events)
+    } else if endings.contains(&Ending::Logged) {
+        Outcome::Logged(events)
+    } else {
+        Outcome::Published(events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_confirm_without_a_return_is_published() {
+        assert_eq!(of(Receipt::Confirmed), Disposition::Done(Ending::Published));
+        assert_eq!(of(Receipt::Returned), Disposition::Done(Ending::Unrouted));
+        assert_eq!(of(Receipt::Lost), Disposition::Again);
+        assert_eq!(of(Receipt::Refused), Disposition::Later);
+    }
+
+    #[test]
+    fn a_delivery_is_as_good_as_its_worst_event() {
+        use Ending::{Dead, Published, Unrouted};
+        assert_eq!(outcome(&[Published, Published], vec![]), Outcome::Published(vec![]));
+        assert_eq!(outcome(&[Published, Unrouted], vec![]), Outcome::Unrouted(vec![]));
+        assert_eq!(outcome(&[Unrouted, Dead("x")], vec![]), Outcome::DeadLettered("x"));
+    }
+}

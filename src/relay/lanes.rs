@@ -1,0 +1,170 @@
+//! Order per partition key: one lane a key, one event of a lane under way at a time.
+//!
+//! A single event under way per key is what keeps the order when the broker refuses one: nothing of that key can have
+//! overtaken it. Different keys never wait for each other. Pure bookkeeping: no clock of its own, no I/O.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
+
+use crate::event::Event;
+use crate::journal::entry::Position;
+
+/// An event on its way, and whose it is.
+#[derive(Debug)]
+pub struct Task {
+    /// The journal entry it belongs to.
+    pub position: Position,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// The event.
+    pub event: Event,
+}
+
+/// All lanes.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    /// By key; a lane with an event under way stays, even if nothing waits in it.
+    lanes: HashMap<String, VecDeque<Task>>,
+    /// Lanes whose first event can go.
+    ready: VecDeque<String>,
+    /// Lanes whose first event has to wait, by when.
+    delayed: BTreeMap<(Instant, u64), String>,
+    delays: u64,
+}
+
+impl Lanes {
+    /// Puts an event at the end of its lane.
+    pub fn push(&mut self, task: Task) {
+        let key = task.event.partition_key();
+        match self.lanes.get_mut(&key) {
+            Some(lane) => lane.push_back(task),
+            None => {
+                self.ready.push_back(key.clone());
+                self.lanes.insert(key, VecDeque::from([task]));
+            }
+        }
+    }
+
+    /// Takes the first events of up to that many ready lanes; each lane then waits for [`Lanes::done`] or
+    /// [`Lanes::again`].
+    pub fn take(&mut self, most: usize) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        while tasks.len() < most
+            && let Some(key) = self.ready.pop_front()
+        {
+            tasks.extend(self.lanes.get_mut(&key).and_then(VecDeque::pop_front));
+        }
+        tasks
+    }
+
+    /// The event that was taken from the lane is done: the next one can go.
+    pub fn done(&mut self, key: String) {
+        match self.lanes.get(&key) {
+            Some(lane) if lane.is_empty() => drop(self.lanes.remove(&key)),
+            Some(_) => self.ready.push_back(key),
+            None => {}
+        }
+    }
+
+    /// The event that was taken goes back to the front of its lane, at once or not before then.
+    pub fn again(&mut self, task: Task, not_before: Option<Instant>) {
+        let key = task.event.partition_key();
+        self.lanes.entry(key.clone()).or_default().push_front(task);
+        match not_before {
+            None => self.ready.push_front(key),
+            Some(instant) => {
+                self.delays += 1;
+                self.delayed.insert((instant, self.delays), key);
+            }
+        }
+    }
+
+    /// Readies the lanes whose wait is over, and tells when the next one's is.
+    pub fn wake(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(first) = self.delayed.first_entry() {
+            let (instant, _) = *first.key();
+            if instant > now {
+                return Some(instant);
+            }
+            self.ready.push_back(first.remove());
+        }
+        None
+    }
+
+    /// Can any lane's first event go?
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{ConnectionId, DeliveryKey};
+    use crate::event::data::Order;
+    use crate::event::{Authority, Draft, Entity, EventId, Origin, Sequence};
+    use std::time::Duration;
+
+    fn task(position: Position, id: &str) -> Task {
+        let event = Event {
+            id: EventId { delivery: DeliveryKey::of(&[&position.to_be_bytes()]), index: 0 },
+            platform: "p".to_owned(),
+            connection: ConnectionId::new("c").expect("an id"),
+            sequence: Sequence::new(position, 0),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            origin: Origin::Webhook,
+            draft: Draft {
+                verb: "created".to_owned(),
+                id: id.to_owned(),
+                time: None,
+                authority: Authority::Full,
+                entity: Entity::Order(Box::new(Order { id: id.to_owned(), ..Order::default() })),
+                changed: None,
+            },
+            raw: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON"),
+        };
+        Task { position, attempts: 0, event }
+    }
+
+    fn positions(tasks: &[Task]) -> Vec<Position> {
+        tasks.iter().map(|task| task.position).collect()
+    }
+
+    #[test]
+    fn a_key_has_one_event_under_way_and_keeps_its_order() {
+        let mut lanes = Lanes::default();
+        for (position, id) in [(1, "a"), (2, "a"), (3, "b")] {
+            lanes.push(task(position, id));
+        }
+        let first = lanes.take(10);
+        assert_eq!(positions(&first), [1, 3]);
+        assert!(lanes.take(10).is_empty());
+        lanes.push(task(4, "a"));
+        lanes.push(task(5, "b"));
+        lanes.done("c/order/a".to_owned());
+        assert_eq!(positions(&lanes.take(10)), [2]);
+        lanes.done("c/order/b".to_owned());
+        lanes.done("c/order/a".to_owned());
+        assert_eq!(positions(&lanes.take(10)), [5, 4]);
+        lanes.done("c/order/a".to_owned());
+        lanes.done("c/order/b".to_owned());
+        assert!(lanes.lanes.is_empty(), "an empty lane is forgotten");
+    }
+
+    #[test]
+    fn a_refused_event_holds_back_its_key_only() {
+        let mut lanes = Lanes::default();
+        for (position, id) in [(1, "a"), (2, "a"), (3, "b")] {
+            lanes.push(task(position, id));
+        }
+        let mut first = lanes.take(1);
+        let now = Instant::now();
+        lanes.again(first.pop().expect("one"), Some(now + Duration::from_secs(1)));
+        assert_eq!(positions(&lanes.take(10)), [3]);
+        assert_eq!(lanes.wake(now), Some(now + Duration::from_secs(1)));
+        assert!(!lanes.has_ready());
+        assert_eq!(lanes.wake(now + Duration::from_secs(1)), None);
+        assert_eq!(positions(&lanes.take(10)), [1]);
+    }
+}

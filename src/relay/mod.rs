@@ -1,0 +1,354 @@
+//! The relay: from the journal to where events go, and back with what became of them.
+//!
+//! claim → assemble → publish → settle, as one task that owns all its state. It never meets the receiver: they share the
+//! journal and a wake-up. [`lanes`] keeps the order, [`disposition`] decides, [`backoff`] waits, [`assemble`] makes events.
+//!
+//! Nothing here is remembered across a restart but what the journal holds: what was not settled is claimed again.
+
+pub mod assemble;
+pub mod backoff;
+pub mod disposition;
+pub mod lanes;
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{Notify, watch};
+
+use crate::connections::{Directory, Standing};
+use crate::delivery::ConnectionId;
+use crate::event::Event;
+use crate::journal::entry::{Entry, LoggedEvent, Outcome, Position, Settlement};
+use crate::journal::{ConnectionChange, Journal, JournalError, Marks};
+use crate::publisher::{Publish, Receipt};
+use crate::report::ErrorChain;
+use assemble::Assembled;
+use disposition::{Disposition, Ending};
+use lanes::{Lanes, Task};
+
+/// Entries in hand at most: claimed and not yet settled.
+const WINDOW: usize = 2048;
+/// Entries claimed by one read, and the bytes of bodies they may have.
+const CLAIM: usize = 512;
+const CLAIM_BYTES: usize = 16 << 20;
+/// Events published together.
+const BATCH: usize = 256;
+/// Batches under way at once.
+const BATCHES: usize = crate::publisher::rabbitmq::CHANNELS;
+/// After the journal failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+type Work = Pin<Box<dyn Future<Output = Finished> + Send>>;
+
+/// What a piece of work under way ended with.
+enum Finished {
+    Published(Vec<(Task, Receipt)>),
+    Settled(Vec<Settlement>, Result<(), JournalError>),
+}
+
+/// An entry in hand: some of its events are not done.
+struct Held {
+    redriven: bool,
+    attempts: u32,
+    waiting: usize,
+    endings: Vec<Ending>,
+    events: Vec<LoggedEvent>,
+}
+
+/// The relay's state.
+pub struct Relay<P> {
+    journal: Journal,
+    publisher: Arc<P>,
+    directory: Directory,
+    marks: watch::Receiver<Marks>,
+    arrived: Arc<Notify>,
+    cursor: Position,
+    /// May there be pending entries after the cursor?
+    more: bool,
+    /// Claims wait until then, after the journal failed.
+    not_before: Option<Instant>,
+    paused: HashSet<ConnectionId>,
+    captured: HashSet<ConnectionId>,
+    held: HashMap<Position, Held>,
+    lanes: Lanes,
+    to_settle: Vec<Settlement>,
+    publishing: usize,
+    settling: bool,
+    work: FuturesUnordered<Work>,
+}
+
+impl<P: Publish> Relay<P> {
+    /// A relay that has done nothing yet. `marks` tells of changes by other processes, after the directory was renewed.
+    pub fn new(journal: Journal, publisher: Arc<P>, directory: Directory, marks: watch::Receiver<Marks>) -> Self {
+        let arrived = journal.arrived();
+        let paused = directory.paused();
+        Self {
+            journal,
+            publisher,
+            directory,
+            marks,
+            arrived,
+            cursor: 0,
+            more: true,
+            not_before: None,
+            paused,
+            captured: HashSet::new(),
+            held: HashMap::new(),
+            lanes: Lanes::default(),
+            to_settle: Vec::new(),
+            publishing: 0,
+            settling: false,
+            work: FuturesUnordered::new(),
+        }
+    }
+
+    /// Relays until `shutdown`, then what is left until `grace` is over or the broker is away.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, grace: Duration) {
+        while !*shutdown.borrow() {
+            self.start_work().await;
+            self.wait(&mut shutdown).await;
+        }
+        let deadline = Instant::now() + grace;
+        while Instant::now() < deadline && self.publisher.is_ready() {
+            self.start_work().await;
+            if self.is_idle() {
+                break;
+            }
+            let _ = tokio::time::timeout_at(deadline.into(), self.step()).await;
+        }
+        // What the broker confirmed is settled even if the grace is over: it would be published again otherwise.
+        while !self.to_settle.is_empty() || self.settling {
+            self.start_settling();
+            match tokio::time::timeout(PAUSE, self.work.next()).await {
+                Ok(Some(finished)) => self.finish(finished),
+                _ => break,
+            }
+        }
+    }
+
+    /// Is everything settled that was pending? For tests that step the relay by hand.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.more && self.held.is_empty() && self.work.is_empty() && self.to_settle.is_empty()
+    }
+
+    /// Starts all work that can be started: claims, publishes, settlements.
+    pub async fn start_work(&mut self) {
+        let can_claim = self.not_before.is_none_or(|instant| Instant::now() >= instant);
+        if self.more && can_claim && self.held.len() < WINDOW {
+            self.claim().await;
+        }
+        self.lanes.wake(Instant::now());
+        while self.publishing < BATCHES && self.lanes.has_ready() {
+            self.start_publishing();
+        }
+        self.start_settling();
+    }
+
+    /// Waits for a piece of work to end, and takes in its result.
+    pub async fn step(&mut self) {
+        if let Some(finished) = self.work.next().await {
+            self.finish(finished);
+        } else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn wait(&mut self, shutdown: &mut watch::Receiver<bool>) {
+        let claim_again = self.not_before.filter(|_| self.more);
+        let wake = [self.lanes.wake(Instant::now()), claim_again].into_iter().flatten().min();
+        let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+        let claim_now = self.more && claim_again.is_none() && self.held.len() < WINDOW;
+        tokio::select! {
+            // First what is under way, so that a stream of arrivals never keeps results from being taken in.
+            biased;
+            Some(finished) = self.work.next(), if !self.work.is_empty() => self.finish(finished),
+            () = std::future::ready(()), if claim_now => {}
+            () = self.arrived.notified() => self.more = true,
+            Ok(()) = self.marks.changed() => self.look_again(),
+            () = tokio::time::sleep_until(wake.into()) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+
+    /// Something behind the cursor may be pending again. Pauses are taken over at the same moment, so that a resumed
+    /// connection's old deliveries are claimed before its new ones.
+    fn look_again(&mut self) {
+        self.marks.borrow_and_update();
+        self.paused = self.directory.paused();
+        self.captured.clear();
+        self.cursor = 0;
+        self.more = true;
+    }
+
+    async fn claim(&mut self) {
+        let room = CLAIM.min(WINDOW - self.held.len());
+        let in_hand = self.held.keys().copied().collect();
+        let claimed = self.journal.claim(self.cursor, room, CLAIM_BYTES, self.paused.clone(), in_hand).await;
+        let entries = match claimed {
+            Ok(entries) => entries,
+            Err(error) => return self.journal_failed(&error),
+        };
+        self.not_before = None;
+        // Asked again rather than guessed: an entry may have arrived while this was read.
+        self.more = !entries.is_empty();
+        for entry in entries {
+            let position = entry.position;
+            if let Err(error) = self.take_in(entry).await {
+                return self.journal_failed(&error);
+            }
+            self.cursor = position;
+        }
+    }
+
+    fn journal_failed(&mut self, error: &JournalError) {
+        tracing::error!(error = %ErrorChain(error), "the relay cannot use the journal; it tries again");
+        self.not_before = Some(Instant::now() + PAUSE);
+    }
+
+    async fn take_in(&mut self, entry: Entry) -> Result<(), JournalError> {
+        let position = entry.position;
+        let settlement = |outcome| Settlement { position, redriven: entry.redriven, attempts: entry.attempts, outcome };
+        match assemble::assemble(&entry) {
+            Assembled::Ignored(reason) => self.to_settle.push(settlement(Outcome::Ignored(reason))),
+            Assembled::Unreadable(reason) => {
+                tracing::warn!(delivery = %entry.key, connection = %entry.delivery.connection, reason, "a dead letter");
+                self.to_settle.push(settlement(Outcome::DeadLettered(reason)));
+            }
+            Assembled::Events { events, .. } if events.is_empty() => {
+                self.to_settle.push(settlement(Outcome::Ignored("no_events")));
+            }
+            Assembled::Events { events, signal } => {
+                let delivery = &entry.delivery;
+                let unknown = delivery.connection != delivery.endpoint
+                    && self.directory.standing(&delivery.connection) == Standing::Unknown
+                    && !self.captured.contains(&delivery.connection);
+                // A redriven delivery tells old news of its connection.
+                if (unknown || signal.is_some()) && !entry.redriven {
+                    let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
+                    let platform = delivery.platform.clone();
+                    self.journal.change_connection(ConnectionChange::Seen { id: id.clone(), parent, platform, signal }).await?;
+                    self.captured.insert(id);
+                }
+                let logged = events.iter().map(logged).collect();
+                let held = Held {
+                    redriven: entry.redriven,
+                    attempts: entry.attempts,
+                    waiting: events.len(),
+                    endings: Vec::with_capacity(events.len()),
+                    events: logged,
+                };
+                self.held.insert(position, held);
+                for event in events {
+                    self.lanes.push(Task { position, attempts: 0, event });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_publishing(&mut self) {
+        let (events, mut meta): (Vec<Event>, Vec<(Position, u32)>) =
+            self.lanes.take(BATCH).into_iter().map(|task| (task.event, (task.position, task.attempts))).unzip();
+        if events.is_empty() {
+            return;
+        }
+        let publisher = Arc::clone(&self.publisher);
+        self.publishing += 1;
+        self.work.push(Box::pin(async move {
+            let receipts = publisher.publish(events).await;
+            let meta = meta.drain(..);
+            let tasks = receipts.into_iter().zip(meta);
+            Finished::Published(
+                tasks.map(|((event, receipt), (position, attempts))| (Task { position, attempts, event }, receipt)).collect(),
+            )
+        }));
+    }
+
+    fn start_settling(&mut self) {
+        if self.settling || self.to_settle.is_empty() {
+            return;
+        }
+        self.settling = true;
+        let settlements = std::mem::take(&mut self.to_settle);
+        let journal = self.journal.clone();
+        self.work.push(Box::pin(async move {
+            let result = journal.settle(settlements.clone()).await;
+            if result.is_err() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Finished::Settled(settlements, result)
+        }));
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        match finished {
+            Finished::Published(tasks) => {
+                self.publishing -= 1;
+                for (task, receipt) in tasks {
+                    self.dispose(task, receipt);
+                }
+            }
+            Finished::Settled(settlements, Ok(())) => {
+                self.settling = false;
+                for settlement in settlements {
+                    self.held.remove(&settlement.position);
+                    let state = settlement.outcome.state().as_str();
+                    metrics::counter!("cartwire_deliveries_settled_total", "state" => state).increment(1);
+                }
+            }
+            Finished::Settled(mut settlements, Err(_)) => {
+                self.settling = false;
+                settlements.append(&mut self.to_settle);
+                self.to_settle = settlements;
+            }
+        }
+    }
+
+    fn dispose(&mut self, mut task: Task, receipt: Receipt) {
+        match disposition::of(receipt) {
+            Disposition::Again => {
+                metrics::counter!("cartwire_publish_retries_total", "reason" => "connection_lost").increment(1);
+                self.lanes.again(task, None);
+            }
+            Disposition::Later => {
+                metrics::counter!("cartwire_publish_retries_total", "reason" => "refused").increment(1);
+                task.attempts += 1;
+                let not_before = Instant::now() + backoff::after(task.attempts);
+                self.lanes.again(task, Some(not_before));
+            }
+            Disposition::Done(ending) => {
+                count(&task.event, ending);
+                self.lanes.done(task.event.partition_key());
+                let Some(held) = self.held.get_mut(&task.position) else { return };
+                held.waiting -= 1;
+                held.attempts = held.attempts.saturating_add(task.attempts);
+                held.endings.push(ending);
+                if held.waiting == 0 {
+                    let outcome = disposition::outcome(&held.endings, std::mem::take(&mut held.events));
+                    let (redriven, attempts) = (held.redriven, held.attempts);
+                    self.to_settle.push(Settlement { position: task.position, redriven, attempts, outcome });
+                }
+            }
+        }
+    }
+}
+
+fn logged(event: &Event) -> LoggedEvent {
+    LoggedEvent { index: event.id.index, event_type: event.event_type(), subject: event.subject() }
+}
+
+fn count(event: &Event, ending: Ending) {
+    let ending = match ending {
+        Ending::Logged => "logged",
+        Ending::Published => "published",
+        Ending::Unrouted => "unrouted",
+        Ending::Dead(_) => "dead",
+    };
+    let (platform, entity) = (event.platform.clone(), event.draft.entity.name());
+    metrics::counter!("cartwire_events_total", "platform" => platform, "entity" => entity, "ending" => ending).increment(1);
+}
