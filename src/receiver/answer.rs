@@ -1,0 +1,104 @@
+//! The answers on webhook routes: what the sender learns, and what we count.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::json;
+
+use crate::journal::JournalError;
+use crate::platforms::Rejection;
+
+/// Seconds after which a sender may try again while the journal takes nothing.
+const RETRY_AFTER_SECONDS: &str = "10";
+
+/// Why a request on a webhook route got no 200.
+#[derive(Debug)]
+pub enum Refusal {
+    /// No such platform or connection, or no such path.
+    NotFound,
+    /// Only POST.
+    Method,
+    /// A body in an encoding that no platform uses.
+    Encoding,
+    /// More than `--max-body-bytes`.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
+    /// The body broke off.
+    BrokenBody,
+    /// The platform turned it away.
+    Rejected(Rejection),
+    /// The journal did not take it.
+    Journal(JournalError),
+}
+
+impl Refusal {
+    /// A bounded word.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::NotFound => "not_found",
+            Refusal::Method => "method",
+            Refusal::Encoding => "content_encoding",
+            Refusal::TooLarge => "too_large",
+            Refusal::TooSlow => "too_slow",
+            Refusal::BrokenBody => "broken_body",
+            Refusal::Rejected(rejection) => rejection.reason(),
+            Refusal::Journal(error) => error.reason(),
+        }
+    }
+
+    fn body(&self) -> serde_json::Value {
+        match self {
+            Refusal::NotFound => json!({"error": "not_found"}),
+            Refusal::Method => json!({"error": "method_not_allowed", "allowed": "POST"}),
+            Refusal::Encoding => json!({"error": "unsupported_content_encoding", "supported": "identity"}),
+            Refusal::TooLarge => json!({"error": "too_large"}),
+            Refusal::TooSlow => json!({"error": "timeout"}),
+            Refusal::BrokenBody => json!({"error": "unreadable", "hint": "the body broke off"}),
+            // One body for all of them: it must not tell what was wrong.
+            Refusal::Rejected(rejection) if rejection.is_unauthorised() => json!({"error": "unauthorized"}),
+            Refusal::Rejected(Rejection::HeaderAmbiguous) => {
+                json!({"error": "unreadable", "hint": "a header stands twice or is no text"})
+            }
+            Refusal::Rejected(_) => json!({"error": "unreadable", "hint": "the body is not what this platform sends"}),
+            Refusal::Journal(_) => json!({"error": "unavailable"}),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Refusal::BrokenBody => StatusCode::BAD_REQUEST,
+            Refusal::Rejected(rejection) if rejection.is_unauthorised() => StatusCode::UNAUTHORIZED,
+            Refusal::Rejected(_) => StatusCode::BAD_REQUEST,
+            Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        match self {
+            Refusal::Journal(_) => drop(response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS))),
+            Refusal::Method => drop(response.insert_header(("allow", "POST"))),
+            // The rest of the body is not worth reading.
+            Refusal::TooLarge | Refusal::TooSlow => drop(response.force_close()),
+            _ => {}
+        }
+        response.json(self.body())
+    }
+}

@@ -1,0 +1,133 @@
+//! One request: look up, read, verify, append, answer.
+
+use std::time::Instant;
+
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use actix_web::web::{self, Bytes, BytesMut};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Receiver, Refusal};
+use crate::connections::Endpoint;
+use crate::delivery::{Headers, RawDelivery};
+use crate::journal::Appended;
+use crate::platforms::{Platform, Verified};
+use crate::report::ErrorChain;
+
+/// `POST /webhooks/{platform}/{connection}`
+pub(super) async fn receive(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    payload: web::Payload,
+    receiver: web::Data<Receiver>,
+) -> Result<HttpResponse, Refusal> {
+    let started = Instant::now();
+    let (platform, connection) = path.into_inner();
+    let Some((platform, endpoint)) = receiver.directory.endpoint(&platform, &connection) else {
+        return Err(refuse(&receiver, None, Refusal::NotFound));
+    };
+    let result = take(&receiver, platform, &endpoint, &request, payload).await;
+    let label = platform.name();
+    metrics::histogram!("cartwire_webhook_seconds", "platform" => label).record(started.elapsed().as_secs_f64());
+    match result {
+        Ok(Answer::Ping) => {
+            metrics::counter!("cartwire_webhooks_total", "platform" => label, "answer" => "ping").increment(1);
+            Ok(HttpResponse::Ok().json(json!({"status": "ping"})))
+        }
+        Ok(Answer::Kept(appended)) => {
+            let (status, key) = match appended {
+                Appended::New(key) => ("accepted", key),
+                Appended::Duplicate(key) => ("duplicate", key),
+            };
+            metrics::counter!("cartwire_webhooks_total", "platform" => label, "answer" => status).increment(1);
+            Ok(HttpResponse::Ok().json(json!({"status": status, "delivery": key.to_string()})))
+        }
+        Err(refusal) => Err(refuse(&receiver, Some((platform, &endpoint)), refusal)),
+    }
+}
+
+enum Answer {
+    Ping,
+    Kept(Appended),
+}
+
+async fn take(
+    receiver: &Receiver,
+    platform: &dyn Platform,
+    endpoint: &Endpoint,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<Answer, Refusal> {
+    if request.method() != Method::POST {
+        return Err(Refusal::Method);
+    }
+    let encoded = request.headers().get_all(CONTENT_ENCODING).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if encoded {
+        return Err(Refusal::Encoding);
+    }
+    let body = read(receiver, request, payload).await?;
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let now = now();
+    let raw = RawDelivery { endpoint: &endpoint.id, headers: Headers(headers), body, received_at: now };
+    match platform.verify(&raw, &endpoint.keys(now), now).map_err(Refusal::Rejected)? {
+        Verified::Ping => Ok(Answer::Ping),
+        Verified::Delivery(delivery) => receiver.journal.append(delivery).await.map(Answer::Kept).map_err(Refusal::Journal),
+    }
+}
+
+/// Reads the body, but no more of it than may be, and not for longer.
+async fn read(receiver: &Receiver, request: &HttpRequest, mut payload: web::Payload) -> Result<Bytes, Refusal> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > receiver.max_body_bytes) {
+        return Err(Refusal::TooLarge);
+    }
+    let read = async {
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 << 10));
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
+            if whole.len() + chunk.len() > receiver.max_body_bytes {
+                return Err(Refusal::TooLarge);
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    };
+    tokio::time::timeout(receiver.body_timeout, read).await.map_err(|_| Refusal::TooSlow)?
+}
+
+/// Counts a refusal, and writes it down where it is worth a line.
+fn refuse(receiver: &Receiver, known: Option<(&dyn Platform, &Endpoint)>, refusal: Refusal) -> Refusal {
+    let platform = known.map_or("unknown", |(platform, _)| platform.name());
+    let reason = refusal.reason();
+    metrics::counter!("cartwire_webhooks_refused_total", "platform" => platform, "reason" => reason).increment(1);
+    if let Some((_, endpoint)) = known
+        && receiver.rejections.count(&endpoint.id, reason, now())
+    {
+        match &refusal {
+            Refusal::Journal(error) => {
+                tracing::error!(connection = %endpoint.id, reason, error = %ErrorChain(error), "a webhook was answered 503");
+            }
+            _ => tracing::warn!(connection = %endpoint.id, platform, reason, "a webhook was turned away"),
+        }
+    }
+    refusal
+}
+
+/// Now, in the resolution that the journal keeps, so that an event's time is the same whenever it is made.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// `GET /healthz`: the process runs.
+pub(super) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"status": "ok"}))
+}
+
+pub(super) async fn not_found() -> Result<HttpResponse, Refusal> {
+    metrics::counter!("cartwire_webhooks_refused_total", "platform" => "unknown", "reason" => "not_found").increment(1);
+    Err(Refusal::NotFound)
+}

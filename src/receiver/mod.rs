@@ -1,0 +1,43 @@
+//! The receiver: from a webhook request to a synced journal entry, and only then an answer.
+//!
+//! It never meets the relay: they share the journal. It logs no body and no header's value, and tells a stranger nothing
+//! about why he was turned away.
+
+mod answer;
+mod handler;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, ServiceConfig};
+
+pub use answer::Refusal;
+
+use crate::connections::{Directory, Rejections};
+use crate::journal::Journal;
+
+/// What the webhook routes need.
+#[derive(Clone)]
+pub struct Receiver {
+    /// Where deliveries are kept.
+    pub journal: Journal,
+    /// Who may send.
+    pub directory: Directory,
+    /// Who was turned away.
+    pub rejections: Arc<Rejections>,
+    /// Larger bodies are answered 413.
+    pub max_body_bytes: usize,
+    /// Slower bodies are answered 408.
+    pub body_timeout: Duration,
+}
+
+impl Receiver {
+    /// The public listener's routes.
+    pub fn configure(self, config: &mut ServiceConfig) {
+        config
+            .app_data(web::Data::new(self))
+            .service(web::resource("/webhooks/{platform}/{connection}").to(handler::receive))
+            .route("/healthz", web::get().to(handler::healthz))
+            .default_service(web::to(handler::not_found));
+    }
+}
