@@ -1,0 +1,116 @@
+//! The admin API: events to consume, deliveries to look into, connections with what was turned away.
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use serde_json::json;
+
+use super::Dashboard;
+use super::query::{ApiError, DeliveryQuery, EventQuery, delivery_key};
+use crate::connections::{Connection, RejectionCount};
+use crate::delivery::ConnectionId;
+use crate::event::{Event, EventId};
+use crate::journal::{DeliveryFilter, LogRow};
+use crate::relay::assemble::assemble_one;
+
+type Answer = Result<HttpResponse, ApiError>;
+
+#[derive(Serialize)]
+struct Page<T> {
+    events: Vec<T>,
+    next: String,
+}
+
+/// `GET /api/events`: oldest first, after a cursor.
+pub(super) async fn events(dashboard: web::Data<Dashboard>, query: web::Query<EventQuery>) -> Answer {
+    let query = query.into_inner();
+    let (after, limit, filter) = (query.after()?, query.limit()?, query.filter());
+    let rows = dashboard.journal.read(move |reader| reader.log(after, limit, &filter)).await?;
+    let next = rows.last().map_or(after, |row| row.cursor).to_string();
+    Ok(HttpResponse::Ok().json(Page { events: rows.iter().filter_map(event_of).collect::<Vec<Event>>(), next }))
+}
+
+/// The event of a row of the log.
+pub(super) fn event_of(row: &LogRow) -> Option<Event> {
+    assemble_one(&row.entry, row.index)
+}
+
+/// `GET /api/events/{id}`
+pub(super) async fn event(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+    let id = EventId::parse(&id).ok_or(ApiError::NotFound)?;
+    let row = dashboard.journal.read(move |reader| reader.event(id.delivery, id.index)).await?;
+    let event = row.as_ref().and_then(event_of).ok_or(ApiError::NotFound)?;
+    Ok(HttpResponse::Ok().json(event))
+}
+
+/// `GET /api/deliveries`: newest first, before a cursor.
+pub(super) async fn deliveries(dashboard: web::Data<Dashboard>, query: web::Query<DeliveryQuery>) -> Answer {
+    let query = query.into_inner();
+    let (before, limit, filter) = (query.before()?, query.limit()?, query.filter()?);
+    let deliveries = dashboard.journal.read(move |reader| reader.deliveries(&filter, before, limit)).await?;
+    let next = (deliveries.len() == limit).then(|| deliveries.last().map(|last| last.position.to_string())).flatten();
+    Ok(HttpResponse::Ok().json(json!({"deliveries": deliveries, "next": next})))
+}
+
+/// `GET /api/deliveries/{id}`: with its events and what was received.
+pub(super) async fn delivery(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+    let key = delivery_key(&id)?;
+    let found = dashboard.journal.read(move |reader| {
+        let Some((summary, entry)) = reader.delivery(key)? else { return Ok(None) };
+        let events = reader.events_of(summary.position)?;
+        Ok(Some((summary, entry, events)))
+    });
+    let (summary, entry, events) = found.await?.ok_or(ApiError::NotFound)?;
+    let events: Vec<_> = events
+        .into_iter()
+        .map(|(index, event_type, subject)| json!({"id": entry.event_id(index), "type": event_type, "subject": subject}))
+        .collect();
+    let body = String::from_utf8_lossy(&entry.delivery.body);
+    Ok(HttpResponse::Ok().json(json!({
+        "delivery": summary, "events": events, "headers": entry.delivery.headers, "body": body,
+    })))
+}
+
+/// `POST /api/deliveries/{id}/redrive`
+pub(super) async fn redrive(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+    let key = delivery_key(&id)?;
+    let filter = DeliveryFilter { key: Some(key), ..DeliveryFilter::default() };
+    let progress = dashboard.journal.redrive(filter, 0).await?;
+    if progress.reopened == 0 && dashboard.journal.read(move |reader| reader.delivery(key)).await?.is_none() {
+        return Err(ApiError::NotFound);
+    }
+    Ok(HttpResponse::Ok().json(json!({"redriven": progress.reopened})))
+}
+
+#[derive(Serialize)]
+struct ConnectionView {
+    #[serde(flatten)]
+    connection: Connection,
+    rejections: Vec<RejectionCount>,
+}
+
+/// `GET /api/connections`
+pub(super) async fn connections(dashboard: web::Data<Dashboard>) -> Answer {
+    let connections = dashboard.journal.read(|reader| reader.connections()).await?;
+    let views: Vec<ConnectionView> = connections.into_iter().map(|connection| view(&dashboard, connection)).collect();
+    Ok(HttpResponse::Ok().json(json!({"connections": views})))
+}
+
+/// `GET /api/connections/{id}`
+pub(super) async fn connection(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+    let id = ConnectionId::new(&id).map_err(|_| ApiError::NotFound)?;
+    let connection = dashboard.journal.read(move |reader| reader.connection(&id)).await?.ok_or(ApiError::NotFound)?;
+    Ok(HttpResponse::Ok().json(view(&dashboard, connection)))
+}
+
+fn view(dashboard: &Dashboard, connection: Connection) -> ConnectionView {
+    ConnectionView { rejections: dashboard.rejections.of(&connection.id), connection }
+}
+
+/// `GET /api/openapi.json`
+pub(super) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(include_str!("openapi.json"))
+}
+
+pub(super) async fn not_found() -> Answer {
+    Err(ApiError::NotFound)
+}
