@@ -1,0 +1,137 @@
+//! Proves a delivery: HMAC-SHA-256 over the body's bytes, in base64, and nothing else is signed.
+//!
+//! The headers are outside the signature, so they name what came but prove nothing. There is no time in the protocol, hence
+//! no protection against a replayed delivery: only its key makes it a duplicate.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
+
+use super::{NAME, entities};
+use crate::delivery::{DeliveryKey, HeaderFault, RawDelivery};
+use crate::platforms::{DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified, VerifiedDelivery};
+
+pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";
+pub(super) const TOPIC: &str = "x-wc-webhook-topic";
+pub(super) const RESOURCE: &str = "x-wc-webhook-resource";
+pub(super) const EVENT: &str = "x-wc-webhook-event";
+pub(super) const WEBHOOK_ID: &str = "x-wc-webhook-id";
+pub(super) const DELIVERY_ID: &str = "x-wc-webhook-delivery-id";
+
+/// The headers that the journal keeps.
+const KEPT: [&str; 5] = [TOPIC, WEBHOOK_ID, DELIVERY_ID, "x-wc-webhook-source", "user-agent"];
+/// No header that means anything is longer.
+const LONGEST_KEPT: usize = 512;
+/// WordPress stores topics in 200 characters.
+const LONGEST_TOPIC: usize = 200;
+
+/// The keys that a secret may stand for: as it was given, and as WordPress decodes what its form has stored.
+pub(super) fn key(secret: &str) -> Result<VerificationKey, InvalidKey> {
+    if secret.is_empty() {
+        return Err(InvalidKey("the webhook's secret is empty; give the text of the webhook's field \"Secret\"".to_owned()));
+    }
+    let decoded = entities::decode(secret);
+    let mut readings = vec![keyed(secret.as_bytes())?];
+    if decoded != secret {
+        readings.push(keyed(decoded.as_bytes())?);
+    }
+    Ok(VerificationKey::HmacSha256(readings))
+}
+
+/// An HMAC that waits for its message.
+pub(super) fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, InvalidKey> {
+    Hmac::new_from_slice(key).map_err(|_| InvalidKey("the webhook's secret cannot be a key".to_owned()))
+}
+
+/// Checks the signature, then finds out which delivery this is.
+pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<Verified, Rejection> {
+    match raw.headers.one(SIGNATURE) {
+        Ok(Some(signature)) => check(signature, &raw.body, keys)?,
+        Ok(None) if is_ping(raw) => return Ok(Verified::Ping),
+        Ok(None) => return Err(Rejection::SignatureMissing),
+        Err(HeaderFault::Repeated | HeaderFault::NotText) => return Err(Rejection::SignatureMalformed),
+    }
+    let topic = topic(raw)?;
+    let webhook = one(raw, WEBHOOK_ID)?.unwrap_or_default();
+    let delivery = one(raw, DELIVERY_ID)?.unwrap_or_default();
+    // Skipping a value does not recurse, so no depth of nesting can harm us here.
+    if std::str::from_utf8(&raw.body).is_err() || serde_json::from_slice::<IgnoredAny>(&raw.body).is_err() {
+        return Err(Rejection::Unreadable);
+    }
+    let key = DeliveryKey::of(&[
+        NAME.as_bytes(),
+        raw.endpoint.as_str().as_bytes(),
+        topic.as_bytes(),
+        webhook.as_bytes(),
+        delivery.as_bytes(),
+        &Sha256::digest(&raw.body),
+    ]);
+    let kept = KEPT.iter().filter_map(|name| {
+        let value = raw.headers.one(name).ok().flatten()?;
+        Some((*name, value[..value.floor_char_boundary(LONGEST_KEPT)].to_owned()))
+    });
+    Ok(Verified::Delivery(VerifiedDelivery::new(DeliveryParts {
+        platform: NAME,
+        endpoint: raw.endpoint.clone(),
+        connection: raw.endpoint.clone(),
+        topic,
+        key,
+        headers: kept.collect(),
+        body: raw.body.clone(),
+        received_at: raw.received_at,
+    })))
+}
+
+/// Compares in constant time with every reading of every key.
+fn check(signature: &str, body: &[u8], keys: &[VerificationKey]) -> Result<(), Rejection> {
+    let mut tag = [0; 32];
+    let length = STANDARD.decode_slice(signature, &mut tag);
+    if signature.len() != 44 || length != Ok(tag.len()) {
+        return Err(Rejection::SignatureMalformed);
+    }
+    let readings = keys.iter().flat_map(|key| match key {
+        VerificationKey::HmacSha256(readings) => readings.as_slice(),
+        VerificationKey::Rs256(_) => &[],
+    });
+    for reading in readings {
+        if reading.clone().chain_update(body).verify_slice(&tag).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(Rejection::SignatureWrong)
+}
+
+/// Is this the unsigned form that WooCommerce posts to try an address? Anybody can send one: it is answered and forgotten.
+fn is_ping(raw: &RawDelivery<'_>) -> bool {
+    let Ok(Some(content_type)) = raw.headers.one("content-type") else { return false };
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let Some(id) = raw.body.strip_prefix(b"webhook_id=") else { return false };
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        && (1..=20).contains(&id.len())
+        && id.iter().all(u8::is_ascii_digit)
+}
+
+/// The one value of a header that tells deliveries apart.
+fn one<'a>(raw: &RawDelivery<'a>, name: &str) -> Result<Option<&'a str>, Rejection> {
+    raw.headers.one(name).map_err(|fault| match fault {
+        HeaderFault::Repeated | HeaderFault::NotText => Rejection::HeaderAmbiguous,
+    })
+}
+
+/// The topic, or what it is made of; empty where neither can be a topic.
+fn topic(raw: &RawDelivery<'_>) -> Result<String, Rejection> {
+    let topic = match one(raw, TOPIC)? {
+        Some(topic) if !topic.is_empty() => topic.to_owned(),
+        _ => match (one(raw, RESOURCE)?, one(raw, EVENT)?) {
+            (Some(resource), Some(event)) => format!("{resource}.{event}"),
+            _ => String::new(),
+        },
+    };
+    let fits = topic.len() <= LONGEST_TOPIC && !topic.chars().any(char::is_control);
+    Ok(if fits { topic } else { String::new() })
+}
+
+#[cfg(test)]
+mod tests;
