@@ -83,6 +83,19 @@ impl Amount {
         sum.map(|sum| Self(sum.to_string()))
     }
 
+    /// The exact difference, with as many decimals as the longer of the two; `None` beyond 28 digits.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Option<Self> {
+        let difference = Decimal::from_str_exact(&self.0).ok()?.checked_sub(Decimal::from_str_exact(&other.0).ok()?)?;
+        Some(Self(difference.to_string()))
+    }
+
+    /// Is it below nought?
+    #[must_use]
+    pub fn is_negative(&self) -> bool {
+        self.0.starts_with('-') && !self.is_zero()
+    }
+
     /// Is it nought?
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -155,5 +168,16 @@ mod tests {
         let amounts: Vec<_> = ["42.00", "40", "0.1", "0.2"].iter().filter_map(|a| Amount::parse(a)).collect();
         assert_eq!(Amount::sum(&amounts).map(|a| a.as_str().to_owned()).as_deref(), Some("82.30"));
         assert_eq!(Amount::sum([]), None);
+    }
+
+    #[test]
+    fn differences_are_exact() {
+        let minus = |a: &str, b: &str| Some(Amount::parse(a)?.minus(&Amount::parse(b)?)?.as_str().to_owned());
+        assert_eq!(minus("42.00", "33.42").as_deref(), Some("8.58"));
+        assert_eq!(minus("1.00", "1.000").as_deref(), Some("0.000"));
+        assert_eq!(minus("0.1", "0.3").as_deref(), Some("-0.2"));
+        assert_eq!(minus(&"9".repeat(40), "1"), None);
+        let negative = |a: &str| Amount::parse(a).is_some_and(|a| a.is_negative());
+        assert!(negative("-0.01") && !negative("-0.00") && !negative("0.01"));
     }
 }

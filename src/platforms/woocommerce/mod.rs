@@ -5,6 +5,7 @@
 
 mod entities;
 mod kind;
+mod normalise;
 mod sign;
 mod verify;
 
@@ -35,8 +36,8 @@ impl Platform for WooCommerce {
         verify::verify(raw, keys)
     }
 
-    fn normalise(&self, _delivery: &JournaledDelivery) -> Normalised {
-        Normalised::Unreadable { reason: "unreadable" }
+    fn normalise(&self, delivery: &JournaledDelivery) -> Normalised {
+        normalise::normalise(delivery)
     }
 
     fn sign(&self, unsigned: &Unsigned<'_>, key: &str, _now: Timestamp) -> Result<SignedRequest, InvalidKey> {

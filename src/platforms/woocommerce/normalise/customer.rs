@@ -1,0 +1,67 @@
+//! Customers, and the people and addresses of an order.
+
+use super::payload::Payload;
+use crate::event::data::{Address, Buyer, Customer};
+use crate::platforms::lenient::{Node, filled};
+
+pub(super) fn customer(payload: Payload<'_>, id: &str) -> Customer {
+    let billing = billing(payload);
+    Customer {
+        id: id.to_owned(),
+        kind: payload.get("role").text(),
+        email: payload.get("email").text(),
+        first_name: payload.get("first_name").text(),
+        last_name: payload.get("last_name").text(),
+        username: payload.get("username").text(),
+        phone: billing.get("phone").text(),
+        company: billing.get("company").text(),
+        billing_address: billing_address(payload),
+        shipping_address: shipping_address(payload),
+        orders_count: payload.get("orders_count").number(),
+        // In the shop's currency, which the payload does not name.
+        total_spent: payload.get("total_spent").money(None),
+        created_at: payload.created_at(),
+        updated_at: payload.updated_at(),
+        ..Customer::default()
+    }
+}
+
+/// Who buys: an order knows of him what stands on the bill. A guest's id is `0`.
+pub(super) fn buyer(payload: Payload<'_>) -> Buyer {
+    let billing = billing(payload);
+    Buyer {
+        id: payload.get("customer_id").id(),
+        email: billing.get("email").text(),
+        first_name: billing.get("first_name").text(),
+        last_name: billing.get("last_name").text(),
+        phone: billing.get("phone").text(),
+    }
+}
+
+pub(super) fn billing_address(payload: Payload<'_>) -> Option<Address> {
+    filled(address(billing(payload)))
+}
+
+pub(super) fn shipping_address(payload: Payload<'_>) -> Option<Address> {
+    filled(address(payload.either("shipping", "shipping_address")))
+}
+
+fn billing(payload: Payload<'_>) -> Node<'_> {
+    payload.either("billing", "billing_address")
+}
+
+fn address(node: Node<'_>) -> Address {
+    Address {
+        first_name: node.get("first_name").text(),
+        last_name: node.get("last_name").text(),
+        company: node.get("company").text(),
+        line1: node.get("address_1").text(),
+        line2: node.get("address_2").text(),
+        city: node.get("city").text(),
+        region: node.get("state").text(),
+        postal_code: node.get("postcode").text(),
+        country: node.get("country").text(),
+        phone: node.get("phone").text(),
+        email: node.get("email").text(),
+    }
+}

@@ -1,0 +1,70 @@
+//! Errors that WooCommerce signs and sends in place of an entity: it asks its own REST API in the name of the webhook's
+//! owner, and sends whatever comes back.
+//!
+//! The messages are in the store's language, so only codes and statuses are read.
+
+use serde_json::value::RawValue;
+
+use crate::delivery::JournaledDelivery;
+use crate::event::data::ConnectionHealth;
+use crate::event::{Authority, Draft, Entity, verbs};
+use crate::platforms::lenient::Node;
+use crate::platforms::{ConnectionSignal, Normalised};
+
+/// The owner of the webhook was deleted or lost rights: from now on every delivery of it is this error.
+const OWNER_LOST_RIGHTS: &str = "webhook_owner_lost_rights";
+
+/// Codes of API versions that cannot read what the store has: every v1 order where orders have tables of their own, every
+/// v1 variation, every legacy order.
+const OF_OLD_VERSIONS: [&str; 3] =
+    ["woocommerce_rest_invalid_shop_order_id", "woocommerce_rest_invalid_product_id", "woocommerce_api_invalid_order"];
+
+/// Is it an error body? It has no id, which the caller has looked for.
+pub(super) fn is_error(root: Node<'_>) -> bool {
+    let current = root.get("code").str().is_some() && root.get("data").get("status").number().is_some();
+    let legacy = root.get("errors").is_object() && root.get("error_data").value().is_some();
+    current || legacy
+}
+
+/// The code, and the HTTP status that it would have had.
+fn code_and_status(root: Node<'_>) -> (&str, Option<u64>) {
+    let status = |node: Node<'_>| node.get("status").number().and_then(|number| number.as_u64());
+    match root.get("code").str() {
+        Some(code) => (code, status(root.get("data"))),
+        None => {
+            let code = root.get("errors").members().map(|(code, _)| code).next().unwrap_or_default();
+            (code, status(root.get("error_data").get(code)))
+        }
+    }
+}
+
+pub(super) fn normalise(root: Node<'_>, delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalised {
+    let reason = match code_and_status(root) {
+        (_, Some(401 | 403)) => return degraded(delivery, raw),
+        (code, _) if OF_OLD_VERSIONS.contains(&code) => "webhook_api_version_unsupported",
+        // It was deleted between its change and the delivery, or never was: trashing any page tells of products too.
+        (_, Some(404 | 410)) => "entity_vanished",
+        (code, _) if code.ends_with("invalid_id") => "entity_vanished",
+        _ => "error_body",
+    };
+    Normalised::Ignored { reason }
+}
+
+fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalised {
+    let id = delivery.connection.as_str().to_owned();
+    let health = ConnectionHealth {
+        id: id.clone(),
+        status: Some("degraded".to_owned()),
+        reason: Some(OWNER_LOST_RIGHTS.to_owned()),
+        ..ConnectionHealth::default()
+    };
+    let draft = Draft {
+        verb: verbs::DEGRADED.to_owned(),
+        id,
+        time: None,
+        authority: Authority::Full,
+        entity: Entity::Connection(Box::new(health)),
+        changed: None,
+    };
+    Normalised::Events { drafts: vec![draft], raw, signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS)) }
+}

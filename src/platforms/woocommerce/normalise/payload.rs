@@ -1,0 +1,96 @@
+//! A payload and the dialect it is written in: WooCommerce has had four APIs, and the webhook's own version decides.
+//!
+//! Only v3 is made for new webhooks; the others are read because stores have them. Fields are read where the entities are.
+
+use jiff::Timestamp;
+
+use super::Resource;
+use crate::platforms::lenient::Node;
+
+/// How a payload tells times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dates {
+    /// v2 and v3: `date_x_gmt`, beside a `date_x` in the store's unknown zone.
+    Gmt,
+    /// v1 orders and products: `date_x` is UTC.
+    Utc,
+    /// v1 coupons are in the store's zone and v1 customers shifted twice: no time can be had from them.
+    Unknown,
+    /// The legacy API: `x_at`, with its zone.
+    Legacy,
+}
+
+/// An entity's payload, out of its wrapper.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Payload<'a> {
+    /// The entity.
+    pub(super) node: Node<'a>,
+    dates: Dates,
+}
+
+impl<'a> Payload<'a> {
+    /// Finds out the dialect. Plugins remove and add fields, so it is told by what is there.
+    pub(super) fn of(root: Node<'a>, resource: Resource) -> Self {
+        let wrapped = root.get(resource.word());
+        if wrapped.is_object() && !root.get("id").exists() {
+            return Self { node: wrapped, dates: Dates::Legacy };
+        }
+        let gmt = ["date_created_gmt", "date_modified_gmt"].iter().any(|name| root.get(name).value().is_some());
+        let dates = match resource {
+            _ if gmt => Dates::Gmt,
+            Resource::Order | Resource::Product => Dates::Utc,
+            // Of v1 subscriptions it is not known which zone they are in.
+            Resource::Customer | Resource::Coupon | Resource::Subscription => Dates::Unknown,
+        };
+        Self { node: root, dates }
+    }
+
+    /// A member.
+    pub(super) fn get(self, name: &str) -> Node<'a> {
+        self.node.get(name)
+    }
+
+    /// A member that the legacy API calls otherwise.
+    pub(super) fn either(self, name: &str, legacy: &str) -> Node<'a> {
+        match self.dates {
+            Dates::Legacy => self.get(legacy),
+            Dates::Gmt | Dates::Utc | Dates::Unknown => self.get(name),
+        }
+    }
+
+    /// When it was made.
+    pub(super) fn created_at(self) -> Option<Timestamp> {
+        self.instant("date_created", "created_at")
+    }
+
+    /// When it was last changed.
+    pub(super) fn updated_at(self) -> Option<Timestamp> {
+        self.instant("date_modified", "updated_at")
+    }
+
+    /// An instant by its name, and by the one in the legacy API. 1970 means never.
+    pub(super) fn instant(self, name: &str, legacy: &str) -> Option<Timestamp> {
+        let told = match self.dates {
+            Dates::Gmt => self.get(&format!("{name}_gmt")).utc(),
+            Dates::Utc => self.get(name).utc(),
+            Dates::Legacy => self.get(legacy).str().and_then(|text| text.parse().ok()),
+            Dates::Unknown => None,
+        };
+        told.filter(|instant| *instant > Timestamp::UNIX_EPOCH)
+    }
+}
+
+/// No id is longer; what is longer would only swell subjects and keys.
+const LONGEST_ID: usize = 128;
+
+impl Node<'_> {
+    /// The entity's id, where it can be part of an event's subject.
+    pub(super) fn subject_id(self) -> Option<String> {
+        self.get("id").subject_value()
+    }
+
+    /// This value, where it can be an id in an event's subject.
+    pub(super) fn subject_value(self) -> Option<String> {
+        self.id().filter(|id| id.len() <= LONGEST_ID && !id.chars().any(char::is_control))
+    }
+}
