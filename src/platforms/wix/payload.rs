@@ -1,0 +1,213 @@
+//! Opens the layers of a token: claims, envelope, payload, each a JSON object or a string that holds one.
+//!
+//! Nothing is judged here and nothing below the payload's own members is read. Objects are taken apart into raw text, so
+//! that what is kept is byte for byte what was sent, however deep, doubled or large it is; of doubled members the last one
+//! counts, as in the platform's own reader.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::value::RawValue;
+
+use crate::event::Amount;
+
+/// Longer names than any event type's stand in no label and no index.
+const LONGEST_TOPIC: usize = 200;
+
+/// An object's members, undecoded.
+pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// The members of a JSON object; `None` for anything else.
+pub(super) fn members(text: &str) -> Option<Members<'_>> {
+    serde_json::from_str(text).ok()
+}
+
+/// The token's claims.
+pub(super) struct Claims<'a> {
+    /// When it ends.
+    pub(super) exp: Option<&'a RawValue>,
+    /// When it begins.
+    pub(super) nbf: Option<&'a RawValue>,
+    iat: Option<&'a RawValue>,
+    data: Option<&'a RawValue>,
+    text: &'a str,
+}
+
+impl<'a> Claims<'a> {
+    /// Reads the bytes of the token's second part.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let claims = members(text)?;
+        let get = |name: &str| claims.get(name).copied();
+        Some(Self { exp: get("exp"), nbf: get("nbf"), iat: get("iat"), data: get("data"), text })
+    }
+
+    /// Opens what is below.
+    pub(super) fn open(self) -> Opened {
+        let issued_at = self.iat.and_then(nanoseconds).and_then(|ns| Timestamp::from_nanosecond(ns).ok());
+        let mut opened = Opened {
+            issued_at,
+            instance_id: None,
+            event_type: None,
+            payload: Err(Broken { reason: "envelope_unreadable", text: self.data.map_or(self.text, RawValue::get).to_owned() }),
+        };
+        let Some(text_of_envelope) = self.data.and_then(layer) else { return opened };
+        let broken = |reason| Broken { reason, text: text_of_envelope.clone() };
+        let Some(envelope) = members(&text_of_envelope) else { return opened };
+        opened.instance_id = envelope.get("instanceId").and_then(|raw| text(raw));
+        opened.event_type = envelope.get("eventType").and_then(|raw| text(raw));
+        opened.payload = match envelope.get("data") {
+            Some(raw) => layer(raw).and_then(Payload::read).ok_or_else(|| broken("payload_unreadable")),
+            None => Err(broken("payload_missing")),
+        };
+        opened
+    }
+}
+
+/// What a token holds, as far as it can be read.
+pub(super) struct Opened {
+    /// When the token was made: for events without a time of their own the nearest thing to one.
+    pub(super) issued_at: Option<Timestamp>,
+    /// The installation that it is about.
+    pub(super) instance_id: Option<String>,
+    event_type: Option<String>,
+    /// The innermost layer.
+    pub(super) payload: Result<Payload, Broken>,
+}
+
+/// The innermost layer, not yet decoded.
+pub(super) struct Payload {
+    /// Its text, byte for byte.
+    pub(super) text: String,
+    /// Of a domain event: the event's own id.
+    pub(super) event_id: Option<String>,
+    named: Option<String>,
+}
+
+/// A layer that cannot be read.
+pub(super) struct Broken {
+    /// Which, as a bounded word.
+    pub(super) reason: &'static str,
+    /// What is there instead: it still tells deliveries apart.
+    pub(super) text: String,
+}
+
+impl Opened {
+    /// The event type as the envelope names it, else as the payload does; empty where there is none or it is no name.
+    pub(super) fn topic(&self) -> String {
+        let named = self.payload.as_ref().ok().and_then(|payload| payload.named.as_deref());
+        let fits = |topic: &&str| topic.len() <= LONGEST_TOPIC && !topic.is_empty() && !topic.contains(char::is_control);
+        self.event_type.as_deref().or(named).filter(fits).unwrap_or_default().to_owned()
+    }
+}
+
+impl Payload {
+    fn read(given: String) -> Option<Self> {
+        let members = members(&given)?;
+        let get = |name: &str| members.get(name).and_then(|raw| text(raw));
+        let fqdn = get("entityFqdn");
+        let event_id = fqdn.as_ref().and_then(|_| get("id"));
+        let named = fqdn.zip(get("slug")).map(|(fqdn, slug)| format!("{fqdn}_{slug}"));
+        Some(Self { event_id, named, text: given.trim().to_owned() })
+    }
+}
+
+/// A layer's text: a string's content, or an object as it stands there.
+fn layer(raw: &RawValue) -> Option<String> {
+    match raw.get().as_bytes().first()? {
+        b'"' => serde_json::from_str(raw.get()).ok(),
+        b'{' => Some(raw.get().to_owned()),
+        _ => None,
+    }
+}
+
+/// A string that is not empty.
+fn text(raw: &RawValue) -> Option<String> {
+    serde_json::from_str::<String>(raw.get()).ok().filter(|text| !text.trim().is_empty())
+}
+
+/// Seconds since 1970 as a JSON number, with or without decimals, in nanoseconds; exact, and `None` for what is no number
+/// or beyond all calendars.
+pub(super) fn nanoseconds(raw: &RawValue) -> Option<i128> {
+    let text = raw.get();
+    if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return None;
+    }
+    let seconds = Amount::parse(text)?;
+    let (whole, fraction) = seconds.as_str().split_once('.').unwrap_or((seconds.as_str(), ""));
+    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let negative = whole.starts_with('-');
+    let whole = whole.parse::<i128>().ok()?.checked_mul(1_000_000_000)?;
+    let fraction = fraction.parse::<i128>().ok()?;
+    whole.checked_add(if negative { -fraction } else { fraction })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(claims: &str) -> Opened {
+        Claims::parse(claims.as_bytes()).expect("claims").open()
+    }
+
+    #[test]
+    fn every_layer_is_a_string_or_an_object() {
+        let payload = r#"{"entityFqdn":"wix.x","slug":"made","id":"e1","n":1.10}"#;
+        let strings =
+            serde_json::json!({"data": serde_json::json!({"data": payload, "instanceId": "i"}).to_string()}).to_string();
+        let objects = format!(r#"{{"data":{{"data": {payload} ,"instanceId":"i"}}}}"#);
+        for claims in [strings, objects] {
+            let opened = open(&claims);
+            assert_eq!(opened.topic(), "wix.x_made");
+            assert_eq!(opened.instance_id.as_deref(), Some("i"));
+            let read = opened.payload.ok().expect("a payload");
+            assert_eq!((read.text.as_str(), read.event_id.as_deref()), (payload, Some("e1")));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_where() {
+        for (claims, reason) in [
+            ("{}", "envelope_unreadable"),
+            (r#"{"data":7}"#, "envelope_unreadable"),
+            (r#"{"data":"no JSON"}"#, "envelope_unreadable"),
+            (r#"{"data":"\ud800"}"#, "envelope_unreadable"),
+            (r#"{"data":{"eventType":"A"}}"#, "payload_missing"),
+            (r#"{"data":{"eventType":"A","data":null}}"#, "payload_unreadable"),
+            (r#"{"data":{"eventType":"A","data":"[1]"}}"#, "payload_unreadable"),
+            (r#"{"data":{"eventType":"A","data":"\udc00"}}"#, "payload_unreadable"),
+        ] {
+            assert_eq!(open(claims).payload.err().map(|broken| broken.reason), Some(reason), "{claims}");
+        }
+    }
+
+    #[test]
+    fn deep_doubled_and_giant_payloads_are_kept_as_they_are() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let giant = format!(r#"{{"a":{}}}"#, "9".repeat(100_000));
+        for payload in [deep.as_str(), giant.as_str(), r#"{"a":1,"a":2}"#, r#"{"a":"\ud800"}"#] {
+            let opened = open(&format!(r#"{{"data":{{"data":{payload}}}}}"#));
+            assert!(opened.payload.is_ok_and(|read| read.text == payload));
+        }
+        assert_eq!(open(r#"{"data":{"eventType":"A","eventType":"B","data":{}}}"#).topic(), "B");
+    }
+
+    #[test]
+    fn a_topic_is_a_name_or_nothing() {
+        for (given, topic) in [("A\\u0000B", ""), ("", ""), ("AppInstalled", "AppInstalled")] {
+            assert_eq!(open(&format!(r#"{{"data":{{"eventType":"{given}","data":{{}}}}}}"#)).topic(), topic);
+        }
+        assert_eq!(open(&format!(r#"{{"data":{{"eventType":"{}","data":{{}}}}}}"#, "x".repeat(201))).topic(), "");
+    }
+
+    #[test]
+    fn times_are_exact_numbers() {
+        let read = |text: &str| nanoseconds(&RawValue::from_string(text.to_owned()).expect("JSON"));
+        assert_eq!(read("1640788554"), Some(1_640_788_554_000_000_000));
+        assert_eq!(read("1640788554.5"), Some(1_640_788_554_500_000_000));
+        assert_eq!(read("1.640788554e9"), Some(1_640_788_554_000_000_000));
+        for bad in [r#""1640788554""#, "null", "true", "{}", "1e300"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
