@@ -1,4 +1,6 @@
 //! Cartwire.
+pub mod app;
+pub mod config;
 pub mod connections;
 pub mod dashboard;
 pub mod delivery;

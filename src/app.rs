@@ -1,0 +1,235 @@
+//! The gateway put together: build it, then run it until it is told to stop.
+//!
+//! The only place that knows all rooms. Shutdown goes with the flow of data: first no new requests, then the relay, then
+//! the broker, last the journal.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, Service};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{App as ActixApp, HttpServer};
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::connections::{Directory, Rejections, Seal};
+use crate::dashboard::{AdminToken, Dashboard};
+use crate::journal::{Journal, JournalGuard, Marks};
+use crate::publisher::rabbitmq::RabbitMq;
+use crate::publisher::{EventLogOnly, Publish};
+use crate::receiver::Receiver;
+use crate::relay::Relay;
+use crate::report::ErrorChain;
+use crate::telemetry;
+
+/// How often changes by other processes are looked for: they take effect within two seconds.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Another gateway uses the data folder.
+#[derive(Debug, thiserror::Error)]
+#[error("another cartwire serves the data folder {0}: stop it first, or give this one a folder of its own (--data-dir)")]
+pub struct AlreadyRunning(String);
+
+/// A built gateway: its listeners are bound, nothing is served yet.
+pub struct App {
+    /// Where webhooks come in.
+    pub address: SocketAddr,
+    /// Where the admin API is.
+    pub admin_address: SocketAddr,
+    config: Config,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    journal: Journal,
+    guard: JournalGuard,
+    directory: Directory,
+    seal: Seal,
+    lock: File,
+}
+
+impl App {
+    /// Takes the data folder, opens the journal and binds the listeners.
+    ///
+    /// # Errors
+    /// Where any of it is not to be had; [`AlreadyRunning`] among them.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        crate::sqlite::make_folder(&config.data_dir)?;
+        let lock = lock(&config.data_dir)?;
+        let seal = Seal::load(&config.data_dir, config.master_key_file.as_deref())?;
+        let (journal, guard) = Journal::open(&config.data_dir, config.budget.clone())?;
+        let directory = Directory::default();
+        refresh(&journal, &directory, &seal).await?;
+        let bind = |address: SocketAddr| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        let (listener, admin_listener) = (bind(config.listen)?, bind(config.admin_listen)?);
+        let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+        Ok(Self { address, admin_address, config, listener, admin_listener, journal, guard, directory, seal, lock })
+    }
+
+    /// Serves until `stop` is done, then shuts down in order.
+    ///
+    /// # Errors
+    /// Where a listener fails.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        match self.config.broker.clone() {
+            Some(broker) => {
+                let journal = self.journal.clone();
+                let reopened = journal.reopen_logged().await?;
+                if reopened > 0 {
+                    tracing::info!(reopened, "what was logged without a broker is published now");
+                }
+                self.run(RabbitMq::start(broker.uri, broker.topology), stop).await
+            }
+            None => self.run(EventLogOnly, stop).await,
+        }
+    }
+
+    async fn run<P: Publish>(self, publisher: P, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let shutdown = watch::Sender::new(false);
+        let publisher = Arc::new(publisher);
+        let (marks, look) = self.look_for_changes(shutdown.subscribe()).await;
+        let relay = Relay::new(self.journal.clone(), Arc::clone(&publisher), self.directory.clone(), marks);
+        let relay_shutdown = watch::Sender::new(false);
+        let relay = tokio::spawn(relay.run(relay_shutdown.subscribe(), self.config.shutdown_grace));
+        let rejections = Arc::new(Rejections::default());
+        let public = self.public_server(&rejections)?;
+        let admin = self.admin_server(rejections, shutdown.subscribe())?;
+        let (public_handle, admin_handle) = (public.handle(), admin.handle());
+        tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
+
+        let (mut public, mut admin) = (tokio::spawn(public), tokio::spawn(admin));
+        let ended = tokio::select! {
+            () = stop => None,
+            result = &mut public => Some(result),
+            result = &mut admin => Some(result),
+        };
+        tracing::info!("shutting down: finishing requests, then publishing what is under way");
+        shutdown.send_replace(true);
+        public_handle.stop(true).await;
+        relay_shutdown.send_replace(true);
+        let _ = relay.await;
+        admin_handle.stop(true).await;
+        publisher.close().await;
+        look.abort();
+        self.guard.close().await;
+        drop(self.lock);
+        match ended {
+            None => Ok(()),
+            Some(result) => Ok(result??),
+        }
+    }
+
+    fn public_server(&self, rejections: &Arc<Rejections>) -> anyhow::Result<Server> {
+        let receiver = Receiver {
+            journal: self.journal.clone(),
+            directory: self.directory.clone(),
+            rejections: Arc::clone(rejections),
+            max_body_bytes: self.config.max_body_bytes,
+            body_timeout: self.config.body_timeout,
+        };
+        let server = HttpServer::new(move || {
+            let receiver = receiver.clone();
+            ActixApp::new().wrap_fn(name_request).configure(|config| receiver.configure(config))
+        })
+        .client_request_timeout(Duration::from_secs(10))
+        .shutdown_timeout(self.config.shutdown_grace.as_secs())
+        .disable_signals();
+        let listener = self.listener.try_clone()?;
+        Ok(match self.config.tls.clone() {
+            Some(tls) => server.listen_rustls_0_23(listener, tls)?.run(),
+            None => server.listen(listener)?.run(),
+        })
+    }
+
+    fn admin_server(&self, rejections: Arc<Rejections>, shutdown: watch::Receiver<bool>) -> anyhow::Result<Server> {
+        let dashboard = Dashboard {
+            journal: self.journal.clone(),
+            directory: self.directory.clone(),
+            rejections,
+            metrics: telemetry::count().map_err(anyhow::Error::msg)?,
+            shutdown,
+            token: self.config.admin_token.clone().map(AdminToken::new),
+        };
+        let server = HttpServer::new(move || {
+            let dashboard = dashboard.clone();
+            ActixApp::new().wrap_fn(name_request).configure(|config| dashboard.configure(config))
+        });
+        Ok(server.workers(1).shutdown_timeout(2).disable_signals().listen(self.admin_listener.try_clone()?)?.run())
+    }
+
+    /// Renews the directory when connections change, whoever changed them, and then tells the relay.
+    async fn look_for_changes(&self, mut shutdown: watch::Receiver<bool>) -> (watch::Receiver<Marks>, JoinHandle<()>) {
+        let (journal, directory, seal) = (self.journal.clone(), self.directory.clone(), self.seal.clone());
+        // The snapshot that `build` made is older than this: whatever changed since is found by comparing with it.
+        let mut seen = journal.read(|reader| reader.marks()).await.unwrap_or_default();
+        let (sender, receiver) = watch::channel(seen);
+        let mut renew = true;
+        let look = tokio::spawn(async move {
+            loop {
+                match journal.read(|reader| reader.marks()).await {
+                    Ok(marks) if marks != seen || renew => {
+                        renew = false;
+                        if let Err(error) = refresh(&journal, &directory, &seal).await {
+                            tracing::error!(error = %ErrorChain(&*error), "the connections cannot be read; the last known ones stay");
+                            renew = true;
+                        }
+                        seen = marks;
+                        sender.send_replace(marks);
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(error = %ErrorChain(&error), "changes cannot be looked for"),
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    _ = shutdown.wait_for(|shutdown| *shutdown) => return,
+                }
+            }
+        });
+        (receiver, look)
+    }
+}
+
+async fn refresh(journal: &Journal, directory: &Directory, seal: &Seal) -> anyhow::Result<()> {
+    let (directory, seal) = (directory.clone(), seal.clone());
+    for broken in journal.read(move |reader| reader.refresh(&directory, &seal, Timestamp::now())).await? {
+        tracing::error!(error = %ErrorChain(&broken), "a connection cannot verify webhooks as it should");
+    }
+    Ok(())
+}
+
+/// Holds the data folder for this process; the lock goes when the process does, however it ends.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("serve.lock");
+    let file =
+        File::options().create(true).append(true).open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(AlreadyRunning(folder.display().to_string()).into()),
+        Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// Gives each answer an `x-request-id`.
+fn name_request<S, B>(
+    request: actix_web::dev::ServiceRequest,
+    service: &S,
+) -> impl Future<Output = Result<actix_web::dev::ServiceResponse<B>, actix_web::Error>> + use<S, B>
+where
+    S: Service<actix_web::dev::ServiceRequest, Response = actix_web::dev::ServiceResponse<B>, Error = actix_web::Error>,
+{
+    let mut id = [0_u8; 8];
+    let _ = getrandom::fill(&mut id);
+    let id = format!("{:016x}", u64::from_be_bytes(id));
+    let answer = service.call(request);
+    async move {
+        let mut response = answer.await?;
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+        }
+        Ok(response)
+    }
+}

@@ -1,0 +1,167 @@
+//! `connections`: who may send webhooks. A running `serve` sees every change within two seconds.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::add::{self, AddArgs};
+use super::exit::{Exit, fail};
+use super::output::{Output, table};
+use crate::config::{DataArgs, read_secret};
+use crate::connections::{Connection, Seal, SealedSecret, generate_secret};
+use crate::delivery::ConnectionId;
+use crate::journal::{Changed, ConnectionChange, DataFile, Reader};
+use crate::platforms::{FieldRole, connection_kind};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ConnectionsCommand {
+    /// Add a store or an app
+    #[command(subcommand)]
+    Add(AddArgs),
+    /// All connections and how they stand, troubled ones first
+    List,
+    /// One connection with what is known of it
+    Show(One),
+    /// Keep its deliveries and do not publish them
+    Pause(One),
+    /// Publish its deliveries again, those that were kept first
+    Resume(One),
+    /// Give it a new key or secret; the one before stays valid for a while
+    RotateSecret(Rotate),
+    /// Remove it; what was received of it stays
+    Remove(One),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct One {
+    /// The connection
+    id: String,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Rotate {
+    /// The connection
+    id: String,
+    /// The file of the new key or secret [default: a secret is made, where the platform lets us]
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// How long the one before stays valid
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(0..=8760))]
+    grace_hours: u32,
+}
+
+pub(super) fn run(data: &DataArgs, command: ConnectionsCommand, output: Output) -> anyhow::Result<Exit> {
+    match command {
+        ConnectionsCommand::Add(args) => add::run(data, &args, output),
+        ConnectionsCommand::List => list(data, output),
+        ConnectionsCommand::Show(one) => show(data, &one.id()?, output),
+        ConnectionsCommand::Pause(one) => change(data, &one.id()?, ConnectionChange::Pause, "is paused", output),
+        ConnectionsCommand::Resume(one) => change(data, &one.id()?, ConnectionChange::Resume, "is not paused", output),
+        ConnectionsCommand::RotateSecret(args) => rotate(data, &args, output),
+        ConnectionsCommand::Remove(one) => change(data, &one.id()?, ConnectionChange::Remove, "is removed", output),
+    }
+}
+
+impl One {
+    fn id(&self) -> anyhow::Result<ConnectionId> {
+        id(&self.id)
+    }
+}
+
+fn id(text: &str) -> anyhow::Result<ConnectionId> {
+    ConnectionId::new(text).map_err(|error| fail(Exit::Usage, error.to_string()))
+}
+
+fn no_such(id: &ConnectionId) -> anyhow::Error {
+    fail(Exit::No, format!("there is no connection {id} (connections list shows all)"))
+}
+
+fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
+    DataFile::open(&data.data_dir)?;
+    let mut connections = Reader::open(&data.data_dir)?.connections()?;
+    connections.sort_by_key(|connection| (connection.status == crate::connections::Status::Connected, connection.id.clone()));
+    output.value(&json!({"connections": connections}), || {
+        let rows: Vec<Vec<String>> = connections.iter().map(row).collect();
+        table(&["ID", "KIND", "STATUS", "REASON", "SINCE", "OF"], &rows)
+    })?;
+    Ok(Exit::Success)
+}
+
+fn row(connection: &Connection) -> Vec<String> {
+    vec![
+        connection.id.to_string(),
+        connection.kind.clone(),
+        connection.status.as_str().to_owned(),
+        connection.reason.clone().unwrap_or_else(|| "-".to_owned()),
+        format!("{:.0}", connection.changed_at),
+        connection.parent.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+    ]
+}
+
+fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Exit> {
+    DataFile::open(&data.data_dir)?;
+    let reader = Reader::open(&data.data_dir)?;
+    let connection = reader.connection(id)?.ok_or_else(|| no_such(id))?;
+    let secrets = reader.secrets(id, Timestamp::now())?;
+    let secrets: Vec<_> = secrets.iter().map(|s| json!({"name": s.name, "valid_until": s.valid_until})).collect();
+    let endpoint = connection
+        .described_kind()
+        .filter(|kind| kind.receives_webhooks)
+        .map(|_| format!("/webhooks/{}/{id}", connection.platform));
+    let value = json!({"connection": connection, "endpoint": endpoint, "secrets": secrets});
+    output.value(&value, || serde_json::to_string_pretty(&value).unwrap_or_default())?;
+    Ok(Exit::Success)
+}
+
+fn change(
+    data: &DataArgs,
+    id: &ConnectionId,
+    change: impl FnOnce(ConnectionId) -> ConnectionChange,
+    done: &str,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let changed = DataFile::open(&data.data_dir)?.change_connection(&change(id.clone()))?;
+    match changed {
+        Changed::NoSuchConnection | Changed::Taken => Err(no_such(id)),
+        Changed::Yes | Changed::No => {
+            output.value(&json!({"connection": id, "changed": changed == Changed::Yes}), || format!("connection {id} {done}"))?;
+            Ok(Exit::Success)
+        }
+    }
+}
+
+fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit> {
+    let id = id(&args.id)?;
+    let mut file = DataFile::open(&data.data_dir)?;
+    let connection = Reader::open(&data.data_dir)?.connection(&id)?.ok_or_else(|| no_such(&id))?;
+    let described = connection_kind(&connection.kind);
+    let field = described.and_then(|(platform, kind)| kind.fields.iter().find(|field| field.verifies()).map(|field| (platform, field)));
+    let Some((platform, field)) = field else {
+        return Err(fail(Exit::No, format!("connection {id} has no key of its own that verifies webhooks")));
+    };
+    let (secret, generated) = match (&args.secret_file, field.role) {
+        (Some(path), _) => (read_secret(path).map_err(|right| fail(Exit::Config, format!("--secret-file: {right}")))?, false),
+        (None, FieldRole::GeneratedVerificationKey) => (generate_secret()?, true),
+        (None, _) => return Err(fail(Exit::Usage, "--secret-file is needed: the platform makes this key, not we")),
+    };
+    let wrong = |error: String| fail(Exit::Config, format!("--secret-file: {error}"));
+    let secret = (field.check)(secret.expose_secret()).map_err(wrong)?.into();
+    platform.verification_key(ExposeSecret::<str>::expose_secret(&secret)).map_err(|error| wrong(error.to_string()))?;
+    let sealed = SealedSecret::new(&Seal::load(&data.data_dir, data.master_key_file.as_deref())?, &id, field.name, &secret)?;
+    let grace = SignedDuration::from_hours(i64::from(args.grace_hours));
+    if file.change_connection(&ConnectionChange::Rotate(id.clone(), sealed, grace))? == Changed::NoSuchConnection {
+        return Err(no_such(&id));
+    }
+    let shown = generated.then(|| secret.expose_secret().to_owned());
+    output.value(&json!({"connection": id, "secret": shown, "previous_valid_hours": args.grace_hours}), || {
+        let mut text = format!("connection {id} has a new secret; the one before stays valid for {} hours", args.grace_hours);
+        if let Some(secret) = &shown {
+            text += &format!("\n  secret: {secret}   (shown only now)");
+        }
+        text
+    })?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,135 @@
+//! `events`: what was published, read from the data folder.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::exit::{Exit, fail};
+use super::output::{Output, bar, line};
+use crate::config::DataArgs;
+use crate::event::{Event, EventId};
+use crate::journal::entry::Position;
+use crate::journal::{DataFile, EventFilter, Reader};
+use crate::relay::assemble::assemble_one;
+
+const PAGE: usize = 200;
+const LOOK: Duration = Duration::from_millis(300);
+
+#[derive(Subcommand, Debug)]
+pub(super) enum EventsCommand {
+    /// Published events, oldest first
+    List(List),
+    /// Follow what is published from now on
+    Tail(Tail),
+    /// One event, whole
+    Show(Show),
+    /// All published events as JSON lines
+    Export(Filter),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Filter {
+    /// Only after this cursor
+    #[arg(long, value_name = "CURSOR", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    after: Position,
+    /// Only of this type; cartwire.order.* means all types that begin so
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only of this connection
+    #[arg(long, value_name = "ID")]
+    connection: Option<String>,
+    /// Only of this subject, such as order/17
+    #[arg(long, value_name = "SUBJECT")]
+    subject: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct List {
+    #[command(flatten)]
+    filter: Filter,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Tail {
+    #[command(flatten)]
+    filter: Filter,
+    /// Begin with what is there after --after
+    #[arg(long)]
+    from_start: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Show {
+    /// The event's id
+    id: String,
+}
+
+impl Filter {
+    fn filter(&self) -> EventFilter {
+        EventFilter { event_type: self.event_type.clone(), connection: self.connection.clone(), subject: self.subject.clone() }
+    }
+}
+
+pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> anyhow::Result<Exit> {
+    DataFile::open(&data.data_dir)?;
+    let reader = Reader::open(&data.data_dir)?;
+    match command {
+        EventsCommand::List(list) => {
+            page(&reader, list.filter.after, list.limit, &list.filter.filter(), output)?;
+        }
+        EventsCommand::Tail(tail) => {
+            let mut after = tail.filter.after;
+            if !tail.from_start && after == 0 {
+                after = reader.log_bounds()?.1;
+            }
+            let filter = tail.filter.filter();
+            loop {
+                after = page(&reader, after, PAGE, &filter, output)?;
+                std::thread::sleep(LOOK);
+            }
+        }
+        EventsCommand::Show(show) => {
+            let id = EventId::parse(&show.id).ok_or_else(|| fail(Exit::Usage, format!("{:?} is no event's id", show.id)))?;
+            let row = reader.event(id.delivery, id.index)?;
+            let event = row.and_then(|row| assemble_one(&row.entry, row.index));
+            let event = event.ok_or_else(|| fail(Exit::No, format!("there is no published event {id}")))?;
+            line(&serde_json::to_string_pretty(&event)?)?;
+        }
+        EventsCommand::Export(filter) => {
+            let (mut after, wanted) = (filter.after, filter.filter());
+            let (first, last) = reader.log_bounds()?;
+            let progress = bar(last.saturating_sub(first.max(after)).unsigned_abs(), "exporting");
+            let output = Output { json: true };
+            while after < last {
+                let next = page(&reader, after, PAGE, &wanted, output)?;
+                if next == after {
+                    break;
+                }
+                after = next;
+                progress.set_position(after.saturating_sub(first).unsigned_abs());
+            }
+            progress.finish_and_clear();
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Prints a page and gives the cursor after it.
+fn page(reader: &Reader, after: Position, limit: usize, filter: &EventFilter, output: Output) -> anyhow::Result<Position> {
+    let rows = reader.log(after, limit, filter)?;
+    for row in &rows {
+        if let Some(event) = assemble_one(&row.entry, row.index) {
+            output.row(&event, || summary(&event))?;
+        }
+    }
+    Ok(rows.last().map_or(after, |row| row.cursor))
+}
+
+/// An event on a line.
+pub(super) fn summary(event: &Event) -> String {
+    let authority = event.draft.authority.as_str();
+    format!("{:.0}  {:<38} {:<48} {:<20} {authority:<9} {}", event.time, event.event_type(), event.subject(), event.connection, event.id)
+}

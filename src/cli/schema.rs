@@ -1,0 +1,20 @@
+//! `schema`: the machine-readable contracts.
+
+use clap::Subcommand;
+
+use super::exit::Exit;
+use super::output::line;
+use crate::event::json_schema;
+
+#[derive(Subcommand, Debug)]
+pub(super) enum SchemaCommand {
+    /// JSON Schema 2020-12 of an event
+    Event,
+}
+
+pub(super) fn run(command: &SchemaCommand) -> anyhow::Result<Exit> {
+    match command {
+        SchemaCommand::Event => line(&serde_json::to_string_pretty(&json_schema())?)?,
+    }
+    Ok(Exit::Success)
+}
