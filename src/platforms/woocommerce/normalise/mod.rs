@@ -157,3 +157,6 @@ fn unrecognised(root: Node<'_>, topic: &str) -> Draft {
         changed: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

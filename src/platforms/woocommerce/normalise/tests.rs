@@ -1,0 +1,101 @@
+//! Whatever a plugin puts into a payload, it is normalised without a panic and without losing the entity.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::*;
+use crate::delivery::ConnectionId;
+
+/// What plugins and older versions put where something else is expected.
+const ODDITIES: [&str; 14] = [
+    "null",
+    "true",
+    "\"\"",
+    "\"0\"",
+    "\"-\"",
+    "\"ü\"",
+    "0",
+    "-1.50",
+    "1e400",
+    "1e-400",
+    "[]",
+    "{}",
+    "[null,[],{},\"\",7]",
+    "{\"a\":{\"b\":[1]}}",
+];
+
+/// A payload with a member of every name that is read anywhere.
+const EVERYTHING: &str = r#"{"id":5,"status":"processing","type":"variation","currency":"EUR","number":"5","date_created_gmt":"2026-03-02T09:15:00",
+"date_modified_gmt":"2026-03-02T09:15:00","date_paid_gmt":"2026-03-02T09:15:00","date_paid":"2026-03-02T09:15:00","total":"1.00","discount_total":"0",
+"shipping_total":"0","total_tax":"0","customer_id":1,"billing":{"email":"a@example.test"},"shipping":{"city":"Leith"},"customer_note":"x",
+"line_items":[{"id":1,"name":"a","subtotal":"1","total":"1","price":1,"quantity":1,"meta_data":[{"key":"k","value":"v"}]}],
+"shipping_lines":[{"id":1}],"fee_lines":[{"total":"1"}],"coupon_lines":[{"code":"c"}],"refunds":[{"id":2,"total":"-1"}],"prices_include_tax":true,
+"payment_details":{"paid":true},"name":"n","slug":"s","sku":"k","price":"1","regular_price":"1","sale_price":"1","catalog_visibility":"visible",
+"images":[{"id":1,"src":"https://shop.example/a.jpg"}],"categories":[{"id":1,"name":"c"}],"tags":[{"name":"t"}],"attributes":[{"name":"a","option":"b"}],
+"variations":[1],"manage_stock":true,"stock_quantity":1,"stock_status":"instock","in_stock":true,"backordered":false,"weight":"1","parent_id":4,
+"email":"a@example.test","role":"customer","orders_count":1,"total_spent":"1","code":"c","amount":"1","discount_type":"percent","usage_limit":1,
+"usage_limit_per_user":1,"usage_count":1,"product_ids":[1],"excluded_product_ids":[1],"minimum_amount":"1","maximum_amount":"1","date_expires_gmt":null}"#;
+
+fn normalised(topic: &str, body: &str) -> Normalised {
+    normalise(&JournaledDelivery {
+        platform: "woocommerce".to_owned(),
+        endpoint: ConnectionId::new("shop").expect("an id"),
+        connection: ConnectionId::new("shop").expect("an id"),
+        topic: topic.to_owned(),
+        headers: Vec::new(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        received_at: Timestamp::UNIX_EPOCH,
+    })
+}
+
+#[test]
+fn no_oddity_in_any_member_loses_the_entity() {
+    let whole: serde_json::Map<String, Value> = serde_json::from_str(EVERYTHING).expect("a payload");
+    for resource in Resource::ALL {
+        let topic = format!("{}.updated", resource.word());
+        for name in whole.keys().filter(|name| *name != "id") {
+            for oddity in ODDITIES {
+                let mut payload = whole.clone();
+                payload.insert(name.clone(), serde_json::from_str(oddity).expect("JSON"));
+                let body = serde_json::to_string(&payload).expect("JSON");
+                let Normalised::Events { drafts, .. } = normalised(&topic, &body) else { panic!("{topic} {name} {oddity}") };
+                assert_eq!(drafts[0].id, "5", "{topic} {name} {oddity}");
+                assert_eq!(drafts[0].authority, Authority::Full);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
+    for topic in ["order.updated", "product.deleted", "action.wc_x", "x.y", "", ".", "action.", "order."] {
+        for oddity in ODDITIES {
+            for body in [
+                oddity.to_owned(),
+                format!("{{\"id\":{oddity}}}"),
+                format!("{{\"order\":{oddity}}}"),
+                format!("{{\"arg\":{oddity}}}"),
+            ] {
+                match normalised(topic, &body) {
+                    Normalised::Events { drafts, .. } => assert!(!drafts[0].id.is_empty(), "{topic} {body}"),
+                    Normalised::Ignored { reason } | Normalised::Unreadable { reason } => assert!(!reason.is_empty()),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_topic_is_passed_on_under_some_id() {
+    let Normalised::Events { drafts, .. } = normalised("", "{}") else { panic!("no event") };
+    assert_eq!((drafts[0].id.as_str(), drafts[0].entity.name()), ("unknown", "unrecognised"));
+    let Normalised::Events { drafts, .. } = normalised("", r#"{"id":"a\nb"}"#) else { panic!("no event") };
+    assert_eq!(drafts[0].id, "unknown");
+}
+
+#[test]
+fn lost_rights_are_a_signal_about_the_connection() {
+    let body = r#"{"code":"woocommerce_rest_cannot_view","message":"","data":{"status":403}}"#;
+    let Normalised::Events { signal, .. } = normalised("order.updated", body) else { panic!("no event") };
+    assert_eq!(signal, Some(crate::platforms::ConnectionSignal::Degraded("webhook_owner_lost_rights")));
+}
