@@ -18,6 +18,11 @@ impl<'a> Node<'a> {
         Self(Some(value))
     }
 
+    /// No place at all.
+    pub(crate) fn nowhere() -> Self {
+        Self(None)
+    }
+
     /// The member of that name.
     pub(crate) fn get(self, key: &str) -> Self {
         Self(self.0.and_then(|value| value.get(key)))
@@ -113,6 +118,17 @@ impl<'a> Node<'a> {
     /// The members of an object.
     pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
         self.0.and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.as_str(), Node(Some(value))))
+    }
+
+    /// As [`Node::list`], without the items that have no counterpart.
+    pub(crate) fn list_of<T>(self, into: impl FnMut(Node<'a>) -> Option<T>) -> Option<Vec<T>> {
+        self.0?.as_array()?;
+        Some(self.items().filter_map(into).collect())
+    }
+
+    /// Is it an object with members?
+    pub(crate) fn has_members(self) -> bool {
+        self.members().next().is_some()
     }
 
     /// Is it an object?

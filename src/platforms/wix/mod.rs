@@ -3,9 +3,22 @@
 //! `verify` says who sent it and which delivery it is, `payload` opens the layers, `normalise` puts the content into our
 //! words. `sign` makes the same tokens for tests. What a store's API is asked is not described here yet.
 
+mod app;
+mod catalog_v1;
+mod catalog_v3;
+mod category;
+mod checkout;
+mod domain;
 mod key;
 mod kinds;
+mod legacy_order;
+
+mod normalise;
+mod order;
 mod payload;
+mod payment;
+mod people;
+mod shapes;
 mod sign;
 mod verify;
 
@@ -36,8 +49,8 @@ impl Platform for Wix {
         verify::verify(raw, keys, now)
     }
 
-    fn normalise(&self, _delivery: &JournaledDelivery) -> Normalised {
-        Normalised::Unreadable { reason: "unreadable" }
+    fn normalise(&self, delivery: &JournaledDelivery) -> Normalised {
+        normalise::normalise(delivery)
     }
 
     fn sign(&self, unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result<SignedRequest, InvalidKey> {

@@ -1,0 +1,195 @@
+//! Products and stock of the third catalogue.
+//!
+//! A product is whole when its variants are with it: prices, stock numbers and codes stand there. A product with one variant
+//! is that variant, so it takes its codes; with several, a price stands at the product only where all share it.
+
+use super::domain::{Domain, full_if};
+use super::shapes::price;
+use crate::event::data::{
+    Category, Image, Inventory, OptionValue, Product, ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
+};
+use crate::event::{Amount, Authority, Draft, Entity, Money, verbs};
+use crate::platforms::lenient::{Node, filled};
+
+pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
+    let verb = match event.slug() {
+        "created" if event.is_restored() => verbs::RESTORED,
+        "created" => verbs::CREATED,
+        "updated" => verbs::UPDATED,
+        "deleted" => verbs::DELETED,
+        _ => return None,
+    };
+    let found = event.entity(&["product", "currentEntity"], "id");
+    let told = found.unwrap_or_else(Node::nowhere);
+    let id = told.get("id").id().or_else(|| event.entity_id())?;
+    let authority = match found {
+        Some(product) if product.get("variantsInfo").get("variants").exists() => Authority::Full,
+        Some(_) => Authority::Partial,
+        None => Authority::Reference,
+    };
+    Some(event.draft(verb, id.clone(), authority, Entity::Product(Box::new(product(told, id)))))
+}
+
+fn product(told: Node<'_>, id: String) -> Product {
+    let currency = told.get("currency").text();
+    let money = currency.as_deref();
+    let given = told.get("variantsInfo").get("variants");
+    let only = Some(given.items().collect::<Vec<_>>()).filter(|all| all.len() == 1).map_or_else(Node::nowhere, |all| all[0]);
+    let current = range(told.get("actualPriceRange"), money);
+    let before = range(told.get("compareAtPriceRange"), money);
+    let options = told.get("options");
+    Product {
+        id,
+        kind: told.get("productType").str().map(|word| match word {
+            "DIGITAL" => ProductKind::Digital,
+            "PHYSICAL" if options.items().next().is_some() => ProductKind::Variable,
+            "PHYSICAL" => ProductKind::Simple,
+            _ => ProductKind::Unknown,
+        }),
+        name: told.get("name").text(),
+        slug: told.get("slug").text(),
+        sku: only.get("sku").text(),
+        gtin: only.get("barcode").text(),
+        visible: told.get("visible").flag(),
+        sale_price: before.as_ref().and(current.clone()),
+        price: current,
+        regular_price: before,
+        description: told.get("plainDescription").text(),
+        images: images(told.get("media")),
+        categories: told
+            .get("directCategoriesInfo")
+            .get("categories")
+            .list_of(|category| filled(Category { id: category.get("id").id(), name: category.get("name").text() })),
+        options: options.list(|option| ProductOption {
+            name: option.get("name").text(),
+            values: option.get("choicesSettings").get("choices").list_of(|choice| choice.get("name").text()),
+        }),
+        variants: given.list_of(|variant| self::variant(variant, options, money)),
+        inventory: filled(ProductInventory {
+            status: told.get("inventory").get("availabilityStatus").str().map(stock),
+            ..ProductInventory::default()
+        }),
+        weight: weight(told.get("physicalProperties").get("shippingWeightRange")),
+        url: told.get("url").get("url").text().or_else(|| told.get("url").text()),
+        created_at: told.get("createdDate").utc(),
+        updated_at: told.get("updatedDate").utc(),
+        currency,
+        ..Product::default()
+    }
+}
+
+/// A price that all variants share.
+fn range(range: Node<'_>, currency: Option<&str>) -> Option<Money> {
+    let (least, most) = (price(range.get("minValue"), currency), price(range.get("maxValue"), currency));
+    least.filter(|least| most.as_ref() == Some(least))
+}
+
+fn weight(range: Node<'_>) -> Option<Amount> {
+    range.get("minValue").amount().filter(|least| range.get("maxValue").amount().as_ref() == Some(least))
+}
+
+fn images(media: Node<'_>) -> Option<Vec<Image>> {
+    let image = |item: Node<'_>| {
+        let is_image = matches!(item.get("mediaType").str(), None | Some("IMAGE"));
+        let picture = Image {
+            id: item.get("id").id(),
+            url: item.get("url").text().or_else(|| item.get("image").get("url").text()),
+            alt: item.get("altText").text(),
+        };
+        filled(picture).filter(|_| is_image)
+    };
+    let main = image(media.get("main"));
+    let rest = media.get("itemsInfo").get("items").list_of(image);
+    if main.is_none() && rest.is_none() {
+        return None;
+    }
+    let others = rest.unwrap_or_default().into_iter().filter(|other| main.as_ref().is_none_or(|main| main.id != other.id));
+    Some(main.iter().cloned().chain(others).collect())
+}
+
+fn variant(told: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<Variant> {
+    let prices = told.get("price");
+    let stock = told.get("inventoryStatus");
+    Some(Variant {
+        id: told.get("id").id()?,
+        sku: told.get("sku").text(),
+        gtin: told.get("barcode").text(),
+        options: told.get("choices").list_of(|choice| chosen(choice, options)),
+        visible: told.get("visible").flag(),
+        price: price(prices.get("actualPrice"), currency),
+        regular_price: price(prices.get("compareAtPrice"), currency),
+        status: match (stock.get("inStock").flag(), stock.get("preorderEnabled").flag()) {
+            (Some(true), _) => Some(StockStatus::InStock),
+            (Some(false), Some(true)) => Some(StockStatus::Backorder),
+            (Some(false), _) => Some(StockStatus::OutOfStock),
+            (None, _) => None,
+        },
+        weight: told.get("physicalProperties").get("weight").amount(),
+    })
+}
+
+/// A choice by name, or by the ids that the product's options explain.
+fn chosen(choice: Node<'_>, options: Node<'_>) -> Option<OptionValue> {
+    let (ids, names) = (choice.get("optionChoiceIds"), choice.get("optionChoiceNames"));
+    let by_id = |list: Node<'_>, key: &str, id: Node<'_>| -> Option<String> {
+        let id = id.str()?;
+        list.items().find(|item| item.get(key).str() == Some(id)).and_then(|item| item.get("name").text())
+    };
+    let choices = || {
+        let option =
+            options.items().find(|option| option.get("id").exists() && option.get("id").str() == ids.get("optionId").str());
+        option.map_or_else(Node::nowhere, |option| option.get("choicesSettings").get("choices"))
+    };
+    filled(OptionValue {
+        name: names.get("optionName").text().or_else(|| by_id(options, "id", ids.get("optionId"))),
+        value: names.get("choiceName").text().or_else(|| by_id(choices(), "choiceId", ids.get("choiceId"))),
+    })
+}
+
+pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
+    let body = event.content();
+    let found = event.entity(&["currentEntity"], "id");
+    let told = found.unwrap_or_else(Node::nowhere);
+    let item = Inventory {
+        id: told.get("id").id().or_else(|| event.entity_id())?,
+        product_id: told.get("productId").id(),
+        variant_id: told.get("variantId").id(),
+        sku: told.get("product").get("variantSku").text(),
+        location_id: told.get("locationId").id(),
+        ..Inventory::default()
+    };
+    let (authority, item) = match event.slug() {
+        "created" | "updated" | "updated_with_reason" => (
+            full_if(found),
+            Inventory {
+                managed: told.get("trackQuantity").flag(),
+                quantity: told.get("quantity").number(),
+                status: told.get("availabilityStatus").str().map(stock).or_else(|| in_stock(told)),
+                reason: body.get("reason").text(),
+                created_at: told.get("createdDate").utc(),
+                updated_at: told.get("updatedDate").utc(),
+                ..item
+            },
+        ),
+        "stock_status_updated" => (Authority::Partial, Inventory { status: in_stock(body), ..item }),
+        // What it held is gone with it.
+        "deleted" => (Authority::Reference, Inventory { status: Some(StockStatus::Deleted), ..item }),
+        _ => return None,
+    };
+    Some(event.draft(verbs::UPDATED, item.id.clone(), authority, Entity::Inventory(Box::new(item))))
+}
+
+/// Yes or no, as a status.
+pub(super) fn in_stock(told: Node<'_>) -> Option<StockStatus> {
+    told.get("inStock").flag().map(|there| if there { StockStatus::InStock } else { StockStatus::OutOfStock })
+}
+
+fn stock(word: &str) -> StockStatus {
+    match word {
+        "IN_STOCK" => StockStatus::InStock,
+        "PARTIALLY_OUT_OF_STOCK" => StockStatus::PartiallyInStock,
+        "OUT_OF_STOCK" => StockStatus::OutOfStock,
+        "PREORDER" => StockStatus::Backorder,
+        _ => StockStatus::Unknown,
+    }
+}

@@ -1,0 +1,48 @@
+//! Categories: the collections of the third catalogue.
+//!
+//! Moves and rearrangements come without the category, so they only say where to look.
+
+use super::domain::{Domain, full_if};
+use crate::event::data::{Collection, Image};
+use crate::event::{Authority, Draft, Entity, verbs};
+use crate::platforms::lenient::{Node, filled};
+
+pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
+    let (verb, changed) = match event.slug() {
+        "created" => (verbs::CREATED, None),
+        "updated" => (verbs::UPDATED, None),
+        "deleted" => (verbs::DELETED, None),
+        "category_moved" => (verbs::UPDATED, Some("parentCategory")),
+        "item_added_to_category" | "item_removed_from_category" | "items_arranged_in_category" => (verbs::UPDATED, Some("items")),
+        _ => return None,
+    };
+    let found = event.entity(&["category", "currentEntity"], "id");
+    let told = found.unwrap_or_else(|| event.content());
+    let id = told.get("id").id().or_else(|| event.entity_id()).or_else(|| told.get("categoryId").id())?;
+    let shape = Collection {
+        id: id.clone(),
+        parent_id: told.get("parentCategory").get("id").id(),
+        name: told.get("name").text(),
+        slug: told.get("slug").text(),
+        description: told.get("description").text(),
+        visible: told.get("visible").flag(),
+        images: image(told.get("image")).map(|image| vec![image]),
+        item_count: told.get("itemCounter").number(),
+        created_at: told.get("createdDate").utc(),
+        updated_at: told.get("updatedDate").utc(),
+    };
+    let authority = if changed.is_some() { Authority::Reference } else { full_if(found) };
+    let draft = event.draft(verb, id, authority, Entity::Collection(Box::new(shape)));
+    Some(match changed {
+        Some(path) => Draft { changed: Some(vec![path.to_owned()]), ..draft },
+        None => draft,
+    })
+}
+
+fn image(image: Node<'_>) -> Option<Image> {
+    filled(Image {
+        id: image.get("id").id(),
+        url: image.get("url").text().or_else(|| image.text()),
+        alt: image.get("altText").text(),
+    })
+}

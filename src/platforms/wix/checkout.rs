@@ -1,0 +1,37 @@
+//! Abandoned checkouts: purchases that were begun.
+//!
+//! Running checkouts and carts are not here: they change with every click and have no word of ours.
+
+use super::domain::{Domain, full_if};
+use super::shapes::{buyer, line_item, price};
+use crate::event::data::Checkout;
+use crate::event::{Draft, Entity, verbs};
+use crate::platforms::lenient::Node;
+
+pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
+    let verb = match event.slug() {
+        "created" => verbs::ABANDONED,
+        "updated" => verbs::UPDATED,
+        "deleted" => verbs::DELETED,
+        "recovered" => verbs::RECOVERED,
+        _ => return None,
+    };
+    let found = event.entity(&["abandonedCheckout", "currentEntity"], "id");
+    let told = found.unwrap_or_else(Node::nowhere);
+    let id = told.get("id").id().or_else(|| event.entity_id())?;
+    let currency = told.get("currency").text();
+    let shape = Checkout {
+        id: id.clone(),
+        checkout_id: told.get("checkoutId").id(),
+        cart_id: told.get("cartId").id(),
+        platform_status: told.get("status").text(),
+        total: price(told.get("totalPrice"), currency.as_deref()),
+        customer: buyer(told.get("buyerInfo"), told.get("contactDetails")),
+        line_items: told.get("lineItems").list(|line| line_item(line, currency.as_deref())),
+        url: told.get("checkoutUrl").text(),
+        created_at: told.get("createdDate").utc(),
+        updated_at: told.get("updatedDate").utc(),
+        currency,
+    };
+    Some(event.draft(verb, id, full_if(found), Entity::Checkout(Box::new(shape))))
+}

@@ -1,0 +1,191 @@
+//! Orders and carts of the old stores API, which shops from before the eCommerce API still send.
+//!
+//! Its `totalPrice` of a line is before discounts, so it is the line's subtotal; what remains after them is not told.
+
+use super::normalise::Legacy;
+use super::order::{fulfillment_word, payment_word};
+use super::payment::tracking;
+use super::shapes::{address, buyer, variant_id};
+use crate::event::data::{
+    Buyer, Checkout, Discount, Fulfillment, LineItem, OptionValue, Order, OrderStatus, Parcel, Payment, Refund, ShippingLine,
+    Totals,
+};
+use crate::event::{Authority, Draft, Entity, verbs};
+use crate::platforms::lenient::{Node, filled};
+
+pub(super) fn event(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
+    let told = event.root.get("order");
+    let (order, authority) = if told.has_members() { (told, Authority::Full) } else { (event.root, Authority::Partial) };
+    let id = order_id(order).or_else(|| order_id(event.root))?;
+    let mut shape = shape(order, id.clone());
+    if verb == verbs::CANCELLED {
+        // The order itself has no word for it.
+        shape.status = Some(OrderStatus::Cancelled);
+    }
+    Some(event.draft(verb, id, authority, Entity::Order(Box::new(shape))))
+}
+
+fn order_id(order: Node<'_>) -> Option<String> {
+    order.first(&["id", "orderId"]).id()
+}
+
+fn shape(order: Node<'_>, id: String) -> Order {
+    let currency = order.get("currency").text();
+    let money = currency.as_deref();
+    let totals = order.get("totals");
+    let total = |key: &str| totals.get(key).money(money);
+    let billing = order.get("billingInfo");
+    let shipping = order.get("shippingInfo");
+    let shipment = shipping.first(&["shipmentDetails", "pickupDetails"]);
+    let fulfillment = order.get("fulfillmentStatus").str();
+    Order {
+        id,
+        number: order.get("number").text(),
+        status: (fulfillment == Some("CANCELED")).then_some(OrderStatus::Cancelled),
+        payment_status: order.get("paymentStatus").str().map(payment_word),
+        fulfillment_status: fulfillment.map(fulfillment_word),
+        totals: filled(Totals {
+            subtotal: total("subtotal"),
+            discount: total("discount"),
+            shipping: total("shipping"),
+            tax: total("tax"),
+            fees: None,
+            total: total("total"),
+            refunded: totals.get("refund").amount().map(|amount| amount.unsigned().in_currency(money)),
+        }),
+        prices_include_tax: tax_included(order.get("lineItems")),
+        customer: customer(order.get("buyerInfo"), billing.get("address")),
+        billing_address: address(billing.get("address"), Node::nowhere()),
+        shipping_address: address(shipping.get("shipmentDetails").get("address"), Node::nowhere()),
+        line_items: order.get("lineItems").list(|line| line_item(line, money)),
+        shipping_lines: filled(ShippingLine {
+            id: None,
+            method: shipping.get("code").text(),
+            name: shipping.get("deliveryOption").text(),
+            total: net(shipment.get("priceData")).and_then(|price| price.money(money)),
+            tax: shipment.get("tax").money(money),
+        })
+        .map(|line| vec![line]),
+        discounts: discount(order.get("discount"), money).map(|discount| vec![discount]),
+        refunds: order.get("refunds").list(|told| refund(told, money)),
+        note: order.get("buyerNote").text(),
+        created_at: order.get("dateCreated").utc(),
+        updated_at: order.get("lastUpdated").utc(),
+        paid_at: billing.get("paidDate").utc(),
+        currency,
+        ..Order::default()
+    }
+}
+
+/// Visitors have ids that mean nothing elsewhere.
+fn customer(told: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
+    let known = matches!(told.first(&["identityType", "type"]).str(), Some("CONTACT" | "MEMBER"));
+    let shape = buyer(told, billing.get("fullName")).unwrap_or_default();
+    filled(Buyer {
+        id: if known { told.get("id").id().or(shape.id) } else { shape.id },
+        email: shape.email.or_else(|| billing.get("email").text()),
+        phone: shape.phone.or_else(|| billing.get("phone").text()),
+        ..shape
+    })
+}
+
+/// The lines say it one by one; where they differ, nothing can be said of the order.
+fn tax_included(lines: Node<'_>) -> Option<bool> {
+    let mut flags = lines.items().map(|line| line.get("priceData").get("taxIncludedInPrice").flag());
+    let first = flags.next()??;
+    flags.all(|flag| flag == Some(first)).then_some(first)
+}
+
+/// A price without tax.
+fn net(price: Node<'_>) -> Option<Node<'_>> {
+    (price.get("taxIncludedInPrice").flag() != Some(true)).then(|| price.get("price"))
+}
+
+fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
+    let prices = line.get("priceData");
+    LineItem {
+        id: line.get("index").id(),
+        product_id: line.get("productId").id(),
+        variant_id: variant_id(line.get("variantId")),
+        sku: line.get("sku").text(),
+        name: line.get("name").text(),
+        options: line
+            .get("options")
+            .list_of(|option| filled(OptionValue { name: option.get("option").text(), value: option.get("selection").text() })),
+        quantity: line.get("quantity").number(),
+        unit_price: prices.get("price").money(currency).or_else(|| line.get("price").money(currency)),
+        subtotal: prices.get("totalPrice").money(currency).or_else(|| line.get("totalPrice").money(currency)),
+        discount: line.get("discount").money(currency),
+        tax: line.get("tax").money(currency),
+        total: None,
+    }
+}
+
+fn discount(told: Node<'_>, currency: Option<&str>) -> Option<Discount> {
+    let coupon = told.get("appliedCoupon");
+    let amount = told.get("value").amount().filter(|amount| !amount.is_zero() || coupon.exists());
+    filled(Discount {
+        code: coupon.get("code").text(),
+        name: coupon.get("name").text(),
+        amount: amount.map(|amount| amount.in_currency(currency)),
+    })
+}
+
+fn refund(told: Node<'_>, currency: Option<&str>) -> Refund {
+    Refund {
+        id: told.get("id").id(),
+        reason: told.get("reason").text(),
+        amount: told.get("amount").amount().map(|amount| amount.unsigned().in_currency(currency)),
+        created_at: told.get("dateCreated").utc(),
+    }
+}
+
+pub(super) fn refunded(event: &Legacy<'_>) -> Option<Draft> {
+    let order = event.root.get("order");
+    let id = order_id(order).or_else(|| event.root.get("orderId").id())?;
+    let currency = order.get("currency").text();
+    let named = || event.root.get("refundId").id().map(|id| vec![Refund { id: Some(id), ..Refund::default() }]);
+    let shape = Payment {
+        id: id.clone(),
+        order_id: Some(id.clone()),
+        payments: None,
+        refunds: order.get("refunds").list(|told| refund(told, currency.as_deref())).or_else(named),
+        currency,
+    };
+    Some(event.draft(verbs::REFUNDED, id, Authority::Partial, Entity::Payment(Box::new(shape))))
+}
+
+pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
+    let told = event.root;
+    let id = told.get("orderId").id()?;
+    let parcel = Parcel {
+        id: told.get("fulfillmentId").id(),
+        created_at: told.get("dateCreated").utc(),
+        ..tracking(told.get("trackingInfo"))
+    };
+    // One that was taken back is no parcel any more.
+    let deleted = event.delivery.topic.ends_with("FulfillmentDeleted");
+    let parcels = filled(parcel).filter(|_| !deleted).map(|parcel| vec![parcel]);
+    let shape = Fulfillment { id: id.clone(), order_id: Some(id.clone()), parcels };
+    Some(event.draft(verbs::UPDATED, id, Authority::Partial, Entity::Fulfillment(Box::new(shape))))
+}
+
+pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
+    let told = event.root;
+    let id = told.get("cartId").id()?;
+    let currency = told.get("currency").text();
+    let shape = Checkout {
+        id: id.clone(),
+        cart_id: Some(id.clone()),
+        platform_status: told.get("status").text(),
+        total: told.get("totals").get("total").money(currency.as_deref()),
+        customer: customer(told.get("buyerInfo"), Node::nowhere()),
+        url: told.get("checkoutUrl").text(),
+        created_at: told.get("creationTime").utc(),
+        currency,
+        ..Checkout::default()
+    };
+    let when = told.get(if verb == verbs::RECOVERED { "recoveredTime" } else { "abandonTime" }).utc();
+    let draft = event.draft(verb, id, Authority::Partial, Entity::Checkout(Box::new(shape)));
+    Some(Draft { time: when.or(event.issued_at), ..draft })
+}

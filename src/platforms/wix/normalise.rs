@@ -1,0 +1,114 @@
+//! Puts a delivery into our words: domain events by entity and slug, the older ones by the last part of their type.
+//!
+//! What is verified and has no word here becomes `unrecognised.received`; nothing is dropped.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::domain::Domain;
+use super::payload::Claims;
+use super::{app, catalog_v1, catalog_v3, category, checkout, legacy_order, order, payment, people};
+use crate::delivery::JournaledDelivery;
+use crate::event::data::Unrecognised;
+use crate::event::{Authority, Draft, Entity, verbs};
+use crate::platforms::lenient::Node;
+use crate::platforms::{ConnectionSignal, Normalised};
+
+/// More facts than this in one delivery are told as one.
+pub(super) const MOST_DRAFTS: usize = 1000;
+
+pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
+    let Some(claims) = Claims::parse(&delivery.body) else { return Normalised::Unreadable { reason: "claims_unreadable" } };
+    let opened = claims.open();
+    let payload = match opened.payload {
+        Ok(payload) => payload,
+        Err(broken) => return Normalised::Unreadable { reason: broken.reason },
+    };
+    let (Ok(value), Ok(raw)) = (serde_json::from_str::<Value>(&payload.text), RawValue::from_string(payload.text)) else {
+        return Normalised::Unreadable { reason: "payload_unreadable" };
+    };
+    let root = Node::root(&value);
+    let legacy = Legacy { delivery, root, issued_at: opened.issued_at, installation: opened.instance_id.is_some() };
+    let (drafts, signal) = match Domain::read(root, &delivery.topic, opened.issued_at) {
+        Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
+        None => legacy_event(&legacy),
+    };
+    let drafts = drafts.unwrap_or_else(|| vec![unrecognised(&legacy)]);
+    Normalised::Events { drafts, raw, signal }
+}
+
+/// An event of the older sort: a flat payload without an id or a time of its own.
+pub(super) struct Legacy<'a> {
+    /// Where it came from.
+    pub(super) delivery: &'a JournaledDelivery,
+    /// The payload.
+    pub(super) root: Node<'a>,
+    /// When the token was made.
+    pub(super) issued_at: Option<jiff::Timestamp>,
+    /// Did the envelope name an installation?
+    pub(super) installation: bool,
+}
+
+impl Legacy<'_> {
+    /// A draft at the time of the token.
+    pub(super) fn draft(&self, verb: &str, id: String, authority: Authority, entity: Entity) -> Draft {
+        Draft { verb: verb.to_owned(), id, time: self.issued_at, authority, entity, changed: None }
+    }
+}
+
+fn domain_event(event: &Domain<'_>) -> Option<Draft> {
+    match event.fqdn() {
+        "wix.ecom.v1.order" => order::event(event),
+        "wix.ecom.v1.fulfillments" => payment::fulfillments(event),
+        "wix.ecom.v1.order_transactions" => payment::transactions(event),
+        "wix.ecom.v1.abandoned_checkout" => checkout::event(event),
+        "wix.stores.catalog.v3.product" => catalog_v3::product_event(event),
+        "wix.stores.catalog.v3.inventory_item" => catalog_v3::inventory_event(event),
+        "wix.categories.v1.category" => category::event(event),
+        "wix.contacts.v4.contact" => people::contact_event(event),
+        "wix.members.v1.member" => people::member_event(event),
+        _ => None,
+    }
+}
+
+fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSignal>) {
+    let topic = event.delivery.topic.as_str();
+    let draft = match topic.rsplit('.').next().unwrap_or(topic) {
+        "AppInstalled" => return app::installed(event),
+        "AppRemoved" => return app::removed(event),
+        "VariantsChanged" => return (catalog_v1::variants_changed(event), None),
+        "PaidPlanPurchased" => app::plan(event, verbs::PLAN_PURCHASED),
+        "PaidPlanChanged" => app::plan(event, verbs::PLAN_CHANGED),
+        "PaidPlanAutoRenewalCancelled" => app::plan(event, verbs::PLAN_CANCELLED),
+        "PlanConvertedToPaid" => app::plan(event, verbs::PLAN_CONVERTED),
+        "PlanReactivated" => app::plan(event, verbs::PLAN_REACTIVATED),
+        "PlanTransferred" => app::plan(event, verbs::PLAN_TRANSFERRED),
+        "SitePropertiesUpdated" => app::site(event),
+        "ProductCreated" => catalog_v1::product_created(event),
+        "ProductChanged" => catalog_v1::product_reference(event, verbs::UPDATED),
+        "ProductDeleted" => catalog_v1::product_reference(event, verbs::DELETED),
+        "CollectionCreated" => catalog_v1::collection_created(event),
+        "CollectionChanged" => catalog_v1::collection_reference(event, verbs::UPDATED),
+        "CollectionDeleted" => catalog_v1::collection_reference(event, verbs::DELETED),
+        "InventoryItemChanged" => catalog_v1::inventory_item(event),
+        "InventoryVariantsChanged" => catalog_v1::inventory_variants(event),
+        "OrderEvent" | "OrderCreated" => legacy_order::event(event, verbs::CREATED),
+        "OrderPaid" => legacy_order::event(event, verbs::PAYMENT_UPDATED),
+        "OrderCanceled" => legacy_order::event(event, verbs::CANCELLED),
+        "OrderRefunded" => legacy_order::refunded(event),
+        "FulfillmentCreated" | "FulfillmentUpdated" | "FulfillmentDeleted" => legacy_order::fulfillment(event),
+        "CartAbandoned" => legacy_order::cart(event, verbs::ABANDONED),
+        "CartRecovered" => legacy_order::cart(event, verbs::RECOVERED),
+        _ => None,
+    };
+    (draft.map(|draft| vec![draft]), None)
+}
+
+/// Named after what it is about where it says, else after its type.
+fn unrecognised(event: &Legacy<'_>) -> Draft {
+    let topic = Some(event.delivery.topic.clone()).filter(|topic| !topic.is_empty());
+    let id = event.root.get("entityId").id().or_else(|| topic.clone()).unwrap_or_else(|| "untitled".to_owned());
+    let time = event.root.get("eventTime").utc().or(event.issued_at);
+    let entity = Entity::Unrecognised(Box::new(Unrecognised { id: id.clone(), topic }));
+    Draft { time, ..event.draft(verbs::RECEIVED, id, Authority::Partial, entity) }
+}
