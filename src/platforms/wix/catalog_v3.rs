@@ -36,7 +36,8 @@ fn product(told: Node<'_>, id: String) -> Product {
     let given = told.get("variantsInfo").get("variants");
     let only = Some(given.items().collect::<Vec<_>>()).filter(|all| all.len() == 1).map_or_else(Node::nowhere, |all| all[0]);
     let current = range(told.get("actualPriceRange"), money);
-    let before = range(told.get("compareAtPriceRange"), money);
+    let reduced = given.items().all(|variant| variant.get("price").get("compareAtPrice").exists());
+    let before = range(told.get("compareAtPriceRange"), money).filter(|_| current.is_some() && reduced);
     let options = told.get("options");
     Product {
         id,

@@ -163,11 +163,12 @@ pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
         created_at: told.get("dateCreated").utc(),
         ..tracking(told.get("trackingInfo"))
     };
-    // One that was taken back is no parcel any more.
+    // One that was taken back is no parcel any more: what is left of the others, the store knows.
     let deleted = event.delivery.topic.ends_with("FulfillmentDeleted");
     let parcels = filled(parcel).filter(|_| !deleted).map(|parcel| vec![parcel]);
     let shape = Fulfillment { id: id.clone(), order_id: Some(id.clone()), parcels };
-    Some(event.draft(verbs::UPDATED, id, Authority::Partial, Entity::Fulfillment(Box::new(shape))))
+    let authority = if deleted { Authority::Reference } else { Authority::Partial };
+    Some(event.draft(verbs::UPDATED, id, authority, Entity::Fulfillment(Box::new(shape))))
 }
 
 pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
