@@ -47,15 +47,14 @@ pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft>
 /// One event for each variant: a consumer follows variants, not lists of them.
 pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
     let parent = event.root.get("productId").id();
-    let variants: Option<Vec<Draft>> =
-        event.root.get("variants").items().map(|told| variant(event, told, parent.as_deref())).collect();
-    match variants {
-        Some(drafts) if (1..=MOST_DRAFTS).contains(&drafts.len()) => Some(drafts),
-        _ => {
-            let draft = product_reference(event, verbs::UPDATED)?;
-            Some(vec![Draft { changed: Some(vec!["variants".to_owned()]), ..draft }])
-        }
+    let told = || event.root.get("variants").items();
+    let few = (1..=MOST_DRAFTS).contains(&told().take(MOST_DRAFTS + 1).count());
+    let each = || told().map(|told| variant(event, told, parent.as_deref())).collect();
+    if let Some(drafts) = few.then(each).flatten() {
+        return Some(drafts);
     }
+    let draft = product_reference(event, verbs::UPDATED)?;
+    Some(vec![Draft { changed: Some(vec!["variants".to_owned()]), ..draft }])
 }
 
 fn variant(event: &Legacy<'_>, told: Node<'_>, parent: Option<&str>) -> Option<Draft> {

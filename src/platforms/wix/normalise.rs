@@ -33,6 +33,7 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
         None => legacy_event(&legacy),
     };
+    let drafts = drafts.filter(|drafts| drafts.iter().all(|draft| is_id(&draft.id)));
     let drafts = drafts.unwrap_or_else(|| vec![unrecognised(&legacy)]);
     Normalised::Events { drafts, raw, signal }
 }
@@ -104,11 +105,109 @@ fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSig
     (draft.map(|draft| vec![draft]), None)
 }
 
+/// Subjects, headers and indexes hold ids: longer than this, or unprintable, none is one.
+fn is_id(id: &str) -> bool {
+    id.len() <= 200 && !id.contains(char::is_control)
+}
+
 /// Named after what it is about where it says, else after its type.
 fn unrecognised(event: &Legacy<'_>) -> Draft {
     let topic = Some(event.delivery.topic.clone()).filter(|topic| !topic.is_empty());
-    let id = event.root.get("entityId").id().or_else(|| topic.clone()).unwrap_or_else(|| "untitled".to_owned());
+    let id =
+        event.root.get("entityId").id().filter(|id| is_id(id)).or_else(|| topic.clone()).unwrap_or_else(|| "untitled".to_owned());
     let time = event.root.get("eventTime").utc().or(event.issued_at);
     let entity = Entity::Unrecognised(Box::new(Unrecognised { id: id.clone(), topic }));
     Draft { time, ..event.draft(verbs::RECEIVED, id, Authority::Partial, entity) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::delivery::ConnectionId;
+
+    fn normalised(topic: &str, claims: &str) -> Normalised {
+        let id = |name| ConnectionId::new(name).expect("an id");
+        normalise(&JournaledDelivery {
+            platform: "wix".to_owned(),
+            endpoint: id("my-app"),
+            connection: id("instance"),
+            topic: topic.to_owned(),
+            headers: Vec::new(),
+            body: Bytes::copy_from_slice(claims.as_bytes()),
+            received_at: jiff::Timestamp::UNIX_EPOCH,
+        })
+    }
+
+    fn claims(payload: &str) -> String {
+        json!({"data": json!({"data": payload, "instanceId": "instance"}).to_string()}).to_string()
+    }
+
+    fn drafts(topic: &str, payload: &str) -> Vec<Draft> {
+        match normalised(topic, &claims(payload)) {
+            Normalised::Events { drafts, .. } => drafts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_installation_comes_and_goes_with_a_signal() {
+        let signal = |claims: &str, topic| match normalised(topic, claims) {
+            Normalised::Events { signal, .. } => signal,
+            other => panic!("{other:?}"),
+        };
+        let known = [("app_id".to_owned(), "a".to_owned())].into();
+        assert_eq!(signal(&claims(r#"{"appId":"a"}"#), "AppInstalled"), Some(ConnectionSignal::Installed(known)));
+        assert_eq!(signal(&claims(r#"{"appId":"a"}"#), "AppRemoved"), Some(ConnectionSignal::Removed));
+        assert_eq!(signal(r#"{"data":{"data":{"appId":"a"}}}"#, "AppRemoved"), None, "which one?");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_dead_letter_with_its_reason() {
+        for (claims, expected) in [
+            ("", "claims_unreadable"),
+            ("\u{1}", "claims_unreadable"),
+            ("{}", "envelope_unreadable"),
+            (r#"{"data":"{}"}"#, "payload_missing"),
+            (r#"{"data":{"data":"nothing"}}"#, "payload_unreadable"),
+        ] {
+            match normalised("AppInstalled", claims) {
+                Normalised::Unreadable { reason } => assert_eq!(reason, expected, "{claims}"),
+                other => panic!("{claims}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_without_any_time_has_none() {
+        assert_eq!(drafts("AppRemoved", "{}")[0].time, None);
+    }
+
+    #[test]
+    fn an_id_that_is_none_makes_the_event_unrecognised() {
+        let long = "x".repeat(201);
+        for id in [long.as_str(), "a\\nb"] {
+            let payload = format!(r#"{{"entityFqdn":"wix.members.v1.member","slug":"deleted","entityId":"{id}"}}"#);
+            let drafts = drafts("wix.members.v1.member_deleted", &payload);
+            assert_eq!((drafts[0].verb.as_str(), drafts[0].id.as_str()), ("received", "wix.members.v1.member_deleted"));
+        }
+        assert_eq!(drafts("", "{}")[0].id, "untitled");
+    }
+
+    #[test]
+    fn more_variants_than_a_delivery_may_tell_are_told_as_one() {
+        let variants: Vec<_> = (0..=MOST_DRAFTS).map(|n| json!({"variantId": n + 1})).collect();
+        let payload = json!({"productId": "p", "variants": variants}).to_string();
+        assert_eq!(drafts("x.VariantsChanged", &payload).len(), 1);
+        let payload = json!({"productId": "p", "variants": &variants[1..]}).to_string();
+        assert_eq!(drafts("x.VariantsChanged", &payload).len(), MOST_DRAFTS);
+    }
+
+    #[test]
+    fn the_slug_is_found_in_the_type_where_the_payload_lacks_it() {
+        let payload = r#"{"entityFqdn":"wix.members.v1.member","entityId":"m"}"#;
+        assert_eq!(drafts("wix.members.v1.member_deleted", payload)[0].verb, "deleted");
+    }
 }

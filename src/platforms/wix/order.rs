@@ -48,7 +48,10 @@ fn shape(order: Node<'_>, id: String) -> Order {
         prices_include_tax: order.get("taxIncludedInPrices").flag(),
         customer: buyer(order.get("buyerInfo"), billing.get("contactDetails")),
         billing_address: address(billing.get("address"), billing.get("contactDetails")),
-        shipping_address: address(recipient.get("address"), recipient.get("contactDetails")),
+        // Somebody who collects an order is a recipient without a place.
+        shipping_address: Some(recipient.get("address"))
+            .filter(|place| place.has_members())
+            .and_then(|place| address(place, recipient.get("contactDetails"))),
         line_items: order.get("lineItems").list(|line| line_item(line, money)),
         shipping_lines: shipping(order.get("shippingInfo"), money).map(|line| vec![line]),
         fee_lines: order.get("additionalFees").list(|fee| FeeLine {

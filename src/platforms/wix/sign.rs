@@ -51,13 +51,13 @@ pub(super) fn sign(unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result
     let payload = std::str::from_utf8(unsigned.payload).map_err(|_| InvalidKey("the payload is no UTF-8".to_owned()))?;
     let account = option("account").map(|text| RawValue::from_string(text.to_owned())).transpose();
     let envelope = written(&Envelope {
-        data: &*layer(payload, as_objects)?,
+        data: &layer(payload, as_objects)?,
         instance_id: option("instance_id").unwrap_or(INSTANCE),
         event_type: unsigned.topic,
         identity: option("identity"),
         account: account.map_err(no_json)?.as_deref(),
     })?;
-    let claims = written(&Claims { data: &*layer(&envelope, as_objects)?, iat, exp: iat.saturating_add(LIFETIME) })?;
+    let claims = written(&Claims { data: &layer(&envelope, as_objects)?, iat, exp: iat.saturating_add(LIFETIME) })?;
     token(HEADER, claims.as_bytes(), &key)
 }
 
