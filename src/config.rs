@@ -96,6 +96,30 @@ pub struct ServeArgs {
     pub log: String,
 }
 
+impl ServeArgs {
+    /// The defaults, whatever the environment says: for a gateway inside another command.
+    #[must_use]
+    pub fn defaults() -> Self {
+        let text = |text: &str| text.to_owned();
+        Self {
+            listen: text("127.0.0.1:8080"),
+            admin_listen: text("127.0.0.1:8081"),
+            exchange: text("cartwire.events"),
+            topology: text("create"),
+            max_body_bytes: text("8MiB"),
+            body_timeout_seconds: text("30"),
+            retain_days: text("30"),
+            retain_size: text("8GiB"),
+            disk_budget: text("16GiB"),
+            disk_reserve: text("256MiB"),
+            shutdown_grace_seconds: text("10"),
+            log_format: text("text"),
+            log: text("info"),
+            ..Self::default()
+        }
+    }
+}
+
 /// `serve`'s options as meant.
 #[derive(Clone)]
 pub struct Config {

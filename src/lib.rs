@@ -1,5 +1,6 @@
 //! Cartwire.
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod connections;
 pub mod dashboard;

@@ -2,7 +2,6 @@
 //!
 //! `CARTWIRE_BLESS=1` writes what came out into the `expected` files; read the difference before committing it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use cartwire::delivery::{ConnectionId, Headers, JournaledDelivery, RawDelivery};
@@ -110,13 +109,6 @@ fn every_fixture_yields_what_it_must() {
     }
     assert!(wrong.is_empty(), "{} of {} fixtures yield something else:\n{}", wrong.len(), fixtures.len(), wrong.join("\n"));
     assert!(!fixtures.is_empty());
-    let mut per_platform = BTreeMap::<&str, usize>::new();
-    for fixture in &fixtures {
-        let (Fixture::Case(cartwire::replay::fixture::Case { platform, .. })
-        | Fixture::Recorded(cartwire::replay::fixture::Recorded { platform, .. })) = fixture;
-        *per_platform.entry(platform.name()).or_default() += 1;
-    }
-    println!("fixtures: {per_platform:?}");
 }
 
 #[test]

@@ -29,7 +29,9 @@ pub(super) struct AddArgs {
 impl Subcommand for AddArgs {
     fn augment_subcommands(command: Command) -> Command {
         let kinds = PLATFORMS.iter().flat_map(|platform| platform.connection_kinds());
-        kinds.fold(command.subcommand_required(true).arg_required_else_help(true), |command, kind| command.subcommand(describe(kind)))
+        kinds.fold(command.subcommand_required(true).arg_required_else_help(true), |command, kind| {
+            command.subcommand(describe(kind))
+        })
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {

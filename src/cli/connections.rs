@@ -138,7 +138,8 @@ fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit
     let mut file = DataFile::open(&data.data_dir)?;
     let connection = Reader::open(&data.data_dir)?.connection(&id)?.ok_or_else(|| no_such(&id))?;
     let described = connection_kind(&connection.kind);
-    let field = described.and_then(|(platform, kind)| kind.fields.iter().find(|field| field.verifies()).map(|field| (platform, field)));
+    let field =
+        described.and_then(|(platform, kind)| kind.fields.iter().find(|field| field.verifies()).map(|field| (platform, field)));
     let Some((platform, field)) = field else {
         return Err(fail(Exit::No, format!("connection {id} has no key of its own that verifies webhooks")));
     };

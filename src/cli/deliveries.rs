@@ -88,7 +88,8 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 }
 
 fn key(text: &str) -> anyhow::Result<DeliveryKey> {
-    DeliveryKey::parse(text).ok_or_else(|| fail(Exit::Usage, format!("{text:?} is no delivery's id: those have 32 hexadecimal digits")))
+    DeliveryKey::parse(text)
+        .ok_or_else(|| fail(Exit::Usage, format!("{text:?} is no delivery's id: those have 32 hexadecimal digits")))
 }
 
 impl Filter {
@@ -193,7 +194,11 @@ fn redrive(data: &DataArgs, args: &Redrive, output: Output) -> anyhow::Result<Ex
         progress.finish_and_clear();
     }
     output.value(&json!({"chosen": chosen, "redriven": redriven, "dry_run": args.dry_run}), || {
-        if args.dry_run { format!("{chosen} deliveries would be redriven") } else { format!("{redriven} deliveries are pending again") }
+        if args.dry_run {
+            format!("{chosen} deliveries would be redriven")
+        } else {
+            format!("{redriven} deliveries are pending again")
+        }
     })?;
     Ok(if chosen == 0 { Exit::No } else { Exit::Success })
 }

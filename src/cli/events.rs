@@ -131,5 +131,12 @@ fn page(reader: &Reader, after: Position, limit: usize, filter: &EventFilter, ou
 /// An event on a line.
 pub(super) fn summary(event: &Event) -> String {
     let authority = event.draft.authority.as_str();
-    format!("{:.0}  {:<38} {:<48} {:<20} {authority:<9} {}", event.time, event.event_type(), event.subject(), event.connection, event.id)
+    format!(
+        "{:.0}  {:<38} {:<48} {:<20} {authority:<9} {}",
+        event.time,
+        event.event_type(),
+        event.subject(),
+        event.connection,
+        event.id
+    )
 }

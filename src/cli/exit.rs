@@ -70,7 +70,8 @@ pub fn code(error: &anyhow::Error) -> Exit {
         if matches!(cause.downcast_ref(), Some(FixtureError::Format { .. })) {
             return Exit::Usage;
         }
-        if cause.is::<OpenError>() || cause.is::<JournalError>() || cause.is::<std::io::Error>() || cause.is::<rusqlite::Error>() {
+        if cause.is::<OpenError>() || cause.is::<JournalError>() || cause.is::<std::io::Error>() || cause.is::<rusqlite::Error>()
+        {
             return Exit::Io;
         }
     }

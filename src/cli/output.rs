@@ -47,7 +47,12 @@ pub(super) fn bar(length: u64, what: &'static str) -> ProgressBar {
 /// Columns of text, each as wide as its widest cell.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).chain([head[column].len()]).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .chain([head[column].len()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let write = |cells: Vec<&str>| {

@@ -25,6 +25,26 @@ pub enum Fixture {
     Recorded(Recorded),
 }
 
+impl Fixture {
+    /// The platform that sends it.
+    #[must_use]
+    pub fn platform(&self) -> &'static dyn Platform {
+        match self {
+            Fixture::Case(case) => case.platform,
+            Fixture::Recorded(recorded) => recorded.platform,
+        }
+    }
+
+    /// Where it is, for messages.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Fixture::Case(case) => &case.path,
+            Fixture::Recorded(recorded) => &recorded.path,
+        }
+    }
+}
+
 /// An unsigned payload and what it must yield.
 pub struct Case {
     /// The platform that sends it.

@@ -78,7 +78,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
                 check: secret,
             },
         ],
-        next_step: "Nothing more to do: the site is asked from now on, if the API key has the rights to read its orders, products and contacts",
+        next_step: "The credentials are kept sealed. This version does not ask sites yet, so no events come of this connection so far",
     },
 ];
 
