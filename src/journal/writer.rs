@@ -26,6 +26,8 @@ const GROUP: usize = 512;
 const GROUP_BYTES: usize = 8 << 20;
 const TICK: Duration = Duration::from_secs(1);
 
+/// Tells a sender how the commit ended.
+type Told = Box<dyn FnOnce(Result<(), JournalError>)>;
 type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
 /// Told once the commit is on disk; dropped where it failed.
 pub(super) type Committed = Box<dyn FnOnce() + Send>;
@@ -98,7 +100,7 @@ impl Writer {
 
     fn commit(&mut self, group: Vec<Command>) {
         let started = Instant::now();
-        let mut answers: Vec<Box<dyn FnOnce(Result<(), JournalError>)>> = Vec::with_capacity(group.len());
+        let mut answers: Vec<Told> = Vec::with_capacity(group.len());
         let (mut appended, mut logged) = (0_u64, false);
         let result = match self.connection() {
             Err(error) => {
@@ -185,7 +187,7 @@ fn fail_all(group: Vec<Command>, error: &JournalError) {
 fn write_group(
     sqlite: &mut Connection,
     group: Vec<Command>,
-    answers: &mut Vec<Box<dyn FnOnce(Result<(), JournalError>)>>,
+    answers: &mut Vec<Told>,
     appended: &mut u64,
     logged: &mut bool,
 ) -> Result<(), JournalError> {
