@@ -1,6 +1,6 @@
 //! Connections: installed stores and apps with their keys.
 //!
-//! [`store`] holds the tables, [`seal`] the secrets at rest, [`Directory`] what the receiver looks up for each request.
+//! `store` holds the tables, [`seal`] the secrets at rest, [`Directory`] what the receiver looks up for each request.
 //! Nothing here asks a store anything.
 
 mod directory;

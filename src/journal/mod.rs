@@ -15,7 +15,7 @@
 //!   being pure is good for.
 //! - **Other processes.** The commands open the same file. What they change, they announce in `marks`, which `serve` looks
 //!   at each second.
-//! - **Room.** [`retention`] removes what is settled and old; [`health`] says when nothing more fits.
+//! - **Room.** `retention` removes what is settled and old; `health` says when nothing more fits.
 
 mod announce;
 pub mod entry;
