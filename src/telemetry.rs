@@ -3,6 +3,8 @@
 //! Logs go to standard error. lapin's own lines are cut off at errors whatever the filter says: its warnings print whole
 //! messages, and no body may ever reach a log.
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -22,13 +24,15 @@ pub enum LogFormat {
 /// # Errors
 /// Where the filter is none.
 pub fn log(filter: &str, format: LogFormat) -> Result<(), String> {
+    // The web server's start and stop are told by our own lines; whoever wants its own can ask for them.
+    let filter = format!("actix_server=warn,{filter}");
     let filter =
         EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter).map_err(|e| e.to_string())?;
     let silent = filter_fn(|metadata| {
         let noisy = metadata.target().starts_with("lapin") || metadata.target().starts_with("amq_protocol");
         !noisy || *metadata.level() == tracing::Level::ERROR
     });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines = match format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench load [-- SENDERS SECONDS]`. It prints what it measured; it asserts nothing about time.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

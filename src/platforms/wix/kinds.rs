@@ -8,7 +8,7 @@ use crate::platforms::{ConnectionKind, Field, FieldRole};
 pub(super) const KINDS: &[ConnectionKind] = &[
     ConnectionKind {
         name: "wix-app",
-        about: "a Wix app; every site that installs it appears as a connection of its own",
+        about: "A Wix app; every site that installs it appears as a connection of its own",
         receives_webhooks: true,
         registers_webhooks: false,
         fields: &[
@@ -49,7 +49,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
     },
     ConnectionKind {
         name: "wix-site",
-        about: "a Wix site by API key, followed by asking it",
+        about: "A Wix site by API key; kept, but not asked yet",
         receives_webhooks: false,
         registers_webhooks: false,
         fields: &[
