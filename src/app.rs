@@ -76,14 +76,7 @@ impl App {
     /// Where a listener fails.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         match self.config.broker.clone() {
-            Some(broker) => {
-                let journal = self.journal.clone();
-                let reopened = journal.reopen_logged().await?;
-                if reopened > 0 {
-                    tracing::info!(reopened, "what was logged without a broker is published now");
-                }
-                self.run(RabbitMq::start(broker.uri, broker.topology), stop).await
-            }
+            Some(broker) => self.run(RabbitMq::start(broker.uri, broker.topology), stop).await,
             None => self.run(EventLogOnly, stop).await,
         }
     }
@@ -94,7 +87,15 @@ impl App {
         let (marks, look) = self.look_for_changes(shutdown.subscribe()).await;
         let relay = Relay::new(self.journal.clone(), Arc::clone(&publisher), self.directory.clone(), marks);
         let relay_shutdown = watch::Sender::new(false);
-        let relay = tokio::spawn(relay.run(relay_shutdown.subscribe(), self.config.shutdown_grace));
+        let (stop_relay, grace) = (relay_shutdown.subscribe(), self.config.shutdown_grace);
+        let logged = self.config.broker.is_some().then(|| self.journal.clone());
+        let relay = tokio::spawn(async move {
+            // Before the relay begins, so that what was logged long ago goes out before what arrives now.
+            if let Some(journal) = logged {
+                reopen_logged(&journal, stop_relay.clone()).await;
+            }
+            relay.run(stop_relay, grace).await;
+        });
         let rejections = Arc::new(Rejections::default());
         let public = self.public_server(&rejections)?;
         let admin = self.admin_server(rejections, shutdown.subscribe())?;
@@ -190,6 +191,23 @@ impl App {
             }
         });
         (receiver, look)
+    }
+}
+
+/// What was logged without a broker is published now that there is one.
+async fn reopen_logged(journal: &Journal, mut stop: watch::Receiver<bool>) {
+    loop {
+        match journal.reopen_logged().await {
+            Ok(0) => return,
+            Ok(reopened) => return tracing::info!(reopened, "what was logged without a broker is published now"),
+            Err(error) => {
+                tracing::error!(error = %ErrorChain(&error), "what was logged without a broker cannot be re-opened yet")
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
     }
 }
 

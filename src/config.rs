@@ -39,7 +39,7 @@ pub struct ServeArgs {
     pub admin_listen: String,
     /// What the admin API asks for: `Authorization: Bearer …`
     #[arg(long, env = "CARTWIRE_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub admin_token: Option<String>,
+    pub admin_token: Option<SecretString>,
     /// The file that holds the admin token
     #[arg(long, env = "CARTWIRE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
@@ -48,7 +48,7 @@ pub struct ServeArgs {
     pub public_url: Option<String>,
     /// The broker: amqp://user:password@host:5672/vhost, or amqps [default: none, events are read from the admin API]
     #[arg(long, env = "CARTWIRE_AMQP_URL", value_name = "URL", hide_env_values = true)]
-    pub amqp_url: Option<String>,
+    pub amqp_url: Option<SecretString>,
     /// The file that holds the broker's URL
     #[arg(long, env = "CARTWIRE_AMQP_URL_FILE", value_name = "FILE")]
     pub amqp_url_file: Option<PathBuf>,
@@ -206,7 +206,7 @@ impl Mistakes {
     fn secret(
         &mut self,
         option: &'static str,
-        typed: Option<&str>,
+        typed: Option<&SecretString>,
         file_option: &'static str,
         file: Option<&Path>,
     ) -> Option<SecretString> {
@@ -215,7 +215,7 @@ impl Mistakes {
                 self.add(file_option, format!("either this or {option}, not both"));
                 None
             }
-            (Some(typed), None) => Some(typed.to_owned().into()),
+            (Some(typed), None) => Some(typed.clone()),
             (None, Some(file)) => self.take(file_option, read_secret(file)),
             (None, None) => None,
         }
@@ -247,7 +247,7 @@ impl Config {
         let listen = m.take("--listen", address(&args.listen));
         let admin_listen = m.take("--admin-listen", address(&args.admin_listen));
         let admin_token =
-            m.secret("--admin-token", args.admin_token.as_deref(), "--admin-token-file", args.admin_token_file.as_deref());
+            m.secret("--admin-token", args.admin_token.as_ref(), "--admin-token-file", args.admin_token_file.as_deref());
         if let Some(token) = &admin_token
             && token.expose_secret().len() < 16
         {
@@ -323,7 +323,7 @@ fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
     let default = ["cartwire.events=#".to_owned()];
     let typed = if args.queues.is_empty() { &default[..] } else { &args.queues };
     let queues: Vec<Queue> = typed.iter().filter_map(|queue| m.take("--queue", Queue::from_str(queue))).collect();
-    let url = m.secret("--amqp-url", args.amqp_url.as_deref(), "--amqp-url-file", args.amqp_url_file.as_deref())?;
+    let url = m.secret("--amqp-url", args.amqp_url.as_ref(), "--amqp-url-file", args.amqp_url_file.as_deref())?;
     // lapin's own message may repeat the URL, and with it the password.
     let right =
         "amqp://user:password@host:5672/vhost, or amqps:// for TLS; special characters percent-encoded, %2f for the vhost /";
@@ -424,7 +424,7 @@ mod tests {
         let wrong = ServeArgs {
             listen: "nowhere".to_owned(),
             admin_listen: "0.0.0.0:8081".to_owned(),
-            amqp_url: Some("ampq://user:geheim@host".to_owned()),
+            amqp_url: Some("ampq://user:geheim@host".into()),
             topology: "make".to_owned(),
             queues: vec!["orders".to_owned()],
             max_body_bytes: "big".to_owned(),

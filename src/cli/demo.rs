@@ -37,7 +37,7 @@ pub(super) struct DemoArgs {
     once: bool,
     /// Publish to this broker as well
     #[arg(long, env = "CARTWIRE_AMQP_URL", value_name = "URL", hide_env_values = true)]
-    amqp_url: Option<String>,
+    amqp_url: Option<SecretString>,
 }
 
 /// A fixture on its way.

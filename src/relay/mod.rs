@@ -30,8 +30,9 @@ use assemble::Assembled;
 use disposition::{Disposition, Ending};
 use lanes::{Lanes, Task};
 
-/// Entries in hand at most: claimed and not yet settled.
+/// Entries in hand at most: claimed and not yet settled; and the bytes of their bodies.
 const WINDOW: usize = 2048;
+const WINDOW_BYTES: usize = 64 << 20;
 /// Entries claimed by one read, and the bytes of bodies they may have.
 const CLAIM: usize = 512;
 const CLAIM_BYTES: usize = 16 << 20;
@@ -52,6 +53,7 @@ enum Finished {
 
 /// An entry in hand: some of its events are not done.
 struct Held {
+    bytes: usize,
     redriven: bool,
     attempts: u32,
     waiting: usize,
@@ -74,6 +76,7 @@ pub struct Relay<P> {
     paused: HashSet<ConnectionId>,
     captured: HashSet<ConnectionId>,
     held: HashMap<Position, Held>,
+    held_bytes: usize,
     lanes: Lanes,
     to_settle: Vec<Settlement>,
     publishing: usize,
@@ -98,6 +101,7 @@ impl<P: Publish> Relay<P> {
             paused,
             captured: HashSet::new(),
             held: HashMap::new(),
+            held_bytes: 0,
             lanes: Lanes::default(),
             to_settle: Vec::new(),
             publishing: 0,
@@ -139,7 +143,7 @@ impl<P: Publish> Relay<P> {
     /// Starts all work that can be started: claims, publishes, settlements.
     pub async fn start_work(&mut self) {
         let can_claim = self.not_before.is_none_or(|instant| Instant::now() >= instant);
-        if self.more && can_claim && self.held.len() < WINDOW {
+        if self.more && can_claim && self.has_room() {
             self.claim().await;
         }
         self.lanes.wake(Instant::now());
@@ -147,6 +151,10 @@ impl<P: Publish> Relay<P> {
             self.start_publishing();
         }
         self.start_settling();
+    }
+
+    fn has_room(&self) -> bool {
+        self.held.len() < WINDOW && self.held_bytes < WINDOW_BYTES
     }
 
     /// Waits for a piece of work to end, and takes in its result.
@@ -162,7 +170,7 @@ impl<P: Publish> Relay<P> {
         let claim_again = self.not_before.filter(|_| self.more);
         let wake = [self.lanes.wake(Instant::now()), claim_again].into_iter().flatten().min();
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
-        let claim_now = self.more && claim_again.is_none() && self.held.len() < WINDOW;
+        let claim_now = self.more && claim_again.is_none() && self.has_room();
         tokio::select! {
             // First what is under way, so that a stream of arrivals never keeps results from being taken in.
             biased;
@@ -236,12 +244,14 @@ impl<P: Publish> Relay<P> {
                 }
                 let logged = events.iter().map(logged).collect();
                 let held = Held {
+                    bytes: delivery.body.len(),
                     redriven: entry.redriven,
                     attempts: entry.attempts,
                     waiting: events.len(),
                     endings: Vec::with_capacity(events.len()),
                     events: logged,
                 };
+                self.held_bytes += held.bytes;
                 self.held.insert(position, held);
                 for event in events {
                     self.lanes.push(Task { position, attempts: 0, event });
@@ -296,7 +306,9 @@ impl<P: Publish> Relay<P> {
             Finished::Settled(settlements, Ok(())) => {
                 self.settling = false;
                 for settlement in settlements {
-                    self.held.remove(&settlement.position);
+                    if let Some(held) = self.held.remove(&settlement.position) {
+                        self.held_bytes -= held.bytes;
+                    }
                     let state = settlement.outcome.state().as_str();
                     metrics::counter!("cartwire_deliveries_settled_total", "state" => state).increment(1);
                 }
