@@ -13,11 +13,13 @@
 //! - **Event log.** `events` has a row per event in the order of settling: its positions are the cursors of the admin API.
 //!   Bodies are not stored twice: an event is made from its delivery again when it is read, which is what normalising
 //!   being pure is good for.
+//! - **Checkpoints** are made beside the writer, so that no sender waits for one: see `checkpoint`.
 //! - **Other processes.** The commands open the same file. What they change, they announce in `marks`, which `serve` looks
 //!   at each second.
 //! - **Room.** `retention` removes what is settled and old; `health` says when nothing more fits.
 
 mod announce;
+mod checkpoint;
 pub mod entry;
 mod format;
 mod health;
@@ -45,6 +47,7 @@ use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::platforms::VerifiedDelivery;
 use crate::report::ErrorChain;
 use crate::sqlite::{self, OpenError};
+use checkpoint::{Checkpointer, LogLength};
 use entry::{Entry, Position, Settlement};
 use writer::{Command, Writer};
 
@@ -126,13 +129,18 @@ pub struct Journal {
 pub struct JournalGuard {
     commands: mpsc::Sender<Command>,
     thread: JoinHandle<()>,
+    checkpointer: Checkpointer,
 }
 
 impl JournalGuard {
     /// Writes what waits, folds the log into the file and closes it.
     pub async fn close(self) {
         let _ = self.commands.send(Command::Close).await;
-        let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        let ended = tokio::task::spawn_blocking(move || {
+            self.checkpointer.stop();
+            self.thread.join()
+        });
+        let _ = ended.await;
     }
 }
 
@@ -155,14 +163,15 @@ impl Journal {
         let (commands, waiting) = mpsc::channel(QUEUE);
         let health = Arc::new(Health::default());
         let signals = Signals { arrived: Arc::new(Notify::new()), logged: watch::Sender::new(0) };
-        let writer = Writer::new(folder.to_owned(), sqlite, waiting, Arc::clone(&health), signals.clone(), budget);
+        let log = LogLength::default();
+        let writer = Writer::new(folder.to_owned(), sqlite, waiting, Arc::clone(&health), signals.clone(), budget, log.clone());
+        let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
+        let checkpointer = Checkpointer::start(folder.to_owned(), log).map_err(failed)?;
         let runtime = tokio::runtime::Handle::current();
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || writer.run(&runtime))
-            .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+        let thread =
+            std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&runtime)).map_err(failed)?;
         let readers = Arc::new(Readers { folder: folder.to_owned(), idle: Mutex::default() });
-        let guard = JournalGuard { commands: commands.clone(), thread };
+        let guard = JournalGuard { commands: commands.clone(), thread, checkpointer };
         Ok((Self { commands, health, signals, readers }, guard))
     }
 

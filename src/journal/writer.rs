@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::{self, LogLength};
 use super::entry::{EntryKind, Settlement, State};
 use super::health::{Health, Unwritable};
 use super::retention::{self, Budget};
@@ -48,6 +49,7 @@ pub(super) struct Writer {
     health: Arc<Health>,
     signals: Signals,
     budget: Budget,
+    log: LogLength,
 }
 
 impl Writer {
@@ -58,8 +60,9 @@ impl Writer {
         health: Arc<Health>,
         signals: Signals,
         budget: Budget,
+        log: LogLength,
     ) -> Self {
-        Self { folder, sqlite: Some(sqlite), commands, health, signals, budget }
+        Self { folder, sqlite: Some(leave_checkpoints(sqlite)), commands, health, signals, budget, log }
     }
 
     /// Runs until the journal is closed.
@@ -124,12 +127,18 @@ impl Writer {
         for answer in answers {
             answer(result.clone());
         }
+        if self.log.is_long()
+            && let Some(sqlite) = &self.sqlite
+            && let Err(error) = checkpoint::begin_log_anew(sqlite)
+        {
+            self.failed(&JournalError::unwritable(&error));
+        }
     }
 
     fn connection(&mut self) -> Result<&mut Connection, JournalError> {
         if self.sqlite.is_none() {
             let sqlite = sqlite::open(&self.folder, format::MIGRATIONS).map_err(|error| JournalError::unwritable(&error))?;
-            self.sqlite = Some(sqlite);
+            self.sqlite = Some(leave_checkpoints(sqlite));
         }
         self.sqlite.as_mut().ok_or(JournalError::Closed)
     }
@@ -171,6 +180,14 @@ impl Writer {
             }
         }
     }
+}
+
+/// The writer leaves checkpoints to their own thread.
+fn leave_checkpoints(sqlite: Connection) -> Connection {
+    if let Err(error) = sqlite.pragma_update(None, "wal_autocheckpoint", 0) {
+        tracing::warn!(error = %ErrorChain(&error), "checkpoints go on in the writer; answers will take longer");
+    }
+    sqlite
 }
 
 fn fail_all(group: Vec<Command>, error: &JournalError) {

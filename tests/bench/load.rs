@@ -48,7 +48,7 @@ fn start() -> Gateway {
     let (port, admin, nowhere) = (free_port(), free_port(), free_port());
     let process = command()
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
-        .args(["--amqp-url", &format!("amqp://127.0.0.1:{nowhere}/%2f")])
+        .args(["--amqp-url", &std::env::var("LOAD_AMQP_URL").unwrap_or_else(|_| format!("amqp://127.0.0.1:{nowhere}/%2f"))])
         .stderr(Stdio::null())
         .spawn()
         .expect("the gateway starts");

@@ -1,0 +1,92 @@
+//! Folding the write-ahead log into the file, beside the writer.
+//!
+//! A checkpoint syncs the file, tens of milliseconds in which no sender would get his answer if the writer did it. A thread
+//! of its own does it ten times a second without blocking anybody. Under steady load it never quite catches up and the log
+//! would grow for ever, so when that is long the writer itself does the small rest and begins the log anew.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::format;
+use crate::sqlite;
+
+const PAUSE: Duration = Duration::from_millis(100);
+/// Pages in the log (128 MiB) beyond which the writer begins it anew.
+const LONG: u32 = 32_768;
+
+/// Pages in the log, as the last checkpoint saw it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogLength(Arc<AtomicU32>);
+
+impl LogLength {
+    /// Is it time for the writer to begin the log anew? Says so once per checkpoint.
+    pub(super) fn is_long(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > LONG && self.0.swap(0, Ordering::Relaxed) > LONG
+    }
+}
+
+/// The thread.
+pub(super) struct Checkpointer {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<()>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(folder: PathBuf, length: LogLength) -> std::io::Result<Self> {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
+            let mut connection: Option<Connection> = None;
+            let (flag, changed) = &*stopped;
+            let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*stop {
+                drop(stop);
+                if connection.is_none() {
+                    connection = sqlite::open(&folder, format::MIGRATIONS).ok();
+                }
+                match connection.as_ref().map(|connection| checkpoint(connection, "PASSIVE")) {
+                    Some(Ok(pages)) => length.0.store(pages, Ordering::Relaxed),
+                    // The writer meets the same trouble and tells of it.
+                    Some(Err(_)) => connection = None,
+                    None => {}
+                }
+                stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
+                if !*stop {
+                    stop = changed.wait_timeout(stop, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(self) {
+        let (flag, changed) = &*self.stop;
+        *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        changed.notify_all();
+        let _ = self.thread.join();
+    }
+}
+
+/// Begins the log anew, unless somebody reads in it just now: then the next checkpoint asks again.
+pub(super) fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let result = checkpoint(connection, "RESTART");
+    connection.busy_timeout(sqlite::BUSY_TIMEOUT)?;
+    match result {
+        Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Folds what it can into the file; gives the pages in the log.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
+    connection
+        .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(1))
+        .map(|pages| u32::try_from(pages).unwrap_or(0))
+}
