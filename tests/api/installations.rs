@@ -1,0 +1,96 @@
+//! Installations of an app as connections of their own, and pausing a connection.
+
+use cartwire::journal::ConnectionChange;
+use serde_json::Value;
+
+use crate::gateway::{APP, Gateway, SHOP, eventually, id, order, token};
+
+const INSTANCE: &str = "5ac57c93-c081-4f4e-9a90-05521490bef2";
+const ORDER: &str = r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1","createdEvent":{"entity":{"id":"o1","number":"10001"}}}"#;
+
+async fn connection(gateway: &Gateway, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+    eventually(name, async || {
+        let answer = gateway.get(&format!("/api/connections/{name}")).await;
+        if answer.status != 200 {
+            return None;
+        }
+        Some(answer.json()).filter(&is)
+    })
+    .await
+}
+
+fn types(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["type"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_becomes_a_connection_of_its_own_under_its_app() {
+    let gateway = Gateway::start().await;
+    let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7","originInstanceId":"e9bd440b"}"#;
+    gateway.post(APP, &token("AppInstalled", payload, INSTANCE)).await;
+    let captured = connection(&gateway, INSTANCE, |_| true).await;
+    assert_eq!(captured["kind"], "instance");
+    assert_eq!(
+        (&captured["platform"], &captured["parent"], &captured["status"]),
+        (&"wix".into(), &"my-app".into(), &"connected".into())
+    );
+    assert_eq!(captured["settings"]["origin_instance_id"], "e9bd440b");
+    let events = gateway.events(&format!("connection={INSTANCE}"), 2).await;
+    assert_eq!(types(&events), ["cartwire.app.installed", "cartwire.connection.connected"]);
+    assert_eq!(events[1]["data"]["connection"]["parent_id"], "my-app");
+    assert_eq!(events[0]["source"], format!("/wix/{INSTANCE}"));
+
+    gateway.post(APP, &token("AppRemoved", payload, INSTANCE)).await;
+    connection(&gateway, INSTANCE, |connection| connection["status"] == "disconnected").await;
+    let events = gateway.events(&format!("connection={INSTANCE}"), 4).await;
+    assert_eq!(types(&events)[2..], ["cartwire.app.removed", "cartwire.connection.disconnected"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_event_of_an_unknown_installation_captures_it() {
+    let gateway = Gateway::start().await;
+    gateway.post(APP, &token("wix.ecom.v1.order_created", ORDER, INSTANCE)).await;
+    let captured = connection(&gateway, INSTANCE, |_| true).await;
+    assert_eq!((&captured["kind"], &captured["parent"]), (&"instance".into(), &"my-app".into()));
+    let events = gateway.events(&format!("connection={INSTANCE}"), 2).await;
+    let mut found = types(&events);
+    found.sort_unstable();
+    assert_eq!(found, ["cartwire.connection.connected", "cartwire.order.created"]);
+    // The next one captures nothing more.
+    gateway.post(APP, &token("wix.ecom.v1.order_created", &ORDER.replace("e1", "e2"), INSTANCE)).await;
+    let events = gateway.events(&format!("connection={INSTANCE}"), 3).await;
+    assert_eq!(types(&events).iter().filter(|kind| **kind == "cartwire.connection.connected").count(), 1);
+    let page = gateway.get("/api/connections").await.json();
+    let ids: Vec<&str> = page["connections"].as_array().expect("a list").iter().filter_map(|c| c["id"].as_str()).collect();
+    assert_eq!(ids.iter().filter(|known| **known == INSTANCE).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
+    let gateway = Gateway::start().await;
+    gateway.change(&ConnectionChange::Pause(id("shop-a")));
+    // Consumers are told at once: what follows is kept.
+    let told = gateway.events("connection=shop-a&type=cartwire.connection.degraded", 1).await;
+    assert_eq!(told[0]["data"]["connection"]["status"], "paused");
+    for n in 1..=20 {
+        let body = format!(r#"{{"id":{},"total":"{n}.00"}}"#, 100 + n % 2);
+        assert_eq!(gateway.post(SHOP, &order("order.updated", &body, n)).await.word(), "accepted");
+    }
+    // Another connection is not held up.
+    gateway.post(APP, &token("wix.ecom.v1.order_created", ORDER, INSTANCE)).await;
+    gateway.events(&format!("connection={INSTANCE}&type=cartwire.order.created"), 1).await;
+    let waiting = gateway.get("/api/deliveries?state=pending&connection=shop-a").await.json();
+    assert_eq!(waiting["deliveries"].as_array().map(Vec::len), Some(20), "kept and not published");
+    assert!(gateway.events("connection=shop-a&type=cartwire.order.*", 0).await.is_empty());
+
+    gateway.change(&ConnectionChange::Resume(id("shop-a")));
+    gateway.post(SHOP, &order("order.updated", r#"{"id":101,"total":"21.00"}"#, 21)).await;
+    let events = gateway.events("connection=shop-a&type=cartwire.order.updated", 21).await;
+    for subject in ["order/100", "order/101"] {
+        let of_one: Vec<&Value> = events.iter().filter(|event| event["subject"] == subject).collect();
+        let sequences: Vec<&str> = of_one.iter().filter_map(|event| event["sequence"].as_str()).collect();
+        assert!(sequences.is_sorted() && sequences.len() >= 10, "{subject}: {sequences:?}");
+    }
+    assert_eq!(events.last().map(|event| &event["data"]["raw"]["total"]), Some(&"21.00".into()));
+    gateway.events("connection=shop-a&type=cartwire.connection.recovered", 1).await;
+}
