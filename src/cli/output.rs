@@ -20,7 +20,8 @@ impl Output {
 
     /// One of many values, a line each.
     pub(super) fn row<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        if self.json { line(&serde_json::to_string(value)?) } else { line(&text()) }
+        // A payload may break lines between its tokens, and nowhere else: a value stays on its line.
+        if self.json { line(&serde_json::to_string(value)?.replace(['\n', '\r'], " ")) } else { line(&text()) }
     }
 }
 
