@@ -17,6 +17,7 @@ use crate::journal::{DataFile, Reader};
 use crate::platforms::{Platform, SignedRequest, Unsigned};
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Fixture};
+use crate::report::ErrorChain;
 
 /// The credential that signs where the verification key cannot: a private key, for tests only.
 const SIGNING_KEY: &str = "signing-key";
@@ -65,8 +66,9 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
             let Some(identity) = identities.get(platform.name()) else { continue };
             let request = signed(fixture, identity, nonce(index))?;
             let answer = sender.send(platform.name(), &identity.id, &request).await;
-            let answer = answer
-                .map_err(|error| anyhow::Error::from(error).context(fail(Exit::Unavailable, format!("{to} is not reached"))))?;
+            // One error with its code: an error within an error's context would hide it.
+            let answer =
+                answer.map_err(|error| fail(Exit::Unavailable, format!("{to} is not reached: {}", ErrorChain(&error))))?;
             progress.inc(1);
             let word = answer.word().map_or_else(|| answer.status.to_string(), str::to_owned);
             *counts.entry(word.clone()).or_default() += 1;
