@@ -1,9 +1,12 @@
 //! Installations of an app as connections of their own, and pausing a connection.
 
+use std::time::Instant;
+
 use cartwire::journal::ConnectionChange;
 use serde_json::Value;
 
 use crate::gateway::{APP, Gateway, SHOP, eventually, id, order, token};
+use crate::http::PATIENCE;
 
 const INSTANCE: &str = "5ac57c93-c081-4f4e-9a90-05521490bef2";
 const ORDER: &str = r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1","createdEvent":{"entity":{"id":"o1","number":"10001"}}}"#;
@@ -65,6 +68,34 @@ async fn any_event_of_an_unknown_installation_captures_it() {
     assert_eq!(ids.iter().filter(|known| **known == INSTANCE).count(), 1);
 }
 
+/// Sends the app's order of that number and waits until it is published.
+async fn app_order(gateway: &Gateway, number: usize) {
+    let payload = ORDER.replace("e1", &format!("e{number}"));
+    gateway.post(APP, &token("wix.ecom.v1.order_created", &payload, INSTANCE)).await;
+    gateway.events(&format!("connection={INSTANCE}&type=cartwire.order.created"), number).await;
+}
+
+/// How many deliveries of the shop wait.
+async fn waiting(gateway: &Gateway) -> usize {
+    let page = gateway.get("/api/deliveries?state=pending&connection=shop-a").await.json();
+    page["deliveries"].as_array().expect("a list").len()
+}
+
+/// A pause takes effect soon, not at once: sends orders of the shop until one waits, although a later delivery of the app
+/// was published. Gives their number.
+async fn probe_until_held(gateway: &Gateway) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    for number in 1.. {
+        gateway.order("order.updated", r#"{"id":1}"#, 1000 + number as u64).await;
+        app_order(gateway, number).await;
+        if waiting(gateway).await > 0 {
+            return number;
+        }
+        assert!(Instant::now() < deadline, "the pause takes effect");
+    }
+    unreachable!("the loop ends")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
     let gateway = Gateway::start().await;
@@ -72,20 +103,19 @@ async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
     // Consumers are told at once: what follows is kept.
     let told = gateway.events("connection=shop-a&type=cartwire.connection.degraded", 1).await;
     assert_eq!(told[0]["data"]["connection"]["status"], "paused");
+    let probed = probe_until_held(&gateway).await;
     for n in 1..=20 {
         let body = format!(r#"{{"id":{},"total":"{n}.00"}}"#, 100 + n % 2);
         assert_eq!(gateway.post(SHOP, &order("order.updated", &body, n)).await.word(), "accepted");
     }
-    // Another connection is not held up.
-    gateway.post(APP, &token("wix.ecom.v1.order_created", ORDER, INSTANCE)).await;
-    gateway.events(&format!("connection={INSTANCE}&type=cartwire.order.created"), 1).await;
-    let waiting = gateway.get("/api/deliveries?state=pending&connection=shop-a").await.json();
-    assert_eq!(waiting["deliveries"].as_array().map(Vec::len), Some(20), "kept and not published");
-    assert!(gateway.events("connection=shop-a&type=cartwire.order.*", 0).await.is_empty());
+    // Another connection is not held up, so that what was sent before and is pending now is held back.
+    app_order(&gateway, probed + 1).await;
+    assert_eq!(waiting(&gateway).await, 21, "kept and not published");
+    assert!(gateway.events("subject=order/100", 0).await.is_empty());
 
     gateway.change(&ConnectionChange::Resume(id("shop-a")));
     gateway.post(SHOP, &order("order.updated", r#"{"id":101,"total":"21.00"}"#, 21)).await;
-    let events = gateway.events("connection=shop-a&type=cartwire.order.updated", 21).await;
+    let events = gateway.events("connection=shop-a&type=cartwire.order.updated", 21 + probed).await;
     for subject in ["order/100", "order/101"] {
         let of_one: Vec<&Value> = events.iter().filter(|event| event["subject"] == subject).collect();
         let sequences: Vec<&str> = of_one.iter().filter_map(|event| event["sequence"].as_str()).collect();
