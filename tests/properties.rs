@@ -803,7 +803,7 @@ async fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..config(256) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..config(128) })]
 
     #[test]
     fn the_journal_does_what_its_model_does(steps in prop::collection::vec(step(), 1..24)) {

@@ -230,7 +230,7 @@ async fn a_wrong_parameter_is_400_with_its_name_and_what_is_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_nothing_is_shown_to_who_does_not_show_it() {
     const TOKEN: &str = "a-token-of-some-length";
-    let gateway = Gateway::with(|args| args.admin_token = Some(TOKEN.to_owned())).await;
+    let gateway = Gateway::with(|args| args.admin_token = Some(TOKEN.to_owned().into())).await;
     assert_eq!(gateway.get("/api/events").await.status, 200);
     let redrive = format!("/api/deliveries/{}/redrive", "0".repeat(32));
     for (method, path) in [

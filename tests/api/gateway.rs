@@ -15,6 +15,7 @@ use cartwire::journal::{Changed, ConnectionChange, DataFile, Reader};
 use cartwire::platforms::{SignedRequest, Unsigned, connection_kind, platform};
 use cartwire::replay::fixture::test_key;
 use jiff::Timestamp;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -72,7 +73,7 @@ impl Gateway {
         let (public, admin) = (app.address, app.admin_address);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run_until(async move { drop(stopped.await) }));
-        let token = args.admin_token;
+        let token = args.admin_token.map(|token| token.expose_secret().to_owned());
         Self { public, admin, token, folder, stop: Some(stop), running: Some(running), leaves_pending: false }
     }
 
