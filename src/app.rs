@@ -14,16 +14,16 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App as ActixApp, HttpServer};
 use anyhow::Context;
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::connections::{Directory, Rejections, Seal};
 use crate::dashboard::{AdminToken, Dashboard};
-use crate::journal::{Journal, JournalGuard, Marks};
+use crate::journal::{DataFile, Journal, JournalGuard, Marks};
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
-use crate::receiver::Receiver;
+use crate::receiver::{BODY_ROOM, Receiver};
 use crate::relay::Relay;
 use crate::report::ErrorChain;
 use crate::telemetry;
@@ -61,10 +61,14 @@ impl App {
         crate::sqlite::make_folder(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
         let seal = Seal::load(&config.data_dir, config.master_key_file.as_deref())?;
+        DataFile::open(&config.data_dir)?.unlock(&seal)?;
         let (journal, guard) = Journal::open(&config.data_dir, config.budget.clone())?;
         let directory = Directory::default();
         refresh(&journal, &directory, &seal).await?;
-        let bind = |address: SocketAddr| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        let bind = |address: SocketAddr| {
+            TcpListener::bind(address)
+                .with_context(|| format!("cannot listen on {address}: is another program there? (--listen, --admin-listen)"))
+        };
         let (listener, admin_listener) = (bind(config.listen)?, bind(config.admin_listen)?);
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         Ok(Self { address, admin_address, config, listener, admin_listener, journal, guard, directory, seal, lock })
@@ -131,6 +135,7 @@ impl App {
             rejections: Arc::clone(rejections),
             max_body_bytes: self.config.max_body_bytes,
             body_timeout: self.config.body_timeout,
+            body_room: Arc::new(Semaphore::new(BODY_ROOM)),
         };
         let server = HttpServer::new(move || {
             let receiver = receiver.clone();

@@ -210,7 +210,8 @@ impl Mistakes {
         file_option: &'static str,
         file: Option<&Path>,
     ) -> Option<SecretString> {
-        match (typed, file) {
+        // An empty variable is one that was not set: compose files write them so.
+        match (typed.filter(|typed| !typed.expose_secret().is_empty()), file) {
             (Some(_), Some(_)) => {
                 self.add(file_option, format!("either this or {option}, not both"));
                 None
@@ -232,7 +233,9 @@ pub fn read_secret(file: &Path) -> Result<SecretString, String> {
     } else {
         std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?
     };
-    let text = text.strip_suffix('\n').unwrap_or(&text);
+    // Some editors begin a file with a mark of its encoding; no secret does.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() { Err(format!("{} is empty", file.display())) } else { Ok(text.to_owned().into()) }
 }
@@ -253,14 +256,16 @@ impl Config {
         {
             m.add("--admin-token", "at least 16 characters (make one with: openssl rand -base64 24)");
         }
-        let token_given = args.admin_token.is_some() || args.admin_token_file.is_some();
+        let token_given =
+            args.admin_token.as_ref().is_some_and(|token| !token.expose_secret().is_empty()) || args.admin_token_file.is_some();
         if admin_listen.is_some_and(|address| !address.ip().is_loopback()) && !token_given {
             m.add(
                 "--admin-token",
                 format!("needed, because --admin-listen {} is reachable from other machines", args.admin_listen),
             );
         }
-        let public_url = args.public_url.as_deref().and_then(|url| m.take("--public-url", web_address(url)));
+        let public_url =
+            args.public_url.as_deref().filter(|url| !url.is_empty()).and_then(|url| m.take("--public-url", web_address(url)));
         let broker = broker(&mut m, args);
         let max_body_bytes = m.take("--max-body-bytes", size(&args.max_body_bytes)).unwrap_or(0);
         if max_body_bytes > 256 << 20 {
@@ -321,7 +326,7 @@ fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
         m.add("--exchange", "a name of 1 to 127 characters");
     }
     let default = ["cartwire.events=#".to_owned()];
-    let typed = if args.queues.is_empty() { &default[..] } else { &args.queues };
+    let typed = if args.queues.iter().all(String::is_empty) { &default[..] } else { &args.queues };
     let queues: Vec<Queue> = typed.iter().filter_map(|queue| m.take("--queue", Queue::from_str(queue))).collect();
     let url = m.secret("--amqp-url", args.amqp_url.as_ref(), "--amqp-url-file", args.amqp_url_file.as_deref())?;
     // lapin's own message may repeat the URL, and with it the password.

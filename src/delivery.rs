@@ -114,6 +114,12 @@ impl DeliveryKey {
         Self(key)
     }
 
+    /// The key of the same content when it is a new fact.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self::of(&[b"again", &self.0])
+    }
+
     /// Reads the form that [`fmt::Display`] writes: 32 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

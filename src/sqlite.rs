@@ -3,6 +3,7 @@
 //! It knows no table: the stores bring their migrations. WAL lets readers and other processes (the commands) work beside
 //! the one writer; `synchronous=FULL` syncs every commit, which is what a 200 on a webhook route means.
 
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ pub const FILE: &str = "cartwire.db";
 /// Why the data file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder cannot be made.
-    #[error("cannot make the data folder {path}")]
+    /// The folder or the file cannot be made.
+    #[error("cannot make {path}")]
     Folder {
         /// Which.
         path: PathBuf,
@@ -50,7 +51,6 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError::Folder`].
 pub fn make_folder(folder: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -66,6 +66,13 @@ pub fn open(folder: &Path, migrations: &[&str]) -> Result<Connection, OpenError>
     make_folder(folder)?;
     let path = folder.join(FILE);
     let failed = |source| OpenError::Sqlite { path: path.clone(), source };
+    // Readable by its owner only, whatever the folder allows; SQLite gives the log beside it the same mode.
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| OpenError::Folder { path: path.clone(), source })?;
     let mut connection = Connection::open(&path).map_err(failed)?;
     prepare(&connection).map_err(failed)?;
     let found = version(&connection).map_err(failed)?;

@@ -52,7 +52,7 @@ fn outcome(platform: &dyn Platform, delivery: Option<&JournaledDelivery>, valida
                     time: told_time.unwrap_or(delivery.received_at),
                     origin: Origin::Webhook,
                     draft,
-                    raw: raw.clone(),
+                    raw: raw.clone().into(),
                 };
                 let whole = serde_json::to_value(&event).expect("an event is JSON");
                 if let Err(error) = validator.validate(&whole) {

@@ -88,7 +88,7 @@ fn received(request: &SignedRequest) -> Vec<(String, Vec<u8>)> {
 fn genuine(platform: &dyn Platform, topic: &str, payload: &[u8], nonce: u64) -> VerifiedDelivery {
     let request = signed(platform, topic, payload, nonce);
     match verify(platform, &received(&request), &request.body).expect("genuine") {
-        Verified::Delivery(delivery) => delivery,
+        Verified::Delivery(delivery) => *delivery,
         Verified::Ping => panic!("it was signed"),
     }
 }
@@ -386,7 +386,7 @@ fn told(platform: &dyn Platform, topic: &str, headers: &[(String, String)], body
         time: draft.time.unwrap_or(delivery.received_at),
         origin: Origin::Webhook,
         draft,
-        raw: raw.clone(),
+        raw: raw.clone().into(),
     });
     events.collect()
 }
@@ -691,7 +691,7 @@ fn open(folder: &Path) -> (Journal, JournalGuard) {
 }
 
 async fn claim(journal: &Journal, after: i64, limit: usize) -> Vec<Entry> {
-    journal.claim(after, limit, usize::MAX, HashSet::new(), HashSet::new()).await.expect("a claim")
+    journal.claim(after, limit, usize::MAX, HashSet::new(), HashSet::new()).await.expect("a claim").entries
 }
 
 /// Where the journal has put the model's entries: it may leave gaps, but never goes back.
@@ -719,7 +719,7 @@ async fn assert_like(journal: &Journal, model: &Model) {
     let (all, log) = journal
         .read(|reader| {
             let all = reader.deliveries(&DeliveryFilter::default(), i64::MAX, 1000)?;
-            Ok((all, reader.log(0, 1000, &EventFilter::default())?))
+            Ok((all, reader.log(0, 1000, &EventFilter::default())?.rows))
         })
         .await
         .expect("a read");

@@ -157,13 +157,16 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
         parent: None,
         status: Status::Connected,
         reason: None,
+        before_pause: None,
         settings: checked.settings,
         created_at: now,
         changed_at: now,
     };
     let secrets = checked.secrets.iter().map(|(name, secret)| SealedSecret::new(&seal, &id, name, secret));
     let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
-    match DataFile::open(&data.data_dir)?.change_connection(&ConnectionChange::Add(connection.clone(), secrets))? {
+    let mut file = DataFile::open(&data.data_dir)?;
+    file.unlock(&seal)?;
+    match file.change_connection(&ConnectionChange::Add(connection.clone(), secrets))? {
         Changed::Yes => {}
         Changed::Taken | Changed::No | Changed::NoSuchConnection => {
             return Err(fail(Exit::No, format!("there is a connection {id} already: remove it first, or choose another --id")));

@@ -13,7 +13,7 @@ use super::output::{Output, table};
 use crate::config::{DataArgs, read_secret};
 use crate::connections::{Connection, Seal, SealedSecret, generate_secret};
 use crate::delivery::ConnectionId;
-use crate::journal::{Changed, ConnectionChange, DataFile, Reader};
+use crate::journal::{Changed, ConnectionChange, DataFile};
 use crate::platforms::{FieldRole, connection_kind};
 
 #[derive(Subcommand, Debug)]
@@ -80,8 +80,7 @@ fn no_such(id: &ConnectionId) -> anyhow::Error {
 }
 
 fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
-    DataFile::open(&data.data_dir)?;
-    let mut connections = Reader::open(&data.data_dir)?.connections()?;
+    let mut connections = super::open_data(data)?.connections()?;
     connections.sort_by_key(|connection| (connection.status == crate::connections::Status::Connected, connection.id.clone()));
     output.value(&json!({"connections": connections}), || {
         let rows: Vec<Vec<String>> = connections.iter().map(row).collect();
@@ -102,8 +101,7 @@ fn row(connection: &Connection) -> Vec<String> {
 }
 
 fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Exit> {
-    DataFile::open(&data.data_dir)?;
-    let reader = Reader::open(&data.data_dir)?;
+    let reader = super::open_data(data)?;
     let connection = reader.connection(id)?.ok_or_else(|| no_such(id))?;
     let secrets = reader.secrets(id, Timestamp::now())?;
     let secrets: Vec<_> = secrets.iter().map(|s| json!({"name": s.name, "valid_until": s.valid_until})).collect();
@@ -135,8 +133,7 @@ fn change(
 
 fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit> {
     let id = id(&args.id)?;
-    let mut file = DataFile::open(&data.data_dir)?;
-    let connection = Reader::open(&data.data_dir)?.connection(&id)?.ok_or_else(|| no_such(&id))?;
+    let connection = super::open_data(data)?.connection(&id)?.ok_or_else(|| no_such(&id))?;
     let described = connection_kind(&connection.kind);
     let field =
         described.and_then(|(platform, kind)| kind.fields.iter().find(|field| field.verifies()).map(|field| (platform, field)));
@@ -151,7 +148,10 @@ fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit
     let wrong = |error: String| fail(Exit::Config, format!("--secret-file: {error}"));
     let secret = (field.check)(secret.expose_secret()).map_err(wrong)?.into();
     platform.verification_key(ExposeSecret::<str>::expose_secret(&secret)).map_err(|error| wrong(error.to_string()))?;
-    let sealed = SealedSecret::new(&Seal::load(&data.data_dir, data.master_key_file.as_deref())?, &id, field.name, &secret)?;
+    let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
+    let mut file = DataFile::open(&data.data_dir)?;
+    file.unlock(&seal)?;
+    let sealed = SealedSecret::new(&seal, &id, field.name, &secret)?;
     let grace = SignedDuration::from_hours(i64::from(args.grace_hours));
     if file.change_connection(&ConnectionChange::Rotate(id.clone(), sealed, grace))? == Changed::NoSuchConnection {
         return Err(no_such(&id));

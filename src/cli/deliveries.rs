@@ -9,7 +9,7 @@ use super::output::{Output, bar, table};
 use crate::config::DataArgs;
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::journal::entry::{Position, STATES, State};
-use crate::journal::{DataFile, DeliveryFilter, DeliverySummary, Reader};
+use crate::journal::{DataFile, DeliveryFilter, DeliverySummary};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum DeliveriesCommand {
@@ -116,8 +116,7 @@ impl Filter {
 pub(super) fn run(data: &DataArgs, command: DeliveriesCommand, output: Output) -> anyhow::Result<Exit> {
     match command {
         DeliveriesCommand::List(list) => {
-            DataFile::open(&data.data_dir)?;
-            let deliveries = Reader::open(&data.data_dir)?.deliveries(&list.filter.filter()?, Position::MAX, list.limit)?;
+            let deliveries = super::open_data(data)?.deliveries(&list.filter.filter()?, Position::MAX, list.limit)?;
             output.value(&json!({"deliveries": deliveries}), || {
                 let rows: Vec<Vec<String>> = deliveries.iter().map(row).collect();
                 table(&["ID", "RECEIVED", "CONNECTION", "TOPIC", "STATE", "REASON", "AGAIN"], &rows)
@@ -142,8 +141,7 @@ fn row(delivery: &DeliverySummary) -> Vec<String> {
 }
 
 fn show(data: &DataArgs, args: &Show, output: Output) -> anyhow::Result<Exit> {
-    DataFile::open(&data.data_dir)?;
-    let reader = Reader::open(&data.data_dir)?;
+    let reader = super::open_data(data)?;
     let missing = || fail(Exit::No, format!("there is no delivery {}", args.id));
     let (summary, entry) = reader.delivery(key(&args.id)?)?.ok_or_else(missing)?;
     let events: Vec<_> = reader
@@ -170,14 +168,14 @@ fn redrive(data: &DataArgs, args: &Redrive, output: Output) -> anyhow::Result<Ex
     if filters.is_empty() {
         filters.push(args.filter.filter()?);
     }
-    let mut file = DataFile::open(&data.data_dir)?;
-    let reader = Reader::open(&data.data_dir)?;
+    let reader = super::open_data(data)?;
     let mut chosen = 0;
     for filter in &filters {
         chosen += reader.count_redrivable(filter)?;
     }
     let mut redriven = 0;
-    if !args.dry_run {
+    if !args.dry_run && chosen > 0 {
+        let mut file = DataFile::open(&data.data_dir)?;
         let progress = bar(chosen, "redriving");
         for filter in &filters {
             let mut after = 0;

@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::journal::entry::{Position, State};
 use crate::journal::{ConnectionChange, DataFile, EventFilter, Reader};
 use crate::platforms::{Platform, SignedRequest, Unsigned};
-use crate::relay::assemble::assemble_one;
+use crate::relay::assemble::assemble_page;
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Expected, Fixture};
 
@@ -36,7 +36,7 @@ pub(super) struct DemoArgs {
     #[arg(long)]
     once: bool,
     /// Publish to this broker as well
-    #[arg(long, env = "CARTWIRE_AMQP_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL")]
     amqp_url: Option<SecretString>,
 }
 
@@ -173,6 +173,7 @@ fn connect(data: &DataArgs, fixtures: &[Fixture]) -> anyhow::Result<BTreeMap<(&'
             parent: None,
             status: Status::Connected,
             reason: None,
+            before_pause: None,
             settings: BTreeMap::new(),
             created_at: now,
             changed_at: now,
@@ -201,13 +202,12 @@ impl Printer {
 
     fn print(&mut self) -> anyhow::Result<()> {
         loop {
-            let rows = self.reader.log(self.after, 100, &EventFilter::default())?;
-            if rows.is_empty() {
+            let page = self.reader.log(self.after, 100, &EventFilter::default())?;
+            if page.next == self.after {
                 return Ok(());
             }
-            for row in &rows {
-                self.after = row.cursor;
-                let Some(event) = assemble_one(&row.entry, row.index) else { continue };
+            self.after = page.next;
+            for (_, event) in assemble_page(&page) {
                 self.output.row(&event, || summary(&event))?;
                 self.printed += 1;
                 self.found.entry(event.id.delivery).or_default().push(told(&event)?);

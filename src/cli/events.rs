@@ -9,8 +9,8 @@ use super::output::{Output, bar, line};
 use crate::config::DataArgs;
 use crate::event::{Event, EventId};
 use crate::journal::entry::Position;
-use crate::journal::{DataFile, EventFilter, Reader};
-use crate::relay::assemble::assemble_one;
+use crate::journal::{EventFilter, Reader};
+use crate::relay::assemble::{assemble_one, assemble_page};
 
 const PAGE: usize = 200;
 const LOOK: Duration = Duration::from_millis(300);
@@ -74,8 +74,7 @@ impl Filter {
 }
 
 pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> anyhow::Result<Exit> {
-    DataFile::open(&data.data_dir)?;
-    let reader = Reader::open(&data.data_dir)?;
+    let reader = super::open_data(data)?;
     match command {
         EventsCommand::List(list) => {
             page(&reader, list.filter.after, list.limit, &list.filter.filter(), output)?;
@@ -119,13 +118,11 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
 
 /// Prints a page and gives the cursor after it.
 fn page(reader: &Reader, after: Position, limit: usize, filter: &EventFilter, output: Output) -> anyhow::Result<Position> {
-    let rows = reader.log(after, limit, filter)?;
-    for row in &rows {
-        if let Some(event) = assemble_one(&row.entry, row.index) {
-            output.row(&event, || summary(&event))?;
-        }
+    let page = reader.log(after, limit, filter)?;
+    for (_, event) in assemble_page(&page) {
+        output.row(&event, || summary(&event))?;
     }
-    Ok(rows.last().map_or(after, |row| row.cursor))
+    Ok(page.next)
 }
 
 /// An event on a line.

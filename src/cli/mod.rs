@@ -14,6 +14,7 @@ mod serve;
 use clap::{Parser, Subcommand};
 
 use crate::config::{DataArgs, ServeArgs};
+use crate::journal::{DataFile, Reader};
 use output::Output;
 
 /// Keeps Wix and WooCommerce webhooks, normalises them, and publishes them to RabbitMQ under the broker's confirm
@@ -68,6 +69,20 @@ impl Cli {
             Command::Schema(command) => schema::run(&command),
         }
     }
+}
+
+/// Opens the data of a folder for reading. A folder without data is often a mistyped one, so it is told and not made.
+fn open_data(data: &DataArgs) -> anyhow::Result<Reader> {
+    let is_folder = data.data_dir.is_dir() || !data.data_dir.exists();
+    if is_folder && !data.data_dir.join(crate::sqlite::FILE).exists() {
+        let folder = data.data_dir.display();
+        let hint = format!("there is no data in {folder}: is --data-dir right? `serve` and `connections add` make it");
+        output::note(&hint);
+        return Ok(Reader::empty()?);
+    }
+    // Brings an older file to the current format.
+    DataFile::open(&data.data_dir)?;
+    Ok(Reader::open(&data.data_dir)?)
 }
 
 /// A runtime for a command that waits for something.

@@ -13,7 +13,7 @@ use super::output::{Output, bar};
 use crate::config::DataArgs;
 use crate::connections::{Connection, Seal, Status};
 use crate::delivery::ConnectionId;
-use crate::journal::{DataFile, Reader};
+use crate::journal::Reader;
 use crate::platforms::{Platform, SignedRequest, Unsigned};
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Fixture};
@@ -47,8 +47,10 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
     for path in &args.paths {
         fixtures.append(&mut fixture::read(path)?);
     }
-    DataFile::open(&data.data_dir)?;
-    let reader = Reader::open(&data.data_dir)?;
+    let reader = super::open_data(data)?;
+    if reader.connections()?.is_empty() {
+        return Err(fail(Exit::No, "there are no connections to send as: add one with `connections add`"));
+    }
     let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
     let mut identities = BTreeMap::new();
     for fixture in &fixtures {

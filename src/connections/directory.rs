@@ -20,6 +20,8 @@ pub struct Endpoint {
     /// The connection that the URL names.
     pub id: ConnectionId,
     keys: Vec<(VerificationKey, Option<Timestamp>)>,
+    /// Is there a key that we cannot use? Then a sender whom no other key proves may be genuine all the same.
+    pub lacks_keys: bool,
 }
 
 impl Endpoint {
@@ -31,18 +33,23 @@ impl Endpoint {
 }
 
 /// How a connection stands, as the relay needs to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// There is none of that name.
     Unknown,
     /// There is.
-    Known(Status),
+    Known {
+        /// How it stands.
+        status: Status,
+        /// Of an installation: the app connection that captured it.
+        parent: Option<ConnectionId>,
+    },
 }
 
 #[derive(Debug, Default)]
 struct Snapshot {
     endpoints: HashMap<(&'static str, String), Arc<Endpoint>>,
-    statuses: HashMap<ConnectionId, Status>,
+    statuses: HashMap<ConnectionId, (Status, Option<ConnectionId>)>,
 }
 
 /// The current snapshot. Cheap to clone and to read.
@@ -82,13 +89,15 @@ impl Directory {
     /// How a connection stands.
     #[must_use]
     pub fn standing(&self, id: &ConnectionId) -> Standing {
-        self.snapshot().statuses.get(id).map_or(Standing::Unknown, |status| Standing::Known(*status))
+        let snapshot = self.snapshot();
+        let known = snapshot.statuses.get(id);
+        known.map_or(Standing::Unknown, |(status, parent)| Standing::Known { status: *status, parent: parent.clone() })
     }
 
     /// The connections whose deliveries are kept and not published.
     #[must_use]
     pub fn paused(&self) -> HashSet<ConnectionId> {
-        self.snapshot().statuses.iter().filter(|(_, status)| **status == Status::Paused).map(|(id, _)| id.clone()).collect()
+        self.snapshot().statuses.iter().filter(|(_, (status, _))| *status == Status::Paused).map(|(id, _)| id.clone()).collect()
     }
 
     /// How many connections stand how.
@@ -96,7 +105,7 @@ impl Directory {
     pub fn counts(&self) -> Vec<(Status, usize)> {
         let snapshot = self.snapshot();
         [Status::Connected, Status::Degraded, Status::Paused, Status::Disconnected]
-            .map(|status| (status, snapshot.statuses.values().filter(|s| **s == status).count()))
+            .map(|status| (status, snapshot.statuses.values().filter(|(s, _)| *s == status).count()))
             .to_vec()
     }
 
@@ -108,22 +117,25 @@ impl Directory {
         let mut snapshot = Snapshot::default();
         let mut broken = Vec::new();
         for connection in store::list(sqlite)? {
-            snapshot.statuses.insert(connection.id.clone(), connection.status);
+            snapshot.statuses.insert(connection.id.clone(), (connection.status, connection.parent.clone()));
             let Some((platform, kind)) = crate::platforms::connection_kind(&connection.kind) else { continue };
             if !kind.receives_webhooks {
                 continue;
             }
-            let mut keys = Vec::new();
+            let (mut keys, mut lacks_keys) = (Vec::new(), false);
             for secret in store::secrets(sqlite, &connection.id, now)? {
                 if !kind.fields.iter().any(|field| field.verifies() && field.name == secret.name) {
                     continue;
                 }
                 match ready(platform, seal, &connection, &secret) {
                     Ok(key) => keys.push((key, secret.valid_until)),
-                    Err(source) => broken.push(DirectoryError { connection: connection.id.clone(), source }),
+                    Err(source) => {
+                        lacks_keys = true;
+                        broken.push(DirectoryError { connection: connection.id.clone(), source });
+                    }
                 }
             }
-            let endpoint = Endpoint { id: connection.id.clone(), keys };
+            let endpoint = Endpoint { id: connection.id.clone(), keys, lacks_keys };
             snapshot.endpoints.insert((platform.name(), connection.id.to_string()), Arc::new(endpoint));
         }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);

@@ -39,6 +39,9 @@ pub struct Connection {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of a paused one: how it stood before.
+    #[serde(skip)]
+    pub before_pause: Option<Status>,
     /// What is known of it and no secret.
     pub settings: BTreeMap<String, String>,
     /// When it was added.

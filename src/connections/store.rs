@@ -20,6 +20,7 @@ CREATE TABLE connections (
     parent TEXT,
     status TEXT NOT NULL,
     reason TEXT,
+    before_pause TEXT,
     settings TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL
@@ -32,6 +33,8 @@ CREATE TABLE connection_secrets (
     valid_until INTEGER,
     made_at INTEGER NOT NULL
 );
+-- A word sealed with the master key that seals the secrets: another key is noticed before it does harm.
+CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 1), word BLOB NOT NULL);
 CREATE INDEX connection_secrets_by_connection ON connection_secrets (connection, name);
 ";
 
@@ -83,7 +86,7 @@ pub(crate) fn set_status(
 ) -> rusqlite::Result<bool> {
     let changed = sqlite
         .prepare_cached(
-            "UPDATE connections SET status = ?2, reason = ?3, changed_at = ?4
+            "UPDATE connections SET before_pause = CASE WHEN ?2 = 'paused' THEN status END, status = ?2, reason = ?3, changed_at = ?4
              WHERE id = ?1 AND (status <> ?2 OR reason IS NOT ?3)",
         )?
         .execute(params![id.as_str(), status.as_str(), reason, now.as_millisecond()])?;
@@ -124,6 +127,25 @@ pub(crate) fn remove(sqlite: &Sqlite, id: &ConnectionId) -> rusqlite::Result<boo
     Ok(sqlite.execute("DELETE FROM connections WHERE id = ?1", [id.as_str()])? == 1)
 }
 
+/// The installations that an app connection serves.
+pub(crate) fn installations(sqlite: &Sqlite, parent: &ConnectionId) -> rusqlite::Result<Vec<Connection>> {
+    sqlite
+        .prepare_cached("SELECT * FROM connections WHERE parent = ?1 ORDER BY id")?
+        .query_map([parent.as_str()], read)?
+        .collect()
+}
+
+/// The word that tells whether a master key is the right one.
+pub(crate) fn sealed_word(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> {
+    sqlite.query_row("SELECT word FROM seal WHERE id = 1", [], |row| row.get(0)).optional()
+}
+
+/// Keeps that word, where there is none yet.
+pub(crate) fn set_sealed_word(sqlite: &Sqlite, word: &[u8]) -> rusqlite::Result<()> {
+    sqlite.execute("INSERT INTO seal VALUES (1, ?1) ON CONFLICT (id) DO NOTHING", [word])?;
+    Ok(())
+}
+
 /// All connections, by id.
 pub(crate) fn list(sqlite: &Sqlite) -> rusqlite::Result<Vec<Connection>> {
     sqlite.prepare_cached("SELECT * FROM connections ORDER BY id")?.query_map([], read)?.collect()
@@ -159,6 +181,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Connection> {
         parent: row.get::<_, Option<String>>("parent")?.map(|parent| id(&parent)).transpose()?,
         status: Status::parse(&row.get::<_, String>("status")?),
         reason: row.get("reason")?,
+        before_pause: row.get::<_, Option<String>>("before_pause")?.map(|status| Status::parse(&status)),
         settings: serde_json::from_str(&row.get::<_, String>("settings")?).map_err(unreadable)?,
         created_at: instant(row.get("created_at")?)?,
         changed_at: instant(row.get("changed_at")?)?,

@@ -9,8 +9,8 @@ use super::query::{ApiError, DeliveryQuery, EventQuery, delivery_key};
 use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::event::{Event, EventId};
-use crate::journal::{DeliveryFilter, LogRow};
-use crate::relay::assemble::assemble_one;
+use crate::journal::DeliveryFilter;
+use crate::relay::assemble::{assemble_one, assemble_page};
 
 type Answer = Result<HttpResponse, ApiError>;
 
@@ -24,21 +24,23 @@ struct Page<T> {
 pub(super) async fn events(dashboard: web::Data<Dashboard>, query: web::Query<EventQuery>) -> Answer {
     let query = query.into_inner();
     let (after, limit, filter) = (query.after()?, query.limit()?, query.filter());
-    let rows = dashboard.journal.read(move |reader| reader.log(after, limit, &filter)).await?;
-    let next = rows.last().map_or(after, |row| row.cursor).to_string();
-    Ok(HttpResponse::Ok().json(Page { events: rows.iter().filter_map(event_of).collect::<Vec<Event>>(), next }))
-}
-
-/// The event of a row of the log.
-pub(super) fn event_of(row: &LogRow) -> Option<Event> {
-    assemble_one(&row.entry, row.index)
+    let page = dashboard.journal.read(move |reader| {
+        let page = reader.log(after, limit, &filter)?;
+        Ok((assemble_page(&page), page.next.to_string()))
+    });
+    let (events, next) = page.await?;
+    let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
+    Ok(HttpResponse::Ok().json(Page { events, next }))
 }
 
 /// `GET /api/events/{id}`
 pub(super) async fn event(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
     let id = EventId::parse(&id).ok_or(ApiError::NotFound)?;
-    let row = dashboard.journal.read(move |reader| reader.event(id.delivery, id.index)).await?;
-    let event = row.as_ref().and_then(event_of).ok_or(ApiError::NotFound)?;
+    let found = dashboard.journal.read(move |reader| {
+        let row = reader.event(id.delivery, id.index)?;
+        Ok(row.and_then(|row| assemble_one(&row.entry, row.index)))
+    });
+    let event = found.await?.ok_or(ApiError::NotFound)?;
     Ok(HttpResponse::Ok().json(event))
 }
 

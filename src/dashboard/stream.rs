@@ -10,10 +10,10 @@ use futures_util::stream;
 use tokio::sync::watch;
 
 use super::Dashboard;
-use super::api::event_of;
 use super::query::{ApiError, EventQuery, cursor};
 use crate::journal::entry::Position;
 use crate::journal::{EventFilter, Journal};
+use crate::relay::assemble::assemble_page;
 
 /// Events read from the journal at once.
 const PAGE: usize = 100;
@@ -65,15 +65,19 @@ impl Follower {
             }
             self.logged.borrow_and_update();
             let (after, filter) = (self.after, self.filter.clone());
-            let rows = self.journal.read(move |reader| reader.log(after, PAGE, &filter)).await.ok()?;
-            for row in &rows {
-                self.after = row.cursor;
-                let Some(json) = event_of(row).and_then(|event| serde_json::to_string(&event).ok()) else { continue };
+            let page = self.journal.read(move |reader| {
+                let page = reader.log(after, PAGE, &filter)?;
+                Ok((assemble_page(&page), page.next))
+            });
+            let (events, next) = page.await.ok()?;
+            self.after = next;
+            for (cursor, event) in events {
+                let Ok(json) = serde_json::to_string(&event) else { continue };
                 // A payload's line breaks must not end the field: JSON allows them between tokens only.
                 let json = json.replace(['\n', '\r'], " ");
-                self.waiting.push_back(Bytes::from(format!("id: {}\ndata: {json}\n\n", row.cursor)));
+                self.waiting.push_back(Bytes::from(format!("id: {cursor}\ndata: {json}\n\n")));
             }
-            if !rows.is_empty() {
+            if !self.waiting.is_empty() || next > after {
                 continue;
             }
             tokio::select! {

@@ -8,6 +8,7 @@ mod money;
 mod schema;
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -190,7 +191,7 @@ pub struct Event {
     /// What happened.
     pub draft: Draft,
     /// The platform's payload as it was received.
-    pub raw: Box<RawValue>,
+    pub raw: Arc<RawValue>,
 }
 
 impl Event {
@@ -277,7 +278,7 @@ impl Serialize for DataBody<'_> {
         if let Some(changed) = &self.0.draft.changed {
             map.serialize_entry("changed", changed)?;
         }
-        map.serialize_entry("raw", &self.0.raw)?;
+        map.serialize_entry("raw", &*self.0.raw)?;
         map.end()
     }
 }

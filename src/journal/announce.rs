@@ -75,7 +75,12 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, no
         ConnectionChange::Pause(id) => status(transaction, id, Status::Paused, Some("operator"), verbs::DEGRADED, now),
         ConnectionChange::Resume(id) => match store::get(transaction, id)? {
             None => Ok(Changed::NoSuchConnection),
-            Some(connection) if connection.status == Status::Paused => {
+            Some(connection) if connection.status == Status::Paused => match connection.before_pause {
+                Some(Status::Disconnected) => status(transaction, id, Status::Disconnected, None, verbs::DISCONNECTED, now),
+                _ => status(transaction, id, Status::Connected, None, verbs::RECOVERED, now),
+            },
+            // The operator says that it is mended.
+            Some(connection) if connection.status == Status::Degraded => {
                 status(transaction, id, Status::Connected, None, verbs::RECOVERED, now)
             }
             Some(_) => Ok(Changed::No),
@@ -88,11 +93,15 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, no
             Ok(Changed::Yes)
         }
         ConnectionChange::Remove(id) => {
-            let Some(mut connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+            let Some(connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+            let mut gone = store::installations(transaction, id)?;
+            gone.push(connection);
             store::remove(transaction, id)?;
-            connection.status = Status::Disconnected;
-            connection.reason = Some("operator".to_owned());
-            announce(transaction, &connection, verbs::DISCONNECTED, now)?;
+            for connection in &mut gone {
+                connection.status = Status::Disconnected;
+                connection.reason = Some("operator".to_owned());
+                announce(transaction, connection, verbs::DISCONNECTED, now)?;
+            }
             Ok(Changed::Yes)
         }
         ConnectionChange::Seen { id, parent, platform, signal } => seen(transaction, id, parent, platform, signal.as_ref(), now),
@@ -136,7 +145,9 @@ fn seen(
         Some(ConnectionSignal::Installed(_)) | None => (Status::Connected, None),
     };
     match (known, signal) {
-        (None, _) if id == parent => Ok(Changed::NoSuchConnection),
+        // Nobody speaks in the name of another's connection.
+        (Some(known), _) if known.id != *parent && known.parent.as_ref() != Some(parent) => Ok(Changed::Taken),
+        (None, _) if id == parent || store::get(transaction, parent)?.is_none() => Ok(Changed::NoSuchConnection),
         (None, signal) => {
             let connection = Connection {
                 id: id.clone(),
@@ -145,6 +156,7 @@ fn seen(
                 parent: Some(parent.clone()),
                 status,
                 reason: reason.map(str::to_owned),
+                before_pause: None,
                 settings,
                 created_at: now,
                 changed_at: now,

@@ -85,7 +85,7 @@ pub(super) fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Folds what it can into the file; gives the pages in the log.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
     connection
         .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(1))
         .map(|pages| u32::try_from(pages).unwrap_or(0))

@@ -39,16 +39,17 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use announce::{Changed, ConnectionChange};
 pub use health::{Health, Unwritable};
-pub use reader::{DeliverySummary, EventFilter, LogRow, Marks, Reader};
+pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Marks, Reader};
 pub use redrive::{DeliveryFilter, Progress};
 pub use retention::Budget;
 
+use crate::connections::{Seal, SealError, store};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::platforms::VerifiedDelivery;
 use crate::report::ErrorChain;
 use crate::sqlite::{self, OpenError};
 use checkpoint::{Checkpointer, LogLength};
-use entry::{Entry, Position, Settlement};
+use entry::{Position, Settlement};
 use writer::{Command, Writer};
 
 /// A sender is told 503 when its commit takes longer than this.
@@ -168,8 +169,13 @@ impl Journal {
         let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
         let checkpointer = Checkpointer::start(folder.to_owned(), log).map_err(failed)?;
         let runtime = tokio::runtime::Handle::current();
-        let thread =
-            std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(&runtime)).map_err(failed)?;
+        let ended = Arc::clone(&health);
+        let work = move || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
+            let why = if result.is_ok() { "the journal is closed" } else { "its writer failed: start the gateway anew" };
+            ended.set(Some(Unwritable::Failing(why.to_owned())));
+        };
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work).map_err(failed)?;
         let readers = Arc::new(Readers { folder: folder.to_owned(), idle: Mutex::default() });
         let guard = JournalGuard { commands: commands.clone(), thread, checkpointer };
         Ok((Self { commands, health, signals, readers }, guard))
@@ -246,7 +252,7 @@ impl Journal {
         bytes: usize,
         paused: HashSet<ConnectionId>,
         held: HashSet<Position>,
-    ) -> Result<Vec<Entry>, JournalError> {
+    ) -> Result<Claim, JournalError> {
         self.read(move |reader| reader.claim(after, limit, bytes, &paused, &held)).await
     }
 
@@ -316,6 +322,20 @@ impl Readers {
     }
 }
 
+/// What the sealed word says, and is sealed for.
+const SEAL_WORD: &str = "cartwire";
+
+/// Why the secrets in a data file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum UnlockError {
+    /// Another key sealed them.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// SQLite refuses.
+    #[error("cannot look into the data file")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
 /// The data file as the commands use it: beside a running gateway or without one.
 pub struct DataFile {
     sqlite: rusqlite::Connection,
@@ -328,6 +348,17 @@ impl DataFile {
     /// [`OpenError`].
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         Ok(Self { sqlite: sqlite::open(folder, format::MIGRATIONS)? })
+    }
+
+    /// Makes sure that this is the master key that the secrets in the file are sealed with.
+    ///
+    /// # Errors
+    /// [`UnlockError`]; `Seal` among them where it is another key.
+    pub fn unlock(&self, seal: &Seal) -> Result<(), UnlockError> {
+        match store::sealed_word(&self.sqlite)? {
+            Some(word) => seal.open(SEAL_WORD, &word).map(drop).map_err(UnlockError::Seal),
+            None => Ok(store::set_sealed_word(&self.sqlite, &seal.seal(SEAL_WORD, SEAL_WORD)?)?),
+        }
     }
 
     /// Changes a connection, and tells consumers of it.

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
 use super::entry::{Entry, EntryKind, Position, STATES, State};
+use super::format;
 use super::redrive::{self, DeliveryFilter};
 use crate::connections::{self, SealedSecret, store};
 use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
@@ -69,9 +71,32 @@ pub struct LogRow {
     pub cursor: Position,
     /// Which event of the delivery.
     pub index: u16,
-    /// The delivery.
-    pub entry: Entry,
+    /// The delivery, shared by the rows of its events.
+    pub entry: Arc<Entry>,
 }
+
+/// What a claim found.
+#[derive(Debug, Default)]
+pub struct Claim {
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// How far the journal was looked through: nothing before it is pending but what was passed over.
+    pub through: Position,
+    /// Were pending entries passed over because they are in hand?
+    pub passed_over: bool,
+}
+
+/// A page of the event log.
+#[derive(Default)]
+pub struct LogPage {
+    /// The rows, oldest first.
+    pub rows: Vec<LogRow>,
+    /// Where to go on: behind everything that was looked through, whether it fitted the filter or not.
+    pub next: Position,
+}
+
+/// Bytes of payloads in a page of the event log.
+const PAGE_BYTES: usize = 16 << 20;
 
 /// Which events.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +120,16 @@ impl Reader {
         sqlite::open_reader(folder).map(Self)
     }
 
+    /// As if of a folder without data.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn empty() -> rusqlite::Result<Self> {
+        let memory = Connection::open_in_memory()?;
+        memory.execute_batch(&format::MIGRATIONS.concat())?;
+        Ok(Self(memory))
+    }
+
     /// The counters of changes.
     ///
     /// # Errors
@@ -113,35 +148,42 @@ impl Reader {
         bytes: usize,
         paused: &HashSet<ConnectionId>,
         held: &HashSet<Position>,
-    ) -> rusqlite::Result<Vec<Entry>> {
+    ) -> rusqlite::Result<Claim> {
         let not_paused = match paused.len() {
             0 => String::new(),
             // Ids are of [A-Za-z0-9._-] by their type, so they can stand in the text.
             _ => {
                 let list = paused.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
                 // The gateway's own word that a connection is paused goes out all the same.
-                format!("AND (d.kind = 1 OR (d.connection NOT IN ({list}) AND d.endpoint NOT IN ({list})))")
+                format!(
+                    "AND ((d.kind = 1 AND d.topic = 'connection.degraded') OR (d.connection NOT IN ({list}) AND d.endpoint NOT IN ({list})))"
+                )
             }
         };
         let sql = format!(
             "SELECT {ENTRY} FROM entries e JOIN deliveries d ON d.position = e.position
              WHERE e.state = 0 AND e.position > ?1 {not_paused} ORDER BY e.position"
         );
+        // Asked before the entries are: what is newer than this may be seen or not.
+        let newest: Position = self.newest("entries")?;
         let mut statement = self.0.prepare_cached(&sql)?;
         let mut rows = statement.query([after])?;
-        let (mut entries, mut taken) = (Vec::new(), 0);
-        while entries.len() < limit
-            && taken < bytes
-            && let Some(row) = rows.next()?
-        {
-            if held.contains(&row.get(0)?) {
+        let (mut claim, mut taken) = (Claim { through: after, ..Claim::default() }, 0);
+        while claim.entries.len() < limit && taken < bytes {
+            let Some(row) = rows.next()? else {
+                claim.through = claim.through.max(newest);
+                break;
+            };
+            claim.through = row.get(0)?;
+            if held.contains(&claim.through) {
+                claim.passed_over = true;
                 continue;
             }
             let entry = read_entry(row)?;
             taken += entry.delivery.body.len();
-            entries.push(entry);
+            claim.entries.push(entry);
         }
-        Ok(entries)
+        Ok(claim)
     }
 
     /// How many entries stand in each state.
@@ -220,7 +262,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn log(&self, after: Position, limit: usize, filter: &EventFilter) -> rusqlite::Result<Vec<LogRow>> {
+    pub fn log(&self, after: Position, limit: usize, filter: &EventFilter) -> rusqlite::Result<LogPage> {
         let prefix = filter.event_type.as_deref().and_then(|text| text.strip_suffix('*'));
         let exact = if prefix.is_some() { None } else { filter.event_type.as_deref() };
         let sql = format!(
@@ -228,15 +270,29 @@ impl Reader {
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
              WHERE v.position > ?1 AND (?2 IS NULL OR v.type = ?2) AND (?3 IS NULL OR substr(v.type, 1, length(?3)) = ?3)
                AND (?4 IS NULL OR d.connection = ?4) AND (?5 IS NULL OR v.subject = ?5)
-             ORDER BY v.position LIMIT ?6"
+             ORDER BY v.position"
         );
-        self.0
-            .prepare_cached(&sql)?
-            .query_map(
-                params![after, exact, prefix, filter.connection, filter.subject, i64::try_from(limit).unwrap_or(i64::MAX)],
-                read_log,
-            )?
-            .collect()
+        let newest = self.newest("events")?;
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![after, exact, prefix, filter.connection, filter.subject])?;
+        let (mut page, mut bytes) = (LogPage { rows: Vec::new(), next: after }, 0);
+        while page.rows.len() < limit && bytes < PAGE_BYTES {
+            let Some(row) = rows.next()? else {
+                page.next = page.next.max(newest);
+                break;
+            };
+            let shared = page.rows.last().map(|last| Arc::clone(&last.entry)).filter(|last| row.get(0) == Ok(last.position));
+            let entry = shared.map_or_else(|| read_entry(row).map(Arc::new), Ok)?;
+            bytes += entry.delivery.body.len();
+            page.next = row.get(12)?;
+            page.rows.push(LogRow { cursor: page.next, index: row.get(13)?, entry });
+        }
+        Ok(page)
+    }
+
+    /// The newest position in a table.
+    fn newest(&self, table: &'static str) -> rusqlite::Result<Position> {
+        self.0.prepare_cached(&format!("SELECT COALESCE(max(position), 0) FROM {table}"))?.query_row([], |row| row.get(0))
     }
 
     /// One event of the log.
@@ -312,7 +368,7 @@ impl Reader {
 }
 
 fn read_log(row: &Row<'_>) -> rusqlite::Result<LogRow> {
-    Ok(LogRow { entry: read_entry(row)?, cursor: row.get(12)?, index: row.get(13)? })
+    Ok(LogRow { entry: Arc::new(read_entry(row)?), cursor: row.get(12)?, index: row.get(13)? })
 }
 
 fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::entry::State;
+use super::entry::{Position, State};
 use super::health::Unwritable;
 
 /// How much is kept.
@@ -34,66 +34,103 @@ impl Default for Budget {
 
 /// Entries removed in one commit: senders wait no longer than that takes.
 const CHUNK: usize = 500;
+/// Entries looked at in one step.
+const LOOK: usize = 20_000;
+/// That many young entries in a row end a search: one clock that ran ahead for a while must not.
+const YOUNG: usize = 1_000;
 /// How long one sweep may hold up the writer.
 const SWEEP: Duration = Duration::from_millis(50);
 
 /// Removes what may go, a little at a time, and says whether there is room.
-pub(super) fn sweep(sqlite: &mut Connection, folder: &Path, budget: &Budget) -> rusqlite::Result<Option<Unwritable>> {
-    let started = Instant::now();
-    let oldest_kept = Timestamp::now().as_millisecond().saturating_sub(i64::try_from(budget.age.as_millis()).unwrap_or(i64::MAX));
-    let mut used = used(sqlite)?;
-    metrics::gauge!("cartwire_journal_bytes").set(used as f64);
-    while started.elapsed() < SWEEP {
-        let removed = if used > budget.size { remove(sqlite, i64::MAX)? } else { remove(sqlite, oldest_kept)? };
-        if removed == 0 {
-            break;
-        }
-        metrics::counter!("cartwire_journal_removed_total").increment(removed as u64);
-        used = self::used(sqlite)?;
-    }
-    if used > budget.budget {
-        return Ok(Some(Unwritable::OverBudget { used, budget: budget.budget }));
-    }
-    // Pages that were freed are room too.
-    let free = free_bytes(folder).map_or(u64::MAX, |free| free.saturating_add(spare(sqlite).unwrap_or(0)));
-    metrics::gauge!("cartwire_disk_free_bytes").set(free as f64);
-    if free < budget.reserve {
-        return Ok(Some(Unwritable::DiskAlmostFull { free, reserve: budget.reserve }));
-    }
-    Ok(None)
+#[derive(Debug)]
+pub(super) struct Sweeper {
+    budget: Budget,
+    /// Where to look on, behind entries that cannot go.
+    after: Position,
 }
 
-/// Removes up to a chunk of the oldest settled entries that arrived before then.
-fn remove(sqlite: &mut Connection, before: i64) -> rusqlite::Result<usize> {
-    let mut positions = Vec::new();
-    {
-        // In the order of arrival, so that the first one that is young enough ends the search.
-        let mut statement = sqlite.prepare_cached(
-            "SELECT e.position, e.state, d.received_at FROM entries e JOIN deliveries d ON d.position = e.position
-             ORDER BY e.position LIMIT 20000",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if row.get::<_, i64>(2)? >= before || positions.len() >= CHUNK {
+impl Sweeper {
+    pub(super) fn new(budget: Budget) -> Self {
+        Self { budget, after: 0 }
+    }
+
+    /// Removes for a moment.
+    pub(super) fn sweep(&mut self, sqlite: &mut Connection) -> rusqlite::Result<()> {
+        let started = Instant::now();
+        let age = i64::try_from(self.budget.age.as_millis()).unwrap_or(i64::MAX);
+        let oldest_kept = Timestamp::now().as_millisecond().saturating_sub(age);
+        while started.elapsed() < SWEEP {
+            let excess = used(sqlite)?.saturating_sub(self.budget.size);
+            let removed = match excess {
+                0 => self.remove(sqlite, oldest_kept, u64::MAX)?,
+                excess => self.remove(sqlite, i64::MAX, excess)?,
+            };
+            if removed == 0 {
                 break;
             }
-            if row.get::<_, i64>(1)? != State::Pending.code() {
-                positions.push(row.get::<_, i64>(0)?);
+            metrics::counter!("cartwire_journal_removed_total").increment(removed as u64);
+            sqlite.execute_batch("PRAGMA incremental_vacuum(2000)")?;
+        }
+        Ok(())
+    }
+
+    /// Is there room for more?
+    pub(super) fn room(&self, sqlite: &Connection, folder: &Path) -> rusqlite::Result<Option<Unwritable>> {
+        let used = used(sqlite)?;
+        metrics::gauge!("cartwire_journal_bytes").set(used as f64);
+        let Budget { budget, reserve, .. } = self.budget;
+        if used > budget {
+            return Ok(Some(Unwritable::OverBudget { used, budget }));
+        }
+        // Pages that were freed are room too.
+        let free = free_bytes(folder).map_or(u64::MAX, |free| free.saturating_add(spare(sqlite).unwrap_or(0)));
+        metrics::gauge!("cartwire_disk_free_bytes").set(free as f64);
+        Ok((free < reserve).then_some(Unwritable::DiskAlmostFull { free, reserve }))
+    }
+
+    /// Removes the oldest settled entries that arrived before then: a chunk, but no more than that many bytes need.
+    fn remove(&mut self, sqlite: &mut Connection, before: i64, bytes: u64) -> rusqlite::Result<usize> {
+        // Immediate: between choosing and removing, nobody can re-open what is chosen.
+        let transaction = sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let chosen = self.choose(&transaction, before, bytes)?;
+        for position in &chosen {
+            transaction.prepare_cached("DELETE FROM events WHERE delivery = ?1")?.execute([position])?;
+            transaction.prepare_cached("DELETE FROM entries WHERE position = ?1")?.execute([position])?;
+            transaction.prepare_cached("DELETE FROM deliveries WHERE position = ?1")?.execute([position])?;
+        }
+        transaction.commit()?;
+        Ok(chosen.len())
+    }
+
+    fn choose(&mut self, transaction: &Transaction<'_>, before: i64, bytes: u64) -> rusqlite::Result<Vec<Position>> {
+        let mut statement = transaction.prepare_cached(
+            "SELECT e.position, e.state, d.received_at, length(d.body) FROM entries e JOIN deliveries d ON d.position = e.position
+             WHERE e.position > ?1 ORDER BY e.position",
+        )?;
+        let mut rows = statement.query([self.after])?;
+        let (mut chosen, mut freed, mut looked, mut young) = (Vec::new(), 0_u64, 0, 0);
+        while let Some(row) = rows.next()? {
+            let position = row.get(0)?;
+            looked += 1;
+            young = if row.get::<_, i64>(2)? >= before { young + 1 } else { 0 };
+            if young == 0 && row.get::<_, i64>(1)? != State::Pending.code() {
+                chosen.push(position);
+                freed += row.get::<_, i64>(3)?.unsigned_abs();
+            }
+            if chosen.len() >= CHUNK || freed >= bytes {
+                return Ok(chosen);
+            }
+            if young >= YOUNG {
+                break;
+            }
+            if looked >= LOOK {
+                self.after = position;
+                return Ok(chosen);
             }
         }
+        self.after = 0;
+        Ok(chosen)
     }
-    if positions.is_empty() {
-        return Ok(0);
-    }
-    let transaction = sqlite.transaction()?;
-    for position in &positions {
-        transaction.prepare_cached("DELETE FROM events WHERE delivery = ?1")?.execute([position])?;
-        transaction.prepare_cached("DELETE FROM entries WHERE position = ?1 AND state <> 0")?.execute([position])?;
-        transaction.prepare_cached("DELETE FROM deliveries WHERE position = ?1")?.execute([position])?;
-    }
-    transaction.commit()?;
-    sqlite.pragma_query(None, "incremental_vacuum(2000)", |_| Ok(()))?;
-    Ok(positions.len())
 }
 
 fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {

@@ -15,14 +15,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::{self, LogLength};
 use super::entry::{EntryKind, Settlement, State};
 use super::health::{Health, Unwritable};
-use super::retention::{self, Budget};
+use super::retention::{Budget, Sweeper};
 use super::{Appended, JournalError, Signals, format};
-use crate::platforms::VerifiedDelivery;
+use crate::delivery::DeliveryKey;
+use crate::platforms::{DeliveryParts, Recurrence, VerifiedDelivery};
 use crate::report::ErrorChain;
 use crate::sqlite;
 
 /// At most this many commands in one commit: a bound on how long the first of them waits.
 const GROUP: usize = 512;
+/// So often can the same content be a new fact while the first is kept.
+const GENERATIONS: usize = 64;
 /// At most this many bytes of bodies in one commit.
 const GROUP_BYTES: usize = 8 << 20;
 const TICK: Duration = Duration::from_secs(1);
@@ -48,7 +51,7 @@ pub(super) struct Writer {
     commands: mpsc::Receiver<Command>,
     health: Arc<Health>,
     signals: Signals,
-    budget: Budget,
+    sweeper: Sweeper,
     log: LogLength,
 }
 
@@ -62,7 +65,7 @@ impl Writer {
         budget: Budget,
         log: LogLength,
     ) -> Self {
-        Self { folder, sqlite: Some(leave_checkpoints(sqlite)), commands, health, signals, budget, log }
+        Self { folder, sqlite: Some(leave_checkpoints(sqlite)), commands, health, signals, sweeper: Sweeper::new(budget), log }
     }
 
     /// Runs until the journal is closed.
@@ -96,7 +99,7 @@ impl Writer {
         }
         if let Some(sqlite) = self.sqlite.take() {
             // Leaves one plain file behind, without a log beside it.
-            let _ = sqlite.pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(()));
+            let _ = checkpoint::checkpoint(&sqlite, "TRUNCATE");
             let _ = sqlite.close();
         }
     }
@@ -152,22 +155,26 @@ impl Writer {
         }
     }
 
+    /// Writes something where the last write failed, removes what may go, and asks whether there is room.
+    fn probe(&mut self, write: bool) -> Result<Option<Unwritable>, JournalError> {
+        let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
+        self.connection()?;
+        let Some(sqlite) = self.sqlite.as_mut() else { return Err(JournalError::Closed) };
+        if write {
+            let probe = "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1";
+            sqlite.execute(probe, [Timestamp::now().as_millisecond()]).map_err(unwritable)?;
+        }
+        // What cannot be removed now is removed later: no reason to turn webhooks away.
+        if let Err(error) = self.sweeper.sweep(sqlite) {
+            tracing::warn!(error = %ErrorChain(&error), "old deliveries cannot be removed at the moment");
+        }
+        self.sweeper.room(sqlite, &self.folder).map_err(unwritable)
+    }
+
     /// Once a second: is there room, and can we write?
     fn tick(&mut self) {
         let was_failing = matches!(self.health.get(), Some(Unwritable::Failing(_)));
-        let folder = self.folder.clone();
-        let budget = self.budget.clone();
-        let probed = self.connection().and_then(|sqlite| {
-            if was_failing {
-                sqlite
-                    .execute(
-                        "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1",
-                        [Timestamp::now().as_millisecond()],
-                    )
-                    .map_err(|error| JournalError::unwritable(&error))?;
-            }
-            retention::sweep(sqlite, &folder, &budget).map_err(|error| JournalError::unwritable(&error))
-        });
+        let probed = self.probe(was_failing);
         match probed {
             Err(error) => self.failed(&error),
             Ok(room) => {
@@ -265,13 +272,34 @@ fn write_group(
 
 fn append(transaction: &Transaction<'_>, delivery: &VerifiedDelivery) -> rusqlite::Result<Appended> {
     let parts = delivery.parts();
+    let mut key = parts.key;
+    for _ in 0..GENERATIONS {
+        if insert(transaction, key, parts)? {
+            open_entry(transaction, transaction.last_insert_rowid())?;
+            return Ok(Appended::New(key));
+        }
+        if !recurs(transaction, key, parts)? {
+            break;
+        }
+        key = key.next();
+    }
+    transaction
+        .prepare_cached(
+            "UPDATE entries SET duplicates = duplicates + 1 WHERE position = (SELECT position FROM deliveries WHERE key = ?1)",
+        )?
+        .execute([key.as_bytes()])?;
+    Ok(Appended::Duplicate(key))
+}
+
+/// Writes a delivery under a key; `false` where the key is taken.
+fn insert(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts) -> rusqlite::Result<bool> {
     let inserted = transaction
         .prepare_cached(
             "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key) DO NOTHING",
         )?
         .execute(params![
-            parts.key.as_bytes(),
+            key.as_bytes(),
             EntryKind::Delivery.code(),
             parts.platform,
             parts.endpoint.as_str(),
@@ -281,16 +309,26 @@ fn append(transaction: &Transaction<'_>, delivery: &VerifiedDelivery) -> rusqlit
             serde_json::to_string(&parts.headers).unwrap_or_else(|_| "[]".to_owned()),
             &parts.body[..],
         ])?;
-    if inserted == 1 {
-        open_entry(transaction, transaction.last_insert_rowid())?;
-        return Ok(Appended::New(parts.key));
+    Ok(inserted == 1)
+}
+
+/// Is this a new fact, although a delivery with this key is there?
+fn recurs(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts) -> rusqlite::Result<bool> {
+    let Recurrence::After { milliseconds, or_once } = parts.recurrence else { return Ok(false) };
+    let (position, received_at): (i64, i64) = transaction
+        .prepare_cached("SELECT position, received_at FROM deliveries WHERE key = ?1")?
+        .query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if parts.received_at.as_millisecond() - received_at > milliseconds {
+        return Ok(true);
     }
+    let Some(topic) = or_once else { return Ok(false) };
+    // A bounded look back: this is asked for a few rare topics only.
     transaction
         .prepare_cached(
-            "UPDATE entries SET duplicates = duplicates + 1 WHERE position = (SELECT position FROM deliveries WHERE key = ?1)",
+            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE position > max(?1, (SELECT max(position) FROM deliveries) - 20000)
+             AND connection = ?2 AND topic = ?3)",
         )?
-        .execute([parts.key.as_bytes()])?;
-    Ok(Appended::Duplicate(parts.key))
+        .query_row(params![position, parts.connection.as_str(), topic], |row| row.get(0))
 }
 
 /// Makes the entry of a delivery that was just written.

@@ -8,6 +8,19 @@ use serde_json::{Number, Value};
 
 use crate::event::{Amount, Money};
 
+/// What serde_json calls its own numbers by in maps. A payload that uses the word means nothing by it, and must not be
+/// read as a number, or refused because it is none.
+const PRIVATE: &str = "$serde_json::private::";
+
+/// Reads a document for normalising; `None` where no consumer could read it either: bad syntax, lone surrogates, nesting
+/// beyond 128 levels.
+pub(crate) fn parse(text: &str) -> Option<Value> {
+    if text.contains(PRIVATE) {
+        return serde_json::from_str(&text.replace(PRIVATE, "$serde_json.private.")).ok();
+    }
+    serde_json::from_str(text).ok()
+}
+
 /// A place in a JSON document, or nowhere.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a>(Option<&'a Value>);
@@ -145,6 +158,13 @@ pub(crate) fn filled<T: Default + PartialEq>(shape: T) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parsers_own_words_mean_nothing_in_a_payload() {
+        let value = parse(r#"{"a":{"$serde_json::private::Number":"x"},"b":1}"#).expect("a document");
+        assert!(Node::root(&value).get("a").is_object());
+        assert_eq!(Node::root(&value).get("b").id().as_deref(), Some("1"));
+    }
 
     #[test]
     fn values_are_read_in_every_type_that_platforms_use() {

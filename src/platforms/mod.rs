@@ -155,7 +155,7 @@ pub enum Verified {
     /// A test of the address; nothing to keep.
     Ping,
     /// A delivery to keep.
-    Delivery(VerifiedDelivery),
+    Delivery(Box<VerifiedDelivery>),
 }
 
 /// A delivery whose sender proved himself. Only platforms can make one, and the journal takes nothing else.
@@ -183,6 +183,23 @@ pub struct DeliveryParts {
     pub body: Bytes,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// Can a delivery with the same key be a new fact?
+    pub recurrence: Recurrence,
+}
+
+/// Can a delivery with the same key be a new fact?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recurrence {
+    /// No: what is signed tells each delivery apart.
+    Never,
+    /// Yes: the key is of the content alone, and the same thing can happen again.
+    After {
+        /// After that long it is no redelivery any more, in milliseconds.
+        milliseconds: i64,
+        /// Nor is it once a delivery of this topic came for the same connection: an app that was removed in between was
+        /// installed again.
+        or_once: Option<&'static str>,
+    },
 }
 
 impl VerifiedDelivery {

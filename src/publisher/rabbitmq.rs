@@ -143,6 +143,9 @@ impl Live {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len().max(1);
         let Some(channel) = self.channels.get(index) else { return Attempt::Lost };
         let channel = channel.lock().await;
+        if self.is_broken() {
+            return Attempt::Lost;
+        }
         let result = tokio::select! {
             result = send(&channel, exchange, messages) => result,
             () = self.overdue() => {

@@ -30,6 +30,10 @@ pub enum Refusal {
     BrokenBody,
     /// The platform turned it away.
     Rejected(Rejection),
+    /// One of the connection's keys cannot be used, and no other one fits.
+    KeyUnusable,
+    /// Too many bodies are being read at once.
+    Overloaded,
     /// The journal did not take it.
     Journal(JournalError),
 }
@@ -46,6 +50,8 @@ impl Refusal {
             Refusal::TooSlow => "too_slow",
             Refusal::BrokenBody => "broken_body",
             Refusal::Rejected(rejection) => rejection.reason(),
+            Refusal::KeyUnusable => "key_unusable",
+            Refusal::Overloaded => "overloaded",
             Refusal::Journal(error) => error.reason(),
         }
     }
@@ -64,7 +70,7 @@ impl Refusal {
                 json!({"error": "unreadable", "hint": "a header stands twice or is no text"})
             }
             Refusal::Rejected(_) => json!({"error": "unreadable", "hint": "the body is not what this platform sends"}),
-            Refusal::Journal(_) => json!({"error": "unavailable"}),
+            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => json!({"error": "unavailable"}),
         }
     }
 }
@@ -86,18 +92,21 @@ impl ResponseError for Refusal {
             Refusal::BrokenBody => StatusCode::BAD_REQUEST,
             Refusal::Rejected(rejection) if rejection.is_unauthorised() => StatusCode::UNAUTHORIZED,
             Refusal::Rejected(_) => StatusCode::BAD_REQUEST,
-            Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        match self {
-            Refusal::Journal(_) => drop(response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS))),
-            Refusal::Method => drop(response.insert_header(("allow", "POST"))),
-            // The rest of the body is not worth reading.
-            Refusal::TooLarge | Refusal::TooSlow => drop(response.force_close()),
-            _ => {}
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if matches!(self, Refusal::Method) {
+            response.insert_header(("allow", "POST"));
+        }
+        // The rest of such a body is not worth reading.
+        if matches!(self, Refusal::TooLarge | Refusal::TooSlow | Refusal::Overloaded) {
+            response.force_close();
         }
         response.json(self.body())
     }

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::sync::SemaphorePermit;
 
 use super::{Receiver, Refusal};
 use crate::connections::Endpoint;
@@ -49,6 +50,11 @@ pub(super) async fn receive(
     }
 }
 
+/// A body of up to this many bytes is read without asking for room.
+const FREE_BYTES: usize = 64 << 10;
+/// Room is asked for in steps of so many bytes.
+const ROOM_STEP: usize = 256 << 10;
+
 enum Answer {
     Ping,
     Kept(Appended),
@@ -68,32 +74,48 @@ async fn take(
     if encoded {
         return Err(Refusal::Encoding);
     }
-    let body = read(receiver, request, payload).await?;
+    // The permits are held until the journal has the body.
+    let (body, _room) = read(receiver, request, payload).await?;
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let now = now();
     let raw = RawDelivery { endpoint: &endpoint.id, headers: Headers(headers), body, received_at: now };
-    match platform.verify(&raw, &endpoint.keys(now), now).map_err(Refusal::Rejected)? {
+    let verified = platform.verify(&raw, &endpoint.keys(now), now).map_err(|rejection| {
+        // Never a 401 for our own fault: with the key that we cannot read he may be genuine.
+        if endpoint.lacks_keys && rejection.is_unauthorised() { Refusal::KeyUnusable } else { Refusal::Rejected(rejection) }
+    })?;
+    match verified {
         Verified::Ping => Ok(Answer::Ping),
-        Verified::Delivery(delivery) => receiver.journal.append(delivery).await.map(Answer::Kept).map_err(Refusal::Journal),
+        Verified::Delivery(delivery) => receiver.journal.append(*delivery).await.map(Answer::Kept).map_err(Refusal::Journal),
     }
 }
 
 /// Reads the body, but no more of it than may be, and not for longer.
-async fn read(receiver: &Receiver, request: &HttpRequest, mut payload: web::Payload) -> Result<Bytes, Refusal> {
+async fn read<'a>(
+    receiver: &'a Receiver,
+    request: &HttpRequest,
+    mut payload: web::Payload,
+) -> Result<(Bytes, Vec<SemaphorePermit<'a>>), Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > receiver.max_body_bytes) {
         return Err(Refusal::TooLarge);
     }
     let read = async {
         let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 << 10));
+        let (mut permits, mut room) = (Vec::new(), 0);
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
             if whole.len() + chunk.len() > receiver.max_body_bytes {
                 return Err(Refusal::TooLarge);
             }
+            // Small bodies, which almost all are, need no permit.
+            if whole.len() + chunk.len() > room + FREE_BYTES {
+                let permit = receiver.body_room.try_acquire_many(ROOM_STEP as u32 >> 10).map_err(|_| Refusal::Overloaded)?;
+                permits.push(permit);
+                room += ROOM_STEP;
+            }
             whole.extend_from_slice(&chunk);
         }
-        Ok(whole.freeze())
+        Ok((whole.freeze(), permits))
     };
     tokio::time::timeout(receiver.body_timeout, read).await.map_err(|_| Refusal::TooSlow)?
 }

@@ -1,13 +1,15 @@
 //! From a journal entry to its events. Pure, so that the relay, the admin API and the commands all show the same event.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Draft, Entity, Event, Sequence};
-use crate::journal::entry::{Entry, EntryKind};
+use crate::journal::LogPage;
+use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::platforms::{ConnectionSignal, Normalised, platform};
 
 /// What an entry means.
@@ -42,10 +44,31 @@ pub fn assemble(entry: &Entry) -> Assembled {
         Normalised::Unreadable { reason } => Assembled::Unreadable(reason),
         Normalised::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => Assembled::Unreadable("too_many_events"),
         Normalised::Events { drafts, raw, signal } => {
-            let events = (0..=u16::MAX).zip(drafts).map(|(index, draft)| event(entry, index, draft, raw.clone())).collect();
+            let raw: Arc<RawValue> = raw.into();
+            let events = (0..=u16::MAX).zip(drafts).map(|(index, draft)| event(entry, index, draft, Arc::clone(&raw))).collect();
             Assembled::Events { events, signal }
         }
     }
+}
+
+/// The events of a page of the log with their cursors. A delivery is read once, however many of its events there are.
+#[must_use]
+pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
+    let mut read: Option<(Position, Vec<Event>)> = None;
+    let mut events = Vec::with_capacity(page.rows.len());
+    for row in &page.rows {
+        let position = row.entry.position;
+        if read.as_ref().is_none_or(|(last, _)| *last != position) {
+            let all = match assemble(&row.entry) {
+                Assembled::Events { events, .. } => events,
+                Assembled::Ignored(_) | Assembled::Unreadable(_) => Vec::new(),
+            };
+            read = Some((position, all));
+        }
+        let event = read.as_ref().and_then(|(_, all)| all.get(usize::from(row.index)));
+        events.extend(event.map(|event| (row.cursor, event.clone())));
+    }
+    events
 }
 
 /// The event of an entry at an index, where there still is one.
@@ -57,7 +80,7 @@ pub fn assemble_one(entry: &Entry, index: u16) -> Option<Event> {
     }
 }
 
-fn event(entry: &Entry, index: u16, draft: Draft, raw: Box<RawValue>) -> Event {
+fn event(entry: &Entry, index: u16, draft: Draft, raw: Arc<RawValue>) -> Event {
     Event {
         id: entry.event_id(index),
         platform: entry.delivery.platform.clone(),

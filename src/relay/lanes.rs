@@ -3,9 +3,10 @@
 //! A single event under way per key is what keeps the order when the broker refuses one: nothing of that key can have
 //! overtaken it. Different keys never wait for each other. Pure bookkeeping: no clock of its own, no I/O.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
+use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::entry::Position;
 
@@ -45,16 +46,54 @@ impl Lanes {
         }
     }
 
-    /// Takes the first events of up to that many ready lanes; each lane then waits for [`Lanes::done`] or
-    /// [`Lanes::again`].
-    pub fn take(&mut self, most: usize) -> Vec<Task> {
-        let mut tasks = Vec::new();
+    /// Takes the first events of up to that many ready lanes, and not many more bytes of payloads than that; each lane then
+    /// waits for [`Lanes::done`] or [`Lanes::again`].
+    pub fn take(&mut self, most: usize, bytes: usize) -> Vec<Task> {
+        let (mut tasks, mut taken): (Vec<Task>, usize) = (Vec::new(), 0);
         while tasks.len() < most
+            && taken < bytes
             && let Some(key) = self.ready.pop_front()
         {
-            tasks.extend(self.lanes.get_mut(&key).and_then(VecDeque::pop_front));
+            if let Some(task) = self.lanes.get_mut(&key).and_then(VecDeque::pop_front) {
+                taken += task.event.raw.get().len();
+                tasks.push(task);
+            }
         }
         tasks
+    }
+
+    /// Takes out all events that wait and are of one of these connections, and says whose they were. What is under way goes
+    /// on.
+    pub fn withdraw(&mut self, connections: &HashSet<ConnectionId>) -> Vec<Position> {
+        let mut withdrawn = Vec::new();
+        for lane in self.lanes.values_mut() {
+            lane.retain(|task| {
+                let stays = !connections.contains(&task.event.connection);
+                if !stays {
+                    withdrawn.push(task.position);
+                }
+                stays
+            });
+        }
+        // A lane that was ready or delayed has nothing under way: without a waiting event it is no lane.
+        let lanes = &mut self.lanes;
+        let mut stays = |key: &String| {
+            let stays = lanes.get(key).is_some_and(|lane| !lane.is_empty());
+            if !stays {
+                lanes.remove(key);
+            }
+            stays
+        };
+        self.ready.retain(|key| stays(key));
+        self.delayed.retain(|_, key| stays(key));
+        withdrawn
+    }
+
+    /// The connections whose events have to wait because the broker refused one.
+    #[must_use]
+    pub fn refused(&self) -> HashSet<ConnectionId> {
+        let first = |key: &String| self.lanes.get(key).and_then(VecDeque::front).map(|task| task.event.connection.clone());
+        self.delayed.values().filter_map(first).collect()
     }
 
     /// The event that was taken from the lane is done: the next one can go.
@@ -101,7 +140,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::{ConnectionId, DeliveryKey};
+    use crate::delivery::DeliveryKey;
     use crate::event::data::Order;
     use crate::event::{Authority, Draft, Entity, EventId, Origin, Sequence};
     use std::time::Duration;
@@ -122,7 +161,7 @@ mod tests {
                 entity: Entity::Order(Box::new(Order { id: id.to_owned(), ..Order::default() })),
                 changed: None,
             },
-            raw: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON"),
+            raw: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON").into(),
         };
         Task { position, attempts: 0, event }
     }
@@ -137,19 +176,36 @@ mod tests {
         for (position, id) in [(1, "a"), (2, "a"), (3, "b")] {
             lanes.push(task(position, id));
         }
-        let first = lanes.take(10);
+        let first = lanes.take(10, 1 << 20);
         assert_eq!(positions(&first), [1, 3]);
-        assert!(lanes.take(10).is_empty());
+        assert!(lanes.take(10, 1 << 20).is_empty());
         lanes.push(task(4, "a"));
         lanes.push(task(5, "b"));
         lanes.done("c/order/a".to_owned());
-        assert_eq!(positions(&lanes.take(10)), [2]);
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [2]);
         lanes.done("c/order/b".to_owned());
         lanes.done("c/order/a".to_owned());
-        assert_eq!(positions(&lanes.take(10)), [5, 4]);
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [5, 4]);
         lanes.done("c/order/a".to_owned());
         lanes.done("c/order/b".to_owned());
         assert!(lanes.lanes.is_empty(), "an empty lane is forgotten");
+    }
+
+    #[test]
+    fn a_withdrawn_connection_leaves_only_what_is_under_way() {
+        let mut lanes = Lanes::default();
+        for (position, id) in [(1, "a"), (2, "a"), (3, "b")] {
+            lanes.push(task(position, id));
+        }
+        assert_eq!(positions(&lanes.take(1, 1 << 20)), [1]);
+        let mut withdrawn = lanes.withdraw(&HashSet::from([ConnectionId::new("c").expect("an id")]));
+        withdrawn.sort_unstable();
+        assert_eq!(withdrawn, [2, 3]);
+        assert!(!lanes.has_ready());
+        lanes.done("c/order/a".to_owned());
+        assert!(lanes.lanes.is_empty());
+        lanes.push(task(4, "a"));
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [4]);
     }
 
     #[test]
@@ -158,13 +214,13 @@ mod tests {
         for (position, id) in [(1, "a"), (2, "a"), (3, "b")] {
             lanes.push(task(position, id));
         }
-        let mut first = lanes.take(1);
+        let mut first = lanes.take(1, 1 << 20);
         let now = Instant::now();
         lanes.again(first.pop().expect("one"), Some(now + Duration::from_secs(1)));
-        assert_eq!(positions(&lanes.take(10)), [3]);
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [3]);
         assert_eq!(lanes.wake(now), Some(now + Duration::from_secs(1)));
         assert!(!lanes.has_ready());
         assert_eq!(lanes.wake(now + Duration::from_secs(1)), None);
-        assert_eq!(positions(&lanes.take(10)), [1]);
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [1]);
     }
 }

@@ -23,7 +23,7 @@ use crate::connections::{Directory, Standing};
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::entry::{Entry, LoggedEvent, Outcome, Position, Settlement};
-use crate::journal::{ConnectionChange, Journal, JournalError, Marks};
+use crate::journal::{Changed, ConnectionChange, Journal, JournalError, Marks};
 use crate::publisher::{Publish, Receipt};
 use crate::report::ErrorChain;
 use assemble::Assembled;
@@ -40,8 +40,15 @@ const CLAIM_BYTES: usize = 16 << 20;
 const BATCH: usize = 256;
 /// Batches under way at once.
 const BATCHES: usize = crate::publisher::rabbitmq::CHANNELS;
+/// Bytes of payloads published together.
+const BATCH_BYTES: usize = 8 << 20;
+/// How long a connection rests whose refused events fill the window: others get on meanwhile.
+const REST: Duration = Duration::from_secs(5);
 /// After the journal failed.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a delivery is a dead letter whose sender speaks in the name of somebody else's connection.
+const FOREIGN: &str = "connection_of_another";
 
 type Work = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
@@ -74,6 +81,13 @@ pub struct Relay<P> {
     /// Claims wait until then, after the journal failed.
     not_before: Option<Instant>,
     paused: HashSet<ConnectionId>,
+    /// Connections that were paused while events of theirs waited here.
+    to_put_back: HashSet<ConnectionId>,
+    /// Connections that rest, and until when.
+    resting: HashSet<ConnectionId>,
+    rested: Option<Instant>,
+    /// Was a pending entry passed over because it was in hand? It may have been redriven while it was being settled.
+    passed_over: bool,
     captured: HashSet<ConnectionId>,
     held: HashMap<Position, Held>,
     held_bytes: usize,
@@ -99,6 +113,10 @@ impl<P: Publish> Relay<P> {
             more: true,
             not_before: None,
             paused,
+            to_put_back: HashSet::new(),
+            resting: HashSet::new(),
+            rested: None,
+            passed_over: false,
             captured: HashSet::new(),
             held: HashMap::new(),
             held_bytes: 0,
@@ -147,10 +165,20 @@ impl<P: Publish> Relay<P> {
             self.claim().await;
         }
         self.lanes.wake(Instant::now());
-        while self.publishing < BATCHES && self.lanes.has_ready() {
+        self.rest();
+        if self.publishing == 0 {
+            let paused = std::mem::take(&mut self.to_put_back);
+            self.put_back(&paused);
+        }
+        while self.may_publish() {
             self.start_publishing();
         }
         self.start_settling();
+    }
+
+    /// Not while something is to be put back: that waits until nothing is under way.
+    fn may_publish(&self) -> bool {
+        self.publishing < BATCHES && self.lanes.has_ready() && self.to_put_back.is_empty()
     }
 
     fn has_room(&self) -> bool {
@@ -167,9 +195,12 @@ impl<P: Publish> Relay<P> {
     }
 
     async fn wait(&mut self, shutdown: &mut watch::Receiver<bool>) {
-        let claim_again = self.not_before.filter(|_| self.more);
-        let wake = [self.lanes.wake(Instant::now()), claim_again].into_iter().flatten().min();
+        let claim_again = self.not_before.filter(|_| self.more && self.has_room());
+        let wake = [self.lanes.wake(Instant::now()), claim_again, self.rested].into_iter().flatten().min();
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+        if self.may_publish() {
+            return;
+        }
         let claim_now = self.more && claim_again.is_none() && self.has_room();
         tokio::select! {
             // First what is under way, so that a stream of arrivals never keeps results from being taken in.
@@ -187,30 +218,82 @@ impl<P: Publish> Relay<P> {
     /// connection's old deliveries are claimed before its new ones.
     fn look_again(&mut self) {
         self.marks.borrow_and_update();
-        self.paused = self.directory.paused();
+        let paused = self.directory.paused();
+        self.to_put_back.extend(paused.difference(&self.paused).cloned());
+        self.paused = paused;
         self.captured.clear();
+        self.look_from_the_start();
+    }
+
+    fn look_from_the_start(&mut self) {
+        self.passed_over = false;
         self.cursor = 0;
         self.more = true;
+    }
+
+    /// When the window is full of events that the broker refuses, their connections rest, so that one full queue does not
+    /// stop every store.
+    fn rest(&mut self) {
+        if self.rested.is_some_and(|instant| Instant::now() >= instant) {
+            self.rested = None;
+            self.resting.clear();
+            self.look_from_the_start();
+        }
+        if self.has_room() || self.lanes.has_ready() || self.publishing > 0 {
+            return;
+        }
+        let refused = self.lanes.refused();
+        if refused.is_empty() {
+            return;
+        }
+        tracing::warn!(connections = refused.len(), "the broker refuses events of some connections; theirs wait, others go on");
+        self.put_back(&refused);
+        self.resting.extend(refused);
+        self.rested = Some(Instant::now() + REST);
+    }
+
+    /// Lets go of what waits of these connections: it stays pending in the journal and is claimed again later. Only while
+    /// nothing is under way, or an event that goes on could overtake one that is let go.
+    fn put_back(&mut self, connections: &HashSet<ConnectionId>) {
+        if connections.is_empty() {
+            return;
+        }
+        for position in self.lanes.withdraw(connections) {
+            let Some(held) = self.held.get_mut(&position) else { continue };
+            held.waiting -= 1;
+            if held.waiting == 0 {
+                self.let_go(position);
+            }
+        }
+        self.look_from_the_start();
+    }
+
+    fn let_go(&mut self, position: Position) {
+        if let Some(held) = self.held.remove(&position) {
+            self.held_bytes -= held.bytes;
+        }
     }
 
     async fn claim(&mut self) {
         let room = CLAIM.min(WINDOW - self.held.len());
         let in_hand = self.held.keys().copied().collect();
-        let claimed = self.journal.claim(self.cursor, room, CLAIM_BYTES, self.paused.clone(), in_hand).await;
-        let entries = match claimed {
-            Ok(entries) => entries,
+        let not_now = self.paused.union(&self.resting).cloned().collect();
+        let claim = match self.journal.claim(self.cursor, room, CLAIM_BYTES, not_now, in_hand).await {
+            Ok(claim) => claim,
             Err(error) => return self.journal_failed(&error),
         };
         self.not_before = None;
+        self.passed_over |= claim.passed_over;
         // Asked again rather than guessed: an entry may have arrived while this was read.
-        self.more = !entries.is_empty();
-        for entry in entries {
+        self.more = !claim.entries.is_empty();
+        for entry in claim.entries {
             let position = entry.position;
             if let Err(error) = self.take_in(entry).await {
                 return self.journal_failed(&error);
             }
             self.cursor = position;
         }
+        self.cursor = claim.through;
     }
 
     fn journal_failed(&mut self, error: &JournalError) {
@@ -232,14 +315,24 @@ impl<P: Publish> Relay<P> {
             }
             Assembled::Events { events, signal } => {
                 let delivery = &entry.delivery;
-                let unknown = delivery.connection != delivery.endpoint
-                    && self.directory.standing(&delivery.connection) == Standing::Unknown
-                    && !self.captured.contains(&delivery.connection);
+                let unknown = match self.directory.standing(&delivery.connection) {
+                    _ if delivery.connection == delivery.endpoint || self.captured.contains(&delivery.connection) => false,
+                    Standing::Unknown => true,
+                    Standing::Known { parent, .. } if parent.as_ref() == Some(&delivery.endpoint) => false,
+                    Standing::Known { .. } => {
+                        self.to_settle.push(settlement(Outcome::DeadLettered(FOREIGN)));
+                        return Ok(());
+                    }
+                };
                 // A redriven delivery tells old news of its connection.
                 if (unknown || signal.is_some()) && !entry.redriven {
                     let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
                     let platform = delivery.platform.clone();
-                    self.journal.change_connection(ConnectionChange::Seen { id: id.clone(), parent, platform, signal }).await?;
+                    let seen = ConnectionChange::Seen { id: id.clone(), parent, platform, signal };
+                    if self.journal.change_connection(seen).await? == Changed::Taken {
+                        self.to_settle.push(settlement(Outcome::DeadLettered(FOREIGN)));
+                        return Ok(());
+                    }
                     self.captured.insert(id);
                 }
                 let logged = events.iter().map(logged).collect();
@@ -263,7 +356,7 @@ impl<P: Publish> Relay<P> {
 
     fn start_publishing(&mut self) {
         let (events, mut meta): (Vec<Event>, Vec<(Position, u32)>) =
-            self.lanes.take(BATCH).into_iter().map(|task| (task.event, (task.position, task.attempts))).unzip();
+            self.lanes.take(BATCH, BATCH_BYTES).into_iter().map(|task| (task.event, (task.position, task.attempts))).unzip();
         if events.is_empty() {
             return;
         }
@@ -306,11 +399,12 @@ impl<P: Publish> Relay<P> {
             Finished::Settled(settlements, Ok(())) => {
                 self.settling = false;
                 for settlement in settlements {
-                    if let Some(held) = self.held.remove(&settlement.position) {
-                        self.held_bytes -= held.bytes;
-                    }
+                    self.let_go(settlement.position);
                     let state = settlement.outcome.state().as_str();
                     metrics::counter!("cartwire_deliveries_settled_total", "state" => state).increment(1);
+                }
+                if self.passed_over {
+                    self.look_from_the_start();
                 }
             }
             Finished::Settled(mut settlements, Err(_)) => {

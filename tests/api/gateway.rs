@@ -191,6 +191,7 @@ fn connect(folder: &Path, kind: &str, name: &str, field: &str, secret: &str) {
         parent: None,
         status: Status::Connected,
         reason: None,
+        before_pause: None,
         settings: BTreeMap::new(),
         created_at: Timestamp::now(),
         changed_at: Timestamp::now(),

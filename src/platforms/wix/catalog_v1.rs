@@ -7,6 +7,9 @@ use crate::event::data::{Collection, Image, Inventory, InventoryVariant, Product
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::lenient::{Node, filled};
 
+/// Beyond so many bytes of payloads in all events of a delivery, the product is named once instead.
+const MOST_BYTES: usize = 16 << 20;
+
 pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
     let told = event.root;
     let id = told.get("productId").id()?;
@@ -48,7 +51,9 @@ pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft>
 pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
     let parent = event.root.get("productId").id();
     let told = || event.root.get("variants").items();
-    let few = (1..=MOST_DRAFTS).contains(&told().take(MOST_DRAFTS + 1).count());
+    // Each event carries the whole payload as `raw`, so what one delivery can grow to has to have an end.
+    let count = told().take(MOST_DRAFTS + 1).count();
+    let few = (1..=MOST_DRAFTS).contains(&count) && count * event.delivery.body.len() <= MOST_BYTES;
     let each = || told().map(|told| variant(event, told, parent.as_deref())).collect();
     if let Some(drafts) = few.then(each).flatten() {
         return Some(drafts);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::event::{Authority, Draft, Entity};
-use crate::platforms::lenient::Node;
+use crate::platforms::lenient::{Node, parse};
 
 /// The wrappers, each with the names under which it holds the entity.
 const WRAPPERS: [(&str, [&str; 2]); 4] = [
@@ -89,7 +89,7 @@ impl<'a> Domain<'a> {
 /// An object, or one that is written in a string.
 fn unwrapped(node: Node<'_>) -> Option<Cow<'_, Value>> {
     match node.value()? {
-        Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object).map(Cow::Owned),
+        Value::String(text) => parse(text).filter(Value::is_object).map(Cow::Owned),
         value => value.is_object().then_some(Cow::Borrowed(value)),
     }
 }

@@ -11,7 +11,7 @@ use jsonwebtoken::Algorithm;
 
 use super::payload::{Claims, Opened, members, nanoseconds};
 use crate::delivery::{ConnectionId, DeliveryKey, RawDelivery};
-use crate::platforms::{DeliveryParts, Rejection, VerificationKey, Verified, VerifiedDelivery};
+use crate::platforms::{DeliveryParts, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery};
 
 /// How far the sender's clock and ours may disagree.
 const LEEWAY: i128 = 60 * 1_000_000_000;
@@ -40,7 +40,8 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Times
     let connection = connection.unwrap_or_else(|| raw.endpoint.clone());
     let topic = opened.topic();
     let key = delivery_key(raw.endpoint, &connection, &topic, &opened);
-    Ok(Verified::Delivery(VerifiedDelivery::new(DeliveryParts {
+    let recurrence = recurrence(&topic, &opened);
+    Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(DeliveryParts {
         platform: super::NAME,
         endpoint: raw.endpoint.clone(),
         connection,
@@ -49,7 +50,8 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Times
         headers: Vec::new(),
         body: Bytes::from(claims),
         received_at: raw.received_at,
-    })))
+        recurrence,
+    }))))
 }
 
 /// Is it a token at all, and one of the only sort that the platform signs? The algorithm is ours to say, not the token's:
@@ -111,6 +113,24 @@ fn delivery_key(endpoint: &ConnectionId, connection: &ConnectionId, topic: &str,
             ]),
         },
         Err(broken) => DeliveryKey::of(&[platform, endpoint, b"token", broken.text.as_bytes()]),
+    }
+}
+
+/// A retry comes within two days (the twelfth after 47 hours and 11 minutes); what comes later with the same content is a
+/// new fact. An app can be removed and installed again at any time.
+const RETRIED_FOR: i64 = (48 * 60 + 30) * 60 * 1000;
+
+fn recurrence(topic: &str, opened: &Opened) -> Recurrence {
+    match &opened.payload {
+        Ok(payload) if payload.event_id.is_some() => Recurrence::Never,
+        _ => Recurrence::After {
+            milliseconds: RETRIED_FOR,
+            or_once: match topic {
+                "AppInstalled" => Some("AppRemoved"),
+                "AppRemoved" => Some("AppInstalled"),
+                _ => None,
+            },
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{NAME, entities};
 use crate::delivery::{DeliveryKey, HeaderFault, RawDelivery};
-use crate::platforms::{DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified, VerifiedDelivery};
+use crate::platforms::{DeliveryParts, InvalidKey, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery};
 
 pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";
 pub(super) const TOPIC: &str = "x-wc-webhook-topic";
@@ -72,7 +72,7 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<
         let value = raw.headers.one(name).ok().flatten()?;
         Some((*name, value[..value.floor_char_boundary(LONGEST_KEPT)].to_owned()))
     });
-    Ok(Verified::Delivery(VerifiedDelivery::new(DeliveryParts {
+    Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(DeliveryParts {
         platform: NAME,
         endpoint: raw.endpoint.clone(),
         connection: raw.endpoint.clone(),
@@ -81,7 +81,8 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<
         headers: kept.collect(),
         body: raw.body.clone(),
         received_at: raw.received_at,
-    })))
+        recurrence: Recurrence::Never,
+    }))))
 }
 
 /// Compares in constant time with every reading of every key.

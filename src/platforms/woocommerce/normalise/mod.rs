@@ -11,7 +11,6 @@ mod order;
 mod payload;
 mod product;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use self::payload::Payload;
@@ -19,7 +18,7 @@ use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognised};
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::Normalised;
-use crate::platforms::lenient::Node;
+use crate::platforms::lenient::{Node, parse};
 
 /// What a topic is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +52,16 @@ const VERBS: [&str; 6] = [verbs::CREATED, verbs::UPDATED, verbs::DELETED, verbs:
 pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
     // Both readings of the same bytes; the first also refuses what no consumer could parse: lone surrogates, nesting
     // beyond 128 levels.
-    let (Ok(value), Ok(raw)) =
-        (serde_json::from_slice::<Value>(&delivery.body), serde_json::from_slice::<Box<RawValue>>(&delivery.body))
-    else {
+    let text = std::str::from_utf8(&delivery.body).unwrap_or_default();
+    let (Some(value), Ok(raw)) = (parse(text), serde_json::from_str::<Box<RawValue>>(text)) else {
         return Normalised::Unreadable { reason: "malformed_or_too_deep" };
     };
     let root = Node::root(&value);
     let (resource, event) = delivery.topic.split_once('.').unwrap_or((&delivery.topic, ""));
+    // An error of the store is no entity, whatever the topic says; an action's own body is no error.
+    if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
+        return failure::normalise(root, delivery, raw);
+    }
     let draft = if resource == "action" && is_hook(event) {
         action(root, event)
     } else {
@@ -93,9 +95,9 @@ fn entity(root: Node<'_>, resource: Resource, verb: &'static str) -> Result<Draf
     let Some(id) = payload.node.subject_id() else {
         return Err(if failure::is_error(root) { Unfit::Error } else { Unfit::Unreadable("no_id") });
     };
-    let bare = payload.node.members().all(|(name, _)| name == "id");
-    let (authority, entity) =
-        if bare { (Authority::Reference, reference(resource, &id)) } else { (Authority::Full, whole(payload, resource, &id)) };
+    let entity = whole(payload, resource, &id);
+    // Stores add members to an id too: it is the whole entity only if something of it can be told.
+    let authority = if entity == reference(resource, &id) { Authority::Reference } else { Authority::Full };
     let time = match verb {
         verbs::CREATED => payload.created_at(),
         verbs::DELETED => None,

@@ -50,7 +50,7 @@ fn normalised(topic: &str, body: &str) -> Normalised {
 
 #[test]
 fn no_oddity_in_any_member_loses_the_entity() {
-    let whole: serde_json::Map<String, Value> = serde_json::from_str(EVERYTHING).expect("a payload");
+    let whole: serde_json::Map<String, serde_json::Value> = serde_json::from_str(EVERYTHING).expect("a payload");
     for resource in Resource::ALL {
         let topic = format!("{}.updated", resource.word());
         for name in whole.keys().filter(|name| *name != "id") {
