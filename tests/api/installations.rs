@@ -124,3 +124,36 @@ async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
     assert_eq!(events.last().map(|event| &event["data"]["raw"]["total"]), Some(&"21.00".into()));
     gateway.events("connection=shop-a&type=cartwire.connection.recovered", 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_removed_and_installed_again_is_connected_again() {
+    let gateway = Gateway::start().await;
+    let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
+    let send = async |topic: &str| gateway.post(APP, &token(topic, payload, INSTANCE)).await.word();
+    assert_eq!(send("AppInstalled").await, "accepted");
+    assert_eq!(send("AppInstalled").await, "duplicate");
+    assert_eq!(send("AppRemoved").await, "accepted");
+    assert_eq!(send("AppRemoved").await, "duplicate");
+    assert_eq!(send("AppInstalled").await, "accepted");
+    assert_eq!(send("AppInstalled").await, "duplicate");
+    connection(&gateway, INSTANCE, |connection| connection["status"] == "connected").await;
+    let events = gateway.events(&format!("connection={INSTANCE}&type=cartwire.app.*"), 3).await;
+    assert_eq!(types(&events), ["cartwire.app.installed", "cartwire.app.removed", "cartwire.app.installed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_speaks_in_the_name_of_anothers_connection() {
+    let gateway = Gateway::start().await;
+    let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
+    for (topic, payload) in [("AppRemoved", payload), ("wix.ecom.v1.order_created", ORDER)] {
+        let answer = gateway.post(APP, &token(topic, payload, "shop-a")).await;
+        let settled = &gateway.settled(&answer.delivery()).await["delivery"];
+        assert_eq!((&settled["state"], &settled["reason"]), (&"dead_lettered".into(), &"connection_of_another".into()));
+    }
+    // A name that cannot be one does not speak for the app itself either.
+    let answer = gateway.post(APP, &token("AppRemoved", payload, "not an id!")).await;
+    gateway.settled(&answer.delivery()).await;
+    for name in ["shop-a", "my-app"] {
+        connection(&gateway, name, |connection| connection["status"] == "connected").await;
+    }
+}
