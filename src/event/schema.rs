@@ -5,7 +5,7 @@
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Authority, Entity, Origin};
 
@@ -17,6 +17,7 @@ struct EventSchema {
     #[schemars(extend("const" = "1.0"))]
     specversion: String,
     /// Deterministic: the same delivery always gives the same id.
+    #[schemars(regex(pattern = r"^[0-9a-f]{32}-[0-9]+$"))]
     id: String,
     /// `/{platform}/{connection}`
     #[schemars(regex(pattern = r"^/[^/]+/[^/]+$"))]
@@ -28,7 +29,7 @@ struct EventSchema {
     #[schemars(regex(pattern = r"^[a-z]+/.+$"))]
     subject: String,
     /// When it happened at the store where that is known, else when it arrived; RFC 3339 UTC.
-    #[schemars(extend("format" = "date-time"))]
+    #[schemars(extend("format" = "date-time"), regex(pattern = r"Z$"))]
     time: String,
     #[schemars(extend("const" = "application/json"))]
     datacontenttype: String,
@@ -36,8 +37,10 @@ struct EventSchema {
     #[schemars(regex(pattern = r"^urn:cartwire:[a-z]+:1$"))]
     dataschema: String,
     /// The platform's name.
+    #[schemars(length(min = 1))]
     platform: String,
     /// The store's connection.
+    #[schemars(length(min = 1))]
     connection: String,
     /// `{connection}/{subject}`: events of one key arrive in order.
     partitionkey: String,
@@ -69,7 +72,53 @@ struct DataSchema {
 pub fn json_schema() -> Value {
     let generator: SchemaGenerator =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = false).for_serialize().into_generator();
-    let mut schema = generator.into_root_schema_for::<EventSchema>();
-    schema.insert("$id".to_owned(), Value::from("urn:cartwire:event:1"));
-    schema.to_value()
+    let mut schema = generator.into_root_schema_for::<EventSchema>().to_value();
+    without_null(&mut schema);
+    schema["$id"] = "urn:cartwire:event:1".into();
+    schema["allOf"] = entities(&schema).into_iter().map(|entity| of_entity(&entity)).collect();
+    schema
+}
+
+/// The entities' names, as `data` has them.
+fn entities(schema: &Value) -> Vec<String> {
+    let branches = schema["$defs"]["DataSchema"]["oneOf"].as_array().into_iter().flatten();
+    branches.filter_map(|branch| branch["required"][0].as_str().map(str::to_owned)).collect()
+}
+
+/// An event of a type is about that entity everywhere.
+fn of_entity(entity: &str) -> Value {
+    json!({
+        "if": {"properties": {"data": {"required": [entity]}}},
+        "then": {"properties": {
+            "type": {"pattern": format!(r"^cartwire\.{entity}\.[a-z0-9_]+$")},
+            "subject": {"pattern": format!("^{entity}/.+$")},
+            "dataschema": {"const": format!("urn:cartwire:{entity}:1")},
+        }},
+    })
+}
+
+/// A field that the platform did not send is absent: no event ever has a null outside `raw`.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(members) => {
+            if let Some(Value::Array(types)) = members.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [one] = &types[..] {
+                    let one = one.clone();
+                    members.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
+                choices.retain(|choice| choice["type"] != "null");
+                if let [Value::Object(one)] = &choices[..] {
+                    let one = one.clone();
+                    members.remove("anyOf");
+                    members.extend(one);
+                }
+            }
+            members.values_mut().for_each(without_null);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

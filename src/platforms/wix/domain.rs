@@ -35,10 +35,17 @@ impl<'a> Domain<'a> {
         let fqdn = root.get("entityFqdn").str()?;
         let from_topic = || topic.strip_prefix(fqdn).and_then(|rest| rest.strip_prefix('_'));
         let slug = root.get("slug").str().or_else(from_topic).unwrap_or_default().to_owned();
-        let found = WRAPPERS.iter().find_map(|(wrapper, names)| Some((*wrapper, unwrapped(root.get(wrapper).first(names))?)));
+        let found = WRAPPERS.iter().find_map(|(wrapper, names)| Some((*wrapper, inside(root.get(wrapper), names)?)));
         let action = found.as_ref().is_some_and(|(wrapper, _)| *wrapper == "actionEvent");
         let time = root.get("eventTime").utc().or(issued_at);
         Some(Self { root, fqdn, slug, content: found.map(|(_, content)| content), action, time })
+    }
+
+    /// Is there an entity in a string that cannot be read?
+    pub(super) fn is_broken(root: Node<'_>) -> bool {
+        let broken = |node: Node<'_>| node.str().is_some() && unwrapped(node).is_none();
+        root.get("entityFqdn").exists()
+            && WRAPPERS.iter().any(|(wrapper, names)| names.iter().any(|name| broken(root.get(wrapper).get(name))))
     }
 
     /// The entity's full name.
@@ -86,10 +93,20 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// An object, or one that is written in a string.
+/// What a wrapper holds: the first of the names that has something in it, else one that is there and empty.
+fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Value>> {
+    let mut objects: Vec<_> = names.iter().filter_map(|name| unwrapped(wrapper.get(name))).collect();
+    let best = objects.iter().position(|object| Node::root(object).has_members()).unwrap_or(0);
+    (best < objects.len()).then(|| objects.swap_remove(best))
+}
+
+/// An object, or one that is written in a string, or in a string in a string.
 fn unwrapped(node: Node<'_>) -> Option<Cow<'_, Value>> {
     match node.value()? {
-        Value::String(text) => parse(text).filter(Value::is_object).map(Cow::Owned),
+        Value::String(text) => match parse(text)? {
+            Value::String(text) => parse(&text).filter(Value::is_object).map(Cow::Owned),
+            value => value.is_object().then_some(Cow::Owned(value)),
+        },
         value => value.is_object().then_some(Cow::Borrowed(value)),
     }
 }

@@ -33,6 +33,9 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         issued_at: opened.issued_at,
         installation: opened.instance_id.as_deref() == Some(delivery.connection.as_str()),
     };
+    if Domain::is_broken(root) {
+        return Normalised::Unreadable { reason: "entity_unreadable" };
+    }
     let (drafts, signal) = match Domain::read(root, &delivery.topic, opened.issued_at) {
         Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
         None => legacy_event(&legacy),
@@ -57,7 +60,10 @@ pub(super) struct Legacy<'a> {
 impl Legacy<'_> {
     /// A draft at the time of the token.
     pub(super) fn draft(&self, verb: &str, id: String, authority: Authority, entity: Entity) -> Draft {
-        Draft { verb: verb.to_owned(), id, time: self.issued_at, authority, entity, changed: None }
+        let order = self.root.get("order");
+        let told = [self.root.get("updatedDate"), order.get("lastUpdated"), self.root.get("dateCreated")];
+        let time = told.into_iter().find_map(Node::utc).or(self.issued_at);
+        Draft { verb: verb.to_owned(), id, time, authority, entity, changed: None }
     }
 }
 
