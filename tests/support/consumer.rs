@@ -1,0 +1,124 @@
+//! The consumer's side of the broker, and what an operator does to its topology.
+
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use serde_json::Value;
+
+/// The exchange that the gateway publishes to, and its queue of the same name.
+pub(crate) const EVENTS: &str = "cartwire.events";
+
+/// A message as it arrived.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    /// `message_id`
+    pub(crate) id: String,
+    /// The event.
+    pub(crate) event: Value,
+    /// All of it.
+    pub(crate) message: Delivery,
+}
+
+impl Arrived {
+    fn read(message: Delivery) -> Self {
+        let id = message.properties.message_id().as_ref().expect("a message_id").to_string();
+        let event: Value = serde_json::from_slice(&message.data).expect("the body is JSON");
+        assert_eq!(event["id"], id.as_str(), "message_id is the event's id");
+        Self { id, event, message }
+    }
+
+    /// A header's text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let headers = self.message.properties.headers().as_ref()?;
+        match headers.inner().get(name)? {
+            AMQPValue::LongString(text) => Some(text.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Is it the event of an order?
+    pub(crate) fn is_order(&self) -> bool {
+        self.event["type"] == "cartwire.order.updated"
+    }
+}
+
+/// The events of messages, in the order of arrival.
+pub(crate) fn events(arrived: &[Arrived]) -> Vec<Value> {
+    arrived.iter().map(|arrived| arrived.event.clone()).collect()
+}
+
+/// A connection of the test's own.
+pub(crate) struct Consumer {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Consumer {
+    pub(crate) async fn connect(url: &str) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("the broker is there");
+        let channel = connection.create_channel().await.expect("a channel");
+        Self { connection, channel }
+    }
+
+    /// Takes all that is in a queue now.
+    pub(crate) async fn drain(&self, queue: &str) -> Vec<Arrived> {
+        let mut arrived = Vec::new();
+        let mut last = None;
+        while let Some(got) = self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.expect("the queue is there")
+        {
+            last = Some(got.delivery.delivery_tag);
+            arrived.push(Arrived::read(got.delivery));
+        }
+        if let Some(last) = last {
+            self.channel.basic_ack(last, BasicAckOptions { multiple: true }).await.expect("acknowledged");
+        }
+        arrived
+    }
+
+    /// Does a queue exist as one that survives the broker? A channel of its own, because a no ends it.
+    pub(crate) async fn declares(&self, queue: &str, arguments: FieldTable) -> bool {
+        let channel = self.connection.create_channel().await.expect("a channel");
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.into(), options, arguments).await.is_ok()
+    }
+
+    /// Is there such an exchange, of this kind and durable?
+    pub(crate) async fn declares_exchange(&self, kind: ExchangeKind, durable: bool) -> bool {
+        let channel = self.connection.create_channel().await.expect("a channel");
+        let options = ExchangeDeclareOptions { durable, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(EVENTS.into(), kind, options, FieldTable::default()).await.is_ok()
+    }
+
+    pub(crate) async fn bind(&self, queue: &str, pattern: &str) {
+        let (queue, options) = (queue.into(), QueueBindOptions::default());
+        self.channel.queue_bind(queue, EVENTS.into(), pattern.into(), options, FieldTable::default()).await.expect("bound");
+    }
+
+    pub(crate) async fn unbind(&self, queue: &str, pattern: &str) {
+        let arguments = FieldTable::default();
+        self.channel.queue_unbind(queue.into(), EVENTS.into(), pattern.into(), arguments).await.expect("unbound");
+    }
+
+    pub(crate) async fn delete_queue(&self, queue: &str) {
+        self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
+    }
+
+    pub(crate) async fn delete_exchange(&self) {
+        let options = ExchangeDeleteOptions::default();
+        self.channel.exchange_delete(EVENTS.into(), options).await.expect("the exchange is deleted");
+    }
+}
+
+/// A quorum queue's arguments, and more.
+pub(crate) fn quorum(more: &[(&str, AMQPValue)]) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    for (name, value) in more {
+        arguments.insert((*name).into(), value.clone());
+    }
+    arguments
+}

@@ -1,0 +1,247 @@
+//! The real program as an operator runs it: a process, a data folder, two ports. Only what it answers and leaves on disk
+//! is looked at.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::store::{APP, Keys, SHOP, Store};
+use super::{free_port, send_term, tail, until};
+
+/// A gateway, stopped or running.
+pub(crate) struct Gateway {
+    folder: TempDir,
+    data: PathBuf,
+    port: u16,
+    admin_port: u16,
+    options: Vec<String>,
+    process: Option<Child>,
+    client: reqwest::Client,
+}
+
+impl Gateway {
+    /// A gateway that is not started yet, with a shop and an app added to it. `options` go to `serve`.
+    pub(crate) fn new(options: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("cartwire-").tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let gateway = Self::on(folder, data, options);
+        gateway.add_connections();
+        gateway
+    }
+
+    /// A gateway that publishes to that broker.
+    pub(crate) fn with_broker(url: &str) -> Self {
+        Self::new(&["--amqp-url", url])
+    }
+
+    /// A gateway on a copy of another one's data.
+    pub(crate) fn on_copy(folder: TempDir) -> Self {
+        let data = folder.path().join("data");
+        Self::on(folder, data, &[])
+    }
+
+    fn on(folder: TempDir, data: PathBuf, options: &[&str]) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Self { folder, data, port: free_port(), admin_port: free_port(), options, process: None, client }
+    }
+
+    /// What `serve` is given from the next start on.
+    pub(crate) fn set_options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|option| (*option).to_owned()).collect();
+    }
+
+    /// The store's side of the keys that were added.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(&format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// Where its data is.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    fn add_connections(&self) {
+        let keys = Keys::test();
+        let file = |name: &str, content: &str| {
+            let path = self.folder.path().join(name);
+            std::fs::write(&path, content).expect("a key is written");
+            path.display().to_string()
+        };
+        let secret = file("shop.key", &keys.shop);
+        let public = file("app.key", &keys.app_public);
+        let shop = ["woocommerce", "--id", SHOP, "--url", "https://shop.example", "--webhook-secret-file", &secret];
+        let uuid = "4d4e1f2a-93a1-4c2a-8f0b-0c6f4f1b2a3d";
+        let app = ["wix-app", "--id", APP, "--app-id", uuid, "--public-key-file", &public];
+        for kind in [&shop[..], &app[..]] {
+            let output = self.cli(&[&["connections", "add"], kind].concat());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    /// Starts it and waits until it is alive and ready.
+    pub(crate) async fn start(&mut self) {
+        assert!(self.process.is_none(), "the gateway runs");
+        let log = File::options().create(true).append(true).open(self.log()).expect("a file for the log");
+        let mut command = self.serve();
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        command.args(["--admin-listen", &format!("127.0.0.1:{}", self.admin_port)]);
+        self.process = Some(command.stderr(log).spawn().expect("the gateway starts"));
+        for url in [format!("http://127.0.0.1:{}/healthz", self.port), self.admin("/readyz")] {
+            let (client, log) = (self.client.clone(), self.log());
+            let process = self.process.as_mut().expect("it was started");
+            until(&url, || {
+                if let Some(status) = process.try_wait().expect("the gateway can be waited for") {
+                    panic!("the gateway ended with {status}:\n{}", tail(&log));
+                }
+                let request = client.get(&url).send();
+                async move { request.await.is_ok_and(|answer| answer.status() == 200).then_some(()) }
+            })
+            .await;
+        }
+    }
+
+    /// A second `serve` on the same data, on other ports, to its end.
+    pub(crate) fn serve_again(&self) -> Output {
+        let mut command = self.serve();
+        command.args(["--listen", &format!("127.0.0.1:{}", free_port())]);
+        command.args(["--admin-listen", &format!("127.0.0.1:{}", free_port())]);
+        command.stderr(Stdio::piped()).output().expect("a second gateway runs")
+    }
+
+    /// Ends it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().expect("the gateway runs");
+        process.kill().expect("the gateway is killed");
+        process.wait().expect("the gateway ends");
+    }
+
+    /// Asks it to end (SIGTERM), and waits. The senders go on meanwhile: this must not hold up their threads.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("the gateway runs");
+        send_term(process.id());
+        until("the gateway's end", || {
+            let ended = process.try_wait().expect("the gateway can be waited for");
+            async move { ended }
+        })
+        .await
+    }
+
+    /// Runs a command on its data.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        self.program().args(arguments).output().expect("the program runs")
+    }
+
+    /// Runs a command that must succeed, and reads the JSON that it prints.
+    pub(crate) fn cli_json(&self, arguments: &[&str]) -> Value {
+        let output = self.cli(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON is printed")
+    }
+
+    /// The ids of the deliveries in a state, as `deliveries list` shows them.
+    pub(crate) fn deliveries_in(&self, state: &str) -> Vec<String> {
+        let listed = self.cli_json(&["deliveries", "list", "--state", state, "--limit", "100000"]);
+        let deliveries = listed["deliveries"].as_array().expect("a list");
+        deliveries.iter().map(|delivery| delivery["id"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// All events of the log, oldest first, as `events export` prints them.
+    pub(crate) fn exported_events(&self) -> Vec<Value> {
+        let output = self.cli(&["events", "export"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("an event in each line")).collect()
+    }
+
+    /// All events of the log, oldest first, as the admin API gives them page by page.
+    pub(crate) async fn events_by_api(&self) -> Vec<Value> {
+        let (mut events, mut after) = (Vec::new(), "0".to_owned());
+        loop {
+            let url = self.admin(&format!("/api/events?after={after}&limit=200"));
+            let answer = self.client.get(url).send().await.expect("an answer");
+            let mut page = answer.json_text().await;
+            let Some(page_events) = page["events"].as_array_mut().filter(|events| !events.is_empty()) else { return events };
+            events.append(page_events);
+            after = page["next"].as_str().expect("a cursor").to_owned();
+        }
+    }
+
+    /// Is it ready?
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.client.get(self.admin("/readyz")).send().await.is_ok_and(|answer| answer.status() == 200)
+    }
+
+    /// The first delivery that is still pending, if any.
+    async fn pending(&self) -> Option<Value> {
+        let answer = self.client.get(self.admin("/api/deliveries?state=pending&limit=1")).send().await.expect("an answer");
+        let page = answer.json_text().await;
+        page["deliveries"].get(0).cloned()
+    }
+
+    /// Waits until nothing is pending any more.
+    pub(crate) async fn settled(&self) {
+        until("everything is settled", || async { self.pending().await.is_none().then_some(()) }).await;
+    }
+
+    /// A counter or gauge, summed over its labels but for those that `labels` names.
+    pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
+        let answer = self.client.get(self.admin("/metrics")).send().await.expect("an answer");
+        let text = answer.text().await.expect("text");
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    fn admin(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.admin_port)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("serve.log")
+    }
+
+    fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cartwire"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_")) {
+            command.env_remove(name);
+        }
+        command.arg("--data-dir").arg(&self.data).stdin(Stdio::null());
+        command
+    }
+
+    fn serve(&self) -> Command {
+        let mut command = self.program();
+        command.arg("serve").args(&self.options).stdout(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        let log = tail(&self.log());
+        if std::thread::panicking() {
+            eprintln!("the gateway's log:\n{log}");
+        } else {
+            assert!(!log.contains("panicked"), "the gateway panicked:\n{log}");
+        }
+    }
+}
+
+/// reqwest without its `json` feature.
+trait JsonText {
+    async fn json_text(self) -> Value;
+}
+
+impl JsonText for reqwest::Response {
+    async fn json_text(self) -> Value {
+        let bytes = self.bytes().await.expect("a body");
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+}

@@ -1,0 +1,207 @@
+//! Stores that send webhooks with real signatures, and send again what was not answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cartwire::delivery::ConnectionId;
+use cartwire::platforms::{Platform, SignedRequest, Unsigned, platform};
+use cartwire::replay::{Answer, Sender, fixture};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::LOOK;
+use super::ledger::{Accepted, Ledger};
+
+/// The shop's connection.
+pub(crate) const SHOP: &str = "shop-a";
+/// The app's connection.
+pub(crate) const APP: &str = "app";
+/// The site that installed the app: the connection of its events.
+pub(crate) const SITE: &str = "1c5f8a70-6f2e-4f4b-9c55-0a1b2c3d4e5f";
+
+/// The fixtures' keys, which are published with the source.
+pub(crate) struct Keys {
+    /// What the shop signs and is verified with.
+    pub(crate) shop: String,
+    /// What the app is verified with.
+    pub(crate) app_public: String,
+    app_private: String,
+}
+
+impl Keys {
+    pub(crate) fn test() -> Self {
+        let key = |platform: &'static dyn Platform, name| fixture::test_key(platform, name).expect("a key of the fixtures");
+        let (shop, app) = (known("woocommerce"), known("wix"));
+        Self { shop: key(shop, "signing"), app_public: key(app, "verification"), app_private: key(app, "signing") }
+    }
+}
+
+fn known(name: &str) -> &'static dyn Platform {
+    platform(name).expect("a platform")
+}
+
+/// An entity whose revisions are told one after another: events of one partition key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Order {
+    /// Of the shop, by `order.updated`.
+    Shop(u64),
+    /// Of the site, by `wix.ecom.v1.order_updated`.
+    Site(u64),
+}
+
+impl Order {
+    /// The first few orders of shop and site in turn.
+    pub(crate) fn some(many: u64) -> Vec<Self> {
+        (0..many).map(|n| if n % 2 == 0 { Order::Shop(1000 + n) } else { Order::Site(1000 + n) }).collect()
+    }
+
+    fn site_id(number: u64) -> String {
+        format!("99a233e6-7156-412c-9681-{number:012x}")
+    }
+
+    /// Its events' partition key.
+    pub(crate) fn partition_key(self) -> String {
+        match self {
+            Order::Shop(number) => format!("{SHOP}/order/{number}"),
+            Order::Site(number) => format!("{SITE}/order/{}", Self::site_id(number)),
+        }
+    }
+
+    fn route(self) -> (&'static str, &'static str) {
+        match self {
+            Order::Shop(_) => ("woocommerce", SHOP),
+            Order::Site(_) => ("wix", APP),
+        }
+    }
+}
+
+/// All the stores there are.
+#[derive(Clone)]
+pub(crate) struct Store {
+    sender: Sender,
+    keys: Arc<Keys>,
+}
+
+impl Store {
+    pub(crate) fn new(gateway: &str) -> Self {
+        Self { sender: Sender::new(gateway).expect("a client"), keys: Arc::new(Keys::test()) }
+    }
+
+    /// The webhook that tells a revision of an order: the same bytes each time but for the token's instants.
+    pub(crate) fn webhook(&self, order: Order, revision: u64) -> SignedRequest {
+        let mut options = BTreeMap::new();
+        let (topic, payload, key) = match order {
+            Order::Shop(number) => {
+                let payload = json!({
+                    "id": number, "number": number.to_string(), "status": "processing", "currency": "EUR", "total": "19.90",
+                    "revision": revision, "customer_note": "x".repeat(400),
+                });
+                ("order.updated", payload, &self.keys.shop)
+            }
+            Order::Site(number) => {
+                options.insert("instance_id".to_owned(), SITE.to_owned());
+                let id = Order::site_id(number);
+                let payload = json!({
+                    "id": format!("54127b9c-90f7-461e-{:04x}-{number:012x}", revision & 0xffff),
+                    "entityFqdn": "wix.ecom.v1.order", "slug": "updated", "entityId": id, "revision": revision,
+                    "updatedEvent": {"currentEntity": {"id": id, "number": number.to_string(), "currency": "EUR"}},
+                    "eventTime": "2026-03-14T09:26:53.589793Z",
+                });
+                ("wix.ecom.v1.order_updated", payload, &self.keys.app_private)
+            }
+        };
+        let payload = payload.to_string();
+        let nonce = revision;
+        let unsigned = Unsigned { topic, payload: payload.as_bytes(), nonce, options: &options };
+        known(order.route().0).sign(&unsigned, key, Timestamp::now()).expect("it can be signed")
+    }
+
+    /// Sends a revision once; `None` where there was no answer.
+    pub(crate) async fn try_send(&self, order: Order, request: &SignedRequest) -> Option<Answer> {
+        let (platform, connection) = order.route();
+        let connection = ConnectionId::new(connection).expect("an id");
+        self.sender.send(platform, &connection, request).await.ok()
+    }
+
+    /// Sends a revision until it is answered 200, as a platform does.
+    pub(crate) async fn send(&self, order: Order, revision: u64) -> Accepted {
+        let request = self.webhook(order, revision);
+        loop {
+            if let Some(answer) = self.try_send(order, &request).await {
+                if let (Some(word), Some(delivery)) = (answer.word(), answer.delivery()) {
+                    assert!(["accepted", "duplicate"].contains(&word), "{order:?} {revision}: {word}");
+                    return Accepted { partition_key: order.partition_key(), revision, delivery: delivery.to_owned() };
+                }
+                // Only a journal that takes nothing at the moment may refuse a genuine webhook.
+                assert_eq!(answer.status, 503, "{order:?} {revision}: {}", answer.body);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Sends revisions `from..to` of each order, the orders side by side.
+    pub(crate) async fn send_all(&self, orders: &[Order], from: u64, to: u64) -> Ledger {
+        let sends = orders.iter().map(|order| {
+            let (store, order) = (self.clone(), *order);
+            tokio::spawn(async move {
+                let mut ledger = Ledger::default();
+                for revision in from..to {
+                    ledger.0.push(store.send(order, revision).await);
+                }
+                ledger
+            })
+        });
+        Ledger::gather(sends.collect()).await
+    }
+
+    /// Sends revisions of all orders, as many as [`Load::more`] asks for and some beyond, so that webhooks are still on
+    /// their way when it returns and never more than a test can look at.
+    pub(crate) fn load(&self, orders: &[Order]) -> Load {
+        let (allowed, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
+        let sender = |order: &Order| {
+            let (store, order) = (self.clone(), *order);
+            let (allowed, answered) = (Arc::clone(&allowed), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let mut ledger = Ledger::default();
+                for revision in 0.. {
+                    let Ok(permit) = allowed.acquire().await else { break };
+                    permit.forget();
+                    ledger.0.push(store.send(order, revision).await);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                ledger
+            })
+        };
+        let senders = orders.iter().map(sender).collect();
+        allowed.add_permits(BEYOND);
+        Load { allowed, answered, senders }
+    }
+}
+
+/// Webhooks that a load sends beyond those that were asked for.
+const BEYOND: usize = 150;
+
+/// Webhooks that keep coming.
+pub(crate) struct Load {
+    allowed: Arc<Semaphore>,
+    answered: Arc<AtomicU64>,
+    senders: Vec<JoinHandle<Ledger>>,
+}
+
+impl Load {
+    /// Waits until so many more were answered.
+    pub(crate) async fn more(&self, many: u32) {
+        let goal = self.answered.load(Ordering::Relaxed) + u64::from(many);
+        self.allowed.add_permits(many as usize);
+        super::until("webhooks are answered", || async { (self.answered.load(Ordering::Relaxed) >= goal).then_some(()) }).await;
+    }
+
+    /// Lets each sender get the answer he waits for, and no more.
+    pub(crate) async fn stop(self) -> Ledger {
+        self.allowed.close();
+        Ledger::gather(self.senders).await
+    }
+}
