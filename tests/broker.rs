@@ -119,7 +119,7 @@ async fn a_broker_that_is_stopped_and_started_in_order_loses_nothing() {
     gateway.start().await;
     let load = gateway.store().load(&Order::some(8));
     load.more(50).await;
-    node.stop();
+    node.stop().await;
     load.more(50).await;
     node.start().await;
     load.more(50).await;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::exit::{Exit, fail};
 use super::output::{Output, note};
 use crate::config::{DataArgs, read_secret};
-use crate::connections::{Connection, Seal, SealedSecret, Status, generate_secret};
+use crate::connections::{Connection, Seal, SealedSecret, generate_secret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
 use crate::platforms::{ConnectionKind, FieldRole, PLATFORMS, Platform};
@@ -149,19 +149,7 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
     let checked = check(platform, kind, args)?;
     crate::sqlite::make_folder(&data.data_dir)?;
     let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
-    let now = Timestamp::now();
-    let connection = Connection {
-        id: id.clone(),
-        platform: platform.name().to_owned(),
-        kind: kind.name.to_owned(),
-        parent: None,
-        status: Status::Connected,
-        reason: None,
-        before_pause: None,
-        settings: checked.settings,
-        created_at: now,
-        changed_at: now,
-    };
+    let connection = Connection::new(id.clone(), platform.name(), kind.name, checked.settings, Timestamp::now());
     let secrets = checked.secrets.iter().map(|(name, secret)| SealedSecret::new(&seal, &id, name, secret));
     let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
     let mut file = DataFile::open(&data.data_dir)?;

@@ -15,7 +15,7 @@ use super::exit::{Exit, fail};
 use super::output::{Output, note};
 use crate::app::App;
 use crate::config::{Config, DataArgs, ServeArgs};
-use crate::connections::{Connection, Seal, SealedSecret, Status};
+use crate::connections::{Connection, Seal, SealedSecret};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::Event;
 use crate::journal::entry::{Position, State};
@@ -165,19 +165,7 @@ fn connect(data: &DataArgs, fixtures: &[Fixture]) -> anyhow::Result<BTreeMap<(&'
             Some(key) => key.clone(),
             None => test_key(platform, "verification")?,
         });
-        let now = Timestamp::now();
-        let connection = Connection {
-            id: id.clone(),
-            platform: platform.name().to_owned(),
-            kind: kind.name.to_owned(),
-            parent: None,
-            status: Status::Connected,
-            reason: None,
-            before_pause: None,
-            settings: BTreeMap::new(),
-            created_at: now,
-            changed_at: now,
-        };
+        let connection = Connection::new(id.clone(), platform.name(), kind.name, BTreeMap::new(), Timestamp::now());
         let secret = SealedSecret::new(&seal, &id, field.name, &key)?;
         file.change_connection(&ConnectionChange::Add(connection, vec![secret]))?;
         connections.insert(who, id);

@@ -54,6 +54,23 @@ pub struct Connection {
 pub const INSTANCE: &str = "instance";
 
 impl Connection {
+    /// One that was added just now and is well.
+    #[must_use]
+    pub fn new(id: ConnectionId, platform: &str, kind: &str, settings: BTreeMap<String, String>, now: Timestamp) -> Self {
+        Self {
+            id,
+            platform: platform.to_owned(),
+            kind: kind.to_owned(),
+            parent: None,
+            status: Status::Connected,
+            reason: None,
+            before_pause: None,
+            settings,
+            created_at: now,
+            changed_at: now,
+        }
+    }
+
     /// The description of its kind; none for instances.
     #[must_use]
     pub fn described_kind(&self) -> Option<&'static ConnectionKind> {

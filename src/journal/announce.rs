@@ -150,16 +150,10 @@ fn seen(
         (None, _) if id == parent || store::get(transaction, parent)?.is_none() => Ok(Changed::NoSuchConnection),
         (None, signal) => {
             let connection = Connection {
-                id: id.clone(),
-                platform: platform.to_owned(),
-                kind: INSTANCE.to_owned(),
                 parent: Some(parent.clone()),
                 status,
                 reason: reason.map(str::to_owned),
-                before_pause: None,
-                settings,
-                created_at: now,
-                changed_at: now,
+                ..Connection::new(id.clone(), platform, INSTANCE, settings, now)
             };
             store::add(transaction, &connection, &[])?;
             if signal.is_none() {

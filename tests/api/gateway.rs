@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use cartwire::app::App;
 use cartwire::config::{Config, DataArgs, ServeArgs};
-use cartwire::connections::{Connection, Seal, SealedSecret, Status};
+use cartwire::connections::{Connection, Seal, SealedSecret};
 use cartwire::delivery::ConnectionId;
 use cartwire::journal::{Changed, ConnectionChange, DataFile, Reader};
 use cartwire::platforms::{SignedRequest, Unsigned, connection_kind, platform};
@@ -184,18 +184,7 @@ pub(crate) fn id(text: &str) -> ConnectionId {
 fn connect(folder: &Path, kind: &str, name: &str, field: &str, secret: &str) {
     let seal = Seal::load(folder, None).expect("a master key");
     let (platform, kind) = connection_kind(kind).expect("a kind");
-    let connection = Connection {
-        id: id(name),
-        platform: platform.name().to_owned(),
-        kind: kind.name.to_owned(),
-        parent: None,
-        status: Status::Connected,
-        reason: None,
-        before_pause: None,
-        settings: BTreeMap::new(),
-        created_at: Timestamp::now(),
-        changed_at: Timestamp::now(),
-    };
+    let connection = Connection::new(id(name), platform.name(), kind.name, BTreeMap::new(), Timestamp::now());
     let sealed = SealedSecret::new(&seal, &connection.id, field, &secret.to_owned().into()).expect("sealed");
     let change = ConnectionChange::Add(connection, vec![sealed]);
     let changed = DataFile::open(folder).expect("a data file").change_connection(&change).expect("a change");

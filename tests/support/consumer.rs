@@ -59,7 +59,8 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     pub(crate) async fn connect(url: &str) -> Self {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("the broker is there");
+        let connect = || async { Connection::connect(url, ConnectionProperties::default()).await.ok() };
+        let connection = super::until("a connection to the broker", connect).await;
         let channel = connection.create_channel().await.expect("a channel");
         Self { connection, channel }
     }
@@ -96,11 +97,6 @@ impl Consumer {
     pub(crate) async fn bind(&self, queue: &str, pattern: &str) {
         let (queue, options) = (queue.into(), QueueBindOptions::default());
         self.channel.queue_bind(queue, EVENTS.into(), pattern.into(), options, FieldTable::default()).await.expect("bound");
-    }
-
-    pub(crate) async fn unbind(&self, queue: &str, pattern: &str) {
-        let arguments = FieldTable::default();
-        self.channel.queue_unbind(queue.into(), EVENTS.into(), pattern.into(), arguments).await.expect("unbound");
     }
 
     pub(crate) async fn delete_queue(&self, queue: &str) {

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up: far more than it needs on a slow machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+/// How long one look at a condition may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at a condition.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
@@ -24,7 +26,8 @@ pub(crate) const LOOK: Duration = Duration::from_millis(50);
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        if let Some(found) = look().await {
+        // A look that hangs is a look in vain: lapin's connect, for one, was seen never to end where it was refused.
+        if let Ok(Some(found)) = tokio::time::timeout(PATIENCE, look()).await {
             return found;
         }
         assert!(Instant::now() < deadline, "waited in vain: {what}");

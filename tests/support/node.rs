@@ -73,7 +73,7 @@ impl RabbitNode {
     pub(crate) async fn started_with_old_queue() -> Self {
         let mut node = Self::started().await;
         assert!(Consumer::connect(&node.url()).await.declares(EVENTS, quorum(&[])).await, "a new queue can be declared");
-        node.stop();
+        node.stop().await;
         node.start().await;
         node
     }
@@ -132,10 +132,16 @@ impl RabbitNode {
     }
 
     /// Ends it as an operator does.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
+        // It takes connections a moment before it is up, and a signal that early could be lost.
+        self.ctl(&["await_startup"]);
         let mut server = self.server.take().expect("the node runs");
         send_term(server.id());
-        server.wait().expect("the server ends");
+        until("the broker's end", || {
+            let ended = server.try_wait().expect("the server can be waited for");
+            async move { ended }
+        })
+        .await;
     }
 
     /// Ends it as a power cut does: SIGKILL.
