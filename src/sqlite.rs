@@ -132,6 +132,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_commit_is_synced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = open(folder.path(), &[]).expect("made");
+        let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+        assert_eq!(pragma("synchronous").expect("told"), rusqlite::types::Value::Integer(2), "FULL");
+        assert_eq!(pragma("journal_mode").expect("told"), rusqlite::types::Value::Text("wal".to_owned()));
+    }
+
+    #[test]
     fn a_file_is_brought_to_the_current_format_once_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = ["CREATE TABLE a (x)"];
