@@ -1,41 +1,24 @@
 //! The journal's promises about room and keys, on a real file through a running writer.
 
-use std::collections::BTreeMap;
+#[path = "support/genuine.rs"]
+mod genuine;
+
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use cartwire::connections::Seal;
-use cartwire::delivery::{ConnectionId, Headers, RawDelivery};
 use cartwire::journal::entry::{Outcome, Settlement, State};
 use cartwire::journal::{Appended, Budget, DataFile, DeliveryFilter, Journal, UnlockError};
-use cartwire::platforms::{PLATFORMS, Platform, Unsigned, Verified, VerifiedDelivery};
-use cartwire::replay::fixture;
+use cartwire::platforms::{PLATFORMS, VerifiedDelivery};
+use genuine::genuine;
 use jiff::Timestamp;
 
 fn instant(text: &str) -> Timestamp {
     text.parse().expect("an instant")
 }
 
-/// A genuine delivery of a platform, as if it had arrived then.
-fn genuine(platform: &dyn Platform, topic: &str, payload: &str, nonce: u64, at: Timestamp) -> VerifiedDelivery {
-    let key = |name| fixture::test_key(platform, name).expect("a test key");
-    let options = BTreeMap::new();
-    let unsigned = Unsigned { topic, payload: payload.as_bytes(), nonce, options: &options };
-    let request = platform.sign(&unsigned, &key("signing"), at).expect("signed");
-    let names: Vec<String> = request.headers.iter().map(|(name, _)| name.to_lowercase()).collect();
-    let headers = names.iter().map(String::as_str).zip(request.headers.iter().map(|(_, value)| value.as_bytes()));
-    let endpoint = ConnectionId::new("store").expect("an id");
-    let body = Bytes::copy_from_slice(&request.body);
-    let raw = RawDelivery { endpoint: &endpoint, headers: Headers(headers.collect()), body, received_at: at };
-    match platform.verify(&raw, &[platform.verification_key(&key("verification")).expect("a key")], at) {
-        Ok(Verified::Delivery(delivery)) => *delivery,
-        other => panic!("no delivery: {other:?}"),
-    }
-}
-
 fn order(number: u64, bytes: usize, at: Timestamp) -> VerifiedDelivery {
     let payload = format!(r#"{{"id":{number},"note":"{}"}}"#, "x".repeat(bytes));
-    genuine(PLATFORMS[0], "order.updated", &payload, number, at)
+    genuine(PLATFORMS[0], "store", "order.updated", &payload, number, at)
 }
 
 async fn eventually(what: &str, mut is: impl AsyncFnMut() -> bool) {
@@ -110,7 +93,8 @@ async fn the_same_content_without_an_id_is_a_new_fact_after_the_time_of_retries(
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
     let topic = "com.wix.ecommerce.catalog.api.v1.ProductChanged";
-    let changed = |at: &str| genuine(PLATFORMS[1], topic, r#"{"productId":"p1","changedFields":["priceData"]}"#, 1, instant(at));
+    let changed =
+        |at: &str| genuine(PLATFORMS[1], "store", topic, r#"{"productId":"p1","changedFields":["priceData"]}"#, 1, instant(at));
     let append = async |at| journal.append(changed(at)).await.expect("kept");
     let first = append("2026-11-01T00:00:00Z").await;
     let Appended::New(key) = first else { panic!("{first:?}") };

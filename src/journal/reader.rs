@@ -82,7 +82,7 @@ pub struct Claim {
     pub entries: Vec<Entry>,
     /// How far the journal was looked through: nothing before it is pending but what was passed over.
     pub through: Position,
-    /// Were pending entries passed over because they are in hand?
+    /// Were redriven entries passed over because they are in hand? They may have been redriven since they were claimed.
     pub passed_over: bool,
 }
 
@@ -176,7 +176,7 @@ impl Reader {
             };
             claim.through = row.get(0)?;
             if held.contains(&claim.through) {
-                claim.passed_over = true;
+                claim.passed_over |= row.get::<_, bool>(3)?;
                 continue;
             }
             let entry = read_entry(row)?;

@@ -86,7 +86,7 @@ pub struct Relay<P> {
     /// Connections that rest, and until when.
     resting: HashSet<ConnectionId>,
     rested: Option<Instant>,
-    /// Was a pending entry passed over because it was in hand? It may have been redriven while it was being settled.
+    /// Was a redriven entry passed over because it was in hand? It may have been redriven while it was being settled.
     passed_over: bool,
     captured: HashSet<ConnectionId>,
     held: HashMap<Position, Held>,
