@@ -120,6 +120,12 @@ impl DeliveryKey {
         Self::of(&[b"again", &self.0])
     }
 
+    /// The key of the same content at a time.
+    #[must_use]
+    pub fn at(&self, time: Timestamp) -> Self {
+        Self::of(&[b"at", &self.0, &time.as_millisecond().to_be_bytes()])
+    }
+
     /// Reads the form that [`fmt::Display`] writes: 32 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

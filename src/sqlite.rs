@@ -66,13 +66,7 @@ pub fn open(folder: &Path, migrations: &[&str]) -> Result<Connection, OpenError>
     make_folder(folder)?;
     let path = folder.join(FILE);
     let failed = |source| OpenError::Sqlite { path: path.clone(), source };
-    // Readable by its owner only, whatever the folder allows; SQLite gives the log beside it the same mode.
-    std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+    make_file(&path)?;
     let mut connection = Connection::open(&path).map_err(failed)?;
     prepare(&connection).map_err(failed)?;
     let found = version(&connection).map_err(failed)?;
@@ -97,6 +91,19 @@ pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Makes the file, readable by its owner only, whatever the folder allows; SQLite gives the log beside it the same mode.
+///
+/// A file that is there is not opened, on purpose: closing any descriptor of it would drop the locks that SQLite holds for
+/// this process, and another program that reads it would then take itself for the last one and remove the log.
+fn make_file(path: &Path) -> Result<(), OpenError> {
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(OpenError::Folder { path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

@@ -127,3 +127,23 @@ fn the_data_file_is_its_owners_alone() {
     let mode = std::fs::metadata(folder.path().join("cartwire.db")).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_stays_locked_against_programs_that_would_remove_its_log() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
+    let inode = std::fs::metadata(folder.path().join("cartwire.db")).expect("the file").ino();
+    for number in 0..5 {
+        journal.append(order(number, 100, Timestamp::now())).await.expect("kept");
+        // Other connections come and go meanwhile, as the commands' and the checkpoints' do.
+        drop(DataFile::open(folder.path()).expect("opened"));
+    }
+    let locks = std::fs::read_to_string("/proc/locks").expect("the system tells its locks");
+    let ours = format!(" {} ", std::process::id());
+    assert!(
+        locks.lines().any(|line| line.contains(&ours) && line.contains(&format!(":{inode} "))),
+        "no lock on {inode} in\n{locks}"
+    );
+    guard.close().await;
+}

@@ -691,7 +691,7 @@ fn open(folder: &Path) -> (Journal, JournalGuard) {
 }
 
 async fn claim(journal: &Journal, after: i64, limit: usize) -> Vec<Entry> {
-    journal.claim(after, limit, usize::MAX, HashSet::new(), HashSet::new()).await.expect("a claim").entries
+    journal.claim(after, limit, usize::MAX, HashSet::new(), HashSet::new(), HashSet::new()).await.expect("a claim").entries
 }
 
 /// Where the journal has put the model's entries: it may leave gaps, but never goes back.

@@ -181,8 +181,8 @@ fn announce(transaction: &Transaction<'_>, connection: &Connection, verb: &str, 
     let key = DeliveryKey::of(&[b"announcement", connection.id.as_str().as_bytes(), verb.as_bytes(), &at]);
     transaction
         .prepare_cached(
-            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, '[]', ?7)",
+            "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, 0, ?3, ?4, ?4, ?5, ?6, '[]', ?7)",
         )?
         .execute(params![
             key.as_bytes(),

@@ -12,6 +12,7 @@ CREATE TABLE deliveries (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     key BLOB NOT NULL UNIQUE,
     kind INTEGER NOT NULL,
+    recurs INTEGER NOT NULL,
     platform TEXT NOT NULL,
     endpoint TEXT NOT NULL,
     connection TEXT NOT NULL,
@@ -20,6 +21,8 @@ CREATE TABLE deliveries (
     headers TEXT NOT NULL,
     body BLOB NOT NULL
 );
+-- For what can happen again with the same content: what came in between?
+CREATE INDEX deliveries_that_recur ON deliveries (connection, topic, position) WHERE recurs = 1;
 CREATE TABLE entries (
     position INTEGER PRIMARY KEY,
     state INTEGER NOT NULL,

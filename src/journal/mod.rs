@@ -251,9 +251,10 @@ impl Journal {
         limit: usize,
         bytes: usize,
         paused: HashSet<ConnectionId>,
+        resting: HashSet<ConnectionId>,
         held: HashSet<Position>,
     ) -> Result<Claim, JournalError> {
-        self.read(move |reader| reader.claim(after, limit, bytes, &paused, &held)).await
+        self.read(move |reader| reader.claim(after, limit, bytes, &paused, &resting, &held)).await
     }
 
     /// Reads, beside the writer.

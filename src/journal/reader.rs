@@ -139,7 +139,8 @@ impl Reader {
         Ok(Marks { connections: of("connections")?, reopened: of("reopened")? })
     }
 
-    /// The next pending entries after a position, in order, except those of paused connections and those in `held`.
+    /// The next pending entries after a position, in order, except those of paused or resting connections and those in
+    /// `held`.
     /// Stops before more than `bytes` of bodies, but gives at least one.
     pub(crate) fn claim(
         &self,
@@ -147,22 +148,27 @@ impl Reader {
         limit: usize,
         bytes: usize,
         paused: &HashSet<ConnectionId>,
+        resting: &HashSet<ConnectionId>,
         held: &HashSet<Position>,
     ) -> rusqlite::Result<Claim> {
-        let not_paused = match paused.len() {
-            0 => String::new(),
-            // Ids are of [A-Za-z0-9._-] by their type, so they can stand in the text.
-            _ => {
-                let list = paused.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
-                // The gateway's own word that a connection is paused goes out all the same.
-                format!(
-                    "AND ((d.kind = 1 AND d.topic = 'connection.degraded') OR (d.connection NOT IN ({list}) AND d.endpoint NOT IN ({list})))"
-                )
-            }
-        };
+        // Ids are of [A-Za-z0-9._-] by their type, so they can stand in the text.
+        let list = |ids: &HashSet<ConnectionId>| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+        let mut passing = String::new();
+        if !paused.is_empty() {
+            let paused = list(paused);
+            // The gateway's own word that a connection is paused goes out all the same, unless it would overtake something.
+            passing += &format!(
+                " AND ((d.connection NOT IN ({paused}) AND d.endpoint NOT IN ({paused})) OR (d.kind = 1 AND NOT EXISTS (
+                    SELECT 1 FROM entries b JOIN deliveries o ON o.position = b.position
+                    WHERE b.state = 0 AND b.position < e.position AND o.connection = d.connection)))"
+            );
+        }
+        if !resting.is_empty() {
+            passing += &format!(" AND d.connection NOT IN ({})", list(resting));
+        }
         let sql = format!(
             "SELECT {ENTRY} FROM entries e JOIN deliveries d ON d.position = e.position
-             WHERE e.state = 0 AND e.position > ?1 {not_paused} ORDER BY e.position"
+             WHERE e.state = 0 AND e.position > ?1 {passing} ORDER BY e.position"
         );
         // Asked before the entries are: what is newer than this may be seen or not.
         let newest: Position = self.newest("entries")?;

@@ -69,7 +69,7 @@ impl Sweeper {
                 break;
             }
             metrics::counter!("cartwire_journal_removed_total").increment(removed as u64);
-            sqlite.execute_batch("PRAGMA incremental_vacuum(2000)")?;
+            give_back(sqlite)?;
         }
         Ok(())
     }
@@ -131,6 +131,14 @@ impl Sweeper {
         self.after = 0;
         Ok(chosen)
     }
+}
+
+/// Gives freed pages back to the file system: one for each row of the pragma's answer.
+fn give_back(sqlite: &Connection) -> rusqlite::Result<()> {
+    let mut statement = sqlite.prepare_cached("PRAGMA incremental_vacuum(2000)")?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {

@@ -10,13 +10,13 @@ use crate::event::{Amount, Money};
 
 /// What serde_json calls its own numbers by in maps. A payload that uses the word means nothing by it, and must not be
 /// read as a number, or refused because it is none.
-const PRIVATE: &str = "$serde_json::private::";
+const PRIVATE: &str = "serde_json::private::";
 
 /// Reads a document for normalising; `None` where no consumer could read it either: bad syntax, lone surrogates, nesting
 /// beyond 128 levels.
 pub(crate) fn parse(text: &str) -> Option<Value> {
     if text.contains(PRIVATE) {
-        return serde_json::from_str(&text.replace(PRIVATE, "$serde_json.private.")).ok();
+        return serde_json::from_str(&text.replace(PRIVATE, "serde_json.private.")).ok();
     }
     serde_json::from_str(text).ok()
 }
@@ -161,6 +161,8 @@ mod tests {
 
     #[test]
     fn the_parsers_own_words_mean_nothing_in_a_payload() {
+        let escaped = parse(r#"{"a":{"\u0024serde_json::private::Number":"x"}}"#).expect("a document");
+        assert!(Node::root(&escaped).get("a").is_object());
         let value = parse(r#"{"a":{"$serde_json::private::Number":"x"},"b":1}"#).expect("a document");
         assert!(Node::root(&value).get("a").is_object());
         assert_eq!(Node::root(&value).get("b").id().as_deref(), Some("1"));

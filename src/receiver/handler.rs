@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::SemaphorePermit;
 
-use super::{Receiver, Refusal};
+use super::{BODY_ROOM, Receiver, Refusal};
 use crate::connections::Endpoint;
 use crate::delivery::{Headers, RawDelivery};
 use crate::journal::Appended;
@@ -52,8 +52,6 @@ pub(super) async fn receive(
 
 /// A body of up to this many bytes is read without asking for room.
 const FREE_BYTES: usize = 64 << 10;
-/// Room is asked for in steps of so many bytes.
-const ROOM_STEP: usize = 256 << 10;
 
 enum Answer {
     Ping,
@@ -94,30 +92,40 @@ async fn read<'a>(
     receiver: &'a Receiver,
     request: &HttpRequest,
     mut payload: web::Payload,
-) -> Result<(Bytes, Vec<SemaphorePermit<'a>>), Refusal> {
+) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Refusal> {
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > receiver.max_body_bytes) {
         return Err(Refusal::TooLarge);
     }
     let read = async {
         let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 << 10));
-        let (mut permits, mut room) = (Vec::new(), 0);
+        let mut room = match announced {
+            Some(length) if length > FREE_BYTES => Some(ask_for_room(receiver, length).await?),
+            _ => None,
+        };
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
-            if whole.len() + chunk.len() > receiver.max_body_bytes {
+            let length = whole.len() + chunk.len();
+            if length > receiver.max_body_bytes {
                 return Err(Refusal::TooLarge);
             }
-            // Small bodies, which almost all are, need no permit.
-            if whole.len() + chunk.len() > room + FREE_BYTES {
-                let permit = receiver.body_room.try_acquire_many(ROOM_STEP as u32 >> 10).map_err(|_| Refusal::Overloaded)?;
-                permits.push(permit);
-                room += ROOM_STEP;
+            // A body that did not announce its length may become as long as any may be.
+            if length > FREE_BYTES && room.is_none() {
+                room = Some(ask_for_room(receiver, receiver.max_body_bytes).await?);
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok((whole.freeze(), permits))
+        Ok((whole.freeze(), room))
     };
     tokio::time::timeout(receiver.body_timeout, read).await.map_err(|_| Refusal::TooSlow)?
+}
+
+/// Waits for room for a body, all of it at once, so that two never wait for each other.
+async fn ask_for_room(receiver: &Receiver, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
+    let permits = u32::try_from(bytes.div_ceil(1 << 10).min(BODY_ROOM)).unwrap_or(u32::MAX);
+    let permit = tokio::time::timeout(receiver.body_timeout / 2, receiver.body_room.acquire_many(permits)).await;
+    // Our own lack, not his: never a 4xx.
+    permit.ok().and_then(Result::ok).ok_or(Refusal::Overloaded)
 }
 
 /// Counts a refusal, and writes it down where it is worth a line.

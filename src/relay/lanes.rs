@@ -17,6 +17,8 @@ pub struct Task {
     pub position: Position,
     /// Failed attempts so far.
     pub attempts: u32,
+    /// The connection that it came in by.
+    pub endpoint: ConnectionId,
     /// The event.
     pub event: Event,
 }
@@ -68,7 +70,7 @@ impl Lanes {
         let mut withdrawn = Vec::new();
         for lane in self.lanes.values_mut() {
             lane.retain(|task| {
-                let stays = !connections.contains(&task.event.connection);
+                let stays = !connections.contains(&task.event.connection) && !connections.contains(&task.endpoint);
                 if !stays {
                     withdrawn.push(task.position);
                 }
@@ -163,7 +165,7 @@ mod tests {
             },
             raw: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON").into(),
         };
-        Task { position, attempts: 0, event }
+        Task { position, attempts: 0, endpoint: ConnectionId::new("c").expect("an id"), event }
     }
 
     fn positions(tasks: &[Task]) -> Vec<Position> {

@@ -88,7 +88,8 @@ pub struct Relay<P> {
     rested: Option<Instant>,
     /// Was a redriven entry passed over because it was in hand? It may have been redriven while it was being settled.
     passed_over: bool,
-    captured: HashSet<ConnectionId>,
+    /// Installations that were captured since the directory was renewed, with the app that they are of.
+    captured: HashSet<(ConnectionId, ConnectionId)>,
     held: HashMap<Position, Held>,
     held_bytes: usize,
     lanes: Lanes,
@@ -277,8 +278,8 @@ impl<P: Publish> Relay<P> {
     async fn claim(&mut self) {
         let room = CLAIM.min(WINDOW - self.held.len());
         let in_hand = self.held.keys().copied().collect();
-        let not_now = self.paused.union(&self.resting).cloned().collect();
-        let claim = match self.journal.claim(self.cursor, room, CLAIM_BYTES, not_now, in_hand).await {
+        let (paused, resting) = (self.paused.clone(), self.resting.clone());
+        let claim = match self.journal.claim(self.cursor, room, CLAIM_BYTES, paused, resting, in_hand).await {
             Ok(claim) => claim,
             Err(error) => return self.journal_failed(&error),
         };
@@ -315,8 +316,9 @@ impl<P: Publish> Relay<P> {
             }
             Assembled::Events { events, signal } => {
                 let delivery = &entry.delivery;
+                let installation = (delivery.connection.clone(), delivery.endpoint.clone());
                 let unknown = match self.directory.standing(&delivery.connection) {
-                    _ if delivery.connection == delivery.endpoint || self.captured.contains(&delivery.connection) => false,
+                    _ if delivery.connection == delivery.endpoint || self.captured.contains(&installation) => false,
                     Standing::Unknown => true,
                     Standing::Known { parent, .. } if parent.as_ref() == Some(&delivery.endpoint) => false,
                     Standing::Known { .. } => {
@@ -328,12 +330,16 @@ impl<P: Publish> Relay<P> {
                 if (unknown || signal.is_some()) && !entry.redriven {
                     let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
                     let platform = delivery.platform.clone();
-                    let seen = ConnectionChange::Seen { id: id.clone(), parent, platform, signal };
-                    if self.journal.change_connection(seen).await? == Changed::Taken {
-                        self.to_settle.push(settlement(Outcome::DeadLettered(FOREIGN)));
-                        return Ok(());
+                    let seen = ConnectionChange::Seen { id, parent, platform, signal };
+                    match self.journal.change_connection(seen).await? {
+                        Changed::Yes | Changed::No => drop(self.captured.insert(installation)),
+                        // The app was removed meanwhile; what it sent before goes out all the same.
+                        Changed::NoSuchConnection => {}
+                        Changed::Taken => {
+                            self.to_settle.push(settlement(Outcome::DeadLettered(FOREIGN)));
+                            return Ok(());
+                        }
                     }
-                    self.captured.insert(id);
                 }
                 let logged = events.iter().map(logged).collect();
                 let held = Held {
@@ -347,7 +353,8 @@ impl<P: Publish> Relay<P> {
                 self.held_bytes += held.bytes;
                 self.held.insert(position, held);
                 for event in events {
-                    self.lanes.push(Task { position, attempts: 0, event });
+                    let endpoint = entry.delivery.endpoint.clone();
+                    self.lanes.push(Task { position, attempts: 0, endpoint, event });
                 }
             }
         }
@@ -355,8 +362,12 @@ impl<P: Publish> Relay<P> {
     }
 
     fn start_publishing(&mut self) {
-        let (events, mut meta): (Vec<Event>, Vec<(Position, u32)>) =
-            self.lanes.take(BATCH, BATCH_BYTES).into_iter().map(|task| (task.event, (task.position, task.attempts))).unzip();
+        let (events, mut meta): (Vec<Event>, Vec<(Position, u32, ConnectionId)>) = self
+            .lanes
+            .take(BATCH, BATCH_BYTES)
+            .into_iter()
+            .map(|task| (task.event, (task.position, task.attempts, task.endpoint)))
+            .unzip();
         if events.is_empty() {
             return;
         }
@@ -367,7 +378,11 @@ impl<P: Publish> Relay<P> {
             let meta = meta.drain(..);
             let tasks = receipts.into_iter().zip(meta);
             Finished::Published(
-                tasks.map(|((event, receipt), (position, attempts))| (Task { position, attempts, event }, receipt)).collect(),
+                tasks
+                    .map(|((event, receipt), (position, attempts, endpoint))| {
+                        (Task { position, attempts, endpoint, event }, receipt)
+                    })
+                    .collect(),
             )
         }));
     }
