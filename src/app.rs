@@ -62,14 +62,15 @@ impl App {
         let lock = lock(&config.data_dir)?;
         let seal = Seal::load(&config.data_dir, config.master_key_file.as_deref())?;
         DataFile::open(&config.data_dir)?.unlock(&seal)?;
-        let (journal, guard) = Journal::open(&config.data_dir, config.budget.clone())?;
-        let directory = Directory::default();
-        refresh(&journal, &directory, &seal).await?;
+        // Before the journal's threads run: a start that fails leaves nothing behind.
         let bind = |address: SocketAddr| {
             TcpListener::bind(address)
                 .with_context(|| format!("cannot listen on {address}: is another program there? (--listen, --admin-listen)"))
         };
         let (listener, admin_listener) = (bind(config.listen)?, bind(config.admin_listen)?);
+        let (journal, guard) = Journal::open(&config.data_dir, config.budget.clone())?;
+        let directory = Directory::default();
+        refresh(&journal, &directory, &seal).await?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         Ok(Self { address, admin_address, config, listener, admin_listener, journal, guard, directory, seal, lock })
     }

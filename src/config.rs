@@ -419,6 +419,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_right() {
+        assert_eq!(format!("{:?}", args()), format!("{:?}", ServeArgs::defaults()), "the two lists of defaults are one");
         let config = Config::new(&data(), &args()).expect("right");
         assert_eq!(config.max_body_bytes, 8 << 20);
         assert!(config.broker.is_none());

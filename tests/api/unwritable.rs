@@ -1,9 +1,15 @@
 //! A journal that takes nothing: 503 with `Retry-After`, not ready, and well again by itself.
 
+use std::collections::BTreeMap;
+
 use cartwire::config::ServeArgs;
+use cartwire::connections::{Connection, Seal, SealedSecret};
+use cartwire::journal::ConnectionChange;
+use cartwire::platforms::connection_kind;
+use jiff::Timestamp;
 use serde_json::json;
 
-use crate::gateway::{Gateway, SHOP, eventually, order};
+use crate::gateway::{Gateway, SHOP, eventually, id, key, order};
 
 const ORDER: &str = r#"{"id":17}"#;
 
@@ -72,4 +78,25 @@ async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
     eventually("it is ready again", async || (gateway.get("/readyz").await.status == 200).then_some(())).await;
     assert_eq!(gateway.post(SHOP, &order("order.updated", ORDER, 1)).await.word(), "accepted");
     gateway.events("subject=order/17", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_does_not_open_is_our_fault_and_never_a_401() {
+    let gateway = Gateway::start().await;
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let another = Seal::load(elsewhere.path(), None).expect("another master key");
+    let (platform, kind) = connection_kind("woocommerce").expect("a kind");
+    let broken = Connection::new(id("broken"), platform.name(), kind.name, BTreeMap::new(), Timestamp::now());
+    let secret =
+        SealedSecret::new(&another, &broken.id, "webhook-secret", &key("woocommerce", "signing").into()).expect("sealed");
+    gateway.change(&ConnectionChange::Add(broken, vec![secret]));
+    let answer = eventually("the connection is known", async || {
+        let answer = gateway.post("/webhooks/woocommerce/broken", &order("order.updated", ORDER, 1)).await;
+        (answer.status != 404).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("retry-after").is_some(), "it says when to come again");
+    assert!(gateway.kept().await.is_empty(), "nothing is stored unproved");
+    assert_eq!(gateway.post(SHOP, &order("order.updated", ORDER, 1)).await.word(), "accepted", "the others go on");
 }
