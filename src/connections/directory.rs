@@ -32,15 +32,13 @@ impl Endpoint {
     }
 }
 
-/// How a connection stands, as the relay needs to know it.
+/// Is there such a connection, and whose is it?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// There is none of that name.
     Unknown,
     /// There is.
     Known {
-        /// How it stands.
-        status: Status,
         /// Of an installation: the app connection that captured it.
         parent: Option<ConnectionId>,
     },
@@ -86,12 +84,12 @@ impl Directory {
         Some((platform, endpoint))
     }
 
-    /// How a connection stands.
+    /// Is there such a connection, and whose is it?
     #[must_use]
     pub fn standing(&self, id: &ConnectionId) -> Standing {
         let snapshot = self.snapshot();
         let known = snapshot.statuses.get(id);
-        known.map_or(Standing::Unknown, |(status, parent)| Standing::Known { status: *status, parent: parent.clone() })
+        known.map_or(Standing::Unknown, |(_, parent)| Standing::Known { parent: parent.clone() })
     }
 
     /// The connections whose deliveries are kept and not published.

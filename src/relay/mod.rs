@@ -320,7 +320,7 @@ impl<P: Publish> Relay<P> {
                 let unknown = match self.directory.standing(&delivery.connection) {
                     _ if delivery.connection == delivery.endpoint || self.captured.contains(&installation) => false,
                     Standing::Unknown => true,
-                    Standing::Known { parent, .. } if parent.as_ref() == Some(&delivery.endpoint) => false,
+                    Standing::Known { parent } if parent.as_ref() == Some(&delivery.endpoint) => false,
                     Standing::Known { .. } => {
                         self.to_settle.push(settlement(Outcome::DeadLettered(FOREIGN)));
                         return Ok(());
