@@ -86,6 +86,8 @@ async fn beyond_the_size_the_oldest_go_and_no_more_of_them_than_need_be() {
     assert!((30..=42).contains(&left.len()), "{} of 60 are left in 4 MiB", left.len());
     assert_eq!(left, all[all.len() - left.len()..].iter().map(|(p, _)| (*p, State::Ignored)).collect::<Vec<_>>());
     guard.close().await;
+    let bytes = std::fs::metadata(folder.path().join("cartwire.db")).expect("the file").len();
+    assert!(bytes < 5 << 20, "what was freed goes back to the disk: {bytes} bytes are left of six million");
 }
 
 #[tokio::test(flavor = "multi_thread")]
