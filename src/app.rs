@@ -14,6 +14,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App as ActixApp, HttpServer};
 use anyhow::Context;
 use jiff::Timestamp;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -102,8 +103,10 @@ impl App {
             relay.run(stop_relay, grace).await;
         });
         let rejections = Arc::new(Rejections::default());
+        let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
+        let upkeep = tokio::spawn(telemetry::keep_bounded(metrics.clone()));
         let public = self.public_server(&rejections)?;
-        let admin = self.admin_server(rejections, shutdown.subscribe())?;
+        let admin = self.admin_server(rejections, metrics, shutdown.subscribe())?;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
 
@@ -121,6 +124,7 @@ impl App {
         admin_handle.stop(true).await;
         publisher.close().await;
         look.abort();
+        upkeep.abort();
         self.guard.close().await;
         drop(self.lock);
         match ended {
@@ -152,12 +156,17 @@ impl App {
         })
     }
 
-    fn admin_server(&self, rejections: Arc<Rejections>, shutdown: watch::Receiver<bool>) -> anyhow::Result<Server> {
+    fn admin_server(
+        &self,
+        rejections: Arc<Rejections>,
+        metrics: PrometheusHandle,
+        shutdown: watch::Receiver<bool>,
+    ) -> anyhow::Result<Server> {
         let dashboard = Dashboard {
             journal: self.journal.clone(),
             directory: self.directory.clone(),
             rejections,
-            metrics: telemetry::count().map_err(anyhow::Error::msg)?,
+            metrics,
             shutdown,
             token: self.config.admin_token.clone().map(AdminToken::new),
         };

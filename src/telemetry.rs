@@ -4,6 +4,7 @@
 //! messages, and no body may ever reach a log.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
@@ -61,6 +62,16 @@ pub fn count() -> Result<PrometheusHandle, String> {
             Ok(handle)
         }
         Err(_) => Ok(HANDLE.get().cloned().unwrap_or(handle)),
+    }
+}
+
+/// Sorts what was measured into the histograms' buckets, for as long as it is polled. Every measurement would be kept
+/// until somebody asks for the metrics otherwise, and without Prometheus nobody does.
+pub async fn keep_bounded(metrics: PrometheusHandle) {
+    const PAUSE: Duration = Duration::from_secs(5);
+    loop {
+        metrics.run_upkeep();
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
