@@ -46,6 +46,10 @@ const BATCH_BYTES: usize = 8 << 20;
 const REST: Duration = Duration::from_secs(5);
 /// After the journal failed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Under load the journal is read, and told what was settled, this often and not more: each read and each settlement has
+/// a cost of its own, and a broker confirms many messages at once as fast as a few. After a rest both go at once.
+const CLAIM_PACE: Duration = Duration::from_millis(5);
+const SETTLE_PACE: Duration = Duration::from_millis(20);
 
 /// Why a delivery is a dead letter whose sender speaks in the name of somebody else's connection.
 const FOREIGN: &str = "connection_of_another";
@@ -78,8 +82,10 @@ pub struct Relay<P> {
     cursor: Position,
     /// May there be pending entries after the cursor?
     more: bool,
-    /// Claims wait until then, after the journal failed.
-    not_before: Option<Instant>,
+    /// Claims wait until then: for more to arrive, or for a journal that failed.
+    claim_not_before: Option<Instant>,
+    /// Settlements that are few wait until then.
+    settle_not_before: Option<Instant>,
     paused: HashSet<ConnectionId>,
     /// Connections that were paused while events of theirs waited here.
     to_put_back: HashSet<ConnectionId>,
@@ -112,7 +118,8 @@ impl<P: Publish> Relay<P> {
             arrived,
             cursor: 0,
             more: true,
-            not_before: None,
+            claim_not_before: None,
+            settle_not_before: None,
             paused,
             to_put_back: HashSet::new(),
             resting: HashSet::new(),
@@ -161,8 +168,7 @@ impl<P: Publish> Relay<P> {
 
     /// Starts all work that can be started: claims, publishes, settlements.
     pub async fn start_work(&mut self) {
-        let can_claim = self.not_before.is_none_or(|instant| Instant::now() >= instant);
-        if self.more && can_claim && self.has_room() {
+        if self.more && is_over(self.claim_not_before) && self.has_room() {
             self.claim().await;
         }
         self.lanes.wake(Instant::now());
@@ -174,7 +180,9 @@ impl<P: Publish> Relay<P> {
         while self.may_publish() {
             self.start_publishing();
         }
-        self.start_settling();
+        if self.to_settle.len() >= BATCH || is_over(self.settle_not_before) {
+            self.start_settling();
+        }
     }
 
     /// Not while something is to be put back: that waits until nothing is under way.
@@ -196,8 +204,9 @@ impl<P: Publish> Relay<P> {
     }
 
     async fn wait(&mut self, shutdown: &mut watch::Receiver<bool>) {
-        let claim_again = self.not_before.filter(|_| self.more && self.has_room());
-        let wake = [self.lanes.wake(Instant::now()), claim_again, self.rested].into_iter().flatten().min();
+        let claim_again = self.claim_not_before.filter(|_| self.more && self.has_room());
+        let settle_again = self.settle_not_before.filter(|_| !self.settling && !self.to_settle.is_empty());
+        let wake = [self.lanes.wake(Instant::now()), claim_again, settle_again, self.rested].into_iter().flatten().min();
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         if self.may_publish() {
             return;
@@ -283,7 +292,8 @@ impl<P: Publish> Relay<P> {
             Ok(claim) => claim,
             Err(error) => return self.journal_failed(&error),
         };
-        self.not_before = None;
+        let full = claim.entries.len() == room;
+        self.claim_not_before = (!full).then(|| Instant::now() + CLAIM_PACE);
         self.passed_over |= claim.passed_over;
         // Asked again rather than guessed: an entry may have arrived while this was read.
         self.more = !claim.entries.is_empty();
@@ -299,7 +309,7 @@ impl<P: Publish> Relay<P> {
 
     fn journal_failed(&mut self, error: &JournalError) {
         tracing::error!(error = %ErrorChain(error), "the relay cannot use the journal; it tries again");
-        self.not_before = Some(Instant::now() + PAUSE);
+        self.claim_not_before = Some(Instant::now() + PAUSE);
     }
 
     async fn take_in(&mut self, entry: Entry) -> Result<(), JournalError> {
@@ -392,6 +402,7 @@ impl<P: Publish> Relay<P> {
             return;
         }
         self.settling = true;
+        self.settle_not_before = Some(Instant::now() + SETTLE_PACE);
         let settlements = std::mem::take(&mut self.to_settle);
         let journal = self.journal.clone();
         self.work.push(Box::pin(async move {
@@ -457,6 +468,10 @@ impl<P: Publish> Relay<P> {
             }
         }
     }
+}
+
+fn is_over(instant: Option<Instant>) -> bool {
+    instant.is_none_or(|instant| Instant::now() >= instant)
 }
 
 fn logged(event: &Event) -> LoggedEvent {
