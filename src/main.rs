@@ -7,6 +7,9 @@ use cartwire::cli::exit::{Exit, code};
 use cartwire::report::ErrorChain;
 use clap::Parser;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
