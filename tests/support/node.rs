@@ -83,6 +83,11 @@ impl RabbitNode {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
+    /// The server's process.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
     /// Starts it and waits until it takes connections.
     pub(crate) async fn start(&mut self) {
         self.launch();

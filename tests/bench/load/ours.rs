@@ -1,0 +1,58 @@
+//! The gateway itself: the real binary, as an operator starts it.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+use super::broker::Broker;
+use super::journal;
+use super::requests::Shop;
+use super::server::{Server, folder};
+use super::support::free_port;
+
+/// What is in the data folder before it starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Before {
+    /// So many connections.
+    Connections(u32),
+    /// One connection, and so many deliveries that were published long ago.
+    Settled { bytes: usize, many: u64 },
+}
+
+impl Before {
+    /// How many connections there are.
+    pub(crate) fn connections(self) -> u32 {
+        match self {
+            Before::Connections(many) => many,
+            Before::Settled { .. } => 1,
+        }
+    }
+}
+
+/// Starts a gateway; without a broker, it is away.
+pub(crate) fn start(shop: Shop, before: Before, broker: Option<&Broker>) -> Server {
+    let folder = folder();
+    let data = folder.path().join("data");
+    match before {
+        Before::Connections(many) => journal::with_connections(&data, shop, many),
+        Before::Settled { bytes, many } => journal::with_settled(&data, shop, bytes, many),
+    }
+    let (port, admin, nowhere) = (free_port(), free_port(), free_port());
+    let url = broker.map_or_else(|| format!("amqp://127.0.0.1:{nowhere}/%2f"), Broker::url);
+    if let Some(broker) = broker {
+        broker.purge();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cartwire"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_")) {
+        command.env_remove(name);
+    }
+    let log = File::create(folder.path().join("serve.log")).expect("a file for the log");
+    command.arg("--data-dir").arg(&data).arg("serve").args(["--listen", &format!("127.0.0.1:{port}")]);
+    command.args(["--admin-listen", &format!("127.0.0.1:{admin}"), "--amqp-url", &url]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let server = Server::start(command, port, folder);
+    if let Some(broker) = broker {
+        // It tells of each connection first.
+        broker.wait_for(u64::from(before.connections()));
+    }
+    server
+}
