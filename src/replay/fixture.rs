@@ -156,7 +156,7 @@ pub fn embedded() -> Result<Vec<Fixture>, FixtureError> {
     let files = Embedded::iter()
         .filter_map(|path| Embedded::get(&path).map(|file| (path.into_owned(), file.data.into_owned())))
         .collect();
-    parse(&files, None)
+    parse(&files)
 }
 
 /// A key of the project's own fixtures: `signing` or `verification`. They are for tests and published with the source.
@@ -171,9 +171,11 @@ pub fn test_key(platform: &dyn Platform, name: &str) -> Option<String> {
 /// # Errors
 /// [`FixtureError`] where a file cannot be read or is no fixture.
 pub fn read(path: &Path) -> Result<Vec<Fixture>, FixtureError> {
+    // A path may begin inside the tree of fixtures, relative to where the command runs: complete it.
+    let full = path.canonicalize().map_err(|source| FixtureError::Read { path: path.display().to_string(), source })?;
     let mut files = BTreeMap::new();
-    collect(path, &mut files)?;
-    let fixtures = parse(&files, Some(path))?;
+    collect(&full, &mut files)?;
+    let fixtures = parse(&files)?;
     if fixtures.is_empty() {
         return Err(FixtureError::Format {
             path: path.display().to_string(),
@@ -195,17 +197,15 @@ fn collect(path: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), Fix
     Ok(())
 }
 
-fn parse(files: &BTreeMap<String, Vec<u8>>, root: Option<&Path>) -> Result<Vec<Fixture>, FixtureError> {
-    // A path relative to where the command runs may begin inside the tree of fixtures: complete it.
-    let absolute = |path: &str| match root {
-        Some(_) => std::fs::canonicalize(path).map_or_else(|_| path.to_owned(), |full| full.display().to_string()),
-        None => path.to_owned(),
-    };
+/// The fixtures among files, by their whole paths.
+///
+/// # Errors
+/// [`FixtureError`] where one is broken.
+pub fn parse(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Fixture>, FixtureError> {
     let mut cases = Vec::new();
     let mut recordings = Vec::new();
     for (path, bytes) in files {
-        let full = absolute(path);
-        let segments: Vec<&str> = full.split('/').collect();
+        let segments: Vec<&str> = path.split('/').collect();
         match segments[..] {
             [.., platform, topic, _, "payload.json"] => {
                 cases.push(Fixture::Case(case(files, path, platform, topic, bytes)?));

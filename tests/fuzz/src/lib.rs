@@ -1,0 +1,184 @@
+//! What the fuzz targets share: a request as text, genuine senders, and what must hold for every delivery that is taken.
+//!
+//! Inputs are text as far as what they stand for is, so that seeds can be read and a finding can be understood.
+
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use cartwire::delivery::{ConnectionId, Headers, RawDelivery};
+use cartwire::event::{Event, json_schema};
+use cartwire::journal::entry::{Entry, EntryKind};
+use cartwire::platforms::{Platform, Rejection, VerificationKey, Verified, VerifiedDelivery, platform};
+use cartwire::relay::assemble::{Assembled, assemble};
+use cartwire::replay::fixture::test_key;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// The clock: seeds are signed at this instant, so that they stay genuine.
+///
+/// # Panics
+/// Never: it is an instant.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::from_second(1_780_000_000).expect("an instant")
+}
+
+/// A platform with the fixtures' keys.
+pub struct Sender {
+    /// Which.
+    pub platform: &'static dyn Platform,
+    /// What it signs with.
+    pub signing_key: String,
+    keys: [VerificationKey; 1],
+    endpoint: ConnectionId,
+}
+
+impl Sender {
+    /// The platform of that name.
+    ///
+    /// # Panics
+    /// Where there is none, or no keys for it.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let platform = platform(name).expect("a platform");
+        let key = |which| test_key(platform, which).expect("a key of the fixtures");
+        let keys = [platform.verification_key(&key("verification")).expect("a key")];
+        Self { platform, signing_key: key("signing"), keys, endpoint: ConnectionId::new("store").expect("an id") }
+    }
+
+    /// Verifies a request as the receiver does.
+    ///
+    /// # Errors
+    /// As [`Platform::verify`].
+    pub fn verify(&self, request: &Request<'_>) -> Result<Verified, Rejection> {
+        let headers = Headers(request.headers.iter().map(|(name, value)| (name.as_str(), *value)).collect());
+        let body = Bytes::copy_from_slice(request.body);
+        let raw = RawDelivery { endpoint: &self.endpoint, headers, body, received_at: now() };
+        self.platform.verify(&raw, &self.keys, now())
+    }
+
+    /// Verifies a request that is signed: the sender is known, so it is never refused as a stranger's. Twice the same
+    /// request is the same delivery.
+    ///
+    /// # Panics
+    /// Where it is not so.
+    #[must_use]
+    pub fn prove(&self, request: &Request<'_>) -> Option<VerifiedDelivery> {
+        match (self.verify(request), self.verify(request)) {
+            (Ok(Verified::Delivery(first)), Ok(Verified::Delivery(second))) => {
+                let (first_parts, second_parts) = (first.parts(), second.parts());
+                assert_eq!(first_parts.key, second_parts.key, "one request is one delivery");
+                assert_eq!((&first_parts.topic, &first_parts.body), (&second_parts.topic, &second_parts.body));
+                assert!(first_parts.topic.len() <= 200 && !first_parts.topic.contains(char::is_control), "a topic can be shown");
+                Some(*first)
+            }
+            (Ok(Verified::Ping), _) => panic!("a signed request is no ping"),
+            (Err(rejection), Err(_)) => {
+                let time = matches!(rejection, Rejection::TokenExpired | Rejection::TokenNotYetValid);
+                assert!(time || !rejection.is_unauthorised(), "a genuine sender was refused: {rejection:?}");
+                None
+            }
+            (first, second) => panic!("one request has two answers: {first:?}, {second:?}"),
+        }
+    }
+}
+
+/// A request: lines of headers, an empty line, the body. Without an empty line it is a body alone.
+pub struct Request<'a> {
+    /// Names in lower case, as the receiver gives them on, with their values.
+    pub headers: Vec<(String, &'a [u8])>,
+    /// The bytes.
+    pub body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// Reads an input. What no HTTP parser would let through is left out.
+    #[must_use]
+    pub fn read(input: &'a [u8]) -> Self {
+        let split = input.windows(2).position(|pair| pair == b"\n\n");
+        let (head, body) = split.map_or((&b""[..], input), |at| (&input[..at], &input[at + 2..]));
+        let header = |line: &'a [u8]| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            let is_name = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+            let is_value = value.iter().all(|byte| *byte >= b' ' && *byte != 0x7f);
+            (is_name && is_value).then(|| (String::from_utf8_lossy(name).to_lowercase(), value))
+        };
+        Self { headers: head.split(|byte| *byte == b'\n').filter_map(header).collect(), body }
+    }
+
+    /// Writes what [`Request::read`] reads.
+    #[must_use]
+    pub fn write(headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
+        let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        [head.as_bytes(), b"\n", body].concat()
+    }
+}
+
+/// A token with any header and any claims, signed by the app's key.
+///
+/// # Panics
+/// Never: the key of the fixtures signs.
+#[must_use]
+pub fn token(header: &[u8], claims: &[u8]) -> Vec<u8> {
+    static KEY: LazyLock<jsonwebtoken::EncodingKey> = LazyLock::new(|| {
+        let wix = Sender::new("wix");
+        jsonwebtoken::EncodingKey::from_rsa_pem(wix.signing_key.as_bytes()).expect("a key")
+    });
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &KEY, jsonwebtoken::Algorithm::RS256).expect("signed");
+    format!("{message}.{signature}").into_bytes()
+}
+
+/// The header of a genuine token.
+pub const RS256: &[u8] = br#"{"alg":"RS256"}"#;
+
+static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+    let schema = serde_json::to_value(json_schema()).expect("JSON");
+    jsonschema::validator_for(&schema).expect("a schema")
+});
+
+/// Makes the events of a delivery as the relay does, and holds what must be true of all of them.
+///
+/// # Panics
+/// Where it is not true.
+pub fn assert_told_well(delivery: &VerifiedDelivery) {
+    let entry = Entry {
+        position: 7,
+        key: delivery.parts().key,
+        kind: EntryKind::Delivery,
+        redriven: false,
+        attempts: 0,
+        delivery: delivery.to_journaled(),
+    };
+    let first = told(&entry);
+    assert_eq!(first, told(&entry), "a delivery always tells the same");
+    for (index, text) in first.iter().enumerate() {
+        let event: Value = serde_json::from_str(text).expect("an event is JSON");
+        if let Err(error) = SCHEMA.validate(&event) {
+            panic!("the schema refuses {}: {error} at {}", event["type"], error.instance_path());
+        }
+        let id = event["id"].as_str().expect("an id");
+        assert_eq!(id, format!("{}-{index}", entry.key), "an id is made of the delivery and the place in it");
+        let subject = event["subject"].as_str().and_then(|subject| subject.split_once('/'));
+        assert!(subject.is_some_and(|(entity, id)| !entity.is_empty() && !id.is_empty()), "a subject has an id: {subject:?}");
+    }
+}
+
+/// The events as they are published.
+fn told(entry: &Entry) -> Vec<String> {
+    match assemble(entry) {
+        Assembled::Events { events, .. } => events.iter().map(written).collect(),
+        Assembled::Ignored(reason) | Assembled::Unreadable(reason) => {
+            assert!(reason.len() <= 40, "{reason:?} is no bounded word");
+            assert_ne!(reason, "normaliser_failed", "the normaliser panicked");
+            Vec::new()
+        }
+    }
+}
+
+fn written(event: &Event) -> String {
+    serde_json::to_string(event).expect("an event is JSON")
+}

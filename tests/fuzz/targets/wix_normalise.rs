@@ -1,0 +1,19 @@
+//! A Wix token's claims, signed by the app, through verify and normalise to the events.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use cartwire_fuzz::{RS256, Request, Sender, assert_told_well, token};
+use libfuzzer_sys::fuzz_target;
+
+static APP: LazyLock<Sender> = LazyLock::new(|| Sender::new("wix"));
+
+fuzz_target!(|claims: &[u8]| {
+    if claims.is_empty() {
+        return;
+    }
+    let body = token(RS256, claims);
+    if let Some(delivery) = APP.prove(&Request { headers: Vec::new(), body: &body }) {
+        assert_told_well(&delivery);
+    }
+});
