@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 pub use auth::AdminToken;
+use query::ApiError;
 
 use crate::connections::{Directory, Rejections};
 use crate::journal::Journal;
@@ -40,9 +41,15 @@ pub struct Dashboard {
 impl Dashboard {
     /// The admin listener's routes.
     pub fn configure(self, config: &mut ServiceConfig) {
+        config
+            .app_data(web::QueryConfig::default().error_handler(|_, _| ApiError::Unreadable.into()))
+            .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::Unreadable.into()))
+            // What is no path at all (`*`) passes by every scope.
+            .default_service(web::to(api::not_found).wrap(from_fn(auth::guard)).wrap(auth::browser_rules()));
         config.app_data(web::Data::new(self)).service(
             web::scope("")
                 .wrap(from_fn(auth::guard))
+                .wrap(auth::browser_rules())
                 .route("/healthz", web::get().to(health::healthz))
                 .route("/readyz", web::get().to(health::readyz))
                 .route("/metrics", web::get().to(health::metrics))

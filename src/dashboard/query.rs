@@ -21,6 +21,9 @@ pub(super) enum ApiError {
         /// What is right.
         right: String,
     },
+    /// The query or path is none.
+    #[error("the query or path cannot be read")]
+    Unreadable,
     /// There is no such thing.
     #[error("not found")]
     NotFound,
@@ -32,7 +35,7 @@ pub(super) enum ApiError {
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
-            ApiError::Parameter { .. } => StatusCode::BAD_REQUEST,
+            ApiError::Parameter { .. } | ApiError::Unreadable => StatusCode::BAD_REQUEST,
             ApiError::NotFound => StatusCode::NOT_FOUND,
             ApiError::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -41,6 +44,7 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let body = match self {
             ApiError::Parameter { name, right } => json!({"error": "bad_request", "parameter": name, "hint": right}),
+            ApiError::Unreadable => json!({"error": "bad_request", "hint": "each parameter once, as percent-encoded UTF-8"}),
             ApiError::NotFound => json!({"error": "not_found"}),
             ApiError::Journal(error) => json!({"error": "unavailable", "reason": error.reason()}),
         };

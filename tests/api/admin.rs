@@ -228,6 +228,18 @@ async fn a_wrong_parameter_is_400_with_its_name_and_what_is_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_query_or_path_that_is_none_is_400_with_what_is_right() {
+    let gateway = Gateway::start().await;
+    for path in
+        ["/api/events?limit=1&limit=2", "/api/deliveries?state=pending&state=logged", "/api/events/stream?after=0&after=1"]
+    {
+        let answer = gateway.get(path).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("bad_request")), "{path}");
+        assert!(answer.json()["hint"].as_str().is_some_and(|hint| hint.contains("once")), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_nothing_is_shown_to_who_does_not_show_it() {
     const TOKEN: &str = "a-token-of-some-length";
     let gateway = Gateway::with(|args| args.admin_token = Some(TOKEN.to_owned().into())).await;
@@ -258,6 +270,66 @@ async fn with_a_token_nothing_is_shown_to_who_does_not_show_it() {
     let lower = Request::new("GET", "/api/events").header("Authorization", format!("bearer {TOKEN}"));
     assert_eq!(lower.send(gateway.admin).await.status, 200);
     assert_eq!(gateway.post(SHOP, &order("order.updated", "{}", 1)).await.status, 200, "stores need no token");
+}
+
+/// Each route of the description with each of its methods, and what is no route; ids are those of nothing.
+async fn all_routes(gateway: &Gateway) -> Vec<(String, String)> {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let description = gateway.get("/api/openapi.json").await.json();
+    let described = description["paths"].as_object().expect("paths").keys().map(|path| path.replace("{id}", "x"));
+    let unknown = ["/", "/login", "/api", "/api/", "/api/nothing", "//", "/healthz/", "/%ff", "*", "http://localhost/healthz"];
+    let paths: Vec<String> = described.chain(unknown.map(str::to_owned)).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    paths.iter().flat_map(|path| METHODS.map(|method| (method.to_owned(), path.clone()))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_token_every_method_of_every_path_is_401() {
+    let gateway = Gateway::with(|args| args.admin_token = Some("a-token-of-some-length".to_owned().into())).await;
+    for (method, path) in all_routes(&gateway).await {
+        // What a browser sends for a page of another site, or of this one: no token, whatever else.
+        let cookie = Request::new(&method, &path).header("Cookie", "token=a-token-of-some-length");
+        for request in [Request::new(&method, &path), cookie] {
+            let answer = request.send(gateway.admin).await;
+            assert_eq!(answer.status, 401, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_of_another_site_changes_anything_with_or_without_a_token() {
+    for token in [None, Some("a-token-of-some-length".to_owned())] {
+        let gateway = Gateway::with(|args| args.admin_token = token.clone().map(Into::into)).await;
+        for (method, path) in all_routes(&gateway).await {
+            if ["GET", "HEAD", "OPTIONS"].contains(&method.as_str()) {
+                continue;
+            }
+            let request = Request::new(&method, &path).header("Origin", "https://evil.example");
+            let status = request.header("Sec-Fetch-Site", "cross-site").send(gateway.admin).await.status;
+            assert_eq!(status, if token.is_some() { 401 } else { 403 }, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_of_the_admin_listener_tells_browsers_what_not_to_do() {
+    for token in [None, Some("a-token-of-some-length".to_owned())] {
+        let gateway = Gateway::with(|args| args.admin_token = token.clone().map(Into::into)).await;
+        for (method, path) in all_routes(&gateway).await {
+            for request in [gateway.admin_request(&method, &path), Request::new(&method, &path).header("Host", "evil.example")] {
+                // The stream's answer has no end, and that of HEAD no body.
+                let mut peer = Peer::connect(gateway.admin).await;
+                peer.write(&request.parts(gateway.admin).0).await;
+                let answer = peer.head().await;
+                let policy = answer.header("content-security-policy").unwrap_or_default();
+                assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{method} {path}");
+                assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{method} {path}");
+                assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{method} {path}");
+                assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
+                assert!(answer.headers.iter().all(|(name, _)| !name.starts_with("access-control-")), "{method} {path}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
