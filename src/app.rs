@@ -15,7 +15,7 @@ use actix_web::{App as ActixApp, HttpServer};
 use anyhow::Context;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -24,7 +24,7 @@ use crate::dashboard::{AdminToken, Dashboard};
 use crate::journal::{DataFile, Journal, JournalGuard, Marks};
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
-use crate::receiver::{BODY_ROOM, Receiver};
+use crate::receiver::Receiver;
 use crate::relay::Relay;
 use crate::report::ErrorChain;
 use crate::telemetry;
@@ -140,7 +140,7 @@ impl App {
             rejections: Arc::clone(rejections),
             max_body_bytes: self.config.max_body_bytes,
             body_timeout: self.config.body_timeout,
-            body_room: Arc::new(Semaphore::new(BODY_ROOM)),
+            body_room: Arc::default(),
         };
         let server = HttpServer::new(move || {
             let receiver = receiver.clone();

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery, RawDelivery};
+use crate::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
 
 /// Every platform there is.
@@ -47,6 +47,13 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// [`InvalidKey`] says what is wrong with it: a bad key is refused when it is configured, not at the first delivery.
     fn verification_key(&self, material: &str) -> Result<VerificationKey, InvalidKey>;
+
+    /// What a request's headers leave possible, before any of its body is read: the longest body that it may have.
+    /// [`Platform::verify`] refuses whatever is refused here; nothing that it would take is.
+    ///
+    /// # Errors
+    /// [`Rejection`] where no body at all can make it genuine.
+    fn longest_body(&self, headers: &Headers<'_>) -> Result<usize, Rejection>;
 
     /// Checks that the sender is who he says he is, with any of the keys, and finds out what makes this delivery the same
     /// as another.

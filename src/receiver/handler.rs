@@ -9,13 +9,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::SemaphorePermit;
 
-use super::{BODY_ROOM, Receiver, Refusal};
+use super::room::Share;
+use super::{Receiver, Refusal};
 use crate::connections::Endpoint;
 use crate::delivery::{Headers, RawDelivery};
 use crate::journal::Appended;
-use crate::platforms::{Platform, Verified};
+use crate::platforms::{Platform, Rejection, Verified};
 use crate::report::ErrorChain;
 
 /// `POST /webhooks/{platform}/{connection}`
@@ -50,9 +50,6 @@ pub(super) async fn receive(
     }
 }
 
-/// A body of up to this many bytes is read without asking for room.
-const FREE_BYTES: usize = 64 << 10;
-
 enum Answer {
     Ping,
     Kept(Appended),
@@ -72,15 +69,22 @@ async fn take(
     if encoded {
         return Err(Refusal::Encoding);
     }
-    // The permits are held until the journal has the body.
-    let (body, _room) = read(receiver, request, payload).await?;
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let now = now();
-    let raw = RawDelivery { endpoint: &endpoint.id, headers: Headers(headers), body, received_at: now };
-    let verified = platform.verify(&raw, &endpoint.keys(now), now).map_err(|rejection| {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > receiver.max_body_bytes) {
+        return Err(Refusal::TooLarge);
+    }
+    let headers = Headers(request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect());
+    let rejected = |rejection: Rejection| {
         // Never a 401 for our own fault: with the key that we cannot read he may be genuine.
         if endpoint.lacks_keys && rejection.is_unauthorised() { Refusal::KeyUnusable } else { Refusal::Rejected(rejection) }
-    })?;
+    };
+    // Whom his headers rule out already costs no memory and no time of reading.
+    let longest = platform.longest_body(&headers).map_err(rejected)?;
+    // The share is held until the journal has the body.
+    let (body, _share) = read(receiver, payload, announced, longest).await?;
+    let now = now();
+    let raw = RawDelivery { endpoint: &endpoint.id, headers, body, received_at: now };
+    let verified = platform.verify(&raw, &endpoint.keys(now), now).map_err(rejected)?;
     match verified {
         Verified::Ping => Ok(Answer::Ping),
         Verified::Delivery(delivery) => receiver.journal.append(*delivery).await.map(Answer::Kept).map_err(Refusal::Journal),
@@ -88,44 +92,32 @@ async fn take(
 }
 
 /// Reads the body, but no more of it than may be, and not for longer.
-async fn read<'a>(
-    receiver: &'a Receiver,
-    request: &HttpRequest,
+async fn read(
+    receiver: &Receiver,
     mut payload: web::Payload,
-) -> Result<(Bytes, Option<SemaphorePermit<'a>>), Refusal> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > receiver.max_body_bytes) {
-        return Err(Refusal::TooLarge);
-    }
+    announced: Option<usize>,
+    longest: usize,
+) -> Result<(Bytes, Share<'_>), Refusal> {
     let read = async {
         let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 << 10));
-        let mut room = match announced {
-            Some(length) if length > FREE_BYTES => Some(ask_for_room(receiver, length).await?),
-            _ => None,
-        };
+        let mut share = Share::default();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
             let length = whole.len() + chunk.len();
             if length > receiver.max_body_bytes {
                 return Err(Refusal::TooLarge);
             }
-            // A body that did not announce its length may become as long as any may be.
-            if length > FREE_BYTES && room.is_none() {
-                room = Some(ask_for_room(receiver, receiver.max_body_bytes).await?);
+            if length > longest {
+                return Err(Refusal::Rejected(Rejection::SignatureMissing));
             }
+            // Our own lack, not his: never a 4xx.
+            let room = receiver.body_room.grow(&mut share, length, receiver.body_timeout / 2).await;
+            room.map_err(|_| Refusal::Overloaded)?;
             whole.extend_from_slice(&chunk);
         }
-        Ok((whole.freeze(), room))
+        Ok((whole.freeze(), share))
     };
     tokio::time::timeout(receiver.body_timeout, read).await.map_err(|_| Refusal::TooSlow)?
-}
-
-/// Waits for room for a body, all of it at once, so that two never wait for each other.
-async fn ask_for_room(receiver: &Receiver, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
-    let permits = u32::try_from(bytes.div_ceil(1 << 10).min(BODY_ROOM)).unwrap_or(u32::MAX);
-    let permit = tokio::time::timeout(receiver.body_timeout / 2, receiver.body_room.acquire_many(permits)).await;
-    // Our own lack, not his: never a 4xx.
-    permit.ok().and_then(Result::ok).ok_or(Refusal::Overloaded)
 }
 
 /// Counts a refusal, and writes it down where it is worth a line.

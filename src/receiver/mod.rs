@@ -5,14 +5,15 @@
 
 mod answer;
 mod handler;
+mod room;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
-use tokio::sync::Semaphore;
 
 pub use answer::Refusal;
+pub use room::BodyRoom;
 
 use crate::connections::{Directory, Rejections};
 use crate::journal::Journal;
@@ -30,12 +31,9 @@ pub struct Receiver {
     pub max_body_bytes: usize,
     /// Slower bodies are answered 408.
     pub body_timeout: Duration,
-    /// Room for bodies that are being read, in KiB: strangers cannot fill the memory.
-    pub body_room: Arc<Semaphore>,
+    /// Memory for the bodies that are being read.
+    pub body_room: Arc<BodyRoom>,
 }
-
-/// KiB of bodies that may be read at once.
-pub const BODY_ROOM: usize = 256 << 10;
 
 impl Receiver {
     /// The public listener's routes.

@@ -202,9 +202,38 @@ async fn a_body_announced_too_large_is_413_before_any_of_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whom_the_headers_rule_out_is_answered_before_any_of_his_body_is_sent() {
+    let gateway = Gateway::start().await;
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    for (what, headers) in [
+        ("no signature", vec![]),
+        ("no signature, JSON", vec![("Content-Type", "application/json")]),
+        ("half a signature", vec![(SIGNATURE, "c2hvcnQ=")]),
+        ("two signatures", vec![(SIGNATURE, "x"), (SIGNATURE, "x")]),
+    ] {
+        let request = headers.iter().fold(Request::new("POST", SHOP), |request, (name, value)| request.header(name, value));
+        let answer = request.without_length().header("Content-Length", "1000000").send(gateway.public).await;
+        assert_eq!((answer.status, answer.text()), (401, r#"{"error":"unauthorized"}"#), "{what}");
+    }
+    for (method, path, status) in [("GET", SHOP, 405), ("PUT", SHOP, 405), ("POST", "/webhooks/woocommerce/nobody", 404)] {
+        let request = Request::new(method, path).without_length().header("Content-Length", "1000000");
+        assert_eq!(request.send(gateway.public).await.status, status, "{method} {path}");
+    }
+    // A form may be a ping, until it is longer than any.
+    let request = Request::new("POST", SHOP).header(form.0, form.1).without_length().header("Content-Length", "1000000");
+    let mut peer = Peer::connect(gateway.public).await;
+    peer.write(&[&request.parts(gateway.public).0[..], b"webhook_id=123456789012345678901"].concat()).await;
+    assert_eq!(peer.answer().await.status, 401);
+    let ping = Request::new("POST", SHOP).header(form.0, form.1).body("webhook_id=12345678901234567890");
+    assert_eq!(ping.send(gateway.public).await.word(), "ping");
+    assert_nothing_kept(&gateway).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_that_grows_too_large_is_413_without_its_end() {
     let gateway = Gateway::with(|args| args.max_body_bytes = "64KiB".to_owned()).await;
-    let request = Request::new("POST", SHOP).without_length().header("Transfer-Encoding", "chunked");
+    let signed = order("order.updated", ORDER, 1);
+    let request = Request::new("POST", SHOP).headers(&signed.headers).without_length().header("Transfer-Encoding", "chunked");
     let (head, _) = request.parts(gateway.public);
     let mut peer = Peer::connect(gateway.public).await;
     peer.write(&head).await;

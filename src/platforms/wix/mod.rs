@@ -25,7 +25,7 @@ mod verify;
 use jiff::Timestamp;
 
 use super::{ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified};
-use crate::delivery::{JournaledDelivery, RawDelivery};
+use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 
 const NAME: &str = "wix";
 
@@ -43,6 +43,11 @@ impl Platform for Wix {
 
     fn verification_key(&self, material: &str) -> Result<VerificationKey, InvalidKey> {
         key::public_key(material).map(|key| VerificationKey::Rs256(Box::new(key.decoding)))
+    }
+
+    /// The proof is in the body.
+    fn longest_body(&self, _headers: &Headers<'_>) -> Result<usize, Rejection> {
+        Ok(usize::MAX)
     }
 
     fn verify(&self, raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Timestamp) -> Result<Verified, Rejection> {

@@ -12,7 +12,7 @@ mod verify;
 use jiff::Timestamp;
 
 use super::{ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified};
-use crate::delivery::{JournaledDelivery, RawDelivery};
+use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 
 const NAME: &str = "woocommerce";
 
@@ -30,6 +30,10 @@ impl Platform for WooCommerce {
 
     fn verification_key(&self, material: &str) -> Result<VerificationKey, InvalidKey> {
         verify::key(material)
+    }
+
+    fn longest_body(&self, headers: &Headers<'_>) -> Result<usize, Rejection> {
+        verify::longest_body(headers)
     }
 
     fn verify(&self, raw: &RawDelivery<'_>, keys: &[VerificationKey], _now: Timestamp) -> Result<Verified, Rejection> {

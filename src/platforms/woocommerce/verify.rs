@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use super::{NAME, entities};
-use crate::delivery::{DeliveryKey, HeaderFault, RawDelivery};
+use crate::delivery::{DeliveryKey, HeaderFault, Headers, RawDelivery};
 use crate::platforms::{DeliveryParts, InvalidKey, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery};
 
 pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";
@@ -45,13 +45,50 @@ pub(super) fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, InvalidKey> {
     Hmac::new_from_slice(key).map_err(|_| InvalidKey("the webhook's secret cannot be a key".to_owned()))
 }
 
+/// What the headers say that the request is: nothing of it is proved yet.
+enum Claim {
+    /// A delivery with this signature.
+    Signed([u8; 32]),
+    /// The unsigned form that WooCommerce posts to try an address.
+    Ping,
+}
+
+/// What a ping's body begins with; the webhook's number follows.
+const PING: &[u8] = b"webhook_id=";
+/// The digits of the largest number.
+const LONGEST_ID: usize = 20;
+
+fn claim(headers: &Headers<'_>) -> Result<Claim, Rejection> {
+    match headers.one(SIGNATURE) {
+        Ok(Some(signature)) => {
+            let mut tag = [0; 32];
+            let length = STANDARD.decode_slice(signature, &mut tag);
+            if signature.len() == 44 && length == Ok(tag.len()) {
+                Ok(Claim::Signed(tag))
+            } else {
+                Err(Rejection::SignatureMalformed)
+            }
+        }
+        Ok(None) if is_form(headers) => Ok(Claim::Ping),
+        Ok(None) => Err(Rejection::SignatureMissing),
+        Err(HeaderFault::Repeated | HeaderFault::NotText) => Err(Rejection::SignatureMalformed),
+    }
+}
+
+/// A signed body may have any length; an unsigned form that is longer than a ping is nothing.
+pub(super) fn longest_body(headers: &Headers<'_>) -> Result<usize, Rejection> {
+    claim(headers).map(|claim| match claim {
+        Claim::Signed(_) => usize::MAX,
+        Claim::Ping => PING.len() + LONGEST_ID,
+    })
+}
+
 /// Checks the signature, then finds out which delivery this is.
 pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<Verified, Rejection> {
-    match raw.headers.one(SIGNATURE) {
-        Ok(Some(signature)) => check(signature, &raw.body, keys)?,
-        Ok(None) if is_ping(raw) => return Ok(Verified::Ping),
-        Ok(None) => return Err(Rejection::SignatureMissing),
-        Err(HeaderFault::Repeated | HeaderFault::NotText) => return Err(Rejection::SignatureMalformed),
+    match claim(&raw.headers)? {
+        Claim::Signed(tag) => check(&tag, &raw.body, keys)?,
+        Claim::Ping if is_ping(&raw.body) => return Ok(Verified::Ping),
+        Claim::Ping => return Err(Rejection::SignatureMissing),
     }
     let topic = topic(raw)?;
     let webhook = one(raw, WEBHOOK_ID)?.unwrap_or_default();
@@ -85,33 +122,31 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<
     }))))
 }
 
-/// Compares in constant time with every reading of every key.
-fn check(signature: &str, body: &[u8], keys: &[VerificationKey]) -> Result<(), Rejection> {
-    let mut tag = [0; 32];
-    let length = STANDARD.decode_slice(signature, &mut tag);
-    if signature.len() != 44 || length != Ok(tag.len()) {
-        return Err(Rejection::SignatureMalformed);
-    }
+/// Compares with every reading of every key, in constant time: `verify_slice` looks at all bytes, whatever the first ones
+/// are. Nowhere is a signature compared with `==`.
+fn check(tag: &[u8; 32], body: &[u8], keys: &[VerificationKey]) -> Result<(), Rejection> {
     let readings = keys.iter().flat_map(|key| match key {
         VerificationKey::HmacSha256(readings) => readings.as_slice(),
         VerificationKey::Rs256(_) => &[],
     });
     for reading in readings {
-        if reading.clone().chain_update(body).verify_slice(&tag).is_ok() {
+        if reading.clone().chain_update(body).verify_slice(tag).is_ok() {
             return Ok(());
         }
     }
     Err(Rejection::SignatureWrong)
 }
 
-/// Is this the unsigned form that WooCommerce posts to try an address? Anybody can send one: it is answered and forgotten.
-fn is_ping(raw: &RawDelivery<'_>) -> bool {
-    let Ok(Some(content_type)) = raw.headers.one("content-type") else { return false };
+/// Could it be the unsigned form? Anybody can send one: it is answered and forgotten.
+fn is_form(headers: &Headers<'_>) -> bool {
+    let Ok(Some(content_type)) = headers.one("content-type") else { return false };
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let Some(id) = raw.body.strip_prefix(b"webhook_id=") else { return false };
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        && (1..=20).contains(&id.len())
-        && id.iter().all(u8::is_ascii_digit)
+}
+
+fn is_ping(body: &[u8]) -> bool {
+    let Some(id) = body.strip_prefix(PING) else { return false };
+    (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_digit)
 }
 
 /// The one value of a header that tells deliveries apart.
