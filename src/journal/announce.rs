@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior, params};
 
 use super::entry::EntryKind;
+use super::keys;
 use super::writer::open_entry;
 use crate::connections::{Connection, INSTANCE, SealedSecret, Status, store};
 use crate::delivery::{ConnectionId, DeliveryKey};
@@ -193,5 +194,7 @@ fn announce(transaction: &Transaction<'_>, connection: &Connection, verb: &str, 
             now.as_millisecond(),
             body.as_bytes(),
         ])?;
-    open_entry(transaction, transaction.last_insert_rowid())
+    let position = transaction.last_insert_rowid();
+    keys::index_directly(transaction, key, position)?;
+    open_entry(transaction, position)
 }

@@ -3,7 +3,7 @@
 use crate::connections;
 
 /// What brings a file from any older format to this one, in order. Never change one that was released; add another.
-pub(crate) const MIGRATIONS: &[&str] = &[connections::store::SCHEMA, SCHEMA];
+pub(crate) const MIGRATIONS: &[&str] = &[connections::store::SCHEMA, SCHEMA, KEYS];
 
 /// Deliveries never change once written; what became of one stands in its small row of `entries`, so that settling a
 /// thousand of them touches a few pages and no body.
@@ -50,4 +50,31 @@ CREATE TRIGGER connections_changed AFTER UPDATE ON connections BEGIN UPDATE mark
 CREATE TRIGGER connections_removed AFTER DELETE ON connections BEGIN UPDATE marks SET version = version + 1 WHERE name = 'connections'; END;
 CREATE TRIGGER secrets_added AFTER INSERT ON connection_secrets BEGIN UPDATE marks SET version = version + 1 WHERE name = 'connections'; END;
 CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL);
+";
+
+/// Keys get an index of their own, which is filled a while after the deliveries were written: see `keys`.
+const KEYS: &str = "
+CREATE TABLE keys (key BLOB PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO keys SELECT key, position FROM deliveries ORDER BY key;
+INSERT INTO marks SELECT 'indexed', COALESCE(max(position), 0) FROM deliveries;
+CREATE TABLE kept (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    key BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    recurs INTEGER NOT NULL,
+    platform TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL
+);
+INSERT INTO kept SELECT position, key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body FROM deliveries;
+-- Positions never come again, even where all deliveries were removed.
+DELETE FROM sqlite_sequence WHERE name = 'kept';
+INSERT INTO sqlite_sequence SELECT 'kept', seq FROM sqlite_sequence WHERE name = 'deliveries';
+DROP TABLE deliveries;
+ALTER TABLE kept RENAME TO deliveries;
+CREATE INDEX deliveries_that_recur ON deliveries (connection, topic, position) WHERE recurs = 1;
 ";

@@ -4,7 +4,7 @@
 //!
 //! - **Append.** [`Journal::append`] takes only a [`VerifiedDelivery`] and returns when the commit that contains it is
 //!   synced. The writer commits whatever has gathered while the last commit was syncing, so one sync answers many senders.
-//!   The delivery's key is unique in the file: the insert itself decides what is a duplicate, whoever races with whom.
+//!   The writer alone decides what is a duplicate, within the commit, whoever races with whom: `keys` tells it.
 //! - **Settle.** Entries leave `Pending` through [`Journal::settle`] alone; [`entry`] has the states and transitions. A
 //!   settlement that is lost in a crash leaves its entry pending, and it is published again with the same event ids.
 //! - **Claim.** The relay asks for pending entries after the last position it has seen. Commits become visible in the order
@@ -23,6 +23,7 @@ mod checkpoint;
 pub mod entry;
 mod format;
 mod health;
+mod keys;
 mod reader;
 mod redrive;
 pub mod retention;
@@ -166,6 +167,7 @@ impl Journal {
         let signals = Signals { arrived: Arc::new(Notify::new()), logged: watch::Sender::new(0) };
         let log = LogLength::default();
         let writer = Writer::new(folder.to_owned(), sqlite, waiting, Arc::clone(&health), signals.clone(), budget, log.clone());
+        let writer = writer.map_err(|source| OpenError::Sqlite { path: folder.join(sqlite::FILE), source })?;
         let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
         let checkpointer = Checkpointer::start(folder.to_owned(), log).map_err(failed)?;
         let runtime = tokio::runtime::Handle::current();

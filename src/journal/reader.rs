@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::entry::{Entry, EntryKind, Position, STATES, State};
 use super::format;
+use super::keys;
 use super::redrive::{self, DeliveryFilter};
 use crate::connections::{self, SealedSecret, store};
 use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
@@ -309,7 +310,8 @@ impl Reader {
         let sql = format!(
             "SELECT {ENTRY}, v.position, v.idx FROM events v
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
-             WHERE d.key = ?1 AND v.idx = ?2"
+             WHERE v.delivery = {} AND v.idx = ?2",
+            keys::POSITION
         );
         self.0.prepare_cached(&sql)?.query_row(params![delivery.as_bytes(), index], read_log).optional()
     }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, ToSql, Transaction};
 
 use super::entry::{Position, State};
+use super::keys;
 use crate::delivery::{ConnectionId, DeliveryKey};
 
 /// Which deliveries. Empty means all.
@@ -31,13 +32,17 @@ impl DeliveryFilter {
     pub(super) fn condition(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+        // The first, because its query speaks of `?1`.
+        if let Some(key) = self.key {
+            values.push(Box::new(key.as_bytes().to_vec()));
+            conditions.push(format!("e.position = {}", keys::POSITION));
+        }
         let mut equal = |column: &str, operator: &str, value: Option<Box<dyn ToSql>>| {
             if let Some(value) = value {
                 values.push(value);
                 conditions.push(format!("{column} {operator} ?{}", values.len()));
             }
         };
-        equal("d.key", "=", self.key.map(|key| Box::new(key.as_bytes().to_vec()) as Box<dyn ToSql>));
         equal("d.platform", "=", self.platform.clone().map(|v| Box::new(v) as _));
         equal("d.topic", "=", self.topic.clone().map(|v| Box::new(v) as _));
         equal("e.reason", "=", self.reason.clone().map(|v| Box::new(v) as _));

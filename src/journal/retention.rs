@@ -12,6 +12,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::entry::{Position, State};
 use super::health::Unwritable;
+use super::keys::Keys;
+use crate::delivery::DeliveryKey;
 
 /// How much is kept.
 #[derive(Clone, Debug)]
@@ -55,15 +57,15 @@ impl Sweeper {
     }
 
     /// Removes for a moment.
-    pub(super) fn sweep(&mut self, sqlite: &mut Connection) -> rusqlite::Result<()> {
+    pub(super) fn sweep(&mut self, sqlite: &mut Connection, keys: &mut Keys) -> rusqlite::Result<()> {
         let started = Instant::now();
         let age = i64::try_from(self.budget.age.as_millis()).unwrap_or(i64::MAX);
         let oldest_kept = Timestamp::now().as_millisecond().saturating_sub(age);
         while started.elapsed() < SWEEP {
             let excess = used(sqlite)?.saturating_sub(self.budget.size);
             let removed = match excess {
-                0 => self.remove(sqlite, oldest_kept, u64::MAX)?,
-                excess => self.remove(sqlite, i64::MAX, excess)?,
+                0 => self.remove(sqlite, keys, oldest_kept, u64::MAX)?,
+                excess => self.remove(sqlite, keys, i64::MAX, excess)?,
             };
             if removed == 0 {
                 break;
@@ -89,14 +91,17 @@ impl Sweeper {
     }
 
     /// Removes the oldest settled entries that arrived before then: a chunk, but no more than that many bytes need.
-    fn remove(&mut self, sqlite: &mut Connection, before: i64, bytes: u64) -> rusqlite::Result<usize> {
+    fn remove(&mut self, sqlite: &mut Connection, keys: &mut Keys, before: i64, bytes: u64) -> rusqlite::Result<usize> {
         // Immediate: between choosing and removing, nobody can re-open what is chosen.
         let transaction = sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let chosen = self.choose(&transaction, before, bytes)?;
         for position in &chosen {
             transaction.prepare_cached("DELETE FROM events WHERE delivery = ?1")?.execute([position])?;
             transaction.prepare_cached("DELETE FROM entries WHERE position = ?1")?.execute([position])?;
-            transaction.prepare_cached("DELETE FROM deliveries WHERE position = ?1")?.execute([position])?;
+            let key = transaction
+                .prepare_cached("DELETE FROM deliveries WHERE position = ?1 RETURNING key")?
+                .query_row([position], |row| row.get(0))?;
+            keys.forget(&transaction, DeliveryKey::from_bytes(key))?;
         }
         transaction.commit()?;
         Ok(chosen.len())

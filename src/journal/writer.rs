@@ -13,8 +13,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::{self, LogLength};
-use super::entry::{EntryKind, Settlement, State};
+use super::entry::{EntryKind, Position, Settlement, State};
 use super::health::{Health, Unwritable};
+use super::keys::Keys;
 use super::retention::{Budget, Sweeper};
 use super::{Appended, JournalError, Signals, format};
 use crate::delivery::DeliveryKey;
@@ -47,12 +48,40 @@ pub(super) enum Command {
 
 pub(super) struct Writer {
     folder: PathBuf,
-    sqlite: Option<Connection>,
+    open: Option<Open>,
     commands: mpsc::Receiver<Command>,
     health: Arc<Health>,
     signals: Signals,
     sweeper: Sweeper,
     log: LogLength,
+    /// Has anything been added since the last tick?
+    busy: bool,
+}
+
+/// The open file, and what is known of it. Both go when a commit fails: SQLite may have met an error of the disk that it
+/// holds on to, and the keys may be of deliveries that are not there.
+struct Open {
+    sqlite: Connection,
+    keys: Keys,
+}
+
+impl Open {
+    fn new(sqlite: Connection) -> rusqlite::Result<Self> {
+        // Checkpoints are left to their own thread.
+        sqlite.pragma_update(None, "wal_autocheckpoint", 0)?;
+        let keys = Keys::load(&sqlite)?;
+        Ok(Self { sqlite, keys })
+    }
+
+    /// Makes the index of keys complete.
+    fn index_all(&mut self) -> rusqlite::Result<()> {
+        if self.keys.is_indexed() {
+            return Ok(());
+        }
+        let transaction = self.sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.keys.index_all(&transaction)?;
+        transaction.commit()
+    }
 }
 
 impl Writer {
@@ -64,8 +93,9 @@ impl Writer {
         signals: Signals,
         budget: Budget,
         log: LogLength,
-    ) -> Self {
-        Self { folder, sqlite: Some(leave_checkpoints(sqlite)), commands, health, signals, sweeper: Sweeper::new(budget), log }
+    ) -> rusqlite::Result<Self> {
+        let open = Some(Open::new(sqlite)?);
+        Ok(Self { folder, open, commands, health, signals, sweeper: Sweeper::new(budget), log, busy: false })
     }
 
     /// Runs until the journal is closed.
@@ -97,10 +127,11 @@ impl Writer {
                 break;
             }
         }
-        if let Some(sqlite) = self.sqlite.take() {
+        if let Some(mut open) = self.open.take() {
+            let _ = open.index_all();
             // Leaves one plain file behind, without a log beside it.
-            let _ = checkpoint::checkpoint(&sqlite, "TRUNCATE");
-            let _ = sqlite.close();
+            let _ = checkpoint::checkpoint(&open.sqlite, "TRUNCATE");
+            let _ = open.sqlite.close();
         }
     }
 
@@ -108,13 +139,14 @@ impl Writer {
         let started = Instant::now();
         let mut answers: Vec<Told> = Vec::with_capacity(group.len());
         let (mut appended, mut logged) = (0_u64, false);
-        let result = match self.connection() {
+        let result = match self.open() {
             Err(error) => {
                 fail_all(group, &error);
                 Err(error)
             }
-            Ok(sqlite) => write_group(sqlite, group, &mut answers, &mut appended, &mut logged),
+            Ok(open) => write_group(open, group, &mut answers, &mut appended, &mut logged),
         };
+        self.busy |= appended > 0;
         metrics::histogram!("cartwire_journal_commit_seconds").record(started.elapsed().as_secs_f64());
         match &result {
             Ok(()) => {
@@ -131,24 +163,24 @@ impl Writer {
             answer(result.clone());
         }
         if self.log.is_long()
-            && let Some(sqlite) = &self.sqlite
-            && let Err(error) = checkpoint::begin_log_anew(sqlite)
+            && let Some(open) = &self.open
+            && let Err(error) = checkpoint::begin_log_anew(&open.sqlite)
         {
             self.failed(&JournalError::unwritable(&error));
         }
     }
 
-    fn connection(&mut self) -> Result<&mut Connection, JournalError> {
-        if self.sqlite.is_none() {
+    fn open(&mut self) -> Result<&mut Open, JournalError> {
+        if self.open.is_none() {
             let sqlite = sqlite::open(&self.folder, format::MIGRATIONS).map_err(|error| JournalError::unwritable(&error))?;
-            self.sqlite = Some(leave_checkpoints(sqlite));
+            self.open = Some(Open::new(sqlite).map_err(|error| JournalError::unwritable(&error))?);
         }
-        self.sqlite.as_mut().ok_or(JournalError::Closed)
+        self.open.as_mut().ok_or(JournalError::Closed)
     }
 
-    /// After a failed commit the connection is opened anew: SQLite may have met an error of the disk that it holds on to.
+    /// After a failed commit the file is opened anew.
     fn failed(&mut self, error: &JournalError) {
-        self.sqlite = None;
+        self.open = None;
         metrics::counter!("cartwire_journal_commit_failures_total").increment(1);
         if self.health.set(Some(Unwritable::Failing(error.to_string()))) {
             tracing::error!(error = %ErrorChain(error), "the journal cannot be written; webhooks are answered 503 until it can");
@@ -158,17 +190,22 @@ impl Writer {
     /// Writes something where the last write failed, removes what may go, and asks whether there is room.
     fn probe(&mut self, write: bool) -> Result<Option<Unwritable>, JournalError> {
         let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
-        self.connection()?;
-        let Some(sqlite) = self.sqlite.as_mut() else { return Err(JournalError::Closed) };
+        self.open()?;
+        let Some(open) = self.open.as_mut() else { return Err(JournalError::Closed) };
         if write {
             let probe = "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1";
-            sqlite.execute(probe, [Timestamp::now().as_millisecond()]).map_err(unwritable)?;
+            open.sqlite.execute(probe, [Timestamp::now().as_millisecond()]).map_err(unwritable)?;
+        }
+        if !std::mem::take(&mut self.busy) {
+            open.index_all().map_err(unwritable)?;
         }
         // What cannot be removed now is removed later: no reason to turn webhooks away.
-        if let Err(error) = self.sweeper.sweep(sqlite) {
+        if let Err(error) = self.sweeper.sweep(&mut open.sqlite, &mut open.keys) {
             tracing::warn!(error = %ErrorChain(&error), "old deliveries cannot be removed at the moment");
+            // Its keys may be of what was not removed after all.
+            open.keys = Keys::load(&open.sqlite).map_err(unwritable)?;
         }
-        self.sweeper.room(sqlite, &self.folder).map_err(unwritable)
+        self.sweeper.room(&open.sqlite, &self.folder).map_err(unwritable)
     }
 
     /// Once a second: is there room, and can we write?
@@ -189,14 +226,6 @@ impl Writer {
     }
 }
 
-/// The writer leaves checkpoints to their own thread.
-fn leave_checkpoints(sqlite: Connection) -> Connection {
-    if let Err(error) = sqlite.pragma_update(None, "wal_autocheckpoint", 0) {
-        tracing::warn!(error = %ErrorChain(&error), "checkpoints go on in the writer; answers will take longer");
-    }
-    sqlite
-}
-
 fn fail_all(group: Vec<Command>, error: &JournalError) {
     for command in group {
         match command {
@@ -209,13 +238,14 @@ fn fail_all(group: Vec<Command>, error: &JournalError) {
 }
 
 fn write_group(
-    sqlite: &mut Connection,
+    open: &mut Open,
     group: Vec<Command>,
     answers: &mut Vec<Told>,
     appended: &mut u64,
     logged: &mut bool,
 ) -> Result<(), JournalError> {
     let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
+    let Open { sqlite, keys } = open;
     let transaction = match sqlite.transaction_with_behavior(TransactionBehavior::Immediate) {
         Ok(transaction) => transaction,
         Err(error) => {
@@ -230,7 +260,7 @@ fn write_group(
             Command::Append(delivery, answer) => {
                 let result = match &broken {
                     Some(error) => Err(error.clone()),
-                    None => append(&transaction, &delivery).map_err(unwritable),
+                    None => append(&transaction, keys, &delivery).map_err(unwritable),
                 };
                 *appended += u64::from(matches!(result, Ok(Appended::New(_))));
                 broken = broken.or_else(|| result.as_ref().err().cloned());
@@ -264,41 +294,45 @@ fn write_group(
             Command::Close => {}
         }
     }
+    if broken.is_none() {
+        broken = keys.index(&transaction, *appended as usize).err().map(unwritable);
+    }
     match broken {
         Some(error) => Err(error),
         None => transaction.commit().map_err(unwritable),
     }
 }
 
-fn append(transaction: &Transaction<'_>, delivery: &VerifiedDelivery) -> rusqlite::Result<Appended> {
+fn append(transaction: &Transaction<'_>, keys: &mut Keys, delivery: &VerifiedDelivery) -> rusqlite::Result<Appended> {
     let parts = delivery.parts();
     let mut key = parts.key;
     for generation in 0..=GENERATIONS {
-        if insert(transaction, key, parts)? {
-            open_entry(transaction, transaction.last_insert_rowid())?;
+        let Some(position) = keys.find(transaction, key)? else {
+            insert(transaction, key, parts)?;
+            let position = transaction.last_insert_rowid();
+            keys.add(key, position);
+            open_entry(transaction, position)?;
             return Ok(Appended::New(key));
-        }
-        if !recurs(transaction, key, parts)? {
+        };
+        if generation == GENERATIONS || !recurs(transaction, position, parts)? {
+            transaction
+                .prepare_cached("UPDATE entries SET duplicates = duplicates + 1 WHERE position = ?1")?
+                .execute([position])?;
             break;
         }
         // So many are no accident any more, but none may be lost: the last one is told apart by its time.
         let last = generation + 1 == GENERATIONS;
         key = if last { key.at(parts.received_at) } else { key.next() };
     }
-    transaction
-        .prepare_cached(
-            "UPDATE entries SET duplicates = duplicates + 1 WHERE position = (SELECT position FROM deliveries WHERE key = ?1)",
-        )?
-        .execute([key.as_bytes()])?;
     Ok(Appended::Duplicate(key))
 }
 
-/// Writes a delivery under a key; `false` where the key is taken.
-fn insert(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts) -> rusqlite::Result<bool> {
-    let inserted = transaction
+/// Writes a delivery under a key.
+fn insert(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts) -> rusqlite::Result<()> {
+    transaction
         .prepare_cached(
             "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
-             VALUES (?1, ?2, ?10, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (key) DO NOTHING",
+             VALUES (?1, ?2, ?10, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             key.as_bytes(),
@@ -312,15 +346,15 @@ fn insert(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts
             &parts.body[..],
             parts.recurrence != Recurrence::Never,
         ])?;
-    Ok(inserted == 1)
+    Ok(())
 }
 
-/// Is this a new fact, although a delivery with this key is there?
-fn recurs(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts) -> rusqlite::Result<bool> {
+/// Is this a new fact, although the delivery at that position has its key?
+fn recurs(transaction: &Transaction<'_>, position: Position, parts: &DeliveryParts) -> rusqlite::Result<bool> {
     let Recurrence::After { milliseconds, or_once } = parts.recurrence else { return Ok(false) };
-    let (position, received_at): (i64, i64) = transaction
-        .prepare_cached("SELECT position, received_at FROM deliveries WHERE key = ?1")?
-        .query_row([key.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let received_at: i64 = transaction
+        .prepare_cached("SELECT received_at FROM deliveries WHERE position = ?1")?
+        .query_row([position], |row| row.get(0))?;
     if parts.received_at.as_millisecond() - received_at > milliseconds {
         return Ok(true);
     }

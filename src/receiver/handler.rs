@@ -21,13 +21,12 @@ use crate::report::ErrorChain;
 /// `POST /webhooks/{platform}/{connection}`
 pub(super) async fn receive(
     request: HttpRequest,
-    path: web::Path<(String, String)>,
     payload: web::Payload,
     receiver: web::Data<Receiver>,
 ) -> Result<HttpResponse, Refusal> {
     let started = Instant::now();
-    let (platform, connection) = path.into_inner();
-    let Some((platform, endpoint)) = receiver.directory.endpoint(&platform, &connection) else {
+    let named = split(request.match_info().unprocessed());
+    let Some((platform, endpoint)) = named.and_then(|(platform, id)| receiver.directory.endpoint(platform, id)) else {
         return Err(refuse(&receiver, None, Refusal::NotFound));
     };
     let result = take(&receiver, platform, &endpoint, &request, payload).await;
@@ -48,6 +47,11 @@ pub(super) async fn receive(
         }
         Err(refusal) => Err(refuse(&receiver, Some((platform, &endpoint)), refusal)),
     }
+}
+
+/// The platform and the connection in `/{platform}/{connection}`.
+fn split(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix('/')?.split_once('/')
 }
 
 enum Answer {

@@ -40,7 +40,8 @@ impl Receiver {
     pub fn configure(self, config: &mut ServiceConfig) {
         config
             .app_data(web::Data::new(self))
-            .service(web::resource("/webhooks/{platform}/{connection}").to(handler::receive))
+            // The rest of the path is split by the handler: the router would match it with a regular expression.
+            .service(web::scope("/webhooks").default_service(web::to(handler::receive)))
             .route("/healthz", web::get().to(handler::healthz))
             .default_service(web::to(handler::not_found));
     }

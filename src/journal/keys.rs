@@ -1,0 +1,215 @@
+//! Which delivery has which key: what tells whether a delivery came before.
+//!
+//! Keys are random. An index that took each at once would touch a page of its own for each delivery, and the more the more
+//! deliveries are kept. So the newest keys are held in memory (on disk the deliveries themselves have them), and go into
+//! the index by the thousand, sorted, some with each commit: many keys to a page. The mark `indexed` tells through which
+//! position the index is complete; what lies behind it is read again when the journal is opened.
+//!
+//! It belongs to the writer. When a commit fails it is dropped and loaded again, so that it never knows more than the disk.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::entry::Position;
+use crate::delivery::DeliveryKey;
+
+/// So many keys in memory begin to move into the index.
+const MANY: usize = 32_768;
+/// Keys moved with each delivery that a commit adds: more than come in meanwhile.
+const PACE: usize = 4;
+
+/// The position of a delivery by its key, for queries: `?1` is the key. Behind the index there are few to look through.
+pub(super) const POSITION: &str = "COALESCE((SELECT position FROM keys WHERE key = ?1),
+    (SELECT position FROM deliveries WHERE position > (SELECT version FROM marks WHERE name = 'indexed') AND key = ?1))";
+
+/// The keys of all deliveries.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// Those that the index may lack.
+    recent: HashMap<DeliveryKey, Position>,
+    moving: Option<Moving>,
+}
+
+/// Keys on their way into the index.
+#[derive(Debug)]
+struct Moving {
+    sorted: std::vec::IntoIter<(DeliveryKey, Position)>,
+    /// When all are there, the index is complete through this position.
+    through: Position,
+}
+
+impl Keys {
+    /// Reads what the index lacks.
+    pub(super) fn load(sqlite: &Connection) -> rusqlite::Result<Self> {
+        let mut statement = sqlite.prepare(
+            "SELECT key, position FROM deliveries WHERE position > (SELECT version FROM marks WHERE name = 'indexed')",
+        )?;
+        let recent = statement.query_map([], |row| Ok((DeliveryKey::from_bytes(row.get(0)?), row.get(1)?)))?;
+        Ok(Self { recent: recent.collect::<rusqlite::Result<_>>()?, moving: None })
+    }
+
+    /// The delivery that has this key.
+    pub(super) fn find(&self, transaction: &Transaction<'_>, key: DeliveryKey) -> rusqlite::Result<Option<Position>> {
+        if let Some(position) = self.recent.get(&key) {
+            return Ok(Some(*position));
+        }
+        let mut statement = transaction.prepare_cached("SELECT position FROM keys WHERE key = ?1")?;
+        statement.query_row([key.as_bytes()], |row| row.get(0)).optional()
+    }
+
+    /// A delivery was written under this key.
+    pub(super) fn add(&mut self, key: DeliveryKey, position: Position) {
+        self.recent.insert(key, position);
+    }
+
+    /// A delivery was removed.
+    pub(super) fn forget(&mut self, transaction: &Transaction<'_>, key: DeliveryKey) -> rusqlite::Result<()> {
+        self.recent.remove(&key);
+        transaction.prepare_cached("DELETE FROM keys WHERE key = ?1")?.execute([key.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Moves some keys into the index, in a commit that adds so many deliveries.
+    pub(super) fn index(&mut self, transaction: &Transaction<'_>, added: usize) -> rusqlite::Result<()> {
+        if self.moving.is_none() && self.recent.len() >= MANY {
+            self.begin_moving();
+        }
+        self.move_some(transaction, added * PACE)
+    }
+
+    /// Moves all keys into the index.
+    pub(super) fn index_all(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        while !self.recent.is_empty() {
+            if self.moving.is_none() {
+                self.begin_moving();
+            }
+            self.move_some(transaction, usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    fn begin_moving(&mut self) {
+        let mut sorted: Vec<_> = self.recent.iter().map(|(key, position)| (*key, *position)).collect();
+        sorted.sort_unstable();
+        let through = sorted.iter().map(|(_, position)| *position).max().unwrap_or(0);
+        self.moving = Some(Moving { sorted: sorted.into_iter(), through });
+    }
+
+    fn move_some(&mut self, transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<()> {
+        let Some(moving) = &mut self.moving else { return Ok(()) };
+        // Announcements of other processes put theirs in themselves.
+        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO keys (key, position) VALUES (?1, ?2)")?;
+        for (key, position) in moving.sorted.by_ref().take(most) {
+            // It may have been removed meanwhile.
+            if self.recent.contains_key(&key) {
+                insert.execute(params![key.as_bytes(), position])?;
+            }
+        }
+        if moving.sorted.len() == 0 {
+            let through = moving.through;
+            transaction.execute("UPDATE marks SET version = ?1 WHERE name = 'indexed'", [through])?;
+            self.recent.retain(|_, position| *position > through);
+            self.moving = None;
+        }
+        Ok(())
+    }
+
+    /// Are all keys in the index?
+    pub(super) fn is_indexed(&self) -> bool {
+        self.recent.is_empty()
+    }
+}
+
+/// Puts a key into the index at once: for the few deliveries that other processes write.
+pub(super) fn index_directly(transaction: &Transaction<'_>, key: DeliveryKey, position: Position) -> rusqlite::Result<()> {
+    transaction.prepare_cached("INSERT INTO keys (key, position) VALUES (?1, ?2)")?.execute(params![key.as_bytes(), position])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::format;
+
+    fn file() -> Connection {
+        let sqlite = Connection::open_in_memory().expect("a file");
+        sqlite.execute_batch(&format::MIGRATIONS.concat()).expect("its tables");
+        sqlite
+    }
+
+    fn key(number: usize) -> DeliveryKey {
+        DeliveryKey::of(&[&number.to_be_bytes()])
+    }
+
+    fn write(transaction: &Transaction<'_>, number: usize) -> Position {
+        let insert =
+            "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
+                      VALUES (?1, 0, 0, '', '', '', '', 0, '', '')";
+        transaction.execute(insert, [key(number).as_bytes()]).expect("written");
+        transaction.last_insert_rowid()
+    }
+
+    fn found_by_query(sqlite: &Connection, number: usize) -> Option<Position> {
+        sqlite.query_row(&format!("SELECT {POSITION}"), [key(number).as_bytes()], |row| row.get(0)).expect("asked")
+    }
+
+    #[test]
+    fn a_key_is_found_in_memory_on_its_way_and_in_the_index_and_after_a_crash() {
+        let mut sqlite = file();
+        let mut keys = Keys::load(&sqlite).expect("loaded");
+        let many = MANY + MANY / PACE;
+        let mut positions = Vec::new();
+        for batch in 0..=many / 100 {
+            let transaction = sqlite.transaction().expect("begun");
+            for number in batch * 100..(batch + 1) * 100 {
+                assert_eq!(keys.find(&transaction, key(number)).expect("asked"), None);
+                let position = write(&transaction, number);
+                keys.add(key(number), position);
+                positions.push(position);
+            }
+            keys.index(&transaction, 100).expect("moved");
+            transaction.commit().expect("kept");
+            if batch % 50 == 0 || batch == many / 100 {
+                let again = Keys::load(&sqlite).expect("loaded");
+                let transaction = sqlite.transaction().expect("begun");
+                for number in (0..positions.len()).step_by(997) {
+                    let expected = Some(positions[number]);
+                    assert_eq!(keys.find(&transaction, key(number)).expect("asked"), expected);
+                    assert_eq!(again.find(&transaction, key(number)).expect("asked"), expected, "after a crash");
+                }
+                drop(transaction);
+                assert_eq!(found_by_query(&sqlite, 0), Some(positions[0]));
+                assert_eq!(found_by_query(&sqlite, positions.len() - 1), positions.last().copied());
+            }
+        }
+        assert!(keys.recent.len() < MANY, "{} keys stay in memory", keys.recent.len());
+        let transaction = sqlite.transaction().expect("begun");
+        keys.index_all(&transaction).expect("moved");
+        transaction.commit().expect("kept");
+        assert!(keys.is_indexed() && Keys::load(&sqlite).expect("loaded").is_indexed());
+        assert_eq!(found_by_query(&sqlite, 5), Some(positions[5]));
+    }
+
+    #[test]
+    fn a_removed_delivery_leaves_no_key_wherever_it_was() {
+        let mut sqlite = file();
+        let mut keys = Keys::load(&sqlite).expect("loaded");
+        let transaction = sqlite.transaction().expect("begun");
+        for number in 0..3 {
+            let position = write(&transaction, number);
+            keys.add(key(number), position);
+        }
+        keys.begin_moving();
+        keys.move_some(&transaction, 1).expect("moved");
+        for number in 0..3 {
+            transaction.execute("DELETE FROM deliveries WHERE key = ?1", [key(number).as_bytes()]).expect("removed");
+            keys.forget(&transaction, key(number)).expect("forgotten");
+        }
+        keys.index_all(&transaction).expect("moved");
+        keys.move_some(&transaction, usize::MAX).expect("moved");
+        for number in 0..3 {
+            assert_eq!(keys.find(&transaction, key(number)).expect("asked"), None);
+        }
+    }
+}
