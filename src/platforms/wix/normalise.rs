@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use super::domain::Domain;
-use super::payload::Claims;
+use super::payload::Kept;
 use super::{app, catalog_v1, catalog_v3, category, checkout, legacy_order, order, payment, people};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Unrecognised;
@@ -17,26 +17,19 @@ use crate::platforms::{ConnectionSignal, Normalised};
 pub(super) const MOST_DRAFTS: usize = 1000;
 
 pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
-    let Some(claims) = Claims::parse(&delivery.body) else { return Normalised::Unreadable { reason: "claims_unreadable" } };
-    let opened = claims.open();
-    let payload = match opened.payload {
-        Ok(payload) => payload,
-        Err(broken) => return Normalised::Unreadable { reason: broken.reason },
+    let Kept { issued_at, installation, payload } = match Kept::read(delivery) {
+        Ok(kept) => kept,
+        Err(reason) => return Normalised::Unreadable { reason },
     };
-    let (Some(value), Ok(raw)) = (parse(&payload.text), RawValue::from_string(payload.text)) else {
+    let (Some(value), Ok(raw)) = (parse(&payload), RawValue::from_string(payload)) else {
         return Normalised::Unreadable { reason: "payload_unreadable" };
     };
     let root = Node::root(&value);
-    let legacy = Legacy {
-        delivery,
-        root,
-        issued_at: opened.issued_at,
-        installation: opened.instance_id.as_deref() == Some(delivery.connection.as_str()),
-    };
+    let legacy = Legacy { delivery, root, issued_at, installation };
     if Domain::is_broken(root) {
         return Normalised::Unreadable { reason: "entity_unreadable" };
     }
-    let (drafts, signal) = match Domain::read(root, &delivery.topic, opened.issued_at) {
+    let (drafts, signal) = match Domain::read(root, &delivery.topic, issued_at) {
         Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
         None => legacy_event(&legacy),
     };
@@ -159,6 +152,33 @@ mod tests {
 
     fn claims(payload: &str) -> String {
         json!({"data": json!({"data": payload, "instanceId": "instance"}).to_string()}).to_string()
+    }
+
+    #[test]
+    fn what_is_kept_of_a_token_means_what_its_claims_mean() {
+        let payload = r#"{"productId":"p1","changedFields":["price"]}"#;
+        let claims = format!(r#"{{"iat":1640788554,{}"#, &claims(payload)[1..]);
+        let opened = crate::platforms::wix::payload::Claims::parse(claims.as_bytes()).expect("claims").open();
+        let (headers, body) = Kept::parts(opened, claims.clone().into_bytes());
+        assert_eq!(body, payload.as_bytes());
+        let id = |name| ConnectionId::new(name).expect("an id");
+        let delivery = |headers: Vec<(String, String)>, body: Vec<u8>| JournaledDelivery {
+            platform: "wix".to_owned(),
+            endpoint: id("my-app"),
+            connection: id("instance"),
+            topic: "com.wix.ecommerce.catalog.api.v1.ProductChanged".to_owned(),
+            headers,
+            body: Bytes::from(body),
+            received_at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let drafts = |delivery| match normalise(&delivery) {
+            Normalised::Events { drafts, .. } => drafts,
+            Normalised::Ignored { reason } | Normalised::Unreadable { reason } => panic!("{reason}"),
+        };
+        let kept = drafts(delivery(headers, body));
+        assert_eq!(kept, drafts(delivery(Vec::new(), claims.into_bytes())));
+        assert_eq!(kept[0].time.map(|time| time.as_second()), Some(1_640_788_554));
     }
 
     fn drafts(topic: &str, payload: &str) -> Vec<Draft> {

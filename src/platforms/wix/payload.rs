@@ -3,12 +3,19 @@
 //! Nothing is judged here and nothing below the payload's own members is read. Objects are taken apart into raw text, so
 //! that what is kept is byte for byte what was sent, however deep, doubled or large it is; of doubled members the last one
 //! counts, as in the platform's own reader.
+//!
+//! A layer that is a string is escaped once more by the one around it, and undoing that is most of the work with a token.
+//! So a layer is first read as if the next one were a string, as the platform makes it, in one pass; where it is an object,
+//! as raw text. And what the journal keeps is the opened payload: see [`Kept`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
+use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::event::Amount;
 
 /// Longer names than any event type's stand in no label and no index.
@@ -22,14 +29,74 @@ pub(super) fn members(text: &str) -> Option<Members<'_>> {
     serde_json::from_str(text).ok()
 }
 
+/// A layer that holds the next one in its member `data`.
+struct Layer<'a> {
+    /// The other members.
+    beside: Members<'a>,
+    data: Option<Data<'a>>,
+}
+
+/// The next layer.
+enum Data<'a> {
+    Decoded(String),
+    Raw(&'a RawValue),
+}
+
+impl<'a> Layer<'a> {
+    /// Reads a JSON object; `None` for anything else.
+    fn read(text: &'a str) -> Option<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        if let Ok(layer) = deserializer.deserialize_map(UsualLayer)
+            && deserializer.end().is_ok()
+        {
+            return Some(layer);
+        }
+        let mut beside = members(text)?;
+        let data = beside.remove("data").map(Data::Raw);
+        Some(Self { beside, data })
+    }
+}
+
+impl Data<'_> {
+    /// The next layer's text: a string's content, or an object as it stands there.
+    fn open(self) -> Option<String> {
+        match self {
+            Data::Decoded(text) => Some(text),
+            Data::Raw(raw) => match raw.get().as_bytes().first()? {
+                b'"' => serde_json::from_str(raw.get()).ok(),
+                b'{' => Some(raw.get().to_owned()),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Reads a layer in which the next one is a string.
+struct UsualLayer;
+
+impl<'de> Visitor<'de> for UsualLayer {
+    type Value = Layer<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object with a string in `data`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Layer<'de>, A::Error> {
+        let mut layer = Layer { beside: BTreeMap::new(), data: None };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "data" {
+                layer.data = Some(Data::Decoded(map.next_value()?));
+            } else {
+                layer.beside.insert(key, map.next_value()?);
+            }
+        }
+        Ok(layer)
+    }
+}
+
 /// The token's claims.
 pub(super) struct Claims<'a> {
-    /// When it ends.
-    pub(super) exp: Option<&'a RawValue>,
-    /// When it begins.
-    pub(super) nbf: Option<&'a RawValue>,
-    iat: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
+    layer: Layer<'a>,
     text: &'a str,
 }
 
@@ -37,40 +104,50 @@ impl<'a> Claims<'a> {
     /// Reads the bytes of the token's second part.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        let claims = members(text)?;
-        let get = |name: &str| claims.get(name).copied();
-        Some(Self { exp: get("exp"), nbf: get("nbf"), iat: get("iat"), data: get("data"), text })
+        Some(Self { layer: Layer::read(text)?, text })
+    }
+
+    /// A member beside the envelope.
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.layer.beside.get(name).copied()
     }
 
     /// Opens what is below.
     pub(super) fn open(self) -> Opened {
-        let issued_at = self.iat.and_then(nanoseconds).and_then(|ns| Timestamp::from_nanosecond(ns).ok());
-        let mut opened = Opened {
-            issued_at,
-            instance_id: None,
-            event_type: None,
-            payload: Err(Broken { reason: "envelope_unreadable", text: self.data.map_or(self.text, RawValue::get).to_owned() }),
+        let claims = object(&self.layer.beside);
+        let unreadable = || {
+            // It is known by the text that the claims have in its place.
+            let data = members(self.text).and_then(|claims| claims.get("data").copied());
+            let text = data.map_or(self.text, RawValue::get).to_owned();
+            let payload = Err(Broken { reason: "envelope_unreadable", text });
+            Opened { instance_id: None, event_type: None, claims: claims.clone(), envelope: object(&Members::new()), payload }
         };
-        let Some(text_of_envelope) = self.data.and_then(layer) else { return opened };
+        let Some(text_of_envelope) = self.layer.data.and_then(Data::open) else { return unreadable() };
+        let Some(envelope) = Layer::read(&text_of_envelope) else { return unreadable() };
+        let get = |name: &str| envelope.beside.get(name).and_then(|raw| text(raw));
+        let (instance_id, event_type) = (get("instanceId"), get("eventType"));
+        let beside = object(&envelope.beside);
         let broken = |reason| Broken { reason, text: text_of_envelope.clone() };
-        let Some(envelope) = members(&text_of_envelope) else { return opened };
-        opened.instance_id = envelope.get("instanceId").and_then(|raw| text(raw));
-        opened.event_type = envelope.get("eventType").and_then(|raw| text(raw));
-        opened.payload = match envelope.get("data") {
-            Some(raw) => layer(raw).and_then(Payload::read).ok_or_else(|| broken("payload_unreadable")),
+        let payload = match envelope.data {
+            Some(data) => data.open().and_then(Payload::read).ok_or_else(|| broken("payload_unreadable")),
             None => Err(broken("payload_missing")),
         };
-        opened
+        Opened { instance_id, event_type, claims, envelope: beside, payload }
     }
+}
+
+/// The members as the text of an object.
+fn object(members: &Members<'_>) -> String {
+    serde_json::to_string(members).unwrap_or_else(|_| "{}".to_owned())
 }
 
 /// What a token holds, as far as it can be read.
 pub(super) struct Opened {
-    /// When the token was made: for events without a time of their own the nearest thing to one.
-    pub(super) issued_at: Option<Timestamp>,
     /// The installation that it is about.
     pub(super) instance_id: Option<String>,
     event_type: Option<String>,
+    claims: String,
+    envelope: String,
     /// The innermost layer.
     pub(super) payload: Result<Payload, Broken>,
 }
@@ -108,22 +185,59 @@ impl Payload {
         let fqdn = get("entityFqdn");
         let event_id = fqdn.as_ref().and_then(|_| get("id"));
         let named = fqdn.zip(get("slug")).map(|(fqdn, slug)| format!("{fqdn}_{slug}"));
-        Some(Self { event_id, named, text: given.trim().to_owned() })
+        Some(Self { event_id, named, text: trimmed(given) })
     }
 }
 
-/// A layer's text: a string's content, or an object as it stands there.
-fn layer(raw: &RawValue) -> Option<String> {
-    match raw.get().as_bytes().first()? {
-        b'"' => serde_json::from_str(raw.get()).ok(),
-        b'{' => Some(raw.get().to_owned()),
-        _ => None,
+/// What the journal keeps of a token whose layers could be opened: the payload as the body, and what stood beside the layers
+/// as headers. Of any other token it keeps the claims.
+pub(super) struct Kept {
+    /// When the token was made: for events without a time of their own the nearest thing to one.
+    pub(super) issued_at: Option<Timestamp>,
+    /// Did the envelope name the installation that it is about?
+    pub(super) installation: bool,
+    /// The payload's text.
+    pub(super) payload: String,
+}
+
+const CLAIMS: &str = "claims";
+const ENVELOPE: &str = "envelope";
+
+impl Kept {
+    /// The headers and the body to keep; `claims` is the text of the claims.
+    pub(super) fn parts(opened: Opened, claims: Vec<u8>) -> (Vec<(&'static str, String)>, Vec<u8>) {
+        match opened.payload {
+            Ok(payload) => (vec![(CLAIMS, opened.claims), (ENVELOPE, opened.envelope)], payload.text.into_bytes()),
+            Err(_) => (Vec::new(), claims),
+        }
+    }
+
+    /// Reads what was kept; a bounded word where the token was not readable.
+    pub(super) fn read(delivery: &JournaledDelivery) -> Result<Self, &'static str> {
+        if let (Some(claims), Some(envelope)) = (delivery.header(CLAIMS), delivery.header(ENVELOPE)) {
+            let payload = std::str::from_utf8(&delivery.body).map_err(|_| "payload_unreadable")?;
+            return Ok(Self::of(claims, envelope, payload.to_owned(), &delivery.connection));
+        }
+        let opened = Claims::parse(&delivery.body).ok_or("claims_unreadable")?.open();
+        let payload = opened.payload.map_err(|broken| broken.reason)?.text;
+        Ok(Self::of(&opened.claims, &opened.envelope, payload, &delivery.connection))
+    }
+
+    fn of(claims: &str, envelope: &str, payload: String, connection: &ConnectionId) -> Self {
+        let (claims, envelope) = (members(claims).unwrap_or_default(), members(envelope).unwrap_or_default());
+        let issued_at = claims.get("iat").and_then(|raw| Timestamp::from_nanosecond(nanoseconds(raw)?).ok());
+        let instance = envelope.get("instanceId").and_then(|raw| text(raw));
+        Self { issued_at, installation: instance.as_deref() == Some(connection.as_str()), payload }
     }
 }
 
 /// A string that is not empty.
 fn text(raw: &RawValue) -> Option<String> {
     serde_json::from_str::<String>(raw.get()).ok().filter(|text| !text.trim().is_empty())
+}
+
+fn trimmed(text: String) -> String {
+    if text.trim().len() == text.len() { text } else { text.trim().to_owned() }
 }
 
 /// Seconds since 1970 as a JSON number, with or without decimals, in nanoseconds; exact, and `None` for what is no number

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
 
-use super::payload::{Claims, Opened, members, nanoseconds};
+use super::payload::{Claims, Kept, Opened, members, nanoseconds};
 use crate::delivery::{ConnectionId, DeliveryKey, RawDelivery};
 use crate::platforms::{DeliveryParts, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery};
 
@@ -41,14 +41,15 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Times
     let topic = opened.topic();
     let key = delivery_key(raw.endpoint, &connection, &topic, &opened);
     let recurrence = recurrence(&topic, &opened);
+    let (headers, body) = Kept::parts(opened, claims);
     Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(DeliveryParts {
         platform: super::NAME,
         endpoint: raw.endpoint.clone(),
         connection,
         topic,
         key,
-        headers: Vec::new(),
-        body: Bytes::from(claims),
+        headers,
+        body: Bytes::from(body),
         received_at: raw.received_at,
         recurrence,
     }))))
@@ -81,13 +82,13 @@ fn fits(key: &VerificationKey, signature: &str, signed: &str) -> bool {
 /// `exp` may be absent, as in the platform's own SDK; present, it must be a time.
 fn check_time(claims: &Claims<'_>, now: Timestamp) -> Result<(), Rejection> {
     let now = now.as_nanosecond();
-    if let Some(exp) = claims.exp {
+    if let Some(exp) = claims.get("exp") {
         let exp = nanoseconds(exp).ok_or(Rejection::TokenExpired)?;
         if now > exp.saturating_add(LEEWAY) {
             return Err(Rejection::TokenExpired);
         }
     }
-    if let Some(nbf) = claims.nbf {
+    if let Some(nbf) = claims.get("nbf") {
         let nbf = nanoseconds(nbf).ok_or(Rejection::TokenNotYetValid)?;
         if nbf > now.saturating_add(LEEWAY) {
             return Err(Rejection::TokenNotYetValid);

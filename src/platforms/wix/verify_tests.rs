@@ -62,8 +62,13 @@ fn the_genuine_delivery_is_taken() {
     assert_eq!((parts.platform, parts.topic.as_str()), ("wix", "AppInstalled"));
     assert_eq!(parts.connection.as_str(), "3bbcabc7-ebb7-4fc8-8829-13ea0e142123");
     assert_eq!(parts.endpoint.as_str(), "my-app");
-    let payload = GENUINE.split('.').nth(1).expect("a payload");
-    assert_eq!(parts.body, URL_SAFE_NO_PAD.decode(payload).expect("base64url"), "every signed byte is kept");
+    // Everything that was signed is kept: the payload, and what stands beside each layer.
+    let payload =
+        r#"{"appId":"5bc2062d-010b-448c-a62a-d6bb269c5a4c", "originInstanceId":"07864c16-3a6f-4dd2-9973-028705762b2c"}"#;
+    assert_eq!(parts.body, payload);
+    let envelope = r#"{"eventType":"AppInstalled","instanceId":"3bbcabc7-ebb7-4fc8-8829-13ea0e142123"}"#;
+    let claims = r#"{"exp":1644388554,"iat":1640788554}"#;
+    assert_eq!(parts.headers, [("claims", claims.to_owned()), ("envelope", envelope.to_owned())]);
     // Years later it is over, and with another app's key it never was.
     assert_eq!(
         verified(GENUINE.as_bytes(), &[key(GENUINE_KEY)], "2026-11-21T00:00:00Z".parse().expect("an instant")).err(),
