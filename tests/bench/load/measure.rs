@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::broker::Broker;
 use super::ceilings::Done;
 use super::process::{Sample, Usage};
-use super::sender::{Plan, Ready};
+use super::sender::{Plan, Ready, Report};
 use super::server::Server;
 
 /// What was measured.
@@ -71,13 +71,28 @@ impl Row {
             ..Self::default()
         }
     }
+
+    /// Requests that were not answered as they should be.
+    pub(crate) fn wrong(&self) -> u64 {
+        self.others.values().sum::<u64>() + self.closed
+    }
+
+    /// A row that cannot be measured here.
+    pub(crate) fn missing(why: String) -> Self {
+        Self { missing: Some(why), ..Self::default() }
+    }
 }
 
 /// Measures what `start` starts, each time anew.
 pub(crate) fn measure(plan: &Plan, broker: Option<&Broker>, start: impl Fn() -> Server) -> Row {
     let mut row = maximum(plan, broker, start());
     let rate = (row.per_second / 2.0).max(1.0);
-    row.open = Some(at_rate(&Plan { rate: Some(rate), ..plan.clone() }, broker, start()));
+    let (open, report) = at_rate(&Plan { rate: Some(rate), ..plan.clone() }, broker, start());
+    row.open = Some(open);
+    row.closed += report.closed;
+    for (status, many) in report.others {
+        *row.others.entry(status).or_default() += many;
+    }
     row
 }
 
@@ -125,7 +140,7 @@ pub(crate) fn maximum(plan: &Plan, broker: Option<&Broker>, server: Server) -> R
     }
 }
 
-fn at_rate(plan: &Plan, broker: Option<&Broker>, server: Server) -> Open {
+fn at_rate(plan: &Plan, broker: Option<&Broker>, server: Server) -> (Open, Report) {
     let plan = Plan { port: server.port, ..plan.clone() };
     if let Some(many) = plan.repeated {
         Ready::start(&Plan { most: Some(many), rate: None, ..plan.clone() }).send(|| {});
@@ -134,12 +149,13 @@ fn at_rate(plan: &Plan, broker: Option<&Broker>, server: Server) -> Open {
     let queued = broker.map_or(0, Broker::count);
     let report = ready.send(|| {});
     let backlog = broker.map_or(0, |broker| (queued + report.answered).saturating_sub(broker.count()));
-    Open {
+    let open = Open {
         per_second: report.answered as f64 / report.seconds,
         p50: report.p50,
         p99: report.p99,
         p999: report.p999,
         worst: report.worst,
         backlog,
-    }
+    };
+    (open, report)
 }

@@ -7,6 +7,7 @@ use super::broker::Broker;
 use super::ceilings::{Ceiling, Loop, run_loop, serve};
 use super::measure::{Row, maximum, measure};
 use super::ours::{self, Before};
+use super::peers::Peer;
 use super::requests::Shop;
 use super::sender::Plan;
 
@@ -64,6 +65,7 @@ fn case(name: impl Into<String>, measure: impl Fn(&Run) -> Row + 'static) -> Cas
 /// The rows that are asked for.
 pub(crate) fn cases(options: &Options) -> Vec<Case> {
     let mut all = ceilings();
+    all.extend(peers());
     all.extend(gateway());
     if !options.quick {
         all.extend(growth());
@@ -111,6 +113,20 @@ fn ceilings() -> Vec<Case> {
         lapin(Shop::WooCommerce),
         lapin(Shop::Wix),
     ]
+}
+
+fn peers() -> Vec<Case> {
+    let peer = |peer: Peer, shop: Shop| {
+        case(format!("peer: {}, {}", peer.name(), shop.name()), move |run: &Run| match peer.missing() {
+            Some(why) => Row::missing(why),
+            None => {
+                let repeated = (shop == Shop::Wix).then_some(TOKENS);
+                measure(&Plan { repeated, ..run.plan(shop) }, Some(run.broker()), || peer.start(run.broker()))
+            }
+        })
+    };
+    let shops = [Shop::WooCommerce, Shop::Wix];
+    [Peer::Node, Peer::FastApi].iter().flat_map(|one| shops.map(|shop| peer(*one, shop))).collect()
 }
 
 /// How the gateway is measured.

@@ -63,3 +63,19 @@ fn cpu(stat: &str) -> Duration {
     let ticks: u32 = behind.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
     TICK * ticks
 }
+
+/// The machine, in a line: processors, memory, kernel, and how busy it is with other things.
+pub(crate) fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let information = read("/proc/cpuinfo");
+    let model = information.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let memory = field(&read("/proc/meminfo"), "MemTotal:") >> 20;
+    let load = read("/proc/loadavg");
+    format!(
+        "{processors} processors ({}), {memory} GiB, Linux {}; load before the run {}",
+        model.trim_start_matches(['\t', ' ', ':']),
+        read("/proc/sys/kernel/osrelease").trim(),
+        load.split(' ').next().unwrap_or_default(),
+    )
+}

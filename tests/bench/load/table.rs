@@ -69,7 +69,7 @@ fn line(row: &Row) -> Vec<String> {
         row.open.as_ref().map_or_else(String::new, |open| format!("{:.digits$}", value(open)))
     };
     let some = |value: f64, digits: usize| if value == 0.0 { String::new() } else { format!("{value:.digits$}") };
-    let wrong: u64 = row.others.values().sum::<u64>() + row.closed;
+    let wrong = row.wrong();
     let name = if wrong == 0 { row.name.clone() } else { format!("{} ({wrong} answered otherwise: {:?})", row.name, row.others) };
     vec![
         name,

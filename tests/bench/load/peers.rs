@@ -1,0 +1,78 @@
+//! What anyone would write instead (`tests/bench/peers`): one process each, as people run them.
+//!
+//! `tests/bench/run` installs them below the build folder. Where that was not possible, their rows say why.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::broker::Broker;
+use super::requests::Shop;
+use super::server::{Server, folder};
+use super::support::free_port;
+
+/// A peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    /// Express, crypto or jsonwebtoken, amqplib.
+    Node,
+    /// FastAPI on uvicorn, hmac or PyJWT, aio-pika.
+    FastApi,
+}
+
+impl Peer {
+    /// Its folder's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Peer::Node => "node",
+            Peer::FastApi => "fastapi",
+        }
+    }
+
+    fn installed(self) -> PathBuf {
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers").join(self.name())
+    }
+
+    /// Why it cannot be measured here, if so.
+    pub(crate) fn missing(self) -> Option<String> {
+        let (needed, what) = match self {
+            Peer::Node => ("node_modules", "Node.js with npm"),
+            Peer::FastApi => ("venv/bin/uvicorn", "Python with venv"),
+        };
+        let why = || format!("it is not installed; tests/bench/run does it where there is {what}");
+        (!self.installed().join(needed).exists()).then(why)
+    }
+
+    /// Starts it.
+    pub(crate) fn start(self, broker: &Broker) -> Server {
+        broker.purge();
+        let (port, folder) = (free_port(), folder());
+        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/bench/peers").join(self.name());
+        let mut command = match self {
+            Peer::Node => {
+                let mut command = Command::new("node");
+                // Modules are looked for beside the program.
+                std::fs::copy(source.join("server.js"), self.installed().join("server.js")).expect("copied");
+                command.arg(self.installed().join("server.js")).env("NODE_ENV", "production");
+                command
+            }
+            Peer::FastApi => {
+                let mut command = Command::new(self.installed().join("venv/bin/uvicorn"));
+                command.arg("server:app").arg("--app-dir").arg(source).args(["--port", &port.to_string()]);
+                command.args(["--no-access-log", "--log-level", "warning"]).env("PYTHONDONTWRITEBYTECODE", "1");
+                command
+            }
+        };
+        let key = |name: &str, shop: Shop| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, shop.key("verification")).expect("a key is written");
+            path
+        };
+        command
+            .env("PORT", port.to_string())
+            .env("AMQP_URL", broker.url())
+            .env("WOOCOMMERCE_SECRET_FILE", key("secret", Shop::WooCommerce))
+            .env("WIX_PUBLIC_KEY_FILE", key("public-key", Shop::Wix))
+            .stdin(Stdio::null());
+        Server::start(command, port, folder)
+    }
+}
