@@ -79,6 +79,7 @@ pub(crate) fn append(
 pub(crate) fn with_settled(folder: &Path, shop: Shop, bytes: usize, many: u64) {
     let kept = kept(shop, bytes, many);
     if !kept.exists() {
+        forget_older(&kept);
         let making = kept.with_extension("part");
         let _ = std::fs::remove_dir_all(&making);
         with_connections(&making, shop, 1);
@@ -97,6 +98,15 @@ pub(crate) fn with_settled(folder: &Path, shop: Shop, bytes: usize, many: u64) {
 fn kept(shop: Shop, bytes: usize, many: u64) -> PathBuf {
     let day = Timestamp::now().as_second() / 86_400;
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("settled-{}-{bytes}-{many}-{day}", shop.name()))
+}
+
+/// Gigabytes that no later run would use.
+fn forget_older(kept: &Path) {
+    let stem = |path: &Path| path.file_name().and_then(|name| Some(name.to_str()?.rsplit_once('-')?.0.to_owned()));
+    let beside = std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).expect("listed").flatten().map(|entry| entry.path());
+    for older in beside.filter(|path| path.is_dir() && stem(path).is_some() && stem(path) == stem(kept)) {
+        std::fs::remove_dir_all(older).expect("removed");
+    }
 }
 
 fn settle(folder: &Path, shop: Shop, bytes: usize, many: u64) {
