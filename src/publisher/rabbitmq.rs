@@ -5,6 +5,10 @@
 //! returns of the *whole* batch, matched by message id, say which message was returned (measured on 4.12.3; an `Ack` alone
 //! proves nothing). The broker sends a message's return before its confirm, so when all confirms are in, all returns are.
 //!
+//! A channel on which a queue refused something is made anew: a quorum queue tells each channel when it is full and when
+//! there is room again, and RabbitMQ (3.10.8) forgets the latter where an operator takes the limit away altogether. Such a
+//! channel would be refused for ever.
+//!
 //! Recovery is our own rather than lapin's: a new connection has no stale returns and no channel left in an error.
 
 use std::collections::HashSet;
@@ -46,6 +50,7 @@ pub struct RabbitMq {
 
 /// A connection with its channels.
 struct Live {
+    connection: Connection,
     channels: Vec<Mutex<Channel>>,
     next: AtomicUsize,
     /// Set when something went wrong; the supervisor then makes a new one.
@@ -142,7 +147,7 @@ impl Live {
     async fn attempt(&self, exchange: &str, messages: &[&Message]) -> Attempt {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len().max(1);
         let Some(channel) = self.channels.get(index) else { return Attempt::Lost };
-        let channel = channel.lock().await;
+        let mut channel = channel.lock().await;
         if self.is_broken() {
             return Attempt::Lost;
         }
@@ -157,6 +162,9 @@ impl Live {
         match result {
             Ok(receipts) => {
                 self.confirmed.store(true, Ordering::Relaxed);
+                if receipts.contains(&Receipt::Refused) {
+                    self.renew(&mut channel).await;
+                }
                 Attempt::Answered(receipts)
             }
             Err(error) => {
@@ -164,6 +172,17 @@ impl Live {
                 self.set_broken();
                 if is_precondition_failed(&error) { Attempt::Disputed } else { Attempt::Lost }
             }
+        }
+    }
+
+    /// Puts a new channel in the place of one on which nothing is under way.
+    async fn renew(&self, channel: &mut Channel) {
+        let renewed = tokio::time::timeout(CONNECT_TIMEOUT, async {
+            let new = open_channel(&self.connection).await?;
+            std::mem::replace(channel, new).close(200, "bye".into()).await
+        });
+        if !matches!(renewed.await, Ok(Ok(()))) {
+            self.set_broken();
         }
     }
 
@@ -239,16 +258,16 @@ async fn supervise(
             _ = closing.wait_for(|closing| *closing) => return,
         };
         match connected {
-            Ok(Ok((connection, live))) => {
+            Ok(Ok(live)) => {
                 failing = false;
                 tracing::info!(exchange = %topology.exchange, "connected to the broker");
                 metrics::gauge!("cartwire_broker_connected").set(1);
                 sender.send_replace(Some(Arc::clone(&live)));
-                watch_over(&connection, &live, &mut closing).await;
+                watch_over(&live, &mut closing).await;
                 live.set_broken();
                 sender.send_replace(None);
                 metrics::gauge!("cartwire_broker_connected").set(0);
-                let _ = tokio::time::timeout(Duration::from_secs(2), connection.close(200, "bye".into())).await;
+                let _ = tokio::time::timeout(Duration::from_secs(2), live.connection.close(200, "bye".into())).await;
                 if *closing.borrow() {
                     return;
                 }
@@ -279,17 +298,23 @@ fn complain(failing: &mut bool, error: &str) {
     *failing = true;
 }
 
-async fn connect(uri: &AMQPUri, topology: &Topology) -> lapin::Result<(Connection, Arc<Live>)> {
+/// A channel that confirms.
+async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+async fn connect(uri: &AMQPUri, topology: &Topology) -> lapin::Result<Arc<Live>> {
     let properties = ConnectionProperties::default().with_connection_name("cartwire publisher".into());
     let connection = Connection::connect_uri(uri.clone(), properties).await?;
     topology.establish(&connection).await?;
     let mut channels = Vec::with_capacity(CHANNELS);
     for _ in 0..CHANNELS {
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        channels.push(Mutex::new(channel));
+        channels.push(Mutex::new(open_channel(&connection).await?));
     }
     let live = Live {
+        connection,
         channels,
         next: AtomicUsize::new(0),
         broken: AtomicBool::new(false),
@@ -297,12 +322,12 @@ async fn connect(uri: &AMQPUri, topology: &Topology) -> lapin::Result<(Connectio
         blocked: AtomicBool::new(false),
         confirmed: AtomicBool::new(false),
     };
-    Ok((connection, Arc::new(live)))
+    Ok(Arc::new(live))
 }
 
 /// Returns when the connection is no longer good, or is to be closed.
-async fn watch_over(connection: &Connection, live: &Live, closing: &mut watch::Receiver<bool>) {
-    let mut events = std::pin::pin!(connection.events_listener());
+async fn watch_over(live: &Live, closing: &mut watch::Receiver<bool>) {
+    let mut events = std::pin::pin!(live.connection.events_listener());
     loop {
         tokio::select! {
             event = events.next() => match event {
