@@ -72,6 +72,9 @@ impl RabbitMq {
     /// Begins to connect, and goes on until it is closed.
     #[must_use]
     pub fn start(uri: AMQPUri, topology: Topology) -> Self {
+        // lapin ends a connection on a thread of its own, outside our runtime; its bridge then starts another runtime, once
+        // for all. If that fails for want of descriptors, each later end of a connection panics. So it is done now.
+        std::thread::spawn(|| drop(async_compat::Compat::new(())));
         let (sender, live) = watch::channel(None);
         let closing = watch::Sender::new(false);
         let exchange = topology.exchange.clone();
