@@ -99,6 +99,11 @@ impl Consumer {
         self.channel.queue_bind(queue, EVENTS.into(), pattern.into(), options, FieldTable::default()).await.expect("bound");
     }
 
+    pub(crate) async fn unbind(&self, queue: &str, pattern: &str) {
+        let queue = queue.into();
+        self.channel.queue_unbind(queue, EVENTS.into(), pattern.into(), FieldTable::default()).await.expect("unbound");
+    }
+
     pub(crate) async fn delete_queue(&self, queue: &str) {
         self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
     }

@@ -1,6 +1,7 @@
 //! The real program as an operator runs it: a process, a data folder, two ports. Only what it answers and leaves on disk
 //! is looked at.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -9,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::store::{APP, Keys, SHOP, Store};
-use super::{free_port, send_term, tail, until};
+use super::{free_port, send_signal, tail, until};
 
 /// A gateway, stopped or running.
 pub(crate) struct Gateway {
@@ -18,6 +19,7 @@ pub(crate) struct Gateway {
     port: u16,
     admin_port: u16,
     options: Vec<String>,
+    environment: Vec<(&'static str, OsString)>,
     process: Option<Child>,
     client: reqwest::Client,
 }
@@ -46,12 +48,17 @@ impl Gateway {
     fn on(folder: TempDir, data: PathBuf, options: &[&str]) -> Self {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Self { folder, data, port: free_port(), admin_port: free_port(), options, process: None, client }
+        Self { folder, data, port: free_port(), admin_port: free_port(), options, environment: Vec::new(), process: None, client }
     }
 
     /// What `serve` is given from the next start on.
     pub(crate) fn set_options(&mut self, options: &[&str]) {
         self.options = options.iter().map(|option| (*option).to_owned()).collect();
+    }
+
+    /// What the program finds in its environment from now on.
+    pub(crate) fn set_environment(&mut self, environment: Vec<(&'static str, OsString)>) {
+        self.environment = environment;
     }
 
     /// The store's side of the keys that were added.
@@ -112,6 +119,21 @@ impl Gateway {
         command.stderr(Stdio::piped()).output().expect("a second gateway runs")
     }
 
+    /// Its process, where it still runs.
+    pub(crate) fn pid(&mut self) -> Option<u32> {
+        let process = self.process.as_mut()?;
+        process.try_wait().expect("the gateway can be waited for").is_none().then(|| process.id())
+    }
+
+    /// Was it started and has ended by itself? Then it can be started again.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let ended = self.process.is_some() && self.pid().is_none();
+        if ended {
+            self.process = None;
+        }
+        ended
+    }
+
     /// Ends it with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().expect("the gateway runs");
@@ -122,7 +144,7 @@ impl Gateway {
     /// Asks it to end (SIGTERM), and waits. The senders go on meanwhile: this must not hold up their threads.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("the gateway runs");
-        send_term(process.id());
+        send_signal("TERM", process.id());
         until("the gateway's end", || {
             let ended = process.try_wait().expect("the gateway can be waited for");
             async move { ended }
@@ -208,6 +230,7 @@ impl Gateway {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_")) {
             command.env_remove(name);
         }
+        command.envs(self.environment.iter().cloned());
         command.arg("--data-dir").arg(&self.data).stdin(Stdio::null());
         command
     }

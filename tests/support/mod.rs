@@ -76,6 +76,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Seeded so.
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// One of `0..below`.
     pub(crate) fn below(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -93,8 +98,8 @@ pub(crate) fn tail(path: &std::path::Path) -> String {
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
-/// Sends SIGTERM to a process that we started.
-pub(crate) fn send_term(pid: u32) {
-    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().expect("sh runs");
-    assert!(sent.success(), "no process {pid} to terminate");
+/// Sends a signal (`TERM`, `STOP`, `CONT`) to a process that we started.
+pub(crate) fn send_signal(signal: &str, pid: u32) {
+    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().expect("sh runs");
+    assert!(sent.success(), "no process {pid} to send {signal} to");
 }

@@ -4,15 +4,18 @@ use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use lapin::{Connection, ConnectionProperties};
 use tempfile::TempDir;
 
 use super::consumer::{Consumer, EVENTS, quorum};
-use super::{free_port, send_term, tail, unique, until};
+use super::{free_port, send_signal, tail, unique, until};
 
 const BIN: &str = "/usr/lib/rabbitmq/bin";
 const USER: &str = "rabbitmq";
+/// What must be free on the disk: next to nothing.
+const DISK_LIMIT: &str = "1MB";
 
 /// A node, stopped or running.
 pub(crate) struct RabbitNode {
@@ -20,16 +23,71 @@ pub(crate) struct RabbitNode {
     name: String,
     port: u16,
     dist_port: u16,
-    epmd_port: u16,
     /// Root starts nodes as the server's own user.
     as_user: bool,
-    epmd: Child,
+    /// Nodes of one cluster share it.
+    epmd: Arc<Epmd>,
     server: Option<Child>,
+}
+
+/// An epmd of our own, started by us, so that its end is ours to bring about.
+struct Epmd {
+    port: u16,
+    child: Child,
+}
+
+impl Epmd {
+    fn start(as_user: bool, home: &Path) -> Self {
+        let port = free_port();
+        let child = environment(as_user, home, port, "epmd")
+            .args(["-port", &port.to_string(), "-address", "127.0.0.1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("epmd starts");
+        Self { port, child }
+    }
+}
+
+impl Drop for Epmd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl RabbitNode {
     /// A node that is not started yet: its address is known already.
     pub(crate) fn new() -> Self {
+        Self::named(new_name(), &[], None)
+    }
+
+    /// Nodes of one cluster that can be killed at any moment.
+    pub(crate) async fn cluster_with_old_queue(many: usize) -> Vec<Self> {
+        let names: Vec<String> = (0..many).map(|_| new_name()).collect();
+        let mut nodes: Vec<Self> = Vec::new();
+        for name in &names {
+            let epmd = nodes.first().map(|first| Arc::clone(&first.epmd));
+            nodes.push(Self::named(name.clone(), &names, epmd));
+        }
+        for node in &mut nodes {
+            node.launch();
+        }
+        for node in &mut nodes {
+            node.await_startup().await;
+            // It is the whole cluster once each knows the others: before, a queue would have too few replicas.
+            until("the cluster's forming", || {
+                let known = node.ctl(&["eval", "length(rabbit_nodes:all_running())."]);
+                async move { (known.trim() == many.to_string()).then_some(()) }
+            })
+            .await;
+        }
+        nodes[0].write_down_a_queue(&nodes).await;
+        nodes
+    }
+
+    /// A node of that name, in a cluster of these.
+    fn named(name: String, peers: &[String], epmd: Option<Arc<Epmd>>) -> Self {
         assert!(
             Path::new(BIN).join("rabbitmq-server").exists(),
             "these tests need a RabbitMQ server of their own and there is none in {BIN}: apt-get install rabbitmq-server"
@@ -40,7 +98,11 @@ impl RabbitNode {
         std::fs::write(node(".erlang.cookie"), format!("cartwire{}", std::process::id())).expect("the cookie is written");
         std::fs::set_permissions(node(".erlang.cookie"), PermissionsExt::from_mode(0o400)).expect("the cookie is private");
         // The disk of a test machine may be small; alarms are raised by the tests alone.
-        std::fs::write(node("rabbitmq.conf"), "disk_free_limit.absolute = 1MB\n").expect("the configuration is written");
+        let mut configuration = format!("disk_free_limit.absolute = {DISK_LIMIT}\n");
+        for (index, peer) in peers.iter().enumerate() {
+            configuration += &format!("cluster_formation.classic_config.nodes.{} = {peer}\n", index + 1);
+        }
+        std::fs::write(node("rabbitmq.conf"), configuration).expect("the configuration is written");
         std::fs::write(node("plugins"), "[].\n").expect("the list of plugins is written");
         if as_user {
             let (user, group) = (id("-u", Some(USER)), id("-g", Some(USER)));
@@ -48,16 +110,8 @@ impl RabbitNode {
                 chown(&path, Some(user), Some(group)).expect("the server's user gets the folder");
             }
         }
-        let name = format!("cartwire_{}_{}@localhost", std::process::id(), unique());
-        let (port, dist_port, epmd_port) = (free_port(), free_port(), free_port());
-        // An epmd of our own, started by us, so that its end is ours to bring about.
-        let epmd = environment(as_user, folder.path(), epmd_port, "epmd")
-            .args(["-port", &epmd_port.to_string(), "-address", "127.0.0.1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("epmd starts");
-        Self { folder, name, port, dist_port, epmd_port, as_user, epmd, server: None }
+        let epmd = epmd.unwrap_or_else(|| Arc::new(Epmd::start(as_user, folder.path())));
+        Self { folder, name, port: free_port(), dist_port: free_port(), as_user, epmd, server: None }
     }
 
     /// A node that takes connections.
@@ -67,20 +121,36 @@ impl RabbitNode {
         node
     }
 
-    /// A node that can be killed at any moment: its queue is older than its last orderly stop. RabbitMQ (3.10.8, at least)
-    /// writes down which quorum queues there are only some seconds after one was made; killed before, the queue comes back
-    /// without a leader and never confirms anything again.
+    /// A node that can be killed at any moment: its queue is written down.
     pub(crate) async fn started_with_old_queue() -> Self {
-        let mut node = Self::started().await;
-        assert!(Consumer::connect(&node.url()).await.declares(EVENTS, quorum(&[])).await, "a new queue can be declared");
-        node.stop().await;
-        node.start().await;
+        let node = Self::started().await;
+        node.write_down_a_queue(std::slice::from_ref(&node)).await;
         node
+    }
+
+    /// Declares the events' queue, and waits until these nodes have written it down. RabbitMQ (3.10.8, at least) writes down
+    /// which quorum queues there are half a second after one was made; killed before, the queue comes back without a leader
+    /// and never confirms anything again.
+    async fn write_down_a_queue(&self, nodes: &[Self]) {
+        assert!(Consumer::connect(&self.url()).await.declares(EVENTS, quorum(&[])).await, "a new queue can be declared");
+        for node in nodes {
+            node.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
+        }
     }
 
     /// Where it is, for the gateway and for consumers.
     pub(crate) fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+        url_at(self.port)
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Does it run?
+    pub(crate) fn runs(&self) -> bool {
+        self.server.is_some()
     }
 
     /// The server's process.
@@ -141,7 +211,7 @@ impl RabbitNode {
         // It takes connections a moment before it is up, and a signal that early could be lost.
         self.ctl(&["await_startup"]);
         let mut server = self.server.take().expect("the node runs");
-        send_term(server.id());
+        send_signal("TERM", server.id());
         until("the broker's end", || {
             let ended = server.try_wait().expect("the server can be waited for");
             async move { ended }
@@ -179,14 +249,33 @@ impl RabbitNode {
         });
     }
 
+    /// Raises the disk alarm, or ends it.
+    pub(crate) fn set_disk_alarm(&self, raised: bool) {
+        self.ctl(&["set_disk_free_limit", if raised { "100000GB" } else { DISK_LIMIT }]);
+    }
+
+    /// Stops all that it does without its knowing, or lets it go on.
+    pub(crate) fn set_frozen(&self, frozen: bool) {
+        send_signal(if frozen { "STOP" } else { "CONT" }, self.server.as_ref().expect("the node runs").id());
+    }
+
     fn output(&self) -> PathBuf {
         self.folder.path().join("output")
     }
 
     fn command(&self, program: &str) -> Command {
         let program = format!("{BIN}/{program}");
-        environment(self.as_user, self.folder.path(), self.epmd_port, &program)
+        environment(self.as_user, self.folder.path(), self.epmd.port, &program)
     }
+}
+
+/// A broker's address behind a port of this machine.
+pub(crate) fn url_at(port: u16) -> String {
+    format!("amqp://guest:guest@127.0.0.1:{port}/%2f")
+}
+
+fn new_name() -> String {
+    format!("cartwire_{}_{}@localhost", std::process::id(), unique())
 }
 
 impl Drop for RabbitNode {
@@ -200,9 +289,9 @@ impl Drop for RabbitNode {
                 eprintln!("its queues: {queues:?}");
             }
         }
-        for child in self.server.iter_mut().chain([&mut self.epmd]) {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
         }
     }
 }

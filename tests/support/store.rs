@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::{Platform, SignedRequest, Unsigned, platform};
 use cartwire::replay::{Answer, Sender, fixture};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -83,11 +85,68 @@ impl Order {
 pub(crate) struct Store {
     sender: Sender,
     keys: Arc<Keys>,
+    seen: Arc<Seen>,
+    /// Statuses other than 200 that a genuine webhook may get.
+    refusals: Vec<u16>,
+    /// How often each webhook is sent at once.
+    copies: Arc<AtomicUsize>,
+}
+
+/// What the stores have seen of the gateway.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Answers other than 200.
+    pub(crate) refused: AtomicU64,
+    /// Requests without an answer.
+    pub(crate) unanswered: AtomicU64,
+    /// The longest wait for an answer, of whatever status.
+    worst_micros: AtomicU64,
+}
+
+impl Seen {
+    /// The longest wait for an answer.
+    pub(crate) fn worst(&self) -> Duration {
+        Duration::from_micros(self.worst_micros.load(Ordering::Relaxed))
+    }
+
+    fn take_in(&self, answer: Option<&Answer>, took: Duration) {
+        match answer {
+            None => drop(self.unanswered.fetch_add(1, Ordering::Relaxed)),
+            Some(answer) => {
+                self.refused.fetch_add(u64::from(answer.status != 200), Ordering::Relaxed);
+                let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                self.worst_micros.fetch_max(took, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl Store {
     pub(crate) fn new(gateway: &str) -> Self {
-        Self { sender: Sender::new(gateway).expect("a client"), keys: Arc::new(Keys::test()) }
+        Self {
+            sender: Sender::new(gateway).expect("a client"),
+            keys: Arc::new(Keys::test()),
+            seen: Arc::default(),
+            // Only a journal that takes nothing at the moment may refuse a genuine webhook.
+            refusals: vec![503],
+            copies: Arc::new(AtomicUsize::new(1)),
+        }
+    }
+
+    /// Stores that may be refused so, and not otherwise.
+    pub(crate) fn with_refusals(mut self, refusals: Vec<u16>) -> Self {
+        self.refusals = refusals;
+        self
+    }
+
+    /// What they have seen of the gateway so far.
+    pub(crate) fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.seen)
+    }
+
+    /// From now on each webhook is sent so often at once.
+    pub(crate) fn set_copies(&self, copies: usize) {
+        self.copies.store(copies, Ordering::Relaxed);
     }
 
     /// The webhook that tells a revision of an order: the same bytes each time but for the token's instants.
@@ -123,20 +182,31 @@ impl Store {
     pub(crate) async fn try_send(&self, order: Order, request: &SignedRequest) -> Option<Answer> {
         let (platform, connection) = order.route();
         let connection = ConnectionId::new(connection).expect("an id");
-        self.sender.send(platform, &connection, request).await.ok()
+        let begun = Instant::now();
+        let answer = self.sender.send(platform, &connection, request).await.ok();
+        self.seen.take_in(answer.as_ref(), begun.elapsed());
+        answer
     }
 
     /// Sends a revision until it is answered 200, as a platform does.
     pub(crate) async fn send(&self, order: Order, revision: u64) -> Accepted {
         let request = self.webhook(order, revision);
         loop {
-            if let Some(answer) = self.try_send(order, &request).await {
+            let copies = (0..self.copies.load(Ordering::Relaxed)).map(|_| self.try_send(order, &request));
+            let mut accepted: Option<String> = None;
+            for answer in join_all(copies).await.into_iter().flatten() {
                 if let (Some(word), Some(delivery)) = (answer.word(), answer.delivery()) {
                     assert!(["accepted", "duplicate"].contains(&word), "{order:?} {revision}: {word}");
-                    return Accepted { partition_key: order.partition_key(), revision, delivery: delivery.to_owned() };
+                    let delivery = delivery.to_owned();
+                    assert!(accepted.as_ref().is_none_or(|other| *other == delivery), "{order:?} {revision} has two ids");
+                    accepted = Some(delivery);
+                } else {
+                    let may = self.refusals.contains(&answer.status);
+                    assert!(may, "{order:?} {revision} is refused: {} {}", answer.status, answer.body);
                 }
-                // Only a journal that takes nothing at the moment may refuse a genuine webhook.
-                assert_eq!(answer.status, 503, "{order:?} {revision}: {}", answer.body);
+            }
+            if let Some(delivery) = accepted {
+                return Accepted { partition_key: order.partition_key(), revision, delivery };
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -197,6 +267,22 @@ impl Load {
         let goal = self.answered.load(Ordering::Relaxed) + u64::from(many);
         self.allowed.add_permits(many as usize);
         super::until("webhooks are answered", || async { (self.answered.load(Ordering::Relaxed) >= goal).then_some(()) }).await;
+    }
+
+    /// Lets so many more come in each second, without waiting for them.
+    pub(crate) fn flow(&self, per_second: usize) {
+        const TICK: Duration = Duration::from_millis(20);
+        let allowed = Arc::clone(&self.allowed);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(TICK);
+            while !allowed.is_closed() {
+                ticks.tick().await;
+                // While nobody is answered nothing piles up that would come at once afterwards.
+                if allowed.available_permits() < BEYOND {
+                    allowed.add_permits(per_second / 50);
+                }
+            }
+        });
     }
 
     /// Lets each sender get the answer he waits for, and no more.
