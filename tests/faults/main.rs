@@ -1,0 +1,205 @@
+//! The fault suite: the real gateway and a real RabbitMQ under load from both platforms, injured at random moments; then
+//! what was answered 200 is held against what arrived in the queue.
+//!
+//! A program of its own. Without arguments it runs each fault once and a few together, which is part of `cargo test`;
+//! `tests/faults/run` takes a duration, a seed, names. A loss, a wrong order, or a repetition without a reason is exit 1.
+//!
+//! What it cannot show: a disk that says it synced and did not, a broker that loses what it confirmed.
+
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+
+mod broker;
+mod disk;
+mod fault;
+mod gateway;
+mod machine;
+mod network;
+mod proxy;
+mod report;
+mod scene;
+mod senders;
+mod shim;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use fault::{Fault, UNANSWERED};
+use report::Row;
+use support::Dice;
+use support::node::RabbitNode;
+
+/// Faults of one place each. Of several at once no two are of the same place: they would undo each other.
+const FAMILIES: [&[Fault]; 6] =
+    [gateway::FAULTS, senders::FAULTS, network::FAULTS, disk::FAULTS, machine::FAULTS, broker::FAULTS];
+/// The name of several faults at once.
+const TOGETHER: &str = "together";
+/// Runs of several faults at once, for each round of single ones.
+const COMBINATIONS: (usize, usize) = (2, 8);
+
+#[derive(Parser, Debug)]
+#[command(name = "tests/faults/run", about = "Injures the gateway and what it stands on, and counts what arrives")]
+struct Args {
+    /// Only faults whose name contains one of these
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Only faults whose name contains this
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Go on for so long, with longer faults: 90s, 30m, 2h
+    #[arg(long, value_parser = duration)]
+    duration: Option<Duration>,
+    /// Repeat the choices of an earlier run
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Write the result there as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Say what there is
+    #[arg(long)]
+    list: bool,
+    /// What cargo test passes to all tests
+    #[arg(long, hide = true)]
+    nocapture: bool,
+    /// The same: there is one thread of faults
+    #[arg(long, hide = true, value_name = "N")]
+    test_threads: Option<usize>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.len() - text.len().min(1));
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err("a number and s, m or h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a number and s, m or h".to_owned())?;
+    Ok(Duration::from_secs(number * seconds))
+}
+
+impl Args {
+    fn wants(&self, name: &str) -> bool {
+        let mut wanted = self.names.iter().chain(&self.only).peekable();
+        wanted.peek().is_none() || wanted.any(|part| name.contains(part.as_str()))
+    }
+
+    /// What to run in one round: each fault, then several together.
+    fn round(&self, dice: &mut Dice) -> Vec<(&'static str, Vec<&'static Fault>)> {
+        let long = self.duration.is_some();
+        let named = |fault: &Fault| self.names.iter().chain(&self.only).any(|name| name == fault.name);
+        let all = FAMILIES.iter().flat_map(|family| family.iter());
+        let single = all.filter(|fault| long || !fault.only_long || named(fault));
+        let mut runs: Vec<_> = single.map(|fault| (fault.name, vec![fault])).collect();
+        let combinations = if long { COMBINATIONS.1 } else { COMBINATIONS.0 };
+        runs.extend((0..combinations).map(|_| (TOGETHER, together(dice, long))));
+        runs.retain(|(name, _)| self.wants(name));
+        // A run that is over before a round is has seen some of everything.
+        if long {
+            (1..runs.len()).rev().for_each(|last| runs.swap(last, pick(dice, last + 1)));
+        }
+        runs
+    }
+}
+
+/// Three faults of different places.
+fn together(dice: &mut Dice, long: bool) -> Vec<&'static Fault> {
+    let mut families: Vec<_> = FAMILIES.to_vec();
+    let mut chosen = Vec::new();
+    for _ in 0..3 {
+        let family = families.swap_remove(pick(dice, families.len()));
+        let family: Vec<&Fault> = family.iter().filter(|fault| fault.nodes == 1 && (long || !fault.only_long)).collect();
+        chosen.push(family[pick(dice, family.len())]);
+    }
+    chosen
+}
+
+fn pick(dice: &mut Dice, many: usize) -> usize {
+    usize::try_from(dice.below(many as u64)).unwrap_or_default()
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 4)]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.list {
+        for fault in FAMILIES.iter().flat_map(|family| family.iter()).filter(|fault| args.wants(fault.name)) {
+            println!("{:20}  {}", fault.name, fault.says);
+        }
+        println!("{TOGETHER:20}  Three of them at once, of different places.");
+        return ExitCode::SUCCESS;
+    }
+    let begun = Instant::now();
+    let seed = args.seed.unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default());
+    println!("seed: --seed {seed}");
+    let rows = suite(&args, seed, begun).await;
+    println!("{}", report::table(&rows));
+    if let Some(path) = &args.json {
+        let text = format!("{:#}\n", report::json(seed, begun.elapsed(), &rows));
+        std::fs::write(path, text).expect("the result is written");
+    }
+    println!("{} s, seed: --seed {seed}", begun.elapsed().as_secs());
+    if rows.iter().all(|row| row.wrong.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut nodes = Vec::new();
+    for round in 0.. {
+        let mut dice = Dice::of(seed.wrapping_add(round));
+        for (name, faults) in args.round(&mut dice) {
+            if args.duration.is_some_and(|duration| begun.elapsed() >= duration) {
+                return rows;
+            }
+            // Its own dice, so that a fault alone makes the choices that it made among all.
+            let own =
+                name.bytes().chain(round.to_le_bytes()).fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+            let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
+            let took = Instant::now();
+            let index = rows.iter().position(|row| row.is_of(name)).unwrap_or_else(|| {
+                rows.push(Row::of(name));
+                rows.len() - 1
+            });
+            nodes = run(&mut rows[index], nodes, faults, Dice::of(own), args.duration.is_some()).await;
+            eprintln!("{:>6} ms  {}", took.elapsed().as_millis(), names.join(" + "));
+        }
+        if args.duration.is_none() {
+            break;
+        }
+    }
+    rows
+}
+
+/// One run of one or several faults. A broker that was left in pieces is not used again.
+async fn run(row: &mut Row, nodes: Vec<RabbitNode>, faults: Vec<&'static Fault>, dice: Dice, long: bool) -> Vec<RabbitNode> {
+    let wanted = faults.iter().map(|fault| fault.nodes).max().unwrap_or(1);
+    let may_repeat = faults.iter().any(|fault| fault.may_repeat);
+    let may_be_unanswered = faults.iter().any(|fault| fault.turned_away.contains(&UNANSWERED));
+    let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
+    let names = names.join(" + ");
+    // A task of its own: a panic in it is the end of this run only.
+    let task = tokio::spawn(async move {
+        let nodes = match (nodes.len(), wanted) {
+            (there, wanted) if there == wanted => nodes,
+            (_, 1) => vec![RabbitNode::started_with_old_queue().await],
+            (_, many) => RabbitNode::cluster_with_old_queue(many).await,
+        };
+        fault::run(nodes, faults, dice, long).await
+    });
+    match task.await {
+        Ok((nodes, counted)) => {
+            row.add(&names, &counted, may_repeat, may_be_unanswered);
+            nodes
+        }
+        Err(error) => {
+            let why = match error.try_into_panic() {
+                Ok(panic) => panic.downcast::<String>().map_or_else(|_| "a panic".to_owned(), |text| *text),
+                Err(error) => error.to_string(),
+            };
+            row.add_failure(&names, &why);
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The network between the gateway and the broker.
+
+use crate::fault::{Fault, nothing};
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault {
+        name: "link-cut",
+        says: "The network cuts every connection, again and again.",
+        begin: |scene| {
+            Box::pin(async {
+                for _ in 0..3 {
+                    scene.network.cut();
+                    scene.last(500, 2_000).await;
+                }
+            })
+        },
+        ..FAULT
+    },
+    Fault {
+        name: "link-slow",
+        says: "Each piece takes 200 ms longer, each way.",
+        may_repeat: false,
+        begin: |scene| Box::pin(async { scene.network.delay(200) }),
+        end: |scene| Box::pin(async { scene.network.delay(0) }),
+        ..FAULT
+    },
+    Fault {
+        name: "link-swallows",
+        says: "Nothing gets through and nobody is told; in the long version nobody ever is.",
+        begin: |scene| Box::pin(async { scene.network.swallow(true) }),
+        end: |scene| {
+            Box::pin(async {
+                scene.network.swallow(false);
+                // Otherwise the gateway has to find out for itself, which takes it half a minute.
+                if !scene.long {
+                    scene.network.cut();
+                }
+            })
+        },
+        ..FAULT
+    },
+];
+
+const FAULT: Fault =
+    Fault { name: "", says: "", turned_away: &[], may_repeat: true, nodes: 1, only_long: false, begin: nothing, end: nothing };

@@ -1,0 +1,134 @@
+//! One gateway with its broker, network, machine and stores: what a fault injures, and what is counted afterwards.
+//!
+//! The gateway is always behind the same network and on the same machine, also where neither does anything wrong, so that
+//! faults can be put together as one likes.
+
+use std::time::Duration;
+
+use crate::shim::Shim;
+use crate::support::consumer::{Consumer, EVENTS, events};
+use crate::support::gateway::Gateway;
+use crate::support::ledger::Comparison;
+use crate::support::node::{RabbitNode, url_at};
+use crate::support::store::{Load, Order, Store};
+use crate::support::{Dice, until};
+
+use crate::proxy::Proxy;
+
+/// Orders whose revisions are told side by side, half of them of each platform: as many senders.
+const SENDERS: u64 = 24;
+/// Webhooks a second, unless a fault holds them up.
+const FLOW: usize = 300;
+
+/// All of it.
+pub(crate) struct Scene {
+    pub(crate) nodes: Vec<RabbitNode>,
+    pub(crate) network: Proxy,
+    pub(crate) machine: Shim,
+    pub(crate) gateway: Gateway,
+    pub(crate) store: Store,
+    pub(crate) load: Load,
+    pub(crate) dice: Dice,
+    /// Is there time?
+    pub(crate) long: bool,
+    /// Is there one fault only? Then it must be seen to have been met.
+    pub(crate) alone: bool,
+    /// What the operator has to redrive when all is well again: deliveries in these states.
+    pub(crate) to_redrive: Vec<&'static str>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) answered: usize,
+    pub(crate) refused: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) comparison: Comparison,
+    pub(crate) worst: Duration,
+}
+
+impl Scene {
+    /// Starts a gateway, and lets webhooks come.
+    pub(crate) async fn set(nodes: Vec<RabbitNode>, refusals: Vec<u16>, dice: Dice, long: bool, alone: bool) -> Self {
+        let network = Proxy::to(nodes.iter().map(RabbitNode::port).collect()).await;
+        let machine = Shim::new();
+        let mut gateway = Gateway::with_broker(&url_at(network.port()));
+        gateway.set_environment(machine.environment(gateway.data()));
+        machine.all_is_synced(gateway.data());
+        gateway.start().await;
+        let connected = || gateway.metric("cartwire_broker_connected", "");
+        until("the gateway has its broker", || async { (connected().await == 1.0).then_some(()) }).await;
+        let store = gateway.store().with_refusals(refusals);
+        let load = store.load(&Order::some(SENDERS));
+        load.flow(FLOW);
+        Self { nodes, network, machine, gateway, store, load, dice, long, alone, to_redrive: Vec::new() }
+    }
+
+    /// Starts the gateway, on what its disk holds.
+    pub(crate) async fn start_gateway(&mut self) {
+        self.machine.all_is_synced(self.gateway.data());
+        self.gateway.start().await;
+    }
+
+    /// Lets some webhooks be answered and then a moment pass that falls anywhere in what the gateway does.
+    pub(crate) async fn some_moment(&mut self) {
+        self.load.more(20 + u32::try_from(self.dice.below(100)).unwrap_or_default()).await;
+        tokio::time::sleep(Duration::from_micros(self.dice.below(20_000))).await;
+    }
+
+    /// Lets the fault last: up to so many milliseconds, or up to so many where there is time.
+    pub(crate) async fn last(&mut self, short: u64, long: u64) {
+        let most = if self.long { long } else { short };
+        tokio::time::sleep(Duration::from_millis(most / 5 + self.dice.below(most * 4 / 5))).await;
+    }
+
+    /// Waits until the machine's fault was met, where it is the only one.
+    pub(crate) async fn until_met(&mut self) {
+        if self.alone {
+            let before = self.machine.met();
+            until("the fault is met", || async { (self.machine.met() > before).then_some(()) }).await;
+        }
+    }
+
+    /// Waits until the gateway counts more of something than that, where there is one fault only.
+    pub(crate) async fn until_counted(&mut self, metric: &str, labels: &str, before: f64) {
+        if self.alone {
+            let now = || self.gateway.metric(metric, labels);
+            until(metric, || async { (now().await > before).then_some(()) }).await;
+        }
+    }
+
+    /// As the operator, at the first node that runs.
+    pub(crate) async fn consumer(&self) -> Consumer {
+        let node = self.nodes.iter().find(|node| node.runs()).expect("a node runs");
+        Consumer::connect(&node.url()).await
+    }
+
+    /// When all is well again: everything must be answered, settled and in the queue.
+    pub(crate) async fn count(mut self) -> (Vec<RabbitNode>, Counted) {
+        self.load.more(50).await;
+        until("the gateway is ready", || async { self.gateway.is_ready().await.then_some(()) }).await;
+        let consumer = self.consumer().await;
+        let ledger = self.load.stop().await;
+        self.gateway.settled().await;
+        for state in self.to_redrive {
+            // 1: there was nothing to redrive.
+            let code = self.gateway.cli(&["deliveries", "redrive", "--state", state]).status.code();
+            assert!(matches!(code, Some(0 | 1)), "redriving ended with {code:?}");
+            self.gateway.settled().await;
+        }
+        let arrived = consumer.drain(EVENTS).await;
+        let ended = self.gateway.terminate().await;
+        assert!(ended.success(), "the gateway ended with {ended}");
+        let seen = self.store.seen();
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        let counted = Counted {
+            answered: ledger.0.len(),
+            refused: count(&seen.refused),
+            unanswered: count(&seen.unanswered),
+            comparison: ledger.compare(&events(&arrived)),
+            worst: seen.worst(),
+        };
+        (self.nodes, counted)
+    }
+}

@@ -1,0 +1,144 @@
+//! What the machine below the gateway does wrong, from the outside: `shim.c` does it, this compiles it, tells it what to do,
+//! and lays a disk's content out after a power cut.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Dice, unique};
+use tempfile::TempDir;
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+
+/// The numbers of Linux.
+#[derive(Clone, Copy, Debug)]
+#[repr(i64)]
+pub(crate) enum Errno {
+    Io = 5,
+    NoSpace = 28,
+    ReadOnly = 30,
+}
+
+/// Places in the words that `shim.c` reads: `struct control` there.
+#[derive(Clone, Copy)]
+enum Word {
+    WriteError,
+    SyncError,
+    SyncDelayMs,
+    ClockOffsetS,
+    Met,
+}
+
+/// A machine that can be told to do wrong.
+pub(crate) struct Shim {
+    folder: TempDir,
+    library: PathBuf,
+    control: File,
+}
+
+impl Shim {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("cartwire-shim-").tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("shadow")).expect("a folder for the shadow");
+        let path = folder.path().join("control");
+        let control = File::options().create_new(true).read(true).write(true).open(path).expect("a file");
+        control.write_all_at(&[0; 5 * 8], 0).expect("written");
+        Self { folder, library: library(), control }
+    }
+
+    /// What a gateway on that data folder must be started with.
+    pub(crate) fn environment(&self, data: &Path) -> Vec<(&'static str, OsString)> {
+        vec![
+            ("LD_PRELOAD", self.library.clone().into()),
+            ("FAULTS_CONTROL", self.folder.path().join("control").into()),
+            ("FAULTS_SHADOW", self.shadow().into()),
+            ("FAULTS_DATA", data.into()),
+        ]
+    }
+
+    fn shadow(&self) -> PathBuf {
+        self.folder.path().join("shadow")
+    }
+
+    /// Writes in the data folder fail so, or no more.
+    pub(crate) fn fail_writes(&self, error: Option<Errno>) {
+        self.set(Word::WriteError, error.map_or(0, |error| error as i64));
+    }
+
+    /// Syncs in the data folder fail, and what they should have brought to the disk is lost; or no more.
+    pub(crate) fn fail_syncs(&self, error: Option<Errno>) {
+        self.set(Word::SyncError, error.map_or(0, |error| error as i64));
+    }
+
+    pub(crate) fn slow_syncs(&self, milliseconds: i64) {
+        self.set(Word::SyncDelayMs, milliseconds);
+    }
+
+    pub(crate) fn set_clock_off(&self, seconds: i64) {
+        self.set(Word::ClockOffsetS, seconds);
+    }
+
+    /// How often the gateway has met what is wrong: a fault that nobody met shows nothing.
+    pub(crate) fn met(&self) -> i64 {
+        let mut bytes = [0; 8];
+        self.control.read_exact_at(&mut bytes, Word::Met as u64 * 8).expect("read");
+        i64::from_ne_bytes(bytes)
+    }
+
+    fn set(&self, word: Word, value: i64) {
+        self.control.write_all_at(&value.to_ne_bytes(), word as u64 * 8).expect("written");
+    }
+
+    /// Before a start: all that the folder holds counts as on the disk.
+    pub(crate) fn all_is_synced(&self, data: &Path) {
+        std::fs::remove_dir_all(self.shadow()).expect("removed");
+        std::fs::create_dir(self.shadow()).expect("made");
+        for name in files(data) {
+            std::fs::copy(data.join(&name), self.shadow().join(&name)).expect("copied");
+        }
+    }
+
+    /// After the gateway was killed: what a disk may hold after a power cut. Sector by sector that is what was synced or
+    /// what was written since, as the dice say; one time in three nothing that was not synced.
+    pub(crate) fn cut_power(&self, data: &Path, dice: &mut Dice) {
+        let only_synced = dice.below(3) == 0;
+        for name in files(data) {
+            let written = std::fs::read(data.join(&name)).expect("read");
+            let synced = std::fs::read(self.shadow().join(&name)).unwrap_or_default();
+            let longer = !only_synced && dice.below(2) == 0;
+            let length = if longer { written.len() } else { synced.len() };
+            let mut disk = vec![0; length];
+            for (index, sector) in disk.chunks_mut(SECTOR).enumerate() {
+                let from = if only_synced || dice.below(2) == 0 { &synced } else { &written };
+                let from = from.get(index * SECTOR..).unwrap_or_default();
+                let most = from.len().min(sector.len());
+                sector[..most].copy_from_slice(&from[..most]);
+            }
+            std::fs::write(data.join(&name), disk).expect("written");
+        }
+        let _ = std::fs::remove_file(data.join(format!("{}-shm", cartwire::sqlite::FILE)));
+    }
+}
+
+/// What stands on the disk of a data folder: the shared memory beside SQLite's log does not.
+fn files(data: &Path) -> Vec<OsString> {
+    let entries = std::fs::read_dir(data).expect("the data folder can be listed").map(|entry| entry.expect("listed").file_name());
+    entries.filter(|name| !name.to_string_lossy().ends_with("-shm")).collect()
+}
+
+/// Compiles `shim.c`.
+fn library() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults-shim.so");
+    let draft = library.with_extension(format!("{}-{}", std::process::id(), unique()));
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let mut command = Command::new(compiler);
+    command.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]).arg("-o").arg(&draft).arg(source);
+    let output = command.args(["-ldl", "-lpthread"]).output().expect("a C compiler (cc, or $CC): tests/faults/run installs one");
+    assert!(output.status.success(), "shim.c: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(draft, &library).expect("the library has its place");
+    library
+}
