@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use actix_web::{App as ActixApp, HttpServer};
 use anyhow::Context;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -31,6 +33,11 @@ use crate::telemetry;
 
 /// How often changes by other processes are looked for: they take effect within two seconds.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Open files that are not webhooks' connections: the journal, the broker, the admin listener.
+const OWN_FILES: u64 = 256;
+/// The admin listener's connections at most.
+const ADMIN_CONNECTIONS: usize = 128;
 
 /// Another gateway uses the data folder.
 #[derive(Debug, thiserror::Error)]
@@ -142,11 +149,14 @@ impl App {
             body_timeout: self.config.body_timeout,
             body_room: Arc::default(),
         };
+        let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
         let server = HttpServer::new(move || {
             let receiver = receiver.clone();
             ActixApp::new().wrap_fn(name_request).configure(|config| receiver.configure(config))
         })
         .client_request_timeout(Duration::from_secs(10))
+        .workers(workers)
+        .max_connections(most_connections() / workers)
         .shutdown_timeout(self.config.shutdown_grace.as_secs())
         .disable_signals();
         let listener = self.listener.try_clone()?;
@@ -174,7 +184,8 @@ impl App {
             let dashboard = dashboard.clone();
             ActixApp::new().wrap_fn(name_request).configure(|config| dashboard.configure(config))
         });
-        Ok(server.workers(1).shutdown_timeout(2).disable_signals().listen(self.admin_listener.try_clone()?)?.run())
+        let server = server.workers(1).max_connections(ADMIN_CONNECTIONS);
+        Ok(server.shutdown_timeout(2).disable_signals().listen(self.admin_listener.try_clone()?)?.run())
     }
 
     /// Renews the directory when connections change, whoever changed them, and then tells the relay.
@@ -207,6 +218,22 @@ impl App {
         });
         (receiver, look)
     }
+}
+
+/// Lets this process have as many open files as it may: each webhook's connection is one, and the usual soft limit is for
+/// programs that use `select`.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(error = %ErrorChain(&error), "the limit of open files stays as it is");
+    }
+}
+
+/// As many connections of webhooks as leave the journal and the broker the files that they need: whoever comes when there
+/// are as many waits until one goes.
+fn most_connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX).clamp(16, 1 << 16)
 }
 
 /// What was logged without a broker is published now that there is one.

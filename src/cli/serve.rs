@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::{Config, DataArgs, ServeArgs};
 use crate::telemetry;
 
@@ -11,6 +11,7 @@ pub(super) fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<Exit> {
     let config = Config::new(data, args)?;
     telemetry::log(&config.log, config.log_format).map_err(anyhow::Error::msg)?;
     telemetry::count().map_err(anyhow::Error::msg)?;
+    app::raise_open_files();
     super::runtime()?.block_on(async {
         // Before anything else: a signal during the start must not end the process half-way.
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

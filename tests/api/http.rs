@@ -149,6 +149,18 @@ impl Peer {
         Answer { status: status.unwrap_or_else(|| panic!("no status in {head:?}")), headers, body: Vec::new() }
     }
 
+    /// An answer among others on one connection: its length is told.
+    pub(crate) async fn next_answer(&mut self) -> Answer {
+        let mut answer = self.head().await;
+        let length = answer.header("content-length").expect("a length").parse::<usize>().expect("a length");
+        while self.read.len() < length {
+            assert!(self.more().await, "the gateway hung up within an answer");
+        }
+        let rest = self.read.split_off(length);
+        answer.body = std::mem::replace(&mut self.read, rest);
+        answer
+    }
+
     /// A whole answer; an interim one before it is skipped.
     pub(crate) async fn answer(&mut self) -> Answer {
         let mut answer = self.head().await;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -64,6 +65,19 @@ impl Gateway {
     /// The store's side of the keys that were added.
     pub(crate) fn store(&self) -> Store {
         Store::new(&format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// Where webhooks come in.
+    pub(crate) fn public(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// The most memory that the running gateway has had, in MiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let pid = self.process.as_ref().expect("the gateway runs").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway's status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak.expect("a peak") >> 10
     }
 
     /// Where its data is.
@@ -197,10 +211,14 @@ impl Gateway {
         self.client.get(self.admin("/readyz")).send().await.is_ok_and(|answer| answer.status() == 200)
     }
 
+    /// What the admin API shows.
+    pub(crate) async fn admin_json(&self, path: &str) -> Value {
+        self.client.get(self.admin(path)).send().await.expect("an answer").json_text().await
+    }
+
     /// The first delivery that is still pending, if any.
     async fn pending(&self) -> Option<Value> {
-        let answer = self.client.get(self.admin("/api/deliveries?state=pending&limit=1")).send().await.expect("an answer");
-        let page = answer.json_text().await;
+        let page = self.admin_json("/api/deliveries?state=pending&limit=1").await;
         page["deliveries"].get(0).cloned()
     }
 
