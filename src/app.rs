@@ -10,7 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, Service};
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server, Service};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App as ActixApp, HttpServer};
 use anyhow::Context;
@@ -26,7 +29,7 @@ use crate::dashboard::{AdminToken, Dashboard};
 use crate::journal::{DataFile, Journal, JournalGuard, Marks};
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, accepted};
 use crate::relay::Relay;
 use crate::report::ErrorChain;
 use crate::telemetry;
@@ -36,6 +39,10 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Open files that are not webhooks' connections: the journal, the broker, the admin listener.
 const OWN_FILES: u64 = 256;
+/// How long the first head of a connection may take.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a body may wait for the journal before its sender is hung up.
+const JOURNAL: Duration = Duration::from_secs(10);
 /// The admin listener's connections at most.
 const ADMIN_CONNECTIONS: usize = 128;
 
@@ -112,7 +119,7 @@ impl App {
         let rejections = Arc::new(Rejections::default());
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
         let upkeep = tokio::spawn(telemetry::keep_bounded(metrics.clone()));
-        let public = self.public_server(&rejections)?;
+        let public = self.public_server(&rejections, shutdown.subscribe())?;
         let admin = self.admin_server(rejections, metrics, shutdown.subscribe())?;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
@@ -140,7 +147,7 @@ impl App {
         }
     }
 
-    fn public_server(&self, rejections: &Arc<Rejections>) -> anyhow::Result<Server> {
+    fn public_server(&self, rejections: &Arc<Rejections>, shutdown: watch::Receiver<bool>) -> anyhow::Result<Server> {
         let receiver = Receiver {
             journal: self.journal.clone(),
             directory: self.directory.clone(),
@@ -150,20 +157,32 @@ impl App {
             body_room: Arc::default(),
         };
         let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
-        let server = HttpServer::new(move || {
-            let receiver = receiver.clone();
-            ActixApp::new().wrap_fn(name_request).configure(|config| receiver.configure(config))
-        })
-        .client_request_timeout(Duration::from_secs(10))
-        .workers(workers)
-        .max_connections(most_connections() / workers)
-        .shutdown_timeout(self.config.shutdown_grace.as_secs())
-        .disable_signals();
-        let listener = self.listener.try_clone()?;
-        Ok(match self.config.tls.clone() {
-            Some(tls) => server.listen_rustls_0_23(listener, tls)?.run(),
-            None => server.listen(listener)?.run(),
-        })
+        let tls = self.config.tls.clone().map(|mut tls| {
+            // A sender needs no more; one connection of HTTP/2 would hold as many bodies as it likes.
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Arc::new(tls)
+        });
+        // Head, body, and the journal's time for it.
+        let patience = HEAD + self.config.body_timeout + JOURNAL;
+        let server = Server::build()
+            .workers(workers)
+            .max_concurrent_connections(most_connections() / workers)
+            .shutdown_timeout(self.config.shutdown_grace.as_secs())
+            .disable_signals()
+            .listen("webhooks", self.listener.try_clone()?, move || {
+                let (receiver, tls, shutdown) = (receiver.clone(), tls.clone(), shutdown.clone());
+                let app = ActixApp::new().wrap_fn(name_request).configure(|config| receiver.configure(config));
+                let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+                let http = HttpService::build()
+                    .client_request_timeout(HEAD)
+                    .graceful_shutdown_signal(move || {
+                        let mut shutdown = shutdown.clone();
+                        async move { drop(shutdown.wait_for(|shutdown| *shutdown).await) }
+                    })
+                    .h1(map_config(app, |()| AppConfig::default()));
+                fn_service(move |stream| accepted(stream, tls.clone(), patience)).map_err(DispatchError::from).and_then(http)
+            })?;
+        Ok(server.run())
     }
 
     fn admin_server(

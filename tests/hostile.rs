@@ -5,7 +5,6 @@
 //! input at all may do in `tests/properties.rs` and `tests/fuzz`.
 
 #[path = "api/http.rs"]
-#[allow(dead_code, reason = "each test file uses its part")]
 mod http;
 mod support;
 
@@ -233,6 +232,27 @@ async fn pipelined_requests_are_answered_each_and_in_order() {
     }
     assert_eq!(statuses, expected);
     assert_eq!(kept(&gateway), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_head_without_an_end_and_answers_that_nobody_reads_hold_no_connection_for_ever() {
+    let mut gateway = Gateway::new(&["--disk-reserve", "1", "--body-timeout-seconds", "1"]);
+    gateway.start().await;
+    let health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut dripping = Peer::connect(gateway.public()).await;
+    dripping.write(health).await;
+    assert_eq!(dripping.next_answer().await.status, 200);
+    dripping.write(b"POST /webhooks/woocommerce/shop-a HTTP/1.1\r\nX: ").await;
+    // He asks for ever and reads nothing: the gateway stops reading what he asks.
+    let mut deaf = Peer::connect(gateway.public()).await;
+    let asking = tokio::spawn(async move { while deaf.write_if_heard(&health.repeat(100)).await {} });
+    let dripping = tokio::spawn(async move {
+        while dripping.write_if_heard(b"y").await {
+            tokio::time::sleep(support::LOOK).await;
+        }
+    });
+    until("both are hung up", || async { (asking.is_finished() && dripping.is_finished()).then_some(()) }).await;
+    assert_honest_are_answered(&gateway).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

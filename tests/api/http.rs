@@ -1,4 +1,5 @@
 //! A small HTTP/1.1 client that says exactly what it is told: nothing is corrected, retried or kept alive.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
