@@ -108,11 +108,12 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
 async fn bodies_that_are_announced_and_dripped_take_no_room_from_honest_ones() {
     let gateway = gateway().await;
     let mut peers = Vec::new();
-    // Announced, it is several times the room of all bodies; sent, it is next to nothing.
+    // Announced, it is several times the room of all bodies, and fills it to the last byte; sent, it is next to nothing.
+    let announced = (64 << 10) + (4 << 20);
     for number in 0..200 {
         let mut peer = Peer::connect(gateway.public()).await;
         let headers: &[(&str, &str)] = if number % 2 == 0 { &[(SIGNATURE, FALSE)] } else { &[] };
-        peer.write(&head(&gateway, if number % 2 == 0 { SHOP } else { APP }, headers, 8 << 20)).await;
+        peer.write(&head(&gateway, if number % 2 == 0 { SHOP } else { APP }, headers, announced)).await;
         peer.write(&vec![b'e'; 100 << 10]).await;
         peers.push(peer);
     }

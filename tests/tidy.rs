@@ -427,6 +427,37 @@ fn only_platforms_make_a_verified_delivery() {
     assert!(makers >= PLATFORMS.len(), "each platform makes its own");
 }
 
+/// What may be a secret, or proof of one, by its name.
+const SECRETS: &[&str] = &["signature", "tag", "mac", "token", "secret", "guess", "digest", "expose_secret"];
+
+/// The names that a line compares with `==` or `!=`: the last of each path, without calls.
+fn compared(line: &str) -> Vec<&str> {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let last = |path: &'_ str| path.rfind('.').map_or(0, |at| at + 1);
+    let operators = line.match_indices("==").chain(line.match_indices("!="));
+    let sides = operators.flat_map(|(at, _)| {
+        let left = line[..at].trim_end().trim_end_matches("()");
+        let left = &left[left.rfind(|c| !is_path(c)).map_or(0, |at| at + 1)..];
+        let right = line[at + 2..].trim_start().trim_start_matches(['&', '*']);
+        let right = &right[..right.find(|c| !is_path(c)).unwrap_or(right.len())];
+        [&left[last(left)..], &right[last(right)..]]
+    });
+    sides.collect()
+}
+
+#[test]
+fn no_signature_token_or_secret_is_compared_with_an_operator() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        for (number, line) in (1..).zip(source.words.lines()) {
+            if compared(line).iter().any(|name| SECRETS.contains(name)) {
+                wrong.push(format!("{} line {number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert_none(&wrong, "`==` ends at the first byte that differs, and its time tells where: Mac::verify_slice does not");
+}
+
 #[test]
 fn every_file_says_first_what_it_is() {
     let silent: Vec<String> =
@@ -478,6 +509,7 @@ fn the_reader_of_these_rules_sees_what_it_must() {
     assert_eq!(rooms, ["delivery", "event", "platforms", "report", "sqlite"]);
     assert!(source.code.contains("// no comment") && !source.words.contains("no comment"));
     assert_eq!((source.room(), source.depth(), longest_climb(&source.words)), ("journal", 1, 2));
+    assert_eq!(compared("if self.tag != *raw.signature && a.b.len() == secret.name"), ["len", "name", "tag", "signature"]);
     assert!(has_word("use tokio::x", "tokio") && !has_word("my_tokio::x", "tokio") && !has_word("metrics_of", "metrics"));
     assert!(has_word("let x = y.await;", ".await") && has_word("println!()", "println!"));
 }

@@ -28,13 +28,13 @@ const LONGEST_KEPT: usize = 512;
 const LONGEST_TOPIC: usize = 200;
 
 /// The keys that a secret may stand for: as it was given, and as WordPress decodes what its form has stored.
-pub(super) fn key(secret: &str) -> Result<VerificationKey, InvalidKey> {
-    if secret.is_empty() {
+pub(super) fn key(given: &str) -> Result<VerificationKey, InvalidKey> {
+    if given.is_empty() {
         return Err(InvalidKey("the webhook's secret is empty; give the text of the webhook's field \"Secret\"".to_owned()));
     }
-    let decoded = entities::decode(secret);
-    let mut readings = vec![keyed(secret.as_bytes())?];
-    if decoded != secret {
+    let decoded = entities::decode(given);
+    let mut readings = vec![keyed(given.as_bytes())?];
+    if decoded != given {
         readings.push(keyed(decoded.as_bytes())?);
     }
     Ok(VerificationKey::HmacSha256(readings))
