@@ -2,10 +2,8 @@
 //! it. A mistake is the caller's (400, 404, 405), never ours (5xx).
 #![no_main]
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::App;
@@ -23,11 +21,11 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 /// Status and body of an answer; no body of a stream; nothing where it is no request.
-type Ask = Rc<dyn Fn(&str, &[(String, &[u8])]) -> Option<(u16, Option<Vec<u8>>)>>;
+type Ask = dyn Fn(&str, &[(String, &[u8])]) -> Option<(u16, Option<Vec<u8>>)>;
 
 fuzz_target!(|input: &[u8]| {
-    thread_local!(static LISTENER: OnceCell<Ask> = const { OnceCell::new() });
-    let ask = LISTENER.with(|listener| Rc::clone(listener.get_or_init(listener_with_orders)));
+    thread_local!(static LISTENER: &'static Ask = listener_with_orders());
+    let ask = LISTENER.with(|listener| *listener);
     let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     let Ok(target) = std::str::from_utf8(&input[..end]) else { return };
     let head = [input.get(end + 1..).unwrap_or_default(), b"\n\n"].concat();
@@ -46,7 +44,9 @@ fuzz_target!(|input: &[u8]| {
 });
 
 /// The admin listener's routes on a journal with a few orders in several states.
-fn listener_with_orders() -> Ask {
+///
+/// For as long as the program runs: its end must not meet a journal that still works.
+fn listener_with_orders() -> &'static Ask {
     let system = System::new();
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = system.block_on(journal_with_orders(folder.path()));
@@ -60,10 +60,8 @@ fn listener_with_orders() -> Ask {
         token: None,
     };
     let service = system.block_on(init_service(App::new().configure(|config| dashboard.configure(config))));
-    // For as long as the program runs.
-    let kept: (tempfile::TempDir, JournalGuard, _) = (folder, guard, stop);
-    std::mem::forget(kept);
-    Rc::new(move |target, headers| {
+    Box::leak(Box::new(move |target: &str, headers: &[(String, &[u8])]| {
+        let _kept = (&folder, &guard, &stop);
         // What is no target of a request ends in the HTTP parser.
         let uri: Uri = target.parse().ok()?;
         let mut request = TestRequest::default().method(Method::GET).uri(&uri.to_string());
@@ -81,7 +79,7 @@ fn listener_with_orders() -> Ask {
             let is_whole = answer.headers().get("content-type").is_none_or(|kind| kind != "text/event-stream");
             Some((status, if is_whole { Some(read_body(answer).await.to_vec()) } else { None }))
         })
-    })
+    }))
 }
 
 async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
