@@ -9,4 +9,5 @@ mod bad_input;
 mod gateway;
 mod http;
 mod installations;
+mod tls;
 mod unwritable;
