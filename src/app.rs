@@ -3,6 +3,9 @@
 //! The only place that knows all rooms. Shutdown goes with the flow of data: first no new requests, then the relay, then
 //! the broker, last the journal.
 
+mod listen;
+mod wire;
+
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
@@ -10,18 +13,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::HttpService;
-use actix_http::error::DispatchError;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::dev::{AppConfig, Server, Service};
+use actix_web::App as ActixApp;
+use actix_web::dev::{Server, Service};
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{App as ActixApp, HttpServer};
 use anyhow::Context;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use listen::Terms;
+pub use listen::raise_open_files;
 
 use crate::config::Config;
 use crate::connections::{Directory, Rejections, Seal};
@@ -29,7 +31,7 @@ use crate::dashboard::{AdminToken, Dashboard};
 use crate::journal::{DataFile, Journal, JournalGuard, Marks};
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
-use crate::receiver::{Receiver, accepted};
+use crate::receiver::Receiver;
 use crate::relay::Relay;
 use crate::report::ErrorChain;
 use crate::telemetry;
@@ -37,14 +39,12 @@ use crate::telemetry;
 /// How often changes by other processes are looked for: they take effect within two seconds.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Open files that are not webhooks' connections: the journal, the broker, the admin listener.
-const OWN_FILES: u64 = 256;
-/// How long the first head of a connection may take.
-const HEAD: Duration = Duration::from_secs(10);
 /// How long a body may wait for the journal before its sender is hung up.
 const JOURNAL: Duration = Duration::from_secs(10);
-/// The admin listener's connections at most.
-const ADMIN_CONNECTIONS: usize = 128;
+/// The admin listener's connections at most, streams of events among them.
+const ADMIN_CONNECTIONS: usize = 256;
+/// How long they may go without an answer; a stream says something more often than that.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Another gateway uses the data folder.
 #[derive(Debug, thiserror::Error)]
@@ -156,33 +156,23 @@ impl App {
             body_timeout: self.config.body_timeout,
             body_room: Arc::default(),
         };
-        let workers = std::thread::available_parallelism().map_or(2, NonZero::get);
         let tls = self.config.tls.clone().map(|mut tls| {
             // A sender needs no more; one connection of HTTP/2 would hold as many bodies as it likes.
             tls.alpn_protocols = vec![b"http/1.1".to_vec()];
             Arc::new(tls)
         });
-        // Head, body, and the journal's time for it.
-        let patience = HEAD + self.config.body_timeout + JOURNAL;
-        let server = Server::build()
-            .workers(workers)
-            .max_concurrent_connections(most_connections() / workers)
-            .shutdown_timeout(self.config.shutdown_grace.as_secs())
-            .disable_signals()
-            .listen("webhooks", self.listener.try_clone()?, move || {
-                let (receiver, tls, shutdown) = (receiver.clone(), tls.clone(), shutdown.clone());
-                let app = ActixApp::new().wrap_fn(name_request).configure(|config| receiver.configure(config));
-                let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-                let http = HttpService::build()
-                    .client_request_timeout(HEAD)
-                    .graceful_shutdown_signal(move || {
-                        let mut shutdown = shutdown.clone();
-                        async move { drop(shutdown.wait_for(|shutdown| *shutdown).await) }
-                    })
-                    .h1(map_config(app, |()| AppConfig::default()));
-                fn_service(move |stream| accepted(stream, tls.clone(), patience)).map_err(DispatchError::from).and_then(http)
-            })?;
-        Ok(server.run())
+        let terms = Terms {
+            workers: std::thread::available_parallelism().map_or(2, NonZero::get),
+            connections: listen::most_connections(),
+            patience: listen::HEAD + self.config.body_timeout + JOURNAL,
+            grace: self.config.shutdown_grace,
+            tls,
+            shutdown,
+        };
+        Ok(listen::serve("webhooks", self.listener.try_clone()?, terms, move || {
+            let receiver = receiver.clone();
+            ActixApp::new().wrap_fn(name_request).configure(|config| receiver.configure(config))
+        })?)
     }
 
     fn admin_server(
@@ -196,15 +186,21 @@ impl App {
             directory: self.directory.clone(),
             rejections,
             metrics,
-            shutdown,
+            shutdown: shutdown.clone(),
             token: self.config.admin_token.clone().map(AdminToken::new),
         };
-        let server = HttpServer::new(move || {
+        let terms = Terms {
+            workers: 1,
+            connections: ADMIN_CONNECTIONS,
+            patience: ADMIN_PATIENCE,
+            grace: Duration::from_secs(2),
+            tls: None,
+            shutdown,
+        };
+        Ok(listen::serve("admin", self.admin_listener.try_clone()?, terms, move || {
             let dashboard = dashboard.clone();
             ActixApp::new().wrap_fn(name_request).configure(|config| dashboard.configure(config))
-        });
-        let server = server.workers(1).max_connections(ADMIN_CONNECTIONS);
-        Ok(server.shutdown_timeout(2).disable_signals().listen(self.admin_listener.try_clone()?)?.run())
+        })?)
     }
 
     /// Renews the directory when connections change, whoever changed them, and then tells the relay.
@@ -237,22 +233,6 @@ impl App {
         });
         (receiver, look)
     }
-}
-
-/// Lets this process have as many open files as it may: each webhook's connection is one, and the usual soft limit is for
-/// programs that use `select`.
-pub fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        tracing::warn!(error = %ErrorChain(&error), "the limit of open files stays as it is");
-    }
-}
-
-/// As many connections of webhooks as leave the journal and the broker the files that they need: whoever comes when there
-/// are as many waits until one goes.
-fn most_connections() -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX).clamp(16, 1 << 16)
 }
 
 /// What was logged without a broker is published now that there is one.

@@ -6,7 +6,6 @@
 mod answer;
 mod handler;
 mod room;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,6 @@ use actix_web::web::{self, ServiceConfig};
 
 pub use answer::Refusal;
 pub use room::BodyRoom;
-pub use wire::{Wire, accepted};
 
 use crate::connections::{Directory, Rejections};
 use crate::journal::Journal;

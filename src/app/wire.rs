@@ -1,4 +1,4 @@
-//! A sender's connection: TLS where there is any, and an end to it when it brings nothing.
+//! A peer's connection: TLS where there is any, and an end to it when it brings nothing.
 //!
 //! The HTTP server watches the first head and idle connections. Nobody watched a second head that never ends, nor a sender
 //! who never reads his answers: one byte would hold a connection for ever. Here a connection ends on which no answer went
@@ -23,7 +23,7 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// A connection that ends when no answer went out on it for too long.
-pub struct Wire {
+pub(super) struct Wire {
     stream: Box<dyn Stream>,
     patience: Duration,
     end: Pin<Box<Sleep>>,
@@ -33,7 +33,7 @@ pub struct Wire {
 ///
 /// # Errors
 /// Where TLS does not come about.
-pub async fn accepted(
+pub(super) async fn accepted(
     stream: TcpStream,
     tls: Option<Arc<rustls::ServerConfig>>,
     patience: Duration,

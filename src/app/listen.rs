@@ -1,0 +1,83 @@
+//! Puts routes on a listener: HTTP/1.1, with TLS or without, on connections that end when nothing comes of them.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::HttpService;
+use actix_http::error::DispatchError;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
+use actix_web::{App, Error};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::watch;
+
+use super::wire::accepted;
+use crate::report::ErrorChain;
+
+/// How long the first head of a connection may take.
+pub(super) const HEAD: Duration = Duration::from_secs(10);
+/// Open files that are not webhooks' connections: the journal, the broker, the admin listener.
+const OWN_FILES: u64 = 512;
+
+/// How a listener serves.
+#[derive(Clone)]
+pub(super) struct Terms {
+    /// Its threads.
+    pub(super) workers: usize,
+    /// Its connections at most: whoever comes when there are as many waits until one goes.
+    pub(super) connections: usize,
+    /// How long a connection may go without an answer.
+    pub(super) patience: Duration,
+    /// How long answers that are under way may take at the end.
+    pub(super) grace: Duration,
+    /// Its certificate.
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    /// The end.
+    pub(super) shutdown: watch::Receiver<bool>,
+}
+
+/// Serves an app on a listener.
+pub(super) fn serve<F, A, B>(name: &str, listener: TcpListener, terms: Terms, app: F) -> io::Result<Server>
+where
+    F: Fn() -> App<A> + Clone + Send + 'static,
+    A: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()> + 'static,
+    B: MessageBody + 'static,
+{
+    let server = Server::build()
+        .workers(terms.workers)
+        .max_concurrent_connections(terms.connections.div_ceil(terms.workers))
+        .shutdown_timeout(terms.grace.as_secs())
+        .disable_signals()
+        .listen(name, listener, move || {
+            let Terms { tls, shutdown, patience, .. } = terms.clone();
+            let app = app().into_factory().map_err(|error: Error| error.error_response());
+            let http = HttpService::build()
+                .client_request_timeout(HEAD)
+                .graceful_shutdown_signal(move || {
+                    let mut shutdown = shutdown.clone();
+                    async move { drop(shutdown.wait_for(|shutdown| *shutdown).await) }
+                })
+                .h1(map_config(app, |()| AppConfig::default()));
+            fn_service(move |stream| accepted(stream, tls.clone(), patience)).map_err(DispatchError::from).and_then(http)
+        })?;
+    Ok(server.run())
+}
+
+/// Lets this process have as many open files as it may: each webhook's connection is one, and the usual soft limit is for
+/// programs that use `select`.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(error = %ErrorChain(&error), "the limit of open files stays as it is");
+    }
+}
+
+/// As many connections of webhooks as leave the journal and the broker the files that they need, and no more than a
+/// machine's memory bears: each can hold an unfinished head of 128 KiB.
+pub(super) fn most_connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX).clamp(16, 16 << 10)
+}
