@@ -21,15 +21,22 @@ use crate::report::ErrorChain;
 /// `POST /webhooks/{platform}/{connection}`
 pub(super) async fn receive(
     request: HttpRequest,
-    payload: web::Payload,
+    mut payload: web::Payload,
     receiver: web::Data<Receiver>,
 ) -> Result<HttpResponse, Refusal> {
     let started = Instant::now();
     let named = split(request.match_info().unprocessed());
     let Some((platform, endpoint)) = named.and_then(|(platform, id)| receiver.directory.endpoint(platform, id)) else {
+        discard(&mut payload).await;
         return Err(refuse(&receiver, None, Refusal::NotFound));
     };
-    let result = take(&receiver, platform, &endpoint, &request, payload).await;
+    let result = match admit(&receiver, platform, &endpoint, &request) {
+        Ok(admitted) => take(&receiver, platform, &endpoint, admitted, payload).await,
+        Err(refusal) => {
+            discard(&mut payload).await;
+            Err(refusal)
+        }
+    };
     let label = platform.name();
     metrics::histogram!("cartwire_webhook_seconds", "platform" => label).record(started.elapsed().as_secs_f64());
     match result {
@@ -54,18 +61,20 @@ fn split(path: &str) -> Option<(&str, &str)> {
     path.strip_prefix('/')?.split_once('/')
 }
 
-enum Answer {
-    Ping,
-    Kept(Appended),
+/// A request whose headers speak against nothing.
+struct Admitted<'a> {
+    headers: Headers<'a>,
+    announced: Option<usize>,
+    longest: usize,
 }
 
-async fn take(
+/// Looks at the headers alone: whom they rule out already costs no memory and no time of reading.
+fn admit<'a>(
     receiver: &Receiver,
     platform: &dyn Platform,
     endpoint: &Endpoint,
-    request: &HttpRequest,
-    payload: web::Payload,
-) -> Result<Answer, Refusal> {
+    request: &'a HttpRequest,
+) -> Result<Admitted<'a>, Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }
@@ -78,21 +87,37 @@ async fn take(
         return Err(Refusal::TooLarge);
     }
     let headers = Headers(request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect());
-    let rejected = |rejection: Rejection| {
-        // Never a 401 for our own fault: with the key that we cannot read he may be genuine.
-        if endpoint.lacks_keys && rejection.is_unauthorised() { Refusal::KeyUnusable } else { Refusal::Rejected(rejection) }
-    };
-    // Whom his headers rule out already costs no memory and no time of reading.
-    let longest = platform.longest_body(&headers).map_err(rejected)?;
+    let longest = platform.longest_body(&headers).map_err(|rejection| rejected(endpoint, rejection))?;
+    Ok(Admitted { headers, announced, longest })
+}
+
+enum Answer {
+    Ping,
+    Kept(Appended),
+}
+
+async fn take(
+    receiver: &Receiver,
+    platform: &dyn Platform,
+    endpoint: &Endpoint,
+    admitted: Admitted<'_>,
+    payload: web::Payload,
+) -> Result<Answer, Refusal> {
+    let Admitted { headers, announced, longest } = admitted;
     // The share is held until the journal has the body.
     let (body, _share) = read(receiver, payload, announced, longest).await?;
     let now = now();
     let raw = RawDelivery { endpoint: &endpoint.id, headers, body, received_at: now };
-    let verified = platform.verify(&raw, &endpoint.keys(now), now).map_err(rejected)?;
+    let verified = platform.verify(&raw, &endpoint.keys(now), now).map_err(|rejection| rejected(endpoint, rejection))?;
     match verified {
         Verified::Ping => Ok(Answer::Ping),
         Verified::Delivery(delivery) => receiver.journal.append(*delivery).await.map(Answer::Kept).map_err(Refusal::Journal),
     }
+}
+
+fn rejected(endpoint: &Endpoint, rejection: Rejection) -> Refusal {
+    // Never a 401 for our own fault: with the key that we cannot read he may be genuine.
+    if endpoint.lacks_keys && rejection.is_unauthorised() { Refusal::KeyUnusable } else { Refusal::Rejected(rejection) }
 }
 
 /// Reads the body, but no more of it than may be, and not for longer.
@@ -122,6 +147,17 @@ async fn read(
         Ok((whole.freeze(), share))
     };
     tokio::time::timeout(receiver.body_timeout, read).await.map_err(|_| Refusal::TooSlow)?
+}
+
+/// Throws away what has come of a refused body, without waiting for more. Where that was all of it, the connection serves
+/// on: a new one for each refused request costs three times as much.
+async fn discard(payload: &mut web::Payload) {
+    let come = async { while let Some(Ok(_)) = payload.next().await {} };
+    tokio::select! {
+        biased;
+        () = come => {}
+        () = tokio::task::yield_now() => {}
+    }
 }
 
 /// Counts a refusal, and writes it down where it is worth a line.

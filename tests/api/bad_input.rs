@@ -230,6 +230,24 @@ async fn whom_the_headers_rule_out_is_answered_before_any_of_his_body_is_sent() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_body_that_has_come_whole_costs_no_new_connection() {
+    let gateway = Gateway::start().await;
+    let kept_open = |request: Request| {
+        let (head, body) = request.parts(gateway.public);
+        let head = String::from_utf8(head).expect("text").replace("Connection: close\r\n", "");
+        [head.as_bytes(), &body].concat()
+    };
+    let mut peer = Peer::connect(gateway.public).await;
+    for (path, status) in [(SHOP, 401), ("/webhooks/woocommerce/nobody", 404), (SHOP, 401)] {
+        peer.write(&kept_open(Request::new("POST", path).body("{\"id\":1}"))).await;
+        assert_eq!(peer.next_answer().await.status, status);
+    }
+    let signed = order("order.updated", ORDER, 1);
+    peer.write(&kept_open(Request::new("POST", SHOP).headers(&signed.headers).body(&signed.body))).await;
+    assert_eq!(peer.next_answer().await.word(), "accepted", "on the same connection");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_that_grows_too_large_is_413_without_its_end() {
     let gateway = Gateway::with(|args| args.max_body_bytes = "64KiB".to_owned()).await;
     let signed = order("order.updated", ORDER, 1);
