@@ -44,7 +44,8 @@ pub(crate) fn empty(folder: &Path) -> rusqlite::Connection {
     sqlite
 }
 
-/// Writes a delivery and its entry as the journal does; the body's bytes are shared by all.
+/// Writes a delivery and its entry as the journal does, which leaves the index of keys for later; the body's bytes are
+/// shared by all.
 pub(crate) fn append(
     transaction: &Transaction<'_>,
     shop: Shop,
@@ -58,7 +59,7 @@ pub(crate) fn append(
     transaction
         .prepare_cached(
             "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
-             VALUES (?1, ?2, 0, ?3, ?4, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (key) DO NOTHING",
+             VALUES (?1, ?2, 0, ?3, ?4, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             key.as_bytes(),
@@ -129,6 +130,9 @@ fn settle(folder: &Path, shop: Shop, bytes: usize, many: u64) {
         }
         transaction.commit().expect("committed");
     }
+    let index = "INSERT INTO keys SELECT key, position FROM deliveries ORDER BY key;
+                 UPDATE marks SET version = (SELECT max(position) FROM deliveries) WHERE name = 'indexed'";
+    sqlite.execute_batch(index).expect("indexed");
     sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("folded in");
 }
 
