@@ -32,16 +32,16 @@ use lanes::{Lanes, Task};
 
 /// Entries in hand at most: claimed and not yet settled; and the bytes of their bodies.
 const WINDOW: usize = 2048;
-const WINDOW_BYTES: usize = 64 << 20;
+const WINDOW_BYTES: usize = 24 << 20;
 /// Entries claimed by one read, and the bytes of bodies they may have.
 const CLAIM: usize = 512;
-const CLAIM_BYTES: usize = 16 << 20;
+const CLAIM_BYTES: usize = 4 << 20;
 /// Events published together.
 const BATCH: usize = 256;
 /// Batches under way at once.
 const BATCHES: usize = crate::publisher::rabbitmq::CHANNELS;
 /// Bytes of payloads published together.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 /// How long a connection rests whose refused events fill the window: others get on meanwhile.
 const REST: Duration = Duration::from_secs(5);
 /// After the journal failed.
