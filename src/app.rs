@@ -10,7 +10,8 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use actix_web::App as ActixApp;
@@ -272,6 +273,13 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     }
 }
 
+/// The next request's id; where they begin is random, so that two runs do not give the same.
+static NEXT_REQUEST: LazyLock<AtomicU64> = LazyLock::new(|| {
+    let mut first = [0; 8];
+    let _ = getrandom::fill(&mut first);
+    AtomicU64::new(u64::from_be_bytes(first))
+});
+
 /// Gives each answer an `x-request-id`.
 fn name_request<S, B>(
     request: actix_web::dev::ServiceRequest,
@@ -280,9 +288,8 @@ fn name_request<S, B>(
 where
     S: Service<actix_web::dev::ServiceRequest, Response = actix_web::dev::ServiceResponse<B>, Error = actix_web::Error>,
 {
-    let mut id = [0_u8; 8];
-    let _ = getrandom::fill(&mut id);
-    let id = format!("{:016x}", u64::from_be_bytes(id));
+    // Steps of the golden ratio meet each number once, and no two of them look alike.
+    let id = format!("{:016x}", NEXT_REQUEST.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed));
     let answer = service.call(request);
     async move {
         let mut response = answer.await?;

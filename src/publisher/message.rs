@@ -31,6 +31,9 @@ impl Message {
     /// Only where the platform's payload is no JSON, which normalising has ruled out.
     pub fn render(event: &Event) -> Result<Self, serde_json::Error> {
         let event_type = event.event_type();
+        // Once the platform's payload and, of what is in it, most in our words.
+        let mut body = Vec::with_capacity(2 * event.raw.get().len() + 1024);
+        serde_json::to_writer(&mut body, event)?;
         Ok(Self {
             id: event.id.to_string(),
             routing_key: routing_key(event),
@@ -51,7 +54,7 @@ impl Message {
                 ("cloudEvents_traceparent", event.traceparent()),
             ],
             event_type,
-            body: serde_json::to_vec(event)?,
+            body,
         })
     }
 }

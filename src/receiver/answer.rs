@@ -3,9 +3,8 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{ContentType, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
-use serde_json::json;
 
 use crate::journal::JournalError;
 use crate::platforms::Rejection;
@@ -56,21 +55,22 @@ impl Refusal {
         }
     }
 
-    fn body(&self) -> serde_json::Value {
+    /// The answer's body, as JSON.
+    fn body(&self) -> &'static str {
         match self {
-            Refusal::NotFound => json!({"error": "not_found"}),
-            Refusal::Method => json!({"error": "method_not_allowed", "allowed": "POST"}),
-            Refusal::Encoding => json!({"error": "unsupported_content_encoding", "supported": "identity"}),
-            Refusal::TooLarge => json!({"error": "too_large"}),
-            Refusal::TooSlow => json!({"error": "timeout"}),
-            Refusal::BrokenBody => json!({"error": "unreadable", "hint": "the body broke off"}),
+            Refusal::NotFound => r#"{"error":"not_found"}"#,
+            Refusal::Method => r#"{"error":"method_not_allowed","allowed":"POST"}"#,
+            Refusal::Encoding => r#"{"error":"unsupported_content_encoding","supported":"identity"}"#,
+            Refusal::TooLarge => r#"{"error":"too_large"}"#,
+            Refusal::TooSlow => r#"{"error":"timeout"}"#,
+            Refusal::BrokenBody => r#"{"error":"unreadable","hint":"the body broke off"}"#,
             // One body for all of them: it must not tell what was wrong.
-            Refusal::Rejected(rejection) if rejection.is_unauthorised() => json!({"error": "unauthorized"}),
+            Refusal::Rejected(rejection) if rejection.is_unauthorised() => r#"{"error":"unauthorized"}"#,
             Refusal::Rejected(Rejection::HeaderAmbiguous) => {
-                json!({"error": "unreadable", "hint": "a header stands twice or is no text"})
+                r#"{"error":"unreadable","hint":"a header stands twice or is no text"}"#
             }
-            Refusal::Rejected(_) => json!({"error": "unreadable", "hint": "the body is not what this platform sends"}),
-            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => json!({"error": "unavailable"}),
+            Refusal::Rejected(_) => r#"{"error":"unreadable","hint":"the body is not what this platform sends"}"#,
+            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => r#"{"error":"unavailable"}"#,
         }
     }
 }
@@ -108,6 +108,6 @@ impl ResponseError for Refusal {
         if matches!(self, Refusal::TooLarge | Refusal::TooSlow | Refusal::Overloaded) {
             response.force_close();
         }
-        response.json(self.body())
+        response.content_type(ContentType::json()).body(self.body())
     }
 }
