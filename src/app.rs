@@ -7,6 +7,7 @@ mod listen;
 mod wire;
 
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub use listen::raise_open_files;
 use crate::config::Config;
 use crate::connections::{Directory, Rejections, Seal};
 use crate::dashboard::{AdminToken, Dashboard};
-use crate::journal::{DataFile, Journal, JournalGuard, Marks};
+use crate::journal::{APPEND_TIMEOUT, DataFile, Journal, JournalGuard, Marks};
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
 use crate::receiver::Receiver;
@@ -40,8 +41,6 @@ use crate::telemetry;
 /// How often changes by other processes are looked for: they take effect within two seconds.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long a body may wait for the journal before its sender is hung up.
-const JOURNAL: Duration = Duration::from_secs(10);
 /// The admin listener's connections at most, streams of events among them.
 const ADMIN_CONNECTIONS: usize = 256;
 /// How long they may go without an answer; a stream says something more often than that.
@@ -108,6 +107,8 @@ impl App {
         let (marks, look) = self.look_for_changes(shutdown.subscribe()).await;
         let relay = Relay::new(self.journal.clone(), Arc::clone(&publisher), self.directory.clone(), marks);
         let relay_shutdown = watch::Sender::new(false);
+        // It answers until everything else has ended.
+        let admin_shutdown = watch::Sender::new(false);
         let (stop_relay, grace) = (relay_shutdown.subscribe(), self.config.shutdown_grace);
         let logged = self.config.broker.is_some().then(|| self.journal.clone());
         let relay = tokio::spawn(async move {
@@ -121,7 +122,7 @@ impl App {
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
         let upkeep = tokio::spawn(telemetry::keep_bounded(metrics.clone()));
         let public = self.public_server(&rejections, shutdown.subscribe())?;
-        let admin = self.admin_server(rejections, metrics, shutdown.subscribe())?;
+        let admin = self.admin_server(rejections, metrics, shutdown.subscribe(), admin_shutdown.subscribe())?;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
 
@@ -136,6 +137,7 @@ impl App {
         public_handle.stop(true).await;
         relay_shutdown.send_replace(true);
         let _ = relay.await;
+        admin_shutdown.send_replace(true);
         admin_handle.stop(true).await;
         publisher.close().await;
         look.abort();
@@ -165,7 +167,7 @@ impl App {
         let terms = Terms {
             workers: std::thread::available_parallelism().map_or(2, NonZero::get),
             connections: listen::most_connections(),
-            patience: listen::HEAD + self.config.body_timeout + JOURNAL,
+            patience: listen::HEAD + self.config.body_timeout + APPEND_TIMEOUT,
             grace: self.config.shutdown_grace,
             tls,
             shutdown,
@@ -181,13 +183,14 @@ impl App {
         rejections: Arc<Rejections>,
         metrics: PrometheusHandle,
         shutdown: watch::Receiver<bool>,
+        last: watch::Receiver<bool>,
     ) -> anyhow::Result<Server> {
         let dashboard = Dashboard {
             journal: self.journal.clone(),
             directory: self.directory.clone(),
             rejections,
             metrics,
-            shutdown: shutdown.clone(),
+            shutdown,
             token: self.config.admin_token.clone().map(AdminToken::new),
         };
         let terms = Terms {
@@ -196,7 +199,7 @@ impl App {
             patience: ADMIN_PATIENCE,
             grace: Duration::from_secs(2),
             tls: None,
-            shutdown,
+            shutdown: last,
         };
         Ok(listen::serve("admin", self.admin_listener.try_clone()?, terms, move || {
             let dashboard = dashboard.clone();
@@ -273,12 +276,7 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// The next request's id; where they begin is random, so that two runs do not give the same.
-static NEXT_REQUEST: LazyLock<AtomicU64> = LazyLock::new(|| {
-    let mut first = [0; 8];
-    let _ = getrandom::fill(&mut first);
-    AtomicU64::new(u64::from_be_bytes(first))
-});
+static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Gives each answer an `x-request-id`.
 fn name_request<S, B>(
@@ -288,8 +286,9 @@ fn name_request<S, B>(
 where
     S: Service<actix_web::dev::ServiceRequest, Response = actix_web::dev::ServiceResponse<B>, Error = actix_web::Error>,
 {
-    // Steps of the golden ratio meet each number once, and no two of them look alike.
-    let id = format!("{:016x}", NEXT_REQUEST.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed));
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    // Hashed with a secret of this process, so that nobody can count others' requests by it.
+    let id = format!("{:016x}", SECRET.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)));
     let answer = service.call(request);
     async move {
         let mut response = answer.await?;

@@ -75,8 +75,8 @@ pub fn raise_open_files() {
     }
 }
 
-/// As many connections of webhooks as leave the journal and the broker the files that they need, and no more than a
-/// machine's memory bears: each can hold an unfinished head of 128 KiB.
+/// As many connections of webhooks as leave the journal and the broker the files that they need, and no more than 16,384:
+/// each can hold an unfinished head of 128 KiB and a little of a body, so that all of them at once take some 2 GiB.
 pub(super) fn most_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX).clamp(16, 16 << 10)

@@ -19,7 +19,8 @@ const MANY: usize = 32_768;
 /// Keys moved with each delivery that a commit adds: more than come in meanwhile.
 const PACE: usize = 4;
 
-/// The position of a delivery by its key, for queries: `?1` is the key. Behind the index there are few to look through.
+/// The position of a delivery by its key, for queries: `?1` is the key. What the index lacks is looked through, some tens of
+/// thousands at most.
 pub(super) const POSITION: &str = "COALESCE((SELECT position FROM keys WHERE key = ?1),
     (SELECT position FROM deliveries WHERE position > (SELECT version FROM marks WHERE name = 'indexed') AND key = ?1))";
 
@@ -78,15 +79,12 @@ impl Keys {
         self.move_some(transaction, added * PACE)
     }
 
-    /// Moves all keys into the index.
-    pub(super) fn index_all(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        while !self.recent.is_empty() {
-            if self.moving.is_none() {
-                self.begin_moving();
-            }
-            self.move_some(transaction, usize::MAX)?;
+    /// Moves up to so many keys into the index, however few there are in memory.
+    pub(super) fn index_more(&mut self, transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<()> {
+        if self.moving.is_none() {
+            self.begin_moving();
         }
-        Ok(())
+        self.move_some(transaction, most)
     }
 
     fn begin_moving(&mut self) {
@@ -101,14 +99,14 @@ impl Keys {
         // Announcements of other processes put theirs in themselves.
         let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO keys (key, position) VALUES (?1, ?2)")?;
         for (key, position) in moving.sorted.by_ref().take(most) {
-            // It may have been removed meanwhile.
-            if self.recent.contains_key(&key) {
+            // It may have been removed meanwhile, and written again behind what is moving.
+            if self.recent.get(&key) == Some(&position) {
                 insert.execute(params![key.as_bytes(), position])?;
             }
         }
         if moving.sorted.len() == 0 {
             let through = moving.through;
-            transaction.execute("UPDATE marks SET version = ?1 WHERE name = 'indexed'", [through])?;
+            transaction.execute("UPDATE marks SET version = MAX(version, ?1) WHERE name = 'indexed'", [through])?;
             self.recent.retain(|_, position| *position > through);
             self.moving = None;
         }
@@ -185,7 +183,9 @@ mod tests {
         }
         assert!(keys.recent.len() < MANY, "{} keys stay in memory", keys.recent.len());
         let transaction = sqlite.transaction().expect("begun");
-        keys.index_all(&transaction).expect("moved");
+        while !keys.is_indexed() {
+            keys.index_more(&transaction, 1000).expect("moved");
+        }
         transaction.commit().expect("kept");
         assert!(keys.is_indexed() && Keys::load(&sqlite).expect("loaded").is_indexed());
         assert_eq!(found_by_query(&sqlite, 5), Some(positions[5]));
@@ -206,10 +206,17 @@ mod tests {
             transaction.execute("DELETE FROM deliveries WHERE key = ?1", [key(number).as_bytes()]).expect("removed");
             keys.forget(&transaction, key(number)).expect("forgotten");
         }
-        keys.index_all(&transaction).expect("moved");
-        keys.move_some(&transaction, usize::MAX).expect("moved");
-        for number in 0..3 {
+        // The same content comes again while its old key would be on its way.
+        let again = write(&transaction, 2);
+        keys.add(key(2), again);
+        while !keys.is_indexed() {
+            keys.index_more(&transaction, 1000).expect("moved");
+        }
+        for number in 0..2 {
             assert_eq!(keys.find(&transaction, key(number)).expect("asked"), None);
         }
+        assert_eq!(keys.find(&transaction, key(2)).expect("asked"), Some(again));
+        transaction.commit().expect("kept");
+        assert_eq!(found_by_query(&sqlite, 2), Some(again));
     }
 }

@@ -54,7 +54,7 @@ use entry::{Position, Settlement};
 use writer::{Command, Writer};
 
 /// A sender is told 503 when its commit takes longer than this.
-const APPEND_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const APPEND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Commands that may wait for the writer.
 const QUEUE: usize = 4096;
 

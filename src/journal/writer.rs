@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::{self, LogLength};
@@ -27,6 +27,8 @@ use crate::sqlite;
 const GROUP: usize = 512;
 /// So often can the same content be a new fact while the first is kept.
 const GENERATIONS: usize = 64;
+/// Keys that move into their index in a commit of its own.
+const KEYS: usize = 2_048;
 /// At most this many bytes of bodies in one commit.
 const GROUP_BYTES: usize = 8 << 20;
 const TICK: Duration = Duration::from_secs(1);
@@ -73,14 +75,16 @@ impl Open {
         Ok(Self { sqlite, keys })
     }
 
-    /// Makes the index of keys complete.
-    fn index_all(&mut self) -> rusqlite::Result<()> {
-        if self.keys.is_indexed() {
-            return Ok(());
+    /// Moves some keys into their index, in a commit of its own.
+    fn index_more(&mut self) -> rusqlite::Result<()> {
+        let moved = self.sqlite.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+            self.keys.index_more(&transaction, KEYS)?;
+            transaction.commit()
+        });
+        if moved.is_err() {
+            self.keys = Keys::load(&self.sqlite)?;
         }
-        let transaction = self.sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        self.keys.index_all(&transaction)?;
-        transaction.commit()
+        moved
     }
 }
 
@@ -128,7 +132,7 @@ impl Writer {
             }
         }
         if let Some(mut open) = self.open.take() {
-            let _ = open.index_all();
+            while !open.keys.is_indexed() && open.index_more().is_ok() {}
             // Leaves one plain file behind, without a log beside it.
             let _ = checkpoint::checkpoint(&open.sqlite, "TRUNCATE");
             let _ = open.sqlite.close();
@@ -196,8 +200,14 @@ impl Writer {
             let probe = "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1";
             open.sqlite.execute(probe, [Timestamp::now().as_millisecond()]).map_err(unwritable)?;
         }
-        if !std::mem::take(&mut self.busy) {
-            open.index_all().map_err(unwritable)?;
+        // While nothing comes in, so that nobody waits for it. What cannot be moved now is moved later.
+        let mut idle = !std::mem::take(&mut self.busy);
+        while idle && !open.keys.is_indexed() {
+            if let Err(error) = open.index_more() {
+                tracing::warn!(error = %ErrorChain(&error), "the index of keys cannot be written at the moment");
+                break;
+            }
+            idle = self.commands.is_empty();
         }
         // What cannot be removed now is removed later: no reason to turn webhooks away.
         if let Err(error) = self.sweeper.sweep(&mut open.sqlite, &mut open.keys) {
@@ -352,9 +362,11 @@ fn insert(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts
 /// Is this a new fact, although the delivery at that position has its key?
 fn recurs(transaction: &Transaction<'_>, position: Position, parts: &DeliveryParts) -> rusqlite::Result<bool> {
     let Recurrence::After { milliseconds, or_once } = parts.recurrence else { return Ok(false) };
-    let received_at: i64 = transaction
+    let received_at: Option<i64> = transaction
         .prepare_cached("SELECT received_at FROM deliveries WHERE position = ?1")?
-        .query_row([position], |row| row.get(0))?;
+        .query_row([position], |row| row.get(0))
+        .optional()?;
+    let Some(received_at) = received_at else { return Ok(true) };
     if parts.received_at.as_millisecond() - received_at > milliseconds {
         return Ok(true);
     }

@@ -186,7 +186,8 @@ pub struct DeliveryParts {
     pub key: DeliveryKey,
     /// What normalising needs of the headers.
     pub headers: Vec<(&'static str, String)>,
-    /// What is kept of the body: every signed byte.
+    /// What is kept of the body: all that its sender said. Where the platform wraps it, the innermost layer, and the headers
+    /// hold what stands beside the layers.
     pub body: Bytes,
     /// When it arrived.
     pub received_at: Timestamp,

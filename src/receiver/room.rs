@@ -1,4 +1,4 @@
-//! Room for the bodies that are being read: strangers cannot fill the memory, and cannot keep others out by doing nothing.
+//! Room for the bodies that are being read: strangers cannot fill the memory, and to keep others out they have to send.
 //!
 //! Room is taken for what has arrived, not for what was announced: who holds it has sent as much. Small bodies need none.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// A body of up to this many bytes is read without asking for room.
-const FREE: usize = 64 << 10;
+const FREE: usize = 16 << 10;
 /// Bytes of larger bodies that may be in memory at once.
 const ROOM: usize = 256 << 20;
 /// Bytes of a permit: what a growing body asks for at once.

@@ -143,6 +143,8 @@ impl<P: Publish> Relay<P> {
             self.wait(&mut shutdown).await;
         }
         let deadline = Instant::now() + grace;
+        // Something may have arrived that nobody has looked at.
+        self.more = true;
         while Instant::now() < deadline && self.publisher.is_ready() {
             self.start_work().await;
             if self.is_idle() {

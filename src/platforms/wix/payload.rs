@@ -202,13 +202,18 @@ pub(super) struct Kept {
 
 const CLAIMS: &str = "claims";
 const ENVELOPE: &str = "envelope";
+/// What stands beside the layers is a few hundred bytes long; where it is longer, the claims are kept as they are, because
+/// the journal counts on bodies being what is large.
+const LONGEST_BESIDE: usize = 16 << 10;
 
 impl Kept {
     /// The headers and the body to keep; `claims` is the text of the claims.
     pub(super) fn parts(opened: Opened, claims: Vec<u8>) -> (Vec<(&'static str, String)>, Vec<u8>) {
         match opened.payload {
-            Ok(payload) => (vec![(CLAIMS, opened.claims), (ENVELOPE, opened.envelope)], payload.text.into_bytes()),
-            Err(_) => (Vec::new(), claims),
+            Ok(payload) if opened.claims.len() + opened.envelope.len() <= LONGEST_BESIDE => {
+                (vec![(CLAIMS, opened.claims), (ENVELOPE, opened.envelope)], payload.text.into_bytes())
+            }
+            Ok(_) | Err(_) => (Vec::new(), claims),
         }
     }
 

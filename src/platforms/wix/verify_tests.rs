@@ -62,7 +62,7 @@ fn the_genuine_delivery_is_taken() {
     assert_eq!((parts.platform, parts.topic.as_str()), ("wix", "AppInstalled"));
     assert_eq!(parts.connection.as_str(), "3bbcabc7-ebb7-4fc8-8829-13ea0e142123");
     assert_eq!(parts.endpoint.as_str(), "my-app");
-    // Everything that was signed is kept: the payload, and what stands beside each layer.
+    // Everything that it says is kept: the payload, and what stands beside each layer.
     let payload =
         r#"{"appId":"5bc2062d-010b-448c-a62a-d6bb269c5a4c", "originInstanceId":"07864c16-3a6f-4dd2-9973-028705762b2c"}"#;
     assert_eq!(parts.body, payload);
