@@ -2,33 +2,23 @@
 //!
 //! Reads, never judges: what is not there or of another type is `None`.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use serde_json::{Number, Value};
+use serde_json::Number;
 
+use super::json::Json;
 use crate::event::{Amount, Money};
-
-/// What serde_json calls its own numbers by in maps. A payload that uses the word means nothing by it, and must not be
-/// read as a number, or refused because it is none.
-const PRIVATE: &str = "serde_json::private::";
-
-/// Reads a document for normalising; `None` where no consumer could read it either: bad syntax, lone surrogates, nesting
-/// beyond 128 levels.
-pub(crate) fn parse(text: &str) -> Option<Value> {
-    if text.contains(PRIVATE) {
-        return serde_json::from_str(&text.replace(PRIVATE, "serde_json.private.")).ok();
-    }
-    serde_json::from_str(text).ok()
-}
 
 /// A place in a JSON document, or nowhere.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Node<'a>(Option<&'a Value>);
+pub(crate) struct Node<'a>(Option<&'a Json<'a>>);
 
 impl<'a> Node<'a> {
     /// The root of a document.
-    pub(crate) fn root(value: &'a Value) -> Self {
-        Self(Some(value))
+    pub(crate) fn root(document: &'a Json<'a>) -> Self {
+        Self(Some(document))
     }
 
     /// No place at all.
@@ -48,26 +38,29 @@ impl<'a> Node<'a> {
 
     /// Is it there, and not null?
     pub(crate) fn exists(self) -> bool {
-        self.0.is_some_and(|value| !value.is_null())
+        self.0.is_some_and(|value| !matches!(value, Json::Null))
     }
 
     /// The value itself.
-    pub(crate) fn value(self) -> Option<&'a Value> {
+    pub(crate) fn value(self) -> Option<&'a Json<'a>> {
         self.0
     }
 
     /// The text of a string or a number; an empty string is nothing.
     pub(crate) fn text(self) -> Option<String> {
         match self.0? {
-            Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
+            Json::Text(text) if !text.is_empty() => Some(text.clone().into_owned()),
+            Json::Number(digits) => Some(digits.clone()),
             _ => None,
         }
     }
 
     /// A string's text without copying; an empty string is nothing.
     pub(crate) fn str(self) -> Option<&'a str> {
-        self.0?.as_str().filter(|text| !text.is_empty())
+        match self.0? {
+            Json::Text(text) if !text.is_empty() => Some(text),
+            _ => None,
+        }
     }
 
     /// An id: a number or a string. `0` and `"0"` mean that there is none.
@@ -78,8 +71,8 @@ impl<'a> Node<'a> {
     /// A decimal, from a string or a number.
     pub(crate) fn amount(self) -> Option<Amount> {
         match self.0? {
-            Value::String(text) => Amount::parse(text),
-            Value::Number(number) => Amount::parse(&number.to_string()),
+            Json::Text(text) => Amount::parse(text),
+            Json::Number(digits) => Amount::parse(digits),
             _ => None,
         }
     }
@@ -97,8 +90,8 @@ impl<'a> Node<'a> {
     /// Yes or no; some platforms say it with words.
     pub(crate) fn flag(self) -> Option<bool> {
         match self.0? {
-            Value::Bool(flag) => Some(*flag),
-            Value::String(text) => match text.as_str() {
+            Json::Bool(flag) => Some(*flag),
+            Json::Text(text) => match text.as_ref() {
                 "true" | "yes" | "1" => Some(true),
                 "false" | "no" | "0" => Some(false),
                 _ => None,
@@ -119,34 +112,45 @@ impl<'a> Node<'a> {
 
     /// The items of an array; nothing for anything else.
     pub(crate) fn items(self) -> impl Iterator<Item = Node<'a>> {
-        self.0.and_then(Value::as_array).into_iter().flatten().map(|value| Node(Some(value)))
+        self.array().into_iter().flatten().map(|value| Node(Some(value)))
     }
 
     /// The items of an array put into our words, where there is an array.
     pub(crate) fn list<T>(self, into: impl FnMut(Node<'a>) -> T) -> Option<Vec<T>> {
-        self.0?.as_array()?;
+        self.array()?;
         Some(self.items().map(into).collect())
     }
 
-    /// The members of an object.
+    fn array(self) -> Option<&'a Vec<Json<'a>>> {
+        match self.0? {
+            Json::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The members of an object, by name.
     pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
-        self.0.and_then(Value::as_object).into_iter().flatten().map(|(key, value)| (key.as_str(), Node(Some(value))))
+        let members: BTreeMap<&str, Node<'_>> = match self.0 {
+            Some(Json::Object(members)) => members.iter().map(|(name, value)| (name.as_ref(), Node(Some(value)))).collect(),
+            _ => BTreeMap::new(),
+        };
+        members.into_iter()
     }
 
     /// As [`Node::list`], without the items that have no counterpart.
     pub(crate) fn list_of<T>(self, into: impl FnMut(Node<'a>) -> Option<T>) -> Option<Vec<T>> {
-        self.0?.as_array()?;
+        self.array()?;
         Some(self.items().filter_map(into).collect())
     }
 
     /// Is it an object with members?
     pub(crate) fn has_members(self) -> bool {
-        self.members().next().is_some()
+        matches!(self.0, Some(Json::Object(members)) if !members.is_empty())
     }
 
     /// Is it an object?
     pub(crate) fn is_object(self) -> bool {
-        self.0.is_some_and(Value::is_object)
+        self.0.is_some_and(Json::is_object)
     }
 }
 
@@ -160,17 +164,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parsers_own_words_mean_nothing_in_a_payload() {
-        let escaped = parse(r#"{"a":{"\u0024serde_json::private::Number":"x"}}"#).expect("a document");
-        assert!(Node::root(&escaped).get("a").is_object());
-        let value = parse(r#"{"a":{"$serde_json::private::Number":"x"},"b":1}"#).expect("a document");
-        assert!(Node::root(&value).get("a").is_object());
-        assert_eq!(Node::root(&value).get("b").id().as_deref(), Some("1"));
-    }
-
-    #[test]
     fn values_are_read_in_every_type_that_platforms_use() {
-        let value: Value = serde_json::from_str(
+        let value = crate::platforms::json::parse(
             r#"{"n":1234567890123456789012,"s":"10001","e":"","z":0,"p":16.710000000000001,"q":"2","y":"yes","t":"2016-05-30 19:35:25","u":"2022-12-21T13:49:24.655445Z"}"#,
         )
         .expect("a document");

@@ -4,6 +4,7 @@
 //! in `outbound`. A third platform is a new folder, a line in [`PLATFORMS`] and a folder of fixtures; routes, commands,
 //! labels and golden tests read the slice.
 
+mod json;
 mod lenient;
 pub mod wix;
 pub mod woocommerce;

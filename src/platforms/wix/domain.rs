@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::event::{Authority, Draft, Entity};
-use crate::platforms::lenient::{Node, parse};
+use crate::platforms::json::{Json, parse};
+use crate::platforms::lenient::Node;
 
 /// The wrappers, each with the names under which it holds the entity.
 const WRAPPERS: [(&str, [&str; 2]); 4] = [
@@ -24,7 +24,7 @@ pub(super) struct Domain<'a> {
     root: Node<'a>,
     fqdn: &'a str,
     slug: String,
-    content: Option<Cow<'a, Value>>,
+    content: Option<Cow<'a, Json<'a>>>,
     action: bool,
     time: Option<Timestamp>,
 }
@@ -94,17 +94,17 @@ impl<'a> Domain<'a> {
 }
 
 /// What a wrapper holds: the first of the names that has something in it, else one that is there and empty.
-fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Value>> {
+fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Json<'a>>> {
     let mut objects: Vec<_> = names.iter().filter_map(|name| unwrapped(wrapper.get(name))).collect();
     let best = objects.iter().position(|object| Node::root(object).has_members()).unwrap_or(0);
     (best < objects.len()).then(|| objects.swap_remove(best))
 }
 
 /// An object, or one that is written in a string, or in a string in a string.
-fn unwrapped(node: Node<'_>) -> Option<Cow<'_, Value>> {
+fn unwrapped<'a>(node: Node<'a>) -> Option<Cow<'a, Json<'a>>> {
     match node.value()? {
-        Value::String(text) => match parse(text)? {
-            Value::String(text) => parse(&text).filter(Value::is_object).map(Cow::Owned),
+        Json::Text(text) => match parse(text)? {
+            Json::Text(text) => parse(&text).filter(Json::is_object).map(|object| Cow::Owned(object.into_owned())),
             value => value.is_object().then_some(Cow::Owned(value)),
         },
         value => value.is_object().then_some(Cow::Borrowed(value)),

@@ -10,7 +10,8 @@ use super::{app, catalog_v1, catalog_v3, category, checkout, legacy_order, order
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Unrecognised;
 use crate::event::{Authority, Draft, Entity, verbs};
-use crate::platforms::lenient::{Node, parse};
+use crate::platforms::json::parse;
+use crate::platforms::lenient::Node;
 use crate::platforms::{ConnectionSignal, Normalised};
 
 /// More facts than this in one delivery are told as one.
@@ -21,9 +22,9 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         Ok(kept) => kept,
         Err(reason) => return Normalised::Unreadable { reason },
     };
-    let (Some(value), Ok(raw)) = (parse(&payload), RawValue::from_string(payload)) else {
-        return Normalised::Unreadable { reason: "payload_unreadable" };
-    };
+    let unreadable = Normalised::Unreadable { reason: "payload_unreadable" };
+    let Ok(raw) = RawValue::from_string(payload) else { return unreadable };
+    let Some(value) = parse(raw.get()) else { return unreadable };
     let root = Node::root(&value);
     let legacy = Legacy { delivery, root, issued_at, installation };
     if Domain::is_broken(root) {

@@ -18,7 +18,8 @@ use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognised};
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::Normalised;
-use crate::platforms::lenient::{Node, parse};
+use crate::platforms::json::parse;
+use crate::platforms::lenient::Node;
 
 /// What a topic is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
