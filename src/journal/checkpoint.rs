@@ -2,7 +2,8 @@
 //!
 //! A checkpoint syncs the file, tens of milliseconds in which no sender would get his answer if the writer did it. A thread
 //! of its own does it ten times a second without blocking anybody. Under steady load it never quite catches up and the log
-//! would grow for ever, so when that is long the writer itself does the small rest and begins the log anew.
+//! would grow for ever, so when that is long the writer itself does the rest and begins the log anew. The thread then makes
+//! two checkpoints without a pause, so that the rest is what came in during the second: senders wait for it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,8 +17,8 @@ use super::format;
 use crate::sqlite;
 
 const PAUSE: Duration = Duration::from_millis(100);
-/// Pages in the log (128 MiB) beyond which the writer begins it anew.
-const LONG: u32 = 32_768;
+/// Pages in the log (256 MiB) beyond which the writer begins it anew.
+const LONG: u32 = 65_536;
 
 /// Pages in the log, as the last checkpoint saw it.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +42,7 @@ impl Checkpointer {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-            let mut connection: Option<Connection> = None;
+            let (mut connection, mut hurry): (Option<Connection>, bool) = (None, false);
             let (flag, changed) = &*stopped;
             let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
             while !*stop {
@@ -50,13 +51,18 @@ impl Checkpointer {
                     connection = sqlite::open(&folder, format::MIGRATIONS).ok();
                 }
                 match connection.as_ref().map(|connection| checkpoint(connection, "PASSIVE")) {
-                    Some(Ok(pages)) => length.0.store(pages, Ordering::Relaxed),
+                    Some(Ok(pages)) => {
+                        hurry = pages > LONG && !hurry;
+                        if !hurry {
+                            length.0.store(pages, Ordering::Relaxed);
+                        }
+                    }
                     // The writer meets the same trouble and tells of it.
-                    Some(Err(_)) => connection = None,
+                    Some(Err(_)) => (connection, hurry) = (None, false),
                     None => {}
                 }
                 stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
-                if !*stop {
+                if !*stop && !hurry {
                     stop = changed.wait_timeout(stop, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
                 }
             }

@@ -48,8 +48,8 @@ const REST: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Under load the journal is read, and told what was settled, this often and not more: each read and each settlement has
 /// a cost of its own, and a broker confirms many messages at once as fast as a few. After a rest both go at once.
-const CLAIM_PACE: Duration = Duration::from_millis(5);
-const SETTLE_PACE: Duration = Duration::from_millis(20);
+const CLAIM_PACE: Duration = Duration::from_millis(10);
+const SETTLE_PACE: Duration = Duration::from_millis(50);
 
 /// Why a delivery is a dead letter whose sender speaks in the name of somebody else's connection.
 const FOREIGN: &str = "connection_of_another";
