@@ -78,3 +78,48 @@ DROP TABLE deliveries;
 ALTER TABLE kept RENAME TO deliveries;
 CREATE INDEX deliveries_that_recur ON deliveries (connection, topic, position) WHERE recurs = 1;
 ";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::MIGRATIONS;
+
+    /// A file as it was before keys had an index of their own.
+    fn older(rows: u8) -> Connection {
+        let sqlite = Connection::open_in_memory().expect("a file");
+        sqlite.execute_batch(&MIGRATIONS[..2].concat()).expect("its tables");
+        for number in 0..rows {
+            let insert =
+                "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
+                          VALUES (?1, 0, 1, 'p', 'e', 'c', 't', 7, '[]', x'7b7d')";
+            sqlite.execute(insert, [[number; 16]]).expect("written");
+        }
+        sqlite
+    }
+
+    fn number(sqlite: &Connection, query: &str) -> i64 {
+        sqlite.query_row(query, [], |row| row.get(0)).expect("asked")
+    }
+
+    #[test]
+    fn an_older_file_keeps_its_deliveries_and_finds_them_by_their_keys() {
+        let sqlite = older(3);
+        sqlite.execute_batch(MIGRATIONS[2]).expect("migrated");
+        let matching = "SELECT count(*) FROM keys k JOIN deliveries d ON d.position = k.position AND d.key = k.key";
+        assert_eq!(number(&sqlite, matching), 3);
+        assert_eq!(number(&sqlite, "SELECT version FROM marks WHERE name = 'indexed'"), 3);
+    }
+
+    #[test]
+    fn positions_never_come_again_even_where_everything_was_removed() {
+        let sqlite = older(3);
+        sqlite.execute("DELETE FROM deliveries", []).expect("removed");
+        sqlite.execute_batch(MIGRATIONS[2]).expect("migrated");
+        let insert =
+            "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
+                      VALUES (x'00', 0, 0, '', '', '', '', 0, '', '')";
+        sqlite.execute(insert, []).expect("written");
+        assert_eq!(sqlite.last_insert_rowid(), 4);
+    }
+}
