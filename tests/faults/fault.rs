@@ -38,7 +38,7 @@ pub(crate) struct Fault {
 impl Fault {
     /// Takes down the gateway itself.
     fn stops_gateway(&self) -> bool {
-        crate::gateway::FAULTS.iter().any(|fault| fault.name == self.name)
+        self.turned_away.contains(&UNANSWERED)
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
-    // Where an allocation fails, a Rust program ends: then it is started again, as a supervisor does.
+    // Where an allocation fails, a Rust program ends, at once or when it has printed where: whatever is left of it is
+    // ended, and it is started again, as a supervisor does.
     Fault {
         name: "memory-exhausted",
         says: "Not one page of memory more is to be had (ulimit -d), while each webhook comes twenty times.",
@@ -74,7 +75,10 @@ pub(crate) const FAULTS: &[Fault] = &[
             Box::pin(async {
                 scene.store.set_copies(1);
                 limit(scene, "--data=unlimited:");
-                if scene.gateway.has_ended() {
+                if scene.gateway.pid().is_some() {
+                    scene.gateway.kill();
+                    scene.start_gateway().await;
+                } else if scene.gateway.has_ended() {
                     scene.start_gateway().await;
                 }
             })
