@@ -128,7 +128,7 @@ async fn read(
     longest: usize,
 ) -> Result<(Bytes, Share<'_>), Refusal> {
     let read = async {
-        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(64 << 10));
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(16 << 10));
         let mut share = Share::default();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
