@@ -177,9 +177,40 @@ pub struct JournaledDelivery {
     pub body: Bytes,
     /// When it arrived.
     pub received_at: Timestamp,
+    /// What the store said when it was asked for what this lacks.
+    pub completion: Option<Completion>,
+}
+
+/// What a store said when it was asked for what a thin delivery lacks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// How asking ended.
+    pub outcome: Completed,
+    /// When the store was asked.
+    pub asked_at: Timestamp,
+}
+
+/// How asking for a delivery's rest ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Completed {
+    /// With all of it: JSON, for the platform's `normalise`.
+    Whole(Bytes),
+    /// What the delivery says is not so; why, as a bounded word.
+    Untrue(String),
+    /// Without it; why, as a bounded word.
+    GivenUp(String),
 }
 
 impl JournaledDelivery {
+    /// What the store said beyond the delivery itself, as JSON.
+    #[must_use]
+    pub fn completed(&self) -> Option<&Bytes> {
+        match &self.completion.as_ref()?.outcome {
+            Completed::Whole(body) => Some(body),
+            Completed::Untrue(_) | Completed::GivenUp(_) => None,
+        }
+    }
+
     /// A header that the platform kept.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

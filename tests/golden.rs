@@ -51,6 +51,7 @@ fn outcome(platform: &dyn Platform, delivery: Option<&JournaledDelivery>, valida
                     sequence: Sequence::new(1, index),
                     time: told_time.unwrap_or(delivery.received_at),
                     origin: Origin::Webhook,
+                    asked: None,
                     draft,
                     raw: raw.clone().into(),
                 };

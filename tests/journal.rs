@@ -37,7 +37,7 @@ async fn positions(journal: &Journal) -> Vec<(i64, State)> {
 }
 
 async fn settle(journal: &Journal, positions: impl IntoIterator<Item = i64>) {
-    let settlement = |position| Settlement { position, redriven: false, attempts: 0, outcome: Outcome::Ignored("test") };
+    let settlement = |position| Settlement { position, redriven: false, attempts: 0, outcome: Outcome::Ignored("test".into()) };
     journal.settle(positions.into_iter().map(settlement).collect()).await.expect("settled");
 }
 

@@ -376,6 +376,7 @@ fn told(platform: &dyn Platform, topic: &str, headers: &[(String, String)], body
         headers: headers.to_vec(),
         body: Bytes::copy_from_slice(body),
         received_at: now(),
+        completion: None,
     };
     let Normalised::Events { drafts, raw, signal: _ } = platform.normalise(&delivery) else { return Vec::new() };
     let events = (0..).zip(drafts).map(|(index, draft)| Event {
@@ -385,6 +386,7 @@ fn told(platform: &dyn Platform, topic: &str, headers: &[(String, String)], body
         sequence: Sequence::new(1, index),
         time: draft.time.unwrap_or(delivery.received_at),
         origin: Origin::Webhook,
+        asked: None,
         draft,
         raw: raw.clone().into(),
     });
@@ -669,7 +671,7 @@ fn outcome(code: u8, position: i64) -> Outcome {
         0 => Outcome::Logged(vec![event]),
         1 => Outcome::Published(vec![event]),
         2 => Outcome::Unrouted(vec![event]),
-        3 => Outcome::Ignored("a_reason"),
+        3 => Outcome::Ignored("a_reason".into()),
         _ => Outcome::DeadLettered("a_reason"),
     }
 }

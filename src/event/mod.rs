@@ -173,6 +173,15 @@ pub mod verbs {
     pub const UPDATED: &str = "updated";
 }
 
+/// How it went when a store was asked for what a thin delivery lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It told the whole entity, at that time.
+    Completed(Timestamp),
+    /// It did not; why, as a bounded word.
+    InVain(String),
+}
+
 /// A whole event.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -190,6 +199,8 @@ pub struct Event {
     pub origin: Origin,
     /// What happened.
     pub draft: Draft,
+    /// How it went when the store was asked for the rest; `None` where it was not asked.
+    pub asked: Option<Asked>,
     /// The platform's payload as it was received.
     pub raw: Arc<RawValue>,
 }
@@ -277,6 +288,11 @@ impl Serialize for DataBody<'_> {
         }
         if let Some(changed) = &self.0.draft.changed {
             map.serialize_entry("changed", changed)?;
+        }
+        match &self.0.asked {
+            Some(Asked::Completed(at)) => map.serialize_entry("completed_at", at)?,
+            Some(Asked::InVain(reason)) => map.serialize_entry("not_completed", reason)?,
+            None => {}
         }
         map.serialize_entry("raw", &*self.0.raw)?;
         map.end()

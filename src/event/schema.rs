@@ -63,6 +63,13 @@ struct DataSchema {
     /// The paths of what changed, in the platform's words, where it says.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Vec<String>>,
+    /// When the store was asked for what the webhook left out, and told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"), regex(pattern = r"Z$"))]
+    completed_at: Option<String>,
+    /// Why the store did not tell what the webhook left out, although it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_completed: Option<String>,
     /// The platform's payload as it was received.
     raw: Value,
 }

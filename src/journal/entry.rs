@@ -11,6 +11,8 @@
 //! ```
 //! Only `Pending` entries are claimed. Retention removes settled entries; a pending one is never removed.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::JournaledDelivery;
@@ -141,7 +143,7 @@ pub enum Outcome {
     /// The broker confirmed all events and returned some.
     Unrouted(Vec<LoggedEvent>),
     /// It tells nothing; why, as a bounded word.
-    Ignored(&'static str),
+    Ignored(Cow<'static, str>),
     /// It cannot be read or published; why, as a bounded word.
     DeadLettered(&'static str),
 }
@@ -159,11 +161,12 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn reason(&self) -> Option<&'static str> {
+    pub(crate) fn reason(&self) -> Option<&str> {
         match self {
             Outcome::Logged(_) | Outcome::Published(_) => None,
             Outcome::Unrouted(_) => Some("no_queue_bound"),
-            Outcome::Ignored(reason) | Outcome::DeadLettered(reason) => Some(reason),
+            Outcome::Ignored(reason) => Some(reason),
+            Outcome::DeadLettered(reason) => Some(reason),
         }
     }
 

@@ -1,9 +1,10 @@
 //! The journal's tables, and the migrations of the whole data file.
 
+use super::completions;
 use crate::connections;
 
 /// What brings a file from any older format to this one, in order. Never change one that was released; add another.
-pub(crate) const MIGRATIONS: &[&str] = &[connections::store::SCHEMA, SCHEMA, KEYS];
+pub(crate) const MIGRATIONS: &[&str] = &[connections::store::SCHEMA, SCHEMA, KEYS, completions::SCHEMA];
 
 /// Deliveries never change once written; what became of one stands in its small row of `entries`, so that settling a
 /// thousand of them touches a few pages and no body.

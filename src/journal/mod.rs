@@ -20,6 +20,7 @@
 
 mod announce;
 mod checkpoint;
+mod completions;
 pub mod entry;
 mod format;
 mod health;
@@ -45,7 +46,7 @@ pub use redrive::{DeliveryFilter, Progress};
 pub use retention::Budget;
 
 use crate::connections::{Seal, SealError, store};
-use crate::delivery::{ConnectionId, DeliveryKey};
+use crate::delivery::{Completion, ConnectionId, DeliveryKey};
 use crate::platforms::VerifiedDelivery;
 use crate::report::ErrorChain;
 use crate::sqlite::{self, OpenError};
@@ -215,6 +216,14 @@ impl Journal {
     /// [`JournalError`].
     pub async fn change_connection(&self, change: ConnectionChange) -> Result<Changed, JournalError> {
         self.write(move |transaction| announce::apply(transaction, &change, Timestamp::now())).await
+    }
+
+    /// Keeps what a store said of thin deliveries. When this returns `Ok`, it is on disk.
+    ///
+    /// # Errors
+    /// [`JournalError`]; try again.
+    pub async fn complete(&self, positions: Vec<Position>, completion: Completion) -> Result<(), JournalError> {
+        self.write(move |transaction| completions::keep(transaction, &positions, &completion)).await
     }
 
     /// Re-opens settled deliveries, a few at a time: begin with position 0 and go on with [`Progress::next`].

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
+use super::completions;
 use super::entry::{Entry, EntryKind, Position, STATES, State};
 use super::format;
 use super::keys;
@@ -110,7 +111,11 @@ pub struct EventFilter {
     pub subject: Option<String>,
 }
 
+/// What makes an [`Entry`].
 const ENTRY: &str = "e.position, d.key, d.kind, e.redriven, e.attempts, d.platform, d.endpoint, d.connection, d.topic, d.received_at, d.headers, d.body";
+/// The columns of [`ENTRY`]: those of its completion come after them, and then those of a query's own.
+const ENTRY_COLUMNS: usize = 12;
+const OWN: usize = ENTRY_COLUMNS + 4;
 
 impl Reader {
     /// Opens the data file of a folder.
@@ -168,8 +173,10 @@ impl Reader {
             passing += &format!(" AND d.connection NOT IN ({})", list(resting));
         }
         let sql = format!(
-            "SELECT {ENTRY} FROM entries e JOIN deliveries d ON d.position = e.position
-             WHERE e.state = 0 AND e.position > ?1 {passing} ORDER BY e.position"
+            "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {}
+             WHERE e.state = 0 AND e.position > ?1 {passing} ORDER BY e.position",
+            completions::COLUMNS,
+            completions::JOIN
         );
         // Asked before the entries are: what is newer than this may be seen or not.
         let newest: Position = self.newest("entries")?;
@@ -252,7 +259,11 @@ impl Reader {
     pub fn delivery(&self, key: DeliveryKey) -> rusqlite::Result<Option<(DeliverySummary, Entry)>> {
         let filter = DeliveryFilter { key: Some(key), ..DeliveryFilter::default() };
         let Some(summary) = self.deliveries(&filter, Position::MAX, 1)?.pop() else { return Ok(None) };
-        let sql = format!("SELECT {ENTRY} FROM entries e JOIN deliveries d ON d.position = e.position WHERE e.position = ?1");
+        let sql = format!(
+            "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {} WHERE e.position = ?1",
+            completions::COLUMNS,
+            completions::JOIN
+        );
         let entry = self.0.prepare_cached(&sql)?.query_row([summary.position], read_entry)?;
         Ok(Some((summary, entry)))
     }
@@ -273,11 +284,13 @@ impl Reader {
         let prefix = filter.event_type.as_deref().and_then(|text| text.strip_suffix('*'));
         let exact = if prefix.is_some() { None } else { filter.event_type.as_deref() };
         let sql = format!(
-            "SELECT {ENTRY}, v.position, v.idx FROM events v
-             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
+            "SELECT {ENTRY}, {}, v.position, v.idx FROM events v
+             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
              WHERE v.position > ?1 AND (?2 IS NULL OR v.type = ?2) AND (?3 IS NULL OR substr(v.type, 1, length(?3)) = ?3)
                AND (?4 IS NULL OR d.connection = ?4) AND (?5 IS NULL OR v.subject = ?5)
-             ORDER BY v.position"
+             ORDER BY v.position",
+            completions::COLUMNS,
+            completions::JOIN
         );
         let newest = self.newest("events")?;
         let mut statement = self.0.prepare_cached(&sql)?;
@@ -291,8 +304,8 @@ impl Reader {
             let shared = page.rows.last().map(|last| Arc::clone(&last.entry)).filter(|last| row.get(0) == Ok(last.position));
             let entry = shared.map_or_else(|| read_entry(row).map(Arc::new), Ok)?;
             bytes += entry.delivery.body.len();
-            page.next = row.get(12)?;
-            page.rows.push(LogRow { cursor: page.next, index: row.get(13)?, entry });
+            page.next = row.get(OWN)?;
+            page.rows.push(LogRow { cursor: page.next, index: row.get(OWN + 1)?, entry });
         }
         Ok(page)
     }
@@ -308,9 +321,11 @@ impl Reader {
     /// SQLite's.
     pub fn event(&self, delivery: DeliveryKey, index: u16) -> rusqlite::Result<Option<LogRow>> {
         let sql = format!(
-            "SELECT {ENTRY}, v.position, v.idx FROM events v
-             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
+            "SELECT {ENTRY}, {}, v.position, v.idx FROM events v
+             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
              WHERE v.delivery = {} AND v.idx = ?2",
+            completions::COLUMNS,
+            completions::JOIN,
             keys::POSITION
         );
         self.0.prepare_cached(&sql)?.query_row(params![delivery.as_bytes(), index], read_log).optional()
@@ -376,7 +391,7 @@ impl Reader {
 }
 
 fn read_log(row: &Row<'_>) -> rusqlite::Result<LogRow> {
-    Ok(LogRow { entry: Arc::new(read_entry(row)?), cursor: row.get(12)?, index: row.get(13)? })
+    Ok(LogRow { entry: Arc::new(read_entry(row)?), cursor: row.get(OWN)?, index: row.get(OWN + 1)? })
 }
 
 fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -394,6 +409,7 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
             received_at: instant(row.get(9)?)?,
             headers: serde_json::from_str(row.get_ref(10)?.as_str()?).map_err(unreadable)?,
             body: Bytes::copy_from_slice(row.get_ref(11)?.as_blob()?),
+            completion: completions::read(row, ENTRY_COLUMNS)?,
         },
     })
 }
@@ -421,7 +437,7 @@ fn id(row: &Row<'_>, index: usize) -> rusqlite::Result<ConnectionId> {
     ConnectionId::new(row.get_ref(index)?.as_str()?).map_err(unreadable)
 }
 
-fn instant(milliseconds: i64) -> rusqlite::Result<Timestamp> {
+pub(super) fn instant(milliseconds: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(milliseconds).map_err(unreadable)
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::completions;
 use super::entry::{Position, State};
 use super::health::Unwritable;
 use super::keys::Keys;
@@ -98,6 +99,7 @@ impl Sweeper {
         for position in &chosen {
             transaction.prepare_cached("DELETE FROM events WHERE delivery = ?1")?.execute([position])?;
             transaction.prepare_cached("DELETE FROM entries WHERE position = ?1")?.execute([position])?;
+            completions::forget(&transaction, *position)?;
             let key = transaction
                 .prepare_cached("DELETE FROM deliveries WHERE position = ?1 RETURNING key")?
                 .query_row([position], |row| row.get(0))?;

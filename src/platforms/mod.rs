@@ -4,8 +4,10 @@
 //! in `outbound`. A third platform is a new folder, a line in [`PLATFORMS`] and a folder of fixtures; routes, commands,
 //! labels and golden tests read the slice.
 
+pub mod api;
 mod json;
 mod lenient;
+pub mod oauth1;
 pub mod wix;
 pub mod woocommerce;
 
@@ -17,6 +19,7 @@ use serde_json::value::RawValue;
 
 use crate::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
+use api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
 
 /// Every platform there is.
 pub const PLATFORMS: &[&dyn Platform] = &[&woocommerce::WooCommerce, &wix::Wix];
@@ -71,6 +74,33 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// [`InvalidKey`] where the key cannot sign.
     fn sign(&self, unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result<SignedRequest, InvalidKey>;
+
+    /// How often one connection's API may be asked.
+    fn pace(&self) -> Pace;
+
+    /// Can this connection's API be asked: are the credentials for it there?
+    fn can_ask(&self, subject: &Subject) -> bool;
+
+    /// Looks at a connection through its API, from the address and the credentials to the webhooks, and puts right or
+    /// removes what the intent says.
+    ///
+    /// # Errors
+    /// [`Unanswered`] where something has to be asked yet.
+    fn examine(&self, subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered>;
+
+    /// What to ask the store for, where a delivery tells less than the whole; `None` where it tells enough. Deliveries with the
+    /// same word are completed by one answer that came after all of them.
+    fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String>;
+
+    /// Asks the store for what a delivery lacks: the word is that of [`Platform::lacks`]. [`Platform::normalise`] reads what
+    /// is told, as the delivery's completion.
+    ///
+    /// # Errors
+    /// [`Unanswered`] where something has to be asked yet.
+    fn complete(&self, lacking: &str, subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered>;
+
+    /// The permissions that the features in use need at the platform.
+    fn scopes(&self) -> &'static [Scope];
 }
 
 /// A sort of connection, with what has to be known to make one.
@@ -235,6 +265,7 @@ impl VerifiedDelivery {
             headers: parts.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             body: parts.body.clone(),
             received_at: parts.received_at,
+            completion: None,
         }
     }
 }

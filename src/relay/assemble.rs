@@ -1,13 +1,15 @@
 //! From a journal entry to its events. Pure, so that the relay, the admin API and the commands all show the same event.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::delivery::{Completed, Completion};
 use crate::event::data::ConnectionHealth;
-use crate::event::{Authority, Draft, Entity, Event, Sequence};
+use crate::event::{Asked, Authority, Draft, Entity, Event, Sequence};
 use crate::journal::LogPage;
 use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::platforms::{ConnectionSignal, Normalised, platform};
@@ -22,7 +24,7 @@ pub enum Assembled {
         signal: Option<ConnectionSignal>,
     },
     /// Nothing, on purpose; why, as a bounded word.
-    Ignored(&'static str),
+    Ignored(Cow<'static, str>),
     /// It cannot be read; why, as a bounded word.
     Unreadable(&'static str),
 }
@@ -30,6 +32,9 @@ pub enum Assembled {
 /// Makes an entry's events.
 #[must_use]
 pub fn assemble(entry: &Entry) -> Assembled {
+    if let Some(Completion { outcome: Completed::Untrue(reason), .. }) = &entry.delivery.completion {
+        return Assembled::Ignored(reason.clone().into());
+    }
     let normalised = match entry.kind {
         EntryKind::Announcement => announcement(entry),
         EntryKind::Delivery => match platform(&entry.delivery.platform) {
@@ -40,7 +45,7 @@ pub fn assemble(entry: &Entry) -> Assembled {
         },
     };
     match normalised {
-        Normalised::Ignored { reason } => Assembled::Ignored(reason),
+        Normalised::Ignored { reason } => Assembled::Ignored(reason.into()),
         Normalised::Unreadable { reason } => Assembled::Unreadable(reason),
         Normalised::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => Assembled::Unreadable("too_many_events"),
         Normalised::Events { drafts, raw, signal } => {
@@ -88,8 +93,19 @@ fn event(entry: &Entry, index: u16, draft: Draft, raw: Arc<RawValue>) -> Event {
         sequence: Sequence::new(entry.position, index),
         time: draft.time.unwrap_or(entry.delivery.received_at),
         origin: entry.origin(),
+        asked: asked(entry, &draft),
         draft,
         raw,
+    }
+}
+
+/// What is said of asking, of those events that it was about.
+fn asked(entry: &Entry, draft: &Draft) -> Option<Asked> {
+    let completion = entry.delivery.completion.as_ref()?;
+    match (&completion.outcome, draft.authority) {
+        (Completed::Whole(_), Authority::Full) => Some(Asked::Completed(completion.asked_at)),
+        (Completed::GivenUp(reason), Authority::Partial | Authority::Reference) => Some(Asked::InVain(reason.clone())),
+        _ => None,
     }
 }
 

@@ -155,6 +155,7 @@ mod tests {
             sequence: Sequence::new(position, 0),
             time: jiff::Timestamp::UNIX_EPOCH,
             origin: Origin::Webhook,
+            asked: None,
             draft: Draft {
                 verb: "created".to_owned(),
                 id: id.to_owned(),

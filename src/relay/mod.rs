@@ -324,7 +324,7 @@ impl<P: Publish> Relay<P> {
                 self.to_settle.push(settlement(Outcome::DeadLettered(reason)));
             }
             Assembled::Events { events, .. } if events.is_empty() => {
-                self.to_settle.push(settlement(Outcome::Ignored("no_events")));
+                self.to_settle.push(settlement(Outcome::Ignored("no_events".into())));
             }
             Assembled::Events { events, signal } => {
                 let delivery = &entry.delivery;

@@ -3,6 +3,7 @@
 //! `verify` says who sent it and which delivery it is, `payload` opens the layers, `normalise` puts the content into our
 //! words. `sign` makes the same tokens for tests. What a store's API is asked is not described here yet.
 
+mod api;
 mod app;
 mod catalog_v1;
 mod catalog_v3;
@@ -24,8 +25,10 @@ mod verify;
 
 use jiff::Timestamp;
 
+use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
+use crate::event::Draft;
 
 const NAME: &str = "wix";
 
@@ -60,5 +63,29 @@ impl Platform for Wix {
 
     fn sign(&self, unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result<SignedRequest, InvalidKey> {
         sign::sign(unsigned, key, now)
+    }
+
+    fn pace(&self) -> Pace {
+        api::PACE
+    }
+
+    fn can_ask(&self, subject: &Subject) -> bool {
+        api::can_ask(subject)
+    }
+
+    fn examine(&self, subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+        api::examine(subject, intent, dialogue)
+    }
+
+    fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
+        api::lacks(delivery, drafts)
+    }
+
+    fn complete(&self, lacking: &str, subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {
+        api::complete(lacking, subject, dialogue)
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        api::SCOPES
     }
 }

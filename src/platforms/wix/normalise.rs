@@ -148,6 +148,7 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::copy_from_slice(claims.as_bytes()),
             received_at: jiff::Timestamp::UNIX_EPOCH,
+            completion: None,
         })
     }
 
@@ -171,6 +172,7 @@ mod tests {
             headers,
             body: Bytes::from(body),
             received_at: jiff::Timestamp::UNIX_EPOCH,
+            completion: None,
         };
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let drafts = |delivery| match normalise(&delivery) {

@@ -3,6 +3,7 @@
 //! What is known of it beyond its documentation was observed on real shops from 6.0 to 11.0; the comments say where that
 //! decides something. Asking a store is described elsewhere.
 
+mod api;
 mod entities;
 mod kind;
 mod normalise;
@@ -11,8 +12,10 @@ mod verify;
 
 use jiff::Timestamp;
 
+use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
+use crate::event::Draft;
 
 const NAME: &str = "woocommerce";
 
@@ -46,5 +49,29 @@ impl Platform for WooCommerce {
 
     fn sign(&self, unsigned: &Unsigned<'_>, key: &str, _now: Timestamp) -> Result<SignedRequest, InvalidKey> {
         sign::sign(unsigned, key)
+    }
+
+    fn pace(&self) -> Pace {
+        api::PACE
+    }
+
+    fn can_ask(&self, subject: &Subject) -> bool {
+        api::can_ask(subject)
+    }
+
+    fn examine(&self, subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+        api::examine(subject, intent, dialogue)
+    }
+
+    fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
+        api::lacks(delivery, drafts)
+    }
+
+    fn complete(&self, lacking: &str, subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {
+        api::complete(lacking, subject, dialogue)
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        api::SCOPES
     }
 }

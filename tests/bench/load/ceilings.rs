@@ -290,6 +290,7 @@ fn message(shop: Shop, bytes: usize) -> Message {
         headers: Vec::new(),
         body: body.into(),
         received_at: Timestamp::now(),
+        completion: None,
     };
     let key = DeliveryKey::of(&[b"ceiling"]);
     let entry = Entry { position: 1, key, kind: EntryKind::Delivery, redriven: false, attempts: 0, delivery };

@@ -45,6 +45,7 @@ fn normalised(topic: &str, body: &str) -> Normalised {
         headers: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         received_at: Timestamp::UNIX_EPOCH,
+        completion: None,
     })
 }
 

@@ -1,0 +1,448 @@
+//! What a store's API is asked and what it answers, as data: described by the platforms, executed by `outbound`.
+//!
+//! A platform talks to a store in a [`Dialogue`]: a pure function that asks one thing after another and returns what came of
+//! it. What has no answer yet ends the function with [`Unanswered`]; whoever executes it asks the store, and calls the function
+//! again with all answers so far. So a conversation with branches reads from top to bottom, and a test needs nothing but
+//! recorded answers. Nothing here executes anything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::oauth1::OAuth1;
+use crate::delivery::ConnectionId;
+
+/// How a store is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Makes something; never sent twice by us.
+    Post,
+    /// A `POST` that only reads (a search) or gives the same when it is sent twice.
+    PostIdempotent,
+    /// Changes something.
+    Put,
+    /// Removes something.
+    Delete,
+}
+
+/// A request to a store's API.
+#[derive(Clone)]
+pub struct ApiRequest {
+    /// What it is, as a bounded word for metrics and logs: `webhooks.list`.
+    pub call: &'static str,
+    /// How.
+    pub method: Method,
+    /// Where: absolute, with the query and without credentials.
+    pub url: String,
+    /// Headers that are no secret, besides those of HTTP itself.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON. May hold secrets.
+    pub body: Option<Bytes>,
+    /// Who asks.
+    pub auth: Auth,
+}
+
+impl ApiRequest {
+    /// Reads an address.
+    #[must_use]
+    pub fn get(call: &'static str, url: impl Into<String>) -> Self {
+        Self { call, method: Method::Get, url: url.into(), headers: Vec::new(), body: None, auth: Auth::None }
+    }
+
+    /// Sends JSON to an address.
+    #[must_use]
+    pub fn send(call: &'static str, method: Method, url: impl Into<String>, body: &serde_json::Value) -> Self {
+        Self { method, body: Some(body.to_string().into()), ..Self::get(call, url) }
+    }
+
+    /// The same request by somebody.
+    #[must_use]
+    pub fn by(self, auth: Auth) -> Self {
+        Self { auth, ..self }
+    }
+}
+
+/// Without the address's query, the body and the credentials.
+impl fmt::Debug for ApiRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "ApiRequest({} {:?} {url})", self.call, self.method)
+    }
+}
+
+/// Who asks, and how he proves it.
+#[derive(Clone)]
+pub enum Auth {
+    /// Anybody.
+    None,
+    /// A header with a fixed secret, such as Basic or an API key.
+    Header(&'static str, SecretString),
+    /// Signed anew for each attempt.
+    OAuth1(OAuth1),
+    /// By an access token that is fetched once and kept until shortly before it expires.
+    Token(Box<TokenGrant>),
+}
+
+/// How an access token is had.
+#[derive(Clone)]
+pub struct TokenGrant {
+    /// Whose token it is; the same for all requests that share it.
+    pub holder: String,
+    /// Fetches it.
+    pub request: ApiRequest,
+    /// Finds it in a good answer.
+    pub read: fn(&Answer) -> Option<AccessToken>,
+}
+
+/// An access token.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    /// The value of the `Authorization` header.
+    pub authorization: SecretString,
+    /// How long it counts.
+    pub lifetime: Duration,
+}
+
+/// What a store answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP's status.
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// All of it; the executor bounds its size.
+    pub body: Bytes,
+    /// Our clock when its head arrived.
+    pub received_at: Timestamp,
+}
+
+impl Answer {
+    /// The first value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a header.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// 200 to 299?
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as text, where it is text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or_default()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallFailure {
+    /// It is no address that can be called.
+    #[error("the address cannot be called")]
+    AddressInvalid,
+    /// It leads into a private network.
+    #[error("the address leads to {0}, which is not public")]
+    AddressRefused(String),
+    /// There is no such host.
+    #[error("the host name has no address")]
+    HostUnknown,
+    /// Nobody listens, or the network does not lead there.
+    #[error("the host does not take connections")]
+    Unreachable,
+    /// TLS could not be agreed on; the library's words.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// No whole answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The connection ended in the middle.
+    #[error("the answer was cut off")]
+    CutOff,
+    /// More than we take.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// The access token was refused; what the platform answered.
+    #[error("no access token is given")]
+    TokenRefused(Answer),
+}
+
+impl CallFailure {
+    /// A bounded word.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            CallFailure::AddressInvalid => "address_invalid",
+            CallFailure::AddressRefused(_) => "address_refused",
+            CallFailure::HostUnknown => "host_unknown",
+            CallFailure::Unreachable => "unreachable",
+            CallFailure::Tls(_) => "tls_failed",
+            CallFailure::TimedOut => "timed_out",
+            CallFailure::CutOff => "cut_off",
+            CallFailure::TooLarge => "too_large",
+            CallFailure::TokenRefused(_) => "token_refused",
+        }
+    }
+
+    /// May it go better later, without anybody changing anything?
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            CallFailure::HostUnknown
+            | CallFailure::Unreachable
+            | CallFailure::Tls(_)
+            | CallFailure::TimedOut
+            | CallFailure::CutOff => true,
+            CallFailure::AddressInvalid
+            | CallFailure::AddressRefused(_)
+            | CallFailure::TooLarge
+            | CallFailure::TokenRefused(_) => false,
+        }
+    }
+}
+
+/// An answer, or why there is none.
+pub type CallResult = Result<Answer, CallFailure>;
+
+/// A question without an answer so far.
+#[derive(Debug)]
+pub struct Unanswered(pub Box<ApiRequest>);
+
+/// A conversation with a store: see the top of this file.
+#[derive(Debug)]
+pub struct Dialogue<'a> {
+    answers: &'a [CallResult],
+    next: usize,
+}
+
+impl<'a> Dialogue<'a> {
+    /// With the answers to the first questions, in order.
+    #[must_use]
+    pub fn new(answers: &'a [CallResult]) -> Self {
+        Self { answers, next: 0 }
+    }
+
+    /// Asks something.
+    ///
+    /// # Errors
+    /// [`Unanswered`] where it has to be asked yet: hand it on with `?`.
+    pub fn ask(&mut self, request: ApiRequest) -> Result<&'a CallResult, Unanswered> {
+        let answer = self.answers.get(self.next).ok_or_else(|| Unanswered(Box::new(request)))?;
+        self.next += 1;
+        Ok(answer)
+    }
+}
+
+/// The connection that a dialogue is about.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Its name.
+    pub id: ConnectionId,
+    /// Its kind's name, or `instance`.
+    pub kind: String,
+    /// What is known of it and no secret.
+    pub settings: BTreeMap<String, String>,
+    /// Its credentials and keys, by the name of their field.
+    pub secrets: BTreeMap<String, SecretString>,
+    /// Where its webhooks have to go, as far as it is known: the whole address.
+    pub delivery_url: Option<String>,
+    /// Of an installation: the app's connection.
+    pub parent: Option<Box<Subject>>,
+    /// Of an app: the names of its installations, some of them where there are many.
+    pub installations: Vec<ConnectionId>,
+}
+
+impl Subject {
+    /// A setting.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+}
+
+/// What is wanted of an examination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Look, and change nothing.
+    Check,
+    /// Put right what can be put right at the store: register webhooks, mend them, turn them on again.
+    Fix,
+    /// Remove what we registered, and only that.
+    Remove,
+}
+
+/// What an examination found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Examination {
+    /// What is wrong or worth knowing, worst first. After [`Intent::Fix`]: what is still wrong.
+    pub findings: Vec<Finding>,
+    /// What was learned of the connection and is no secret, to be kept in its settings.
+    pub settings: BTreeMap<String, String>,
+    /// What was looked at and is well, for people.
+    pub good: Vec<String>,
+    /// What was changed at the store, for people.
+    pub done: Vec<String>,
+}
+
+/// Something that is wrong or worth knowing.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Finding {
+    /// A bounded word: metric label, the connection's reason.
+    pub code: &'static str,
+    /// How bad.
+    pub weight: Weight,
+    /// What is the matter. No secret, no personal data.
+    pub cause: String,
+    /// What mends it.
+    pub step: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// The store removed us: the connection is `disconnected`.
+    Gone,
+    /// Something does not work: the connection is `degraded`.
+    Broken,
+    /// The store could not be asked, which may pass by itself: the connection is `degraded` where it goes on.
+    Unavailable,
+    /// Worth knowing.
+    Note,
+}
+
+impl Examination {
+    /// Adds a finding.
+    pub fn find(&mut self, weight: Weight, code: &'static str, cause: impl Into<String>, step: impl Into<String>) {
+        self.findings.push(Finding { code, weight, cause: cause.into(), step: step.into() });
+        // Stable: of equal weight, what was found first stays first.
+        self.findings.sort_by_key(|finding| finding.weight);
+    }
+
+    /// The worst that was found, where it is more than a note.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.weight != Weight::Note)
+    }
+}
+
+/// What a store says when a thin delivery is to be completed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// All of it: JSON that is kept beside the delivery, for the platform's `normalise`.
+    Whole(Bytes),
+    /// What the delivery says is not so; why, as a bounded word.
+    Untrue(&'static str),
+    /// The store has no more to say; why, as a bounded word. The delivery goes out as it is.
+    Nothing(&'static str),
+    /// Not now; why, as a bounded word. It is asked again, after that long at least where the store says so.
+    Later(&'static str, Option<Duration>),
+}
+
+/// How often a store may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Requests a minute, in the long run.
+    pub per_minute: u32,
+    /// Requests at once after a rest.
+    pub burst: u32,
+}
+
+/// A permission that the platform has to grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Scope {
+    /// What it is needed for.
+    pub feature: &'static str,
+    /// As it is called where it is granted.
+    pub name: &'static str,
+    /// Its id there.
+    pub id: &'static str,
+    /// By which words an installation tells that it has it; any of them.
+    pub permissions: &'static [&'static str],
+}
+
+/// Reads the `Retry-After` of an answer, in seconds or as a date.
+#[must_use]
+pub fn retry_after(answer: &Answer) -> Option<Duration> {
+    let value = answer.header("retry-after")?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(answer.received_at)).unwrap_or_default())
+}
+
+/// What a result without a good answer means for completing: every platform sees outages alike. A good answer is handed on,
+/// and so is a refusal that only the platform understands (400, 404, 410 and the like).
+///
+/// # Errors
+/// What to tell instead.
+pub fn heard(result: &CallResult) -> Result<&Answer, Told> {
+    match result {
+        Err(CallFailure::TokenRefused(answer)) if (500..600).contains(&answer.status) || answer.status == 429 => {
+            Err(Told::Later("store_unavailable", retry_after(answer)))
+        }
+        Err(failure) if failure.is_passing() => Err(Told::Later(failure.reason(), None)),
+        Err(failure) => Err(Told::Nothing(failure.reason())),
+        Ok(answer) => match answer.status {
+            429 => Err(Told::Later("rate_limited", retry_after(answer))),
+            408 | 425 | 500..=599 => Err(Told::Later("store_unavailable", retry_after(answer))),
+            401 | 403 => Err(Told::Nothing("credentials_refused")),
+            _ => Ok(answer),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Answer { status, headers, body: Bytes::new(), received_at: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_dialogue_goes_on_where_it_was_left() {
+        let talk = |answers: &[CallResult]| -> Result<u16, Unanswered> {
+            let mut dialogue = Dialogue::new(answers);
+            let first = dialogue.ask(ApiRequest::get("first", "https://a.example"))?;
+            let second = dialogue.ask(ApiRequest::get("second", "https://b.example?secret=x"))?;
+            Ok([first, second].into_iter().flatten().map(|answer| answer.status).sum())
+        };
+        assert_eq!(talk(&[]).expect_err("asks").0.call, "first");
+        let asked = talk(&[Ok(answer(200, &[]))]).expect_err("asks");
+        assert_eq!(asked.0.call, "second");
+        assert!(!format!("{asked:?}").contains("secret"));
+        assert_eq!(talk(&[Ok(answer(200, &[])), Ok(answer(3, &[]))]).expect("done"), 203);
+    }
+
+    #[test]
+    fn a_store_says_in_seconds_or_by_date_when_to_come_again() {
+        assert_eq!(retry_after(&answer(429, &[("retry-after", "7")])), Some(Duration::from_secs(7)));
+        let date = [("retry-after", "Thu, 01 Jan 1970 00:01:00 GMT")];
+        assert_eq!(retry_after(&answer(429, &date)), Some(Duration::from_secs(60)));
+        assert_eq!(retry_after(&answer(429, &[("retry-after", "soon")])), None);
+    }
+
+    #[test]
+    fn an_outage_is_asked_again_and_a_refusal_is_not() {
+        assert!(matches!(heard(&Err(CallFailure::TimedOut)), Err(Told::Later("timed_out", None))));
+        assert!(matches!(heard(&Ok(answer(503, &[("retry-after", "2")]))), Err(Told::Later(_, Some(_)))));
+        assert!(matches!(heard(&Ok(answer(401, &[]))), Err(Told::Nothing("credentials_refused"))));
+        assert!(matches!(heard(&Err(CallFailure::AddressRefused("::1".to_owned()))), Err(Told::Nothing("address_refused"))));
+        assert!(heard(&Ok(answer(404, &[]))).is_ok());
+    }
+}
