@@ -130,7 +130,8 @@ fn settle(folder: &Path, shop: Shop, bytes: usize, many: u64) {
         }
         transaction.commit().expect("committed");
     }
-    let index = "INSERT INTO keys SELECT key, position FROM deliveries ORDER BY key;
+    // Those of the connections are there already.
+    let index = "INSERT OR IGNORE INTO keys SELECT key, position FROM deliveries ORDER BY key;
                  UPDATE marks SET version = (SELECT max(position) FROM deliveries) WHERE name = 'indexed'";
     sqlite.execute_batch(index).expect("indexed");
     sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("folded in");
