@@ -22,6 +22,7 @@
 //! | [`delivery`], [`event`], [`report`] | the vocabulary: plain data |
 //! | [`platforms`] | pure functions from what the platforms send to our words |
 //! | [`sqlite`], [`connections`], [`journal`] | what is kept: who may send, what was sent, what became of it |
+//! | [`outbound`] | asking stores |
 //! | [`publisher`] | where events go |
 //! | [`receiver`] | from a request to a journal entry |
 //! | [`relay`] | from a journal entry to a settled one |
@@ -44,6 +45,7 @@ pub mod dashboard;
 pub mod delivery;
 pub mod event;
 pub mod journal;
+pub mod outbound;
 pub mod platforms;
 pub mod publisher;
 pub mod receiver;

@@ -39,13 +39,16 @@ const ROOMS: &[&str] = &[
 
 /// Where each crate lives: files, and folders that end in a slash. Each place must be needed.
 const HOMES: &[(&str, &[&str])] = &[
-    ("rusqlite", &["sqlite.rs", "connections/store.rs", "connections/directory.rs", "journal/", "cli/exit.rs"]),
+    (
+        "rusqlite",
+        &["sqlite.rs", "connections/store.rs", "connections/directory.rs", "journal/", "outbound/subject.rs", "cli/exit.rs"],
+    ),
     ("lapin", &["publisher/rabbitmq.rs", "publisher/topology.rs", "config.rs"]),
     ("actix_web", &["receiver/", "dashboard/", "app.rs", "app/"]),
     ("actix_http", &["app/listen.rs"]),
     ("actix_service", &["app/listen.rs"]),
     ("tokio_rustls", &["app/wire.rs"]),
-    ("reqwest", &["replay/"]),
+    ("reqwest", &["outbound/", "replay/"]),
     ("clap", &["config.rs", "cli/", "main.rs"]),
     ("jsonwebtoken", &["platforms/"]),
 ];

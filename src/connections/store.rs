@@ -135,6 +135,14 @@ pub(crate) fn installations(sqlite: &Sqlite, parent: &ConnectionId) -> rusqlite:
         .collect()
 }
 
+/// The names of some of an app connection's installations.
+pub(crate) fn some_installations(sqlite: &Sqlite, parent: &ConnectionId, most: u32) -> rusqlite::Result<Vec<ConnectionId>> {
+    sqlite
+        .prepare_cached("SELECT id FROM connections WHERE parent = ?1 ORDER BY changed_at DESC LIMIT ?2")?
+        .query_map(params![parent.as_str(), most], |row| id(&row.get::<_, String>(0)?))?
+        .collect()
+}
+
 /// The word that tells whether a master key is the right one.
 pub(crate) fn sealed_word(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> {
     sqlite.query_row("SELECT word FROM seal WHERE id = 1", [], |row| row.get(0)).optional()

@@ -368,6 +368,14 @@ impl Reader {
         store::get(&self.0, id)
     }
 
+    /// The names of some of the installations that an app connection serves.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn installations(&self, parent: &ConnectionId, most: u32) -> rusqlite::Result<Vec<ConnectionId>> {
+        store::some_installations(&self.0, parent, most)
+    }
+
     /// A connection's secrets that are valid now, sealed.
     ///
     /// # Errors

@@ -1,0 +1,140 @@
+//! One try of one call: what goes over the wire, and what its failures are called.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Response, Url, redirect};
+
+use super::OutboundError;
+use super::guard::{Guard, NoAddress, Refused};
+use crate::platforms::api::{Answer, ApiRequest, CallFailure, CallResult, Method};
+
+/// The longest that a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest that a whole answer may take. Stores on small machines take their time for a page of a hundred orders.
+const WHOLE: Duration = Duration::from_secs(30);
+/// The largest answer.
+const LARGEST: usize = 8 << 20;
+
+/// The library's client: it follows nobody, and leaves no way around the guard.
+pub(super) fn client(guard: &Guard, ca_file: Option<&Path>) -> Result<Client, OutboundError> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("cartwire/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .dns_resolver(*guard)
+        // A proxy would resolve names where the guard does not see it.
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(CONNECT)
+        .timeout(WHOLE)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(4);
+    if let Some(path) = ca_file {
+        let failed = |source| OutboundError::Authority { path: path.to_owned(), source };
+        let pem = std::fs::read(path).map_err(|error| failed(error.into()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.into()))?;
+        if certificates.is_empty() {
+            return Err(failed("there is no certificate in it".into()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    Ok(builder.build()?)
+}
+
+/// The word of HTTP.
+pub(super) fn verb(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post | Method::PostIdempotent => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// Makes the try.
+pub(super) async fn attempt(
+    client: &Client,
+    guard: &Guard,
+    request: &ApiRequest,
+    authorisation: Option<(HeaderName, HeaderValue)>,
+) -> CallResult {
+    let url = Url::parse(&request.url).map_err(|_| CallFailure::AddressInvalid)?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !is_plain {
+        return Err(CallFailure::AddressInvalid);
+    }
+    guard.check(&url)?;
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    for (name, value) in &request.headers {
+        let value = HeaderValue::from_str(value).map_err(|_| CallFailure::AddressInvalid)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
+        headers.insert(name, value);
+    }
+    headers.extend(authorisation);
+    let method = reqwest::Method::from_bytes(verb(request.method).as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
+    let mut call = client.request(method, url);
+    if let Some(body) = &request.body {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        call = call.body(body.clone());
+    }
+    let response = call.headers(headers).send().await.map_err(|error| failure(&error))?;
+    let received_at = Timestamp::now();
+    let status = response.status().as_u16();
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    Ok(Answer { status, headers, body: body(response).await?, received_at })
+}
+
+/// The body, as far as we take it.
+async fn body(mut response: Response) -> Result<Bytes, CallFailure> {
+    let told = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    if told > LARGEST {
+        return Err(CallFailure::TooLarge);
+    }
+    let mut body = BytesMut::with_capacity(told);
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
+        if body.len() + chunk.len() > LARGEST {
+            return Err(CallFailure::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// What the library's error is called. Its own text is not shown: it holds the address with its query.
+fn failure(error: &reqwest::Error) -> CallFailure {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        if let Some(Refused(address)) = error.downcast_ref() {
+            return CallFailure::AddressRefused(address.to_string());
+        }
+        if error.is::<NoAddress>() {
+            return CallFailure::HostUnknown;
+        }
+        if let Some(tls) = tls(error) {
+            return CallFailure::Tls(tls);
+        }
+        cause = error.source();
+    }
+    if error.is_timeout() {
+        CallFailure::TimedOut
+    } else if error.is_connect() {
+        CallFailure::Unreachable
+    } else {
+        CallFailure::CutOff
+    }
+}
+
+/// The words of TLS, where it is at fault.
+fn tls(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(error.to_string());
+    }
+    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    tls(inner)
+}

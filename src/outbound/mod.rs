@@ -1,0 +1,228 @@
+//! Calling out: executes what the platforms describe, and is the only place that talks to stores.
+//!
+//! [`Outbound::converse`] leads a dialogue, [`Outbound::call`] makes one call: within the connection's pace (`pace`), with a
+//! token where one is needed (`token`), to public addresses only (`guard`), with a bounded answer in a bounded time. Redirects
+//! are answers here: a platform that follows one asks again, through all of this.
+//!
+//! What an answer means is the platforms' business, what follows from it that of `relay` and `setup`.
+
+mod attempt;
+mod guard;
+mod pace;
+mod subject;
+mod token;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::Client;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+
+pub use subject::{SubjectError, subject, subject_of_delivery};
+
+use crate::delivery::ConnectionId;
+use crate::platforms::Platform;
+use crate::platforms::api::{Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, Unanswered, retry_after};
+use guard::Guard;
+use pace::Paces;
+use token::Tokens;
+
+/// Tries of a call that may be made twice.
+const TRIES: u32 = 3;
+/// The wait before the second try; doubled before each further one, and half of it is chance.
+const WAIT: Duration = Duration::from_millis(500);
+/// A store that wants a longer pause than this is not waited for here.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// Questions in one dialogue. None needs as many; one that goes on hears nothing any more.
+const QUESTIONS: usize = 1000;
+
+/// How stores are called.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// May a store be in a private network?
+    pub allow_private_stores: bool,
+    /// A certificate authority that is trusted besides the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why nothing can be called.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// The authority's file.
+    #[error("{path} is no PEM file with certificates")]
+    Authority {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The library's client.
+    #[error("cannot prepare to call stores")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Calls stores. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    guard: Guard,
+    paces: Paces,
+    tokens: Tokens,
+}
+
+impl Outbound {
+    /// Prepares to call stores.
+    ///
+    /// # Errors
+    /// [`OutboundError`].
+    pub fn new(options: &Options) -> Result<Self, OutboundError> {
+        let guard = Guard { allow_private: options.allow_private_stores };
+        let client = attempt::client(&guard, options.ca_file.as_deref())?;
+        Ok(Self(Arc::new(Inner { client, guard, paces: Paces::default(), tokens: Tokens::default() })))
+    }
+
+    /// Leads a dialogue to its end.
+    pub async fn converse<T>(
+        &self,
+        platform: &dyn Platform,
+        connection: &ConnectionId,
+        mut talk: impl FnMut(&mut Dialogue<'_>) -> Result<T, Unanswered>,
+    ) -> T {
+        let mut answers: Vec<CallResult> = Vec::new();
+        loop {
+            match talk(&mut Dialogue::new(&answers)) {
+                Ok(told) => return told,
+                Err(Unanswered(_)) if answers.len() >= QUESTIONS => answers.push(Err(CallFailure::TimedOut)),
+                Err(Unanswered(request)) => answers.push(self.call(platform, connection, *request).await),
+            }
+        }
+    }
+
+    /// Makes a call, again where it may be made again. The connection is whose pace is kept.
+    ///
+    /// # Errors
+    /// [`CallFailure`].
+    pub async fn call(&self, platform: &dyn Platform, connection: &ConnectionId, request: ApiRequest) -> CallResult {
+        let may_repeat = match request.method {
+            Method::Get | Method::PostIdempotent | Method::Put | Method::Delete => true,
+            Method::Post => false,
+        };
+        let mut renewed = false;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let result = self.authorised(platform, connection, &request).await;
+            // A token that the other side has forgotten is fetched anew, once.
+            if let (Ok(Answer { status: 401, .. }), Auth::Token(grant), false) = (&result, &request.auth, renewed) {
+                renewed = true;
+                self.0.tokens.forget(&grant.holder);
+                continue;
+            }
+            match again(&result, may_repeat) {
+                Some(wait) if tries < TRIES && wait.unwrap_or_default() <= LONGEST_WAIT => {
+                    let wait = wait.unwrap_or_else(|| jittered(WAIT * 2_u32.pow(tries - 1)));
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return result,
+            }
+        }
+    }
+
+    /// One try, with whatever proves who asks.
+    async fn authorised(&self, platform: &dyn Platform, connection: &ConnectionId, request: &ApiRequest) -> CallResult {
+        let header = match &request.auth {
+            Auth::None => None,
+            Auth::Header(name, value) => {
+                let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
+                Some((name, value.expose_secret().to_owned()))
+            }
+            Auth::OAuth1(oauth) => {
+                let nonce = nonce();
+                let value = oauth.header(attempt::verb(request.method), &request.url, &nonce, Timestamp::now());
+                Some((AUTHORIZATION, value))
+            }
+            Auth::Token(grant) => {
+                let fetch = || self.attempt(platform, connection, &grant.request, None);
+                let token = self.0.tokens.get(grant, fetch).await?;
+                Some((AUTHORIZATION, token.expose_secret().to_owned()))
+            }
+        };
+        let header = match header {
+            None => None,
+            Some((name, value)) => {
+                let mut value = HeaderValue::from_str(&value).map_err(|_| CallFailure::AddressInvalid)?;
+                value.set_sensitive(true);
+                Some((name, value))
+            }
+        };
+        self.attempt(platform, connection, request, header).await
+    }
+
+    /// One try within the pace, counted and traced.
+    async fn attempt(
+        &self,
+        platform: &dyn Platform,
+        connection: &ConnectionId,
+        request: &ApiRequest,
+        header: Option<(HeaderName, HeaderValue)>,
+    ) -> CallResult {
+        self.0.paces.wait(connection, platform.pace()).await;
+        let started = std::time::Instant::now();
+        let result = attempt::attempt(&self.0.client, &self.0.guard, request, header).await;
+        if let Ok(answer) = &result
+            && answer.status == 429
+        {
+            self.0.paces.rest(connection, retry_after(answer).unwrap_or(WAIT));
+        }
+        let took = started.elapsed();
+        let outcome = match &result {
+            Ok(answer) => match answer.status {
+                200..=299 => "good",
+                300..=399 => "redirected",
+                401 | 403 => "refused",
+                429 => "rate_limited",
+                400..=499 => "client_error",
+                _ => "server_error",
+            },
+            Err(failure) => failure.reason(),
+        };
+        let labels = [("platform", platform.name()), ("call", request.call), ("result", outcome)];
+        metrics::counter!("cartwire_store_calls_total", &labels).increment(1);
+        metrics::histogram!("cartwire_store_call_seconds", "platform" => platform.name()).record(took.as_secs_f64());
+        let status = result.as_ref().map_or(0, |answer| answer.status);
+        tracing::debug!(%connection, call = request.call, outcome, status, milliseconds = took.as_millis() as u64, "a store was called");
+        result
+    }
+}
+
+/// Is it worth another try, and after which wait, where the other side names one?
+fn again(result: &CallResult, may_repeat: bool) -> Option<Option<Duration>> {
+    match result {
+        Err(failure) => (may_repeat && failure.is_passing()).then_some(None),
+        // Refused before anything was done: even what must not be done twice can be asked again.
+        Ok(answer) if answer.status == 429 => Some(retry_after(answer)),
+        Ok(answer) if matches!(answer.status, 500 | 502..=504) => may_repeat.then(|| retry_after(answer)),
+        Ok(_) => None,
+    }
+}
+
+fn jittered(wait: Duration) -> Duration {
+    let mut byte = [0_u8];
+    // Without randomness there is no jitter, and nothing worse.
+    let _ = getrandom::fill(&mut byte);
+    wait.mul_f64(0.5 + f64::from(byte[0]) / 512.0)
+}
+
+fn nonce() -> String {
+    let mut bytes = [0_u8; 16];
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! How often each connection is asked: so many requests a minute in the long run, a few at once after a rest.
+//!
+//! Those who have to wait get their turns in the order in which they came.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::delivery::ConnectionId;
+use crate::platforms::api::Pace;
+
+/// The turns of all connections.
+#[derive(Debug, Default)]
+pub(super) struct Paces(Mutex<HashMap<ConnectionId, Turns>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Turns {
+    /// When everything that was given out is used up, at the long run's pace.
+    used_until: Instant,
+    /// Nobody before then: the other side said so.
+    rests_until: Instant,
+}
+
+/// Connections that are remembered; those that have rested are forgotten first.
+const MOST: usize = 10_000;
+
+impl Paces {
+    /// Waits for a turn.
+    pub(super) async fn wait(&self, connection: &ConnectionId, pace: Pace) {
+        let turn = self.turn(connection, pace, Instant::now());
+        tokio::time::sleep_until(turn).await;
+    }
+
+    /// Nobody asks for that long.
+    pub(super) fn rest(&self, connection: &ConnectionId, rest: Duration) {
+        if let Some(turns) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(connection) {
+            turns.rests_until = turns.rests_until.max(Instant::now() + rest);
+        }
+    }
+
+    fn turn(&self, connection: &ConnectionId, pace: Pace, now: Instant) -> Instant {
+        let each = Duration::from_secs(60) / pace.per_minute.max(1);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST {
+            all.retain(|_, turns| turns.used_until > now || turns.rests_until > now);
+        }
+        let turns = all.entry(connection.clone()).or_insert(Turns { used_until: now, rests_until: now });
+        turns.used_until = turns.used_until.max(now).max(turns.rests_until) + each;
+        // A burst may be ahead of the long run's pace by as many requests.
+        let ahead = each * pace.burst.max(1);
+        turns.used_until.checked_sub(ahead).map_or(now, |turn| turn.max(now)).max(turns.rests_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace { per_minute: 60, burst: 3 };
+
+    #[tokio::test]
+    async fn a_burst_goes_at_once_and_then_each_waits_for_its_turn() {
+        let (paces, now) = (Paces::default(), Instant::now());
+        let (shop, other) = (ConnectionId::new("shop").expect("an id"), ConnectionId::new("other").expect("an id"));
+        let turns: Vec<u64> = (0..6).map(|_| (paces.turn(&shop, PACE, now) - now).as_secs()).collect();
+        assert_eq!(turns, [0, 0, 0, 1, 2, 3]);
+        assert_eq!(paces.turn(&other, PACE, now), now, "connections do not wait for each other");
+        let later = now + Duration::from_secs(60);
+        assert_eq!(paces.turn(&shop, PACE, later), later, "after a rest a burst goes at once again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_wants_rest_gets_it() {
+        let paces = Paces::default();
+        let shop = ConnectionId::new("shop").expect("an id");
+        paces.wait(&shop, PACE).await;
+        let started = Instant::now();
+        paces.rest(&shop, Duration::from_secs(30));
+        paces.wait(&shop, PACE).await;
+        assert!(started.elapsed() >= Duration::from_secs(30));
+    }
+}
