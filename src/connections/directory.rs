@@ -3,15 +3,16 @@
 //! A key that cannot be read or opened leaves its endpoint without that key and is reported, so that one broken connection
 //! does not stop the others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use rusqlite::Connection as Sqlite;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::{Connection, Seal, SealError, Status, store};
+use super::{Connection, INSTANCE, Seal, SealError, SealedSecret, Status, store};
 use crate::delivery::ConnectionId;
+use crate::platforms::api::Subject;
 use crate::platforms::{InvalidKey, Platform, VerificationKey, platform};
 
 /// An endpoint that takes webhooks.
@@ -48,6 +49,15 @@ pub enum Standing {
 struct Snapshot {
     endpoints: HashMap<(&'static str, String), Arc<Endpoint>>,
     statuses: HashMap<ConnectionId, (Status, Option<ConnectionId>)>,
+    /// Whose own API can be asked, and whose installations'.
+    askable: HashSet<(ConnectionId, Asked)>,
+}
+
+/// Who is asked by a connection's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Asked {
+    Itself,
+    Installations,
 }
 
 /// The current snapshot. Cheap to clone and to read.
@@ -92,6 +102,13 @@ impl Directory {
         known.map_or(Standing::Unknown, |(_, parent)| Standing::Known { parent: parent.clone() })
     }
 
+    /// Are there credentials to ask the connection's API with, whose deliveries come in by that endpoint?
+    #[must_use]
+    pub fn may_ask(&self, connection: &ConnectionId, endpoint: &ConnectionId) -> bool {
+        let asked = if connection == endpoint { Asked::Itself } else { Asked::Installations };
+        self.snapshot().askable.contains(&(endpoint.clone(), asked))
+    }
+
     /// The connections whose deliveries are kept and not published.
     #[must_use]
     pub fn paused(&self) -> HashSet<ConnectionId> {
@@ -117,11 +134,13 @@ impl Directory {
         for connection in store::list(sqlite)? {
             snapshot.statuses.insert(connection.id.clone(), (connection.status, connection.parent.clone()));
             let Some((platform, kind)) = crate::platforms::connection_kind(&connection.kind) else { continue };
+            let secrets = store::secrets(sqlite, &connection.id, now)?;
+            snapshot.askable.extend(askable(platform, &connection, &secrets).map(|asked| (connection.id.clone(), asked)));
             if !kind.receives_webhooks {
                 continue;
             }
             let (mut keys, mut lacks_keys) = (Vec::new(), false);
-            for secret in store::secrets(sqlite, &connection.id, now)? {
+            for secret in secrets {
                 if !kind.fields.iter().any(|field| field.verifies() && field.name == secret.name) {
                     continue;
                 }
@@ -145,11 +164,33 @@ impl Directory {
     }
 }
 
+/// Whom the connection's credentials let us ask. Which are there decides; none is opened.
+fn askable(platform: &dyn Platform, connection: &Connection, secrets: &[SealedSecret]) -> impl Iterator<Item = Asked> {
+    let own = Subject {
+        id: connection.id.clone(),
+        kind: connection.kind.clone(),
+        settings: connection.settings.clone(),
+        secrets: secrets.iter().map(|secret| (secret.name.clone(), SecretString::default())).collect(),
+        delivery_url: None,
+        parent: None,
+        installations: Vec::new(),
+    };
+    let installation = Subject {
+        kind: INSTANCE.to_owned(),
+        settings: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        parent: Some(Box::new(own.clone())),
+        ..own.clone()
+    };
+    let both = [(own, Asked::Itself), (installation, Asked::Installations)];
+    both.into_iter().filter(|(subject, _)| platform.can_ask(subject)).map(|(_, asked)| asked)
+}
+
 fn ready(
     platform: &dyn Platform,
     seal: &Seal,
     connection: &Connection,
-    secret: &super::SealedSecret,
+    secret: &SealedSecret,
 ) -> Result<VerificationKey, KeyError> {
     let material = secret.open(seal, &connection.id)?;
     Ok(platform.verification_key(material.expose_secret())?)

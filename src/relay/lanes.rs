@@ -19,6 +19,8 @@ pub struct Task {
     pub attempts: u32,
     /// The connection that it came in by.
     pub endpoint: ConnectionId,
+    /// Must it wait until its store has told the rest?
+    pub lacks: bool,
     /// The event.
     pub event: Event,
 }
@@ -32,6 +34,8 @@ pub struct Lanes {
     ready: VecDeque<String>,
     /// Lanes whose first event has to wait, by when.
     delayed: BTreeMap<(Instant, u64), String>,
+    /// Lanes whose first event lacks something, with nothing under way.
+    lacking: HashSet<String>,
     delays: u64,
 }
 
@@ -42,8 +46,38 @@ impl Lanes {
         match self.lanes.get_mut(&key) {
             Some(lane) => lane.push_back(task),
             None => {
-                self.ready.push_back(key.clone());
-                self.lanes.insert(key, VecDeque::from([task]));
+                self.lanes.insert(key.clone(), VecDeque::from([task]));
+                self.offer(key);
+            }
+        }
+    }
+
+    /// Nothing of the lane is under way: can its first event go?
+    fn offer(&mut self, key: String) {
+        match self.lanes.get(&key).and_then(VecDeque::front) {
+            Some(Task { lacks: true, .. }) => drop(self.lacking.insert(key)),
+            Some(_) => self.ready.push_back(key),
+            None => drop(self.lanes.remove(&key)),
+        }
+    }
+
+    /// An entry's events lack nothing any more: these take their places. Those that have no place among them are out.
+    pub fn complete(&mut self, position: Position, keys: &[String], events: Vec<Event>) {
+        let mut events: HashMap<u16, Event> = events.into_iter().map(|event| (event.id.index, event)).collect();
+        for key in keys {
+            let Some(lane) = self.lanes.get_mut(key) else { continue };
+            lane.retain_mut(|task| {
+                if task.position != position {
+                    return true;
+                }
+                let event = events.remove(&task.event.id.index);
+                let stays = event.is_some();
+                task.lacks = false;
+                task.event = event.unwrap_or_else(|| task.event.clone());
+                stays
+            });
+            if self.lacking.remove(key) {
+                self.offer(key.clone());
             }
         }
     }
@@ -77,7 +111,7 @@ impl Lanes {
                 stays
             });
         }
-        // A lane that was ready or delayed has nothing under way: without a waiting event it is no lane.
+        // A lane that was ready, lacking or delayed has nothing under way: without a waiting event it is no lane.
         let lanes = &mut self.lanes;
         let mut stays = |key: &String| {
             let stays = lanes.get(key).is_some_and(|lane| !lane.is_empty());
@@ -87,6 +121,7 @@ impl Lanes {
             stays
         };
         self.ready.retain(|key| stays(key));
+        self.lacking.retain(|key| stays(key));
         self.delayed.retain(|_, key| stays(key));
         withdrawn
     }
@@ -100,11 +135,7 @@ impl Lanes {
 
     /// The event that was taken from the lane is done: the next one can go.
     pub fn done(&mut self, key: String) {
-        match self.lanes.get(&key) {
-            Some(lane) if lane.is_empty() => drop(self.lanes.remove(&key)),
-            Some(_) => self.ready.push_back(key),
-            None => {}
-        }
+        self.offer(key);
     }
 
     /// The event that was taken goes back to the front of its lane, at once or not before then.
@@ -166,7 +197,7 @@ mod tests {
             },
             raw: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON").into(),
         };
-        Task { position, attempts: 0, endpoint: ConnectionId::new("c").expect("an id"), event }
+        Task { position, attempts: 0, lacks: false, endpoint: ConnectionId::new("c").expect("an id"), event }
     }
 
     fn positions(tasks: &[Task]) -> Vec<Position> {

@@ -1,13 +1,17 @@
 //! The relay: from the journal to where events go, and back with what became of them.
 //!
-//! claim → assemble → publish → settle, as one task that owns all its state. It never meets the receiver: they share the
-//! journal and a wake-up. [`lanes`] keeps the order, [`disposition`] decides, [`backoff`] waits, [`assemble`] makes events.
+//! claim → assemble → complete → publish → settle, as one task that owns all its state. It never meets the receiver: they
+//! share the journal and a wake-up. `intake` claims, [`assemble`] makes events, [`completion`] holds those whose store is asked
+//! for the rest, [`lanes`] keeps the order, [`disposition`] decides, [`backoff`] waits.
 //!
 //! Nothing here is remembered across a restart but what the journal holds: what was not settled is claimed again.
 
+mod asking;
 pub mod assemble;
 pub mod backoff;
+pub mod completion;
 pub mod disposition;
+mod intake;
 pub mod lanes;
 
 use std::collections::{HashMap, HashSet};
@@ -19,23 +23,21 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Notify, watch};
 
-use crate::connections::{Directory, Standing};
-use crate::delivery::ConnectionId;
+use crate::connections::Directory;
+use crate::delivery::{Completion, ConnectionId};
 use crate::event::Event;
-use crate::journal::entry::{Entry, LoggedEvent, Outcome, Position, Settlement};
-use crate::journal::{Changed, ConnectionChange, Journal, JournalError, Marks};
+use crate::journal::entry::{LoggedEvent, Position, Settlement};
+use crate::journal::{Journal, JournalError, Marks};
 use crate::publisher::{Publish, Receipt};
-use crate::report::ErrorChain;
-use assemble::Assembled;
+pub use asking::Asking;
+use asking::Reply;
+use completion::{Completions, Question, Target};
 use disposition::{Disposition, Ending};
 use lanes::{Lanes, Task};
 
 /// Entries in hand at most: claimed and not yet settled; and the bytes of their bodies.
 const WINDOW: usize = 2048;
 const WINDOW_BYTES: usize = 24 << 20;
-/// Entries claimed by one read, and the bytes of bodies they may have.
-const CLAIM: usize = 512;
-const CLAIM_BYTES: usize = 4 << 20;
 /// Events published together.
 const BATCH: usize = 256;
 /// Batches under way at once.
@@ -46,13 +48,9 @@ const BATCH_BYTES: usize = 2 << 20;
 const REST: Duration = Duration::from_secs(5);
 /// After the journal failed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Under load the journal is read, and told what was settled, this often and not more: each read and each settlement has
-/// a cost of its own, and a broker confirms many messages at once as fast as a few. After a rest both go at once.
-const CLAIM_PACE: Duration = Duration::from_millis(10);
+/// Under load the journal is told what was settled this often and not more: each settlement has a cost of its own, and a
+/// broker confirms many messages at once as fast as a few. After a rest it is told at once.
 const SETTLE_PACE: Duration = Duration::from_millis(50);
-
-/// Why a delivery is a dead letter whose sender speaks in the name of somebody else's connection.
-const FOREIGN: &str = "connection_of_another";
 
 type Work = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
@@ -60,6 +58,8 @@ type Work = Pin<Box<dyn Future<Output = Finished> + Send>>;
 enum Finished {
     Published(Vec<(Task, Receipt)>),
     Settled(Vec<Settlement>, Result<(), JournalError>),
+    Completed(Target, Vec<Position>, Completion),
+    InVain(Target, Vec<Position>, Duration),
 }
 
 /// An entry in hand: some of its events are not done.
@@ -99,6 +99,8 @@ pub struct Relay<P> {
     held: HashMap<Position, Held>,
     held_bytes: usize,
     lanes: Lanes,
+    asking: Option<Asking>,
+    completions: Completions,
     to_settle: Vec<Settlement>,
     publishing: usize,
     settling: bool,
@@ -129,11 +131,19 @@ impl<P: Publish> Relay<P> {
             held: HashMap::new(),
             held_bytes: 0,
             lanes: Lanes::default(),
+            asking: None,
+            completions: Completions::default(),
             to_settle: Vec::new(),
             publishing: 0,
             settling: false,
             work: FuturesUnordered::new(),
         }
+    }
+
+    /// Thin deliveries are completed by asking their stores.
+    #[must_use]
+    pub fn asking(self, asking: Asking) -> Self {
+        Self { asking: Some(asking), ..self }
     }
 
     /// Relays until `shutdown`, then what is left until `grace` is over or the broker is away.
@@ -147,7 +157,8 @@ impl<P: Publish> Relay<P> {
         self.more = true;
         while Instant::now() < deadline && self.publisher.is_ready() {
             self.start_work().await;
-            if self.is_idle() {
+            // What waits for a store stays pending, and is asked for again after the next start.
+            if self.held.len() == self.completions.waiting().0 && !self.more && self.publishing == 0 {
                 break;
             }
             let _ = tokio::time::timeout_at(deadline.into(), self.step()).await;
@@ -156,7 +167,7 @@ impl<P: Publish> Relay<P> {
         while !self.to_settle.is_empty() || self.settling {
             self.start_settling();
             match tokio::time::timeout(PAUSE, self.work.next()).await {
-                Ok(Some(finished)) => self.finish(finished),
+                Ok(Some(finished)) => self.finish(finished).await,
                 _ => break,
             }
         }
@@ -174,6 +185,7 @@ impl<P: Publish> Relay<P> {
             self.claim().await;
         }
         self.lanes.wake(Instant::now());
+        self.start_asking();
         self.rest();
         if self.publishing == 0 {
             let paused = std::mem::take(&mut self.to_put_back);
@@ -192,14 +204,19 @@ impl<P: Publish> Relay<P> {
         self.publishing < BATCHES && self.lanes.has_ready() && self.to_put_back.is_empty()
     }
 
+    /// What waits for its store does not count: it has a room of its own.
     fn has_room(&self) -> bool {
-        self.held.len() < WINDOW && self.held_bytes < WINDOW_BYTES
+        self.in_hand() < WINDOW && self.held_bytes.saturating_sub(self.completions.waiting().1) < WINDOW_BYTES
+    }
+
+    fn in_hand(&self) -> usize {
+        self.held.len().saturating_sub(self.completions.waiting().0)
     }
 
     /// Waits for a piece of work to end, and takes in its result.
     pub async fn step(&mut self) {
         if let Some(finished) = self.work.next().await {
-            self.finish(finished);
+            self.finish(finished).await;
         } else {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -208,7 +225,8 @@ impl<P: Publish> Relay<P> {
     async fn wait(&mut self, shutdown: &mut watch::Receiver<bool>) {
         let claim_again = self.claim_not_before.filter(|_| self.more && self.has_room());
         let settle_again = self.settle_not_before.filter(|_| !self.settling && !self.to_settle.is_empty());
-        let wake = [self.lanes.wake(Instant::now()), claim_again, settle_again, self.rested].into_iter().flatten().min();
+        let wakes = [self.lanes.wake(Instant::now()), claim_again, settle_again, self.rested, self.completions.wake()];
+        let wake = wakes.into_iter().flatten().min();
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         if self.may_publish() {
             return;
@@ -217,7 +235,7 @@ impl<P: Publish> Relay<P> {
         tokio::select! {
             // First what is under way, so that a stream of arrivals never keeps results from being taken in.
             biased;
-            Some(finished) = self.work.next(), if !self.work.is_empty() => self.finish(finished),
+            Some(finished) = self.work.next(), if !self.work.is_empty() => self.finish(finished).await,
             () = std::future::ready(()), if claim_now => {}
             () = self.arrived.notified() => self.more = true,
             Ok(()) = self.marks.changed() => self.look_again(),
@@ -281,96 +299,10 @@ impl<P: Publish> Relay<P> {
     }
 
     fn let_go(&mut self, position: Position) {
+        self.completions.take(position);
         if let Some(held) = self.held.remove(&position) {
             self.held_bytes -= held.bytes;
         }
-    }
-
-    async fn claim(&mut self) {
-        let room = CLAIM.min(WINDOW - self.held.len());
-        let in_hand = self.held.keys().copied().collect();
-        let (paused, resting) = (self.paused.clone(), self.resting.clone());
-        let claim = match self.journal.claim(self.cursor, room, CLAIM_BYTES, paused, resting, in_hand).await {
-            Ok(claim) => claim,
-            Err(error) => return self.journal_failed(&error),
-        };
-        let full = claim.entries.len() == room;
-        self.claim_not_before = (!full).then(|| Instant::now() + CLAIM_PACE);
-        self.passed_over |= claim.passed_over;
-        // Asked again rather than guessed: an entry may have arrived while this was read.
-        self.more = !claim.entries.is_empty();
-        for entry in claim.entries {
-            let position = entry.position;
-            if let Err(error) = self.take_in(entry).await {
-                return self.journal_failed(&error);
-            }
-            self.cursor = position;
-        }
-        self.cursor = claim.through;
-    }
-
-    fn journal_failed(&mut self, error: &JournalError) {
-        tracing::error!(error = %ErrorChain(error), "the relay cannot use the journal; it tries again");
-        self.claim_not_before = Some(Instant::now() + PAUSE);
-    }
-
-    async fn take_in(&mut self, entry: Entry) -> Result<(), JournalError> {
-        let position = entry.position;
-        let settlement = |outcome| Settlement { position, redriven: entry.redriven, attempts: entry.attempts, outcome };
-        match assemble::assemble(&entry) {
-            Assembled::Ignored(reason) => self.to_settle.push(settlement(Outcome::Ignored(reason))),
-            Assembled::Unreadable(reason) => {
-                tracing::warn!(delivery = %entry.key, connection = %entry.delivery.connection, reason, "a dead letter");
-                self.to_settle.push(settlement(Outcome::DeadLettered(reason)));
-            }
-            Assembled::Events { events, .. } if events.is_empty() => {
-                self.to_settle.push(settlement(Outcome::Ignored("no_events".into())));
-            }
-            Assembled::Events { events, signal } => {
-                let delivery = &entry.delivery;
-                let installation = (delivery.connection.clone(), delivery.endpoint.clone());
-                let unknown = match self.directory.standing(&delivery.connection) {
-                    _ if delivery.connection == delivery.endpoint || self.captured.contains(&installation) => false,
-                    Standing::Unknown => true,
-                    Standing::Known { parent } if parent.as_ref() == Some(&delivery.endpoint) => false,
-                    Standing::Known { .. } => {
-                        self.to_settle.push(settlement(Outcome::DeadLettered(FOREIGN)));
-                        return Ok(());
-                    }
-                };
-                // A redriven delivery tells old news of its connection.
-                if (unknown || signal.is_some()) && !entry.redriven {
-                    let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
-                    let platform = delivery.platform.clone();
-                    let seen = ConnectionChange::Seen { id, parent, platform, signal };
-                    match self.journal.change_connection(seen).await? {
-                        Changed::Yes | Changed::No => drop(self.captured.insert(installation)),
-                        // The app was removed meanwhile; what it sent before goes out all the same.
-                        Changed::NoSuchConnection => {}
-                        Changed::Taken => {
-                            self.to_settle.push(settlement(Outcome::DeadLettered(FOREIGN)));
-                            return Ok(());
-                        }
-                    }
-                }
-                let logged = events.iter().map(logged).collect();
-                let held = Held {
-                    bytes: delivery.body.len(),
-                    redriven: entry.redriven,
-                    attempts: entry.attempts,
-                    waiting: events.len(),
-                    endings: Vec::with_capacity(events.len()),
-                    events: logged,
-                };
-                self.held_bytes += held.bytes;
-                self.held.insert(position, held);
-                for event in events {
-                    let endpoint = entry.delivery.endpoint.clone();
-                    self.lanes.push(Task { position, attempts: 0, endpoint, event });
-                }
-            }
-        }
-        Ok(())
     }
 
     fn start_publishing(&mut self) {
@@ -392,7 +324,7 @@ impl<P: Publish> Relay<P> {
             Finished::Published(
                 tasks
                     .map(|((event, receipt), (position, attempts, endpoint))| {
-                        (Task { position, attempts, endpoint, event }, receipt)
+                        (Task { position, attempts, endpoint, lacks: false, event }, receipt)
                     })
                     .collect(),
             )
@@ -416,8 +348,25 @@ impl<P: Publish> Relay<P> {
         }));
     }
 
-    fn finish(&mut self, finished: Finished) {
+    /// Asks as many stores as may be asked now.
+    fn start_asking(&mut self) {
+        let Some(asking) = &self.asking else { return };
+        while let Some(question) = self.completions.next(Instant::now()) {
+            self.work.push(Box::pin(ask(asking.clone(), self.journal.clone(), question)));
+        }
+    }
+
+    async fn finish(&mut self, finished: Finished) {
         match finished {
+            Finished::Completed(target, positions, completion) => {
+                self.completions.answered(&target, Instant::now());
+                for position in positions {
+                    self.completed(position, &completion).await;
+                }
+            }
+            Finished::InVain(target, positions, wanted) => {
+                self.completions.again(&target, positions, asking::pause(wanted), Instant::now());
+            }
             Finished::Published(tasks) => {
                 self.publishing -= 1;
                 for (task, receipt) in tasks {
@@ -472,12 +421,21 @@ impl<P: Publish> Relay<P> {
     }
 }
 
-fn is_over(instant: Option<Instant>) -> bool {
-    instant.is_none_or(|instant| Instant::now() >= instant)
+/// Asks a store, and keeps what it said before anything is made of it.
+async fn ask(asking: Asking, journal: Journal, question: Question) -> Finished {
+    let reply = asking.ask(journal.clone(), &question).await;
+    let Question { target, positions, .. } = question;
+    match reply {
+        Reply::Again(wanted) => Finished::InVain(target, positions, wanted),
+        Reply::Done(completion) => match journal.complete(positions.clone(), completion.clone()).await {
+            Ok(()) => Finished::Completed(target, positions, completion),
+            Err(_) => Finished::InVain(target, positions, PAUSE),
+        },
+    }
 }
 
-fn logged(event: &Event) -> LoggedEvent {
-    LoggedEvent { index: event.id.index, event_type: event.event_type(), subject: event.subject() }
+fn is_over(instant: Option<Instant>) -> bool {
+    instant.is_none_or(|instant| Instant::now() >= instant)
 }
 
 fn count(event: &Event, ending: Ending) {
