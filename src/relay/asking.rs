@@ -23,7 +23,7 @@ pub struct Asking {
     pub outbound: Outbound,
     /// Opens the credentials.
     pub seal: Seal,
-    /// A store that is away is asked for that long; then its deliveries go out as they are.
+    /// A delivery waits that long; then it goes out as it is, whether its store is away or many wait before it.
     pub within: Duration,
 }
 
@@ -40,11 +40,17 @@ impl Asking {
     /// Asks.
     pub(super) async fn ask(self, journal: Journal, question: &Question) -> Reply {
         let asked_at = Timestamp::now();
+        let is_late = question.since.elapsed() >= self.within;
         let target = question.target.clone();
         let (asking, reader) = (self.clone(), journal.clone());
         // A task of its own: what a stranger's answer does to the platform's code must never take the relay with it.
-        let told = tokio::spawn(async move { asking.tell(&reader, &target).await }).await;
-        let told = told.unwrap_or(Told::Nothing("completing_failed"));
+        let told = if is_late && question.failures == 0 {
+            // So many wait that its turn came too late: the rest go out as they are, instead of ever later.
+            Told::Nothing("waited_too_long")
+        } else {
+            let told = tokio::spawn(async move { asking.tell(&reader, &target).await }).await;
+            told.unwrap_or(Told::Nothing("completing_failed"))
+        };
         let given_up = |reason: &str| Reply::Done(Completion { outcome: Completed::GivenUp(reason.to_owned()), asked_at });
         let (reply, word) = match told {
             Told::Whole(body) => (Reply::Done(Completion { outcome: Completed::Whole(body), asked_at }), "completed"),
@@ -53,8 +59,7 @@ impl Asking {
             }
             Told::Nothing(reason) => (given_up(reason), reason),
             Told::Later(reason, pause) => {
-                let asked_for = question.in_vain_since.map_or(Duration::ZERO, |since| since.elapsed());
-                if asked_for >= self.within {
+                if question.since.elapsed() >= self.within {
                     (given_up(reason), reason)
                 } else {
                     (Reply::Again(pause.unwrap_or_default()), "again")

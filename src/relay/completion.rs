@@ -3,7 +3,7 @@
 //! Bookkeeping without a clock of its own and without I/O; `asking` does the asking. Deliveries that lack the same of the same
 //! store share one answer, if it was asked for after all of them: who comes while the store is asked waits for the next answer.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::delivery::ConnectionId;
@@ -32,14 +32,16 @@ pub struct Target {
 }
 
 /// A question that is to be asked now.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     /// For what.
     pub target: Target,
     /// The entries that its answer completes.
     pub positions: Vec<Position>,
-    /// Since when the store was asked in vain.
-    pub in_vain_since: Option<Instant>,
+    /// Since when the first of them waits.
+    pub since: Instant,
+    /// How often it was asked in vain.
+    pub failures: u32,
 }
 
 #[derive(Debug, Default)]
@@ -48,9 +50,10 @@ struct Waiting {
     positions: Vec<Position>,
     /// Is a question under way? Then those above wait for the one after it.
     is_asked: bool,
-    /// Failures in a row, and since when.
+    /// Since when the first of them waits.
+    since: Option<Instant>,
+    /// Failures in a row.
     failures: u32,
-    in_vain_since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +97,7 @@ impl Completions {
         self.bytes += entry.delivery.body.len();
         let waiting = self.targets.entry(target.clone()).or_default();
         waiting.positions.push(position);
+        waiting.since.get_or_insert(now);
         let is_first = waiting.positions.len() == 1 && !waiting.is_asked && waiting.failures == 0;
         self.entries.insert(position, (target.clone(), entry));
         if is_first {
@@ -147,7 +151,8 @@ impl Completions {
                 line.asking += 1;
                 self.asking += 1;
                 let positions = std::mem::take(&mut waiting.positions);
-                Some(Question { target: target.clone(), positions, in_vain_since: waiting.in_vain_since })
+                let since = waiting.since.take().unwrap_or(now);
+                Some(Question { target: target.clone(), positions, since, failures: waiting.failures })
             };
             if !line.due.is_empty() && line.asking < ASKING_ONE {
                 self.open.push_back(connection.clone());
@@ -167,7 +172,7 @@ impl Completions {
         self.ended(target);
         let Some(waiting) = self.targets.get_mut(target) else { return };
         waiting.is_asked = false;
-        (waiting.failures, waiting.in_vain_since) = (0, None);
+        waiting.failures = 0;
         if waiting.positions.is_empty() {
             self.targets.remove(target);
         } else {
@@ -176,14 +181,19 @@ impl Completions {
     }
 
     /// A question was asked in vain: these wait again, for that long at least.
-    pub fn again(&mut self, target: &Target, positions: Vec<Position>, pause: impl FnOnce(u32) -> Duration, now: Instant) {
+    pub fn again(&mut self, question: Question, pause: impl FnOnce(u32) -> Duration, now: Instant) {
+        let Question { target, positions, since, .. } = question;
+        let target = &target;
         self.ended(target);
-        let known: HashSet<Position> = positions.into_iter().filter(|position| self.entries.contains_key(position)).collect();
+        let known = positions.into_iter().filter(|position| self.entries.contains_key(position));
         let Some(waiting) = self.targets.get_mut(target) else { return };
         waiting.is_asked = false;
         waiting.failures = waiting.failures.saturating_add(1);
-        waiting.in_vain_since.get_or_insert(now);
+        waiting.since = Some(since);
         waiting.positions.extend(known);
+        // One that was let go meanwhile and claimed again waits once.
+        waiting.positions.sort_unstable();
+        waiting.positions.dedup();
         let until = now + pause(waiting.failures);
         if waiting.positions.is_empty() {
             self.targets.remove(target);
@@ -271,7 +281,7 @@ mod tests {
         let questions: Vec<Question> = std::iter::from_fn(|| waiting.next(later)).collect();
         assert_eq!(questions.len(), ASKING_ONE + 1, "so many at once of one store, and the other's");
         let first = &questions[0];
-        waiting.again(&first.target, first.positions.clone(), |failures| Duration::from_secs(failures.into()), later);
+        waiting.again(first.clone(), |failures| Duration::from_secs(failures.into()), later);
         assert_ne!(waiting.next(later).expect("another takes its turn").target, first.target);
         assert!(waiting.next(later).is_none());
         for question in questions.iter().filter(|question| question.target.connection == first.target.connection).skip(1) {
@@ -285,7 +295,7 @@ mod tests {
             asked.push(question);
         }
         let again = asked.iter().find(|question| question.target == first.target).expect("it is asked again");
-        assert_eq!((&again.positions, again.in_vain_since), (&first.positions, Some(later)));
+        assert_eq!((&again.positions, again.failures, again.since), (&first.positions, 1, now));
     }
 
     #[test]

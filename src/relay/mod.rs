@@ -59,7 +59,7 @@ enum Finished {
     Published(Vec<(Task, Receipt)>),
     Settled(Vec<Settlement>, Result<(), JournalError>),
     Completed(Target, Vec<Position>, Completion),
-    InVain(Target, Vec<Position>, Duration),
+    InVain(Question, Duration),
 }
 
 /// An entry in hand: some of its events are not done.
@@ -364,8 +364,8 @@ impl<P: Publish> Relay<P> {
                     self.completed(position, &completion).await;
                 }
             }
-            Finished::InVain(target, positions, wanted) => {
-                self.completions.again(&target, positions, asking::pause(wanted), Instant::now());
+            Finished::InVain(question, wanted) => {
+                self.completions.again(question, asking::pause(wanted), Instant::now());
             }
             Finished::Published(tasks) => {
                 self.publishing -= 1;
@@ -423,13 +423,11 @@ impl<P: Publish> Relay<P> {
 
 /// Asks a store, and keeps what it said before anything is made of it.
 async fn ask(asking: Asking, journal: Journal, question: Question) -> Finished {
-    let reply = asking.ask(journal.clone(), &question).await;
-    let Question { target, positions, .. } = question;
-    match reply {
-        Reply::Again(wanted) => Finished::InVain(target, positions, wanted),
-        Reply::Done(completion) => match journal.complete(positions.clone(), completion.clone()).await {
-            Ok(()) => Finished::Completed(target, positions, completion),
-            Err(_) => Finished::InVain(target, positions, PAUSE),
+    match asking.ask(journal.clone(), &question).await {
+        Reply::Again(wanted) => Finished::InVain(question, wanted),
+        Reply::Done(completion) => match journal.complete(question.positions.clone(), completion.clone()).await {
+            Ok(()) => Finished::Completed(question.target, question.positions, completion),
+            Err(_) => Finished::InVain(question, PAUSE),
         },
     }
 }
