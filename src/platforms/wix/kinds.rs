@@ -2,6 +2,8 @@
 //!
 //! Only what an operator types is checked here; whether the platform accepts it is found out by asking.
 
+use url::Url;
+
 use super::key::{public_key, tried_private_key};
 use crate::platforms::{ConnectionKind, Field, FieldRole};
 
@@ -44,12 +46,13 @@ pub(super) const KINDS: &[ConnectionKind] = &[
                 role: FieldRole::Credential,
                 check: |text| tried_private_key(text).map_err(|error| error.to_string()),
             },
+            API_BASE,
         ],
         next_step: "In the app's dashboard, under Webhooks, subscribe to the events you want with the callback URL {url}",
     },
     ConnectionKind {
         name: "wix-site",
-        about: "A Wix site by API key; kept, but not asked yet",
+        about: "A Wix site by API key; checked, but not followed yet",
         receives_webhooks: false,
         registers_webhooks: false,
         fields: &[
@@ -67,7 +70,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
                 help: "the account's id, shown where API keys are made: https://manage.wix.com/account/api-keys",
                 required: true,
                 role: FieldRole::Setting,
-                check: uuid,
+                check: account_id,
             },
             Field {
                 name: "api-key",
@@ -75,12 +78,32 @@ pub(super) const KINDS: &[ConnectionKind] = &[
                 help: "an API key of the account that owns the site",
                 required: true,
                 role: FieldRole::Credential,
-                check: secret,
+                check: api_key,
             },
+            API_BASE,
         ],
-        next_step: "The credentials are kept sealed. This version does not ask sites yet, so no events come of this connection so far",
+        next_step: "The credentials are kept sealed. This version does not follow sites yet, so no events come of this connection so far",
     },
 ];
+
+const API_BASE: Field = Field {
+    name: "api-base",
+    value: "URL",
+    help: "another address of the platform's API, for tests",
+    required: false,
+    role: FieldRole::Setting,
+    check: api_base,
+};
+
+fn api_base(text: &str) -> Result<String, String> {
+    let right = || "an address such as http://127.0.0.1:8000 is needed".to_owned();
+    let url = Url::parse(text.trim()).map_err(|_| right())?;
+    let fits = matches!(url.scheme(), "http" | "https") && url.host_str().is_some() && url.username().is_empty();
+    if !fits || url.query().is_some() || url.fragment().is_some() {
+        return Err(right());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
 
 fn uuid(text: &str) -> Result<String, String> {
     let text = text.trim().trim_matches(['{', '}', '"', '\'']).trim();
@@ -99,6 +122,30 @@ fn site_id(text: &str) -> Result<String, String> {
         "this is neither a site's UUID nor the address of its dashboard like https://manage.wix.com/dashboard/SITE_ID/home"
             .to_owned()
     })
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if text.contains("/dashboard/") {
+        return Err("this is the address of a site's dashboard, which has the site's id in it; the account's id stands at \
+                    https://manage.wix.com/account/api-keys"
+            .to_owned());
+    }
+    uuid(text)
+}
+
+fn api_key(text: &str) -> Result<String, String> {
+    let key = secret(text)?;
+    if uuid(&key).is_ok() {
+        return Err(
+            "this is an id, such as that of the account or of the site; a key is much longer, and is shown once when it \
+                    is made at https://manage.wix.com/account/api-keys"
+                .to_owned(),
+        );
+    }
+    if key.contains("://") {
+        return Err("this is an address; keys are made at https://manage.wix.com/account/api-keys".to_owned());
+    }
+    Ok(key)
 }
 
 fn secret(text: &str) -> Result<String, String> {
@@ -136,5 +183,25 @@ mod tests {
     fn a_secret_is_trimmed_and_in_one_piece() {
         assert_eq!(secret(" abc\n").as_deref(), Ok("abc"));
         assert!(secret(" \n").is_err() && secret("a b").is_err());
+    }
+
+    #[test]
+    fn ids_and_keys_in_each_others_places_are_explained() {
+        let id = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
+        assert!(api_key(id).is_err_and(|error| error.contains("this is an id")));
+        assert!(api_key("https://manage.wix.com/account/api-keys").is_err_and(|error| error.contains("an address")));
+        assert_eq!(api_key(" IST.a.b-c-d-e\n").as_deref(), Ok("IST.a.b-c-d-e"));
+        let dashboard = format!("https://manage.wix.com/dashboard/{id}/home");
+        assert!(account_id(&dashboard).is_err_and(|error| error.contains("dashboard")));
+        assert_eq!(account_id(id).as_deref(), Ok(id));
+    }
+
+    #[test]
+    fn another_address_of_the_api_is_a_plain_one() {
+        assert_eq!(api_base(" http://127.0.0.1:8000/ ").as_deref(), Ok("http://127.0.0.1:8000"));
+        assert_eq!(api_base("https://api.example/wix/").as_deref(), Ok("https://api.example/wix"));
+        for bad in ["", "127.0.0.1:8000", "ftp://a.example", "http://u@a.example", "http://a.example?x", "http://a.example/#x"] {
+            assert!(api_base(bad).is_err(), "{bad}");
+        }
     }
 }
