@@ -222,7 +222,7 @@ shape! {
         status: StockStatus,
         /// Why it changed, in the platform's word (`ORDER`, `MANUAL`).
         reason: String,
-        /// The variants whose stock changed, where one event tells of several.
+        /// The stock of the variants: of those that changed, or where the event tells the whole item, of all.
         variants: Vec<InventoryVariant>,
         /// When it was made.
         created_at: Timestamp,

@@ -80,8 +80,15 @@ pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
     let told = event.root.get("event");
     let properties = told.get("properties");
     let id = event.root.get("metasiteId").id().unwrap_or_else(|| event.delivery.connection.as_str().to_owned());
-    let site = Site {
-        id: id.clone(),
+    let draft =
+        event.draft(verbs::UPDATED, id.clone(), Authority::Partial, Entity::Site(Box::new(properties_of(properties, id))));
+    Some(Draft { changed: paths(told.get("fields")), ..draft })
+}
+
+/// A site by its properties, or by those that have changed.
+pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
+    Site {
+        id,
         name: properties.first(&["siteDisplayName", "businessName"]).text(),
         url: None,
         // The language's own code; a locale's country is a way of writing, not where the site is.
@@ -91,9 +98,18 @@ pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
         time_zone: properties.get("timeZone").text(),
         email: properties.get("email").text(),
         phone: properties.get("phone").text(),
-    };
-    let draft = event.draft(verbs::UPDATED, id, Authority::Partial, Entity::Site(Box::new(site)));
-    Some(Draft { changed: paths(told.get("fields")), ..draft })
+    }
+}
+
+/// What the merchant pays, by what the installation says of it.
+pub(super) fn plan_of(instance: Node<'_>) -> Option<Plan> {
+    let billing = instance.get("billing");
+    filled(Plan {
+        product_id: billing.get("packageName").id(),
+        cycle: billing.get("billingCycle").text(),
+        expires_at: billing.get("expirationDate").utc(),
+        ..Plan::default()
+    })
 }
 
 /// A field mask: a list of paths, or an object that holds one, or the paths in one string.

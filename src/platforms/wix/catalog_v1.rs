@@ -1,25 +1,41 @@
-//! Products, collections and stock of the first catalogue: mostly "something changed, ask".
+//! Products, collections and stock of the first catalogue: events that mostly say "something changed, ask", and what the
+//! store tells when it is asked.
 
 use super::app::paths;
-use super::catalog_v3::in_stock;
+use super::catalog_v3::{in_stock, stock};
 use super::normalise::{Legacy, MOST_DRAFTS};
-use crate::event::data::{Collection, Image, Inventory, InventoryVariant, Product, ProductKind, ProductOption};
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::data::{
+    Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
+    StockStatus, Variant,
+};
+use crate::event::{Authority, Draft, Entity, Money, verbs};
 use crate::platforms::lenient::{Node, filled};
 
 /// Beyond so many bytes of payloads in all events of a delivery, the product is named once instead.
 const MOST_BYTES: usize = 16 << 20;
 
 pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
-    let told = event.root;
-    let id = told.get("productId").id()?;
-    let prices = told.first(&["priceData", "price"]);
-    let currency = prices.get("currency").text();
-    let regular = prices.get("price").money(currency.as_deref()).or_else(|| prices.money(currency.as_deref()));
-    let reduced = prices.get("discountedPrice").money(currency.as_deref());
+    let id = event.root.get("productId").id()?;
+    let product = product(event.root, id.clone());
+    Some(event.draft(verbs::CREATED, id, Authority::Partial, Entity::Product(Box::new(product))))
+}
+
+/// A product, or as much of it as an event tells.
+pub(super) fn product(told: Node<'_>, id: String) -> Product {
+    let currency = told.first(&["priceData", "price"]).get("currency").text();
+    let (regular, reduced) = prices(told, currency.as_deref());
     let page = told.get("productPageUrl");
-    let product = Product {
-        id: id.clone(),
+    let range = told.get("weightRange");
+    let options = told.get("productOptions");
+    let stock = told.get("stock");
+    Product {
+        id,
+        kind: told.get("productType").str().map(|word| match word {
+            "digital" => ProductKind::Digital,
+            "physical" if options.items().next().is_some() => ProductKind::Variable,
+            "physical" => ProductKind::Simple,
+            _ => ProductKind::Unknown,
+        }),
         name: told.get("name").text(),
         slug: told.get("slug").text(),
         sku: told.get("sku").text(),
@@ -28,16 +44,105 @@ pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
         // A product without a sale still says what it costs with one: the same.
         sale_price: reduced.filter(|reduced| regular.as_ref() != Some(reduced)),
         regular_price: regular,
+        description: told.get("description").text(),
         images: images(told.get("media")),
+        categories: told.get("collectionIds").list_of(|id| filled(Category { id: id.id(), name: None })),
+        options: options.list(|option| ProductOption {
+            name: option.get("name").text(),
+            // A colour's value is its code; what buyers read is the description.
+            values: option.get("choices").list_of(|choice| choice.first(&["description", "value"]).text()),
+        }),
+        variants: told.get("variants").list_of(|variant| one_of(variant, currency.as_deref())),
+        inventory: filled(ProductInventory {
+            managed: stock.first(&["trackInventory", "trackQuantity"]).flag(),
+            quantity: stock.get("quantity").number(),
+            status: stock.get("inventoryStatus").str().map(self::stock).or_else(|| in_stock(stock)),
+        }),
+        weight: told
+            .get("weight")
+            .amount()
+            .or_else(|| range.get("minValue").amount().filter(|least| range.get("maxValue").amount().as_ref() == Some(least))),
         url: page
             .get("base")
             .str()
             .zip(page.get("path").str())
             .map(|(base, path)| format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))),
+        created_at: told.get("createdDate").utc(),
+        updated_at: told.get("lastUpdated").utc(),
         currency,
         ..Product::default()
-    };
-    Some(event.draft(verbs::CREATED, id, Authority::Partial, Entity::Product(Box::new(product))))
+    }
+}
+
+/// What it costs without a discount, and with it.
+fn prices(told: Node<'_>, currency: Option<&str>) -> (Option<Money>, Option<Money>) {
+    let prices = told.first(&["priceData", "price"]);
+    (prices.get("price").money(currency).or_else(|| prices.money(currency)), prices.get("discountedPrice").money(currency))
+}
+
+/// A variant in its product's list.
+fn one_of(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
+    let told = listed.get("variant");
+    let (regular, reduced) = prices(told, currency);
+    Some(Variant {
+        id: listed.get("id").id()?,
+        sku: told.get("sku").text(),
+        options: chosen(listed)
+            .map(|choices| choices.into_iter().map(|(name, value)| OptionValue { name: Some(name), value }).collect()),
+        visible: told.get("visible").flag(),
+        price: reduced.or_else(|| regular.clone()),
+        regular_price: regular,
+        status: in_stock(variant_stock(listed)),
+        weight: told.get("weight").amount(),
+        ..Variant::default()
+    })
+}
+
+/// A variant as a thing of its own, out of its product's list; `None` where it is not there.
+pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) -> Option<Product> {
+    let listed = product.get("variants").items().find(|variant| variant.get("id").str() == Some(id))?;
+    let told = listed.get("variant");
+    let own = told.first(&["priceData", "price"]).get("currency").text();
+    let currency = own.or_else(|| product.first(&["priceData", "price"]).get("currency").text());
+    let (regular, reduced) = prices(told, currency.as_deref());
+    let stock = variant_stock(listed);
+    Some(Product {
+        id: id.to_owned(),
+        parent_id: parent,
+        kind: Some(ProductKind::Variation),
+        sku: told.get("sku").text(),
+        visible: told.get("visible").flag(),
+        price: reduced.clone().or_else(|| regular.clone()),
+        sale_price: reduced.filter(|reduced| regular.as_ref() != Some(reduced)),
+        regular_price: regular,
+        options: options(listed),
+        inventory: filled(ProductInventory {
+            managed: stock.first(&["trackQuantity", "trackInventory"]).flag(),
+            quantity: stock.get("quantity").number(),
+            status: in_stock(stock),
+        }),
+        weight: told.get("weight").amount(),
+        currency,
+        ..Product::default()
+    })
+}
+
+/// Where a variant's stock stands, in one place or the other.
+fn variant_stock(listed: Node<'_>) -> Node<'_> {
+    let beside = listed.get("stock");
+    if beside.exists() { beside } else { listed.get("variant").get("stock") }
+}
+
+/// What is chosen, by name.
+fn chosen(variant: Node<'_>) -> Option<Vec<(String, Option<String>)>> {
+    let choices = variant.get("choices");
+    choices.is_object().then(|| choices.members().map(|(name, value)| (name.to_owned(), value.text())).collect())
+}
+
+/// What is chosen, as a product's options.
+fn options(variant: Node<'_>) -> Option<Vec<ProductOption>> {
+    let option = |(name, value): (String, Option<String>)| ProductOption { name: Some(name), values: value.map(|v| vec![v]) };
+    chosen(variant).map(|choices| choices.into_iter().map(option).collect())
 }
 
 pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
@@ -64,18 +169,11 @@ pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
 
 fn variant(event: &Legacy<'_>, told: Node<'_>, parent: Option<&str>) -> Option<Draft> {
     let id = told.get("variantId").id()?;
-    let choices = told.get("choices");
     let product = Product {
         id: id.clone(),
         parent_id: parent.map(str::to_owned),
         kind: Some(ProductKind::Variation),
-        options: choices.is_object().then(|| {
-            let choice = |(name, value): (&str, Node<'_>)| ProductOption {
-                name: Some(name.to_owned()),
-                values: value.text().map(|value| vec![value]),
-            };
-            choices.members().map(choice).collect()
-        }),
+        options: options(told),
         ..Product::default()
     };
     let draft = event.draft(verbs::UPDATED, id, Authority::Reference, Entity::Variant(Box::new(product)));
@@ -83,16 +181,22 @@ fn variant(event: &Legacy<'_>, told: Node<'_>, parent: Option<&str>) -> Option<D
 }
 
 pub(super) fn collection_created(event: &Legacy<'_>) -> Option<Draft> {
-    let told = event.root;
-    let collection = Collection {
-        id: collection_id(event)?,
+    let collection = collection(event.root, collection_id(event)?);
+    Some(event.draft(verbs::CREATED, collection.id.clone(), Authority::Partial, Entity::Collection(Box::new(collection))))
+}
+
+/// A collection, or as much of it as an event tells.
+pub(super) fn collection(told: Node<'_>, id: String) -> Collection {
+    Collection {
+        id,
         name: told.get("name").text(),
         slug: told.get("slug").text(),
+        description: told.get("description").text(),
         visible: told.get("visible").flag(),
         images: images(told.get("media")),
+        item_count: told.get("numberOfProducts").number(),
         ..Collection::default()
-    };
-    Some(event.draft(verbs::CREATED, collection.id.clone(), Authority::Partial, Entity::Collection(Box::new(collection))))
+    }
 }
 
 pub(super) fn collection_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
@@ -135,6 +239,42 @@ fn inventory(event: &Legacy<'_>) -> Option<Inventory> {
         updated_at: told.get("updatedDate").utc(),
         ..Inventory::default()
     })
+}
+
+/// The stock of a product with all its variants. What a variant had before, only the event knows.
+pub(super) fn stock_of(told: Node<'_>, known: &Inventory) -> Inventory {
+    let before = |id: &str| known.variants.iter().flatten().find(|variant| variant.id == id);
+    let variants = told.get("variants").list_of(|variant| {
+        let id = variant.first(&["variantId", "id"]).id()?;
+        let before = before(&id);
+        Some(InventoryVariant {
+            quantity: variant.get("quantity").number(),
+            previous_quantity: before.and_then(|before| before.previous_quantity.clone()),
+            status: buyable(variant),
+            previous_status: before.and_then(|before| before.previous_status),
+            id,
+        })
+    });
+    // A product without variants has one that stands for it.
+    let only = variants.as_deref().and_then(|all| if let [only] = all { Some(only.clone()) } else { None });
+    Inventory {
+        id: known.id.clone(),
+        product_id: told.get("productId").id().or_else(|| known.product_id.clone()),
+        managed: told.first(&["trackQuantity", "trackInventory"]).flag().or(known.managed),
+        quantity: only.as_ref().and_then(|only| only.quantity.clone()),
+        status: only.as_ref().and_then(|only| only.status),
+        variants,
+        updated_at: told.get("lastUpdated").utc().or(known.updated_at),
+        ..Inventory::default()
+    }
+}
+
+/// As [`in_stock`]; what is sold in advance can be bought as well.
+fn buyable(told: Node<'_>) -> Option<StockStatus> {
+    match (in_stock(told), told.get("availableForPreorder").flag()) {
+        (Some(StockStatus::OutOfStock), Some(true)) => Some(StockStatus::Backorder),
+        (status, _) => status,
+    }
 }
 
 /// The main picture first, then the others.

@@ -23,14 +23,20 @@ pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
     let told = found.unwrap_or_else(Node::nowhere);
     let id = told.get("id").id().or_else(|| event.entity_id())?;
     let authority = match found {
-        Some(product) if product.get("variantsInfo").get("variants").exists() => Authority::Full,
+        Some(product) if has_variants(product) => Authority::Full,
         Some(_) => Authority::Partial,
         None => Authority::Reference,
     };
     Some(event.draft(verb, id.clone(), authority, Entity::Product(Box::new(product(told, id)))))
 }
 
-fn product(told: Node<'_>, id: String) -> Product {
+/// Are its variants with it?
+pub(super) fn has_variants(product: Node<'_>) -> bool {
+    product.get("variantsInfo").get("variants").exists()
+}
+
+/// A product, or as much of it as an event tells.
+pub(super) fn product(told: Node<'_>, id: String) -> Product {
     let currency = told.get("currency").text();
     let money = currency.as_deref();
     let given = told.get("variantsInfo").get("variants");
@@ -151,27 +157,12 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
     let body = event.content();
     let found = event.entity(&["currentEntity"], "id");
     let told = found.unwrap_or_else(Node::nowhere);
-    let item = Inventory {
-        id: told.get("id").id().or_else(|| event.entity_id())?,
-        product_id: told.get("productId").id(),
-        variant_id: told.get("variantId").id(),
-        sku: told.get("product").get("variantSku").text(),
-        location_id: told.get("locationId").id(),
-        ..Inventory::default()
-    };
+    let id = told.get("id").id().or_else(|| event.entity_id())?;
+    let item = named_item(told, id.clone());
     let (authority, item) = match event.slug() {
-        "created" | "updated" | "updated_with_reason" => (
-            full_if(found),
-            Inventory {
-                managed: told.get("trackQuantity").flag(),
-                quantity: told.get("quantity").number(),
-                status: told.get("availabilityStatus").str().map(stock).or_else(|| in_stock(told)),
-                reason: body.get("reason").text(),
-                created_at: told.get("createdDate").utc(),
-                updated_at: told.get("updatedDate").utc(),
-                ..item
-            },
-        ),
+        "created" | "updated" | "updated_with_reason" => {
+            (full_if(found), Inventory { reason: body.get("reason").text(), ..stock_item(told, id) })
+        }
         "stock_status_updated" => (Authority::Partial, Inventory { status: in_stock(body), ..item }),
         // What it held is gone with it.
         "deleted" => (Authority::Reference, Inventory { status: Some(StockStatus::Deleted), ..item }),
@@ -180,12 +171,36 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
     Some(event.draft(verbs::UPDATED, item.id.clone(), authority, Entity::Inventory(Box::new(item))))
 }
 
+/// A stock item by name: what it is the stock of.
+fn named_item(told: Node<'_>, id: String) -> Inventory {
+    Inventory {
+        id,
+        product_id: told.get("productId").id(),
+        variant_id: told.get("variantId").id(),
+        sku: told.get("product").get("variantSku").text(),
+        location_id: told.get("locationId").id(),
+        ..Inventory::default()
+    }
+}
+
+/// A whole stock item.
+pub(super) fn stock_item(told: Node<'_>, id: String) -> Inventory {
+    Inventory {
+        managed: told.get("trackQuantity").flag(),
+        quantity: told.get("quantity").number(),
+        status: told.get("availabilityStatus").str().map(stock).or_else(|| in_stock(told)),
+        created_at: told.get("createdDate").utc(),
+        updated_at: told.get("updatedDate").utc(),
+        ..named_item(told, id)
+    }
+}
+
 /// Yes or no, as a status.
 pub(super) fn in_stock(told: Node<'_>) -> Option<StockStatus> {
     told.get("inStock").flag().map(|there| if there { StockStatus::InStock } else { StockStatus::OutOfStock })
 }
 
-fn stock(word: &str) -> StockStatus {
+pub(super) fn stock(word: &str) -> StockStatus {
     match word {
         "IN_STOCK" => StockStatus::InStock,
         "PARTIALLY_OUT_OF_STOCK" => StockStatus::PartiallyInStock,

@@ -19,9 +19,15 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
     let found = event.entity(&["abandonedCheckout", "currentEntity"], "id");
     let told = found.unwrap_or_else(Node::nowhere);
     let id = told.get("id").id().or_else(|| event.entity_id())?;
+    let shape = shape(told, id.clone());
+    Some(event.draft(verb, id, full_if(found), Entity::Checkout(Box::new(shape))))
+}
+
+/// A checkout, or as much of it as is told.
+pub(super) fn shape(told: Node<'_>, id: String) -> Checkout {
     let currency = told.get("currency").text();
-    let shape = Checkout {
-        id: id.clone(),
+    Checkout {
+        id,
         checkout_id: told.get("checkoutId").id(),
         cart_id: told.get("cartId").id(),
         platform_status: told.get("status").text(),
@@ -32,6 +38,5 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("updatedDate").utc(),
         currency,
-    };
-    Some(event.draft(verb, id, full_if(found), Entity::Checkout(Box::new(shape))))
+    }
 }

@@ -1,7 +1,8 @@
 //! Wix: apps' webhooks, signed as JSON Web Tokens.
 //!
 //! `verify` says who sent it and which delivery it is, `payload` opens the layers, `normalise` puts the content into our
-//! words. `sign` makes the same tokens for tests. What a store's API is asked is not described here yet.
+//! words. `sign` makes the same tokens for tests. `api` describes what a store's API is asked, `completion` reads what it told
+//! beyond a thin delivery.
 
 mod api;
 mod app;
@@ -9,11 +10,11 @@ mod catalog_v1;
 mod catalog_v3;
 mod category;
 mod checkout;
+mod completion;
 mod domain;
 mod key;
 mod kinds;
 mod legacy_order;
-
 mod normalise;
 mod order;
 mod payload;
@@ -78,7 +79,7 @@ impl Platform for Wix {
     }
 
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
-        api::lacks(delivery, drafts)
+        api::Lacking::of(delivery, drafts).map(|lacking| lacking.word())
     }
 
     fn complete(&self, lacking: &str, subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {

@@ -4,9 +4,10 @@
 
 use serde_json::value::RawValue;
 
+use super::api::Lacking;
 use super::domain::Domain;
 use super::payload::Kept;
-use super::{app, catalog_v1, catalog_v3, category, checkout, legacy_order, order, payment, people};
+use super::{app, catalog_v1, catalog_v3, category, checkout, completion, legacy_order, order, payment, people};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Unrecognised;
 use crate::event::{Authority, Draft, Entity, verbs};
@@ -30,12 +31,17 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
     if Domain::is_broken(root) {
         return Normalised::Unreadable { reason: "entity_unreadable" };
     }
-    let (drafts, signal) = match Domain::read(root, &delivery.topic, issued_at) {
+    let (drafts, mut signal) = match Domain::read(root, &delivery.topic, issued_at) {
         Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
         None => legacy_event(&legacy),
     };
     let drafts = drafts.filter(|drafts| drafts.iter().all(|draft| is_id(&draft.id)));
-    let drafts = drafts.unwrap_or_else(|| vec![unrecognised(&legacy)]);
+    let mut drafts = drafts.unwrap_or_else(|| vec![unrecognised(&legacy)]);
+    if let Some(told) = delivery.completed()
+        && let Some(lacking) = Lacking::of(delivery, &drafts)
+    {
+        completion::complete(&mut drafts, &mut signal, &lacking, told);
+    }
     Normalised::Events { drafts, raw, signal }
 }
 

@@ -29,7 +29,8 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
     Some(event.draft(verb, id.clone(), full_if(found), Entity::Order(Box::new(shape(order, id)))))
 }
 
-fn shape(order: Node<'_>, id: String) -> Order {
+/// An order, or as much of it as is told.
+pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     let currency = order.get("currency").text();
     let money = currency.as_deref();
     let billing = order.get("billingInfo");

@@ -1,6 +1,6 @@
 //! What was shipped of an order, and what was paid and given back for it.
 //!
-//! The order's transactions come without its currency, so they are never the whole story.
+//! The order's transactions come without its currency, so they are never the whole story by themselves.
 
 use super::domain::{Domain, full_if};
 use super::shapes::price;
@@ -19,7 +19,7 @@ pub(super) fn fulfillments(event: &Domain<'_>) -> Option<Draft> {
     Some(event.draft(verbs::UPDATED, id, full_if(found), Entity::Fulfillment(Box::new(shape))))
 }
 
-fn parcel(parcel: Node<'_>) -> Parcel {
+pub(super) fn parcel(parcel: Node<'_>) -> Parcel {
     Parcel {
         id: parcel.get("id").id(),
         items: parcel.get("lineItems").list_of(|item| {
@@ -63,7 +63,7 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
     Some(event.draft(verb, id, authority, Entity::Payment(Box::new(shape))))
 }
 
-fn payment(payment: Node<'_>) -> PaymentEntry {
+pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {
     let details = payment.get("regularPaymentDetails");
     PaymentEntry {
         id: payment.get("id").id(),
@@ -75,7 +75,7 @@ fn payment(payment: Node<'_>) -> PaymentEntry {
     }
 }
 
-fn refund(refund: Node<'_>) -> Refund {
+pub(super) fn refund(refund: Node<'_>) -> Refund {
     Refund {
         id: refund.get("id").id(),
         reason: refund.get("details").get("reason").text(),

@@ -23,9 +23,15 @@ pub(super) fn member_event(event: &Domain<'_>) -> Option<Draft> {
     let found = event.entity(&["member", "currentEntity"], "id");
     let told = found.unwrap_or_else(Node::nowhere);
     let id = event.entity_id().or_else(|| told.get("id").id())?;
+    let shape = member(told, id.clone());
+    Some(event.draft(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
+}
+
+/// A member, or as much of it as is told.
+pub(super) fn member(told: Node<'_>, id: String) -> Customer {
     let contact = told.get("contact");
-    let shape = Customer {
-        id: id.clone(),
+    Customer {
+        id,
         kind: Some("member".to_owned()),
         email: told.get("loginEmail").text().or_else(|| contact.get("emails").items().find_map(Node::text)),
         first_name: contact.get("firstName").text(),
@@ -36,8 +42,7 @@ pub(super) fn member_event(event: &Domain<'_>) -> Option<Draft> {
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("updatedDate").utc(),
         ..Customer::default()
-    };
-    Some(event.draft(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
+    }
 }
 
 fn verb(slug: &str, merges: bool) -> Option<&'static str> {
@@ -50,7 +55,8 @@ fn verb(slug: &str, merges: bool) -> Option<&'static str> {
     }
 }
 
-fn contact(told: Node<'_>, id: String) -> Customer {
+/// A contact, or as much of it as is told.
+pub(super) fn contact(told: Node<'_>, id: String) -> Customer {
     let (primary, info) = (told.get("primaryInfo"), told.get("info"));
     let extended = info.get("extendedFields").get("items");
     let marked = |tag: &str| {

@@ -1,0 +1,196 @@
+//! What is found out about apps and installations, by a scripted platform.
+
+use super::*;
+use crate::platforms::api::{ApiRequest, CallFailure, CallResult, Finding, Intent};
+use crate::platforms::wix::api::examine as examined;
+use crate::platforms::wix::api::script::{answer, app, app_on, body, installation, path, settings, talk};
+
+const TOKEN: &str = r#"{"access_token":"t","expires_in":14400}"#;
+const INSTANCE: &str = r#"{
+    "instance": {"instanceId": "one", "appName": "Kielwasser", "appVersion": "1.4.0", "isFree": false,
+        "billing": {"packageName": "gold", "billingCycle": "MONTHLY"},
+        "permissions": ["SITE_SETTINGS.VIEW", "ECOM.READ_ORDERS", "WIX_STORES.READ_PRODUCTS", "WIX_STORES.CATALOG_VERSION_READ"]},
+    "site": {"siteDisplayName": "Hafenladen", "locale": "de", "paymentCurrency": "EUR", "siteId": "site-1",
+        "url": "https://www.hafen.example", "ownerEmail": "ida@hafen.example", "ownerInfo": {"email": "ida@hafen.example"}}
+}"#;
+
+fn code(examination: &Examination) -> Vec<(Weight, &'static str)> {
+    examination.findings.iter().map(|finding| (finding.weight, finding.code)).collect()
+}
+
+fn only(examination: &Examination) -> &Finding {
+    assert_eq!(examination.findings.len(), 1, "{:?}", examination.findings);
+    &examination.findings[0]
+}
+
+/// A platform whose token endpoint answers so, by the installation.
+fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -> CallResult {
+    move |request| {
+        assert_eq!(path(request), "/oauth2/token");
+        let (status, text) = given(body(request)["instance_id"].as_str().expect("an installation"));
+        Ok(answer(status, text))
+    }
+}
+
+/// An installation whose first question ends so; other questions are for tokens.
+fn refused(
+    first: impl Fn() -> CallResult,
+    given: impl Fn(&str) -> (u16, &'static str),
+    subject: &Subject,
+) -> (Examination, Vec<String>) {
+    let tokens = tokens(given);
+    let platform = |request: &ApiRequest| if path(request) == "/apps/v1/instance" { first() } else { tokens(request) };
+    talk(platform, |dialogue| examine(subject, dialogue))
+}
+
+fn no_token(status: u16, body: &'static str) -> impl Fn() -> CallResult {
+    move || Err(CallFailure::TokenRefused(answer(status, body)))
+}
+
+fn with_others(others: &[&str]) -> Subject {
+    let mut subject = installation("one");
+    subject.parent = Some(Box::new(app_on(others)));
+    subject
+}
+
+#[test]
+fn an_app_without_a_secret_or_a_site_cannot_be_checked_and_says_so() {
+    let nobody = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
+    let mut poor = app_on(&["one"]);
+    poor.secrets.clear();
+    let (found, _) = talk(nobody, |dialogue| examine_app(&poor, dialogue));
+    assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "app_secret_missing"));
+    assert!(found.good[0].contains("https://hooks.example/webhooks/wix/my-app"));
+    let (found, _) = talk(nobody, |dialogue| examine_app(&app(), dialogue));
+    assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "app_secret_untried"));
+}
+
+#[test]
+fn an_apps_secret_is_right_where_one_installation_gets_a_token() {
+    let platform = tokens(|instance| if instance == "two" { (200, TOKEN) } else { (404, r#"{"message":"no instance"}"#) });
+    let subject = app_on(&["one", "two", "three"]);
+    let (found, asked) = talk(platform, |dialogue| examine_app(&subject, dialogue));
+    assert_eq!((code(&found), asked.len()), (vec![], 2));
+    assert!(found.good[1].contains("secret is right"));
+}
+
+#[test]
+fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
+    for refusal in [(401, r#"{"error":"invalid_client"}"#), (403, r#"{"message":"","details":{}}"#)] {
+        let subject = app_on(&["one", "two", "three", "four"]);
+        let (found, asked) = talk(tokens(|_| refusal), |dialogue| examine_app(&subject, dialogue));
+        assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, "app_secret_refused"));
+        assert!(only(&found).step.contains("View ID & keys"));
+        assert_eq!(asked.len(), TRIED);
+    }
+    let unknown = tokens(|_| (404, r#"{"message":"app instance not found"}"#));
+    let (found, _) = talk(unknown, |dialogue| examine_app(&app_on(&["one", "two"]), dialogue));
+    assert_eq!(only(&found).code, "app_secret_untried", "removed installations prove nothing");
+}
+
+#[test]
+fn an_outage_accuses_nobody() {
+    for (result, expected) in [
+        (Ok(answer(429, "")), "rate_limited"),
+        (Ok(answer(503, "")), "store_unreachable"),
+        (Err(CallFailure::TimedOut), "store_unreachable"),
+        (Ok(answer(200, "<html>")), "answer_unreadable"),
+    ] {
+        let (found, _) = talk(|_| result.clone(), |dialogue| examine_app(&app_on(&["one"]), dialogue));
+        assert_eq!((only(&found).weight, only(&found).code), (Weight::Unavailable, expected));
+        let (found, _) = talk(|_| result.clone(), |dialogue| examine(&installation("one"), dialogue));
+        assert_eq!((only(&found).weight, only(&found).code), (Weight::Unavailable, expected));
+    }
+    let (found, _) = refused(no_token(429, ""), |_| panic!("nothing more is asked"), &installation("one"));
+    assert_eq!(only(&found).code, "rate_limited");
+}
+
+#[test]
+fn an_installation_is_learned_and_its_owner_is_not() {
+    let platform = |request: &ApiRequest| match path(request) {
+        "/apps/v1/instance" => Ok(answer(200, INSTANCE)),
+        "/stores/v3/provision/version" => Ok(answer(200, r#"{"catalogVersion":"V1_CATALOG"}"#)),
+        other => panic!("{other}"),
+    };
+    let (found, _) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
+    let expected = settings(&[
+        ("site_name", "Hafenladen"),
+        ("site_url", "https://www.hafen.example"),
+        ("site_id", "site-1"),
+        ("currency", "EUR"),
+        ("locale", "de"),
+        ("plan", "gold"),
+        ("app_name", "Kielwasser"),
+        ("app_version", "1.4.0"),
+        ("permissions", "SITE_SETTINGS.VIEW ECOM.READ_ORDERS WIX_STORES.READ_PRODUCTS WIX_STORES.CATALOG_VERSION_READ"),
+        ("catalog_version", "V1_CATALOG"),
+    ]);
+    assert_eq!(found.settings, expected);
+    assert!(!format!("{found:?}").contains("ida@"));
+    assert_eq!(code(&found), [(Weight::Note, "scopes_missing")]);
+    let finding = only(&found);
+    assert!(finding.cause.contains("payments and refunds; abandoned checkouts; stock, catalogue V1; contacts; members"));
+    assert_eq!(finding.step.matches("SCOPE.DC-STORES.READ-ORDERS").count(), 1, "{}", finding.step);
+    assert!(found.trouble().is_none());
+}
+
+#[test]
+fn a_free_and_unpublished_site_is_one_too() {
+    let platform = |request: &ApiRequest| match path(request) {
+        "/apps/v1/instance" => Ok(answer(200, r#"{"instance":{"isFree":true},"site":{"siteDisplayName":"Neu"}}"#)),
+        _ => Ok(answer(403, r#"{"message":"no permission"}"#)),
+    };
+    let (found, _) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
+    assert_eq!(found.settings, settings(&[("site_name", "Neu"), ("plan", "free")]));
+    assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "catalog_version_unknown"));
+}
+
+#[test]
+fn a_removed_app_is_gone_only_where_that_is_certain() {
+    let unclear = r#"{"message":"","details":{}}"#;
+    let works = |_: &str| (200, TOKEN);
+    let fails = |_: &str| (403, r#"{"message":"","details":{}}"#);
+    let never = |_: &str| -> (u16, &'static str) { panic!("nothing more is asked") };
+    let alone = installation("one");
+    let found = |(found, _): (Examination, Vec<String>)| (only(&found).weight, only(&found).code);
+
+    let named = no_token(400, r#"{"message":"The app instance does not exist"}"#);
+    assert_eq!(found(refused(named, never, &alone)), (Weight::Gone, "app_removed"));
+    let client = no_token(401, r#"{"error":"invalid_client"}"#);
+    assert_eq!(found(refused(client, never, &alone)), (Weight::Broken, "app_secret_refused"));
+    assert_eq!(found(refused(no_token(403, unclear), never, &alone)), (Weight::Broken, "access_refused"));
+    let others = with_others(&["one", "two", "three"]);
+    assert_eq!(found(refused(no_token(403, unclear), works, &others)), (Weight::Gone, "app_removed"));
+    assert_eq!(found(refused(no_token(403, unclear), fails, &others)), (Weight::Broken, "app_secret_refused"));
+}
+
+#[test]
+fn an_old_token_that_is_refused_is_told_from_a_missing_permission() {
+    let first = |status| move || Ok(answer(status, r#"{"message":"","details":{}}"#));
+    let alone = installation("one");
+    let found = |(found, _): (Examination, Vec<String>)| (only(&found).weight, only(&found).code);
+    assert_eq!(found(refused(first(401), |_| (200, TOKEN), &alone)), (Weight::Broken, "permission_missing"));
+    let gone = |_: &str| (404, r#"{"message":"no such instance"}"#);
+    assert_eq!(found(refused(first(401), gone, &alone)), (Weight::Gone, "app_removed"));
+    let (examination, asked) = refused(first(403), |_| panic!("nothing more is asked"), &alone);
+    assert_eq!((only(&examination).code, asked.len()), ("permission_missing", 1));
+    assert!(only(&examination).step.contains("SCOPE.DC.MANAGE-YOUR-APP"));
+}
+
+#[test]
+fn without_the_apps_secret_an_installation_is_not_asked() {
+    let mut poor = installation("one");
+    poor.parent.as_mut().expect("an app").secrets.clear();
+    let (found, asked) = talk(|_| panic!("nothing is asked"), |dialogue| examine(&poor, dialogue));
+    assert_eq!((only(&found).weight, only(&found).code, asked.len()), (Weight::Note, "app_secret_missing", 0));
+}
+
+#[test]
+fn nothing_of_ours_is_at_the_platform_to_be_removed() {
+    let remove = |subject: &Subject| {
+        let found = talk(|_| panic!("nothing is asked"), |dialogue| examined(subject, Intent::Remove, dialogue)).0;
+        assert_eq!(found, Examination::default());
+    };
+    remove(&app_on(&["one"]));
+    remove(&installation("one"));
+}

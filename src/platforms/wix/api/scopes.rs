@@ -1,0 +1,110 @@
+//! The permissions that the features need, as they are called in the app's dashboard, and by which words an installation
+//! tells that it has them.
+//!
+//! Only those that read: nothing is ever changed at a site. Wider permissions grant the same words, so they count as well.
+
+use crate::platforms::api::Scope;
+
+const READ_ORDERS: (&str, &str) = ("Read Orders", "SCOPE.DC-STORES.READ-ORDERS");
+const READ_PRODUCTS: (&str, &str) = ("Read Products", "SCOPE.DC-STORES.READ-PRODUCTS");
+
+const fn scope(feature: &'static str, (name, id): (&'static str, &'static str), permissions: &'static [&'static str]) -> Scope {
+    Scope { feature, name, id, permissions }
+}
+
+/// For asking an installation about itself.
+pub(super) const INSTALLATION: Scope = scope(
+    "installations and their sites",
+    ("Manage Your App", "SCOPE.DC.MANAGE-YOUR-APP"),
+    &["WIX_DEVELOPERS.MANAGE_APP_INSTANCE", "SITE_SETTINGS.VIEW"],
+);
+const ORDERS: Scope = scope("orders", READ_ORDERS, &["ECOM.READ_ORDERS"]);
+const FULFILMENTS: Scope = scope("fulfilments", READ_ORDERS, &["ECOM.READ_FULFILLMENTS"]);
+const TRANSACTIONS: Scope = scope("payments and refunds", READ_ORDERS, &["ECOM.READ_TRANSACTIONS"]);
+const CHECKOUTS: Scope = scope("abandoned checkouts", READ_ORDERS, &["ECOM.ABANDONED_CHECKOUT_READ"]);
+const PRODUCTS_V1: Scope = scope("products and collections, catalogue V1", READ_PRODUCTS, &["WIX_STORES.READ_PRODUCTS"]);
+const INVENTORY_V1: Scope = scope("stock, catalogue V1", READ_PRODUCTS, &["WIX_STORES.READ_INVENTORY"]);
+/// For asking which catalogue a shop has.
+pub(super) const CATALOG_VERSION: Scope = scope(
+    "telling a shop's catalogue version",
+    ("Read v3 catalog (PII)", "SCOPE.STORES.CATALOG_READ_LIMITED"),
+    &["WIX_STORES.CATALOG_VERSION_READ"],
+);
+const PRODUCTS_V3: Scope = scope(
+    "products, catalogue V3",
+    ("Read products in v3 catalog", "SCOPE.STORES.PRODUCT_READ"),
+    &["WIX_STORES.PRODUCT_READ", "WIX_STORES.READ_PRODUCTS"],
+);
+const INVENTORY_V3: Scope = scope(
+    "stock, catalogue V3",
+    ("Read inventory in v3 catalog", "SCOPE.STORES.INVENTORY_ITEM_READ"),
+    &["WIX_STORES.INVENTORY_READ", "WIX_STORES.READ_PRODUCTS"],
+);
+const CATEGORIES_V3: Scope = scope(
+    "categories, catalogue V3",
+    ("Read categories", "SCOPE.CATEGORIES.CATEGORY_READ"),
+    &["CATEGORIES.CATEGORY_READ", "WIX_STORES.READ_PRODUCTS"],
+);
+const CONTACTS: Scope = scope("contacts", ("Read Contacts", "SCOPE.DC-CONTACTS.READ-CONTACTS"), &["CONTACTS.VIEW"]);
+const MEMBERS: Scope = scope("members", ("Read Members", "SCOPE.DC-MEMBERS.READ-MEMBERS"), &["MEMBERS.MEMBER_READ"]);
+
+/// All of them. An app that is for both catalogue versions needs those of both.
+pub(in crate::platforms::wix) const SCOPES: &[Scope] = &[
+    INSTALLATION,
+    ORDERS,
+    FULFILMENTS,
+    TRANSACTIONS,
+    CHECKOUTS,
+    CATALOG_VERSION,
+    PRODUCTS_V1,
+    INVENTORY_V1,
+    PRODUCTS_V3,
+    INVENTORY_V3,
+    CATEGORIES_V3,
+    CONTACTS,
+    MEMBERS,
+];
+const V1: &[Scope] = &[PRODUCTS_V1, INVENTORY_V1];
+const V3: &[Scope] = &[PRODUCTS_V3, INVENTORY_V3, CATEGORIES_V3];
+
+/// What an installation has not been granted. Of the catalogues only the shop's own counts, where it is known.
+pub(super) fn missing(granted: &[String], catalog_version: Option<&str>) -> Vec<&'static Scope> {
+    let idle: [&[Scope]; 2] = match catalog_version {
+        Some("V1_CATALOG") => [V3, &[]],
+        Some("V3_CATALOG") => [V1, &[]],
+        Some(_) | None => [V1, V3],
+    };
+    let in_use = |scope: &&Scope| !idle.iter().any(|scopes| scopes.contains(scope));
+    let has = |scope: &&Scope| scope.permissions.iter().any(|word| granted.iter().any(|granted| granted == word));
+    SCOPES.iter().filter(in_use).filter(|scope| !has(scope)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(granted: &[&str], catalog_version: Option<&str>) -> Vec<&'static str> {
+        let granted: Vec<String> = granted.iter().map(|word| (*word).to_owned()).collect();
+        missing(&granted, catalog_version).into_iter().map(|scope| scope.feature).collect()
+    }
+
+    #[test]
+    fn any_of_the_words_will_do() {
+        assert!(!features(&["SITE_SETTINGS.VIEW"], None).contains(&INSTALLATION.feature));
+        assert!(!features(&["WIX_STORES.READ_PRODUCTS"], Some("V3_CATALOG")).contains(&PRODUCTS_V3.feature));
+        assert!(features(&["ECOM.READ_ORDERS"], None).contains(&TRANSACTIONS.feature));
+    }
+
+    #[test]
+    fn only_the_shops_own_catalogue_counts() {
+        let has = |version, scope: Scope| features(&[], version).contains(&scope.feature);
+        assert!(has(Some("V1_CATALOG"), PRODUCTS_V1) && !has(Some("V1_CATALOG"), PRODUCTS_V3));
+        assert!(has(Some("V3_CATALOG"), PRODUCTS_V3) && !has(Some("V3_CATALOG"), PRODUCTS_V1));
+        assert!(!has(Some("STORES_NOT_INSTALLED"), PRODUCTS_V1) && !has(None, PRODUCTS_V3));
+    }
+
+    #[test]
+    fn every_scope_says_how_it_is_recognised() {
+        assert!(SCOPES.iter().all(|scope| scope.id.starts_with("SCOPE.") && !scope.permissions.is_empty()));
+    }
+}

@@ -1,0 +1,85 @@
+//! For the tests beside: a platform that is a function from a request to an answer, and connections to talk about.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::delivery::ConnectionId;
+use crate::platforms::api::{Answer, ApiRequest, CallResult, Dialogue, Subject, Unanswered};
+
+pub(super) fn answer(status: u16, body: &str) -> Answer {
+    Answer { status, headers: Vec::new(), body: Bytes::copy_from_slice(body.as_bytes()), received_at: Timestamp::UNIX_EPOCH }
+}
+
+/// Holds a conversation to its end, asking `platform`; gives what came of it and the calls that were made.
+pub(super) fn talk<T>(
+    platform: impl Fn(&ApiRequest) -> CallResult,
+    conversation: impl Fn(&mut Dialogue<'_>) -> Result<T, Unanswered>,
+) -> (T, Vec<String>) {
+    let (mut answers, mut asked) = (Vec::new(), Vec::new());
+    loop {
+        match conversation(&mut Dialogue::new(&answers)) {
+            Ok(end) => return (end, asked),
+            Err(Unanswered(request)) => {
+                asked.push(request.call.to_owned());
+                answers.push(platform(&request));
+                assert!(answers.len() < 50, "it never ends: {asked:?}");
+            }
+        }
+    }
+}
+
+/// The path of a request, with its query.
+pub(super) fn path(request: &ApiRequest) -> &str {
+    request.url.strip_prefix("https://www.wixapis.com").expect("the platform's address")
+}
+
+pub(super) fn header<'a>(request: &'a ApiRequest, name: &str) -> Option<&'a str> {
+    request.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+}
+
+pub(super) fn body(request: &ApiRequest) -> serde_json::Value {
+    serde_json::from_slice(request.body.as_deref().unwrap_or_default()).expect("JSON")
+}
+
+fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) -> Subject {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Subject {
+        id: ConnectionId::new(id).expect("an id"),
+        kind: kind.to_owned(),
+        settings: settings.iter().map(owned).collect(),
+        secrets: secrets.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect(),
+        delivery_url: None,
+        parent: None,
+        installations: Vec::new(),
+    }
+}
+
+/// An app with its secret.
+pub(super) fn app() -> Subject {
+    let app = subject("my-app", "wix-app", &[("app_id", "app-1")], &[("app-secret", "s3cret")]);
+    Subject { delivery_url: Some("https://hooks.example/webhooks/wix/my-app".to_owned()), ..app }
+}
+
+/// The app with installations.
+pub(super) fn app_on(installations: &[&str]) -> Subject {
+    let installations = installations.iter().map(|id| ConnectionId::new(id).expect("an id")).collect();
+    Subject { installations, ..app() }
+}
+
+/// An installation of the app, the only one.
+pub(super) fn installation(id: &str) -> Subject {
+    Subject { parent: Some(Box::new(app_on(&[id]))), ..subject(id, "instance", &[], &[]) }
+}
+
+/// A site by API key.
+pub(super) fn site() -> Subject {
+    subject("shop", "wix-site", &[("site_id", "site-1"), ("account_id", "account-1")], &[("api-key", "IST.key")])
+}
+
+/// Settings by name.
+pub(super) fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}

@@ -1,0 +1,96 @@
+//! How an installation's access token is had: by the app's id and secret and the installation's id.
+//!
+//! Nothing here decides what a refusal means.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::base;
+use crate::platforms::api::{AccessToken, Answer, ApiRequest, Method, Subject, TokenGrant};
+use crate::platforms::json::parse;
+use crate::platforms::lenient::Node;
+
+/// Where the platform does not say how long a token counts, it is used as briefly as its shortest-lived ones.
+const UNSTATED: u64 = 300;
+
+/// The token that requests about an installation share; `None` without the app's id or secret.
+pub(super) fn grant(app: &Subject, instance: &str) -> Option<TokenGrant> {
+    let holder = format!("{}/{}/{instance}", app.id, app.setting("app_id")?);
+    Some(TokenGrant { holder, request: request(app, instance)?, read })
+}
+
+/// Asks for a token, which proves the secret and the installation by itself.
+pub(super) fn request(app: &Subject, instance: &str) -> Option<ApiRequest> {
+    let body = json!({
+        "grant_type": "client_credentials",
+        "client_id": app.setting("app_id")?,
+        "client_secret": app.secrets.get("app-secret")?.expose_secret(),
+        "instance_id": instance,
+    });
+    Some(ApiRequest::send("token.create", Method::PostIdempotent, format!("{}/oauth2/token", base(app)), &body))
+}
+
+/// Finds the token: in the answer itself, or in the text that its `body` holds.
+pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
+    let outer = parse(answer.text())?;
+    let inner = Node::root(&outer).get("body").str().and_then(parse);
+    let told = Node::root(inner.as_ref().unwrap_or(&outer));
+    let seconds = told.get("expires_in").text().and_then(|text| text.parse().ok()).unwrap_or(UNSTATED);
+    // Bare, as the platform's own library sends it.
+    let authorization = told.get("access_token").str()?.to_owned().into();
+    Some(AccessToken { authorization, lifetime: Duration::from_secs(seconds) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platforms::api::Auth;
+    use crate::platforms::wix::api::script::{answer, app, installation};
+    use crate::platforms::wix::api::{Caller, can_ask};
+
+    #[test]
+    fn a_token_is_read_bare_or_wrapped() {
+        for body in [
+            r#"{"access_token":"t.1","token_type":"Bearer","expires_in":14400}"#,
+            r#"{"body":"{\"access_token\":\"t.1\",\"expires_in\":\"14400\"}"}"#,
+        ] {
+            let token = read(&answer(200, body)).expect("a token");
+            assert_eq!((token.authorization.expose_secret(), token.lifetime.as_secs()), ("t.1", 14_400));
+        }
+        assert_eq!(read(&answer(200, r#"{"access_token":"t"}"#)).map(|token| token.lifetime.as_secs()), Some(UNSTATED));
+        for body in ["", "<html>", "{}", r#"{"access_token":""}"#, r#"{"body":"no JSON"}"#] {
+            assert!(read(&answer(200, body)).is_none(), "{body}");
+        }
+    }
+
+    #[test]
+    fn each_installation_has_a_token_of_its_own() {
+        let holder = |id: &str| match Caller::of(&installation(id)).expect("it can be asked").auth {
+            Auth::Token(grant) => grant.holder,
+            Auth::None | Auth::Header(..) | Auth::OAuth1(_) => panic!("no token"),
+        };
+        assert_ne!(holder("one"), holder("two"));
+        assert_eq!(holder("one"), holder("one"));
+    }
+
+    #[test]
+    fn what_is_asked_for_a_token_stands_in_the_body_and_nowhere_else() {
+        let request = request(&app(), "one").expect("a request");
+        assert_eq!(request.url, "https://www.wixapis.com/oauth2/token");
+        assert_eq!(request.method, Method::PostIdempotent);
+        let body: serde_json::Value = serde_json::from_slice(request.body.as_deref().expect("a body")).expect("JSON");
+        let expected =
+            json!({"grant_type": "client_credentials", "client_id": "app-1", "client_secret": "s3cret", "instance_id": "one"});
+        assert_eq!(body, expected);
+        assert!(!format!("{request:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn only_an_installation_of_an_app_with_a_secret_can_be_asked() {
+        let mut poor = installation("one");
+        poor.parent.as_mut().expect("an app").secrets.clear();
+        assert!(can_ask(&installation("one")) && !can_ask(&poor) && !can_ask(&app()));
+    }
+}
