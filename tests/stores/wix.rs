@@ -16,7 +16,7 @@
 //! path but the token's wants either a token that it gave, or an API key with the site's or the account's header and never
 //! with both. It runs on threads of its own, so it serves any runtime and any clock. It never checks what a caller should
 //! have asked, and it keeps no connection open.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 #[path = "wix_world.rs"]
 mod world;

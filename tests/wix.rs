@@ -1,0 +1,294 @@
+//! Conversations with Wix over real HTTP, with the double of its API at the other end: that what is asked can be sent and
+//! understood, and that every answer of the double, wrong ones too, leads where it must.
+//!
+//! Requests are executed here in the plainest way, one after another. What the gateway's own executor adds, such as retries
+//! and limits, is not looked at.
+
+#[path = "stores/wix.rs"]
+mod double;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cartwire::delivery::ConnectionId;
+use cartwire::platforms::api::{
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method, Subject, Told, Unanswered, Weight,
+};
+use cartwire::platforms::{Platform, platform};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use double::{ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, Failure, INSTANCE, OTHER_SITE_ID, RefusalShape, SITE_ID, Wixapis, World};
+
+const PRODUCT: &str = "product/9ec43d01-faa8-490f-bfc1-0dcada86d28e";
+
+fn wix() -> &'static dyn Platform {
+    platform("wix").expect("a platform")
+}
+
+/// Asks for real, and keeps access tokens.
+struct Caller {
+    client: reqwest::Client,
+    tokens: RefCell<BTreeMap<String, SecretString>>,
+}
+
+impl Caller {
+    fn new() -> Self {
+        let patient = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
+        let client = patient.redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        Self { client, tokens: RefCell::default() }
+    }
+
+    /// Holds a conversation to its end.
+    async fn converse<T>(&self, talk: impl Fn(&mut Dialogue<'_>) -> Result<T, Unanswered>) -> T {
+        let mut answers = Vec::new();
+        loop {
+            match talk(&mut Dialogue::new(&answers)) {
+                Ok(end) => return end,
+                Err(Unanswered(request)) => answers.push(self.call(*request).await),
+            }
+        }
+    }
+
+    async fn call(&self, request: ApiRequest) -> CallResult {
+        let authorization = match &request.auth {
+            Auth::None => None,
+            Auth::Header(name, secret) => Some((*name, secret.clone())),
+            Auth::OAuth1(_) => panic!("this platform has no such thing"),
+            Auth::Token(grant) => {
+                let known = self.tokens.borrow().get(&grant.holder).cloned();
+                let token = match known {
+                    Some(token) => token,
+                    None => {
+                        let answer = self.send(&grant.request, None).await?;
+                        let Some(token) = (grant.read)(&answer).filter(|_| answer.is_good()) else {
+                            return Err(CallFailure::TokenRefused(answer));
+                        };
+                        assert!(token.lifetime > Duration::from_secs(60));
+                        self.tokens.borrow_mut().insert(grant.holder.clone(), token.authorization.clone());
+                        token.authorization
+                    }
+                };
+                Some(("authorization", token))
+            }
+        };
+        self.send(&request, authorization).await
+    }
+
+    async fn send(&self, request: &ApiRequest, authorization: Option<(&str, SecretString)>) -> CallResult {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post | Method::PostIdempotent => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut sent = self.client.request(method, &request.url);
+        for (name, value) in &request.headers {
+            sent = sent.header(*name, value);
+        }
+        if let Some((name, secret)) = authorization {
+            sent = sent.header(name, secret.expose_secret());
+        }
+        if let Some(body) = &request.body {
+            sent = sent.header("content-type", "application/json").body(body.clone());
+        }
+        let failed = |error: reqwest::Error| if error.is_timeout() { CallFailure::TimedOut } else { CallFailure::CutOff };
+        let answer = sent.send().await.map_err(failed)?;
+        let status = answer.status().as_u16();
+        let text = |value: &reqwest::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Ok(Answer { status, headers, body: answer.bytes().await.map_err(failed)?, received_at: Timestamp::now() })
+    }
+
+    async fn examine(&self, subject: &Subject) -> Examination {
+        self.converse(|dialogue| wix().examine(subject, Intent::Check, dialogue)).await
+    }
+
+    async fn complete(&self, word: &str, subject: &Subject) -> Told {
+        self.converse(|dialogue| wix().complete(word, subject, dialogue)).await
+    }
+}
+
+fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) -> Subject {
+    Subject {
+        id: ConnectionId::new(id).expect("an id"),
+        kind: kind.to_owned(),
+        settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        secrets: secrets.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect(),
+        delivery_url: None,
+        parent: None,
+        installations: Vec::new(),
+    }
+}
+
+fn app(double: &Wixapis, installations: &[&str]) -> Subject {
+    let installations = installations.iter().map(|id| ConnectionId::new(id).expect("an id")).collect();
+    let settings = [("app_id", APP_ID), ("api_base", double.url.as_str())];
+    Subject { installations, ..subject("my-app", "wix-app", &settings, &[("app-secret", APP_SECRET)]) }
+}
+
+fn instance(double: &Wixapis, id: &str) -> Subject {
+    Subject { parent: Some(Box::new(app(double, &[INSTANCE]))), ..subject(id, "instance", &[], &[]) }
+}
+
+fn site(double: &Wixapis) -> Subject {
+    let settings = [("site_id", SITE_ID), ("account_id", ACCOUNT_ID), ("api_base", double.url.as_str())];
+    subject("shop", "wix-site", &settings, &[("api-key", API_KEY)])
+}
+
+fn codes(found: &Examination) -> Vec<(Weight, &'static str)> {
+    found.findings.iter().map(|finding| (finding.weight, finding.code)).collect()
+}
+
+fn set(subject: &mut Subject, name: &str, value: &str) {
+    subject.settings.insert(name.to_owned(), value.to_owned());
+}
+
+#[tokio::test]
+async fn an_installation_is_examined_with_one_token() {
+    for wrapped in [false, true] {
+        let double = Wixapis::start(World { wraps_tokens: wrapped, ..World::default() });
+        let caller = Caller::new();
+        let found = caller.examine(&instance(&double, INSTANCE)).await;
+        assert_eq!(codes(&found), [(Weight::Note, "scopes_missing")]);
+        assert_eq!(found.settings.get("catalog_version").map(String::as_str), Some("V1_CATALOG"));
+        caller.complete(PRODUCT, &instance(&double, INSTANCE)).await;
+        assert_eq!(double.tokens(INSTANCE), 1);
+        assert!(double.asked("/apps/")[0].headers["authorization"].starts_with("OauthNG.JWS."), "bare");
+        assert_eq!(codes(&caller.examine(&app(&double, &[INSTANCE])).await), []);
+    }
+}
+
+#[tokio::test]
+async fn every_word_is_completed() {
+    let double = Wixapis::start(World::default());
+    let caller = Caller::new();
+    let order = "99a233e6-7156-412c-9681-c22c78e91aaa";
+    let words = [
+        PRODUCT.to_owned(),
+        "collection/d89e2ddb-530b-4895-bb29-0ab0793aecb0".to_owned(),
+        "inventory/447b7147-e84b-4512-a08d-cc0995d67ebc".to_owned(),
+        "product-v3/b28f5753-9e64-422b-ab87-7ea0356a9bd3".to_owned(),
+        "inventory-item/1a6b2f34-4a0a-4b0e-8f61-1d1f0a9c0001".to_owned(),
+        format!("order/{order}"),
+        format!("transactions/{order}"),
+        format!("payments/{order}"),
+        format!("fulfillments/{order}"),
+        "contact/8046df3c-7575-4098-a5ab-c91ad8f33c47".to_owned(),
+        "member/e62e3011-55cf-4de3-a497-e097b52d86b7".to_owned(),
+        "abandoned-checkout/b4ebb0b8-4482-4693-ae09-7b47e977484c".to_owned(),
+        "site/properties".to_owned(),
+        format!("installation/{APP_ID}"),
+    ];
+    for word in &words {
+        match caller.complete(word, &instance(&double, INSTANCE)).await {
+            Told::Whole(body) => {
+                let text = String::from_utf8(body.to_vec()).expect("text");
+                let _: Value = serde_json::from_str(&text).expect("JSON");
+                assert!(!word.starts_with("installation") || !text.contains("ida@"), "{text}");
+            }
+            other => panic!("{word}: {other:?}"),
+        }
+    }
+    let told = caller.complete("product/no-such-product", &instance(&double, INSTANCE)).await;
+    assert_eq!(told, Told::Nothing("not_found"));
+    assert_eq!(double.tokens(INSTANCE), 1);
+}
+
+#[tokio::test]
+async fn failures_pass_and_say_when_to_come_again() {
+    let double = Wixapis::start(World::default());
+    let caller = Caller::new();
+    for (failure, told) in [
+        (Failure::TooMany(Some(7)), Told::Later("rate_limited", Some(Duration::from_secs(7)))),
+        (Failure::TooMany(None), Told::Later("rate_limited", None)),
+        (Failure::Status(500), Told::Later("store_unavailable", None)),
+        (Failure::Html(502, "<html>Bad gateway</html>"), Told::Later("store_unavailable", None)),
+        (Failure::Html(200, "<html>Sign in to the network</html>"), Told::Nothing("answer_unreadable")),
+        (Failure::Slow(Duration::from_secs(3)), Told::Later("timed_out", None)),
+        (Failure::CutOff, Told::Later("cut_off", None)),
+        (Failure::Redirect("http://169.254.169.254/".to_owned()), Told::Nothing("refused")),
+    ] {
+        double.fail("/stores-reader/", failure.clone(), 1);
+        assert_eq!(caller.complete(PRODUCT, &instance(&double, INSTANCE)).await, told, "{failure:?}");
+    }
+    assert!(matches!(caller.complete(PRODUCT, &instance(&double, INSTANCE)).await, Told::Whole(_)), "it has passed");
+    double.fail("/oauth2/token", Failure::Status(503), usize::MAX);
+    let stranger = Caller::new();
+    assert_eq!(stranger.complete(PRODUCT, &instance(&double, INSTANCE)).await, Told::Later("store_unavailable", None));
+    assert_eq!(codes(&stranger.examine(&instance(&double, INSTANCE)).await), [(Weight::Unavailable, "store_unreachable")]);
+    double.heal();
+    assert_eq!(codes(&stranger.examine(&instance(&double, INSTANCE)).await), [(Weight::Note, "scopes_missing")]);
+}
+
+#[tokio::test]
+async fn refused_credentials_are_understood_in_every_shape() {
+    let unknown = "3bbcabc7-ebb7-4fc8-8829-13ea0e142123";
+    for shape in [RefusalShape::OAuth, RefusalShape::Application, RefusalShape::Bare] {
+        let double = Wixapis::start(World { shape, ..World::default() });
+        // Another installation still gets a token, so the secret is right.
+        let found = Caller::new().examine(&instance(&double, unknown)).await;
+        assert_eq!(codes(&found), [(Weight::Gone, "app_removed")], "{shape:?}");
+        let told = Caller::new().complete(&format!("installation/{APP_ID}"), &instance(&double, unknown)).await;
+        let silent = shape == RefusalShape::Bare;
+        let expected = if silent { Told::Nothing("credentials_refused") } else { Told::Untrue("sample_delivery") };
+        assert_eq!(told, expected, "{shape:?}");
+        double.change(|world| world.app_secret = "rotated".to_owned());
+        let found = Caller::new().examine(&instance(&double, INSTANCE)).await;
+        let expected = if silent { "access_refused" } else { "app_secret_refused" };
+        assert_eq!(codes(&found), [(Weight::Broken, expected)], "{shape:?}");
+        let found = Caller::new().examine(&app(&double, &[INSTANCE])).await;
+        assert_eq!(codes(&found), [(Weight::Broken, "app_secret_refused")], "{shape:?}");
+        let told = Caller::new().complete(&format!("installation/{APP_ID}"), &instance(&double, INSTANCE)).await;
+        assert_eq!(told, Told::Nothing("credentials_refused"), "a real installation never vanishes");
+    }
+    let double = Wixapis::start(World::default());
+    let told = Caller::new().complete(&format!("installation/{unknown}"), &instance(&double, INSTANCE)).await;
+    assert_eq!((told, double.asked("/").len()), (Told::Untrue("sample_delivery"), 0));
+}
+
+#[tokio::test]
+async fn an_old_token_of_a_removed_app_is_noticed() {
+    let double = Wixapis::start(World::default());
+    let caller = Caller::new();
+    caller.examine(&instance(&double, INSTANCE)).await;
+    double.change(|world| world.installations.clear());
+    assert_eq!(codes(&caller.examine(&instance(&double, INSTANCE)).await), [(Weight::Gone, "app_removed")]);
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named() {
+    let double = Wixapis::start(World { forbidden: vec!["/apps/".to_owned()], ..World::default() });
+    let found = Caller::new().examine(&instance(&double, INSTANCE)).await;
+    assert_eq!(codes(&found), [(Weight::Broken, "permission_missing")]);
+    assert!(found.findings[0].step.contains("Manage Your App"));
+}
+
+#[tokio::test]
+async fn key_account_site_and_permission_of_a_site_are_told_apart() {
+    let double = Wixapis::start(World::default());
+    let caller = Caller::new();
+    let found = caller.examine(&site(&double)).await;
+    assert_eq!(codes(&found), []);
+    assert_eq!(found.settings.get("site_url").map(String::as_str), Some("https://www.hafenladen.example"));
+    let one = |found: &Examination| (codes(found)[0].1, found.findings[0].step.clone());
+
+    let mut wrong = site(&double);
+    set(&mut wrong, "site_id", "11111111-2222-3333-4444-555555555555");
+    let (code, step) = one(&caller.examine(&wrong).await);
+    assert_eq!(code, "site_unknown");
+    assert!(step.contains(&format!("Probeseite ({OTHER_SITE_ID}), Hafenladen ({SITE_ID})")), "{step}");
+    set(&mut wrong, "account_id", "99999999-2222-3333-4444-555555555555");
+    assert_eq!(one(&caller.examine(&wrong).await).0, "account_refused");
+    let mut note = site(&double);
+    set(&mut note, "account_id", "99999999-2222-3333-4444-555555555555");
+    assert_eq!(codes(&caller.examine(&note).await), [(Weight::Note, "account_unconfirmed")]);
+    double.change(|world| world.forbidden = vec!["/site-properties/".to_owned()]);
+    assert_eq!(one(&caller.examine(&site(&double)).await).0, "permission_missing");
+    double.change(|world| world.api_key = "IST.revoked".to_owned());
+    let (code, step) = one(&caller.examine(&site(&double)).await);
+    assert_eq!(code, "api_key_refused");
+    assert!(step.contains("https://manage.wix.com/account/api-keys"));
+}
