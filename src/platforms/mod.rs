@@ -280,6 +280,8 @@ pub enum Rejection {
     SignatureMalformed,
     /// No key fits.
     SignatureWrong,
+    /// No key fits, and the body is not as the platform writes it: something on the way wrote it anew.
+    BodyReencoded,
     /// Signed in a way that this platform does not use.
     AlgorithmRefused,
     /// The token's time is over.
@@ -300,6 +302,7 @@ impl Rejection {
             Rejection::SignatureMissing => "signature_missing",
             Rejection::SignatureMalformed => "signature_malformed",
             Rejection::SignatureWrong => "signature_wrong",
+            Rejection::BodyReencoded => "body_reencoded",
             Rejection::AlgorithmRefused => "algorithm_refused",
             Rejection::TokenExpired => "token_expired",
             Rejection::TokenNotYetValid => "token_not_yet_valid",
@@ -315,6 +318,7 @@ impl Rejection {
             Rejection::SignatureMissing
             | Rejection::SignatureMalformed
             | Rejection::SignatureWrong
+            | Rejection::BodyReencoded
             | Rejection::AlgorithmRefused
             | Rejection::TokenExpired
             | Rejection::TokenNotYetValid => true,

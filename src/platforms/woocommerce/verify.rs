@@ -134,7 +134,26 @@ fn check(tag: &[u8; 32], body: &[u8], keys: &[VerificationKey]) -> Result<(), Re
             return Ok(());
         }
     }
-    Err(Rejection::SignatureWrong)
+    Err(if was_reencoded(body) { Rejection::BodyReencoded } else { Rejection::SignatureWrong })
+}
+
+/// Can it not have been WordPress that wrote these bytes? Its encoder escapes whatever is not ASCII, and every slash in a
+/// string; a proxy that reads JSON and writes it anew does neither.
+fn was_reencoded(body: &[u8]) -> bool {
+    if !body.is_ascii() {
+        return true;
+    }
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'"' => in_string = !in_string,
+            b'\\' => escaped = in_string,
+            b'/' if in_string => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Could it be the unsigned form? Anybody can send one: it is answered and forgotten.

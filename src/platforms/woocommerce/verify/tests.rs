@@ -169,3 +169,21 @@ fn headers_are_kept_short() {
     let kept = parts(vec![(SIGNATURE, good.as_bytes()), ("user-agent", agent.as_bytes()), ("cookie", b"x")], BODY).headers;
     assert_eq!(kept, [("user-agent", "é".repeat(256))]);
 }
+
+#[test]
+fn a_body_that_wordpress_cannot_have_written_was_written_anew_on_the_way() {
+    let written = r#"{"name":"Caf\u00e9 \"A\\","url":"https:\/\/shop.example\/?a=1","id":18}"#;
+    let good = signature(b"a&b secret", written.as_bytes());
+    let refused = |body: &str| refusal(vec![(SIGNATURE, good.as_bytes())], body.as_bytes());
+    for anew in [
+        r#"{"name":"Café \"A\\","url":"https:\/\/shop.example\/?a=1","id":18}"#,
+        r#"{"name":"Caf\u00e9 \"A\\","url":"https://shop.example/?a=1","id":18}"#,
+    ] {
+        assert_eq!(refused(anew), Rejection::BodyReencoded, "{anew}");
+        assert!(Rejection::BodyReencoded.is_unauthorised());
+    }
+    // What the encoder might have written, with another secret.
+    for own in [r#"{"name":"Caf\u00e9 \"A\\","id":19}"#, r#"{"url":"https:\/\/shop.example\/"}"#, "a/b"] {
+        assert_eq!(refused(own), Rejection::SignatureWrong, "{own}");
+    }
+}
