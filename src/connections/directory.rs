@@ -109,6 +109,12 @@ impl Directory {
         self.snapshot().askable.contains(&(endpoint.clone(), asked))
     }
 
+    /// All connections there are.
+    #[must_use]
+    pub fn ids(&self) -> HashSet<ConnectionId> {
+        self.snapshot().statuses.keys().cloned().collect()
+    }
+
     /// The connections whose deliveries are kept and not published.
     #[must_use]
     pub fn paused(&self) -> HashSet<ConnectionId> {

@@ -7,6 +7,7 @@ mod directory;
 mod rejections;
 pub mod seal;
 pub(crate) mod store;
+mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 pub use directory::{Directory, DirectoryError, Endpoint, Standing};
 pub use rejections::{RejectionCount, Rejections};
 pub use seal::{Seal, SealError};
+pub use verdict::{Move, Verdict};
 
 use crate::delivery::ConnectionId;
 use crate::event::data::ConnectionHealth;
@@ -39,9 +41,9 @@ pub struct Connection {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Of a paused one: how it stood before.
+    /// Of a paused one: how it stood before, and will stand again.
     #[serde(skip)]
-    pub before_pause: Option<Status>,
+    pub before_pause: Option<BeforePause>,
     /// What is known of it and no secret.
     pub settings: BTreeMap<String, String>,
     /// When it was added.
@@ -68,6 +70,16 @@ impl Connection {
             settings,
             created_at: now,
             changed_at: now,
+        }
+    }
+
+    /// How it stands and why, whether it is paused or not.
+    #[must_use]
+    pub fn standing(&self) -> (Status, Option<&str>) {
+        match (self.status, &self.before_pause) {
+            (Status::Paused, Some(before)) => (before.status, before.reason.as_deref()),
+            (Status::Paused, None) => (Status::Connected, None),
+            (status, _) => (status, self.reason.as_deref()),
         }
     }
 
@@ -124,6 +136,23 @@ impl Status {
             // A word of a newer version is something to look at.
             _ => Status::Degraded,
         }
+    }
+}
+
+/// How a paused connection stood before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BeforePause {
+    /// How.
+    pub status: Status,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl BeforePause {
+    /// As it is stored: the status, and after a space the reason.
+    fn parse(text: &str) -> Self {
+        let (status, reason) = text.split_once(' ').map_or((text, None), |(status, reason)| (status, Some(reason)));
+        Self { status: Status::parse(status), reason: reason.map(str::to_owned) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension, Row, params};
 
-use super::{Connection, SealedSecret, Status};
+use super::{BeforePause, Connection, SealedSecret, Status};
 use crate::delivery::ConnectionId;
 
 /// The tables.
@@ -86,19 +86,42 @@ pub(crate) fn set_status(
 ) -> rusqlite::Result<bool> {
     let changed = sqlite
         .prepare_cached(
-            "UPDATE connections SET before_pause = CASE WHEN ?2 = 'paused' THEN status END, status = ?2, reason = ?3, changed_at = ?4
+            "UPDATE connections SET before_pause = CASE WHEN ?2 = 'paused' THEN status || COALESCE(' ' || reason, '') END,
+                                    status = ?2, reason = ?3, changed_at = ?4
              WHERE id = ?1 AND (status <> ?2 OR reason IS NOT ?3)",
         )?
         .execute(params![id.as_str(), status.as_str(), reason, now.as_millisecond()])?;
     Ok(changed == 1)
 }
 
-/// Adds to what is known of a connection.
-pub(crate) fn set_settings(sqlite: &Sqlite, id: &ConnectionId, settings: &BTreeMap<String, String>) -> rusqlite::Result<()> {
-    sqlite
-        .prepare_cached("UPDATE connections SET settings = json_patch(settings, ?2) WHERE id = ?1")?
-        .execute(params![id.as_str(), serde_json::to_string(settings).unwrap_or_default()])?;
-    Ok(())
+/// Sets how a paused connection will stand when it is paused no more. `false` where it is not paused, or is to stand like
+/// that already.
+pub(crate) fn set_before_pause(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+    status: Status,
+    reason: Option<&str>,
+) -> rusqlite::Result<bool> {
+    let changed = sqlite
+        .prepare_cached(
+            "UPDATE connections SET before_pause = ?2 || COALESCE(' ' || ?3, '')
+             WHERE id = ?1 AND status = 'paused' AND before_pause IS NOT ?2 || COALESCE(' ' || ?3, '')",
+        )?
+        .execute(params![id.as_str(), status.as_str(), reason])?;
+    Ok(changed == 1)
+}
+
+/// Adds to what is known of a connection. `false` where all of it was known: then nothing is written, and nobody is told.
+pub(crate) fn set_settings(sqlite: &Sqlite, id: &ConnectionId, settings: &BTreeMap<String, String>) -> rusqlite::Result<bool> {
+    let Some(mut known) = get(sqlite, id)?.map(|connection| connection.settings) else { return Ok(false) };
+    if settings.iter().all(|(name, value)| known.get(name) == Some(value)) {
+        return Ok(false);
+    }
+    known.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let changed = sqlite
+        .prepare_cached("UPDATE connections SET settings = ?2 WHERE id = ?1")?
+        .execute(params![id.as_str(), serde_json::to_string(&known).unwrap_or_default()])?;
+    Ok(changed == 1)
 }
 
 /// Makes a new secret the current one; the one before stays valid until then.
@@ -189,7 +212,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Connection> {
         parent: row.get::<_, Option<String>>("parent")?.map(|parent| id(&parent)).transpose()?,
         status: Status::parse(&row.get::<_, String>("status")?),
         reason: row.get("reason")?,
-        before_pause: row.get::<_, Option<String>>("before_pause")?.map(|status| Status::parse(&status)),
+        before_pause: row.get::<_, Option<String>>("before_pause")?.map(|before| BeforePause::parse(&before)),
         settings: serde_json::from_str(&row.get::<_, String>("settings")?).map_err(unreadable)?,
         created_at: instant(row.get("created_at")?)?,
         changed_at: instant(row.get("changed_at")?)?,

@@ -11,7 +11,7 @@ use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior, params};
 use super::entry::EntryKind;
 use super::keys;
 use super::writer::open_entry;
-use crate::connections::{Connection, INSTANCE, SealedSecret, Status, store};
+use crate::connections::{BeforePause, Connection, INSTANCE, SealedSecret, Status, Verdict, store};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::verbs;
 use crate::platforms::ConnectionSignal;
@@ -29,6 +29,17 @@ pub enum ConnectionChange {
     Rotate(ConnectionId, SealedSecret, SignedDuration),
     /// An operator removes it, with its installations.
     Remove(ConnectionId),
+    /// It was looked at.
+    Examined {
+        /// The connection.
+        id: ConnectionId,
+        /// What was learned of it and is no secret.
+        settings: BTreeMap<String, String>,
+        /// What was made out.
+        verdict: Verdict,
+        /// When the examination began: what changed since is known better.
+        began: Timestamp,
+    },
     /// A delivery of an installation that an app connection serves.
     Seen {
         /// The installation.
@@ -77,8 +88,15 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, no
         ConnectionChange::Resume(id) => match store::get(transaction, id)? {
             None => Ok(Changed::NoSuchConnection),
             Some(connection) if connection.status == Status::Paused => match connection.before_pause {
-                Some(Status::Disconnected) => status(transaction, id, Status::Disconnected, None, verbs::DISCONNECTED, now),
-                _ => status(transaction, id, Status::Connected, None, verbs::RECOVERED, now),
+                Some(BeforePause { status: Status::Disconnected, reason }) => {
+                    status(transaction, id, Status::Disconnected, reason.as_deref(), verbs::DISCONNECTED, now)
+                }
+                Some(BeforePause { status: Status::Degraded, reason }) => {
+                    status(transaction, id, Status::Degraded, reason.as_deref(), verbs::DEGRADED, now)
+                }
+                Some(BeforePause { status: Status::Connected | Status::Paused, .. }) | None => {
+                    status(transaction, id, Status::Connected, None, verbs::RECOVERED, now)
+                }
             },
             // The operator says that it is mended.
             Some(connection) if connection.status == Status::Degraded => {
@@ -105,6 +123,7 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, no
             }
             Ok(Changed::Yes)
         }
+        ConnectionChange::Examined { id, settings, verdict, began } => examined(transaction, id, settings, *verdict, *began, now),
         ConnectionChange::Seen { id, parent, platform, signal } => seen(transaction, id, parent, platform, signal.as_ref(), now),
     }
 }
@@ -125,6 +144,30 @@ fn status(
     connection.reason = reason.map(str::to_owned);
     announce(transaction, &connection, verb, now)?;
     Ok(Changed::Yes)
+}
+
+fn examined(
+    transaction: &Transaction<'_>,
+    id: &ConnectionId,
+    settings: &BTreeMap<String, String>,
+    verdict: Verdict,
+    began: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<Changed> {
+    let learned = store::set_settings(transaction, id, settings)?;
+    let Some(connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+    // The store's own word that came meanwhile, and the operator's, is newer than what was found out before it.
+    let known_better = connection.changed_at > began;
+    let moved = match verdict.moves(&connection).filter(|_| !known_better) {
+        None => Changed::No,
+        // What the operator paused stays paused; he hears of it when he resumes.
+        Some(to) if connection.status == Status::Paused => {
+            let changed = store::set_before_pause(transaction, id, to.status, to.reason)?;
+            if changed { Changed::Yes } else { Changed::No }
+        }
+        Some(to) => status(transaction, id, to.status, to.reason, to.verb, now)?,
+    };
+    Ok(if learned { Changed::Yes } else { moved })
 }
 
 fn seen(
@@ -198,3 +241,6 @@ fn announce(transaction: &Transaction<'_>, connection: &Connection, verb: &str, 
     keys::index_directly(transaction, key, position)?;
     open_entry(transaction, position)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@ mod completions;
 pub mod entry;
 mod format;
 mod health;
+mod inspect;
 mod keys;
 mod reader;
 mod redrive;
@@ -41,6 +42,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use announce::{Changed, ConnectionChange};
 pub use health::{Health, Unwritable};
+pub use inspect::{Arrival, Inspection};
 pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Marks, Reader};
 pub use redrive::{DeliveryFilter, Progress};
 pub use retention::Budget;

@@ -441,7 +441,7 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<DeliverySummary> {
     })
 }
 
-fn id(row: &Row<'_>, index: usize) -> rusqlite::Result<ConnectionId> {
+pub(super) fn id(row: &Row<'_>, index: usize) -> rusqlite::Result<ConnectionId> {
     ConnectionId::new(row.get_ref(index)?.as_str()?).map_err(unreadable)
 }
 

@@ -157,7 +157,7 @@ fn spare(sqlite: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// The bytes in use.
-fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
+pub(super) fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
     Ok((pragma(sqlite, "page_count")? * pragma(sqlite, "page_size")?).saturating_sub(spare(sqlite)?))
 }
 
