@@ -1,11 +1,13 @@
 //! `serve`'s options: as typed, then as meant.
 //!
 //! [`ServeArgs`] takes text and never fails on it; [`Config`] cannot be wrong. What lies between tells all mistakes at once,
-//! each with the option's name and what is right.
+//! each with the option's name and what is right: `mistakes` gathers them, `text` reads values.
 
-use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+mod mistakes;
+mod text;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,8 +15,15 @@ use clap::Args;
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
+use mistakes::Mistakes;
+pub use mistakes::{ConfigErrors, Mistake, read_secret};
+pub(crate) use text::web_address;
+use text::{address, number, size, tls};
+
 use crate::journal::Budget;
+use crate::outbound::{Options, Outbound};
 use crate::publisher::topology::{Mode, Queue, Topology};
+use crate::report::ErrorChain;
 use crate::telemetry::LogFormat;
 
 /// Where the data is: every command needs it.
@@ -26,6 +35,35 @@ pub struct DataArgs {
     /// The file of the key that seals secrets: 32 bytes as base64 [default: made in the data folder]
     #[arg(long, env = "CARTWIRE_MASTER_KEY_FILE", value_name = "FILE", global = true)]
     pub master_key_file: Option<PathBuf>,
+}
+
+/// How stores are called: whatever asks one needs it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StoreArgs {
+    /// Call stores in private networks as well: for tests, and for a shop in one's own network
+    #[arg(
+        long,
+        env = "CARTWIRE_ALLOW_PRIVATE_STORES",
+        action = clap::ArgAction::SetTrue,
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub allow_private_stores: bool,
+    /// A certificate authority that stores may have besides the system's, PEM
+    #[arg(long, env = "CARTWIRE_STORE_CA_FILE", value_name = "FILE")]
+    pub store_ca_file: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// What calls stores so.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] where the authority's file is none.
+    pub fn outbound(&self) -> Result<Outbound, ConfigErrors> {
+        let ca_file = self.store_ca_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let options = Options { allow_private_stores: self.allow_private_stores, ca_file };
+        Outbound::new(&options)
+            .map_err(|error| ConfigErrors(vec![Mistake { option: "--store-ca-file", right: ErrorChain(&error).to_string() }]))
+    }
 }
 
 /// `serve`'s options as typed.
@@ -46,6 +84,12 @@ pub struct ServeArgs {
     /// The address under which stores reach the gateway, as told to them
     #[arg(long, env = "CARTWIRE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+    /// How often each connection is checked: credentials, webhooks, silence; 0 turns it off
+    #[arg(long, env = "CARTWIRE_CHECK_INTERVAL_SECONDS", value_name = "SECONDS", default_value = "600")]
+    pub check_interval_seconds: String,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its own options have their help")]
+    pub stores: StoreArgs,
     /// The broker: amqp://user:password@host:5672/vhost, or amqps [default: none, events are read from the admin API]
     #[arg(long, env = "CARTWIRE_AMQP_URL", value_name = "URL", hide_env_values = true)]
     pub amqp_url: Option<SecretString>,
@@ -104,6 +148,7 @@ impl ServeArgs {
         Self {
             listen: text("127.0.0.1:8080"),
             admin_listen: text("127.0.0.1:8081"),
+            check_interval_seconds: text("600"),
             exchange: text("cartwire.events"),
             topology: text("create"),
             max_body_bytes: text("8MiB"),
@@ -135,6 +180,10 @@ pub struct Config {
     pub admin_token: Option<SecretString>,
     /// The address that stores are told, without a slash at the end.
     pub public_url: Option<String>,
+    /// How often each connection is checked, where it is.
+    pub check_interval: Option<Duration>,
+    /// Calls stores.
+    pub outbound: Outbound,
     /// The broker and its topology.
     pub broker: Option<Broker>,
     /// Larger webhooks are answered 413.
@@ -160,84 +209,6 @@ pub struct Broker {
     pub uri: AMQPUri,
     /// What must exist there.
     pub topology: Topology,
-}
-
-/// A mistake in the options.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// The option as typed.
-    pub option: &'static str,
-    /// What is right.
-    pub right: String,
-}
-
-/// All mistakes in the options.
-#[derive(Debug, thiserror::Error)]
-pub struct ConfigErrors(pub Vec<Mistake>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} mistake{}", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
-        for mistake in &self.0 {
-            write!(f, "\n  {} ({}): {}", mistake.option, variable(mistake.option), mistake.right)?;
-        }
-        Ok(())
-    }
-}
-
-/// The environment variable of an option.
-fn variable(option: &str) -> String {
-    format!("CARTWIRE_{}", option.trim_start_matches('-').replace('-', "_").to_uppercase())
-}
-
-#[derive(Default)]
-struct Mistakes(Vec<Mistake>);
-
-impl Mistakes {
-    fn add(&mut self, option: &'static str, right: impl ToString) {
-        self.0.push(Mistake { option, right: right.to_string() });
-    }
-
-    fn take<T>(&mut self, option: &'static str, result: Result<T, impl ToString>) -> Option<T> {
-        result.map_err(|right| self.add(option, right)).ok()
-    }
-
-    /// A secret from its option or its file, not both.
-    fn secret(
-        &mut self,
-        option: &'static str,
-        typed: Option<&SecretString>,
-        file_option: &'static str,
-        file: Option<&Path>,
-    ) -> Option<SecretString> {
-        // An empty variable is one that was not set: compose files write them so.
-        match (typed.filter(|typed| !typed.expose_secret().is_empty()), file) {
-            (Some(_), Some(_)) => {
-                self.add(file_option, format!("either this or {option}, not both"));
-                None
-            }
-            (Some(typed), None) => Some(typed.clone()),
-            (None, Some(file)) => self.take(file_option, read_secret(file)),
-            (None, None) => None,
-        }
-    }
-}
-
-/// Reads a secret's file (`-` is standard input) without the line break at its end.
-///
-/// # Errors
-/// What is wrong with it; never its content.
-pub fn read_secret(file: &Path) -> Result<SecretString, String> {
-    let text = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin()).map_err(|e| format!("cannot read standard input: {e}"))?
-    } else {
-        std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?
-    };
-    // Some editors begin a file with a mark of its encoding; no secret does.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() { Err(format!("{} is empty", file.display())) } else { Ok(text.to_owned().into()) }
 }
 
 impl Config {
@@ -266,6 +237,8 @@ impl Config {
         }
         let public_url =
             args.public_url.as_deref().filter(|url| !url.is_empty()).and_then(|url| m.take("--public-url", web_address(url)));
+        let check_interval = m.take("--check-interval-seconds", number(&args.check_interval_seconds, 0..=86_400));
+        let outbound = args.stores.outbound().map_err(|ConfigErrors(wrong)| m.0.extend(wrong)).ok();
         let broker = broker(&mut m, args);
         let max_body_bytes = m.take("--max-body-bytes", size(&args.max_body_bytes)).unwrap_or(0);
         if max_body_bytes > 256 << 20 {
@@ -294,27 +267,33 @@ impl Config {
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&args.log) {
             m.add("--log", format!("a filter such as info or cartwire=debug ({error})"));
         }
-        match (listen, admin_listen, body_timeout, retain_days, retain_size, disk_budget, disk_reserve, grace) {
-            (Some(listen), Some(admin_listen), Some(body), Some(days), Some(size), Some(budget), Some(reserve), Some(grace))
-                if m.0.is_empty() =>
-            {
-                Ok(Self {
-                    data_dir: data.data_dir.clone(),
-                    master_key_file: data.master_key_file.clone(),
-                    listen,
-                    admin_listen,
-                    admin_token,
-                    public_url,
-                    broker,
-                    max_body_bytes: usize::try_from(max_body_bytes).unwrap_or(usize::MAX),
-                    body_timeout: Duration::from_secs(body),
-                    budget: Budget { age: Duration::from_secs(days * 86_400), size, budget, reserve },
-                    tls,
-                    shutdown_grace: Duration::from_secs(grace),
-                    log_format,
-                    log: args.log.clone(),
-                })
-            }
+        let addresses = listen.zip(admin_listen);
+        let times = check_interval.zip(body_timeout).zip(retain_days).zip(grace);
+        let sizes = retain_size.zip(disk_budget).zip(disk_reserve);
+        match (addresses, times, sizes, outbound) {
+            (
+                Some((listen, admin_listen)),
+                Some((((check, body), days), grace)),
+                Some(((size, budget), reserve)),
+                Some(outbound),
+            ) if m.0.is_empty() => Ok(Self {
+                data_dir: data.data_dir.clone(),
+                master_key_file: data.master_key_file.clone(),
+                listen,
+                admin_listen,
+                admin_token,
+                public_url,
+                check_interval: (check > 0).then(|| Duration::from_secs(check)),
+                outbound,
+                broker,
+                max_body_bytes: usize::try_from(max_body_bytes).unwrap_or(usize::MAX),
+                body_timeout: Duration::from_secs(body),
+                budget: Budget { age: Duration::from_secs(days * 86_400), size, budget, reserve },
+                tls,
+                shutdown_grace: Duration::from_secs(grace),
+                log_format,
+                log: args.log.clone(),
+            }),
             _ => Err(ConfigErrors(m.0)),
         }
     }
@@ -334,70 +313,6 @@ fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
         "amqp://user:password@host:5672/vhost, or amqps:// for TLS; special characters percent-encoded, %2f for the vhost /";
     let uri = m.take("--amqp-url", AMQPUri::from_str(url.expose_secret()).map_err(|_| right))?;
     Some(Broker { uri, topology: Topology { exchange: args.exchange.clone(), queues, mode: mode? } })
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let right = || format!("an address and port such as 127.0.0.1:8080 or [::]:8080, not {text:?}");
-    text.to_socket_addrs().map_err(|_| right())?.next().ok_or_else(right)
-}
-
-/// An http or https address, without the slash at its end.
-pub(crate) fn web_address(text: &str) -> Result<String, String> {
-    let right = || format!("an address such as https://hooks.example.com, not {text:?}");
-    let url = url::Url::parse(text.trim()).map_err(|_| right())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || url.query().is_some() {
-        return Err(right());
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// A number of bytes: `8388608`, `8MiB`, `16GiB`.
-fn size(text: &str) -> Result<u64, String> {
-    let right = || format!("a number of bytes such as 1048576, 512KiB, 8MiB or 16GiB, not {text:?}");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: u64 = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "KiB" | "K" => 1 << 10,
-        "MiB" | "M" => 1 << 20,
-        "GiB" | "G" => 1 << 30,
-        _ => return Err(right()),
-    };
-    digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).filter(|size| *size > 0).ok_or_else(right)
-}
-
-fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, String> {
-    let (least, most) = (range.start(), range.end());
-    text.trim()
-        .parse()
-        .ok()
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| format!("a whole number from {least} to {most}, not {text:?}"))
-}
-
-fn tls(m: &mut Mistakes, cert: Option<&Path>, key: Option<&Path>) -> Option<rustls::ServerConfig> {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let (cert, key) = match (cert, key) {
-        (Some(cert), Some(key)) => (cert, key),
-        (None, None) => return None,
-        (Some(_), None) => {
-            m.add("--tls-key", "needed with --tls-cert");
-            return None;
-        }
-        (None, Some(_)) => {
-            m.add("--tls-cert", "needed with --tls-key");
-            return None;
-        }
-    };
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = m.take("--tls-cert", chain.map_err(|e| format!("a PEM file with certificates: {e}")));
-    let key = m.take("--tls-key", PrivateKeyDer::from_pem_file(key).map_err(|e| format!("a PEM file with a private key: {e}")));
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let (chain, key) = (chain?, key?);
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    m.take("--tls-cert", config.map_err(|e| format!("a certificate that fits the key: {e}")))
 }
 
 #[cfg(test)]
@@ -448,14 +363,5 @@ mod tests {
         let text = errors.to_string();
         assert!(!text.contains("geheim"));
         assert!(text.contains("CARTWIRE_AMQP_URL"));
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("512KiB"), Ok(512 << 10));
-        assert_eq!(size("16GiB"), Ok(16 << 30));
-        for wrong in ["", "0", "-1", "1.5MiB", "8 apples", "99999999999GiB"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
     }
 }
