@@ -36,10 +36,12 @@ use crate::publisher::{EventLogOnly, Publish};
 use crate::receiver::Receiver;
 use crate::relay::Relay;
 use crate::report::ErrorChain;
+use crate::setup::Findings;
+use crate::setup::health::Health;
 use crate::telemetry;
 
 /// How often changes by other processes are looked for: they take effect within two seconds.
-const LOOK: Duration = Duration::from_millis(500);
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 
 /// The admin listener's connections at most, streams of events among them.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -119,10 +121,12 @@ impl App {
             relay.run(stop_relay, grace).await;
         });
         let rejections = Arc::new(Rejections::default());
+        let findings = Findings::default();
+        let health = self.health(&rejections, &findings).map(|health| tokio::spawn(health.run(shutdown.subscribe())));
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
         let upkeep = tokio::spawn(telemetry::keep_bounded(metrics.clone()));
         let public = self.public_server(&rejections, shutdown.subscribe())?;
-        let admin = self.admin_server(rejections, metrics, shutdown.subscribe(), admin_shutdown.subscribe())?;
+        let admin = self.admin_server(rejections, findings, metrics, shutdown.subscribe(), admin_shutdown.subscribe())?;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
 
@@ -140,6 +144,9 @@ impl App {
         admin_shutdown.send_replace(true);
         admin_handle.stop(true).await;
         publisher.close().await;
+        if let Some(health) = health {
+            let _ = health.await;
+        }
         look.abort();
         upkeep.abort();
         self.guard.close().await;
@@ -181,6 +188,7 @@ impl App {
     fn admin_server(
         &self,
         rejections: Arc<Rejections>,
+        findings: Findings,
         metrics: PrometheusHandle,
         shutdown: watch::Receiver<bool>,
         last: watch::Receiver<bool>,
@@ -189,6 +197,7 @@ impl App {
             journal: self.journal.clone(),
             directory: self.directory.clone(),
             rejections,
+            findings,
             metrics,
             shutdown,
             token: self.config.admin_token.clone().map(AdminToken::new),
@@ -205,6 +214,20 @@ impl App {
             let dashboard = dashboard.clone();
             ActixApp::new().wrap_fn(name_request).configure(|config| dashboard.configure(config))
         })?)
+    }
+
+    /// What checks the connections, where that is not turned off.
+    fn health(&self, rejections: &Arc<Rejections>, findings: &Findings) -> Option<Health> {
+        self.config.check_interval.map(|interval| Health {
+            journal: self.journal.clone(),
+            directory: self.directory.clone(),
+            seal: self.seal.clone(),
+            outbound: self.config.outbound.clone(),
+            rejections: Arc::clone(rejections),
+            findings: findings.clone(),
+            public_url: self.config.public_url.clone(),
+            interval,
+        })
     }
 
     /// Renews the directory when connections change, whoever changed them, and then tells the relay.
@@ -269,11 +292,27 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join("serve.lock");
     let file =
         File::options().create(true).append(true).open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
+    let locked = match file.try_lock() {
+        // A command that looks whether it is locked holds it for a moment.
+        Err(std::fs::TryLockError::WouldBlock) => {
+            std::thread::sleep(Duration::from_millis(100));
+            file.try_lock()
+        }
+        locked => locked,
+    };
+    match locked {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(AlreadyRunning(folder.display().to_string()).into()),
         Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
+}
+
+/// Does a gateway serve this data folder now?
+#[must_use]
+pub(crate) fn is_served(folder: &Path) -> bool {
+    // Never made here: a folder that nobody served has none.
+    File::open(folder.join("serve.lock"))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);

@@ -26,6 +26,7 @@
 //! | [`publisher`] | where events go |
 //! | [`receiver`] | from a request to a journal entry |
 //! | [`relay`] | from a journal entry to a settled one |
+//! | [`setup`] | connecting stores, and watching over them |
 //! | [`replay`] | fixtures, and sending them |
 //! | [`dashboard`] | the admin listener |
 //! | [`config`], [`telemetry`], [`app`], [`cli`] | putting it together |
@@ -52,5 +53,6 @@ pub mod receiver;
 pub mod relay;
 pub mod replay;
 pub mod report;
+pub mod setup;
 pub mod sqlite;
 pub mod telemetry;

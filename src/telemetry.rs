@@ -97,4 +97,9 @@ fn describe() {
     describe_gauge!("cartwire_broker_blocked", "1 while the broker blocks the connection");
     describe_counter!("cartwire_broker_connect_failures_total", "Connections to the broker that failed");
     describe_gauge!("cartwire_connections", "Connections, by status");
+    describe_gauge!("cartwire_connection_healthy", "1 where the last check found a connection well");
+    describe_counter!(
+        "cartwire_connection_checks_total",
+        "Checks of connections that stores were asked for, by platform and result"
+    );
 }

@@ -10,6 +10,7 @@ use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::event::{Event, EventId};
 use crate::journal::DeliveryFilter;
+use crate::platforms::api::Finding;
 use crate::relay::assemble::{assemble_one, assemble_page};
 
 type Answer = Result<HttpResponse, ApiError>;
@@ -87,6 +88,8 @@ pub(super) async fn redrive(dashboard: web::Data<Dashboard>, id: web::Path<Strin
 struct ConnectionView {
     #[serde(flatten)]
     connection: Connection,
+    /// What the last check found, worst first: since the start of the program.
+    findings: Vec<Finding>,
     rejections: Vec<RejectionCount>,
 }
 
@@ -105,7 +108,8 @@ pub(super) async fn connection(dashboard: web::Data<Dashboard>, id: web::Path<St
 }
 
 fn view(dashboard: &Dashboard, connection: Connection) -> ConnectionView {
-    ConnectionView { rejections: dashboard.rejections.of(&connection.id), connection }
+    let (rejections, findings) = (dashboard.rejections.of(&connection.id), dashboard.findings.of(&connection.id));
+    ConnectionView { connection, findings, rejections }
 }
 
 /// `GET /api/openapi.json`

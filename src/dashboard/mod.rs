@@ -20,6 +20,7 @@ use query::ApiError;
 
 use crate::connections::{Directory, Rejections};
 use crate::journal::Journal;
+use crate::setup::Findings;
 
 /// What the admin routes need.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct Dashboard {
     pub directory: Directory,
     /// Who was turned away.
     pub rejections: Arc<Rejections>,
+    /// What the last checks found.
+    pub findings: Findings,
     /// The counters.
     pub metrics: PrometheusHandle,
     /// Ends streams.

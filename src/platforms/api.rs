@@ -234,6 +234,11 @@ impl<'a> Dialogue<'a> {
         Self { answers, next: 0 }
     }
 
+    /// All answers so far.
+    pub fn answers(&self) -> &'a [CallResult] {
+        self.answers
+    }
+
     /// Asks something.
     ///
     /// # Errors

@@ -55,6 +55,7 @@ fn listener_with_orders() -> &'static Ask {
         journal,
         directory: cartwire::connections::Directory::default(),
         rejections: Arc::default(),
+        findings: cartwire::setup::Findings::default(),
         metrics: cartwire::telemetry::count().expect("counters"),
         shutdown,
         token: None,

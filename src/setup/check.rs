@@ -1,0 +1,95 @@
+//! Asks a store how a connection stands.
+//!
+//! Nothing is decided or kept here: see `decide` and `journal::ConnectionChange::Examined`.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+
+use crate::connections::Connection;
+use crate::outbound::Outbound;
+use crate::platforms::api::{Answer, Examination, Intent, Subject};
+use crate::platforms::platform;
+
+/// The setting that holds where a store's webhooks go.
+pub const DELIVERY_URL: &str = "delivery_url";
+
+/// What came of asking.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// When it began.
+    pub began: Timestamp,
+    /// What was found; `None` where the connection cannot be asked, for want of credentials.
+    pub examination: Option<Examination>,
+    /// By how much the store's clock is ahead of ours, as far as it told.
+    pub clock: Option<SignedDuration>,
+}
+
+/// Can the connection be asked?
+#[must_use]
+pub fn can_ask(connection: &Connection, subject: &Subject) -> bool {
+    platform(&connection.platform).is_some_and(|platform| platform.can_ask(subject))
+}
+
+/// Asks the store, where it can be asked.
+pub async fn look(outbound: &Outbound, connection: &Connection, subject: &Subject, intent: Intent) -> Look {
+    let mut look = Look { began: Timestamp::now(), examination: None, clock: None };
+    let Some(platform) = platform(&connection.platform).filter(|platform| platform.can_ask(subject)) else { return look };
+    let clock = &mut look.clock;
+    let examination = outbound
+        .converse(platform, &connection.id, |dialogue| {
+            *clock = dialogue.answers().iter().flatten().filter_map(clock_of).min_by_key(|ahead| ahead.abs());
+            platform.examine(subject, intent, dialogue)
+        })
+        .await;
+    look.examination = Some(examination);
+    look
+}
+
+/// By how much the clock of who answered is ahead of ours. What comes out of a cache is late: the smallest difference counts.
+fn clock_of(answer: &Answer) -> Option<SignedDuration> {
+    let date = jiff::fmt::rfc2822::parse(answer.header("date")?).ok()?.timestamp();
+    Some(date.duration_since(answer.received_at))
+}
+
+/// Where the webhooks of a connection go.
+#[must_use]
+pub fn delivery_url(public_url: &str, connection: &Connection) -> String {
+    format!("{public_url}/webhooks/{}/{}", connection.platform, connection.id)
+}
+
+/// A connection that is not stored yet, for its first examination.
+#[must_use]
+pub fn unstored(connection: &Connection, secrets: &[(&'static str, SecretString)], delivery_url: Option<String>) -> Subject {
+    let secrets: BTreeMap<String, SecretString> =
+        secrets.iter().map(|(name, secret)| ((*name).to_owned(), secret.clone())).collect();
+    Subject {
+        id: connection.id.clone(),
+        kind: connection.kind.clone(),
+        settings: connection.settings.clone(),
+        secrets,
+        delivery_url,
+        parent: None,
+        installations: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clocks_are_compared_where_the_store_tells_its_time() {
+        let answer = |headers: &[(&str, &str)]| Answer {
+            status: 200,
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            body: bytes::Bytes::new(),
+            received_at: Timestamp::from_second(100).expect("a time"),
+        };
+        let told = answer(&[("date", "Thu, 01 Jan 1970 00:05:00 GMT")]);
+        assert_eq!(clock_of(&told), Some(SignedDuration::from_secs(200)));
+        assert_eq!(clock_of(&answer(&[])), None);
+        assert_eq!(clock_of(&answer(&[("date", "today")])), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! What an examination, rejected deliveries and silence together say about a connection: pure decisions.
+//!
+//! Nothing here asks, waits or writes.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::connections::{Connection, RejectionCount, Status, Verdict};
+use crate::platforms::api::{Examination, Finding, Weight};
+
+const SIGNATURE_WRONG: &str = "signature_wrong";
+const BODY_REENCODED: &str = "body_reencoded";
+const CLOCK_WRONG: &str = "clock_wrong";
+const SILENT: &str = "silent";
+
+/// The reasons that deliveries tell of, and no store's API: they end when a delivery is accepted.
+const TOLD_BY_DELIVERIES: [&str; 4] = [SIGNATURE_WRONG, BODY_REENCODED, CLOCK_WRONG, SILENT];
+
+/// Fewer are no sign of anything.
+const REJECTIONS: u64 = 3;
+/// An outage of that long is told of, however seldom the store was asked.
+const OUTAGE: SignedDuration = SignedDuration::from_mins(15);
+
+/// What a reason that deliveries tell of means, for people.
+#[must_use]
+pub fn finding(reason: &str) -> Option<Finding> {
+    let (code, cause, step) = match reason {
+        SIGNATURE_WRONG => (
+            SIGNATURE_WRONG,
+            "its webhooks are signed with another secret than ours, and none of them is accepted",
+            "run `cartwire connections check ID --fix` where we register the webhooks; otherwise give the store the secret that \
+             `cartwire connections rotate-secret ID` shows, or give us the store's key with --secret-file",
+        ),
+        BODY_REENCODED => (
+            BODY_REENCODED,
+            "something between the store and us rewrites its webhooks' bodies, so that their signatures do not fit",
+            "make the proxy, firewall or CDN in front of us pass bodies on as they are: no JSON rewriting, no transcoding",
+        ),
+        CLOCK_WRONG => (
+            CLOCK_WRONG,
+            "its webhooks' tokens are expired, or not valid yet, when they arrive",
+            "set this machine's clock by NTP (`timedatectl` shows whether it is), and see that no proxy holds webhooks back",
+        ),
+        SILENT => (
+            SILENT,
+            "no webhook has come for more than twice as long as ever before",
+            "see in the store whether something happened that should have been told, and whether its webhooks are still on; \
+             `cartwire connections check ID` looks where we can ask",
+        ),
+        _ => return None,
+    };
+    Some(Finding { code, weight: Weight::Broken, cause: cause.to_owned(), step: step.to_owned() })
+}
+
+/// What was rejected between two looks: the reason to tell, where it is a sign of something. Whoever has no key can make
+/// rejections, but cannot keep the store's own deliveries from being accepted meanwhile: with one of those it is no sign.
+#[must_use]
+pub fn rejected(before: &[RejectionCount], now: &[RejectionCount], accepted_meanwhile: bool) -> Option<&'static str> {
+    if accepted_meanwhile {
+        return None;
+    }
+    let mut told: [(u64, &'static str); 3] = [(0, SIGNATURE_WRONG), (0, BODY_REENCODED), (0, CLOCK_WRONG)];
+    for count in now {
+        let earlier = before.iter().find(|b| b.reason == count.reason).map_or(0, |b| b.count);
+        let place = match count.reason {
+            "signature_wrong" => 0,
+            "body_reencoded" => 1,
+            "token_expired" | "token_not_yet_valid" => 2,
+            // Not signed at all, or in a way that no store would: a stranger.
+            _ => continue,
+        };
+        told[place].0 += count.count.saturating_sub(earlier);
+    }
+    let all: u64 = told.iter().map(|(count, _)| count).sum();
+    // Re-encoding shows in some bodies only; where it shows, it is the cause of the others as well.
+    let [signature, reencoded, clock] = told;
+    let most = if reencoded.0 > 0 && reencoded.0 + signature.0 >= clock.0 { reencoded } else { signature.max(clock) };
+    (all >= REJECTIONS).then_some(most.1)
+}
+
+/// A store that could not be asked, so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outage {
+    code: &'static str,
+    since: Timestamp,
+    checks: u32,
+}
+
+impl Outage {
+    /// After one more check.
+    #[must_use]
+    pub fn after(before: Option<Self>, examination: &Examination, now: Timestamp) -> Option<Self> {
+        let trouble = examination.trouble().filter(|finding| finding.weight == Weight::Unavailable)?;
+        let begun = Self { code: trouble.code, since: now, checks: 0 };
+        let outage = before.unwrap_or(begun);
+        Some(Self { checks: outage.checks + 1, ..outage })
+    }
+
+    /// What to tell, once it has lasted.
+    #[must_use]
+    pub fn lasting(&self, now: Timestamp) -> Option<&'static str> {
+        (self.checks >= 2 || now.duration_since(self.since) >= OUTAGE).then_some(self.code)
+    }
+}
+
+/// All that is known of a connection at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// How it stands.
+    pub connection: &'a Connection,
+    /// What the store said, where it could be asked.
+    pub examination: Option<&'a Examination>,
+    /// The code of an outage that has lasted.
+    pub outage: Option<&'static str>,
+    /// Why its deliveries are rejected.
+    pub rejected: Option<&'static str>,
+    /// When its last delivery was accepted.
+    pub accepted_at: Option<Timestamp>,
+    /// Is it quieter than usual?
+    pub silent: bool,
+    /// Were its webhooks put right just now?
+    pub mended: bool,
+}
+
+impl Facts<'_> {
+    /// Does it suffer from something that deliveries told of, and none was accepted since?
+    #[must_use]
+    pub fn still_told(&self) -> bool {
+        let since = self.connection.changed_at;
+        self.suffers_by_deliveries() && self.accepted_at.is_none_or(|at| at <= since)
+    }
+
+    fn suffers_by_deliveries(&self) -> bool {
+        let (status, reason) = self.connection.standing();
+        status == Status::Degraded && reason.is_some_and(|reason| TOLD_BY_DELIVERIES.contains(&reason))
+    }
+
+    /// What follows.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if let Some(trouble) = self.examination.and_then(Examination::trouble) {
+            match trouble.weight {
+                Weight::Gone => return Verdict::Gone(trouble.code),
+                Weight::Broken => return Verdict::Degraded(trouble.code),
+                Weight::Unavailable => return self.outage.map_or(Verdict::Open, Verdict::Degraded),
+                Weight::Note => {}
+            }
+        }
+        match self.rejected {
+            Some(reason) => Verdict::Degraded(reason),
+            None if self.still_told() && (self.silent || !self.mended) => Verdict::Open,
+            None if self.silent => Verdict::Degraded(SILENT),
+            None if self.examination.is_some() || self.suffers_by_deliveries() => Verdict::Well,
+            None => Verdict::Open,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

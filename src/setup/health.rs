@@ -1,0 +1,301 @@
+//! The background check of a running gateway: every connection once in each interval, at a moment of its own.
+//!
+//! It asks with `Intent::Check` only: nothing at a store is ever changed without an operator. What it decides with is in
+//! `decide`; a change is one commit with its event, and nothing is written where nothing changed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::check::{self, Look};
+use super::decide::{self, Facts, Outage};
+use super::{Arrivals, Findings};
+use crate::connections::{Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status, Verdict};
+use crate::delivery::ConnectionId;
+use crate::journal::{Changed, ConnectionChange, Journal};
+use crate::outbound::{Outbound, subject};
+use crate::platforms::api::{Examination, Finding, Intent, Weight};
+use crate::report::ErrorChain;
+
+/// Stores asked at once.
+const AT_ONCE: usize = 8;
+/// Between two looks at who is due.
+const TICK: Duration = Duration::from_secs(1);
+/// How long all questions to one store may take.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Arrivals read at once. More than that since the last look are passed over: the pauses between them are short.
+pub const ARRIVALS: u32 = 5_000;
+/// How old what is known of arrivals may be where nothing hangs on it.
+const STALE: Duration = Duration::from_secs(60);
+
+/// What it needs.
+#[derive(Clone)]
+pub struct Health {
+    /// What arrived, and where changes are written.
+    pub journal: Journal,
+    /// Which connections there are.
+    pub directory: Directory,
+    /// Opens their credentials.
+    pub seal: Seal,
+    /// Asks.
+    pub outbound: Outbound,
+    /// Who was turned away.
+    pub rejections: Arc<Rejections>,
+    /// Where it keeps what it found.
+    pub findings: Findings,
+    /// The address that stores are told.
+    pub public_url: Option<String>,
+    /// Each connection is looked at once in that time.
+    pub interval: Duration,
+}
+
+/// What is remembered of a connection between two looks.
+struct Watched {
+    due: Instant,
+    looking: Option<tokio::task::Id>,
+    outage: Option<Outage>,
+    /// Rejections are counted from here: until a delivery is accepted, or somebody says that it is mended.
+    since: Timestamp,
+    rejections: Vec<RejectionCount>,
+}
+
+/// What a look brought; `None` where the connection went meanwhile.
+type Looked = Option<(Connection, Look)>;
+
+#[derive(Default)]
+struct Memory {
+    watched: HashMap<ConnectionId, Watched>,
+    arrivals: Arrivals,
+    heard: Option<Instant>,
+    phases: RandomState,
+}
+
+impl Health {
+    /// Looks until the gateway shuts down.
+    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        let mut memory = Memory::default();
+        let mut looks: JoinSet<Looked> = JoinSet::new();
+        let mut tick = tokio::time::interval(TICK.min(self.interval / 4));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let ended = tokio::select! {
+                _ = shutdown.wait_for(|shutdown| *shutdown) => break,
+                _ = tick.tick() => None,
+                Some(ended) = looks.join_next_with_id() => Some(ended),
+            };
+            match ended {
+                Some(ended) => self.end(&mut memory, ended).await,
+                None => self.begin_due(&mut memory, &mut looks),
+            }
+        }
+        // A look that is cut short has changed nothing.
+        looks.shutdown().await;
+    }
+
+    fn begin_due(&self, memory: &mut Memory, looks: &mut JoinSet<Looked>) {
+        let there = self.directory.ids();
+        memory.watched.retain(|id, _| {
+            let stays = there.contains(id);
+            if !stays {
+                // The gauge of a connection that was removed stays until the next start, and says that nothing is healthy there.
+                metrics::gauge!("cartwire_connection_healthy", "connection" => id.to_string()).set(0);
+                self.findings.keep(id, Vec::new());
+            }
+            stays
+        });
+        memory.arrivals.retain(|id| there.contains(id));
+        let now = Instant::now();
+        for id in there {
+            if !memory.watched.contains_key(&id) {
+                // Chance spreads them over the interval: a thousand stores are not asked in one second.
+                let share = f64::from((memory.phases.hash_one(&id) >> 32) as u32) / f64::from(u32::MAX);
+                let watched = Watched {
+                    due: now + self.interval.mul_f64(share),
+                    looking: None,
+                    outage: None,
+                    since: Timestamp::now(),
+                    rejections: self.rejections.of(&id),
+                };
+                memory.watched.insert(id, watched);
+            }
+        }
+        for (id, watched) in &mut memory.watched {
+            if looks.len() < AT_ONCE && watched.looking.is_none() && watched.due <= now {
+                watched.due = now + self.interval;
+                watched.looking = Some(looks.spawn(self.clone().look(id.clone())).id());
+            }
+        }
+    }
+
+    async fn look(self, id: ConnectionId) -> Looked {
+        let (seal, public_url) = (self.seal.clone(), self.public_url.clone());
+        let read = self.journal.read(move |reader| {
+            let Some(connection) = reader.connection(&id)? else { return Ok(None) };
+            Ok(Some((connection, subject(reader, &seal, &id, public_url.as_deref()))))
+        });
+        let (connection, subject) = match read.await {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::error!(error = %ErrorChain(&error), "a connection cannot be looked at");
+                return None;
+            }
+        };
+        let mut look = Look { began: Timestamp::now(), examination: None, clock: None };
+        match subject {
+            Ok(Some(subject)) => {
+                let asking = check::look(&self.outbound, &connection, &subject, Intent::Check);
+                look = tokio::time::timeout(PATIENCE, asking)
+                    .await
+                    .unwrap_or_else(|_| Look { examination: Some(too_slow()), ..look });
+            }
+            Ok(None) => return None,
+            // `refresh` says so, too, and louder.
+            Err(error) => tracing::debug!(connection = %connection.id, error = %ErrorChain(&error), "it cannot be asked"),
+        }
+        Some((connection, look))
+    }
+
+    async fn end(&self, memory: &mut Memory, ended: Result<(tokio::task::Id, Looked), JoinError>) {
+        let (task, looked) = match ended {
+            Ok((task, looked)) => (task, looked),
+            Err(error) => (error.id(), None),
+        };
+        memory.watched.values_mut().filter(|watched| watched.looking == Some(task)).for_each(|watched| watched.looking = None);
+        let Some((connection, look)) = looked else { return };
+        let Some(watched) = memory.watched.get_mut(&connection.id) else { return };
+        watched.outage = look.examination.as_ref().and_then(|examination| Outage::after(watched.outage, examination, look.began));
+        if connection.standing().0 == Status::Connected && connection.changed_at > watched.since {
+            // Somebody says that it is mended: what was rejected before that counts no more.
+            watched.count_anew(self.rejections.of(&connection.id));
+        }
+        self.hear(memory, STALE).await;
+        let mut verdict = self.judge(memory, &connection, &look);
+        if verdict.as_ref().is_some_and(|judged| judged.by_arrivals) {
+            // What hangs on a delivery that may have come in the last minute is decided with it.
+            self.hear(memory, Duration::ZERO).await;
+            verdict = self.judge(memory, &connection, &look);
+        }
+        if let Some(judged) = verdict {
+            self.tell(&connection, look, judged.verdict).await;
+        }
+        let accepted_at = memory.arrivals.last(&connection.id);
+        if let Some(watched) = memory.watched.get_mut(&connection.id)
+            && accepted_at.is_some_and(|at| at > watched.since)
+        {
+            watched.count_anew(self.rejections.of(&connection.id));
+        }
+    }
+
+    /// Hears of what has arrived, unless it is known well enough.
+    async fn hear(&self, memory: &mut Memory, stale: Duration) {
+        if memory.heard.is_some_and(|heard| heard.elapsed() < stale.min(self.interval)) {
+            return;
+        }
+        let after = memory.arrivals.through();
+        match self.journal.read(move |reader| reader.arrivals(after, ARRIVALS)).await {
+            Ok(arrivals) => {
+                memory.arrivals.hear(&arrivals);
+                memory.heard = Some(Instant::now());
+            }
+            Err(error) => tracing::error!(error = %ErrorChain(&error), "what arrived cannot be read"),
+        }
+    }
+
+    fn judge(&self, memory: &Memory, connection: &Connection, look: &Look) -> Option<Judged> {
+        let now = Timestamp::now();
+        let watched = memory.watched.get(&connection.id)?;
+        let accepted_at = memory.arrivals.last(&connection.id);
+        let accepted_meanwhile = accepted_at.is_some_and(|at| at > watched.since);
+        let rejected = decide::rejected(&watched.rejections, &self.rejections.of(&connection.id), accepted_meanwhile);
+        let receives = connection.kind == INSTANCE || connection.described_kind().is_some_and(|kind| kind.receives_webhooks);
+        let facts = Facts {
+            connection,
+            examination: look.examination.as_ref(),
+            outage: watched.outage.and_then(|outage| outage.lasting(now)),
+            rejected,
+            accepted_at,
+            silent: receives && memory.arrivals.is_silent(&connection.id, now),
+            mended: false,
+        };
+        let by_arrivals = facts.rejected.is_some() || facts.silent || facts.still_told();
+        Some(Judged { verdict: facts.verdict(), by_arrivals })
+    }
+
+    /// Keeps what was made out, and tells of it where it changed something.
+    async fn tell(&self, connection: &Connection, look: Look, verdict: Verdict) {
+        let id = &connection.id;
+        let moved = verdict.moves(connection);
+        let (status, reason) = moved.map_or_else(|| connection.standing(), |to| (to.status, to.reason));
+        let reason = reason.map(str::to_owned);
+        let asked = look.examination.is_some();
+        let Examination { mut findings, settings, .. } = look.examination.unwrap_or_default();
+        if findings.iter().all(|finding| finding.weight == Weight::Note)
+            && let Some(told) = reason.as_deref().and_then(decide::finding)
+        {
+            findings.insert(0, told);
+        }
+        if asked {
+            let result = findings.first().filter(|finding| finding.weight != Weight::Note).map_or("well", |finding| finding.code);
+            let labels = [("platform", connection.platform.clone()), ("result", result.to_owned())];
+            metrics::counter!("cartwire_connection_checks_total", &labels).increment(1);
+        }
+        let healthy = status == Status::Connected;
+        metrics::gauge!("cartwire_connection_healthy", "connection" => id.to_string()).set(if healthy { 1 } else { 0 });
+        let change =
+            ConnectionChange::Examined { id: id.clone(), settings: learned(connection, settings), verdict, began: look.began };
+        match self.journal.change_connection(change).await {
+            Ok(Changed::Yes) if moved.is_some() => say(connection, status, reason.as_deref(), findings.first()),
+            Ok(Changed::Yes | Changed::No | Changed::NoSuchConnection | Changed::Taken) => {}
+            Err(error) => tracing::error!(connection = %id, error = %ErrorChain(&error), "what a check found cannot be kept"),
+        }
+        self.findings.keep(id, findings);
+    }
+}
+
+/// A verdict, and whether what has arrived speaks in it.
+struct Judged {
+    verdict: Verdict,
+    by_arrivals: bool,
+}
+
+impl Watched {
+    fn count_anew(&mut self, rejections: Vec<RejectionCount>) {
+        self.since = Timestamp::now();
+        self.rejections = rejections;
+    }
+}
+
+/// What of the settings is new.
+fn learned(connection: &Connection, settings: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    settings.into_iter().filter(|(name, value)| connection.settings.get(name) != Some(value)).collect()
+}
+
+/// A line in the log, on a change only.
+fn say(connection: &Connection, status: Status, reason: Option<&str>, finding: Option<&Finding>) {
+    let (id, platform, status) = (&connection.id, &connection.platform, status.as_str());
+    match (reason, finding) {
+        (None, _) => tracing::info!(connection = %id, platform, status, "a connection is well again"),
+        (Some(reason), None) => tracing::warn!(connection = %id, platform, status, reason, "a connection is in trouble"),
+        (Some(reason), Some(finding)) => {
+            let Finding { cause, step, .. } = finding;
+            tracing::warn!(connection = %id, platform, status, reason, cause, step, "a connection is in trouble");
+        }
+    }
+}
+
+fn too_slow() -> Examination {
+    let mut examination = Examination::default();
+    examination.find(
+        Weight::Unavailable,
+        "timed_out",
+        "the store takes too long to answer what a check asks",
+        "see why the store is slow; until then its webhooks may come, and nothing can be asked",
+    );
+    examination
+}
