@@ -1,181 +1,189 @@
-//! `connections add KIND`: its subcommands and options are made from what the platforms describe.
+//! `connections add KIND`: asks the store whether it would work, keeps the connection, registers the webhooks.
+//!
+//! Without credentials nobody is asked, and the operator is told what to do at the platform.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::exit::{Exit, fail};
+use super::kinds::{AddArgs, Typed, check as check_typed};
 use super::output::{Output, note};
-use crate::config::{DataArgs, read_secret};
-use crate::connections::{Connection, Seal, SealedSecret, generate_secret};
+use super::stores;
+use crate::app;
+use crate::config::DataArgs;
+use crate::connections::{Connection, Seal, SealedSecret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
-use crate::platforms::{ConnectionKind, FieldRole, PLATFORMS, Platform};
+use crate::outbound::Outbound;
+use crate::platforms::api::{Examination, Intent, Weight};
+use crate::platforms::{ConnectionKind, connection_kind};
+use crate::setup::check::{self, DELIVERY_URL, Look};
+use crate::setup::decide;
 
-/// What was typed after `connections add`.
-#[derive(Debug)]
-pub(super) struct AddArgs {
-    kind: &'static str,
-    id: String,
-    public_url: Option<String>,
-    values: BTreeMap<&'static str, String>,
-    files: BTreeMap<&'static str, PathBuf>,
-}
-
-impl Subcommand for AddArgs {
-    fn augment_subcommands(command: Command) -> Command {
-        let kinds = PLATFORMS.iter().flat_map(|platform| platform.connection_kinds());
-        kinds.fold(command.subcommand_required(true).arg_required_else_help(true), |command, kind| {
-            command.subcommand(describe(kind))
-        })
-    }
-
-    fn augment_subcommands_for_update(command: Command) -> Command {
-        Self::augment_subcommands(command)
-    }
-
-    fn has_subcommand(name: &str) -> bool {
-        crate::platforms::connection_kind(name).is_some()
-    }
-}
-
-fn describe(kind: &'static ConnectionKind) -> Command {
-    let id = Arg::new("id").long("id").value_name("ID").required(true).help("What to call it: stands in URLs and routing keys");
-    let public_url = Arg::new("public_url").long("public-url").env("CARTWIRE_PUBLIC_URL").value_name("URL");
-    let mut command = Command::new(kind.name).about(kind.about).arg(id);
-    if kind.receives_webhooks {
-        command = command.arg(public_url.help("The address under which the store reaches the gateway"));
-    }
-    if kind.registers_webhooks {
-        let register = Arg::new("no_register").long("no-register").action(ArgAction::SetTrue);
-        command = command.arg(register.help("Do not register webhooks at the store"));
-    }
-    kind.fields.iter().fold(command, |command, field| {
-        let arg = Arg::new(field.name).help(field.help).required(field.required);
-        command.arg(if field.is_secret() {
-            arg.long(format!("{}-file", field.name)).value_name("FILE").value_parser(clap::value_parser!(PathBuf))
-        } else {
-            arg.long(field.name).value_name(field.value)
-        })
-    })
-}
-
-impl FromArgMatches for AddArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
-        let (name, matches) = matches.subcommand().ok_or_else(missing)?;
-        let (_, kind) = crate::platforms::connection_kind(name).ok_or_else(missing)?;
-        let mut args = AddArgs {
-            kind: kind.name,
-            id: matches.get_one::<String>("id").cloned().unwrap_or_default(),
-            public_url: kind.receives_webhooks.then(|| matches.get_one::<String>("public_url").cloned()).flatten(),
-            values: BTreeMap::new(),
-            files: BTreeMap::new(),
-        };
-        for field in kind.fields {
-            if field.is_secret() {
-                args.files.extend(matches.get_one::<PathBuf>(field.name).map(|file| (field.name, file.clone())));
-            } else {
-                args.values.extend(matches.get_one::<String>(field.name).map(|value| (field.name, value.clone())));
-            }
-        }
-        Ok(args)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-/// What is to be added, checked.
-struct Checked {
-    settings: BTreeMap<String, String>,
+/// A connection that is to be added.
+struct Adding<'a> {
+    data: &'a DataArgs,
+    kind: &'static ConnectionKind,
+    connection: Connection,
     secrets: Vec<(&'static str, SecretString)>,
-    generated: Option<SecretString>,
-}
-
-/// Checks everything that was typed and tells all mistakes at once.
-fn check(platform: &dyn Platform, kind: &ConnectionKind, args: &AddArgs) -> anyhow::Result<Checked> {
-    let mut mistakes = Vec::new();
-    let mut checked = Checked { settings: BTreeMap::new(), secrets: Vec::new(), generated: None };
-    for field in kind.fields {
-        let given = match (args.values.get(field.name), args.files.get(field.name)) {
-            (Some(value), _) => Ok(Some(value.clone())),
-            (None, Some(file)) => read_secret(file).map(|secret| Some(secret.expose_secret().to_owned())),
-            (None, None) => Ok(None),
-        };
-        let option = if field.is_secret() { format!("--{}-file", field.name) } else { format!("--{}", field.name) };
-        let value = match given.and_then(|given| given.map(|value| (field.check)(&value)).transpose()) {
-            Ok(value) => value,
-            Err(right) => {
-                mistakes.push(format!("{option}: {right}"));
-                continue;
-            }
-        };
-        let value = match (value, field.role) {
-            (Some(value), _) => SecretString::from(value),
-            (None, FieldRole::GeneratedVerificationKey) => {
-                let secret = generate_secret()?;
-                checked.generated = Some(secret.clone());
-                secret
-            }
-            (None, _) => continue,
-        };
-        if field.verifies()
-            && let Err(wrong) = platform.verification_key(value.expose_secret())
-        {
-            mistakes.push(format!("{option}: {wrong}"));
-        }
-        if field.is_secret() {
-            checked.secrets.push((field.name, value));
-        } else {
-            checked.settings.insert(field.name.replace('-', "_"), value.expose_secret().to_owned());
-        }
-    }
-    if mistakes.is_empty() { Ok(checked) } else { Err(fail(Exit::Config, mistakes.join("\n"))) }
+    outbound: Outbound,
+    /// Can the store be asked?
+    asks: bool,
+    /// Where the webhooks are to go, where they are to be registered.
+    register: Option<String>,
 }
 
 pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Result<Exit> {
     let missing = || fail(Exit::Usage, format!("{} is no kind of connection", args.kind));
-    let (platform, kind) = crate::platforms::connection_kind(args.kind).ok_or_else(missing)?;
+    let (platform, kind) = connection_kind(args.kind).ok_or_else(missing)?;
     let id = ConnectionId::new(&args.id).map_err(|error| fail(Exit::Config, format!("--id: {error}")))?;
-    let public_url = args.public_url.as_deref().map(crate::config::web_address).transpose();
-    let public_url = public_url.map_err(|right| fail(Exit::Config, format!("--public-url: {right}")))?;
-    let checked = check(platform, kind, args)?;
-    crate::sqlite::make_folder(&data.data_dir)?;
-    let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
-    let connection = Connection::new(id.clone(), platform.name(), kind.name, checked.settings, Timestamp::now());
-    let secrets = checked.secrets.iter().map(|(name, secret)| SealedSecret::new(&seal, &id, name, secret));
-    let secrets = secrets.collect::<Result<Vec<_>, _>>()?;
-    let mut file = DataFile::open(&data.data_dir)?;
-    file.unlock(&seal)?;
-    match file.change_connection(&ConnectionChange::Add(connection.clone(), secrets))? {
-        Changed::Yes => {}
-        Changed::Taken | Changed::No | Changed::NoSuchConnection => {
-            return Err(fail(Exit::No, format!("there is a connection {id} already: remove it first, or choose another --id")));
+    let public_url = stores::public_url(args.public_url.as_deref())?;
+    let Typed { settings, secrets, generated } = check_typed(platform, kind, args)?;
+    let outbound = args.stores.outbound()?;
+    let mut connection = Connection::new(id, platform.name(), kind.name, settings, Timestamp::now());
+    let url = public_url.as_deref().map(|url| check::delivery_url(url, &connection)).filter(|_| kind.receives_webhooks);
+    let asks = check::can_ask(&connection, &check::unstored(&connection, &secrets, None));
+    let registers = asks && kind.registers_webhooks && !args.no_register;
+    if registers && url.is_none() {
+        let right = "needed, so that the store can be told where its webhooks go (or --no-register)";
+        return Err(fail(Exit::Config, format!("--public-url (CARTWIRE_PUBLIC_URL): {right}")));
+    }
+    if let Some(url) = url.clone().filter(|_| kind.registers_webhooks) {
+        connection.settings.insert(DELIVERY_URL.to_owned(), url);
+    }
+    let register = url.clone().filter(|_| registers);
+    let adding = Adding { data, kind, connection, secrets, outbound, asks, register };
+    super::runtime()?.block_on(adding.add(args.no_register, url, generated, output))
+}
+
+impl Adding<'_> {
+    async fn add(
+        mut self,
+        whatever_it_says: bool,
+        url: Option<String>,
+        generated: Option<SecretString>,
+        output: Output,
+    ) -> anyhow::Result<Exit> {
+        self.refuse_taken()?;
+        let mut look = self.first_look().await;
+        let examination = look.examination.clone().unwrap_or_default();
+        if examination.trouble().is_some() && !whatever_it_says {
+            let value = json!({"connection": null, "findings": examination.findings, "good": examination.good});
+            output.value(&value, || format!("nothing is added: the store does not work yet{}", stores::told(&examination)))?;
+            return Ok(Exit::No);
+        }
+        self.connection.settings.extend(examination.settings);
+        let mut file = self.store()?;
+        if self.register.is_some() {
+            look = self.register().await?;
+        }
+        if let Some(examination) = &look.examination {
+            self.keep(&mut file, examination)?;
+        }
+        let examination = look.examination.unwrap_or_default();
+        self.tell(&examination, url, generated.as_ref(), output)?;
+        let failed = self.register.is_some() && examination.trouble().is_some();
+        Ok(if failed { Exit::No } else { Exit::Success })
+    }
+
+    /// A name that is taken is told before anybody is asked.
+    fn refuse_taken(&self) -> anyhow::Result<()> {
+        let id = &self.connection.id;
+        let is_there = self.data.data_dir.join(crate::sqlite::FILE).exists();
+        if is_there && super::open_data(self.data)?.connection(id)?.is_some() { Err(taken(id)) } else { Ok(()) }
+    }
+
+    /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.
+    async fn first_look(&self) -> Look {
+        let subject = check::unstored(&self.connection, &self.secrets, None);
+        check::look(&self.outbound, &self.connection, &subject, Intent::Check).await
+    }
+
+    fn store(&self) -> anyhow::Result<DataFile> {
+        crate::sqlite::make_folder(&self.data.data_dir)?;
+        let seal = Seal::load(&self.data.data_dir, self.data.master_key_file.as_deref())?;
+        let id = &self.connection.id;
+        let sealed = self.secrets.iter().map(|(name, secret)| SealedSecret::new(&seal, id, name, secret));
+        let sealed = sealed.collect::<Result<Vec<_>, _>>()?;
+        let mut file = DataFile::open(&self.data.data_dir)?;
+        file.unlock(&seal)?;
+        match file.change_connection(&ConnectionChange::Add(self.connection.clone(), sealed))? {
+            Changed::Yes => Ok(file),
+            Changed::Taken | Changed::No | Changed::NoSuchConnection => Err(taken(id)),
         }
     }
-    let path = format!("/webhooks/{}/{id}", platform.name());
-    let url = kind.receives_webhooks.then(|| format!("{}{path}", public_url.as_deref().unwrap_or("https://YOUR-PUBLIC-ADDRESS")));
-    let shown = checked.generated.as_ref().map(|secret| secret.expose_secret().to_owned());
-    let value = json!({"connection": connection, "url": url, "secret": shown});
-    output.value(&value, || {
-        let mut text = format!("connection {id} is added");
-        if let Some(url) = &url {
-            text += &format!("\n  webhooks: {url}");
+
+    /// Registers the webhooks.
+    async fn register(&self) -> anyhow::Result<Look> {
+        if app::is_served(&self.data.data_dir) {
+            // The store tries the address at once, and an answer of 404 counts against its webhook.
+            tokio::time::sleep(app::LOOK * 3).await;
         }
-        if let Some(secret) = &shown {
-            text += &format!("\n  secret:   {secret}   (shown only now)");
-        }
-        text
-    })?;
-    if !output.json && !kind.next_step.is_empty() {
-        note(&kind.next_step.replace("{url}", url.as_deref().unwrap_or_default()));
+        let subject = check::unstored(&self.connection, &self.secrets, self.register.clone());
+        Ok(check::look(&self.outbound, &self.connection, &subject, Intent::Fix).await)
     }
-    Ok(Exit::Success)
+
+    fn keep(&self, file: &mut DataFile, examination: &Examination) -> anyhow::Result<()> {
+        let facts = decide::Facts {
+            connection: &self.connection,
+            examination: Some(examination),
+            // Nothing was ever heard of it: what cannot be reached now was never reached.
+            outage: examination.trouble().filter(|finding| finding.weight == Weight::Unavailable).map(|finding| finding.code),
+            rejected: None,
+            accepted_at: None,
+            silent: false,
+            mended: true,
+        };
+        let (id, verdict) = (self.connection.id.clone(), facts.verdict());
+        let began = Timestamp::now();
+        file.change_connection(&ConnectionChange::Examined { id, settings: examination.settings.clone(), verdict, began })?;
+        Ok(())
+    }
+
+    fn tell(
+        &self,
+        examination: &Examination,
+        url: Option<String>,
+        generated: Option<&SecretString>,
+        output: Output,
+    ) -> anyhow::Result<()> {
+        let (id, kind) = (&self.connection.id, self.kind);
+        let path = format!("/webhooks/{}/{id}", self.connection.platform);
+        let url = url.or_else(|| kind.receives_webhooks.then(|| format!("https://YOUR-PUBLIC-ADDRESS{path}")));
+        let shown = generated.map(|secret| secret.expose_secret().to_owned());
+        let value = json!({
+            "connection": self.connection, "url": url, "secret": shown, "asked": self.asks, "registered": self.register.is_some(),
+            "findings": examination.findings, "good": examination.good, "done": examination.done,
+        });
+        output.value(&value, || {
+            let mut text = format!("connection {id} is added");
+            if let Some(url) = &url {
+                text += &format!("\n  webhooks: {url}");
+            }
+            if let Some(secret) = &shown {
+                text += &format!("\n  secret:   {secret}   (shown only now)");
+            }
+            let findings = examination.findings.iter().cloned().map(|mut finding| {
+                finding.step = finding.step.replace(" ID", &format!(" {id}"));
+                finding
+            });
+            text + &stores::told(&Examination { findings: findings.collect(), ..examination.clone() })
+        })?;
+        if output.json {
+            return Ok(());
+        }
+        if self.register.is_some() {
+            if examination.trouble().is_some() {
+                note(&format!("it is added and degraded; when that is mended: cartwire connections check {id} --fix"));
+            }
+        } else if !kind.next_step.is_empty() {
+            note(&kind.next_step.replace("{url}", url.as_deref().unwrap_or_default()));
+        }
+        Ok(())
+    }
+}
+
+fn taken(id: &ConnectionId) -> anyhow::Error {
+    fail(Exit::No, format!("there is a connection {id} already: remove it first, or choose another --id"))
 }

@@ -7,9 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::add::{self, AddArgs};
+use super::add;
 use super::exit::{Exit, fail};
+use super::kinds::AddArgs;
 use super::output::{Output, table};
+use super::stores::{id, no_such};
+use super::{check, remove};
 use crate::config::{DataArgs, read_secret};
 use crate::connections::{Connection, Seal, SealedSecret, generate_secret};
 use crate::delivery::ConnectionId;
@@ -25,14 +28,16 @@ pub(super) enum ConnectionsCommand {
     List,
     /// One connection with what is known of it
     Show(One),
+    /// Ask the stores how connections stand, and say what is wrong and what mends it
+    Check(check::CheckArgs),
     /// Keep its deliveries and do not publish them
     Pause(One),
     /// Publish its deliveries again, those that were kept first
     Resume(One),
     /// Give it a new key or secret; the one before stays valid for a while
     RotateSecret(Rotate),
-    /// Remove it; what was received of it stays
-    Remove(One),
+    /// Remove it, and our webhooks at the store; what was received of it stays
+    Remove(remove::RemoveArgs),
 }
 
 #[derive(Args, Debug)]
@@ -61,7 +66,8 @@ pub(super) fn run(data: &DataArgs, command: ConnectionsCommand, output: Output) 
         ConnectionsCommand::Pause(one) => change(data, &one.id()?, ConnectionChange::Pause, "is paused", output),
         ConnectionsCommand::Resume(one) => change(data, &one.id()?, ConnectionChange::Resume, "is not paused", output),
         ConnectionsCommand::RotateSecret(args) => rotate(data, &args, output),
-        ConnectionsCommand::Remove(one) => change(data, &one.id()?, ConnectionChange::Remove, "is removed", output),
+        ConnectionsCommand::Check(args) => check::run(data, &args, output),
+        ConnectionsCommand::Remove(args) => remove::run(data, &args, output),
     }
 }
 
@@ -69,14 +75,6 @@ impl One {
     fn id(&self) -> anyhow::Result<ConnectionId> {
         id(&self.id)
     }
-}
-
-fn id(text: &str) -> anyhow::Result<ConnectionId> {
-    ConnectionId::new(text).map_err(|error| fail(Exit::Usage, error.to_string()))
-}
-
-fn no_such(id: &ConnectionId) -> anyhow::Error {
-    fail(Exit::No, format!("there is no connection {id} (connections list shows all)"))
 }
 
 fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
@@ -114,7 +112,7 @@ fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Ex
     Ok(Exit::Success)
 }
 
-fn change(
+pub(super) fn change(
     data: &DataArgs,
     id: &ConnectionId,
     change: impl FnOnce(ConnectionId) -> ConnectionChange,

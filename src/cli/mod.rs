@@ -1,15 +1,21 @@
 //! The command line: one file per command. Each opens what it needs, does one thing, and prints it.
 
 mod add;
+mod check;
 mod connections;
 mod deliveries;
 mod demo;
+mod doctor;
 mod events;
 pub mod exit;
+mod kinds;
 mod output;
+mod remove;
 mod replay;
 mod schema;
+mod scopes;
 mod serve;
+mod stores;
 
 use clap::{Parser, Subcommand};
 
@@ -47,6 +53,10 @@ enum Command {
     Deliveries(deliveries::DeliveriesCommand),
     /// Send fixtures to a running gateway, signed by the connections' own keys
     Replay(replay::ReplayArgs),
+    /// Look at the whole installation, with the options that `serve` would have, and say what to do
+    Doctor(Box<doctor::DoctorArgs>),
+    /// The permissions that the features in use need at the platforms
+    Scopes(scopes::ScopesArgs),
     /// The machine-readable contracts
     #[command(subcommand)]
     Schema(schema::SchemaCommand),
@@ -66,6 +76,8 @@ impl Cli {
             Command::Events(command) => events::run(&self.data, command, output),
             Command::Deliveries(command) => deliveries::run(&self.data, command, output),
             Command::Replay(args) => replay::run(&self.data, &args, output),
+            Command::Doctor(args) => doctor::run(&self.data, &args, output),
+            Command::Scopes(args) => scopes::run(&self.data, &args, output),
             Command::Schema(command) => schema::run(&command),
         }
     }

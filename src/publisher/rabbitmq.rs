@@ -308,6 +308,24 @@ async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
+/// Looks whether the broker is there, and what of the topology it lacks. Changes nothing.
+///
+/// # Errors
+/// Why it is not reached.
+pub async fn look(uri: AMQPUri, topology: &Topology) -> Result<Vec<String>, String> {
+    let looking = async {
+        let properties = ConnectionProperties::default().with_connection_name("cartwire doctor".into());
+        let connection = Connection::connect_uri(uri, properties).await?;
+        let missing = topology.missing(&connection).await?;
+        let _ = connection.close(200, "bye".into()).await;
+        Ok(missing)
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, looking).await {
+        Ok(found) => found.map_err(|error: lapin::Error| ErrorChain(&error).to_string()),
+        Err(_) => Err("no answer in time".to_owned()),
+    }
+}
+
 async fn connect(uri: &AMQPUri, topology: &Topology) -> lapin::Result<Arc<Live>> {
     let properties = ConnectionProperties::default().with_connection_name("cartwire publisher".into());
     let connection = Connection::connect_uri(uri.clone(), properties).await?;

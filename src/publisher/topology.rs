@@ -83,6 +83,26 @@ impl Topology {
         channel.close(200, "done".into()).await
     }
 
+    /// What of it the broker lacks: nothing is made.
+    pub(super) async fn missing(&self, connection: &Connection) -> lapin::Result<Vec<String>> {
+        let mut missing = Vec::new();
+        // A no ends its channel, so each question has its own.
+        let channel = connection.create_channel().await?;
+        let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
+        let found = channel.exchange_declare(self.exchange.as_str().into(), ExchangeKind::Topic, options, FieldTable::default());
+        if let Err(error) = found.await {
+            missing.push(format!("exchange {}", absent(error, &self.exchange)?));
+        }
+        for queue in &self.queues {
+            let channel = connection.create_channel().await?;
+            let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
+            if let Err(error) = channel.queue_declare(queue.name.as_str().into(), options, FieldTable::default()).await {
+                missing.push(format!("queue {}", absent(error, &queue.name)?));
+            }
+        }
+        Ok(missing)
+    }
+
     async fn establish_queue(
         &self,
         connection: &Connection,
@@ -113,6 +133,15 @@ impl Topology {
                 .await?;
         }
         Ok(channel)
+    }
+}
+
+/// The name of what is not there; any other error goes on.
+fn absent(error: lapin::Error, name: &str) -> lapin::Result<&str> {
+    use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(found) if *found.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Ok(name),
+        _ => Err(error),
     }
 }
 

@@ -1,0 +1,62 @@
+//! `connections check`: asks the stores, says what is wrong and what mends it, and mends what it can with `--fix`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::output::{Output, bar, note};
+use super::stores::{self, Asker, no_such};
+use crate::config::{DataArgs, StoreArgs};
+use crate::connections::Connection;
+use crate::platforms::api::Intent;
+
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// The connections [default: all]
+    ids: Vec<String>,
+    /// All connections
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// Put right at the store what can be put right: webhooks that are missing, off, or go elsewhere
+    #[arg(long)]
+    fix: bool,
+    /// The address under which stores reach the gateway [default: as it was told to them]
+    #[arg(long, env = "CARTWIRE_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    #[command(flatten)]
+    stores: StoreArgs,
+}
+
+pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
+    let (public_url, outbound) = (stores::public_url(args.public_url.as_deref())?, args.stores.outbound()?);
+    let reader = super::open_data(data)?;
+    let connections: Vec<Connection> = if args.ids.is_empty() {
+        reader.connections()?
+    } else {
+        let named = args.ids.iter().map(|text| {
+            let id = stores::id(text)?;
+            reader.connection(&id)?.ok_or_else(|| no_such(&id))
+        });
+        named.collect::<anyhow::Result<_>>()?
+    };
+    if connections.is_empty() {
+        output.value(&json!({"connections": []}), || "there are no connections (connections add makes one)".to_owned())?;
+        return Ok(Exit::Success);
+    }
+    let (mut file, seal) = stores::unlocked(data)?;
+    let asker = Asker { outbound, seal, public_url };
+    let intent = if args.fix { Intent::Fix } else { Intent::Check };
+    let progress = bar(connections.len() as u64, "asking the stores");
+    let looked = super::runtime()?.block_on(asker.look(&reader, connections, intent, || progress.inc(1)))?;
+    progress.finish_and_clear();
+    for one in &looked {
+        stores::keep(&mut file, one)?;
+    }
+    let values: Vec<Value> = looked.iter().map(stores::Looked::json).collect();
+    output.value(&json!({"connections": values}), || looked.iter().map(stores::Looked::text).collect::<Vec<_>>().join("\n"))?;
+    let troubled = looked.iter().filter(|one| one.is_in_trouble()).count();
+    if troubled > 0 && !output.json {
+        note(&format!("{troubled} of {} connections in trouble", looked.len()));
+    }
+    Ok(if troubled == 0 { Exit::Success } else { Exit::No })
+}

@@ -1,0 +1,265 @@
+//! `doctor`: looks at the whole installation, with the options that `serve` would have, and ends with what to do.
+
+use std::net::IpAddr;
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::exit::Exit;
+use super::output::{Output, bar};
+use super::stores::Asker;
+use crate::app;
+use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
+use crate::connections::Seal;
+use crate::journal::{Budget, DataFile, Reader};
+use crate::platforms::api::Intent;
+use crate::publisher::rabbitmq;
+use crate::publisher::topology::Mode;
+use crate::report::ErrorChain;
+use crate::setup::doctor::{self, Grade, LARGE, Section};
+use crate::sqlite;
+
+/// `serve`'s options
+#[derive(Args, Debug)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+pub(super) fn run(data: &DataArgs, args: &DoctorArgs, output: Output) -> anyhow::Result<Exit> {
+    let mut sections = Vec::new();
+    let config = match Config::new(data, &args.serve) {
+        Ok(config) => {
+            sections.push(configuration(&config, args.serve.stores.allow_private_stores));
+            Some(config)
+        }
+        Err(wrong) => {
+            sections.push(mistakes(&wrong));
+            None
+        }
+    };
+    look(data, config.as_ref(), &mut sections)?;
+    let steps = doctor::steps(&sections);
+    output.value(&json!({"ok": steps.is_empty(), "sections": sections, "to_do": steps}), || text(&sections, &steps))?;
+    Ok(if steps.is_empty() { Exit::Success } else { Exit::No })
+}
+
+/// Everything besides the configuration.
+fn look(data: &DataArgs, config: Option<&Config>, sections: &mut Vec<Section>) -> anyhow::Result<()> {
+    let budget = config.map_or_else(Budget::default, |config| config.budget.clone());
+    let now = Timestamp::now();
+    let runtime = super::runtime()?;
+    if !data.data_dir.join(sqlite::FILE).exists() {
+        let mut section = Section::new("data folder");
+        let folder = data.data_dir.display();
+        section.trouble(
+            format!("there is no data in {folder}"),
+            "see that --data-dir is right; `cartwire serve` and `cartwire connections add` make the data",
+        );
+        sections.push(section);
+    } else {
+        match open(data) {
+            Ok((file, reader)) => {
+                let found = reader.inspect(LARGE)?;
+                sections.push(doctor::data_folder(&data.data_dir, Some(found.used), &budget));
+                sections.push(doctor::journal(&found, config.is_some_and(|config| config.broker.is_some()), now));
+                let (key, seal) = master_key(data, &file);
+                sections.push(key);
+                let mut clocks = Vec::new();
+                let connections = match (config, seal) {
+                    (Some(config), Some(seal)) => runtime.block_on(connections(&reader, config, seal, &mut clocks))?,
+                    _ => Vec::new(),
+                };
+                sections.push(doctor::clock(found.newest, &clocks, now));
+                sections.extend(connections);
+            }
+            Err(error) => {
+                sections.push(doctor::data_folder(&data.data_dir, None, &budget));
+                let mut section = Section::new("journal");
+                section.trouble(
+                    format!("it cannot be opened: {}", ErrorChain(&*error)),
+                    "see that this user may read and write the data folder, and that no newer cartwire wrote it",
+                );
+                sections.push(section);
+            }
+        }
+    }
+    let mut gateway = Section::new("gateway");
+    if app::is_served(&data.data_dir) {
+        gateway.ok("a gateway serves this data folder");
+    } else {
+        gateway.warn("no gateway serves this data folder now: nothing is received (cartwire serve)");
+    }
+    sections.push(gateway);
+    if let Some(broker) = config.and_then(|config| config.broker.clone()) {
+        sections.push(runtime.block_on(look_at_broker(broker)));
+    }
+    Ok(())
+}
+
+fn open(data: &DataArgs) -> anyhow::Result<(DataFile, Reader)> {
+    Ok((DataFile::open(&data.data_dir)?, Reader::open(&data.data_dir)?))
+}
+
+fn mistakes(wrong: &ConfigErrors) -> Section {
+    let mut section = Section::new("configuration");
+    for mistake in &wrong.0 {
+        section.trouble(format!("{} is wrong", mistake.option), format!("{}: {}", mistake.option, mistake.right));
+    }
+    section
+}
+
+fn configuration(config: &Config, private: bool) -> Section {
+    let mut section = Section::new("configuration");
+    section.ok("the options are right");
+    match &config.public_url {
+        None => {
+            section.warn("there is no --public-url: webhooks cannot be registered, and nobody can say whether stores reach us")
+        }
+        Some(url) if !private && leads_to_private(url) => section.trouble(
+            format!("stores cannot reach {url}: it is an address of a private network"),
+            "give --public-url the address under which the internet reaches this gateway or the proxy before it",
+        ),
+        Some(url) => section.ok(format!("stores are told {url}")),
+    }
+    if config.broker.is_none() {
+        section.warn("there is no broker: events are read from the admin API only (--amqp-url)");
+    }
+    if config.check_interval.is_none() {
+        section.warn("connections are not checked in the background (--check-interval-seconds)");
+    }
+    section
+}
+
+/// Is it, by its host as it stands, no address of the internet?
+fn leads_to_private(url: &str) -> bool {
+    let Ok(url) = url::Url::parse(url) else { return false };
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local"),
+        Some(url::Host::Ipv4(address)) => is_private(IpAddr::V4(address)),
+        Some(url::Host::Ipv6(address)) => is_private(IpAddr::V6(address)),
+        None => false,
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            address.is_private() || address.is_loopback() || address.is_link_local() || address.is_unspecified()
+        }
+        IpAddr::V6(address) => {
+            address.is_loopback()
+                || address.is_unspecified()
+                || address.is_unique_local()
+                || address.is_unicast_link_local()
+                || address.to_ipv4_mapped().is_some_and(|mapped| is_private(IpAddr::V4(mapped)))
+        }
+    }
+}
+
+fn master_key(data: &DataArgs, file: &DataFile) -> (Section, Option<Seal>) {
+    let mut section = Section::new("master key");
+    let found = Seal::load(&data.data_dir, data.master_key_file.as_deref());
+    let opened = found.map_err(anyhow::Error::from).and_then(|seal| {
+        file.unlock(&seal)?;
+        Ok(seal)
+    });
+    match opened {
+        Ok(seal) => {
+            section.ok("it opens the secrets");
+            (section, Some(seal))
+        }
+        Err(error) => {
+            let step = "give --master-key-file the key that the secrets were sealed with, from a backup where it is lost";
+            section.trouble(format!("the secrets do not open: {}", ErrorChain(&*error)), step);
+            (section, None)
+        }
+    }
+}
+
+async fn connections(
+    reader: &Reader,
+    config: &Config,
+    seal: Seal,
+    clocks: &mut Vec<SignedDuration>,
+) -> anyhow::Result<Vec<Section>> {
+    let all = reader.connections()?;
+    if all.is_empty() {
+        let mut section = Section::new("connections");
+        section.warn("there are none (cartwire connections add)");
+        return Ok(vec![section]);
+    }
+    let progress = bar(all.len() as u64, "asking the stores");
+    let asker = Asker { outbound: config.outbound.clone(), seal, public_url: config.public_url.clone() };
+    let looked = asker.look(reader, all, Intent::Check, || progress.inc(1)).await?;
+    progress.finish_and_clear();
+    clocks.extend(looked.iter().filter_map(|one| one.look.clock));
+    Ok(looked.iter().map(|one| doctor::connection(&one.connection, &one.findings(), &one.look)).collect())
+}
+
+async fn look_at_broker(broker: Broker) -> Section {
+    let mut section = Section::new("broker");
+    match rabbitmq::look(broker.uri, &broker.topology).await {
+        Err(error) => section.trouble(
+            format!("it is not reached: {error}"),
+            "see that it runs, and that --amqp-url has its address, user, password and virtual host",
+        ),
+        Ok(missing) => {
+            section.ok("it is reached");
+            for name in &missing {
+                match broker.topology.mode {
+                    Mode::Create => section.warn(format!("{name} is not there; `serve` makes it")),
+                    Mode::Check => {
+                        section.trouble(format!("{name} is not there"), format!("make the {name}, or use --topology create"))
+                    }
+                    Mode::Leave => section.warn(format!("{name} is not there")),
+                }
+            }
+            if missing.is_empty() {
+                section.ok("the exchange and the queues are there");
+            }
+        }
+    }
+    section
+}
+
+fn text(sections: &[Section], steps: &[String]) -> String {
+    let mut lines = Vec::new();
+    for section in sections {
+        lines.push(section.name.clone());
+        for line in &section.lines {
+            let mark = match line.grade {
+                Grade::Ok => "ok     ",
+                Grade::Warning => "warning",
+                Grade::Trouble => "TROUBLE",
+            };
+            lines.push(format!("  {mark}  {}", line.what));
+        }
+    }
+    lines.push(String::new());
+    if steps.is_empty() {
+        lines.push("nothing to do".to_owned());
+    } else {
+        lines.push("to do:".to_owned());
+        lines.extend((1..).zip(steps).map(|(number, step)| format!("  {number}. {step}")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leads_to_private;
+
+    #[test]
+    fn an_address_that_no_store_reaches_is_known_by_its_host() {
+        for private in
+            ["http://127.0.0.1:8080", "https://localhost", "http://192.168.1.5", "http://[::1]:8080", "http://nas.local"]
+        {
+            assert!(leads_to_private(private), "{private}");
+        }
+        for public in ["https://hooks.example.com", "http://203.0.113.7:8080", "https://[2001:db8::1]"] {
+            assert!(!leads_to_private(public), "{public}");
+        }
+    }
+}

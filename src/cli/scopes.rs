@@ -1,0 +1,94 @@
+//! `scopes`: the permissions that the features in use need at the platforms, and for an installation which are missing.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::output::{Output, table};
+use super::stores::{self, no_such};
+use crate::config::DataArgs;
+use crate::connections::Connection;
+use crate::platforms::api::Scope;
+use crate::platforms::{PLATFORMS, Platform, platform};
+
+#[derive(Args, Debug)]
+pub(super) struct ScopesArgs {
+    /// An installation: which of them are missing there?
+    connection: Option<String>,
+}
+
+/// The setting in which an installation's permissions are known, separated by spaces.
+const PERMISSIONS: &str = "permissions";
+
+pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow::Result<Exit> {
+    let connection = match &args.connection {
+        None => None,
+        Some(text) => {
+            let id = stores::id(text)?;
+            Some(super::open_data(data)?.connection(&id)?.ok_or_else(|| no_such(&id))?)
+        }
+    };
+    let asked: Vec<&dyn Platform> = match &connection {
+        None => PLATFORMS.to_vec(),
+        Some(connection) => platform(&connection.platform).into_iter().collect(),
+    };
+    let scopes: Vec<(&str, &Scope, Option<bool>)> = asked
+        .iter()
+        .flat_map(|platform| platform.scopes().iter().map(|scope| (platform.name(), scope)))
+        .map(|(platform, scope)| (platform, scope, connection.as_ref().and_then(|connection| has(connection, scope))))
+        .collect();
+    let values: Vec<Value> = scopes
+        .iter()
+        .map(|(platform, scope, has)| {
+            json!({"platform": platform, "feature": scope.feature, "name": scope.name, "id": scope.id, "granted": has})
+        })
+        .collect();
+    output.value(&json!({"scopes": values}), || {
+        if scopes.is_empty() {
+            return "no permissions are needed there".to_owned();
+        }
+        let granted = |has: &Option<bool>| match has {
+            Some(true) => "yes",
+            Some(false) => "MISSING",
+            None => "-",
+        };
+        let row = |(platform, scope, has): &(&str, &Scope, Option<bool>)| {
+            [platform, scope.feature, scope.name, scope.id, granted(has)].map(str::to_owned).to_vec()
+        };
+        let rows: Vec<Vec<String>> = scopes.iter().map(row).collect();
+        table(&["PLATFORM", "FEATURE", "PERMISSION", "ID", "GRANTED"], &rows)
+    })?;
+    let missing = scopes.iter().any(|(_, _, has)| *has == Some(false));
+    Ok(if missing { Exit::No } else { Exit::Success })
+}
+
+/// Does it have one? `None` where it did not tell what it has.
+fn has(connection: &Connection, scope: &Scope) -> Option<bool> {
+    let permissions: Vec<&str> = connection.settings.get(PERMISSIONS)?.split_whitespace().collect();
+    Some(scope.permissions.iter().any(|word| permissions.contains(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::connections::INSTANCE;
+    use crate::delivery::ConnectionId;
+
+    #[test]
+    fn an_installation_has_what_any_of_its_words_says() {
+        let scope =
+            Scope { feature: "orders", name: "Read Orders", id: "SCOPE.ORDERS", permissions: &["orders.read", "orders.all"] };
+        let with = |settings: &[(&str, &str)]| {
+            let settings: BTreeMap<String, String> =
+                settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let id = ConnectionId::new("site").expect("an id");
+            has(&Connection::new(id, "platform", INSTANCE, settings, jiff::Timestamp::UNIX_EPOCH), &scope)
+        };
+        assert_eq!(with(&[]), None);
+        assert_eq!(with(&[(PERMISSIONS, "products.read orders.all")]), Some(true));
+        assert_eq!(with(&[(PERMISSIONS, "products.read orders.all.else")]), Some(false));
+        assert_eq!(with(&[(PERMISSIONS, "")]), Some(false));
+    }
+}

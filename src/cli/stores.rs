@@ -1,0 +1,210 @@
+//! What the commands that ask stores have in common: how they ask, how they keep and print what they found.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::exit::{Exit, fail};
+use crate::config::DataArgs;
+use crate::connections::{Connection, INSTANCE, Seal, Verdict};
+use crate::delivery::ConnectionId;
+use crate::journal::entry::Position;
+use crate::journal::{ConnectionChange, DataFile, Reader};
+use crate::outbound::{Outbound, subject};
+use crate::platforms::api::{Examination, Finding, Intent, Subject, Weight};
+use crate::setup::Arrivals;
+use crate::setup::check::{self, DELIVERY_URL, Look};
+use crate::setup::decide::{self, Facts};
+use crate::setup::health::ARRIVALS;
+
+/// Stores asked at once.
+const AT_ONCE: usize = 8;
+
+/// A connection that was looked at.
+pub(super) struct Looked {
+    pub(super) connection: Connection,
+    pub(super) look: Look,
+    /// Something that its deliveries tell of, and has not ended.
+    pub(super) told: Option<Finding>,
+    verdict: Verdict,
+    settings: BTreeMap<String, String>,
+}
+
+impl Looked {
+    /// All that was found, worst first.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let examined = self.look.examination.iter().flat_map(|examination| examination.findings.iter());
+        let mut findings: Vec<Finding> = examined.chain(&self.told).cloned().collect();
+        findings.sort_by_key(|finding| finding.weight);
+        for finding in &mut findings {
+            finding.step = finding.step.replace(" ID", &format!(" {}", self.connection.id));
+        }
+        findings
+    }
+
+    /// Is something wrong?
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.findings().iter().any(|finding| finding.weight != Weight::Note)
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        let examination = self.look.examination.clone().unwrap_or_default();
+        json!({
+            "connection": self.connection.id,
+            "asked": self.look.examination.is_some(),
+            "ok": !self.is_in_trouble(),
+            "findings": self.findings(),
+            "good": examination.good,
+            "done": examination.done,
+        })
+    }
+
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        let state = match (&self.look.examination, self.is_in_trouble()) {
+            (_, true) => "in trouble",
+            (Some(_), false) => "well",
+            (None, false) => "not asked: there are no credentials for it",
+        };
+        let mut text = format!("{}: {state}", self.connection.id);
+        let examination = self.look.examination.clone().unwrap_or_default();
+        text += &told(&Examination { findings: self.findings(), ..examination });
+        text
+    }
+}
+
+/// The lines of an examination.
+pub(super) fn told(examination: &Examination) -> String {
+    let mut text = String::new();
+    for done in &examination.done {
+        let _ = write!(text, "\n  done     {done}");
+    }
+    for good in &examination.good {
+        let _ = write!(text, "\n  ok       {good}");
+    }
+    for finding in &examination.findings {
+        let mark = if finding.weight == Weight::Note { "note   " } else { "trouble" };
+        let _ = write!(text, "\n  {mark}  {} ({})\n           -> {}", finding.cause, finding.code, finding.step);
+    }
+    text
+}
+
+/// Asks about connections, each with the subject that it has in the data file.
+pub(super) struct Asker {
+    pub(super) outbound: Outbound,
+    pub(super) seal: Seal,
+    /// Where webhooks come in, where it was said just now.
+    pub(super) public_url: Option<String>,
+}
+
+impl Asker {
+    /// What a dialogue has to know of a connection. An address that was said just now counts more than a remembered one.
+    pub(super) fn subject(&self, reader: &Reader, connection: &Connection) -> anyhow::Result<Option<Subject>> {
+        let mut known = subject(reader, &self.seal, &connection.id, self.public_url.as_deref())?;
+        if let (Some(known), Some(public_url)) = (&mut known, &self.public_url)
+            && connection.described_kind().is_some_and(|kind| kind.receives_webhooks)
+        {
+            known.delivery_url = Some(check::delivery_url(public_url, connection));
+        }
+        Ok(known)
+    }
+
+    /// Looks at connections, some at once, and says what that means.
+    pub(super) async fn look(
+        &self,
+        reader: &Reader,
+        connections: Vec<Connection>,
+        intent: Intent,
+        mut progress: impl FnMut(),
+    ) -> anyhow::Result<Vec<Looked>> {
+        let mut arrivals = Arrivals::default();
+        arrivals.hear(&reader.arrivals(Position::MIN, ARRIVALS)?);
+        let mut known = Vec::with_capacity(connections.len());
+        for connection in connections {
+            // One that went meanwhile is no matter.
+            if let Some(subject) = self.subject(reader, &connection)? {
+                known.push((connection, subject));
+            }
+        }
+        let looks = known.into_iter().map(|(connection, subject)| async move {
+            let look = check::look(&self.outbound, &connection, &subject, intent).await;
+            (connection, subject, look)
+        });
+        let mut looks = std::pin::pin!(stream::iter(looks).buffered(AT_ONCE));
+        let mut all = Vec::new();
+        while let Some((connection, subject, look)) = looks.next().await {
+            progress();
+            all.push(judge(connection, &subject, look, intent, &arrivals));
+        }
+        Ok(all)
+    }
+}
+
+fn judge(connection: Connection, subject: &Subject, look: Look, intent: Intent, arrivals: &Arrivals) -> Looked {
+    let receives = connection.kind == INSTANCE || connection.described_kind().is_some_and(|kind| kind.receives_webhooks);
+    let facts = Facts {
+        connection: &connection,
+        examination: look.examination.as_ref(),
+        // One look does not tell a moment from an outage; the gateway's checks do.
+        outage: None,
+        rejected: None,
+        accepted_at: arrivals.last(&connection.id),
+        silent: receives && arrivals.is_silent(&connection.id, Timestamp::now()),
+        mended: intent == Intent::Fix && look.examination.is_some(),
+    };
+    let verdict = facts.verdict();
+    let reason = match verdict {
+        Verdict::Degraded(reason) => Some(reason.to_owned()),
+        Verdict::Open => connection.standing().1.map(str::to_owned),
+        Verdict::Well | Verdict::Gone(_) => None,
+    };
+    let told = reason.as_deref().and_then(decide::finding);
+    let mut settings = look.examination.as_ref().map(|examination| examination.settings.clone()).unwrap_or_default();
+    if intent == Intent::Fix
+        && connection.described_kind().is_some_and(|kind| kind.registers_webhooks)
+        && let Some(url) = &subject.delivery_url
+    {
+        settings.insert(DELIVERY_URL.to_owned(), url.clone());
+    }
+    Looked { connection, look, told, verdict, settings }
+}
+
+/// Keeps what was found, and tells consumers where it changes something.
+pub(super) fn keep(file: &mut DataFile, looked: &Looked) -> anyhow::Result<()> {
+    let change = ConnectionChange::Examined {
+        id: looked.connection.id.clone(),
+        settings: looked.settings.clone(),
+        verdict: looked.verdict,
+        began: looked.look.began,
+    };
+    file.change_connection(&change)?;
+    Ok(())
+}
+
+/// The master key, and the proof that it is the right one.
+pub(super) fn unlocked(data: &DataArgs) -> anyhow::Result<(DataFile, Seal)> {
+    let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
+    let file = DataFile::open(&data.data_dir)?;
+    file.unlock(&seal)?;
+    Ok((file, seal))
+}
+
+/// An address of ours as typed.
+pub(super) fn public_url(typed: Option<&str>) -> anyhow::Result<Option<String>> {
+    let typed = typed.filter(|url| !url.is_empty()).map(crate::config::web_address).transpose();
+    typed.map_err(|right| fail(Exit::Config, format!("--public-url: {right}")))
+}
+
+/// A connection's name as typed.
+pub(super) fn id(text: &str) -> anyhow::Result<ConnectionId> {
+    ConnectionId::new(text).map_err(|error| fail(Exit::Usage, error.to_string()))
+}
+
+/// There is none of that name.
+pub(super) fn no_such(id: &ConnectionId) -> anyhow::Error {
+    fail(Exit::No, format!("there is no connection {id} (connections list shows all)"))
+}
