@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::refusal::{Blame, Heard, blame, heard, unreadable};
+use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
 use super::{Caller, token};
 use crate::platforms::api::{Answer, Dialogue, Examination, Scope, Subject, Unanswered, Weight};
@@ -80,13 +80,15 @@ pub(super) fn examine(instance: &Subject, dialogue: &mut Dialogue<'_>) -> Result
             // An old token counts no more once the app is removed or its secret changed; missing permissions look alike.
             let Some(request) = token::request(app, instance.id.as_str()) else { return Ok(found) };
             match heard(&mut found, dialogue.ask(request)?) {
-                Heard::Good(_) => permission_missing(&mut found),
+                Heard::Good(answer) if token::read(answer).is_some() => permission_missing(&mut found),
+                Heard::Good(_) => unreadable(&mut found),
                 Heard::Refused(answer) | Heard::NoToken(answer) => no_token(&mut found, answer, instance, app, dialogue)?,
                 Heard::Nothing => {}
             }
         }
-        Heard::Refused(answer) if matches!(answer.status, 404 | 410) => gone(&mut found),
-        Heard::Refused(_) => permission_missing(&mut found),
+        Heard::Refused(answer) if matches!(answer.status, 404 | 410) && blame(answer) == Blame::Instance => gone(&mut found),
+        Heard::Refused(answer) if answer.status == 403 => permission_missing(&mut found),
+        Heard::Refused(answer) => strange(&mut found, answer),
         Heard::Nothing => {}
     }
     Ok(found)
@@ -188,8 +190,12 @@ fn no_token(
             for other in app.installations.iter().filter(|other| **other != instance.id).take(TRIED) {
                 let Some(request) = token::request(app, other.as_str()) else { break };
                 match heard(found, dialogue.ask(request)?) {
-                    Heard::Good(_) => {
+                    Heard::Good(answer) if token::read(answer).is_some() => {
                         gone(found);
+                        return Ok(());
+                    }
+                    Heard::Good(_) => {
+                        unreadable(found);
                         return Ok(());
                     }
                     Heard::Refused(_) | Heard::NoToken(_) => refused += 1,

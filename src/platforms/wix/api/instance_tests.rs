@@ -162,6 +162,7 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     let others = with_others(&["one", "two", "three"]);
     assert_eq!(found(refused(no_token(403, unclear), works, &others)), (Weight::Gone, "app_removed"));
     assert_eq!(found(refused(no_token(403, unclear), fails, &others)), (Weight::Broken, "app_secret_refused"));
+    assert_eq!(found(refused(no_token(403, unclear), |_| (200, "<html>"), &others)), (Weight::Unavailable, "answer_unreadable"));
 }
 
 #[test]
@@ -170,6 +171,11 @@ fn an_old_token_that_is_refused_is_told_from_a_missing_permission() {
     let alone = installation("one");
     let found = |(found, _): (Examination, Vec<String>)| (only(&found).weight, only(&found).code);
     assert_eq!(found(refused(first(401), |_| (200, TOKEN), &alone)), (Weight::Broken, "permission_missing"));
+    assert_eq!(found(refused(first(401), |_| (200, "<html>"), &alone)), (Weight::Unavailable, "answer_unreadable"));
+    assert_eq!(found(refused(first(400), |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
+    assert_eq!(found(refused(first(404), |_| (200, TOKEN), &alone)), (Weight::Gone, "app_removed"));
+    let page = || Ok(answer(404, "<html>Not Found</html>"));
+    assert_eq!(found(refused(page, |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
     let gone = |_: &str| (404, r#"{"message":"no such instance"}"#);
     assert_eq!(found(refused(first(401), gone, &alone)), (Weight::Gone, "app_removed"));
     let (examination, asked) = refused(first(403), |_| panic!("nothing more is asked"), &alone);

@@ -24,8 +24,17 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
         Ok(answer) => (answer, Heard::Refused),
         Err(CallFailure::TokenRefused(answer)) => (answer, Heard::NoToken),
         Err(failure) => {
-            let weight = if failure.is_passing() { Weight::Unavailable } else { Weight::Broken };
-            found.find(weight, "store_unreachable", format!("Wix cannot be asked: {failure}"), WAIT);
+            let (weight, step) = match failure {
+                CallFailure::AddressInvalid | CallFailure::AddressRefused(_) => (Weight::Broken, ADDRESS),
+                CallFailure::HostUnknown
+                | CallFailure::Unreachable
+                | CallFailure::Tls(_)
+                | CallFailure::TimedOut
+                | CallFailure::CutOff
+                | CallFailure::TooLarge
+                | CallFailure::TokenRefused(_) => (Weight::Unavailable, WAIT),
+            };
+            found.find(weight, "store_unreachable", format!("Wix cannot be asked: {failure}"), step);
             return Heard::Nothing;
         }
     };
@@ -41,13 +50,20 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
             Heard::Nothing
         }
         400..=407 | 409..=424 | 426..=499 => refused(answer),
-        status => {
-            found.find(Weight::Unavailable, "store_unreachable", format!("Wix answers with status {status}"), WAIT);
+        _ => {
+            strange(found, answer);
             Heard::Nothing
         }
     }
 }
 
+/// Notes a status that says nothing about the connection.
+pub(super) fn strange(found: &mut Examination, answer: &Answer) {
+    found.find(Weight::Unavailable, "store_unreachable", format!("Wix answers with status {}", answer.status), WAIT);
+}
+
+const ADDRESS: &str = "Where the connection has an api_base, which is for tests, see that it can be called; else see which \
+                       address this machine has for www.wixapis.com";
 const WAIT: &str = "Nothing has to be done where it passes. Where it goes on, see whether this machine reaches \
                     https://www.wixapis.com, and whether a proxy or a firewall answers in its place";
 
@@ -138,6 +154,7 @@ mod tests {
         }
         assert_eq!(outage(&Err(CallFailure::TokenRefused(answer(503, "")))), (Weight::Unavailable, "store_unreachable"));
         assert_eq!(outage(&Err(CallFailure::TimedOut)), (Weight::Unavailable, "store_unreachable"));
+        assert_eq!(outage(&Err(CallFailure::TooLarge)), (Weight::Unavailable, "store_unreachable"));
         assert_eq!(outage(&Err(CallFailure::AddressInvalid)), (Weight::Broken, "store_unreachable"));
     }
 }
