@@ -34,7 +34,7 @@ use crate::journal::{APPEND_TIMEOUT, DataFile, Journal, JournalGuard, Marks};
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
 use crate::receiver::Receiver;
-use crate::relay::Relay;
+use crate::relay::{Asking, Relay};
 use crate::report::ErrorChain;
 use crate::setup::Findings;
 use crate::setup::health::Health;
@@ -108,6 +108,10 @@ impl App {
         let publisher = Arc::new(publisher);
         let (marks, look) = self.look_for_changes(shutdown.subscribe()).await;
         let relay = Relay::new(self.journal.clone(), Arc::clone(&publisher), self.directory.clone(), marks);
+        let relay = match self.config.complete_within {
+            Some(within) => relay.asking(Asking { outbound: self.config.outbound.clone(), seal: self.seal.clone(), within }),
+            None => relay,
+        };
         let relay_shutdown = watch::Sender::new(false);
         // It answers until everything else has ended.
         let admin_shutdown = watch::Sender::new(false);

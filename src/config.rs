@@ -87,6 +87,9 @@ pub struct ServeArgs {
     /// How often each connection is checked: credentials, webhooks, silence; 0 turns it off
     #[arg(long, env = "CARTWIRE_CHECK_INTERVAL_SECONDS", value_name = "SECONDS", default_value = "600")]
     pub check_interval_seconds: String,
+    /// How long a delivery that tells less than the whole waits for its store to tell the rest; 0: it goes out as it is
+    #[arg(long, env = "CARTWIRE_COMPLETE_WITHIN_SECONDS", value_name = "SECONDS", default_value = "900")]
+    pub complete_within_seconds: String,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own options have their help")]
     pub stores: StoreArgs,
@@ -149,6 +152,7 @@ impl ServeArgs {
             listen: text("127.0.0.1:8080"),
             admin_listen: text("127.0.0.1:8081"),
             check_interval_seconds: text("600"),
+            complete_within_seconds: text("900"),
             exchange: text("cartwire.events"),
             topology: text("create"),
             max_body_bytes: text("8MiB"),
@@ -182,6 +186,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// How often each connection is checked, where it is.
     pub check_interval: Option<Duration>,
+    /// How long a delivery waits to be completed, where it is.
+    pub complete_within: Option<Duration>,
     /// Calls stores.
     pub outbound: Outbound,
     /// The broker and its topology.
@@ -237,6 +243,7 @@ impl Config {
         }
         let public_url =
             args.public_url.as_deref().filter(|url| !url.is_empty()).and_then(|url| m.take("--public-url", web_address(url)));
+        let complete_within = m.take("--complete-within-seconds", number(&args.complete_within_seconds, 0..=86_400));
         let check_interval = m.take("--check-interval-seconds", number(&args.check_interval_seconds, 0..=86_400));
         let outbound = args.stores.outbound().map_err(|ConfigErrors(wrong)| m.0.extend(wrong)).ok();
         let broker = broker(&mut m, args);
@@ -268,12 +275,12 @@ impl Config {
             m.add("--log", format!("a filter such as info or cartwire=debug ({error})"));
         }
         let addresses = listen.zip(admin_listen);
-        let times = check_interval.zip(body_timeout).zip(retain_days).zip(grace);
+        let times = check_interval.zip(complete_within).zip(body_timeout).zip(retain_days).zip(grace);
         let sizes = retain_size.zip(disk_budget).zip(disk_reserve);
         match (addresses, times, sizes, outbound) {
             (
                 Some((listen, admin_listen)),
-                Some((((check, body), days), grace)),
+                Some(((((check, complete), body), days), grace)),
                 Some(((size, budget), reserve)),
                 Some(outbound),
             ) if m.0.is_empty() => Ok(Self {
@@ -284,6 +291,7 @@ impl Config {
                 admin_token,
                 public_url,
                 check_interval: (check > 0).then(|| Duration::from_secs(check)),
+                complete_within: (complete > 0).then(|| Duration::from_secs(complete)),
                 outbound,
                 broker,
                 max_body_bytes: usize::try_from(max_body_bytes).unwrap_or(usize::MAX),
