@@ -308,11 +308,8 @@ impl Shop {
     /// Something happens in the shop: delivers the payload to every active webhook of the topic, signed, and counts
     /// failures as WooCommerce does. The webhooks' ids, with the status that each was answered, 0 for none.
     pub(crate) fn fire(&self, topic: &str, payload: &Value) -> Vec<(u64, u16)> {
-        let due: Vec<Webhook> = self
-            .webhooks()
-            .into_iter()
-            .filter(|webhook| webhook.status == "active" && webhook.topic == topic)
-            .collect();
+        let due: Vec<Webhook> =
+            self.webhooks().into_iter().filter(|webhook| webhook.status == "active" && webhook.topic == topic).collect();
         due.into_iter()
             .map(|webhook| {
                 let delivery = {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::shape;
+use super::{Coupon, Customer, Order, Product, shape};
 
 shape! {
     /// An app on a site.
@@ -90,6 +90,14 @@ shape! {
         |
         /// The hook's name.
         hook: String,
+        /// The order that the argument is the id of, where the store was asked for it.
+        order: Order,
+        /// The product, likewise.
+        product: Product,
+        /// The customer, likewise.
+        customer: Customer,
+        /// The coupon, likewise.
+        coupon: Coupon,
     }
 }
 shape! {

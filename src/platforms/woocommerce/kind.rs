@@ -114,6 +114,10 @@ fn rest_key(typed: &str, prefix: &str, what: &str) -> Result<String, String> {
     if fits {
         return Ok(key.to_owned());
     }
+    let other = if prefix == "ck_" { "cs_" } else { "ck_" };
+    if key.starts_with(other) {
+        return Err(format!("this begins with {other}, but {what} begins with {prefix}: the two halves were swapped"));
+    }
     Err(format!(
         "{what} begins with {prefix} and goes on with letters and digits; it is shown once when a key is added under \
          WooCommerce > Settings > Advanced > REST API"
@@ -177,6 +181,8 @@ mod tests {
             let error = consumer_key(bad).expect_err(bad);
             assert!(bad.len() < 4 || !error.contains(bad), "{error}");
         }
+        assert!(consumer_key("cs_0a1b").expect_err("swapped").contains("swapped"));
+        assert!(consumer_secret("ck_0a1b").expect_err("swapped").contains("swapped"));
         assert_eq!(webhook_secret(" s ").as_deref(), Ok(" s "));
         assert!(webhook_secret("").is_err());
     }

@@ -70,12 +70,8 @@ fn faulty(asked: &Asked, state: &State) -> Option<Reply> {
             .with("CF-RAY", "8a1b2c3d4e5f6789-AMS")
             .with("cf-mitigated", "challenge"),
         Fault::BasicAuth => Reply::html(401, "Unauthorized").with("WWW-Authenticate", "Basic realm=\"Staging\""),
-        Fault::RestDisabled if is_rest => {
-            error(401, "rest_not_logged_in", "You are not currently logged in.")
-        }
-        Fault::Maintenance => {
-            Reply::html(503, "Briefly unavailable for scheduled maintenance.").with("Retry-After", "600")
-        }
+        Fault::RestDisabled if is_rest => error(401, "rest_not_logged_in", "You are not currently logged in."),
+        Fault::Maintenance => Reply::html(503, "Briefly unavailable for scheduled maintenance.").with("Retry-After", "600"),
         Fault::RedirectTo(to) => {
             let query = if asked.query.is_empty() { String::new() } else { format!("?{}", asked.query) };
             Reply::html(301, "Moved").with("Location", format!("{to}{}{query}", asked.path))
@@ -117,7 +113,11 @@ fn rest(asked: &Asked, route: &str, proof: Proof, state: &mut State, home: &str)
         error(404, "rest_no_route", "No route was found matching the URL and request method.")
     };
     let unheard = state.fault == Fault::WritesUnheard && asked.method != "GET";
-    if unheard { Reply { pings: reply.pings, ..Reply::html(500, "Too late") } } else { reply.with("Link", link(state.options.permalinks, home)) }
+    if unheard {
+        Reply { pings: reply.pings, ..Reply::html(500, "Too late") }
+    } else {
+        reply.with("Link", link(state.options.permalinks, home))
+    }
 }
 
 fn root(state: &State, home: &str) -> Value {
@@ -249,7 +249,8 @@ fn system_status(state: &State, home: &str, query: &str) -> Value {
 
 fn shown(webhook: &Webhook, home: &str) -> Value {
     let (resource, event) = webhook.topic.split_once('.').unwrap_or((&webhook.topic, ""));
-    let modified = format!("2026-11-21T{:02}:{:02}:{:02}", webhook.modified / 3600, webhook.modified / 60 % 60, webhook.modified % 60);
+    let modified =
+        format!("2026-11-21T{:02}:{:02}:{:02}", webhook.modified / 3600, webhook.modified / 60 % 60, webhook.modified % 60);
     json!({
         "id": webhook.id, "name": webhook.name, "status": webhook.status, "topic": webhook.topic, "resource": resource,
         "event": event, "hooks": [], "delivery_url": webhook.delivery_url, "date_created": "2026-11-20T19:00:00",

@@ -1,25 +1,363 @@
 //! What the store's API is asked, and what its answers mean. Pure: `outbound` executes it.
+//!
+//! This file is the order of things: find the store, prove the keys, then see to the webhooks. Each step is a file of its own.
+//! What an earlier examination learned is tried first, so that a healthy store is looked at with two calls.
 
-use crate::delivery::JournaledDelivery;
-use crate::event::Draft;
-use crate::platforms::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
+mod address;
+mod complete;
+mod facts;
+mod keys;
+mod mend;
+mod reachable;
+mod refusal;
+mod talk;
+mod webhooks;
 
-pub(super) const PACE: Pace = Pace { per_minute: 200, burst: 20 };
+pub(super) use self::complete::{complete, lacks};
 
+use secrecy::ExposeSecret;
+
+use self::address::{Api, Place};
+use self::facts::Facts;
+use self::keys::{Caller, Keys, Mode};
+use self::mend::{Wanted, read_only};
+use self::talk::{End, json};
+use self::webhooks::{Own, pairs, written};
+use crate::platforms::api::{
+    Answer, CallFailure, Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Unanswered, Weight,
+};
+
+/// Shared hosting counts requests.
+pub(super) const PACE: Pace = Pace { per_minute: 120, burst: 10 };
+
+/// A key may do what its user may; nothing is granted one by one.
 pub(super) const SCOPES: &[Scope] = &[];
 
-pub(super) fn can_ask(_subject: &Subject) -> bool {
-    false
+/// What an examination learns, by the names of the settings that keep it.
+mod setting {
+    pub(super) const URL: &str = "url";
+    pub(super) const REST_ROOT: &str = "rest_root";
+    /// `basic` or `oauth1`.
+    pub(super) const AUTH: &str = "auth";
+    /// The REST root as the store knows itself, where that is another.
+    pub(super) const OAUTH_ADDRESS: &str = "oauth_address";
+    pub(super) const STORE_NAME: &str = "store_name";
+    pub(super) const CURRENCY: &str = "currency";
+    pub(super) const TIME_ZONE: &str = "time_zone";
+    pub(super) const WOOCOMMERCE_VERSION: &str = "woocommerce_version";
+    pub(super) const WORDPRESS_VERSION: &str = "wordpress_version";
+    /// `read` or `read_write`, once something was written.
+    pub(super) const KEY_PERMISSION: &str = "key_permission";
+    pub(super) const WEBHOOK_IDS: &str = "webhook_ids";
+    pub(super) const WEBHOOKS_WATCHED: &str = "webhooks_watched";
+    pub(super) const DELIVERY_URL: &str = "delivery_url";
 }
 
-pub(super) fn examine(_subject: &Subject, _intent: Intent, _dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
-    Ok(Examination::default())
+pub(super) fn can_ask(subject: &Subject) -> bool {
+    Keys::of(subject).is_some()
 }
 
-pub(super) fn lacks(_delivery: &JournaledDelivery, _drafts: &[Draft]) -> Option<String> {
-    None
+pub(super) fn examine(subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+    let mut examination = Examination::default();
+    match look(subject, intent, dialogue, &mut examination) {
+        Ok(()) => Ok(examination),
+        Err(End::Found(found)) => {
+            add(&mut examination, found);
+            Ok(examination)
+        }
+        Err(End::Unanswered(unanswered)) => Err(unanswered),
+    }
 }
 
-pub(super) fn complete(_lacking: &str, _subject: &Subject, _dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {
-    Ok(Told::Nothing("not_asked"))
+fn add(examination: &mut Examination, found: Finding) {
+    examination.find(found.weight, found.code, found.cause, found.step);
 }
+
+fn look(subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
+    let Some(keys) = Keys::of(subject) else {
+        examination.find(
+            Weight::Note,
+            "no_keys",
+            "There is no REST API key for this store, so it cannot be asked: webhooks are neither seen nor mended.",
+            "Add a key with Read/Write under WooCommerce > Settings > Advanced > REST API and give both halves to this connection; \
+             until then see to the webhooks by hand, under WooCommerce > Settings > Advanced > Webhooks.",
+        );
+        return Ok(());
+    };
+    let (caller, facts) = reach(subject, &keys, dialogue, examination)?;
+    match intent {
+        Intent::Check => check(subject, &caller, dialogue, examination),
+        Intent::Fix => fix(subject, &caller, &facts, dialogue, examination),
+        Intent::Remove => remove(subject, &caller, dialogue, examination),
+    }
+}
+
+/// Gets at the store: as it worked before, else from the address that was typed.
+fn reach(
+    subject: &Subject,
+    keys: &Keys,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<(Caller, Facts), End> {
+    if let Some(caller) = Caller::remembered(subject, keys) {
+        match caller.status(dialogue)? {
+            Ok(answer) if answer.is_good() && json(answer).is_some() => {
+                let facts = learn(subject, &caller, None, Some(answer), examination);
+                return Ok((caller, facts));
+            }
+            // Asking more would not help.
+            Ok(answer) if matches!(answer.status, 429 | 503) => {
+                if let Some(found) = refusal::of_answer(answer, &caller.root) {
+                    return Err(found.into());
+                }
+            }
+            Err(failure @ (CallFailure::HostUnknown | CallFailure::Unreachable)) => {
+                return Err(refusal::of_failure(failure, &caller.root).into());
+            }
+            // Something is different: it is looked for anew, from the beginning.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let place = address::discover(subject.setting(setting::URL).unwrap_or_default(), dialogue)?;
+    judge_place(&place, examination)?;
+    let (caller, status) = keys::choose(&place.root, place.home.as_ref(), keys, dialogue)?;
+    let facts = learn(subject, &caller, Some(&place), status, examination);
+    Ok((caller, facts))
+}
+
+/// What the REST root shows without any key.
+fn judge_place(place: &Place, examination: &mut Examination) -> Result<(), End> {
+    if place.is_plain {
+        examination.find(
+            Weight::Note,
+            "permalinks_plain",
+            format!("The permalinks of {} are plain, so its REST API is only reached by way of index.php.", place.url),
+            "In WordPress, open Settings > Permalinks, choose \"Post name\" and save; it works as it is, but not with every host.",
+        );
+    }
+    match place.version {
+        Api::Current => Ok(()),
+        Api::Old => Err(talk::finding(
+            Weight::Broken,
+            "woocommerce_too_old",
+            format!(
+                "The WooCommerce at {} is too old: it has no REST API v3. Cartwire needs WooCommerce 6.0 or newer.",
+                place.url
+            ),
+            "Update WooCommerce under Dashboard > Updates in WordPress.",
+        )
+        .into()),
+        Api::Missing => Err(talk::finding(
+            Weight::Broken,
+            "not_woocommerce",
+            format!("{} is a WordPress site, but WooCommerce's REST API is not there.", place.url),
+            "Activate WooCommerce under Plugins in WordPress; if the shop is in a folder or on another host of this site, give \
+             that URL.",
+        )
+        .into()),
+    }
+}
+
+/// Keeps what is known of the store now.
+fn learn(
+    subject: &Subject,
+    caller: &Caller,
+    place: Option<&Place>,
+    status: Option<&Answer>,
+    examination: &mut Examination,
+) -> Facts {
+    let facts = status.map(Facts::of).unwrap_or_default();
+    let mut keep = |name: &str, value: Option<String>| {
+        if let Some(value) = value.or_else(|| subject.setting(name).map(str::to_owned)) {
+            examination.settings.insert(name.to_owned(), value);
+        }
+    };
+    keep(setting::URL, place.map(|place| place.url.clone()));
+    keep(setting::REST_ROOT, Some(caller.root.clone()));
+    let (auth, address) = match &caller.mode {
+        Mode::Basic => ("basic", ""),
+        Mode::OAuth { root } => ("oauth1", if *root == caller.root { "" } else { root.as_str() }),
+    };
+    keep(setting::AUTH, Some(auth.to_owned()));
+    keep(setting::OAUTH_ADDRESS, Some(address.to_owned()));
+    keep(setting::STORE_NAME, place.and_then(|place| place.name.clone()));
+    keep(setting::TIME_ZONE, place.and_then(|place| place.time_zone.clone()));
+    keep(setting::CURRENCY, facts.currency.clone());
+    keep(setting::WOOCOMMERCE_VERSION, facts.woocommerce_version.clone());
+    keep(setting::WORDPRESS_VERSION, facts.wordpress_version.clone());
+    keep(setting::KEY_PERMISSION, None);
+    keep(setting::WEBHOOK_IDS, None);
+    keep(setting::WEBHOOKS_WATCHED, None);
+    keep(setting::DELIVERY_URL, None);
+    let how = match caller.mode {
+        Mode::Basic => "Basic over https",
+        Mode::OAuth { .. } => "OAuth 1.0a",
+    };
+    examination.good.push(format!("the store's REST API at {} takes the key ({how})", caller.root));
+    match status {
+        Some(status) => {
+            facts.judge(examination);
+            facts::clock(status, &caller.mode, examination);
+        }
+        None => examination.find(
+            Weight::Note,
+            "status_unknown",
+            "The store is too slow to tell its status, or fails at it; its version is not known.",
+            "Open WooCommerce > Status in the store and see why it is slow.",
+        ),
+    }
+    facts
+}
+
+/// What is known of our webhooks, for that address.
+fn own(subject: &Subject, target: &str) -> Own {
+    let ids = pairs(subject.setting(setting::WEBHOOK_IDS));
+    Own {
+        target: target.to_owned(),
+        former: subject.setting(setting::DELIVERY_URL).filter(|url| !url.is_empty()).map(str::to_owned),
+        ids: ids.into_iter().filter_map(|(topic, id)| Some((topic, id.parse().ok()?))).collect(),
+        watched: pairs(subject.setting(setting::WEBHOOKS_WATCHED)),
+    }
+}
+
+/// Where our webhooks have to deliver, or had to.
+fn target(subject: &Subject) -> Option<&str> {
+    let former = subject.setting(setting::DELIVERY_URL).filter(|url| !url.is_empty());
+    subject.delivery_url.as_deref().or(former)
+}
+
+fn no_public_url(weight: Weight) -> Finding {
+    talk::finding(
+        weight,
+        "public_url_missing",
+        "It is not known where the store has to deliver to, so its webhooks are neither compared nor registered.",
+        "Start Cartwire with --public-url, the address at which the internet reaches it, as in https://hooks.example.com, and run \
+         `cartwire connections check --fix`.",
+    )
+}
+
+fn check(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
+    let Some(target) = target(subject) else {
+        add(examination, no_public_url(Weight::Note));
+        return Ok(());
+    };
+    reachable::judge(target, &caller.root, examination);
+    let own = own(subject, target);
+    let listed = webhooks::list(caller, dialogue)?;
+    webhooks::compare(&own, &listed, &[], examination);
+    let watched = webhooks::watch(&own, &listed, examination);
+    keep_watching(watched, examination);
+    match subject.setting(setting::KEY_PERMISSION) {
+        Some("read") => add(examination, read_only(Weight::Note)),
+        Some(_) => {}
+        None => examination.good.push("whether the key may write shows when webhooks are registered".to_owned()),
+    }
+    examination.good.push("whether webhooks sign with our secret shows in their deliveries: rejected ones are listed".to_owned());
+    Ok(())
+}
+
+fn fix(
+    subject: &Subject,
+    caller: &Caller,
+    facts: &Facts,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<(), End> {
+    let Some(target) = subject.delivery_url.as_deref() else {
+        add(examination, no_public_url(Weight::Broken));
+        return Ok(());
+    };
+    let Some(secret) = subject.secrets.get("webhook-secret") else {
+        examination.find(
+            Weight::Broken,
+            "webhook_secret_missing",
+            "This connection has no webhook secret, so no webhooks can be registered.",
+            "Run `cartwire connections rotate-secret`.",
+        );
+        return Ok(());
+    };
+    reachable::judge(target, &caller.root, examination);
+    let own = own(subject, target);
+    let listed = webhooks::list(caller, dialogue)?;
+    let mut watched = webhooks::watch(&own, &listed, examination);
+    let version = facts.woocommerce_version.as_deref().or(subject.setting(setting::WOOCOMMERCE_VERSION));
+    let with_optional = version.and_then(facts::version).is_some_and(|version| version >= (10, 9));
+    let wanted = Wanted { own: &own, secret: secret.expose_secret(), with_optional };
+    let mended = mend::mend(caller, &wanted, listed, dialogue, examination)?;
+    if let Some(may_write) = mended.may_write {
+        let permission = if may_write { "read_write" } else { "read" };
+        examination.settings.insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
+    }
+    // What was made now is known by its name, whatever ids are remembered.
+    webhooks::compare(&own, &mended.webhooks, &mended.told, examination);
+    if mended.may_write == Some(false) && examination.trouble().is_some_and(|trouble| trouble.code == "key_read_only") {
+        lighten_read_only(examination);
+    }
+    let sorted = own.sort(&mended.webhooks);
+    let ours = sorted.kept.values().chain(&sorted.extra);
+    let ids = ours.map(|ours| (ours.webhook.topic.clone(), ours.webhook.id)).collect();
+    if mended.is_finished {
+        examination.settings.insert(setting::WEBHOOK_IDS.to_owned(), written(&ids));
+        examination.settings.insert(setting::DELIVERY_URL.to_owned(), target.to_owned());
+    }
+    // Our own change is no sign of life.
+    for (topic, since) in &mut watched {
+        let now = mended.webhooks.iter().find(|webhook| ids.get(topic) == Some(&webhook.id));
+        if let Some(now) = now {
+            now.modified.clone_into(since);
+        }
+    }
+    watched.extend(mended.reenabled);
+    keep_watching(watched, examination);
+    Ok(())
+}
+
+/// A key that may not write is only worth knowing where nothing has to be written.
+fn lighten_read_only(examination: &mut Examination) {
+    let others = examination.findings.iter().any(|found| found.weight != Weight::Note && found.code != "key_read_only");
+    if !others {
+        examination.findings.retain(|found| found.code != "key_read_only");
+        add(examination, read_only(Weight::Note));
+    }
+}
+
+/// Remembers what is watched, and says so.
+fn keep_watching(watched: std::collections::BTreeMap<String, String>, examination: &mut Examination) {
+    if !watched.is_empty() {
+        let topics: Vec<&str> = watched.keys().map(String::as_str).collect();
+        examination.find(
+            Weight::Note,
+            "webhook_watched",
+            format!(
+                "These webhooks were disabled and are turned on again, but the store still counts their failures: {}. The next \
+                 failed delivery disables them again.",
+                topics.join(", ")
+            ),
+            "See that the store reaches this gateway; after the next delivery that arrives they are as good as new.",
+        );
+    }
+    examination.settings.insert(setting::WEBHOOKS_WATCHED.to_owned(), written(&watched));
+}
+
+fn remove(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
+    // Without an address none can be told to be ours by it; those that we remember by id and name still are.
+    let own = own(subject, target(subject).unwrap_or_default());
+    let listed = webhooks::list(caller, dialogue)?;
+    let mended = mend::remove(caller, &own, listed, dialogue, examination)?;
+    let left = own.ours(&mended.webhooks).len();
+    if left == 0 {
+        examination.settings.insert(setting::WEBHOOK_IDS.to_owned(), String::new());
+        examination.good.push("no webhook of ours is left at the store".to_owned());
+    } else {
+        examination.find(
+            Weight::Broken,
+            "webhook_left",
+            format!("{left} of our webhooks are still at the store."),
+            "Delete them by hand under WooCommerce > Settings > Advanced > Webhooks; their names begin with \"Cartwire\".",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! The topic names both, but headers are not signed, so the payload has the last word about what it is. Nothing verified is
 //! lost: what has no word yet is `unrecognised`, and what is no entity at all is a dead letter.
 
+mod completion;
 mod coupon;
 mod customer;
 mod failure;
@@ -13,6 +14,7 @@ mod product;
 
 use serde_json::value::RawValue;
 
+pub(super) use self::completion::entity_of;
 use self::payload::Payload;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognised};
@@ -76,6 +78,10 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
             },
             _ => unrecognised(root, &delivery.topic),
         }
+    };
+    let draft = match delivery.completed() {
+        Some(told) => completion::completed(draft, told),
+        None => draft,
     };
     Normalised::Events { drafts: vec![draft], raw, signal: None }
 }
@@ -143,7 +149,7 @@ fn action(root: Node<'_>, hook: &str) -> Draft {
         id: id.clone(),
         time: None,
         authority: Authority::Reference,
-        entity: Entity::Action(Box::new(Action { id, hook: Some(hook.to_owned()) })),
+        entity: Entity::Action(Box::new(Action { id, hook: Some(hook.to_owned()), ..Action::default() })),
         changed: None,
     }
 }

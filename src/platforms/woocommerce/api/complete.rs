@@ -1,0 +1,108 @@
+//! Completes what tells too little: `*.deleted`, which tells an id alone and not even a true one, and actions, which tell an
+//! id of something that their hook's name gives away.
+//!
+//! Trashing any page makes old versions tell of deleted products and coupons, because all share one row of ids. So a deletion
+//! is true if the entity is in the trash. What other dialects of the API leave out is left out.
+
+use super::keys::{Caller, Keys, Mode, rest_error};
+use super::talk::json;
+use crate::delivery::JournaledDelivery;
+use crate::event::data::Entity;
+use crate::event::{Authority, Draft, verbs};
+use crate::platforms::api::{Dialogue, Method, Subject, Told, Unanswered, heard};
+use crate::platforms::lenient::Node;
+use crate::platforms::woocommerce::normalise::entity_of;
+
+/// What is asked for: the path below the API, and the word for it.
+const RESOURCES: [(&str, &str); 4] =
+    [("order", "orders"), ("product", "products"), ("customer", "customers"), ("coupon", "coupons")];
+
+/// What stands behind the id in the word for a deletion.
+const DELETED: &str = "deleted";
+
+/// `order/18`, or `order/18/deleted`.
+pub(in crate::platforms::woocommerce) fn lacks(_delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
+    let draft = drafts.first().filter(|draft| draft.authority != Authority::Full)?;
+    let is_number = !draft.id.is_empty() && draft.id.len() <= 20 && draft.id.bytes().all(|b| b.is_ascii_digit());
+    match &draft.entity {
+        Entity::Order(_) | Entity::Product(_) | Entity::Customer(_) | Entity::Coupon(_) => {
+            let is_bare = is_number && draft.verb == verbs::DELETED && draft.authority == Authority::Reference;
+            is_bare.then(|| format!("{}/{}/{DELETED}", draft.entity.name(), draft.id))
+        }
+        // A hook's name can be all digits; then it is no id.
+        Entity::Action(action) if is_number && action.hook.as_deref() != Some(&draft.id) => {
+            let word = entity_of(action.hook.as_deref()?)?;
+            Some(format!("{word}/{}", draft.id))
+        }
+        Entity::Action(_)
+        | Entity::Subscription(_)
+        | Entity::Variant(_)
+        | Entity::Collection(_)
+        | Entity::Inventory(_)
+        | Entity::Fulfillment(_)
+        | Entity::Payment(_)
+        | Entity::Checkout(_)
+        | Entity::App(_)
+        | Entity::Site(_)
+        | Entity::Connection(_)
+        | Entity::Unrecognised(_) => None,
+    }
+}
+
+pub(in crate::platforms::woocommerce) fn complete(
+    lacking: &str,
+    subject: &Subject,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Told, Unanswered> {
+    let mut parts = lacking.split('/');
+    let (word, id, is_deleted) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().is_some());
+    let resource = RESOURCES.into_iter().find(|(known, _)| *known == word);
+    let (Some((_, resource)), Some(caller)) = (resource, caller(subject)) else { return Ok(Told::Nothing("not_asked")) };
+    let call = if is_deleted { "deletion.confirm" } else { "entity.get" };
+    let result = dialogue.ask(caller.request(call, Method::Get, &format!("{resource}/{id}"), None))?;
+    let answer = match heard(result) {
+        Ok(answer) => answer,
+        Err(told) => return Ok(told),
+    };
+    if !answer.is_good() {
+        // Only WooCommerce itself can say that there is none; a web server's 404 says nothing of the entity.
+        let is_gone = rest_error(answer).is_some_and(|(code, _)| code.ends_with("invalid_id"));
+        return Ok(match (is_gone, is_deleted) {
+            (false, _) => Told::Nothing("store_refuses"),
+            (true, false) => Told::Nothing("not_there"),
+            (true, true) if word == "customer" => Told::Whole(GONE.into()),
+            (true, true) => Told::Untrue("not_in_trash"),
+        });
+    }
+    // A page in place of JSON passes, or does not.
+    let Some(document) = json(answer) else { return Ok(Told::Later("no_json", None)) };
+    let root = Node::root(&document);
+    if root.get("id").id().as_deref() != Some(id) {
+        return Ok(Told::Nothing("another_entity"));
+    }
+    let whole = || Told::Whole(answer.text().trim_start_matches('\u{feff}').trim().as_bytes().to_vec().into());
+    if !is_deleted {
+        return Ok(whole());
+    }
+    Ok(match root.get("status").str() {
+        // Customers have no trash.
+        _ if word == "customer" => Told::Untrue("still_there"),
+        // Coupons of old versions do not say.
+        None | Some("trash") => whole(),
+        Some(_) => Told::Untrue("not_in_trash"),
+    })
+}
+
+/// A deletion that is true, of something that has left nothing: the delivery says all there is.
+const GONE: &str = r#"{"confirmed":"gone"}"#;
+
+/// As an examination found that it works, or as it works with most stores.
+fn caller(subject: &Subject) -> Option<Caller> {
+    let keys = Keys::of(subject)?;
+    if let Some(caller) = Caller::remembered(subject, &keys) {
+        return Some(caller);
+    }
+    let root = format!("{}/wp-json/", subject.setting("url")?.trim_end_matches('/'));
+    let mode = if root.starts_with("https://") { Mode::Basic } else { Mode::OAuth { root: root.clone() } };
+    Some(Caller { root, mode, keys })
+}

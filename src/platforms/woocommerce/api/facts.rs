@@ -1,0 +1,79 @@
+//! What a store tells of itself: its version, its currency, its clock.
+//!
+//! It judges only what would keep a connection from working.
+
+use super::keys::Mode;
+use super::talk::{finding, json};
+use crate::platforms::api::{Answer, Examination, Weight};
+use crate::platforms::lenient::Node;
+
+/// The oldest version that is known to work.
+const OLDEST: (u64, u64) = (6, 0);
+/// How far clocks may be apart for OAuth, in seconds.
+const APART: i64 = 15 * 60;
+
+/// What a store tells of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) woocommerce_version: Option<String>,
+    pub(super) wordpress_version: Option<String>,
+    pub(super) currency: Option<String>,
+}
+
+impl Facts {
+    pub(super) fn of(answer: &Answer) -> Self {
+        let document = json(answer);
+        let root = document.as_ref().map_or_else(Node::nowhere, Node::root);
+        let (environment, settings) = (root.get("environment"), root.get("settings"));
+        Self {
+            woocommerce_version: environment.get("version").text(),
+            wordpress_version: environment.get("wp_version").text(),
+            currency: settings.get("currency").text(),
+        }
+    }
+
+    /// What is too old.
+    pub(super) fn judge(&self, examination: &mut Examination) {
+        let Some(text) = &self.woocommerce_version else { return };
+        if version(text).is_some_and(|version| version < OLDEST) {
+            examination.find(
+                Weight::Broken,
+                "woocommerce_too_old",
+                format!("The store runs WooCommerce {text}; Cartwire needs 6.0 or newer."),
+                "Update WooCommerce under Dashboard > Updates in WordPress.",
+            );
+        } else {
+            examination.good.push(format!("WooCommerce {text}"));
+        }
+    }
+}
+
+/// The first two numbers of a version.
+pub(super) fn version(text: &str) -> Option<(u64, u64)> {
+    let mut parts = text.split(['.', '-']);
+    Some((parts.next()?.parse().ok()?, parts.next().unwrap_or("0").parse().ok()?))
+}
+
+/// Compares the store's clock with ours.
+pub(super) fn clock(answer: &Answer, mode: &Mode, examination: &mut Examination) {
+    let Some(date) = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) else { return };
+    // What a cache held back was written that long ago.
+    let age: i64 = answer.header("age").and_then(|age| age.trim().parse().ok()).unwrap_or_default();
+    let apart = date.timestamp().as_second().saturating_add(age).saturating_sub(answer.received_at.as_second());
+    if apart.abs() < APART {
+        return;
+    }
+    let (direction, minutes) = (if apart > 0 { "ahead of" } else { "behind" }, apart.abs() / 60);
+    let weight = match mode {
+        Mode::Basic => Weight::Note,
+        Mode::OAuth { .. } => Weight::Broken,
+    };
+    examination.findings.retain(|finding| finding.code != "clock_off");
+    let found = finding(
+        weight,
+        "clock_off",
+        format!("The store's clock is {minutes} minutes {direction} ours; signed requests count for a quarter of an hour."),
+        "Set both clocks by NTP.",
+    );
+    examination.find(found.weight, found.code, found.cause, found.step);
+}

@@ -1,0 +1,300 @@
+//! How a store takes its keys, and what it means when it does not.
+//!
+//! Over https that is Basic, unless WordPress does not notice the TLS: then, and over http, it is OAuth 1.0a, whose text
+//! names the store as it knows itself. Keys never stand in a query. Messages are in the store's language, so codes decide;
+//! a message only tells more where it is English.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::refusal;
+use super::talk::{End, finding, json};
+use crate::platforms::api::{Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Subject, Weight};
+use crate::platforms::lenient::Node;
+use crate::platforms::oauth1::OAuth1;
+
+/// A REST API key.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    key: SecretString,
+    secret: SecretString,
+}
+
+/// How the key is proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// By a header, over https.
+    Basic,
+    /// By a signature, for the REST root as the store knows it.
+    OAuth {
+        /// With a slash at its end.
+        root: String,
+    },
+}
+
+/// Who asks, where and how.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The REST root, with a slash at its end.
+    pub(super) root: String,
+    pub(super) mode: Mode,
+    pub(super) keys: Keys,
+}
+
+impl Keys {
+    /// The connection's, where it has them.
+    pub(super) fn of(subject: &Subject) -> Option<Self> {
+        let secret = |name: &str| subject.secrets.get(name).cloned();
+        Some(Self { key: secret("consumer-key")?, secret: secret("consumer-secret")? })
+    }
+
+    /// What is wrong with the form of the keys, for a store that refused them. Keys that a program made may have any form, so
+    /// this alone is no mistake.
+    fn misshapen(&self) -> Option<Finding> {
+        let halves = [("consumer key", "ck_", &self.key), ("consumer secret", "cs_", &self.secret)];
+        let (what, prefix, length) = halves.into_iter().find_map(|(what, prefix, half)| {
+            let length = half.expose_secret().trim_start_matches(prefix).chars().count();
+            (length != 40).then_some((what, prefix, length))
+        })?;
+        let verb = if length < 40 { "was cut when it was copied" } else { "has something too much" };
+        Some(finding(
+            Weight::Broken,
+            "key_cut",
+            format!("The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, where 40 belong."),
+            "Copy both halves again as a whole; where the secret is not at hand any more, add a new key under WooCommerce > \
+             Settings > Advanced > REST API.",
+        ))
+    }
+}
+
+impl Caller {
+    /// As an earlier examination found that it works.
+    pub(super) fn remembered(subject: &Subject, keys: &Keys) -> Option<Self> {
+        let root = subject.setting("rest_root")?;
+        let (root_url, typed) = (Url::parse(root).ok()?, Url::parse(subject.setting("url")?).ok()?);
+        // Somebody may have given the connection another URL since.
+        let fits = super::talk::is_same_store(&root_url, &typed) && !(typed.scheme() == "https" && root_url.scheme() == "http");
+        let mode = match subject.setting("auth")? {
+            "basic" if root_url.scheme() == "https" => Mode::Basic,
+            "oauth1" => {
+                let known = subject.setting("oauth_address").filter(|address| !address.is_empty());
+                Mode::OAuth { root: known.unwrap_or(root).to_owned() }
+            }
+            _ => return None,
+        };
+        fits.then(|| Self { root: root.to_owned(), mode, keys: keys.clone() })
+    }
+
+    /// A request to WooCommerce's API, v3.
+    pub(super) fn request(&self, call: &'static str, method: Method, path: &str, body: Option<&serde_json::Value>) -> ApiRequest {
+        let url = format!("{}wc/v3/{path}", self.root);
+        let auth = match &self.mode {
+            Mode::Basic => {
+                let pair = format!("{}:{}", self.keys.key.expose_secret(), self.keys.secret.expose_secret());
+                Auth::Header("authorization", format!("Basic {}", STANDARD.encode(pair)).into())
+            }
+            Mode::OAuth { root } => {
+                let address = (*root != self.root).then(|| format!("{root}wc/v3/{path}"));
+                Auth::OAuth1(OAuth1 { key: self.keys.key.clone(), secret: self.keys.secret.clone(), address })
+            }
+        };
+        let request = match body {
+            Some(body) => ApiRequest::send(call, method, url, body),
+            None => ApiRequest { method, ..ApiRequest::get(call, url) },
+        };
+        request.by(auth)
+    }
+
+    /// What the keys are first tried with, because only those who manage the store may read it.
+    pub(super) fn status<'a>(&self, dialogue: &mut Dialogue<'a>) -> Result<&'a CallResult, End> {
+        let path = "system_status?_fields=environment,settings";
+        Ok(dialogue.ask(self.request("system_status.get", Method::Get, path, None))?)
+    }
+}
+
+/// The error of the REST API that an answer holds: its code and its message.
+pub(super) fn rest_error(answer: &Answer) -> Option<(String, String)> {
+    if answer.is_good() {
+        return None;
+    }
+    let document = json(answer)?;
+    let root = Node::root(&document);
+    Some((root.get("code").str()?.to_owned(), root.get("message").str().unwrap_or_default().to_owned()))
+}
+
+/// What became of one try.
+enum Try<'a> {
+    /// It was taken.
+    Taken(&'a Answer),
+    /// The store saw no key: none is known by that name, or none arrived.
+    Unseen,
+    /// A key was seen and refused; the store's message.
+    Refused(String),
+    /// It is something else than the keys.
+    Other(Finding),
+}
+
+fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(failure) => return Try::Other(refusal::of_failure(failure, url)),
+    };
+    if answer.is_good() && json(answer).is_some() {
+        return Try::Taken(answer);
+    }
+    if let Some(other) = refusal::of_answer(answer, url) {
+        return Try::Other(other);
+    }
+    let (code, message) = rest_error(answer).unwrap_or_default();
+    match (answer.status, code.as_str()) {
+        (401, "woocommerce_rest_authentication_error" | "woocommerce_rest_authentication_missing_parameter") => {
+            Try::Refused(message)
+        }
+        (401, _) => Try::Unseen,
+        (403, _) => Try::Other(wrong_role(&code)),
+        (status, _) => Try::Other(finding(
+            Weight::Broken,
+            "store_refuses",
+            format!("The store refuses to tell its status ({status} {code})."),
+            "See whether a plugin of the store changes WooCommerce's REST API, and update WooCommerce.",
+        )),
+    }
+}
+
+pub(super) fn wrong_role(code: &str) -> Finding {
+    finding(
+        Weight::Broken,
+        "key_role",
+        format!("The key is right, but its user may not manage the store ({code})."),
+        "Under WooCommerce > Settings > Advanced > REST API, add a key for a user whose role is Administrator or Shop manager.",
+    )
+}
+
+/// Finds out how the store takes the keys: the way, and what it told of itself, unless only that failed.
+pub(super) fn choose<'a>(
+    root: &Url,
+    home: Option<&Url>,
+    keys: &Keys,
+    dialogue: &mut Dialogue<'a>,
+) -> Result<(Caller, Option<&'a Answer>), End> {
+    let mut refused: Vec<(Mode, String)> = Vec::new();
+    for mode in modes(root, home) {
+        let caller = Caller { root: root.to_string(), mode, keys: keys.clone() };
+        let result = caller.status(dialogue)?;
+        match tried(result, root.as_str()) {
+            Try::Taken(answer) => return Ok((caller, Some(answer))),
+            Try::Unseen => {}
+            Try::Refused(message) => {
+                // Basic is looked at first, so nothing else can be better.
+                let is_certain = caller.mode == Mode::Basic;
+                refused.push((caller.mode, message));
+                if is_certain {
+                    break;
+                }
+            }
+            Try::Other(trouble) => {
+                // The status is a long look at the database and at plugins; a store that is too slow for it may do the rest.
+                let is_slow = match result {
+                    Ok(answer) => answer.status >= 500 && answer.status != 503,
+                    Err(failure) => matches!(failure, CallFailure::TimedOut | CallFailure::CutOff),
+                };
+                if is_slow {
+                    let again = dialogue.ask(caller.request("webhooks.list", Method::Get, "webhooks?per_page=1", None))?;
+                    if matches!(tried(again, root.as_str()), Try::Taken(_)) {
+                        return Ok((caller, None));
+                    }
+                }
+                return Err(trouble.into());
+            }
+        }
+    }
+    Err(diagnose(keys, &refused).into())
+}
+
+/// The ways to prove a key, the likeliest first.
+fn modes(root: &Url, home: Option<&Url>) -> Vec<Mode> {
+    let mut modes = Vec::new();
+    if root.scheme() == "https" {
+        modes.push(Mode::Basic);
+    }
+    let mut add = |root: String| {
+        let mode = Mode::OAuth { root };
+        if !modes.contains(&mode) {
+            modes.push(mode);
+        }
+    };
+    add(root.to_string());
+    // Behind a proxy: as WordPress knows itself, which may be another host, and which scheme it believes to be asked by.
+    for scheme in ["http", "https"] {
+        for host in [home, Some(root)].into_iter().flatten() {
+            add(as_known(root, host, scheme));
+        }
+    }
+    modes
+}
+
+/// The REST root as a store writes it that has that home. By hand, because it keeps the capitals of a host.
+fn as_known(root: &Url, home: &Url, scheme: &str) -> String {
+    let host = home.host_str().unwrap_or_default();
+    let port = home.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{host}{port}{}", root.path())
+}
+
+/// Why no way of proving the keys was taken.
+fn diagnose(keys: &Keys, refused: &[(Mode, String)]) -> Finding {
+    let says = |word: &str| refused.iter().any(|(_, message)| message.contains(word));
+    if says("permission") {
+        return finding(
+            Weight::Broken,
+            "key_write_only",
+            "The key may write, but not read.",
+            "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write.",
+        );
+    }
+    if let Some(misshapen) = keys.misshapen() {
+        return misshapen;
+    }
+    if refused.is_empty() || says("key is invalid") {
+        let also = if refused.is_empty() {
+            " (or its web server drops the Authorization header before WordPress sees it: both look the same from outside)"
+        } else {
+            ""
+        };
+        return finding(
+            Weight::Broken,
+            "key_unknown",
+            format!(
+                "The store knows no such consumer key: it was revoked, belongs to another store, or was not copied whole{also}."
+            ),
+            "Look for the key's last seven characters under WooCommerce > Settings > Advanced > REST API; where it is missing, \
+             add a new one with Read/Write. If it is there, let the web server hand on the header: \
+             \"CGIPassAuth On\" in .htaccess for Apache.",
+        );
+    }
+    let step = "Copy the consumer secret again; it is shown only once, so where it is lost, add a new key under WooCommerce > \
+                Settings > Advanced > REST API.";
+    if refused.iter().any(|(mode, _)| *mode == Mode::Basic) || says("ignature") {
+        return finding(
+            Weight::Broken,
+            "key_secret_wrong",
+            "The store knows the consumer key, but the consumer secret is not that key's.",
+            step,
+        );
+    }
+    if says("imestamp") {
+        return finding(
+            Weight::Broken,
+            "clock_off",
+            "The store refuses the time of our requests: its clock and ours are more than a quarter of an hour apart.",
+            "Set both clocks by NTP.",
+        );
+    }
+    finding(
+        Weight::Broken,
+        "key_refused",
+        "The store refuses the key and its secret: one of them is wrong, or the store knows itself by another address.",
+        format!("{step} Compare both addresses under Settings > General in WordPress with the URL of this connection."),
+    )
+}

@@ -1,0 +1,402 @@
+//! Registers what is missing and mends what is there, in as few writes as a store takes.
+//!
+//! A batch may be blocked by a host, or may fail after it was done: then the webhooks are read again and the rest is done one
+//! by one. So nothing is ever made twice, and what a key may not write is tried once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::keys::{Caller, rest_error, wrong_role};
+use super::refusal;
+use super::talk::{End, finding, json as parsed};
+use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook, list, name};
+use crate::platforms::api::{Answer, Dialogue, Examination, Finding, Method, Unanswered, Weight};
+use crate::platforms::lenient::Node;
+
+/// The store tries each new address at once and waits up to five seconds for it, so that long batches would time out.
+const IN_ONE_BATCH: usize = 5;
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    /// A webhook for a topic.
+    Create(String),
+    /// Ours, as it should be.
+    Update(u64, String),
+    /// One of ours that is too much.
+    Delete(u64, String),
+}
+
+/// What came of mending.
+#[derive(Debug, Default)]
+pub(super) struct Mended {
+    /// All webhooks of the store afterwards.
+    pub(super) webhooks: Vec<Webhook>,
+    /// Topics whose trouble is told.
+    pub(super) told: Vec<String>,
+    /// Those that were turned on again, with the time of that change.
+    pub(super) reenabled: BTreeMap<String, String>,
+    /// `true`: something was written; `false`: the key was refused to write.
+    pub(super) may_write: Option<bool>,
+    /// Did it come to an end?
+    pub(super) is_finished: bool,
+}
+
+/// What our webhooks are made of.
+pub(super) struct Wanted<'a> {
+    pub(super) own: &'a Own,
+    pub(super) secret: &'a str,
+    /// Does the store know the optional topic?
+    pub(super) with_optional: bool,
+}
+
+/// How changes are sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Batch,
+    Single,
+}
+
+/// Why sending stopped.
+enum Stop {
+    /// The batch as a whole was not taken, or nobody knows.
+    BatchFailed,
+    /// Nothing else would be taken either.
+    Trouble(Finding),
+    End(End),
+}
+
+impl From<Unanswered> for Stop {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::End(unanswered.into())
+    }
+}
+
+/// Registers and mends.
+pub(super) fn mend(
+    caller: &Caller,
+    wanted: &Wanted<'_>,
+    listed: Vec<Webhook>,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<Mended, End> {
+    in_two_ways(caller, wanted, listed, dialogue, examination, attempt)
+}
+
+/// Removes all of ours, and nothing else.
+pub(super) fn remove(
+    caller: &Caller,
+    own: &Own,
+    listed: Vec<Webhook>,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<Mended, End> {
+    let wanted = Wanted { own, secret: "", with_optional: false };
+    in_two_ways(caller, &wanted, listed, dialogue, examination, |caller, wanted, way, mended, dialogue, examination| {
+        let before = mended.webhooks.clone();
+        let ours = wanted.own.ours(&before);
+        let changes: Vec<Change> = ours.iter().map(|ours| Change::Delete(ours.webhook.id, ours.webhook.topic.clone())).collect();
+        send(caller, wanted, way, &changes, mended, dialogue, examination)
+    })
+}
+
+/// What is done with the webhooks as they are, in one of the ways.
+type Attempt = fn(&Caller, &Wanted<'_>, Way, &mut Mended, &mut Dialogue<'_>, &mut Examination) -> Result<(), Stop>;
+
+/// By batches, and where they fail one by one.
+fn in_two_ways(
+    caller: &Caller,
+    wanted: &Wanted<'_>,
+    listed: Vec<Webhook>,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+    attempt: Attempt,
+) -> Result<Mended, End> {
+    let mut mended = Mended { webhooks: listed, ..Mended::default() };
+    for way in [Way::Batch, Way::Single] {
+        match attempt(caller, wanted, way, &mut mended, dialogue, examination) {
+            Ok(()) => {
+                mended.is_finished = true;
+                return Ok(mended);
+            }
+            Err(Stop::BatchFailed) => mended.webhooks = list(caller, dialogue)?,
+            Err(Stop::Trouble(trouble)) => {
+                examination.find(trouble.weight, trouble.code, trouble.cause, trouble.step);
+                return Ok(mended);
+            }
+            Err(Stop::End(end)) => return Err(end),
+        }
+    }
+    Ok(mended)
+}
+
+fn attempt(
+    caller: &Caller,
+    wanted: &Wanted<'_>,
+    way: Way,
+    mended: &mut Mended,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<(), Stop> {
+    let before = mended.webhooks.clone();
+    let sorted = wanted.own.sort(&before);
+    let changes = plan(&sorted, wanted.with_optional);
+    send(caller, wanted, way, &changes, mended, dialogue, examination)?;
+    // What is replaced goes only when the new one is there.
+    let mut too_much: Vec<Change> = Vec::new();
+    for ours in &sorted.surplus {
+        too_much.push(Change::Delete(ours.webhook.id, ours.webhook.topic.clone()));
+    }
+    for ours in sorted.kept.values().filter(|ours| !ours.is_made_by_us) {
+        let topic = &ours.webhook.topic;
+        if mended.webhooks.iter().any(|webhook| webhook.topic == *topic && !before.iter().any(|old| old.id == webhook.id)) {
+            too_much.push(Change::Delete(ours.webhook.id, topic.clone()));
+        }
+    }
+    send(caller, wanted, way, &too_much, mended, dialogue, examination)
+}
+
+/// What is to be made and mended. The secret cannot be seen, so it is sent to all of ours.
+///
+/// What was made by hand is made anew, because its API version cannot be seen either and no version changes. What was disabled
+/// is only turned on again: a new webhook would forget its failures, but its id is part of what makes two deliveries the same,
+/// and whoever looks into the store should find what he knows. It is watched instead.
+fn plan(sorted: &Sorted<'_>, with_optional: bool) -> Vec<Change> {
+    let topics = TOPICS.into_iter().chain(with_optional.then_some(OPTIONAL));
+    let mut changes = Vec::new();
+    for topic in topics {
+        if !sorted.kept.get(topic).is_some_and(|ours| ours.is_made_by_us) {
+            changes.push(Change::Create(topic.to_owned()));
+        }
+    }
+    let kept = sorted.kept.values().filter(|ours| ours.is_made_by_us);
+    for ours in kept.chain(&sorted.extra) {
+        changes.push(Change::Update(ours.webhook.id, ours.webhook.topic.clone()));
+    }
+    changes
+}
+
+fn send(
+    caller: &Caller,
+    wanted: &Wanted<'_>,
+    way: Way,
+    changes: &[Change],
+    mended: &mut Mended,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<(), Stop> {
+    let in_one = if way == Way::Batch { IN_ONE_BATCH } else { 1 };
+    for some in changes.chunks(in_one) {
+        let results = match way {
+            Way::Batch => batch(caller, wanted, some, mended, dialogue)?,
+            Way::Single => single(caller, wanted, some, mended, dialogue)?,
+        };
+        for (change, result) in some.iter().zip(results) {
+            settle(change, result, mended, examination);
+        }
+    }
+    Ok(())
+}
+
+/// A webhook as it should be.
+fn body(wanted: &Wanted<'_>, change: &Change) -> Value {
+    let (target, secret) = (&wanted.own.target, wanted.secret);
+    match change {
+        Change::Create(topic) => {
+            json!({ "name": name(topic), "topic": topic, "delivery_url": target, "secret": secret, "status": "active" })
+        }
+        Change::Update(id, _) => json!({ "id": id, "delivery_url": target, "secret": secret, "status": "active" }),
+        Change::Delete(id, _) => json!(id),
+    }
+}
+
+/// What one change came to: the webhook, or the store's code.
+type Settled = Result<Option<Webhook>, String>;
+
+fn batch(
+    caller: &Caller,
+    wanted: &Wanted<'_>,
+    changes: &[Change],
+    mended: &mut Mended,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Vec<Settled>, Stop> {
+    let list_of = |is_one: fn(&Change) -> bool| -> Vec<Value> {
+        changes.iter().filter(|change| is_one(change)).map(|change| body(wanted, change)).collect()
+    };
+    let mut sent = serde_json::Map::new();
+    for (name, items) in [
+        ("create", list_of(|change| matches!(change, Change::Create(_)))),
+        ("update", list_of(|change| matches!(change, Change::Update(..)))),
+        ("delete", list_of(|change| matches!(change, Change::Delete(..)))),
+    ] {
+        if !items.is_empty() {
+            sent.insert(name.to_owned(), Value::Array(items));
+        }
+    }
+    let request = caller.request("webhooks.batch", Method::Post, "webhooks/batch", Some(&Value::Object(sent)));
+    let url = request.url.clone();
+    let Ok(answer) = dialogue.ask(request)? else { return Err(Stop::BatchFailed) };
+    let document = parsed(answer).filter(|_| answer.is_good());
+    let Some(document) = document else {
+        return Err(whole_refusal(answer, &url, mended).map_or(Stop::BatchFailed, Stop::Trouble));
+    };
+    let root = Node::root(&document);
+    let mut lists = ["create", "update", "delete"].map(|name| root.get(name).items().collect::<Vec<_>>().into_iter());
+    mended.may_write = Some(true);
+    let take = |change: &Change| {
+        let [create, update, delete] = &mut lists;
+        let item = match change {
+            Change::Create(_) => create.next(),
+            Change::Update(..) => update.next(),
+            Change::Delete(..) => delete.next(),
+        };
+        let item = item.unwrap_or_else(Node::nowhere);
+        match item.get("error").get("code").str() {
+            Some(code) => Err(code.to_owned()),
+            None => Webhook::of(item).map(Some).ok_or_else(|| "no_answer".to_owned()),
+        }
+    };
+    Ok(changes.iter().map(take).collect())
+}
+
+fn single(
+    caller: &Caller,
+    wanted: &Wanted<'_>,
+    changes: &[Change],
+    mended: &mut Mended,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Vec<Settled>, Stop> {
+    let mut settled = Vec::new();
+    for change in changes {
+        let body = body(wanted, change);
+        let request = match change {
+            Change::Create(_) => caller.request("webhooks.create", Method::Post, "webhooks", Some(&body)),
+            Change::Update(id, _) => caller.request("webhooks.update", Method::Put, &format!("webhooks/{id}"), Some(&body)),
+            Change::Delete(id, _) => {
+                caller.request("webhooks.delete", Method::Delete, &format!("webhooks/{id}?force=true"), None)
+            }
+        };
+        let url = request.url.clone();
+        let answer = match dialogue.ask(request)? {
+            Ok(answer) => answer,
+            Err(failure) => return Err(Stop::Trouble(refusal::of_failure(failure, &url))),
+        };
+        let document = parsed(answer).filter(|_| answer.is_good());
+        if let Some(document) = document {
+            mended.may_write = Some(true);
+            settled.push(Webhook::of(Node::root(&document)).map(Some).ok_or_else(|| "no_answer".to_owned()));
+            continue;
+        }
+        if let Some(trouble) = whole_refusal(answer, &url, mended).or_else(|| refusal::of_answer(answer, &url)) {
+            return Err(Stop::Trouble(trouble));
+        }
+        settled.push(Err(rest_error(answer).map_or_else(|| answer.status.to_string(), |(code, _)| code)));
+    }
+    Ok(settled)
+}
+
+/// A refusal that any other change would meet as well; `None` where it may be a matter of this one.
+fn whole_refusal(answer: &Answer, url: &str, mended: &mut Mended) -> Option<Finding> {
+    if answer.status == 429 {
+        return refusal::of_answer(answer, url);
+    }
+    let (code, _) = rest_error(answer)?;
+    match (answer.status, code.as_str()) {
+        // The same key has just been taken for reading.
+        (401, "woocommerce_rest_authentication_error") => {
+            mended.may_write = Some(false);
+            Some(read_only(Weight::Broken))
+        }
+        (401 | 403, code) if code.starts_with("woocommerce_rest_cannot_") => Some(wrong_role(code)),
+        _ => None,
+    }
+}
+
+/// The finding about a key that may not write.
+pub(super) fn read_only(weight: Weight) -> Finding {
+    finding(
+        weight,
+        "key_read_only",
+        "The key may read, but not write: webhooks cannot be registered or mended with it.",
+        "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write and run `cartwire \
+         connections check --fix`; or add the webhooks by hand.",
+    )
+}
+
+/// What an answer to something that has worked before means.
+pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
+    if let Some(other) = refusal::of_answer(answer, url) {
+        return other;
+    }
+    match rest_error(answer) {
+        Some((code, _)) if answer.status == 403 => wrong_role(&code),
+        error => {
+            let code = error.map(|(code, _)| format!(" {code}")).unwrap_or_default();
+            finding(
+                Weight::Broken,
+                "store_refuses",
+                format!("The store does not let us {what} ({}{code}).", answer.status),
+                "See whether a plugin of the store changes WooCommerce's REST API, and update WooCommerce.",
+            )
+        }
+    }
+}
+
+/// Takes up what a change came to.
+fn settle(change: &Change, result: Settled, mended: &mut Mended, examination: &mut Examination) {
+    let replace = |mended: &mut Mended, webhook: Webhook| {
+        let before = mended.webhooks.iter().position(|known| known.id == webhook.id);
+        match before.map(|at| std::mem::replace(&mut mended.webhooks[at], webhook.clone())) {
+            Some(before) => Some(before),
+            None => {
+                mended.webhooks.push(webhook);
+                None
+            }
+        }
+    };
+    match (change, result) {
+        (Change::Create(topic), Ok(webhook)) => {
+            if let Some(webhook) = webhook {
+                replace(mended, webhook);
+            }
+            examination.done.push(format!("registered {topic}"));
+        }
+        (Change::Update(_, topic), Ok(webhook)) => {
+            let Some(webhook) = webhook else { return };
+            let modified = webhook.modified.clone();
+            let is_active = webhook.status == "active";
+            let Some(before) = replace(mended, webhook) else { return };
+            if before.status == "disabled" && is_active {
+                mended.reenabled.insert(topic.clone(), modified);
+            }
+            if before.status != "active" && is_active {
+                examination.done.push(format!("turned {topic} on again ({})", before.status));
+            }
+        }
+        (Change::Delete(id, topic), Ok(_)) => {
+            mended.webhooks.retain(|webhook| webhook.id != *id);
+            examination.done.push(format!("deleted a webhook for {topic}"));
+        }
+        (Change::Create(topic), Err(_)) if topic == OPTIONAL => {}
+        (Change::Delete(id, _), Err(code)) if code.ends_with("invalid_id") => {
+            mended.webhooks.retain(|webhook| webhook.id != *id);
+        }
+        (Change::Create(topic) | Change::Update(_, topic) | Change::Delete(_, topic), Err(code)) => {
+            mended.told.push(topic.clone());
+            const AGAIN: &str = "Run `cartwire connections check --fix` again; if it stays so, look for a plugin of the store that \
+                                 changes webhooks, or see to this one by hand under WooCommerce > Settings > Advanced > Webhooks.";
+            let (verb, step) = match change {
+                Change::Create(_) => ("register", AGAIN),
+                Change::Update(..) => ("change", AGAIN),
+                Change::Delete(..) => ("delete", "Delete it by hand under WooCommerce > Settings > Advanced > Webhooks."),
+            };
+            examination.find(
+                Weight::Broken,
+                "webhook_refused",
+                format!("The store did not {verb} the webhook for {topic}: {code}."),
+                step,
+            );
+        }
+    }
+}

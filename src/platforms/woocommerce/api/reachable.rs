@@ -1,0 +1,57 @@
+//! Can a store deliver to our address? WordPress refuses ports and networks before it even tries.
+//!
+//! It looks at the address only; nobody is asked.
+
+use url::Url;
+
+use super::talk::{is_private, origin};
+use crate::platforms::api::{Examination, Weight};
+
+/// The ports that WordPress delivers to.
+const PORTS: [u16; 3] = [80, 443, 8080];
+
+/// Adds what keeps a store from delivering to an address.
+pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examination) {
+    let Ok(address) = Url::parse(delivery_url) else {
+        examination.find(
+            Weight::Broken,
+            "delivery_url_invalid",
+            format!("{delivery_url}, where the store is to deliver, is no address."),
+            "Start Cartwire with --public-url, the address at which the internet reaches it, as in https://hooks.example.com.",
+        );
+        return;
+    };
+    let store = Url::parse(store).ok();
+    // A store on a network of its own may have been told to deliver there; one on the internet cannot.
+    let weight = if store.as_ref().is_some_and(is_private) { Weight::Note } else { Weight::Broken };
+    let is_neighbour = store.as_ref().is_some_and(|store| store.host_str() == address.host_str());
+    if is_private(&address) && !is_neighbour {
+        examination.find(
+            weight,
+            "delivery_url_private",
+            format!(
+                "The store is to deliver to {}, which is inside a private network: WordPress refuses that.",
+                origin(&address)
+            ),
+            "Make Cartwire reachable from the internet and start it with that address as --public-url, then run `cartwire \
+             connections check --fix`.",
+        );
+    }
+    if address.port_or_known_default().is_none_or(|port| !PORTS.contains(&port)) {
+        examination.find(
+            weight,
+            "delivery_url_port",
+            format!("The store is to deliver to {}, but WordPress delivers to ports 80, 443 and 8080 only.", origin(&address)),
+            "Let a proxy hand port 443 on to Cartwire and start it with that address as --public-url, then run `cartwire \
+             connections check --fix`.",
+        );
+    }
+    if address.scheme() == "http" {
+        examination.find(
+            Weight::Note,
+            "delivery_url_http",
+            format!("The store delivers to {} without TLS: everybody on the way can read orders.", origin(&address)),
+            "Give Cartwire a certificate, or a proxy that has one, and start it with an https address as --public-url.",
+        );
+    }
+}

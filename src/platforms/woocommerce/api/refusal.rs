@@ -1,0 +1,249 @@
+//! What it means when a store cannot be reached, or when something in front of WooCommerce answers in its place: firewalls,
+//! security plugins, maintenance pages, passwords.
+//!
+//! Nothing here is about the REST API's own errors. Pages are in any language, so they are told by status and headers; the
+//! few words that are looked for only name a product.
+
+use url::Url;
+
+use super::talk::{finding, json, origin};
+use crate::platforms::api::{Answer, CallFailure, Finding, Weight};
+use crate::platforms::lenient::Node;
+
+/// Codes by which plugins say that the REST API is for those who are logged in, or for nobody.
+const TURNED_OFF: [&str; 9] = [
+    "rest_cannot_access",
+    "rest_not_logged_in",
+    "rest_login_required",
+    "rest_forbidden",
+    "rest_disabled",
+    "rest_api_disabled",
+    "rest_unauthorized",
+    "rest_api_authentication_required",
+    "itsec_rest_api_access_restricted",
+];
+
+/// What is the matter where there was no answer.
+pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
+    let at = Url::parse(url).map_or_else(|_| url.to_owned(), |url| origin(&url));
+    let (weight, code, cause, step) = match failure {
+        CallFailure::AddressInvalid => (
+            Weight::Broken,
+            "url_invalid",
+            format!("{at} is no address that can be called."),
+            "Remove the connection and add it with the store's URL, as in https://shop.example.".to_owned(),
+        ),
+        CallFailure::AddressRefused(address) => (
+            Weight::Broken,
+            "private_address",
+            format!("{at} leads to {address}, which is in a private network; Cartwire does not call there."),
+            "Correct the store's URL or its DNS entry. If the store really is inside your own network, start Cartwire with \
+             --allow-private-stores."
+                .to_owned(),
+        ),
+        CallFailure::HostUnknown => (
+            Weight::Unavailable,
+            "host_unknown",
+            format!("{at} has no address: its host name is not known to DNS."),
+            "Look for a typing mistake in the URL; if it is right, the store's domain has expired or its DNS entry is missing."
+                .to_owned(),
+        ),
+        CallFailure::Unreachable => (
+            Weight::Unavailable,
+            "unreachable",
+            format!("{at} takes no connections."),
+            "See whether the store opens in a browser from outside its network; if it does, its firewall has to let this \
+             machine in."
+                .to_owned(),
+        ),
+        CallFailure::Tls(words) => (
+            Weight::Broken,
+            "tls_broken",
+            format!("{at} cannot prove who it is by TLS: {words}."),
+            "Have the store's certificate renewed for exactly this host name and with the whole chain; \
+             a browser that was there before may not show the mistake."
+                .to_owned(),
+        ),
+        CallFailure::TimedOut => (
+            Weight::Unavailable,
+            "timed_out",
+            format!("{at} did not answer in time."),
+            "Try again later; if it stays so, ask the store's host why its REST API is slow, or lets this machine wait."
+                .to_owned(),
+        ),
+        CallFailure::CutOff => (
+            Weight::Unavailable,
+            "cut_off",
+            format!("{at} ended the connection in the middle of its answer."),
+            "Try again later; if it stays so, look into the store's PHP error log: a crash or a memory limit ends answers like \
+             this."
+                .to_owned(),
+        ),
+        CallFailure::TooLarge => (
+            Weight::Broken,
+            "answer_too_large",
+            format!("{at} answered with more than Cartwire takes."),
+            "Open the address in a browser and see what is sent in place of a short answer.".to_owned(),
+        ),
+        CallFailure::TokenRefused(_) => (
+            Weight::Broken,
+            "token_refused",
+            format!("{at} gave no access token."),
+            "Check the credentials of this connection.".to_owned(),
+        ),
+    };
+    finding(weight, code, cause, step)
+}
+
+/// What is the matter where something answered in place of the REST API; `None` where the answer is its own.
+pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
+    let at = Url::parse(url).map_or_else(|_| url.to_owned(), |url| format!("{}{}", origin(&url), url.path()));
+    let document = json(answer);
+    let code = document.as_ref().and_then(|document| Node::root(document).get("code").str());
+    if answer.status == 429 {
+        return Some(rate_limited(answer, &at));
+    }
+    if answer.status == 401
+        && answer.all("www-authenticate").any(|value| value.trim_start().to_ascii_lowercase().starts_with("basic"))
+    {
+        return Some(finding(
+            Weight::Broken,
+            "basic_auth_in_front",
+            format!("The web server in front of the store asks for a name and a password of its own at {at}."),
+            "Take the password protection (HTTP Basic Auth, often of a staging site) off /wp-json/: it uses the same header as \
+             the REST API's keys, so both together cannot work.",
+        ));
+    }
+    let cloudflare = answer.header("cf-ray").is_some()
+        || answer.header("cf-mitigated").is_some()
+        || answer.header("server").is_some_and(|server| server.eq_ignore_ascii_case("cloudflare"));
+    if answer.header("cf-mitigated").is_some() || (cloudflare && matches!(answer.status, 403 | 503) && document.is_none()) {
+        return Some(finding(
+            Weight::Broken,
+            "cloudflare_blocked",
+            format!("Cloudflare asks for proof of a human at {at} and lets no program through."),
+            "In Cloudflare, under Security > WAF > Custom rules, add a rule that skips managed challenges and bot fight mode for \
+             paths that begin with /wp-json/wc/, or for this machine's address.",
+        ));
+    }
+    if let Some(code) = code.filter(|code| TURNED_OFF.contains(code)) {
+        return Some(finding(
+            Weight::Broken,
+            "rest_disabled",
+            format!("A plugin of the store turned the REST API off for those who are not logged in ({code})."),
+            "In the store's security plugins, look for \"REST API\" and allow it; where single paths can be allowed, \
+             /wp-json/wc/v3/ is what Cartwire uses.",
+        ));
+    }
+    if matches!(answer.status, 500..=599) {
+        return Some(server_error(answer, &at));
+    }
+    if document.is_some() {
+        return None;
+    }
+    Some(page(answer, &at))
+}
+
+fn rate_limited(answer: &Answer, at: &str) -> Finding {
+    let wait =
+        crate::platforms::api::retry_after(answer).map(|wait| format!(" for {} seconds", wait.as_secs())).unwrap_or_default();
+    finding(
+        Weight::Unavailable,
+        "rate_limited",
+        format!("The store's host takes no more requests{wait} ({at} answered 429)."),
+        "Nothing needs to be done if it passes; if it comes again and again, ask the host to allow this machine more requests.",
+    )
+}
+
+fn server_error(answer: &Answer, at: &str) -> Finding {
+    if answer.status == 503 {
+        return finding(
+            Weight::Unavailable,
+            "maintenance",
+            format!("The store is in maintenance or overloaded ({at} answered 503)."),
+            "Wait for the maintenance to end; if it stays so, delete the file .maintenance in the WordPress folder, or turn the \
+             maintenance mode off in the plugin that made it.",
+        );
+    }
+    finding(
+        Weight::Unavailable,
+        "store_error",
+        format!("The store fails: {at} answered {}.", answer.status),
+        "Look into the store's PHP error log (WooCommerce > Status > Logs, fatal-errors); it names the plugin that fails.",
+    )
+}
+
+/// A page in place of an answer.
+fn page(answer: &Answer, at: &str) -> Finding {
+    let by = product(answer).map(|product| format!(", by the look of it {product}")).unwrap_or_default();
+    match answer.status {
+        404 | 410 => finding(
+            Weight::Broken,
+            "rest_not_found",
+            format!("There is no REST API at {at}: it answered {}.", answer.status),
+            "In WordPress, open Settings > Permalinks, choose anything but \"Plain\" and save; that also writes the web server's \
+             rules anew.",
+        ),
+        300..=399 => finding(
+            Weight::Broken,
+            "redirected",
+            format!("{at} redirects (status {}) in place of an answer.", answer.status),
+            "Run `cartwire connections check` with the URL that the store has now.",
+        ),
+        200..=299 => {
+            let text = answer.text().to_ascii_lowercase();
+            if ["coming soon", "coming-soon", "maintenance"].iter().any(|word| text.contains(word)) {
+                return finding(
+                    Weight::Unavailable,
+                    "maintenance",
+                    format!(
+                        "{at} answers with a page for visitors: the store is hidden behind a coming-soon or maintenance page."
+                    ),
+                    "Open the store to visitors, or except /wp-json/ in the plugin that hides it.",
+                );
+            }
+            if text.contains("{\"")
+                && (text.contains("<b>warning</b>") || text.contains("<b>notice</b>") || text.contains("<b>deprecated</b>"))
+            {
+                return finding(
+                    Weight::Broken,
+                    "rest_html",
+                    format!("PHP writes warnings into the answers of {at}, so that they are no JSON."),
+                    "Set WP_DEBUG_DISPLAY to false in the store's wp-config.php.",
+                );
+            }
+            finding(
+                Weight::Broken,
+                "rest_html",
+                format!("{at} answers with a page in place of JSON{by}."),
+                "Open that address in a browser: it must show JSON. A security plugin, a cache or a rule of the web server puts \
+                 the page there; except /wp-json/ from it.",
+            )
+        }
+        status => finding(
+            Weight::Broken,
+            "rest_blocked",
+            format!("{at} is blocked in front of WooCommerce{by} (status {status}, a page in place of JSON)."),
+            "Allow /wp-json/wc/v3/ in the store's security plugin, firewall (WAF), .htaccess or nginx rules, for this machine's \
+             address at least.",
+        ),
+    }
+}
+
+/// Whose page it is.
+fn product(answer: &Answer) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 8] = [
+        ("wordfence", "Wordfence"),
+        ("sucuri", "Sucuri"),
+        ("imunify360", "Imunify360"),
+        ("mod_security", "ModSecurity"),
+        ("modsecurity", "ModSecurity"),
+        ("ithemes security", "Solid Security"),
+        ("solid security", "Solid Security"),
+        ("sgcaptcha", "SiteGround's bot protection"),
+    ];
+    let text = answer.text().to_ascii_lowercase();
+    let server = answer.header("server").unwrap_or_default().to_ascii_lowercase();
+    let named = KNOWN.iter().find(|(word, _)| text.contains(word) || server.contains(word)).map(|(_, name)| *name);
+    named.or_else(|| answer.header("x-sucuri-id").map(|_| "Sucuri"))
+}

@@ -1,0 +1,176 @@
+//! Everything that keeps a store from being connected has a finding of its own.
+
+use super::*;
+use crate::platforms::api::Weight;
+
+const SHOP: &str = "https://shop.example";
+
+/// The first finding of a store that answers so.
+fn first(store: &mut Store, subject: &Subject) -> (&'static str, Weight) {
+    let examination = drive(store, subject, Intent::Fix);
+    let finding = examination.findings.first().expect("something is found");
+    for text in [&finding.cause, &finding.step] {
+        assert!(text.ends_with('.') || text.ends_with("apache."), "{text}");
+        assert!(!text.contains(KEY) && !text.contains(SECRET) && !text.contains("  "), "{text}");
+    }
+    assert!(store.webhooks.is_empty(), "nothing was registered");
+    (finding.code, finding.weight)
+}
+
+fn found(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> (&'static str, Weight) {
+    first(&mut Store::with(fault), &subject(SHOP))
+}
+
+/// Wherever the REST API is asked.
+fn rest(answer: Answer) -> (&'static str, Weight) {
+    found(move |request| request.url.contains("/wp-json/").then(|| Ok(answer.clone())))
+}
+
+/// Wherever keys are needed.
+fn keyed(answer: Answer) -> (&'static str, Weight) {
+    found(move |request| (!matches!(request.auth, Auth::None)).then(|| Ok(answer.clone())))
+}
+
+#[test]
+fn a_store_that_does_not_answer() {
+    use Weight::{Broken, Unavailable};
+    for (failure, code, weight) in [
+        (CallFailure::AddressInvalid, "url_invalid", Broken),
+        (CallFailure::AddressRefused("10.0.0.1".to_owned()), "private_address", Broken),
+        (CallFailure::HostUnknown, "host_unknown", Unavailable),
+        (CallFailure::Unreachable, "unreachable", Unavailable),
+        (CallFailure::Tls("certificate has expired".to_owned()), "tls_broken", Broken),
+        (CallFailure::TimedOut, "timed_out", Unavailable),
+        (CallFailure::CutOff, "cut_off", Unavailable),
+        (CallFailure::TooLarge, "answer_too_large", Broken),
+    ] {
+        assert_eq!(found(move |_| Some(Err(failure.clone()))), (code, weight));
+    }
+}
+
+#[test]
+fn something_in_front_of_the_store() {
+    use Weight::{Broken, Unavailable};
+    assert_eq!(rest(page(200, "Welcome")), ("rest_html", Broken));
+    assert_eq!(rest(page(200, "<b>Warning</b>: x in y {\"name\":1}")), ("rest_html", Broken));
+    assert_eq!(rest(page(200, "Coming soon!")), ("maintenance", Unavailable));
+    assert_eq!(rest(page(403, "Forbidden")), ("rest_blocked", Broken));
+    assert_eq!(rest(page(406, "Mod_Security")), ("rest_blocked", Broken));
+    assert_eq!(rest(refusal(401, "rest_not_logged_in")), ("rest_disabled", Broken));
+    assert_eq!(rest(refusal(403, "rest_cannot_access")), ("rest_disabled", Broken));
+    assert_eq!(rest(page(500, "Critical error")), ("store_error", Unavailable));
+    assert_eq!(rest(page(503, "Briefly unavailable")), ("maintenance", Unavailable));
+    assert_eq!(rest(answer(429, &[("retry-after", "7")], "")), ("rate_limited", Unavailable));
+    let basic = answer(401, &[("www-authenticate", "Basic realm=\"Staging\"")], "");
+    assert_eq!(found(move |_| Some(Ok(basic.clone()))), ("basic_auth_in_front", Broken));
+    let challenge = answer(403, &[("server", "cloudflare"), ("cf-mitigated", "challenge")], "<html></html>");
+    assert_eq!(found(move |_| Some(Ok(challenge.clone()))), ("cloudflare_blocked", Broken));
+    let blocked = answer(403, &[("server", "cloudflare"), ("cf-ray", "1-AMS")], "<html></html>");
+    assert_eq!(rest(blocked), ("cloudflare_blocked", Broken));
+}
+
+#[test]
+fn the_wrong_address() {
+    use Weight::Broken;
+    assert_eq!(found(|_| Some(Ok(page(404, "Not found")))), ("url_wrong", Broken));
+    let other = |request: &ApiRequest| Some(Ok(page(if request.call == "home" { 200 } else { 404 }, "Some site")));
+    assert_eq!(found(other), ("not_wordpress", Broken));
+    assert_eq!(rest(page(404, "Not found")), ("rest_not_found", Broken));
+    let mut plain = Store { link: Some("https://shop.example/index.php?rest_route=/"), root: "/none/", ..Store::default() };
+    plain.fault = Some(Box::new(|request| {
+        let root = json!({ "home": SHOP, "namespaces": ["wc/v3"] });
+        request.url.contains("rest_route=").then(|| Ok(told(200, &root)))
+    }));
+    assert_eq!(first(&mut plain, &subject(SHOP)), ("permalinks_plain", Broken));
+}
+
+#[test]
+fn a_redirect_that_keys_do_not_follow() {
+    let to = |location: &'static str| found(move |_| Some(Ok(answer(302, &[("location", location)], "")))).0;
+    assert_eq!(to("https://other.example/"), "redirect_elsewhere");
+    assert_eq!(to("http://shop.example/"), "redirect_to_http");
+    assert_eq!(to("http://10.0.0.1/"), "private_address");
+    assert_eq!(to("http://[::1]/"), "private_address");
+    assert_eq!(to("/again"), "redirect_loop");
+}
+
+#[test]
+fn the_wrong_software() {
+    let without = Store { namespaces: &["wp/v2"], ..Store::default() };
+    let older = Store { namespaces: &["wp/v2", "wc/v1", "wc/v2"], ..Store::default() };
+    for (mut store, code) in [(without, "not_woocommerce"), (older, "woocommerce_too_old")] {
+        assert_eq!(first(&mut store, &subject(SHOP)).0, code);
+    }
+    let mut old = Store { version: "5.9.1", ..Store::default() };
+    let examination = drive(&mut old, &subject(SHOP), Intent::Check);
+    assert!(codes(&examination).contains(&"woocommerce_too_old"));
+}
+
+#[test]
+fn keys_that_are_refused() {
+    use Weight::Broken;
+    assert_eq!(keyed(refusal(401, "woocommerce_rest_cannot_view")), ("key_unknown", Broken));
+    assert_eq!(keyed(refusal(401, "woocommerce_rest_authentication_error")), ("key_secret_wrong", Broken));
+    assert_eq!(keyed(refusal(403, "woocommerce_rest_cannot_view")), ("key_role", Broken));
+    let write_only = json!({
+        "code": "woocommerce_rest_authentication_error", "message": "The API key provided does not have read permissions.",
+        "data": { "status": 401 },
+    });
+    assert_eq!(keyed(told(401, &write_only)), ("key_write_only", Broken));
+    let mut cut = subject(SHOP);
+    cut.secrets.insert("consumer-secret".to_owned(), "cs_76543210fe".into());
+    let refuse = |request: &ApiRequest| {
+        let refused = refusal(401, "woocommerce_rest_authentication_error");
+        (!matches!(request.auth, Auth::None)).then(|| Ok(refused))
+    };
+    assert_eq!(first(&mut Store::with(refuse), &cut), ("key_cut", Broken));
+    // Over http nothing but signatures are tried, and the message may be in any language.
+    let mut http = Store { url: "http://shop.example", home: "http://elsewhere.example", ..Store::with(refuse) };
+    assert_eq!(first(&mut http, &subject("http://shop.example")), ("key_refused", Broken));
+    assert!(http.asked.iter().all(|asked| asked.contains("http://")));
+}
+
+#[test]
+fn clocks_that_are_apart() {
+    let late = |request: &ApiRequest| {
+        let status = json!({ "environment": { "version": "11.0.1" }, "settings": {} });
+        let mut answer = told(200, &status);
+        answer.headers.retain(|(name, _)| name != "date");
+        answer.headers.push(("date".to_owned(), "Sat, 21 Nov 2026 00:50:00 GMT".to_owned()));
+        (request.call == "system_status.get").then_some(Ok(answer))
+    };
+    let examination = drive(&mut Store::with(late), &subject(SHOP), Intent::Check);
+    let clock = examination.findings.iter().find(|finding| finding.code == "clock_off").expect("found");
+    assert_eq!(clock.weight, Weight::Note, "Basic has no time");
+    assert!(clock.cause.contains("20 minutes ahead"), "{}", clock.cause);
+}
+
+#[test]
+fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
+    let slow = |request: &ApiRequest| (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut));
+    let examination = drive(&mut Store::with(slow), &subject(SHOP), Intent::Fix);
+    assert_eq!(codes(&examination), ["status_unknown"]);
+}
+
+#[test]
+fn an_address_of_ours_that_the_store_cannot_use() {
+    for (target, code) in [
+        ("https://hooks.example:8443/x", "delivery_url_port"),
+        ("http://localhost:8080/x", "delivery_url_private"),
+        ("https://192.168.1.7/x", "delivery_url_private"),
+        ("https://[fd00::1]/x", "delivery_url_private"),
+        ("nonsense", "delivery_url_invalid"),
+        ("http://hooks.example/x", "delivery_url_http"),
+    ] {
+        let subject = Subject { delivery_url: Some(target.to_owned()), ..subject(SHOP) };
+        let examination = drive(&mut Store::default(), &subject, Intent::Check);
+        let found = examination.findings.iter().find(|finding| finding.code == code).expect(target);
+        assert_eq!(found.weight == Weight::Note, code == "delivery_url_http");
+    }
+    let unknown = Subject { delivery_url: None, ..subject(SHOP) };
+    let examination = drive(&mut Store::default(), &unknown, Intent::Fix);
+    assert_eq!(examination.trouble().map(|found| found.code), Some("public_url_missing"));
+    let mut no_keys = subject(SHOP);
+    no_keys.secrets.remove("consumer-secret");
+    assert_eq!(codes(&drive(&mut Store::default(), &no_keys, Intent::Fix)), ["no_keys"]);
+}

@@ -1,0 +1,216 @@
+//! Webhooks are registered, compared, mended and removed; those of others are left alone.
+
+use super::*;
+use crate::platforms::api::Weight;
+use crate::platforms::woocommerce::api::webhooks::{TOPICS, is_same_endpoint};
+
+const SHOP: &str = "https://shop.example";
+
+/// A store that was connected.
+fn connected() -> (Store, Subject) {
+    let (mut store, mut subject) = (Store::default(), subject(SHOP));
+    let examination = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(examination.done.len(), TOPICS.len() + 1, "{:?}", examination.done);
+    (store, subject)
+}
+
+fn weight(examination: &Examination, code: &str) -> Option<Weight> {
+    examination.findings.iter().find(|finding| finding.code == code).map(|finding| finding.weight)
+}
+
+#[test]
+fn registering_twice_changes_nothing() {
+    let (mut store, mut subject) = connected();
+    let ids: Vec<u64> = store.webhooks.keys().copied().collect();
+    let settings = subject.settings.clone();
+    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Fix)), [] as [&str; 0]);
+    assert_eq!(store.webhooks.keys().copied().collect::<Vec<_>>(), ids);
+    assert_eq!(subject.settings, settings);
+}
+
+#[test]
+fn what_is_wrong_with_webhooks_is_told_and_mended() {
+    let (mut store, mut subject) = connected();
+    let others = store.add("order.created", "https://others.example/hook");
+    let theirs = store.webhooks[&others].clone();
+    store.set(store.id_of("order.updated"), "status", "disabled");
+    store.set(store.id_of("order.deleted"), "status", "paused");
+    store.set(store.id_of("product.created"), "delivery_url", "https://old.example/x");
+    let gone = store.id_of("coupon.created");
+    store.webhooks.remove(&gone);
+    store.add("customer.updated", &format!("{}/", TARGET.replacen("hooks", "HOOKS", 1)));
+    let examination = drive_on(&mut store, &mut subject, Intent::Check);
+    for code in ["webhook_disabled", "webhook_paused", "webhook_other_url", "webhook_missing"] {
+        assert_eq!(weight(&examination, code), Some(Weight::Broken), "{code}");
+    }
+    assert_eq!(weight(&examination, "webhook_doubled"), Some(Weight::Note));
+    let mended = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(codes(&mended), ["webhook_watched"]);
+    assert_eq!(store.webhooks[&others], theirs, "another's webhook is left alone");
+    assert_eq!(store.webhooks.len(), TOPICS.len() + 2);
+    assert!(store.webhooks.values().all(|webhook| webhook["status"] == "active"));
+}
+
+#[test]
+fn a_disabled_webhook_is_watched_until_it_delivers() {
+    let (mut store, mut subject) = connected();
+    let id = store.id_of("order.updated");
+    store.set(id, "status", "disabled");
+    drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Check)), ["webhook_watched"]);
+    // Mending again moves its date, and is no delivery.
+    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Fix)), ["webhook_watched"]);
+    let mut failing = (store.webhooks.clone(), subject.clone());
+    store.set(id, "date_modified_gmt", "2026-11-21T01:00:00");
+    let examination = drive_on(&mut store, &mut subject, Intent::Check);
+    assert_eq!(codes(&examination), [] as [&str; 0]);
+    assert!(examination.good.iter().any(|good| good == "order.updated delivers again"));
+    assert_eq!(subject.setting("webhooks_watched"), Some(""));
+    std::mem::swap(&mut store.webhooks, &mut failing.0);
+    store.set(id, "status", "disabled");
+    let examination = drive(&mut store, &failing.1, Intent::Check);
+    assert!(examination.findings[0].cause.contains("turned on again before"), "{:?}", examination.findings);
+}
+
+#[test]
+fn webhooks_that_somebody_made_for_us_are_made_anew() {
+    let (mut store, mut subject) = (Store::default(), subject(SHOP));
+    let old = store.add("order.created", TARGET);
+    let action = store.add("action.woocommerce_thankyou", TARGET);
+    let examination = drive(&mut store, &subject, Intent::Check);
+    assert!(examination.trouble().is_none(), "whoever adds webhooks by hand chooses the topics: {:?}", examination.findings);
+    assert_eq!(weight(&examination, "webhook_version_unknown"), Some(Weight::Note));
+    drive_on(&mut store, &mut subject, Intent::Fix);
+    assert!(!store.webhooks.contains_key(&old), "its version cannot be seen");
+    assert_eq!(store.webhooks[&action]["secret"], "ours", "a topic of one's own stays");
+}
+
+#[test]
+fn a_changed_address_moves_what_is_remembered() {
+    let (mut store, mut subject) = connected();
+    subject.delivery_url = Some("https://new.example/webhooks/woocommerce/shop".to_owned());
+    assert_eq!(drive(&mut store, &subject, Intent::Check).findings[0].code, "webhook_other_url");
+    let many = store.webhooks.len();
+    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Fix)), [] as [&str; 0]);
+    assert_eq!(store.webhooks.len(), many);
+    assert!(store.webhooks.values().all(|webhook| webhook["delivery_url"] == subject.delivery_url.clone().expect("set")));
+}
+
+#[test]
+fn remembered_ids_of_a_shop_that_was_set_up_anew_belong_to_others() {
+    let (mut store, mut subject) = connected();
+    store.webhooks.clear();
+    for topic in TOPICS {
+        store.add(topic, "https://others.example/hook");
+    }
+    let theirs = store.webhooks.clone();
+    drive_on(&mut store, &mut subject, Intent::Fix);
+    assert!(theirs.iter().all(|(id, webhook)| store.webhooks[id] == *webhook));
+    drive_on(&mut store, &mut subject, Intent::Remove);
+    assert_eq!(store.webhooks, theirs);
+}
+
+#[test]
+fn all_pages_are_read() {
+    let (mut store, subject) = connected();
+    for _ in 0..230 {
+        store.add("order.created", "https://others.example/hook");
+    }
+    assert_eq!(codes(&drive(&mut store, &subject, Intent::Check)), [] as [&str; 0]);
+    assert_eq!(store.count("webhooks.list"), 3);
+}
+
+#[test]
+fn a_store_without_batches_is_served_one_by_one() {
+    let mut store = Store { has_batch: false, ..Store::default() };
+    assert_eq!(codes(&drive(&mut store, &subject(SHOP), Intent::Fix)), [] as [&str; 0]);
+    assert_eq!((store.count("webhooks.batch"), store.webhooks.len()), (1, TOPICS.len() + 1));
+}
+
+#[test]
+fn a_batch_that_nobody_heard_of_is_not_done_twice() {
+    let mut store = Store::default();
+    // It was done, and its answer lost.
+    for topic in &TOPICS[..5] {
+        let made = json!({ "topic": topic, "delivery_url": TARGET, "name": format!("Cartwire {topic}"), "secret": "ours" });
+        store.create(&made).expect("made");
+    }
+    let done = store.webhooks.clone();
+    store.webhooks.clear();
+    let mut answers = Vec::new();
+    let subject = subject(SHOP);
+    let examination = loop {
+        match examine(&subject, Intent::Fix, &mut Dialogue::new(&answers)) {
+            Ok(examination) => break examination,
+            Err(Unanswered(request)) if request.call == "webhooks.batch" => {
+                store.webhooks.clone_from(&done);
+                answers.push(Err(CallFailure::TimedOut));
+            }
+            Err(Unanswered(request)) => answers.push(store.answer(&request)),
+        }
+    };
+    assert_eq!(codes(&examination), [] as [&str; 0]);
+    assert_eq!(store.webhooks.len(), TOPICS.len() + 1);
+}
+
+#[test]
+fn an_item_that_the_store_refuses_is_told_with_its_code() {
+    let refuse = |request: &ApiRequest| {
+        let sent: Value = serde_json::from_slice(request.body.as_ref()?).ok()?;
+        let items = sent["create"].as_array()?;
+        let told = |item: &Value| match item["topic"].as_str() {
+            Some("order.created") => json!({ "id": 0, "error": problem(403, "plugin_says_no") }),
+            _ => {
+                let mut webhook = item.clone();
+                webhook["id"] = json!(7000 + item["topic"].to_string().bytes().map(u64::from).sum::<u64>());
+                webhook
+            }
+        };
+        Some(Ok(super::told(200, &json!({ "create": items.iter().map(told).collect::<Vec<_>>() }))))
+    };
+    let examination = drive(&mut Store::with(refuse), &subject(SHOP), Intent::Fix);
+    assert_eq!(codes(&examination), ["webhook_refused"]);
+    assert!(examination.findings[0].cause.contains("order.created: plugin_says_no"));
+}
+
+#[test]
+fn a_key_that_may_only_read_tries_to_write_once() {
+    let (mut store, mut subject) = (Store { may_write: false, ..Store::default() }, subject(SHOP));
+    let examination = drive(&mut store, &subject, Intent::Fix);
+    assert_eq!(examination.trouble().map(|found| found.code), Some("key_read_only"));
+    assert_eq!(store.count("webhooks.batch") + store.count("webhooks.create"), 1);
+    subject.settings.extend(examination.settings);
+    assert_eq!(subject.setting("key_permission"), Some("read"));
+    store.asked.clear();
+    let examination = drive(&mut store, &subject, Intent::Check);
+    assert_eq!(weight(&examination, "key_read_only"), Some(Weight::Note));
+    assert_eq!(store.count("webhooks.batch"), 0);
+}
+
+#[test]
+fn removing_deletes_ours_and_only_ours() {
+    for version in ["11.0.1", "6.0.0"] {
+        let (mut store, mut subject) = (Store { version, ..Store::default() }, subject(SHOP));
+        drive_on(&mut store, &mut subject, Intent::Fix);
+        let others = store.add("order.created", "https://others.example/hook");
+        store.add("action.wc_x", TARGET);
+        let examination = drive_on(&mut store, &mut subject, Intent::Remove);
+        assert_eq!(codes(&examination), [] as [&str; 0]);
+        assert_eq!(store.webhooks.keys().collect::<Vec<_>>(), [&others]);
+        assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Remove)), [] as [&str; 0], "nothing is left to do");
+    }
+    let (mut store, mut subject) = connected();
+    store.may_write = false;
+    let examination = drive_on(&mut store, &mut subject, Intent::Remove);
+    assert_eq!(weight(&examination, "webhook_left"), Some(Weight::Broken));
+}
+
+#[test]
+fn an_address_is_the_same_in_other_writings() {
+    for same in ["https://HOOKS.example/a/", "http://hooks.example/a", "https://hooks.example:443/a"] {
+        assert!(is_same_endpoint(same, "https://hooks.example/a"), "{same}");
+    }
+    for other in ["https://hooks.example/b", "https://hooks.example:8443/a", "https://hooks.example/a?x", "", "https://x/a"] {
+        assert!(!is_same_endpoint(other, "https://hooks.example/a"), "{other}");
+    }
+}
