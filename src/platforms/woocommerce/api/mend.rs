@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::keys::{Caller, rest_error, wrong_role};
 use super::refusal;
-use super::talk::{End, finding, json as parsed};
-use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook, list, name};
-use crate::platforms::api::{Answer, Dialogue, Examination, Finding, Method, Unanswered, Weight};
-use crate::platforms::lenient::Node;
+use super::talk::{End, finding};
+use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook, list};
+use super::write::{Settled, batch, single};
+use crate::platforms::api::{Answer, Dialogue, Examination, Finding, Unanswered, Weight};
 
 /// The store tries each new address at once and waits up to five seconds for it, so that long batches would time out.
 const IN_ONE_BATCH: usize = 5;
@@ -59,7 +57,7 @@ enum Way {
 }
 
 /// Why sending stopped.
-enum Stop {
+pub(super) enum Stop {
     /// The batch as a whole was not taken, or nobody knows.
     BatchFailed,
     /// Nothing else would be taken either.
@@ -197,120 +195,6 @@ fn send(
         }
     }
     Ok(())
-}
-
-/// A webhook as it should be.
-fn body(wanted: &Wanted<'_>, change: &Change) -> Value {
-    let (target, secret) = (&wanted.own.target, wanted.secret);
-    match change {
-        Change::Create(topic) => {
-            json!({ "name": name(topic), "topic": topic, "delivery_url": target, "secret": secret, "status": "active" })
-        }
-        Change::Update(id, _) => json!({ "id": id, "delivery_url": target, "secret": secret, "status": "active" }),
-        Change::Delete(id, _) => json!(id),
-    }
-}
-
-/// What one change came to: the webhook, or the store's code.
-type Settled = Result<Option<Webhook>, String>;
-
-fn batch(
-    caller: &Caller,
-    wanted: &Wanted<'_>,
-    changes: &[Change],
-    mended: &mut Mended,
-    dialogue: &mut Dialogue<'_>,
-) -> Result<Vec<Settled>, Stop> {
-    let list_of = |is_one: fn(&Change) -> bool| -> Vec<Value> {
-        changes.iter().filter(|change| is_one(change)).map(|change| body(wanted, change)).collect()
-    };
-    let mut sent = serde_json::Map::new();
-    for (name, items) in [
-        ("create", list_of(|change| matches!(change, Change::Create(_)))),
-        ("update", list_of(|change| matches!(change, Change::Update(..)))),
-        ("delete", list_of(|change| matches!(change, Change::Delete(..)))),
-    ] {
-        if !items.is_empty() {
-            sent.insert(name.to_owned(), Value::Array(items));
-        }
-    }
-    let request = caller.request("webhooks.batch", Method::Post, "webhooks/batch", Some(&Value::Object(sent)));
-    let url = request.url.clone();
-    let Ok(answer) = dialogue.ask(request)? else { return Err(Stop::BatchFailed) };
-    let document = parsed(answer).filter(|_| answer.is_good());
-    let Some(document) = document else {
-        return Err(whole_refusal(answer, &url, mended).map_or(Stop::BatchFailed, Stop::Trouble));
-    };
-    let root = Node::root(&document);
-    let mut lists = ["create", "update", "delete"].map(|name| root.get(name).items().collect::<Vec<_>>().into_iter());
-    mended.may_write = Some(true);
-    let take = |change: &Change| {
-        let [create, update, delete] = &mut lists;
-        let item = match change {
-            Change::Create(_) => create.next(),
-            Change::Update(..) => update.next(),
-            Change::Delete(..) => delete.next(),
-        };
-        let item = item.unwrap_or_else(Node::nowhere);
-        match item.get("error").get("code").str() {
-            Some(code) => Err(code.to_owned()),
-            None => Webhook::of(item).map(Some).ok_or_else(|| "no_answer".to_owned()),
-        }
-    };
-    Ok(changes.iter().map(take).collect())
-}
-
-fn single(
-    caller: &Caller,
-    wanted: &Wanted<'_>,
-    changes: &[Change],
-    mended: &mut Mended,
-    dialogue: &mut Dialogue<'_>,
-) -> Result<Vec<Settled>, Stop> {
-    let mut settled = Vec::new();
-    for change in changes {
-        let body = body(wanted, change);
-        let request = match change {
-            Change::Create(_) => caller.request("webhooks.create", Method::Post, "webhooks", Some(&body)),
-            Change::Update(id, _) => caller.request("webhooks.update", Method::Put, &format!("webhooks/{id}"), Some(&body)),
-            Change::Delete(id, _) => {
-                caller.request("webhooks.delete", Method::Delete, &format!("webhooks/{id}?force=true"), None)
-            }
-        };
-        let url = request.url.clone();
-        let answer = match dialogue.ask(request)? {
-            Ok(answer) => answer,
-            Err(failure) => return Err(Stop::Trouble(refusal::of_failure(failure, &url))),
-        };
-        let document = parsed(answer).filter(|_| answer.is_good());
-        if let Some(document) = document {
-            mended.may_write = Some(true);
-            settled.push(Webhook::of(Node::root(&document)).map(Some).ok_or_else(|| "no_answer".to_owned()));
-            continue;
-        }
-        if let Some(trouble) = whole_refusal(answer, &url, mended).or_else(|| refusal::of_answer(answer, &url)) {
-            return Err(Stop::Trouble(trouble));
-        }
-        settled.push(Err(rest_error(answer).map_or_else(|| answer.status.to_string(), |(code, _)| code)));
-    }
-    Ok(settled)
-}
-
-/// A refusal that any other change would meet as well; `None` where it may be a matter of this one.
-fn whole_refusal(answer: &Answer, url: &str, mended: &mut Mended) -> Option<Finding> {
-    if answer.status == 429 {
-        return refusal::of_answer(answer, url);
-    }
-    let (code, _) = rest_error(answer)?;
-    match (answer.status, code.as_str()) {
-        // The same key has just been taken for reading.
-        (401, "woocommerce_rest_authentication_error") => {
-            mended.may_write = Some(false);
-            Some(read_only(Weight::Broken))
-        }
-        (401 | 403, code) if code.starts_with("woocommerce_rest_cannot_") => Some(wrong_role(code)),
-        _ => None,
-    }
 }
 
 /// The finding about a key that may not write.

@@ -6,23 +6,21 @@
 mod address;
 mod complete;
 mod facts;
+mod intent;
 mod keys;
 mod mend;
 mod reachable;
 mod refusal;
 mod talk;
 mod webhooks;
+mod write;
 
 pub(super) use self::complete::{complete, lacks};
-
-use secrecy::ExposeSecret;
 
 use self::address::{Api, Place};
 use self::facts::Facts;
 use self::keys::{Caller, Keys, Mode};
-use self::mend::{Wanted, read_only};
 use self::talk::{End, json};
-use self::webhooks::{Own, pairs, written};
 use crate::platforms::api::{
     Answer, CallFailure, Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Unanswered, Weight,
 };
@@ -85,11 +83,7 @@ fn look(subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>, examinat
         return Ok(());
     };
     let (caller, facts) = reach(subject, &keys, dialogue, examination)?;
-    match intent {
-        Intent::Check => check(subject, &caller, dialogue, examination),
-        Intent::Fix => fix(subject, &caller, &facts, dialogue, examination),
-        Intent::Remove => remove(subject, &caller, dialogue, examination),
-    }
+    intent::carry_out(intent, subject, &caller, &facts, dialogue, examination)
 }
 
 /// Gets at the store: as it worked before, else from the address that was typed.
@@ -207,156 +201,6 @@ fn learn(
         ),
     }
     facts
-}
-
-/// What is known of our webhooks, for that address.
-fn own(subject: &Subject, target: &str) -> Own {
-    let ids = pairs(subject.setting(setting::WEBHOOK_IDS));
-    Own {
-        target: target.to_owned(),
-        former: subject.setting(setting::DELIVERY_URL).filter(|url| !url.is_empty()).map(str::to_owned),
-        ids: ids.into_iter().filter_map(|(topic, id)| Some((topic, id.parse().ok()?))).collect(),
-        watched: pairs(subject.setting(setting::WEBHOOKS_WATCHED)),
-    }
-}
-
-/// Where our webhooks have to deliver, or had to.
-fn target(subject: &Subject) -> Option<&str> {
-    let former = subject.setting(setting::DELIVERY_URL).filter(|url| !url.is_empty());
-    subject.delivery_url.as_deref().or(former)
-}
-
-fn no_public_url(weight: Weight) -> Finding {
-    talk::finding(
-        weight,
-        "public_url_missing",
-        "It is not known where the store has to deliver to, so its webhooks are neither compared nor registered.",
-        "Start Cartwire with --public-url, the address at which the internet reaches it, as in https://hooks.example.com, and run \
-         `cartwire connections check --fix`.",
-    )
-}
-
-fn check(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
-    let Some(target) = target(subject) else {
-        add(examination, no_public_url(Weight::Note));
-        return Ok(());
-    };
-    reachable::judge(target, &caller.root, examination);
-    let own = own(subject, target);
-    let listed = webhooks::list(caller, dialogue)?;
-    webhooks::compare(&own, &listed, &[], examination);
-    let watched = webhooks::watch(&own, &listed, examination);
-    keep_watching(watched, examination);
-    match subject.setting(setting::KEY_PERMISSION) {
-        Some("read") => add(examination, read_only(Weight::Note)),
-        Some(_) => {}
-        None => examination.good.push("whether the key may write shows when webhooks are registered".to_owned()),
-    }
-    examination.good.push("whether webhooks sign with our secret shows in their deliveries: rejected ones are listed".to_owned());
-    Ok(())
-}
-
-fn fix(
-    subject: &Subject,
-    caller: &Caller,
-    facts: &Facts,
-    dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
-) -> Result<(), End> {
-    let Some(target) = subject.delivery_url.as_deref() else {
-        add(examination, no_public_url(Weight::Broken));
-        return Ok(());
-    };
-    let Some(secret) = subject.secrets.get("webhook-secret") else {
-        examination.find(
-            Weight::Broken,
-            "webhook_secret_missing",
-            "This connection has no webhook secret, so no webhooks can be registered.",
-            "Run `cartwire connections rotate-secret`.",
-        );
-        return Ok(());
-    };
-    reachable::judge(target, &caller.root, examination);
-    let own = own(subject, target);
-    let listed = webhooks::list(caller, dialogue)?;
-    let mut watched = webhooks::watch(&own, &listed, examination);
-    let version = facts.woocommerce_version.as_deref().or(subject.setting(setting::WOOCOMMERCE_VERSION));
-    let with_optional = version.and_then(facts::version).is_some_and(|version| version >= (10, 9));
-    let wanted = Wanted { own: &own, secret: secret.expose_secret(), with_optional };
-    let mended = mend::mend(caller, &wanted, listed, dialogue, examination)?;
-    if let Some(may_write) = mended.may_write {
-        let permission = if may_write { "read_write" } else { "read" };
-        examination.settings.insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
-    }
-    // What was made now is known by its name, whatever ids are remembered.
-    webhooks::compare(&own, &mended.webhooks, &mended.told, examination);
-    if mended.may_write == Some(false) && examination.trouble().is_some_and(|trouble| trouble.code == "key_read_only") {
-        lighten_read_only(examination);
-    }
-    let sorted = own.sort(&mended.webhooks);
-    let ours = sorted.kept.values().chain(&sorted.extra);
-    let ids = ours.map(|ours| (ours.webhook.topic.clone(), ours.webhook.id)).collect();
-    if mended.is_finished {
-        examination.settings.insert(setting::WEBHOOK_IDS.to_owned(), written(&ids));
-        examination.settings.insert(setting::DELIVERY_URL.to_owned(), target.to_owned());
-    }
-    // Our own change is no sign of life.
-    for (topic, since) in &mut watched {
-        let now = mended.webhooks.iter().find(|webhook| ids.get(topic) == Some(&webhook.id));
-        if let Some(now) = now {
-            now.modified.clone_into(since);
-        }
-    }
-    watched.extend(mended.reenabled);
-    keep_watching(watched, examination);
-    Ok(())
-}
-
-/// A key that may not write is only worth knowing where nothing has to be written.
-fn lighten_read_only(examination: &mut Examination) {
-    let others = examination.findings.iter().any(|found| found.weight != Weight::Note && found.code != "key_read_only");
-    if !others {
-        examination.findings.retain(|found| found.code != "key_read_only");
-        add(examination, read_only(Weight::Note));
-    }
-}
-
-/// Remembers what is watched, and says so.
-fn keep_watching(watched: std::collections::BTreeMap<String, String>, examination: &mut Examination) {
-    if !watched.is_empty() {
-        let topics: Vec<&str> = watched.keys().map(String::as_str).collect();
-        examination.find(
-            Weight::Note,
-            "webhook_watched",
-            format!(
-                "These webhooks were disabled and are turned on again, but the store still counts their failures: {}. The next \
-                 failed delivery disables them again.",
-                topics.join(", ")
-            ),
-            "See that the store reaches this gateway; after the next delivery that arrives they are as good as new.",
-        );
-    }
-    examination.settings.insert(setting::WEBHOOKS_WATCHED.to_owned(), written(&watched));
-}
-
-fn remove(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
-    // Without an address none can be told to be ours by it; those that we remember by id and name still are.
-    let own = own(subject, target(subject).unwrap_or_default());
-    let listed = webhooks::list(caller, dialogue)?;
-    let mended = mend::remove(caller, &own, listed, dialogue, examination)?;
-    let left = own.ours(&mended.webhooks).len();
-    if left == 0 {
-        examination.settings.insert(setting::WEBHOOK_IDS.to_owned(), String::new());
-        examination.good.push("no webhook of ours is left at the store".to_owned());
-    } else {
-        examination.find(
-            Weight::Broken,
-            "webhook_left",
-            format!("{left} of our webhooks are still at the store."),
-            "Delete them by hand under WooCommerce > Settings > Advanced > Webhooks; their names begin with \"Cartwire\".",
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]
