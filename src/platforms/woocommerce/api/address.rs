@@ -54,10 +54,19 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
         let step = "Remove the connection and add it with the store's URL, as in https://shop.example.";
         finding(Weight::Broken, "url_invalid", format!("{typed} is no address."), step)
     })?;
-    let (home, page) = follow(dialogue, "home", &start)?;
-    let told = told_root(page, &home);
-    let is_plain = told.as_ref().is_some_and(is_query_root);
     let mut troubles: Vec<Finding> = Vec::new();
+    // WordPress sends visitors to the address that it knows itself by, which behind a proxy may be none that can be called;
+    // its REST API redirects nobody, so that is tried all the same.
+    let (home, page) = match follow(dialogue, "home", &start) {
+        Ok((home, page)) => (home, Some(page)),
+        Err(End::Found(trouble)) if trouble.code.starts_with("redirect_") => {
+            troubles.push(trouble);
+            (start.clone(), None)
+        }
+        Err(end) => return Err(end),
+    };
+    let told = page.and_then(|page| told_root(page, &home));
+    let is_plain = told.as_ref().is_some_and(is_query_root);
     for candidate in candidates(told.as_ref(), &home) {
         let mut asked = candidate.clone();
         let query = candidate.query().map(|query| format!("{query}&{FIELDS}"));
@@ -202,11 +211,12 @@ fn only_plain(place: &Place) -> Finding {
 }
 
 /// What is the matter where no root was found.
-fn nothing_found(start: &Url, page: &Answer, troubles: Vec<Finding>) -> Finding {
+fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> Finding {
     // What blocks says more than what is missing.
     if let Some(position) = troubles.iter().position(|trouble| trouble.code != "rest_not_found") {
         return troubles.into_iter().nth(position).unwrap_or_else(|| not_wordpress(start));
     }
+    let Some(page) = page else { return not_wordpress(start) };
     if let Some(refused) = refusal::of_answer(page, start.as_str()).filter(|_| !page.is_good() && page.status != 404) {
         return refused;
     }

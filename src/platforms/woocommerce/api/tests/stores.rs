@@ -71,10 +71,8 @@ fn plain_permalinks_work_by_index_php_and_are_noted() {
 
 #[test]
 fn behind_a_proxy_that_ends_tls_requests_are_signed_for_the_store_s_own_address() {
-    let own = "http://Inside.example:8000";
-    let store = Store { notices_tls: false, home: own, ..Store::default() };
+    let mut store = Store { notices_tls: false, home: "http://inside.example:8000", ..Store::default() };
     let mut subject = subject("https://shop.example");
-    let mut store = Store { home: "http://inside.example:8000", ..store };
     let examination = drive_on(&mut store, &mut subject, Intent::Fix);
     assert_eq!(codes(&examination), [] as [&str; 0]);
     assert_eq!(subject.setting("auth"), Some("oauth1"));
@@ -103,4 +101,14 @@ fn a_store_that_moved_is_found_again() {
     let examination = drive_on(&mut store, &mut subject, Intent::Check);
     assert_eq!(codes(&examination), [] as [&str; 0]);
     assert_eq!(subject.setting("rest_root"), Some("https://shop.example/index.php/wp-json/"));
+}
+
+#[test]
+fn a_store_whose_pages_send_visitors_inside_is_reached_all_the_same() {
+    let inside = |request: &ApiRequest| {
+        let redirect = answer(301, &[("location", "http://shop.example:8000/")], "");
+        (request.call == "home").then_some(Ok(redirect))
+    };
+    let (url, root) = ("https://shop.example", "https://shop.example/wp-json/");
+    connects(Store { home: "http://shop.example:8000", ..Store::with(inside) }, url, url, root, "basic");
 }

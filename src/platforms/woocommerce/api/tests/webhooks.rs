@@ -60,6 +60,7 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
     assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Check)), ["webhook_watched"]);
     // Mending again moves its date, and is no delivery.
     assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Fix)), ["webhook_watched"]);
+    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Check)), ["webhook_watched"]);
     let mut failing = (store.webhooks.clone(), subject.clone());
     store.set(id, "date_modified_gmt", "2026-11-21T01:00:00");
     let examination = drive_on(&mut store, &mut subject, Intent::Check);
