@@ -56,7 +56,7 @@ impl Gateway {
             ("wix-app", "my-app", "public-key", key("wix", "verification")),
             ("wix-app", "foreign-app", "public-key", FOREIGN_KEY.to_owned()),
         ] {
-            connect(folder.path(), kind, id, field, &secret);
+            connect(folder.path(), kind, id, &[], &[(field, &secret)]);
         }
         let mut args = ServeArgs {
             listen: "127.0.0.1:0".to_owned(),
@@ -133,6 +133,15 @@ impl Gateway {
         .await
     }
 
+    /// Adds a connection, and waits until the gateway takes webhooks for it.
+    pub(crate) async fn connect(&self, kind: &str, name: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) {
+        connect(self.folder(), kind, name, settings, secrets);
+        let (platform, _) = connection_kind(kind).expect("a kind");
+        let path = format!("/webhooks/{}/{name}", platform.name());
+        let unsigned = SignedRequest { headers: Vec::new(), body: "{}".into() };
+        eventually("the connection is seen", async || (self.post(&path, &unsigned).await.status != 404).then_some(())).await;
+    }
+
     /// Changes a connection as the commands do: in the file, beside the running gateway.
     pub(crate) fn change(&self, change: &ConnectionChange) {
         let changed = DataFile::open(self.folder()).expect("the data file").change_connection(change).expect("a change");
@@ -181,12 +190,16 @@ pub(crate) fn id(text: &str) -> ConnectionId {
 }
 
 /// Adds a connection as the commands do.
-fn connect(folder: &Path, kind: &str, name: &str, field: &str, secret: &str) {
+fn connect(folder: &Path, kind: &str, name: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) {
     let seal = Seal::load(folder, None).expect("a master key");
     let (platform, kind) = connection_kind(kind).expect("a kind");
-    let connection = Connection::new(id(name), platform.name(), kind.name, BTreeMap::new(), Timestamp::now());
-    let sealed = SealedSecret::new(&seal, &connection.id, field, &secret.to_owned().into()).expect("sealed");
-    let change = ConnectionChange::Add(connection, vec![sealed]);
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let connection = Connection::new(id(name), platform.name(), kind.name, settings, Timestamp::now());
+    let sealed = secrets
+        .iter()
+        .map(|(field, secret)| SealedSecret::new(&seal, &connection.id, field, &(*secret).to_owned().into()).expect("sealed"));
+    let sealed = sealed.collect();
+    let change = ConnectionChange::Add(connection, sealed);
     let changed = DataFile::open(folder).expect("a data file").change_connection(&change).expect("a change");
     assert_eq!(changed, Changed::Yes);
 }

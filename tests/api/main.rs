@@ -6,8 +6,13 @@
 mod admin;
 mod answers;
 mod bad_input;
+mod completion;
 mod gateway;
 mod http;
 mod installations;
+#[path = "../stores/woocommerce.rs"]
+mod shop;
 mod tls;
 mod unwritable;
+#[path = "../stores/wix.rs"]
+mod wixapis;

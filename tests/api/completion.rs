@@ -1,0 +1,190 @@
+//! Thin deliveries become whole events: a gateway, and stores that it asks over real HTTP.
+
+use serde_json::{Value, json};
+
+use crate::gateway::{Gateway, eventually, key, order, token};
+use crate::shop::{self, Shop};
+use crate::wixapis::{self, Failure, INSTANCE, Wixapis, World};
+
+/// An app and a shop with credentials, beside those without that every gateway has.
+const APP: &str = "/webhooks/wix/asking-app";
+const SHOP: &str = "/webhooks/woocommerce/asking-shop";
+const PRODUCT: &str = "9ec43d01-faa8-490f-bfc1-0dcada86d28e";
+const PRODUCTS: &str = "/stores-reader/v1/products/";
+const CHANGED: &str = "com.wix.ecommerce.catalog.api.v1.ProductChanged";
+const DELETED: &str = "com.wix.ecommerce.catalog.api.v1.ProductDeleted";
+
+/// A gateway whose app may ask that platform.
+async fn asking(wix: &Wixapis) -> Gateway {
+    asking_within(wix, "900").await
+}
+
+async fn asking_within(wix: &Wixapis, seconds: &str) -> Gateway {
+    let gateway = Gateway::with(|args| {
+        args.stores.allow_private_stores = true;
+        args.complete_within_seconds = seconds.to_owned();
+    })
+    .await;
+    let settings = [("app_id", wixapis::APP_ID), ("api_base", wix.url.as_str())];
+    let public = key("wix", "verification");
+    gateway.connect("wix-app", "asking-app", &settings, &[("public-key", &public), ("app-secret", wixapis::APP_SECRET)]).await;
+    gateway
+}
+
+/// Sends a product's change; each change names another field, or it would be the same delivery.
+async fn change(gateway: &Gateway, topic: &str, field: &str) -> String {
+    let payload = json!({"productId": PRODUCT, "changedFields": [field]}).to_string();
+    let answer = gateway.post(APP, &token(topic, &payload, INSTANCE)).await;
+    assert_eq!(answer.word(), "accepted");
+    answer.delivery()
+}
+
+async fn products(gateway: &Gateway, least: usize) -> Vec<Value> {
+    gateway.events(&format!("subject=product/{PRODUCT}"), least).await
+}
+
+fn authorities(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["authority"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thin_change_arrives_as_a_whole_product() {
+    let wix = Wixapis::start(World::default());
+    let gateway = asking(&wix).await;
+    change(&gateway, CHANGED, "priceData").await;
+    let event = products(&gateway, 1).await.remove(0);
+    assert_eq!((&event["authority"], &event["type"]), (&json!("full"), &json!("cartwire.product.updated")));
+    assert!(event["data"]["completed_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{event}");
+    let product = &event["data"]["product"];
+    assert_eq!((&product["name"], &product["currency"]), (&json!("Assam Second Flush"), &json!("EUR")));
+    assert_eq!(product["variants"].as_array().map(Vec::len), Some(2));
+    assert_eq!(event["data"]["changed"], json!(["priceData"]));
+    assert_eq!(event["data"]["raw"], json!({"productId": PRODUCT, "changedFields": ["priceData"]}), "as it was received");
+    // Read once more, from the journal alone.
+    wix.change(|world| world.answers.clear());
+    assert_eq!(products(&gateway, 1).await.remove(0), event);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_changes_of_one_product_cost_one_call_and_keep_their_order() {
+    let wix = Wixapis::start(World::default());
+    let gateway = asking(&wix).await;
+    for number in 0..10 {
+        change(&gateway, CHANGED, &format!("field-{number}")).await;
+    }
+    let events = products(&gateway, 10).await;
+    assert!(authorities(&events).iter().all(|authority| *authority == "full"));
+    let changed: Vec<&Value> = events.iter().map(|event| &event["data"]["changed"][0]).collect();
+    assert_eq!(changed, (0..10).map(|number| format!("field-{number}")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert_eq!(wix.asked(PRODUCTS).len(), 1);
+    assert_eq!(wix.tokens(INSTANCE), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_holds_up_its_own_keys_only_and_nothing_overtakes() {
+    let wix = Wixapis::start(World::default());
+    wix.fail(PRODUCTS, Failure::Status(503), usize::MAX);
+    let gateway = asking(&wix).await;
+    change(&gateway, CHANGED, "name").await;
+    change(&gateway, DELETED, "all").await;
+    let payload = r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1","createdEvent":{"entity":{"id":"o1","number":"10001"}}}"#;
+    gateway.post(APP, &token("wix.ecom.v1.order_created", payload, INSTANCE)).await;
+    gateway.order("order.created", r#"{"id":7}"#, 1).await;
+    gateway.events("subject=order/o1", 1).await;
+    gateway.events("subject=order/7", 1).await;
+    eventually("the store is asked", async || (!wix.asked(PRODUCTS).is_empty()).then_some(())).await;
+    assert_eq!(products(&gateway, 0).await, Vec::<Value>::new());
+    wix.heal();
+    let events = products(&gateway, 2).await;
+    let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(types, ["cartwire.product.updated", "cartwire.product.deleted"]);
+    assert_eq!(authorities(&events), ["full", "reference"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_limit_a_change_goes_out_as_it_is_and_says_why() {
+    let wix = Wixapis::start(World::default());
+    wix.fail(PRODUCTS, Failure::Status(503), usize::MAX);
+    let gateway = asking_within(&wix, "1").await;
+    let delivery = change(&gateway, CHANGED, "name").await;
+    let event = products(&gateway, 1).await.remove(0);
+    assert_eq!((&event["authority"], &event["data"]["not_completed"]), (&json!("reference"), &json!("store_unavailable")));
+    assert_eq!(event["data"].get("completed_at"), None);
+    wix.heal();
+    // Redriven, it is asked for once more; the id stays.
+    gateway.admin_request("POST", &format!("/api/deliveries/{delivery}/redrive")).send(gateway.admin).await;
+    let again = eventually("the whole event", async || {
+        products(&gateway, 1).await.into_iter().find(|event| event["authority"] == "full")
+    })
+    .await;
+    assert_eq!((&again["id"], &again["origin"]), (&event["id"], &json!("redrive")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_does_not_know_goes_out_as_it_is() {
+    let wix = Wixapis::start(World::default());
+    wix.change(|world| world.answers.clear());
+    let gateway = asking(&wix).await;
+    change(&gateway, CHANGED, "name").await;
+    let event = products(&gateway, 1).await.remove(0);
+    assert_eq!((&event["authority"], &event["data"]["not_completed"]), (&json!("reference"), &json!("not_found")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_installations_at_once_cost_a_token_each_and_become_known() {
+    let instances: Vec<String> = (0..100).map(|number| format!("7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a{number:04}")).collect();
+    let wix = Wixapis::start(World::default());
+    wix.change(|world| world.installations = instances.iter().map(|id| (id.clone(), Default::default())).collect());
+    let gateway = asking(&wix).await;
+    let installed = json!({"appId": wixapis::APP_ID}).to_string();
+    let posts = instances.iter().map(|instance| {
+        let (gateway, request) = (&gateway, token("AppInstalled", &installed, instance));
+        async move { gateway.post(APP, &request).await.word() }
+    });
+    for word in futures_util::future::join_all(posts).await {
+        assert_eq!(word, "accepted");
+    }
+    gateway.events("type=cartwire.app.installed", 100).await;
+    for instance in &instances {
+        assert_eq!(wix.tokens(instance), 1, "{instance}");
+    }
+    let known = gateway.get(&format!("/api/connections/{}", instances[0])).await.json();
+    assert_eq!((&known["settings"]["site_name"], &known["settings"]["currency"]), (&json!("Hafenladen"), &json!("EUR")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_delivery_with_sample_ids_becomes_no_store() {
+    let wix = Wixapis::start(World::default());
+    let gateway = asking(&wix).await;
+    let sample = "11111111-2222-4333-8444-555555555555";
+    let installed = json!({"appId": wixapis::APP_ID}).to_string();
+    let delivery = gateway.post(APP, &token("AppInstalled", &installed, sample)).await.delivery();
+    let settled = gateway.settled(&delivery).await;
+    assert_eq!((&settled["delivery"]["state"], &settled["delivery"]["reason"]), (&json!("ignored"), &json!("sample_delivery")));
+    assert_eq!(gateway.get(&format!("/api/connections/{sample}")).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_told_only_where_the_shop_agrees() {
+    let store = Shop::start(shop::Options::default());
+    store.keep("products", json!({"id": 25, "name": "Tee", "status": "trash"}));
+    store.keep("products", json!({"id": 26, "name": "Tasse", "status": "publish"}));
+    let gateway = Gateway::with(|args| args.stores.allow_private_stores = true).await;
+    let secret = key("woocommerce", "verification");
+    let secrets = [("webhook-secret", secret.as_str()), ("consumer-key", shop::KEY), ("consumer-secret", shop::SECRET)];
+    gateway.connect("woocommerce", "asking-shop", &[("url", store.url.as_str())], &secrets).await;
+    let mut deliveries = Vec::new();
+    for (number, product) in [25_u64, 26, 27].into_iter().enumerate() {
+        let request = order("product.deleted", &json!({"id": product}).to_string(), number as u64);
+        deliveries.push(gateway.post(SHOP, &request).await.delivery());
+    }
+    for (delivery, state) in deliveries.iter().zip(["logged", "ignored", "ignored"]) {
+        let settled = gateway.settled(delivery).await;
+        assert_eq!(settled["delivery"]["state"], state, "{settled}");
+        if state == "ignored" {
+            assert_eq!(settled["delivery"]["reason"], "not_in_trash");
+        }
+    }
+    let event = gateway.events("type=cartwire.product.deleted", 1).await.remove(0);
+    assert_eq!((&event["subject"], &event["authority"]), (&json!("product/25"), &json!("full")));
+}
