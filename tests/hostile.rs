@@ -278,7 +278,8 @@ async fn a_flood_without_a_right_signature_writes_nothing_and_leaves_a_bounded_t
     let before = until("the journal is at rest", || {
         let first = files(gateway.data());
         async {
-            tokio::time::sleep(support::LOOK * 10).await;
+            // Longer than the writer takes to notice that it is idle, and to move keys into their index.
+            tokio::time::sleep(support::LOOK * 60).await;
             Some(first).filter(|first| *first == files(gateway.data()))
         }
     })
