@@ -223,6 +223,7 @@ impl App {
     /// What checks the connections, where that is not turned off.
     fn health(&self, rejections: &Arc<Rejections>, findings: &Findings) -> Option<Health> {
         self.config.check_interval.map(|interval| Health {
+            folder: self.config.data_dir.clone(),
             journal: self.journal.clone(),
             directory: self.directory.clone(),
             seal: self.seal.clone(),

@@ -20,6 +20,7 @@ use crate::platforms::api::{Examination, Intent, Weight};
 use crate::platforms::{ConnectionKind, connection_kind};
 use crate::setup::check::{self, DELIVERY_URL, Look};
 use crate::setup::decide;
+use crate::setup::hold::Hold;
 
 /// A connection that is to be added.
 struct Adding<'a> {
@@ -41,16 +42,13 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
     let public_url = stores::public_url(args.public_url.as_deref())?;
     let Typed { settings, secrets, generated } = check_typed(platform, kind, args)?;
     let outbound = args.stores.outbound()?;
-    let mut connection = Connection::new(id, platform.name(), kind.name, settings, Timestamp::now());
+    let connection = Connection::new(id, platform.name(), kind.name, settings, Timestamp::now());
     let url = public_url.as_deref().map(|url| check::delivery_url(url, &connection)).filter(|_| kind.receives_webhooks);
     let asks = check::can_ask(&connection, &check::unstored(&connection, &secrets, None));
     let registers = asks && kind.registers_webhooks && !args.no_register;
     if registers && url.is_none() {
         let right = "needed, so that the store can be told where its webhooks go (or --no-register)";
         return Err(fail(Exit::Config, format!("--public-url (CARTWIRE_PUBLIC_URL): {right}")));
-    }
-    if let Some(url) = url.clone().filter(|_| kind.registers_webhooks) {
-        connection.settings.insert(DELIVERY_URL.to_owned(), url);
     }
     let register = url.clone().filter(|_| registers);
     let adding = Adding { data, kind, connection, secrets, outbound, asks, register };
@@ -74,6 +72,11 @@ impl Adding<'_> {
             return Ok(Exit::No);
         }
         self.connection.settings.extend(examination.settings);
+        if let Some(url) = url.clone().filter(|_| self.kind.registers_webhooks) {
+            self.connection.settings.insert(DELIVERY_URL.to_owned(), url);
+        }
+        crate::sqlite::make_folder(&self.data.data_dir)?;
+        let _hold = Hold::take(&self.data.data_dir)?;
         let mut file = self.store()?;
         if self.register.is_some() {
             look = self.register().await?;
@@ -101,7 +104,6 @@ impl Adding<'_> {
     }
 
     fn store(&self) -> anyhow::Result<DataFile> {
-        crate::sqlite::make_folder(&self.data.data_dir)?;
         let seal = Seal::load(&self.data.data_dir, self.data.master_key_file.as_deref())?;
         let id = &self.connection.id;
         let sealed = self.secrets.iter().map(|(name, secret)| SealedSecret::new(&seal, id, name, secret));
@@ -164,11 +166,7 @@ impl Adding<'_> {
             if let Some(secret) = &shown {
                 text += &format!("\n  secret:   {secret}   (shown only now)");
             }
-            let findings = examination.findings.iter().cloned().map(|mut finding| {
-                finding.step = finding.step.replace(" ID", &format!(" {id}"));
-                finding
-            });
-            text + &stores::told(&Examination { findings: findings.collect(), ..examination.clone() })
+            text + &stores::told(examination)
         })?;
         if output.json {
             return Ok(());

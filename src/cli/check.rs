@@ -9,6 +9,7 @@ use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
 use crate::platforms::api::Intent;
+use crate::setup::hold::Hold;
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -46,6 +47,7 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
     let (mut file, seal) = stores::unlocked(data)?;
     let asker = Asker { outbound, seal, public_url };
     let intent = if args.fix { Intent::Fix } else { Intent::Check };
+    let _hold = args.fix.then(|| Hold::take(&data.data_dir)).transpose()?;
     let progress = bar(connections.len() as u64, "asking the stores");
     let looked = super::runtime()?.block_on(asker.look(&reader, connections, intent, || progress.inc(1)))?;
     progress.finish_and_clear();

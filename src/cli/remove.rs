@@ -13,6 +13,7 @@ use crate::journal::ConnectionChange;
 use crate::outbound::subject;
 use crate::platforms::api::{Examination, Intent, Weight};
 use crate::setup::check;
+use crate::setup::hold::Hold;
 
 #[derive(Args, Debug)]
 pub(super) struct RemoveArgs {
@@ -32,6 +33,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     let registers = connection.described_kind().is_some_and(|kind| kind.registers_webhooks);
     // Without credentials nothing is opened and nobody is asked.
     let has_credentials = !reader.secrets(&id, Timestamp::now())?.is_empty();
+    let _hold = Hold::take(&data.data_dir)?;
     if registers && has_credentials && !args.keep_webhooks {
         let outbound = args.stores.outbound()?;
         let (_, seal) = stores::unlocked(data)?;

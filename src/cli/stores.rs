@@ -16,7 +16,7 @@ use crate::journal::{ConnectionChange, DataFile, Reader};
 use crate::outbound::{Outbound, subject};
 use crate::platforms::api::{Examination, Finding, Intent, Subject, Weight};
 use crate::setup::Arrivals;
-use crate::setup::check::{self, DELIVERY_URL, Look};
+use crate::setup::check::{self, Look};
 use crate::setup::decide::{self, Facts};
 use crate::setup::health::ARRIVALS;
 
@@ -39,9 +39,6 @@ impl Looked {
         let examined = self.look.examination.iter().flat_map(|examination| examination.findings.iter());
         let mut findings: Vec<Finding> = examined.chain(&self.told).cloned().collect();
         findings.sort_by_key(|finding| finding.weight);
-        for finding in &mut findings {
-            finding.step = finding.step.replace(" ID", &format!(" {}", self.connection.id));
-        }
         findings
     }
 
@@ -132,19 +129,19 @@ impl Asker {
         }
         let looks = known.into_iter().map(|(connection, subject)| async move {
             let look = check::look(&self.outbound, &connection, &subject, intent).await;
-            (connection, subject, look)
+            (connection, look)
         });
         let mut looks = std::pin::pin!(stream::iter(looks).buffered(AT_ONCE));
         let mut all = Vec::new();
-        while let Some((connection, subject, look)) = looks.next().await {
+        while let Some((connection, look)) = looks.next().await {
             progress();
-            all.push(judge(connection, &subject, look, intent, &arrivals));
+            all.push(judge(connection, look, intent, &arrivals));
         }
         Ok(all)
     }
 }
 
-fn judge(connection: Connection, subject: &Subject, look: Look, intent: Intent, arrivals: &Arrivals) -> Looked {
+fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals) -> Looked {
     let receives = connection.kind == INSTANCE || connection.described_kind().is_some_and(|kind| kind.receives_webhooks);
     let facts = Facts {
         connection: &connection,
@@ -162,14 +159,8 @@ fn judge(connection: Connection, subject: &Subject, look: Look, intent: Intent, 
         Verdict::Open => connection.standing().1.map(str::to_owned),
         Verdict::Well | Verdict::Gone(_) => None,
     };
-    let told = reason.as_deref().and_then(decide::finding);
-    let mut settings = look.examination.as_ref().map(|examination| examination.settings.clone()).unwrap_or_default();
-    if intent == Intent::Fix
-        && connection.described_kind().is_some_and(|kind| kind.registers_webhooks)
-        && let Some(url) = &subject.delivery_url
-    {
-        settings.insert(DELIVERY_URL.to_owned(), url.clone());
-    }
+    let told = reason.as_deref().and_then(|reason| decide::finding(reason, &connection.id));
+    let settings = look.examination.as_ref().map(|examination| examination.settings.clone()).unwrap_or_default();
     Looked { connection, look, told, verdict, settings }
 }
 

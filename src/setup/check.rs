@@ -12,7 +12,7 @@ use crate::outbound::Outbound;
 use crate::platforms::api::{Answer, Examination, Intent, Subject};
 use crate::platforms::platform;
 
-/// The setting that holds where a store's webhooks go.
+/// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
 pub const DELIVERY_URL: &str = "delivery_url";
 
 /// What came of asking.

@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::connections::{Connection, RejectionCount, Status, Verdict};
+use crate::delivery::ConnectionId;
 use crate::platforms::api::{Examination, Finding, Weight};
 
 const SIGNATURE_WRONG: &str = "signature_wrong";
@@ -20,9 +21,9 @@ const REJECTIONS: u64 = 3;
 /// An outage of that long is told of, however seldom the store was asked.
 const OUTAGE: SignedDuration = SignedDuration::from_mins(15);
 
-/// What a reason that deliveries tell of means, for people.
+/// What a reason that deliveries tell of means, for people; `None` for any other reason.
 #[must_use]
-pub fn finding(reason: &str) -> Option<Finding> {
+pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
     let (code, cause, step) = match reason {
         SIGNATURE_WRONG => (
             SIGNATURE_WRONG,
@@ -48,7 +49,7 @@ pub fn finding(reason: &str) -> Option<Finding> {
         ),
         _ => return None,
     };
-    Some(Finding { code, weight: Weight::Broken, cause: cause.to_owned(), step: step.to_owned() })
+    Some(Finding { code, weight: Weight::Broken, cause: cause.to_owned(), step: step.replace("ID", id.as_str()) })
 }
 
 /// What was rejected between two looks: the reason to tell, where it is a sign of something. Whoever has no key can make

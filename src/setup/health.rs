@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 use super::check::{self, Look};
 use super::decide::{self, Facts, Outage};
+use super::hold::{self, LastHeld};
 use super::{Arrivals, Findings};
 use crate::connections::{Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status, Verdict};
 use crate::delivery::ConnectionId;
@@ -37,6 +39,8 @@ const STALE: Duration = Duration::from_secs(60);
 /// What it needs.
 #[derive(Clone)]
 pub struct Health {
+    /// The data folder, where commands say that they change something.
+    pub folder: PathBuf,
     /// What arrived, and where changes are written.
     pub journal: Journal,
     /// Which connections there are.
@@ -58,7 +62,8 @@ pub struct Health {
 /// What is remembered of a connection between two looks.
 struct Watched {
     due: Instant,
-    looking: Option<tokio::task::Id>,
+    /// The look under way, and when a command had last changed something before it.
+    looking: Option<(tokio::task::Id, LastHeld)>,
     outage: Option<Outage>,
     /// Rejections are counted from here: until a delivery is accepted, or somebody says that it is mended.
     since: Timestamp,
@@ -125,10 +130,12 @@ impl Health {
                 memory.watched.insert(id, watched);
             }
         }
+        // While a command registers or removes webhooks nobody looks.
+        let Some(held) = hold::last_held(&self.folder) else { return };
         for (id, watched) in &mut memory.watched {
             if looks.len() < AT_ONCE && watched.looking.is_none() && watched.due <= now {
                 watched.due = now + self.interval;
-                watched.looking = Some(looks.spawn(self.clone().look(id.clone())).id());
+                watched.looking = Some((looks.spawn(self.clone().look(id.clone())).id(), held));
             }
         }
     }
@@ -166,9 +173,15 @@ impl Health {
             Ok((task, looked)) => (task, looked),
             Err(error) => (error.id(), None),
         };
-        memory.watched.values_mut().filter(|watched| watched.looking == Some(task)).for_each(|watched| watched.looking = None);
+        let of_task = |watched: &&mut Watched| watched.looking.is_some_and(|(looking, _)| looking == task);
+        let begun = memory.watched.values_mut().find(of_task).and_then(|watched| watched.looking.take());
         let Some((connection, look)) = looked else { return };
         let Some(watched) = memory.watched.get_mut(&connection.id) else { return };
+        if hold::last_held(&self.folder) != begun.map(|(_, held)| held) {
+            // What it saw may have been half done.
+            watched.due = Instant::now();
+            return;
+        }
         watched.outage = look.examination.as_ref().and_then(|examination| Outage::after(watched.outage, examination, look.began));
         if connection.standing().0 == Status::Connected && connection.changed_at > watched.since {
             // Somebody says that it is mended: what was rejected before that counts no more.
@@ -236,7 +249,7 @@ impl Health {
         let asked = look.examination.is_some();
         let Examination { mut findings, settings, .. } = look.examination.unwrap_or_default();
         if findings.iter().all(|finding| finding.weight == Weight::Note)
-            && let Some(told) = reason.as_deref().and_then(decide::finding)
+            && let Some(told) = reason.as_deref().and_then(|reason| decide::finding(reason, id))
         {
             findings.insert(0, told);
         }

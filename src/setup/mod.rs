@@ -9,6 +9,7 @@ pub mod decide;
 pub mod doctor;
 mod findings;
 pub mod health;
+pub mod hold;
 
 pub use arrivals::Arrivals;
 pub use findings::Findings;

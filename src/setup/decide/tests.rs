@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::delivery::ConnectionId;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
@@ -85,7 +84,7 @@ fn what_deliveries_told_of_ends_with_a_delivery_and_not_with_a_good_examination(
     let well = Examination::default();
     for reason in TOLD_BY_DELIVERIES {
         let degraded = standing(Status::Degraded, Some(reason));
-        assert!(finding(reason).is_some_and(|finding| finding.code == reason));
+        assert!(finding(reason, &degraded.id).is_some_and(|finding| finding.code == reason));
         for examination in [None, Some(&well)] {
             let before = facts(&degraded, examination);
             assert_eq!(before.verdict(), Verdict::Open, "{reason}");
