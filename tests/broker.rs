@@ -270,3 +270,25 @@ async fn a_gateway_told_to_end_under_load_ends_well_and_loses_nothing() {
     let ledger = load.stop().await;
     assert_all_arrived(&gateway, &node, &ledger).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_which_queue_is_missing_and_makes_none() {
+    let node = RabbitNode::started().await;
+    let gateway = Gateway::new(&[]);
+    let url = node.url();
+    let doctor = |more: &[&str]| {
+        let output = gateway.cli(&[&["doctor", "--json", "--disk-reserve", "1", "--amqp-url", &url], more].concat());
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON is printed");
+        (output.status.code(), found["to_do"].clone())
+    };
+    assert_eq!(doctor(&[]).0, Some(0), "serve makes what is missing");
+    for _ in 0..2 {
+        let (code, to_do) = doctor(&["--topology", "check"]);
+        assert_eq!(code, Some(1));
+        assert!(to_do[0].as_str().is_some_and(|step| step.contains("exchange cartwire.events")), "{to_do}");
+        assert!(to_do[1].as_str().is_some_and(|step| step.contains("queue cartwire.events")), "{to_do}");
+    }
+    let mut serving = Gateway::with_broker(&url);
+    serving.start().await;
+    until("the queues are there", || async { (doctor(&["--topology", "check"]).0 == Some(0)).then_some(()) }).await;
+}

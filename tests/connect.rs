@@ -1,0 +1,307 @@
+//! Connecting a store with one command, keeping it so, and taking it away again: the real program against a shop's API over
+//! real HTTP, with a gateway beside it where it matters.
+//!
+//! Nothing here waits for a time: conditions are polled, and the shop's answers are those that real shops gave.
+
+#[path = "stores/woocommerce.rs"]
+mod shop;
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use shop::{Fault, KEY, Options, Permission, SECRET, Shop};
+use support::gateway::Gateway;
+use support::store::{Order, SHOP};
+use support::until;
+use tempfile::TempDir;
+
+/// Where the webhooks are to go: nobody is there, and nobody looks.
+const PUBLIC: &str = "https://hooks.example.com";
+
+/// What a command did.
+struct Done {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Done {
+    #[track_caller]
+    fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}{}", self.out, self.err);
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {}{}", self.out, self.err))
+    }
+
+    /// The codes of all that was found, worst first.
+    fn codes(&self) -> Vec<String> {
+        let json = self.json();
+        let findings = json["findings"].as_array().or_else(|| json["connections"][0]["findings"].as_array());
+        findings.expect("findings").iter().map(|found| found["code"].as_str().expect("a code").to_owned()).collect()
+    }
+}
+
+/// A data folder, and commands on it.
+struct Bench(TempDir);
+
+impl Bench {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cartwire"));
+        command.env_clear().env("CARTWIRE_DATA_DIR", self.0.path().join("data")).env("CARTWIRE_ALLOW_PRIVATE_STORES", "1");
+        let output = command.args(arguments).stdin(Stdio::null()).output().expect("the program runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Done { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Adds a shop by its REST API key.
+    fn add(&self, url: &str, more: &[&str]) -> Done {
+        let (key, secret) = (self.file("key", KEY), self.file("secret", SECRET));
+        let (key, secret) = (key.display().to_string(), secret.display().to_string());
+        let shop = ["connections", "add", "woocommerce", "--id", "shop", "--url", url, "--json"];
+        self.run(&[&shop[..], &["--consumer-key-file", &key, "--consumer-secret-file", &secret], more].concat())
+    }
+
+    fn check(&self, more: &[&str]) -> Done {
+        self.run(&[&["connections", "check", "shop", "--json"], more].concat())
+    }
+
+    /// How the connections stand: id, status, reason.
+    fn standing(&self) -> Vec<(String, String, String)> {
+        let list = self.run(&["connections", "list", "--json"]).ends(0).json();
+        let text = |connection: &Value, field: &str| connection[field].as_str().unwrap_or_default().to_owned();
+        let connections = list["connections"].as_array().expect("a list").iter();
+        connections.map(|one| (text(one, "id"), text(one, "status"), text(one, "reason"))).collect()
+    }
+}
+
+fn open() -> Shop {
+    Shop::start(Options { pings: false, ..Options::default() })
+}
+
+fn active(shop: &Shop) -> usize {
+    shop.webhooks().iter().filter(|webhook| webhook.status == "active").count()
+}
+
+#[test]
+fn one_command_connects_a_store_and_says_what_it_did() {
+    let (bench, shop) = (Bench::new(), open());
+    let added = bench.add(&format!("{}/wp-admin/", shop.url), &["--public-url", PUBLIC]).ends(0).json();
+    assert_eq!(added["registered"], true);
+    let webhooks = shop.webhooks();
+    assert!(webhooks.len() >= 12, "{} topics", webhooks.len());
+    let target = format!("{PUBLIC}/webhooks/woocommerce/shop");
+    assert!(webhooks.iter().all(|webhook| webhook.delivery_url == target && webhook.status == "active"));
+    assert!(webhooks.iter().all(|webhook| Some(webhook.secret.as_str()) == added["secret"].as_str()));
+    assert_eq!(bench.standing(), [("shop".to_owned(), "connected".to_owned(), String::new())]);
+    bench.check(&[]).ends(0);
+    let again = bench.check(&["--fix"]).ends(0).json();
+    assert_eq!(again["connections"][0]["done"], json!([]), "there was nothing to do");
+    assert_eq!(shop.webhooks().len(), webhooks.len(), "nothing is registered twice");
+}
+
+#[test]
+fn a_store_that_does_not_work_is_told_why_and_not_added() {
+    let bench = Bench::new();
+    let mut told = Vec::new();
+    let refused = |shop: &Shop| bench.add(&shop.url, &["--public-url", PUBLIC]).ends(1).codes().remove(0);
+    for fault in [
+        Fault::Html,
+        Fault::Forbidden,
+        Fault::Cloudflare,
+        Fault::BasicAuth,
+        Fault::RestDisabled,
+        Fault::NotWordPress,
+        Fault::WithoutWooCommerce,
+        Fault::AuthorizationStripped,
+    ] {
+        let shop = open();
+        shop.fail(fault);
+        told.push(refused(&shop));
+        assert!(shop.webhooks().is_empty());
+    }
+    let another_key = Options { consumer_secret: "cs_of_somebody_else".to_owned(), ..Options::default() };
+    told.push(refused(&Shop::start(another_key)));
+    told.push(refused(&Shop::start(Options { manager: false, ..Options::default() })));
+    assert_eq!(bench.standing(), [], "nothing was added");
+    let kinds: std::collections::BTreeSet<&String> = told.iter().collect();
+    assert!(kinds.len() >= 7, "each has its own diagnosis: {told:?}");
+}
+
+#[test]
+fn a_store_that_does_not_work_is_added_all_the_same_where_nothing_is_to_be_registered() {
+    let (bench, shop) = (Bench::new(), open());
+    shop.fail(Fault::Forbidden);
+    let added = bench.add(&shop.url, &["--no-register"]).ends(0);
+    assert!(!added.codes().is_empty());
+    assert_eq!(bench.standing()[0].1, "degraded");
+}
+
+#[test]
+fn nobody_is_called_without_an_address_to_register_nor_for_a_name_that_is_taken() {
+    let (bench, shop) = (Bench::new(), open());
+    let wrong = bench.add(&shop.url, &[]).ends(78);
+    assert!(wrong.err.contains("--public-url"), "{}", wrong.err);
+    assert!(shop.asked().is_empty());
+    bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
+    shop.forget_asked();
+    bench.add(&shop.url, &["--public-url", PUBLIC]).ends(1);
+    assert!(shop.asked().is_empty());
+}
+
+#[test]
+fn a_private_address_is_not_called_unless_that_is_allowed() {
+    let (bench, shop) = (Bench::new(), open());
+    let (key, secret) = (bench.file("key", KEY), bench.file("secret", SECRET));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cartwire"));
+    command.env_clear().args(["connections", "add", "woocommerce", "--id", "shop", "--public-url", PUBLIC, "--url", &shop.url]);
+    command.arg("--data-dir").arg(bench.0.path().join("data"));
+    command.arg("--consumer-key-file").arg(key).arg("--consumer-secret-file").arg(secret);
+    let output = command.output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(shop.asked().is_empty());
+}
+
+#[test]
+fn a_webhook_that_was_disabled_is_found_and_mended() {
+    let (bench, shop) = (Bench::new(), open());
+    bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
+    let all = active(&shop);
+    let one = shop.webhooks()[0].id;
+    shop.edit(one, |webhook| webhook.status = "disabled");
+    let code = bench.check(&[]).ends(1).codes().remove(0);
+    assert_eq!(bench.standing(), [("shop".to_owned(), "degraded".to_owned(), code)]);
+    assert_eq!(active(&shop), all - 1, "a check changes nothing");
+    let mended = bench.check(&["--fix"]).ends(0).json();
+    assert_ne!(mended["connections"][0]["done"], json!([]));
+    assert_eq!(active(&shop), all);
+    assert_eq!(bench.standing()[0].1, "connected");
+}
+
+#[test]
+fn a_key_that_may_only_read_registers_nothing_and_the_connection_says_so() {
+    let bench = Bench::new();
+    let shop = Shop::start(Options { permission: Permission::Read, pings: false, ..Options::default() });
+    let added = bench.add(&shop.url, &["--public-url", PUBLIC]).ends(1);
+    assert!(added.codes().contains(&"key_read_only".to_owned()), "{:?}", added.codes());
+    assert!(shop.webhooks().is_empty());
+    assert_eq!(bench.standing()[0].1, "degraded");
+}
+
+#[test]
+fn removing_takes_our_webhooks_and_only_ours() {
+    let (bench, shop) = (Bench::new(), open());
+    let others = shop.add_webhook("order.created", "https://elsewhere.example/hook");
+    bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
+    shop.fail(Fault::Forbidden);
+    let refused = bench.run(&["connections", "remove", "shop"]).ends(1);
+    assert!(refused.out.contains("--keep-webhooks"), "{}", refused.out);
+    assert_eq!(bench.standing().len(), 1, "it stays while its webhooks do");
+    shop.fail(Fault::None);
+    bench.run(&["connections", "remove", "shop"]).ends(0);
+    assert_eq!(shop.webhooks().iter().map(|webhook| webhook.id).collect::<Vec<_>>(), [others]);
+    assert_eq!(bench.standing(), []);
+}
+
+#[test]
+fn a_store_that_is_away_keeps_its_connection_unless_its_webhooks_may_stay() {
+    let (bench, shop) = (Bench::new(), open());
+    bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
+    drop(shop);
+    bench.run(&["connections", "remove", "shop"]).ends(69);
+    assert_eq!(bench.standing().len(), 1);
+    bench.run(&["connections", "remove", "shop", "--keep-webhooks"]).ends(0);
+    assert_eq!(bench.standing(), []);
+}
+
+#[test]
+fn the_doctor_says_what_to_do_and_nothing_where_all_is_well() {
+    let (bench, shop) = (Bench::new(), open());
+    let empty = bench.run(&["doctor", "--disk-reserve", "1"]).ends(1);
+    assert!(empty.out.contains("1. data folder"), "{}", empty.out);
+    bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
+    let well = bench.run(&["doctor", "--disk-reserve", "1", "--public-url", PUBLIC]).ends(0);
+    assert!(well.out.contains("nothing to do") && well.out.contains("connection shop"), "{}", well.out);
+    let one = shop.webhooks()[0].id;
+    shop.edit(one, |webhook| webhook.status = "disabled");
+    let wrong =
+        bench.run(&["doctor", "--disk-reserve", "1", "--json", "--listen", "nowhere", "--public-url", PUBLIC]).ends(1).json();
+    assert!(wrong["to_do"][0].as_str().is_some_and(|step| step.contains("--listen")), "{wrong}");
+    let wrong = bench.run(&["doctor", "--disk-reserve", "1", "--json", "--public-url", PUBLIC]).ends(1).json();
+    assert!(wrong["to_do"][0].as_str().is_some_and(|step| step.starts_with("connection shop")), "{wrong}");
+}
+
+/// A running gateway's events about connections, in order: verb and reason.
+async fn health_of(gateway: &Gateway, id: &str) -> Vec<(String, String)> {
+    let events = gateway.events_by_api().await;
+    let of = events.iter().filter(|event| event["subject"] == format!("connection/{id}"));
+    let verb = |event: &Value| event["type"].as_str().unwrap_or_default().rsplit('.').next().unwrap_or_default().to_owned();
+    of.map(|event| (verb(event), event["data"]["connection"]["reason"].as_str().unwrap_or_default().to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_gateway_notices_a_disabled_webhook_and_that_it_was_mended() {
+    let shop = open();
+    let mut gateway = Gateway::new(&["--check-interval-seconds", "1"]);
+    gateway.set_environment(vec![("CARTWIRE_ALLOW_PRIVATE_STORES", "true".into())]);
+    gateway.start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let (key, secret) = (file("key", KEY), file("secret", SECRET));
+    let add = ["connections", "add", "woocommerce", "--id", "asked", "--url", &shop.url, "--public-url", PUBLIC];
+    let added = gateway.cli(&[&add[..], &["--consumer-key-file", &key, "--consumer-secret-file", &secret]].concat());
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let one = shop.webhooks()[0].id;
+    shop.edit(one, |webhook| webhook.status = "disabled");
+    let gateway = &gateway;
+    let told = |verb: &'static str| async move { health_of(gateway, "asked").await.into_iter().find(|told| told.0 == verb) };
+    let (_, reason) = until("the gateway tells of the webhook", || told("degraded")).await;
+    let shown = gateway.admin_json("/api/connections/asked").await;
+    assert_eq!((shown["status"].as_str(), shown["reason"].as_str()), (Some("degraded"), Some(reason.as_str())));
+    assert_eq!(shown["findings"][0]["code"], reason.as_str(), "{shown}");
+    assert_eq!(gateway.cli_json(&["connections", "list"])["connections"][0]["id"], "asked", "what is in trouble comes first");
+    let healthy = || async { gateway.metric("cartwire_connection_healthy", "\"asked\"").await };
+    assert_eq!(healthy().await, 0.0);
+    shop.edit(one, |webhook| webhook.status = "active");
+    until("the gateway tells that it is well again", || told("recovered")).await;
+    until("the gauge says so", || async { (healthy().await == 1.0).then_some(()) }).await;
+    let told: Vec<String> = health_of(gateway, "asked").await.into_iter().map(|told| told.0).collect();
+    assert_eq!(told, ["connected", "degraded", "recovered"], "each change once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_signatures_degrade_a_store_until_a_delivery_is_accepted() {
+    let mut gateway = Gateway::new(&["--check-interval-seconds", "1"]);
+    gateway.start().await;
+    let store = gateway.store();
+    let mut forged = store.webhook(Order::Shop(1), 1);
+    forged.body = [&forged.body[..], b" "].concat().into();
+    for _ in 0..3 {
+        let answer = store.try_send(Order::Shop(1), &forged).await.expect("an answer");
+        assert_eq!(answer.status, 401);
+    }
+    let gateway = &gateway;
+    let told = |verb: &'static str| async move { health_of(gateway, SHOP).await.into_iter().find(|told| told.0 == verb) };
+    let (_, reason) = until("the gateway tells of the signatures", || told("degraded")).await;
+    assert_eq!(reason, "signature_wrong");
+    store.send(Order::Shop(1), 1).await;
+    until("the gateway tells that it is well again", || told("recovered")).await;
+}
