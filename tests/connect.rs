@@ -6,6 +6,8 @@
 #[path = "stores/woocommerce.rs"]
 mod shop;
 mod support;
+#[path = "stores/wix.rs"]
+mod wixapis;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -13,9 +15,10 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use shop::{Fault, KEY, Options, Permission, SECRET, Shop};
 use support::gateway::Gateway;
-use support::store::{Order, SHOP};
+use support::store::{Keys, Order, SHOP, SITE};
 use support::until;
 use tempfile::TempDir;
+use wixapis::{ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, Installation, OTHER_SITE_ID, SITE_ID, Wixapis, World};
 
 /// Where the webhooks are to go: nobody is there, and nobody looks.
 const PUBLIC: &str = "https://hooks.example.com";
@@ -285,6 +288,82 @@ async fn a_running_gateway_notices_a_disabled_webhook_and_that_it_was_mended() {
     until("the gauge says so", || async { (healthy().await == 1.0).then_some(()) }).await;
     let told: Vec<String> = health_of(gateway, "asked").await.into_iter().map(|told| told.0).collect();
     assert_eq!(told, ["connected", "degraded", "recovered"], "each change once");
+}
+
+#[test]
+fn a_site_is_connected_by_its_key_and_what_is_wrong_with_it_is_told_apart() {
+    let (bench, wix) = (Bench::new(), Wixapis::start(World::default()));
+    let add = |site: &str, account: &str, key: &str| {
+        let key = bench.file("key", key).display().to_string();
+        let site = ["connections", "add", "wix-site", "--id", "site", "--site-id", site, "--account-id", account, "--json"];
+        bench.run(&[&site[..], &["--api-key-file", &key, "--api-base", &wix.url]].concat())
+    };
+    let unknown = "00000000-1111-4222-8333-444444444444";
+    for (site, account, key, code) in [
+        (SITE_ID, ACCOUNT_ID, "IST.mistyped", "api_key_refused"),
+        (SITE_ID, unknown, API_KEY, "account_unconfirmed"),
+        (unknown, ACCOUNT_ID, API_KEY, "site_unknown"),
+    ] {
+        let told = add(site, account, key);
+        assert_eq!(told.codes()[0], code, "{}", told.out);
+        if code == "site_unknown" {
+            assert!(told.out.contains(SITE_ID) && told.out.contains(OTHER_SITE_ID), "the account's sites are offered");
+        }
+        if code != "account_unconfirmed" {
+            assert_eq!((told.code, bench.standing()), (1, vec![]), "nothing is kept");
+        } else {
+            bench.run(&["connections", "remove", "site"]).ends(0);
+        }
+    }
+    let dashboard = format!(" https://manage.wix.com/dashboard/{SITE_ID}/home ");
+    add(&dashboard, ACCOUNT_ID, API_KEY).ends(0);
+    let shown = bench.run(&["connections", "show", "site", "--json"]).ends(0).json();
+    assert_eq!(shown["connection"]["settings"]["site_id"], SITE_ID);
+    wix.change(|world| world.api_key = "IST.another".to_owned());
+    let revoked = bench.run(&["connections", "check", "site", "--json"]).ends(1);
+    assert_eq!(revoked.codes()[0], "api_key_refused");
+    assert_eq!(bench.standing()[0].1, "degraded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_that_is_gone_is_noticed_without_a_webhook() {
+    let wix = Wixapis::start(World::default());
+    let another = "0b0e2d4c-6f8a-4b1d-8e3f-5a7c9d1b3e5f";
+    wix.change(|world| world.installations = [SITE, another].map(|id| (id.to_owned(), Installation::default())).into());
+    let mut gateway = Gateway::new(&["--check-interval-seconds", "1"]);
+    gateway.set_environment(vec![("CARTWIRE_ALLOW_PRIVATE_STORES", "1".into())]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let (public, secret) = (file("public", &Keys::test().app_public), file("secret", APP_SECRET));
+    let add = ["connections", "add", "wix-app", "--id", "asked-app", "--app-id", APP_ID, "--api-base", &wix.url];
+    let added = gateway.cli(&[&add[..], &["--public-key-file", &public, "--app-secret-file", &secret]].concat());
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    gateway.start().await;
+    // Any delivery of the site makes it a connection.
+    let webhook = gateway.store().webhook(Order::Site(1), 1);
+    let url = format!("http://{}/webhooks/wix/asked-app", gateway.public());
+    let answer = reqwest::Client::new().post(url).body(webhook.body).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let gateway = &gateway;
+    let shown = |what: &'static str, is: fn(&Value) -> bool| {
+        until(what, move || async move { Some(gateway.admin_json(&format!("/api/connections/{SITE}")).await).filter(is) })
+    };
+    let known = shown("what the site is", |site| site["settings"]["site_name"] == "Hafenladen").await;
+    assert_eq!((&known["status"], &known["settings"]["catalog_version"]), (&json!("connected"), &json!("V1_CATALOG")));
+    assert!(!known.to_string().contains("ida@hafen.example"), "nobody's address is kept");
+    let missing = gateway.cli(&["scopes", SITE]);
+    assert_eq!(missing.status.code(), Some(1), "some permission is missing");
+    wix.change(|world| drop(world.installations.remove(SITE)));
+    let gone = shown("that it is gone", |site| site["status"] == "disconnected").await;
+    assert_eq!(gone["reason"], "app_removed");
+    let told = |verb: &'static str| async move { health_of(gateway, SITE).await.into_iter().find(|told| told.0 == verb) };
+    until("its consumers are told", || told("disconnected")).await;
+    wix.change(|world| drop(world.installations.insert(SITE.to_owned(), Installation::default())));
+    until("and when it is back", || told("recovered")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
