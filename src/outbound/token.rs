@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::platforms::api::{Answer, CallFailure, CallResult, TokenGrant};
 
 /// A refusal is not asked for again before this is over: hundreds may want the token of an installation that is gone.
-const REFUSED: Duration = Duration::from_secs(10);
+const REFUSED: Duration = Duration::from_secs(3);
 /// A token is renewed this long before it expires, or at nine tenths of its life where that is shorter.
 const MARGIN: Duration = Duration::from_secs(300);
 /// Holders that are remembered; those whose tokens are over are forgotten first.

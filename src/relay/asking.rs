@@ -16,6 +16,10 @@ use crate::platforms::api::{Dialogue, Told};
 use crate::platforms::platform;
 use crate::report::ErrorChain;
 
+/// A store that denies what it has just told is asked once more after this: the news may not have got round inside it. What
+/// is ignored for good is worth two questions.
+const SURE: Duration = Duration::from_secs(5);
+
 /// Who asks stores for what deliveries lack.
 #[derive(Clone)]
 pub struct Asking {
@@ -54,6 +58,7 @@ impl Asking {
         let given_up = |reason: &str| Reply::Done(Completion { outcome: Completed::GivenUp(reason.to_owned()), asked_at });
         let (reply, word) = match told {
             Told::Whole(body) => (Reply::Done(Completion { outcome: Completed::Whole(body), asked_at }), "completed"),
+            Told::Untrue(_) if question.failures == 0 => (Reply::Again(SURE), "again"),
             Told::Untrue(reason) => {
                 (Reply::Done(Completion { outcome: Completed::Untrue(reason.to_owned()), asked_at }), "untrue")
             }

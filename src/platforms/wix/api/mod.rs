@@ -24,8 +24,8 @@ pub(super) use instance::known;
 pub(super) use lacking::{Lacking, What};
 pub(super) use scopes::SCOPES;
 
-/// Of the 200 that the platform allows.
-pub(super) const PACE: Pace = Pace { per_minute: 200, burst: 20 };
+/// With a burst, the 200 a minute that the platform allows each installation.
+pub(super) const PACE: Pace = Pace { per_minute: 180, burst: 20 };
 
 const BASE: &str = "https://www.wixapis.com";
 

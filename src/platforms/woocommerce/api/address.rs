@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use url::Url;
 
 use super::refusal;
-use super::talk::{End, finding, follow, is_same_store, json, show};
-use crate::platforms::api::{Answer, Dialogue, Finding, Weight};
+use super::talk::{End, finding, follow, is_same_store, json, redirect, show};
+use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Unanswered, Weight};
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entities;
 
@@ -63,6 +63,7 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
             troubles.push(trouble);
             (start.clone(), None)
         }
+        Err(End::Found(trouble)) => return Err(perhaps_plain(trouble, &start, dialogue)?.into()),
         Err(end) => return Err(end),
     };
     let told = page.and_then(|page| told_root(page, &home));
@@ -82,6 +83,28 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
         }
     }
     Err(nothing_found(&start, page, troubles).into())
+}
+
+/// A URL that was typed without a scheme is taken for `https`: a store that answers only by `http` is told so.
+fn perhaps_plain(trouble: Finding, start: &Url, dialogue: &mut Dialogue<'_>) -> Result<Finding, Unanswered> {
+    let mut plain = start.clone();
+    let silent = matches!(trouble.code, "unreachable" | "tls_broken" | "cut_off" | "timed_out");
+    if !silent || start.scheme() != "https" || plain.set_scheme("http").is_err() {
+        return Ok(trouble);
+    }
+    let answers = match dialogue.ask(ApiRequest::get("home", plain.as_str()))? {
+        Ok(answer) => redirect(answer).is_none_or(|to| !to.starts_with("https:")),
+        Err(_) => false,
+    };
+    if !answers {
+        return Ok(trouble);
+    }
+    let hint = format!(
+        "{} answers, without encryption: if the store has no TLS, give that as its URL (it works, but what is sent can be read on \
+         the way).",
+        show(&plain)
+    );
+    Ok(Finding { step: format!("{hint} {}", trouble.step), ..trouble })
 }
 
 /// The root that the page names in its head or its headers, at the host that was asked.

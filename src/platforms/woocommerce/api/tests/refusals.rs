@@ -49,6 +49,18 @@ fn a_store_that_does_not_answer() {
 }
 
 #[test]
+fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
+    let mut store = Store::with(|request| {
+        let plain = Ok(page(200, "A shop"));
+        Some(if request.url.starts_with("https:") { Err(CallFailure::Unreachable) } else { plain })
+    });
+    let examination = drive(&mut store, &subject(SHOP), Intent::Check);
+    let finding = &examination.findings[0];
+    assert_eq!(finding.code, "unreachable");
+    assert!(finding.step.starts_with("http://shop.example answers"), "{}", finding.step);
+}
+
+#[test]
 fn something_in_front_of_the_store() {
     use Weight::{Broken, Unavailable};
     assert_eq!(rest(page(200, "Welcome")), ("rest_html", Broken));
