@@ -169,14 +169,14 @@ pub fn assert_told_well(delivery: &VerifiedDelivery) {
 
 /// The events as they are published.
 fn told(entry: &Entry) -> Vec<String> {
-    match assemble(entry) {
-        Assembled::Events { events, .. } => events.iter().map(written).collect(),
-        Assembled::Ignored(reason) | Assembled::Unreadable(reason) => {
-            assert!(reason.len() <= 40, "{reason:?} is no bounded word");
-            assert_ne!(reason, "normaliser_failed", "the normaliser panicked");
-            Vec::new()
-        }
-    }
+    let reason = match assemble(entry) {
+        Assembled::Events { events, .. } => return events.iter().map(written).collect(),
+        Assembled::Ignored(reason) => reason,
+        Assembled::Unreadable(reason) => reason.into(),
+    };
+    assert!(reason.len() <= 40, "{reason:?} is no bounded word");
+    assert_ne!(reason, "normaliser_failed", "the normaliser panicked");
+    Vec::new()
 }
 
 fn written(event: &Event) -> String {
