@@ -61,7 +61,8 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
             "tls_broken",
             format!("{at} cannot prove who it is by TLS: {words}."),
             "Have the store's certificate renewed for exactly this host name and with the whole chain; \
-             a browser that was there before may not show the mistake."
+             a browser that was there before may not show the mistake. If an authority of your own signed it, name that with \
+             --store-ca-file."
                 .to_owned(),
         ),
         CallFailure::TimedOut => (
