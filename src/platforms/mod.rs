@@ -351,6 +351,10 @@ pub enum Normalised {
     },
 }
 
+/// Why a delivery degrades its connection where its sender signs an error in place of an entity: whoever the store sends
+/// webhooks for may not read it any more. No API shows whether that is mended.
+pub const OWNER_LOST_RIGHTS: &str = "webhook_owner_lost_rights";
+
 /// What a delivery says about its connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectionSignal {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::connections::{Connection, RejectionCount, Status, Verdict};
 use crate::delivery::ConnectionId;
+use crate::platforms::OWNER_LOST_RIGHTS;
 use crate::platforms::api::{Examination, Finding, Weight};
 
 const SIGNATURE_WRONG: &str = "signature_wrong";
@@ -40,6 +41,12 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
             CLOCK_WRONG,
             "its webhooks' tokens are expired, or not valid yet, when they arrive",
             "set this machine's clock by NTP (`timedatectl` shows whether it is), and see that no proxy holds webhooks back",
+        ),
+        OWNER_LOST_RIGHTS => (
+            OWNER_LOST_RIGHTS,
+            "the store signs errors in place of what happened: the user that its webhooks belong to may not read it any more",
+            "give that user the role again that he had (for webhooks that we registered, he is the REST API key's), or make the \
+             webhooks anew as another; then run `cartwire connections resume ID`, because only deliveries show whether it helped",
         ),
         SILENT => (
             SILENT,
@@ -149,6 +156,8 @@ impl Facts<'_> {
         match self.rejected {
             Some(reason) => Verdict::Degraded(reason),
             None if self.still_told() && (self.silent || !self.mended) => Verdict::Open,
+            // What deliveries carry is seen by nobody who asks: the operator says when it is mended.
+            None if self.connection.standing() == (Status::Degraded, Some(OWNER_LOST_RIGHTS)) => Verdict::Open,
             None if self.silent => Verdict::Degraded(SILENT),
             None if self.examination.is_some() || self.suffers_by_deliveries() => Verdict::Well,
             None => Verdict::Open,

@@ -109,3 +109,13 @@ fn silence_is_told_where_nothing_else_is() {
     let rejecting = Facts { rejected: Some(SIGNATURE_WRONG), ..silent };
     assert_eq!(rejecting.verdict(), Verdict::Degraded("signature_wrong"));
 }
+
+#[test]
+fn lost_rights_that_deliveries_carry_end_with_the_operators_word_alone() {
+    let degraded = standing(Status::Degraded, Some(OWNER_LOST_RIGHTS));
+    let well = Examination::default();
+    let told = Facts { accepted_at: Some(at(200)), mended: true, ..facts(&degraded, Some(&well)) };
+    assert_eq!(told.verdict(), Verdict::Open, "otherwise it would come and go with every check");
+    let broken = found(Weight::Broken, "key_role");
+    assert_eq!(facts(&degraded, Some(&broken)).verdict(), Verdict::Degraded("key_role"));
+}

@@ -9,10 +9,7 @@ use crate::delivery::JournaledDelivery;
 use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::lenient::Node;
-use crate::platforms::{ConnectionSignal, Normalised};
-
-/// The owner of the webhook was deleted or lost rights: from now on every delivery of it is this error.
-const OWNER_LOST_RIGHTS: &str = "webhook_owner_lost_rights";
+use crate::platforms::{ConnectionSignal, Normalised, OWNER_LOST_RIGHTS};
 
 /// Codes of API versions that cannot read what the store has: every v1 order where orders have tables of their own, every
 /// v1 variation, every legacy order.
@@ -50,6 +47,7 @@ pub(super) fn normalise(root: Node<'_>, delivery: &JournaledDelivery, raw: Box<R
     Normalised::Ignored { reason }
 }
 
+/// The owner of the webhook was deleted or lost rights: from now on every delivery of it is this error.
 fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalised {
     let id = delivery.connection.as_str().to_owned();
     let health = ConnectionHealth {
