@@ -1,4 +1,5 @@
-//! A delivery is received, verified, journalled; **then** we answer. Later it is normalised, published, confirmed, settled.
+//! A delivery is received, verified, journalled; **then** we answer. Later it is normalised, completed, published, confirmed,
+//! settled.
 //!
 //! # Invariants
 //! Tests hold them, `tests/tidy.rs` the ones about the source.
@@ -36,6 +37,9 @@
 //!   partition key, the same after a crash), so that nothing has to be counted or kept besides.
 //! - The event log keeps no bodies. Normalising is pure, so an event is made from its delivery again when it is read; the
 //!   journal holds each payload once.
+//! - What a store said of a thin delivery is kept beside it, so that this still holds: an event is made from both.
+//! - A platform's conversations with a store are pure functions that are called again with all answers so far
+//!   ([`platforms::api`]): the platforms stay free of I/O, and a conversation with branches still reads from top to bottom.
 //! - One event per partition key is under way at a time. It is what keeps the order when the broker refuses one.
 
 pub mod app;
