@@ -109,7 +109,10 @@ impl App {
         let (marks, look) = self.look_for_changes(shutdown.subscribe()).await;
         let relay = Relay::new(self.journal.clone(), Arc::clone(&publisher), self.directory.clone(), marks);
         let relay = match self.config.complete_within {
-            Some(within) => relay.asking(Asking { outbound: self.config.outbound.clone(), seal: self.seal.clone(), within }),
+            Some(within) => {
+                let outbound = self.config.outbound.trying_once();
+                relay.asking(Asking { outbound, seal: self.seal.clone(), within })
+            }
             None => relay,
         };
         let relay_shutdown = watch::Sender::new(false);
@@ -117,7 +120,7 @@ impl App {
         let admin_shutdown = watch::Sender::new(false);
         let (stop_relay, grace) = (relay_shutdown.subscribe(), self.config.shutdown_grace);
         let logged = self.config.broker.is_some().then(|| self.journal.clone());
-        let relay = tokio::spawn(async move {
+        let mut relay = tokio::spawn(async move {
             // Before the relay begins, so that what was logged long ago goes out before what arrives now.
             if let Some(journal) = logged {
                 reopen_logged(&journal, stop_relay.clone()).await;
@@ -139,12 +142,16 @@ impl App {
             () = stop => None,
             result = &mut public => Some(result),
             result = &mut admin => Some(result),
+            // It ends when it is told to, and not before: webhooks would be kept and nobody would publish them.
+            result = &mut relay => Some(result.map(|()| Err(std::io::Error::other("the relay ended by itself")))),
         };
         tracing::info!("shutting down: finishing requests, then publishing what is under way");
         shutdown.send_replace(true);
         public_handle.stop(true).await;
         relay_shutdown.send_replace(true);
-        let _ = relay.await;
+        if !relay.is_finished() {
+            let _ = relay.await;
+        }
         admin_shutdown.send_replace(true);
         admin_handle.stop(true).await;
         publisher.close().await;

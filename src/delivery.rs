@@ -202,6 +202,12 @@ pub enum Completed {
 }
 
 impl JournaledDelivery {
+    /// The bytes that it takes: its body, and what the store said of it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.body.len() + self.completed().map_or(0, Bytes::len)
+    }
+
     /// What the store said beyond the delivery itself, as JSON.
     #[must_use]
     pub fn completed(&self) -> Option<&Bytes> {

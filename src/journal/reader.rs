@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
-use super::completions;
+use super::completions::{self, Completions};
 use super::entry::{Entry, EntryKind, Position, STATES, State};
 use super::format;
 use super::keys;
@@ -115,7 +115,7 @@ pub struct EventFilter {
 const ENTRY: &str = "e.position, d.key, d.kind, e.redriven, e.attempts, d.platform, d.endpoint, d.connection, d.topic, d.received_at, d.headers, d.body";
 /// The columns of [`ENTRY`]: those of its completion come after them, and then those of a query's own.
 const ENTRY_COLUMNS: usize = 12;
-const OWN: usize = ENTRY_COLUMNS + 4;
+const OWN: usize = ENTRY_COLUMNS + completions::WIDTH;
 
 impl Reader {
     /// Opens the data file of a folder.
@@ -182,6 +182,7 @@ impl Reader {
         let newest: Position = self.newest("entries")?;
         let mut statement = self.0.prepare_cached(&sql)?;
         let mut rows = statement.query([after])?;
+        let mut completions = Completions::default();
         let (mut claim, mut taken) = (Claim { through: after, ..Claim::default() }, 0);
         while claim.entries.len() < limit && taken < bytes {
             let Some(row) = rows.next()? else {
@@ -193,8 +194,8 @@ impl Reader {
                 claim.passed_over |= row.get::<_, bool>(3)?;
                 continue;
             }
-            let entry = read_entry(row)?;
-            taken += entry.delivery.body.len();
+            let entry = read_entry(row, &mut completions)?;
+            taken += entry.delivery.bytes();
             claim.entries.push(entry);
         }
         Ok(claim)
@@ -264,7 +265,8 @@ impl Reader {
             completions::COLUMNS,
             completions::JOIN
         );
-        let entry = self.0.prepare_cached(&sql)?.query_row([summary.position], read_entry)?;
+        let entry =
+            self.0.prepare_cached(&sql)?.query_row([summary.position], |row| read_entry(row, &mut Completions::default()))?;
         Ok(Some((summary, entry)))
     }
 
@@ -295,6 +297,7 @@ impl Reader {
         let newest = self.newest("events")?;
         let mut statement = self.0.prepare_cached(&sql)?;
         let mut rows = statement.query(params![after, exact, prefix, filter.connection, filter.subject])?;
+        let mut completions = Completions::default();
         let (mut page, mut bytes) = (LogPage { rows: Vec::new(), next: after }, 0);
         while page.rows.len() < limit && bytes < PAGE_BYTES {
             let Some(row) = rows.next()? else {
@@ -302,8 +305,8 @@ impl Reader {
                 break;
             };
             let shared = page.rows.last().map(|last| Arc::clone(&last.entry)).filter(|last| row.get(0) == Ok(last.position));
-            let entry = shared.map_or_else(|| read_entry(row).map(Arc::new), Ok)?;
-            bytes += entry.delivery.body.len();
+            let entry = shared.map_or_else(|| read_entry(row, &mut completions).map(Arc::new), Ok)?;
+            bytes += entry.delivery.bytes();
             page.next = row.get(OWN)?;
             page.rows.push(LogRow { cursor: page.next, index: row.get(OWN + 1)?, entry });
         }
@@ -399,10 +402,10 @@ impl Reader {
 }
 
 fn read_log(row: &Row<'_>) -> rusqlite::Result<LogRow> {
-    Ok(LogRow { entry: Arc::new(read_entry(row)?), cursor: row.get(OWN)?, index: row.get(OWN + 1)? })
+    Ok(LogRow { entry: Arc::new(read_entry(row, &mut Completions::default())?), cursor: row.get(OWN)?, index: row.get(OWN + 1)? })
 }
 
-fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+fn read_entry(row: &Row<'_>, completions: &mut Completions) -> rusqlite::Result<Entry> {
     Ok(Entry {
         position: row.get(0)?,
         key: DeliveryKey::from_bytes(row.get(1)?),
@@ -417,7 +420,7 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
             received_at: instant(row.get(9)?)?,
             headers: serde_json::from_str(row.get_ref(10)?.as_str()?).map_err(unreadable)?,
             body: Bytes::copy_from_slice(row.get_ref(11)?.as_blob()?),
-            completion: completions::read(row, ENTRY_COLUMNS)?,
+            completion: completions.read(row, ENTRY_COLUMNS)?,
         },
     })
 }

@@ -79,7 +79,9 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || (a == 192 && b == 88 && c == 99)
         || (a == 198 && matches!(b, 18 | 19))
         || (a == 198 && b == 51 && c == 100)
-        || (a == 203 && b == 0 && c == 113))
+        || (a == 203 && b == 0 && c == 113)
+        // Public by its number, but the inside of a cloud: where Azure answers its own machines.
+        || address == Ipv4Addr::new(168, 63, 129, 16))
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
@@ -120,6 +122,7 @@ mod tests {
             "224.0.0.1",
             "240.0.0.1",
             "255.255.255.255",
+            "168.63.129.16",
             "::",
             "::1",
             "::ffff:127.0.0.1",

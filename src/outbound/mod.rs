@@ -28,7 +28,7 @@ use crate::platforms::Platform;
 use crate::platforms::api::{Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, Unanswered, retry_after};
 use guard::Guard;
 use pace::Paces;
-use token::Tokens;
+use token::{Token, Tokens};
 
 /// Tries of a call that may be made twice.
 const TRIES: u32 = 3;
@@ -66,9 +66,12 @@ pub enum OutboundError {
 
 /// Calls stores. Cheap to clone.
 #[derive(Clone)]
-pub struct Outbound(Arc<Inner>);
+pub struct Outbound {
+    shared: Arc<Shared>,
+    tries: u32,
+}
 
-struct Inner {
+struct Shared {
     client: Client,
     guard: Guard,
     paces: Paces,
@@ -83,7 +86,14 @@ impl Outbound {
     pub fn new(options: &Options) -> Result<Self, OutboundError> {
         let guard = Guard { allow_private: options.allow_private_stores };
         let client = attempt::client(&guard, options.ca_file.as_deref())?;
-        Ok(Self(Arc::new(Inner { client, guard, paces: Paces::default(), tokens: Tokens::default() })))
+        let shared = Shared { client, guard, paces: Paces::default(), tokens: Tokens::default() };
+        Ok(Self { shared: Arc::new(shared), tries: TRIES })
+    }
+
+    /// The same for those who try again by themselves.
+    #[must_use]
+    pub fn trying_once(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), tries: 1 }
     }
 
     /// Leads a dialogue to its end.
@@ -116,15 +126,17 @@ impl Outbound {
         let mut tries = 0;
         loop {
             tries += 1;
-            let result = self.authorised(platform, connection, &request).await;
+            let (result, token) = self.authorised(platform, connection, &request).await;
             // A token that the other side has forgotten is fetched anew, once.
-            if let (Ok(Answer { status: 401, .. }), Auth::Token(grant), false) = (&result, &request.auth, renewed) {
+            if let (Ok(Answer { status: 401, .. }), Auth::Token(grant), Some(token), false) =
+                (&result, &request.auth, token, renewed)
+            {
                 renewed = true;
-                self.0.tokens.forget(&grant.holder);
+                self.shared.tokens.forget(&grant.holder, &token).await;
                 continue;
             }
             match again(&result, may_repeat) {
-                Some(wait) if tries < TRIES && wait.unwrap_or_default() <= LONGEST_WAIT => {
+                Some(wait) if tries < self.tries && wait.unwrap_or_default() <= LONGEST_WAIT => {
                     let wait = wait.unwrap_or_else(|| jittered(WAIT * 2_u32.pow(tries - 1)));
                     tokio::time::sleep(wait).await;
                 }
@@ -133,34 +145,48 @@ impl Outbound {
         }
     }
 
-    /// One try, with whatever proves who asks.
-    async fn authorised(&self, platform: &dyn Platform, connection: &ConnectionId, request: &ApiRequest) -> CallResult {
-        let header = match &request.auth {
-            Auth::None => None,
+    /// One try, with whatever proves who asks; and the token that was used.
+    async fn authorised(
+        &self,
+        platform: &dyn Platform,
+        connection: &ConnectionId,
+        request: &ApiRequest,
+    ) -> (CallResult, Option<Token>) {
+        let (header, token) = match self.proof(platform, connection, request).await {
+            Ok(proof) => proof,
+            Err(failure) => return (Err(failure), None),
+        };
+        (self.attempt(platform, connection, request, header).await, token)
+    }
+
+    /// The header that proves who asks, and the token in it.
+    async fn proof(
+        &self,
+        platform: &dyn Platform,
+        connection: &ConnectionId,
+        request: &ApiRequest,
+    ) -> Result<Proof, CallFailure> {
+        let sensitive = |value: &str| {
+            let mut value = HeaderValue::from_str(value).map_err(|_| CallFailure::AddressInvalid)?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        match &request.auth {
+            Auth::None => Ok((None, None)),
             Auth::Header(name, value) => {
                 let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
-                Some((name, value.expose_secret().to_owned()))
+                Ok((Some((name, sensitive(value.expose_secret())?)), None))
             }
             Auth::OAuth1(oauth) => {
-                let nonce = nonce();
-                let value = oauth.header(attempt::verb(request.method), &request.url, &nonce, Timestamp::now());
-                Some((AUTHORIZATION, value))
+                let value = oauth.header(attempt::verb(request.method), &request.url, &nonce(), Timestamp::now());
+                Ok((Some((AUTHORIZATION, sensitive(&value)?)), None))
             }
             Auth::Token(grant) => {
                 let fetch = || self.attempt(platform, connection, &grant.request, None);
-                let token = self.0.tokens.get(grant, fetch).await?;
-                Some((AUTHORIZATION, token.expose_secret().to_owned()))
+                let token = self.shared.tokens.get(grant, fetch).await?;
+                Ok((Some((AUTHORIZATION, sensitive(token.expose_secret())?)), Some(token)))
             }
-        };
-        let header = match header {
-            None => None,
-            Some((name, value)) => {
-                let mut value = HeaderValue::from_str(&value).map_err(|_| CallFailure::AddressInvalid)?;
-                value.set_sensitive(true);
-                Some((name, value))
-            }
-        };
-        self.attempt(platform, connection, request, header).await
+        }
     }
 
     /// One try within the pace, counted and traced.
@@ -171,13 +197,13 @@ impl Outbound {
         request: &ApiRequest,
         header: Option<(HeaderName, HeaderValue)>,
     ) -> CallResult {
-        self.0.paces.wait(connection, platform.pace()).await;
+        self.shared.paces.wait(connection, platform.pace(), LONGEST_WAIT).await.map_err(CallFailure::Resting)?;
         let started = std::time::Instant::now();
-        let result = attempt::attempt(&self.0.client, &self.0.guard, request, header).await;
+        let result = attempt::attempt(&self.shared.client, &self.shared.guard, request, header).await;
         if let Ok(answer) = &result
             && answer.status == 429
         {
-            self.0.paces.rest(connection, retry_after(answer).unwrap_or(WAIT));
+            self.shared.paces.rest(connection, retry_after(answer).unwrap_or(WAIT));
         }
         let took = started.elapsed();
         let outcome = match &result {
@@ -200,9 +226,14 @@ impl Outbound {
     }
 }
 
+/// A header that proves who asks, and the token in it.
+type Proof = (Option<(HeaderName, HeaderValue)>, Option<Token>);
+
 /// Is it worth another try, and after which wait, where the other side names one?
 fn again(result: &CallResult, may_repeat: bool) -> Option<Option<Duration>> {
     match result {
+        Err(CallFailure::Resting(rest)) => Some(Some(*rest)),
+        Err(CallFailure::TokenRefused(answer)) if answer.status == 429 || answer.status >= 500 => Some(retry_after(answer)),
         Err(failure) => (may_repeat && failure.is_passing()).then_some(None),
         // Refused before anything was done: even what must not be done twice can be asked again.
         Ok(answer) if answer.status == 429 => Some(retry_after(answer)),

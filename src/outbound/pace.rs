@@ -21,22 +21,34 @@ struct Turns {
     used_until: Instant,
     /// Nobody before then: the other side said so.
     rests_until: Instant,
+    /// The pace, as the time between requests in the long run and that of a burst.
+    each: Duration,
+    ahead: Duration,
 }
 
 /// Connections that are remembered; those that have rested are forgotten first.
 const MOST: usize = 10_000;
 
 impl Paces {
-    /// Waits for a turn.
-    pub(super) async fn wait(&self, connection: &ConnectionId, pace: Pace) {
-        let turn = self.turn(connection, pace, Instant::now());
-        tokio::time::sleep_until(turn).await;
+    /// Waits for a turn. Where the other side wants to be left alone for longer than that, nobody waits.
+    ///
+    /// # Errors
+    /// How long it wants to be left alone.
+    pub(super) async fn wait(&self, connection: &ConnectionId, pace: Pace, longest: Duration) -> Result<(), Duration> {
+        let now = Instant::now();
+        let rests_until = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(connection).map(|turns| turns.rests_until);
+        if let Some(rest) = rests_until.map(|until| until.saturating_duration_since(now)).filter(|rest| *rest > longest) {
+            return Err(rest);
+        }
+        tokio::time::sleep_until(self.turn(connection, pace, now)).await;
+        Ok(())
     }
 
-    /// Nobody asks for that long.
+    /// Nobody asks for that long, and then one after another.
     pub(super) fn rest(&self, connection: &ConnectionId, rest: Duration) {
         if let Some(turns) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(connection) {
             turns.rests_until = turns.rests_until.max(Instant::now() + rest);
+            turns.used_until = turns.used_until.max(turns.rests_until + turns.ahead.saturating_sub(turns.each));
         }
     }
 
@@ -46,10 +58,10 @@ impl Paces {
         if all.len() >= MOST {
             all.retain(|_, turns| turns.used_until > now || turns.rests_until > now);
         }
-        let turns = all.entry(connection.clone()).or_insert(Turns { used_until: now, rests_until: now });
+        let ahead = each * pace.burst.max(1);
+        let turns = all.entry(connection.clone()).or_insert(Turns { used_until: now, rests_until: now, each, ahead });
         turns.used_until = turns.used_until.max(now).max(turns.rests_until) + each;
         // A burst may be ahead of the long run's pace by as many requests.
-        let ahead = each * pace.burst.max(1);
         turns.used_until.checked_sub(ahead).map_or(now, |turn| turn.max(now)).max(turns.rests_until)
     }
 }
@@ -72,13 +84,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_wants_rest_gets_it() {
-        let paces = Paces::default();
+    async fn a_store_that_wants_rest_gets_it_and_no_burst_afterwards() {
+        let (paces, longest) = (Paces::default(), Duration::from_secs(40));
         let shop = ConnectionId::new("shop").expect("an id");
-        paces.wait(&shop, PACE).await;
+        let wait = || paces.wait(&shop, PACE, longest);
+        assert_eq!(wait().await, Ok(()));
         let started = Instant::now();
         paces.rest(&shop, Duration::from_secs(30));
-        paces.wait(&shop, PACE).await;
+        assert_eq!(wait().await, Ok(()));
         assert!(started.elapsed() >= Duration::from_secs(30));
+        let after = Instant::now();
+        assert_eq!((wait().await, wait().await), (Ok(()), Ok(())));
+        assert!(after.elapsed() >= Duration::from_secs(2), "one after another");
+        paces.rest(&shop, Duration::from_secs(3600));
+        assert!(wait().await.is_err_and(|rest| rest > longest), "an hour is not waited for");
     }
 }

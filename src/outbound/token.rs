@@ -11,6 +11,10 @@ use crate::platforms::api::{Answer, CallFailure, CallResult, TokenGrant};
 
 /// A refusal is not asked for again before this is over: hundreds may want the token of an installation that is gone.
 const REFUSED: Duration = Duration::from_secs(3);
+/// Bytes of a refusal that are remembered.
+const REMEMBERED: usize = 4096;
+/// A token that is said to count for longer is renewed all the same.
+const LONGEST: Duration = Duration::from_secs(86_400);
 /// A token is renewed this long before it expires, or at nine tenths of its life where that is shorter.
 const MARGIN: Duration = Duration::from_secs(300);
 /// Holders that are remembered; those whose tokens are over are forgotten first.
@@ -19,8 +23,11 @@ const MOST: usize = 10_000;
 /// A holder's token: the lock is held while it is fetched, so that everybody else waits for that one.
 type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 
+/// A token, told from others by its place and not by its text.
+pub(super) type Token = Arc<SecretString>;
+
 struct Kept {
-    token: Result<SecretString, Answer>,
+    token: Result<Token, Answer>,
     until: Instant,
 }
 
@@ -30,7 +37,7 @@ pub(super) struct Tokens(Mutex<HashMap<String, Slot>>);
 
 impl Tokens {
     /// The holder's token: the kept one, else a new one.
-    pub(super) async fn get<F>(&self, grant: &TokenGrant, fetch: impl FnOnce() -> F) -> Result<SecretString, CallFailure>
+    pub(super) async fn get<F>(&self, grant: &TokenGrant, fetch: impl FnOnce() -> F) -> Result<Token, CallFailure>
     where
         F: Future<Output = CallResult>,
     {
@@ -43,21 +50,27 @@ impl Tokens {
         }
         // A failure on the way is not kept: the next one tries again.
         let answer = fetch().await?;
-        let read = if answer.is_good() { (grant.read)(&answer) } else { None };
-        let (token, life) = match read {
-            Some(token) => {
-                let margin = MARGIN.min(token.lifetime / 10);
-                (Ok(token.authorization), token.lifetime.saturating_sub(margin))
+        let (token, life) = match answer.status {
+            200..=299 => {
+                // Something else answers in the platform's place: a portal, a maintenance page.
+                let token = (grant.read)(&answer).ok_or(CallFailure::CutOff)?;
+                let lifetime = token.lifetime.min(LONGEST);
+                (Ok(Arc::new(token.authorization)), lifetime.saturating_sub(MARGIN.min(lifetime / 10)))
             }
-            None => (Err(answer), REFUSED),
+            // Trouble there is no verdict on who asks.
+            408 | 429 | 500.. => return Err(CallFailure::TokenRefused(answer)),
+            _ => (Err(Answer { body: answer.body.slice(..answer.body.len().min(REMEMBERED)), ..answer }), REFUSED),
         };
         *kept = Some(Kept { token: token.clone(), until: Instant::now() + life });
         token.map_err(CallFailure::TokenRefused)
     }
 
-    /// Does not use the holder's token any more.
-    pub(super) fn forget(&self, holder: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(holder);
+    /// Does not use that token of the holder any more. One that was fetched since stays.
+    pub(super) async fn forget(&self, holder: &str, used: &Token) {
+        let mut kept = self.slot(holder).lock_owned().await;
+        if kept.as_ref().is_some_and(|kept| kept.token.as_ref().is_ok_and(|token| Arc::ptr_eq(token, used))) {
+            *kept = None;
+        }
     }
 
     fn slot(&self, holder: &str) -> Slot {

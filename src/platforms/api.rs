@@ -174,6 +174,9 @@ pub enum CallFailure {
     /// More than we take.
     #[error("the answer is too large")]
     TooLarge,
+    /// It has said that it is asked too often; for how long it wants to be left alone.
+    #[error("the host wants to be left alone for {0:?}")]
+    Resting(Duration),
     /// The access token was refused; what the platform answered.
     #[error("no access token is given")]
     TokenRefused(Answer),
@@ -192,6 +195,7 @@ impl CallFailure {
             CallFailure::TimedOut => "timed_out",
             CallFailure::CutOff => "cut_off",
             CallFailure::TooLarge => "too_large",
+            CallFailure::Resting(_) => "rate_limited",
             CallFailure::TokenRefused(_) => "token_refused",
         }
     }
@@ -204,7 +208,8 @@ impl CallFailure {
             | CallFailure::Unreachable
             | CallFailure::Tls(_)
             | CallFailure::TimedOut
-            | CallFailure::CutOff => true,
+            | CallFailure::CutOff
+            | CallFailure::Resting(_) => true,
             CallFailure::AddressInvalid
             | CallFailure::AddressRefused(_)
             | CallFailure::TooLarge
@@ -378,15 +383,19 @@ pub struct Scope {
     pub permissions: &'static [&'static str],
 }
 
-/// Reads the `Retry-After` of an answer, in seconds or as a date.
+/// The longest pause that a store is believed to want: what it says is a stranger's word.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+/// Reads the `Retry-After` of an answer, in seconds or as a date; an hour at most.
 #[must_use]
 pub fn retry_after(answer: &Answer) -> Option<Duration> {
     let value = answer.header("retry-after")?.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds are a long time.
+        return Some(value.parse().map_or(LONGEST_PAUSE, Duration::from_secs).min(LONGEST_PAUSE));
     }
     let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(answer.received_at)).unwrap_or_default())
+    Some(Duration::try_from(date.duration_since(answer.received_at)).unwrap_or_default().min(LONGEST_PAUSE))
 }
 
 /// What a result without a good answer means for completing: every platform sees outages alike. A good answer is handed on,
@@ -399,6 +408,7 @@ pub fn heard(result: &CallResult) -> Result<&Answer, Told> {
         Err(CallFailure::TokenRefused(answer)) if (500..600).contains(&answer.status) || answer.status == 429 => {
             Err(Told::Later("store_unavailable", retry_after(answer)))
         }
+        Err(CallFailure::Resting(rest)) => Err(Told::Later("rate_limited", Some(*rest))),
         Err(failure) if failure.is_passing() => Err(Told::Later(failure.reason(), None)),
         Err(failure) => Err(Told::Nothing(failure.reason())),
         Ok(answer) => match answer.status {
@@ -440,6 +450,9 @@ mod tests {
         let date = [("retry-after", "Thu, 01 Jan 1970 00:01:00 GMT")];
         assert_eq!(retry_after(&answer(429, &date)), Some(Duration::from_secs(60)));
         assert_eq!(retry_after(&answer(429, &[("retry-after", "soon")])), None);
+        for endless in ["18446744073709551615", "99999999999999999999999", "86400"] {
+            assert_eq!(retry_after(&answer(503, &[("retry-after", endless)])), Some(LONGEST_PAUSE));
+        }
     }
 
     #[test]

@@ -20,6 +20,11 @@ use crate::report::ErrorChain;
 /// is ignored for good is worth two questions.
 const SURE: Duration = Duration::from_secs(5);
 
+/// However little time is left, a store gets that long to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What a store says of one delivery at most: it is kept beside it.
+const LARGEST: usize = 1 << 20;
+
 /// Who asks stores for what deliveries lack.
 #[derive(Clone)]
 pub struct Asking {
@@ -36,40 +41,47 @@ pub struct Asking {
 pub(super) enum Reply {
     /// Asking has ended.
     Done(Completion),
-    /// The store is to be asked again, not before that is over.
-    Again(Duration),
+    /// The store is to be asked again.
+    Again {
+        /// Not before that is over.
+        pause: Duration,
+        /// It denied what was told.
+        was_denied: bool,
+    },
 }
 
 impl Asking {
     /// Asks.
     pub(super) async fn ask(self, journal: Journal, question: &Question) -> Reply {
         let asked_at = Timestamp::now();
-        let is_late = question.since.elapsed() >= self.within;
-        let target = question.target.clone();
-        let (asking, reader) = (self.clone(), journal.clone());
-        // A task of its own: what a stranger's answer does to the platform's code must never take the relay with it.
-        let told = if is_late && question.failures == 0 {
+        let left = || self.within.saturating_sub(question.since.elapsed());
+        let told = if left().is_zero() && question.failures == 0 {
             // So many wait that its turn came too late: the rest go out as they are, instead of ever later.
             Told::Nothing("waited_too_long")
         } else {
-            let told = tokio::spawn(async move { asking.tell(&reader, &target).await }).await;
-            told.unwrap_or(Told::Nothing("completing_failed"))
+            let (asking, target) = (self.clone(), question.target.clone());
+            // A task of its own: what a stranger's answer does to the platform's code must never take the relay with it.
+            let mut task = tokio::spawn(async move { asking.tell(&journal, &target).await });
+            match tokio::time::timeout(left().max(PATIENCE), &mut task).await {
+                Ok(told) => told.unwrap_or(Told::Nothing("completing_failed")),
+                Err(_) => {
+                    task.abort();
+                    Told::Later("timed_out", None)
+                }
+            }
         };
         let given_up = |reason: &str| Reply::Done(Completion { outcome: Completed::GivenUp(reason.to_owned()), asked_at });
+        let again = |pause: Duration, was_denied| (Reply::Again { pause: pause.min(left()), was_denied }, "again");
         let (reply, word) = match told {
+            Told::Whole(body) if body.len() > LARGEST => (given_up("answer_too_large"), "answer_too_large"),
             Told::Whole(body) => (Reply::Done(Completion { outcome: Completed::Whole(body), asked_at }), "completed"),
-            Told::Untrue(_) if question.failures == 0 => (Reply::Again(SURE), "again"),
+            Told::Untrue(_) if question.denials == 0 => again(SURE, true),
             Told::Untrue(reason) => {
                 (Reply::Done(Completion { outcome: Completed::Untrue(reason.to_owned()), asked_at }), "untrue")
             }
             Told::Nothing(reason) => (given_up(reason), reason),
-            Told::Later(reason, pause) => {
-                if question.since.elapsed() >= self.within {
-                    (given_up(reason), reason)
-                } else {
-                    (Reply::Again(pause.unwrap_or_default()), "again")
-                }
-            }
+            Told::Later(reason, _) if left().is_zero() => (given_up(reason), reason),
+            Told::Later(_, pause) => again(pause.unwrap_or_default(), false),
         };
         metrics::counter!("cartwire_completions_total", "platform" => question.target.platform.clone(), "result" => word)
             .increment(1);

@@ -11,12 +11,15 @@ use crate::journal::entry::{Entry, Position};
 
 /// Changes come in bursts: this long the first one waits for company before the store is asked.
 const GATHER: Duration = Duration::from_millis(300);
-/// Questions under way at once, and of those to one connection.
+/// Questions under way at once, and of those to one connection; to one that did not answer well, one.
 const ASKING: usize = 64;
 const ASKING_ONE: usize = 4;
-/// Deliveries that may wait, and the bytes of their bodies. More go out as they are.
+/// Deliveries that may wait, those of one connection, and the bytes of their bodies. More go out as they are.
 const MOST: usize = 10_000;
+const MOST_ONE: usize = 2_500;
 const MOST_BYTES: usize = 32 << 20;
+/// Deliveries that one answer completes. More of a kind wait for the next one, so that nothing takes long at a stretch.
+const MOST_TOGETHER: usize = 500;
 
 /// What is lacking, of which store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +45,8 @@ pub struct Question {
     pub since: Instant,
     /// How often it was asked in vain.
     pub failures: u32,
+    /// How often the store denied it.
+    pub denials: u32,
 }
 
 #[derive(Debug, Default)]
@@ -50,17 +55,28 @@ struct Waiting {
     positions: Vec<Position>,
     /// Is a question under way? Then those above wait for the one after it.
     is_asked: bool,
+    /// Does it stand in line, now or for later? It stands there once.
+    is_in_line: bool,
     /// Since when the first of them waits.
     since: Option<Instant>,
     /// Failures in a row.
     failures: u32,
+    /// Denials in a row.
+    denials: u32,
 }
 
+/// A connection's.
 #[derive(Debug, Default)]
 struct Line {
     /// What can be asked now.
     due: VecDeque<Target>,
     asking: usize,
+    /// Did the last question fail?
+    is_failing: bool,
+    /// Is it in `open`?
+    is_open: bool,
+    /// Deliveries that wait.
+    waiting: usize,
 }
 
 /// All that waits.
@@ -72,8 +88,8 @@ pub struct Completions {
     /// What can be asked later, by when.
     later: BTreeMap<(Instant, u64), Target>,
     count: u64,
-    /// Per connection; one with something due stands in `open` once.
     lines: HashMap<ConnectionId, Line>,
+    /// The connections that may be asked something now, in turn.
     open: VecDeque<ConnectionId>,
     asking: usize,
 }
@@ -85,38 +101,48 @@ impl Completions {
         (self.entries.len(), self.bytes)
     }
 
-    /// May another one wait?
+    /// May another one of this connection wait?
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.entries.len() < MOST && self.bytes < MOST_BYTES
+    pub fn has_room(&self, connection: &ConnectionId) -> bool {
+        let of_one = self.lines.get(connection).map_or(0, |line| line.waiting);
+        self.entries.len() < MOST && self.bytes < MOST_BYTES && of_one < MOST_ONE
     }
 
     /// A delivery waits from now on.
     pub fn wait(&mut self, target: Target, entry: Entry, now: Instant) {
         let position = entry.position;
-        self.bytes += entry.delivery.body.len();
+        self.bytes += entry.delivery.bytes();
+        self.lines.entry(target.connection.clone()).or_default().waiting += 1;
         let waiting = self.targets.entry(target.clone()).or_default();
         waiting.positions.push(position);
         waiting.since.get_or_insert(now);
-        let is_first = waiting.positions.len() == 1 && !waiting.is_asked && waiting.failures == 0;
         self.entries.insert(position, (target.clone(), entry));
-        if is_first {
-            self.put_off(target, now + GATHER);
-        }
+        self.put_off(&target, now + GATHER);
     }
 
-    fn put_off(&mut self, target: Target, until: Instant) {
-        self.count += 1;
-        self.later.insert((until, self.count), target);
+    /// What waits of a target is to be asked for, not before then.
+    fn put_off(&mut self, target: &Target, until: Instant) {
+        if let Some(waiting) = self.targets.get_mut(target)
+            && !waiting.is_asked
+            && !waiting.is_in_line
+        {
+            waiting.is_in_line = true;
+            self.count += 1;
+            self.later.insert((until, self.count), target.clone());
+        }
     }
 
     /// A delivery waits no more: it was completed, or let go.
     pub fn take(&mut self, position: Position) -> Option<Entry> {
         let (target, entry) = self.entries.remove(&position)?;
-        self.bytes -= entry.delivery.body.len();
+        self.bytes -= entry.delivery.bytes();
         if let Some(waiting) = self.targets.get_mut(&target) {
             waiting.positions.retain(|waits| *waits != position);
         }
+        if let Some(line) = self.lines.get_mut(&target.connection) {
+            line.waiting -= 1;
+        }
+        self.tidy(&target);
         Some(entry)
     }
 
@@ -133,87 +159,106 @@ impl Completions {
                 break;
             }
             let target = first.remove();
-            let line = self.lines.entry(target.connection.clone()).or_default();
-            if line.due.is_empty() && line.asking < ASKING_ONE {
-                self.open.push_back(target.connection.clone());
-            }
-            line.due.push_back(target);
+            let connection = target.connection.clone();
+            self.lines.entry(connection.clone()).or_default().due.push_back(target);
+            self.open(&connection);
         }
         while self.asking < ASKING {
             let connection = self.open.pop_front()?;
             let Some(line) = self.lines.get_mut(&connection) else { continue };
+            line.is_open = false;
             let Some(target) = line.due.pop_front() else { continue };
-            let Some(waiting) = self.targets.get_mut(&target) else { continue };
-            let question = if waiting.positions.is_empty() {
-                None
-            } else {
-                waiting.is_asked = true;
-                line.asking += 1;
-                self.asking += 1;
-                let positions = std::mem::take(&mut waiting.positions);
-                let since = waiting.since.take().unwrap_or(now);
-                Some(Question { target: target.clone(), positions, since, failures: waiting.failures })
-            };
-            if !line.due.is_empty() && line.asking < ASKING_ONE {
-                self.open.push_back(connection.clone());
-            }
+            let question = self.question(&target, now);
+            self.open(&connection);
             if question.is_some() {
                 return question;
             }
-            // Everybody who waited for it was let go.
-            self.targets.remove(&target);
-            self.tidy(&connection);
+            self.tidy(&target);
         }
         None
     }
 
-    /// A question was answered: those who came meanwhile are next.
-    pub fn answered(&mut self, target: &Target, now: Instant) {
-        self.ended(target);
-        let Some(waiting) = self.targets.get_mut(target) else { return };
-        waiting.is_asked = false;
-        waiting.failures = 0;
+    /// Makes a question of a target whose turn it is; none where everybody who waited for it was let go.
+    fn question(&mut self, target: &Target, now: Instant) -> Option<Question> {
+        let waiting = self.targets.get_mut(target)?;
+        waiting.is_in_line = false;
         if waiting.positions.is_empty() {
-            self.targets.remove(target);
-        } else {
-            self.put_off(target.clone(), now + GATHER);
+            return None;
+        }
+        waiting.is_asked = true;
+        let more = waiting.positions.split_off(waiting.positions.len().min(MOST_TOGETHER));
+        let positions = std::mem::replace(&mut waiting.positions, more);
+        let since = waiting.since.take().unwrap_or(now);
+        waiting.since = (!waiting.positions.is_empty()).then_some(since);
+        let question =
+            Question { target: target.clone(), positions, since, failures: waiting.failures, denials: waiting.denials };
+        self.asking += 1;
+        if let Some(line) = self.lines.get_mut(&target.connection) {
+            line.asking += 1;
+        }
+        Some(question)
+    }
+
+    /// Puts a connection in turn, where it may be asked something.
+    fn open(&mut self, connection: &ConnectionId) {
+        let Some(line) = self.lines.get_mut(connection) else { return };
+        let most = if line.is_failing { 1 } else { ASKING_ONE };
+        if !line.is_open && line.asking < most && !line.due.is_empty() {
+            line.is_open = true;
+            self.open.push_back(connection.clone());
         }
     }
 
-    /// A question was asked in vain: these wait again, for that long at least.
-    pub fn again(&mut self, question: Question, pause: impl FnOnce(u32) -> Duration, now: Instant) {
+    /// A question was answered: those who came meanwhile are next.
+    pub fn answered(&mut self, target: &Target, now: Instant) {
+        if let Some(waiting) = self.targets.get_mut(target) {
+            (waiting.is_asked, waiting.failures, waiting.denials) = (false, 0, 0);
+            if !waiting.positions.is_empty() {
+                self.put_off(target, now + GATHER);
+            }
+        }
+        self.ended(target, false);
+    }
+
+    /// A question was asked in vain: those who waited for it wait again, for that long at least.
+    pub fn again(&mut self, question: Question, was_denied: bool, pause: impl FnOnce(u32) -> Duration, now: Instant) {
         let Question { target, positions, since, .. } = question;
-        let target = &target;
-        self.ended(target);
         let known = positions.into_iter().filter(|position| self.entries.contains_key(position));
-        let Some(waiting) = self.targets.get_mut(target) else { return };
+        let waiting = self.targets.entry(target.clone()).or_default();
         waiting.is_asked = false;
         waiting.failures = waiting.failures.saturating_add(1);
+        waiting.denials += u32::from(was_denied);
         waiting.since = Some(since);
         waiting.positions.extend(known);
         // One that was let go meanwhile and claimed again waits once.
         waiting.positions.sort_unstable();
         waiting.positions.dedup();
-        let until = now + pause(waiting.failures);
-        if waiting.positions.is_empty() {
-            self.targets.remove(target);
-        } else {
-            self.put_off(target.clone(), until);
+        if !waiting.positions.is_empty() {
+            let until = now + pause(waiting.failures);
+            self.put_off(&target, until);
         }
+        self.ended(&target, !was_denied);
     }
 
-    fn ended(&mut self, target: &Target) {
+    fn ended(&mut self, target: &Target, is_failing: bool) {
         self.asking = self.asking.saturating_sub(1);
-        let Some(line) = self.lines.get_mut(&target.connection) else { return };
-        if line.asking == ASKING_ONE && !line.due.is_empty() {
-            self.open.push_back(target.connection.clone());
+        if let Some(line) = self.lines.get_mut(&target.connection) {
+            line.asking = line.asking.saturating_sub(1);
+            line.is_failing = is_failing;
         }
-        line.asking = line.asking.saturating_sub(1);
-        self.tidy(&target.connection);
+        self.open(&target.connection);
+        self.tidy(target);
     }
 
-    fn tidy(&mut self, connection: &ConnectionId) {
-        if self.lines.get(connection).is_some_and(|line| line.due.is_empty() && line.asking == 0) {
+    /// Forgets what nobody waits for.
+    fn tidy(&mut self, target: &Target) {
+        let is_idle = |waiting: &Waiting| waiting.positions.is_empty() && !waiting.is_asked && !waiting.is_in_line;
+        if self.targets.get(target).is_some_and(is_idle) {
+            self.targets.remove(target);
+        }
+        let connection = &target.connection;
+        let is_idle = |line: &Line| line.due.is_empty() && line.asking == 0 && line.waiting == 0 && !line.is_open;
+        if self.lines.get(connection).is_some_and(is_idle) {
             self.lines.remove(connection);
         }
     }
@@ -281,9 +326,8 @@ mod tests {
         let questions: Vec<Question> = std::iter::from_fn(|| waiting.next(later)).collect();
         assert_eq!(questions.len(), ASKING_ONE + 1, "so many at once of one store, and the other's");
         let first = &questions[0];
-        waiting.again(first.clone(), |failures| Duration::from_secs(failures.into()), later);
-        assert_ne!(waiting.next(later).expect("another takes its turn").target, first.target);
-        assert!(waiting.next(later).is_none());
+        waiting.again(first.clone(), false, |failures| Duration::from_secs(failures.into()), later);
+        assert!(waiting.next(later).is_none(), "one at a time of a store that did not answer");
         for question in questions.iter().filter(|question| question.target.connection == first.target.connection).skip(1) {
             question.positions.iter().for_each(|position| drop(waiting.take(*position)));
             waiting.answered(&question.target, later);
@@ -304,6 +348,35 @@ mod tests {
         waiting.wait(target("shop", "product/1"), entry(1), now);
         assert!(waiting.take(1).is_some() && waiting.take(1).is_none());
         assert!(waiting.next(now + GATHER).is_none());
+        assert_eq!((waiting.waiting(), waiting.targets.len(), waiting.lines.len()), ((0, 0), 0, 0));
+    }
+
+    #[test]
+    fn what_is_let_go_and_claimed_again_is_asked_for_once_and_is_not_forgotten() {
+        let (mut waiting, now) = (Completions::default(), Instant::now());
+        for number in 0..6 {
+            waiting.wait(target("shop", &format!("product/{number}")), entry(number), now);
+        }
+        for number in 0..6 {
+            drop(waiting.take(number));
+            waiting.wait(target("shop", &format!("product/{number}")), entry(number), now);
+        }
+        let mut asked = Vec::new();
+        for round in 1..20_u32 {
+            let at = now + GATHER * round * 4;
+            for question in std::iter::from_fn(|| waiting.next(at)).collect::<Vec<_>>() {
+                let position = question.positions[0];
+                if asked.contains(&position) {
+                    drop(waiting.take(position));
+                    waiting.answered(&question.target, at);
+                } else {
+                    waiting.again(question, false, |_| Duration::ZERO, at);
+                }
+                asked.push(position);
+            }
+        }
+        asked.sort_unstable();
+        assert_eq!(asked, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5], "each in vain, and then well");
         assert_eq!((waiting.waiting(), waiting.targets.len(), waiting.lines.len()), ((0, 0), 0, 0));
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Here, too, an installation becomes a connection: the first time that something of it is seen.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use super::assemble::{Assembled, assemble};
 use super::completion::Target;
@@ -42,14 +45,40 @@ impl<P: Publish> Relay<P> {
         self.passed_over |= claim.passed_over;
         // Asked again rather than guessed: an entry may have arrived while this was read.
         self.more = !claim.entries.is_empty();
+        let mut too_many = Vec::new();
         for entry in claim.entries {
             let position = entry.position;
-            if let Err(error) = self.take_in(entry).await {
-                return self.journal_failed(&error);
+            match self.take_in(entry).await {
+                Ok(Waits::TooMany) => too_many.push(position),
+                Ok(Waits::No | Waits::Yes) => {}
+                Err(error) => {
+                    self.cursor = position - 1;
+                    self.give_up(too_many).await;
+                    return self.journal_failed(&error);
+                }
             }
-            self.cursor = position;
         }
         self.cursor = claim.through;
+        self.give_up(too_many).await;
+    }
+
+    /// These go out as they are, though their stores could be asked: too many wait.
+    pub(super) async fn give_up(&mut self, positions: Vec<Position>) {
+        if positions.is_empty() {
+            return;
+        }
+        let count = positions.len() as u64;
+        let completion = Completion { outcome: Completed::GivenUp(TOO_MANY.to_owned()), asked_at: Timestamp::now() };
+        match self.journal.complete(positions.clone(), completion.clone()).await {
+            Ok(()) => {
+                metrics::counter!("cartwire_completions_total", "platform" => "", "result" => TOO_MANY).increment(count);
+                for position in positions {
+                    self.completed(position, &completion).await;
+                }
+            }
+            // They wait a little longer.
+            Err(error) => self.journal_failed(&error),
+        }
     }
 
     fn journal_failed(&mut self, error: &JournalError) {
@@ -57,36 +86,39 @@ impl<P: Publish> Relay<P> {
         self.claim_not_before = Some(Instant::now() + PAUSE);
     }
 
-    async fn take_in(&mut self, mut entry: Entry) -> Result<(), JournalError> {
+    async fn take_in(&mut self, mut entry: Entry) -> Result<Waits, JournalError> {
+        if entry.redriven && entry.delivery.completed().is_none() {
+            // What the store did not tell then, it may tell now.
+            entry.delivery.completion = None;
+        }
         let assembled = assemble(&entry);
         let Assembled::Events { events, signal } = assembled else {
             self.settle_without_events(&entry, &assembled);
-            return Ok(());
+            return Ok(Waits::No);
         };
         if events.is_empty() {
             self.to_settle.push(settlement(&entry, Outcome::Ignored("no_events".into())));
-            return Ok(());
+            return Ok(Waits::No);
         }
-        let (events, signal, target) = match self.lacks(&entry, &events) {
-            Some(_) if !self.completions.has_room() => {
-                let outcome = Completed::GivenUp(TOO_MANY.to_owned());
-                let completion = Completion { outcome, asked_at: jiff::Timestamp::now() };
-                self.journal.complete(vec![entry.position], completion.clone()).await?;
-                entry.delivery.completion = Some(completion);
-                match assemble(&entry) {
-                    Assembled::Events { events, signal } => (events, signal, None),
-                    Assembled::Ignored(_) | Assembled::Unreadable(_) => (events, signal, None),
-                }
-            }
-            target => (events, signal, target),
+        if self.is_foreign(&entry.delivery) {
+            self.to_settle.push(settlement(&entry, Outcome::DeadLettered(FOREIGN)));
+            return Ok(Waits::No);
+        }
+        let target = self.lacks(&entry, &events);
+        let waits = match &target {
+            None => Waits::No,
+            Some(target) if self.completions.has_room(&target.connection) => Waits::Yes,
+            Some(_) => Waits::TooMany,
         };
-        // Whether it is a real installation is part of what is asked.
-        let later = target.is_some() && signal.is_some();
-        if !later && !self.capture(&entry, signal).await? {
-            return Ok(());
+        // Whether it is a real installation is part of what is asked; what comes after it waits for that, too.
+        if target.is_some() && signal.is_some() {
+            self.installing.entry(entry.delivery.connection.clone()).or_default().insert(entry.position);
+        } else if !self.capture(&entry, signal).await? {
+            return Ok(Waits::No);
         }
+        let bytes = entry.delivery.bytes();
         let held = Held {
-            bytes: entry.delivery.body.len(),
+            bytes,
             redriven: entry.redriven,
             attempts: entry.attempts,
             waiting: events.len(),
@@ -97,12 +129,12 @@ impl<P: Publish> Relay<P> {
         self.held.insert(entry.position, held);
         for event in events {
             let (position, endpoint) = (entry.position, entry.delivery.endpoint.clone());
-            self.lanes.push(Task { position, attempts: 0, endpoint, lacks: target.is_some(), event });
+            self.lanes.push(Task { position, attempts: 0, endpoint, lacks: target.is_some(), bytes, event });
         }
         if let Some(target) = target {
             self.completions.wait(target, entry, Instant::now());
         }
-        Ok(())
+        Ok(waits)
     }
 
     fn settle_without_events(&mut self, entry: &Entry, assembled: &Assembled) {
@@ -121,14 +153,8 @@ impl<P: Publish> Relay<P> {
     fn lacks(&self, entry: &Entry, events: &[Event]) -> Option<Target> {
         self.asking.as_ref()?;
         let delivery = &entry.delivery;
-        let is_asked = match &delivery.completion {
-            None => false,
-            // Redriven, it is tried once more.
-            Some(Completion { outcome: Completed::GivenUp(_), .. }) => !entry.redriven,
-            Some(_) => true,
-        };
         let is_whole = events.iter().all(|event| event.draft.authority == Authority::Full);
-        if is_asked || is_whole || entry.kind == EntryKind::Announcement {
+        if delivery.completion.is_some() || is_whole || entry.kind == EntryKind::Announcement {
             return None;
         }
         if !self.directory.may_ask(&delivery.connection, &delivery.endpoint) {
@@ -140,20 +166,35 @@ impl<P: Publish> Relay<P> {
         Some(Target { connection, endpoint, platform, lacking })
     }
 
+    fn is_known(&self, delivery: &JournaledDelivery) -> bool {
+        let installation = (delivery.connection.clone(), delivery.endpoint.clone());
+        delivery.connection == delivery.endpoint
+            || self.captured.contains(&installation)
+            || self.directory.standing(&delivery.connection) != Standing::Unknown
+    }
+
+    /// Does it speak in the name of somebody else's connection?
+    fn is_foreign(&self, delivery: &JournaledDelivery) -> bool {
+        match self.directory.standing(&delivery.connection) {
+            Standing::Known { parent } => delivery.connection != delivery.endpoint && parent.as_ref() != Some(&delivery.endpoint),
+            Standing::Unknown => false,
+        }
+    }
+
     /// An installation that was not seen before becomes a connection, and one that tells of itself changes. `false` where the
     /// delivery speaks in the name of somebody else's connection: it is a dead letter.
     async fn capture(&mut self, entry: &Entry, signal: Option<ConnectionSignal>) -> Result<bool, JournalError> {
         let delivery = &entry.delivery;
-        let installation = (delivery.connection.clone(), delivery.endpoint.clone());
-        let unknown = match self.directory.standing(&delivery.connection) {
-            _ if delivery.connection == delivery.endpoint || self.captured.contains(&installation) => false,
-            Standing::Unknown => true,
-            Standing::Known { parent } if parent.as_ref() == Some(&delivery.endpoint) => false,
-            Standing::Known { .. } => {
-                self.to_settle.push(settlement(entry, Outcome::DeadLettered(FOREIGN)));
-                return Ok(false);
+        if let Some(installing) = self.installing.get_mut(&delivery.connection) {
+            if signal.is_none() {
+                // Its installation is on its way, and becomes a connection with all that is known of it, or none.
+                return Ok(true);
             }
-        };
+            // What is older has nothing to say any more about how the connection stands.
+            installing.retain(|position| *position > entry.position);
+        }
+        let installation = (delivery.connection.clone(), delivery.endpoint.clone());
+        let unknown = !self.is_known(delivery);
         // A redriven delivery tells old news of its connection.
         if (unknown || signal.is_some()) && !entry.redriven {
             let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
@@ -180,37 +221,65 @@ impl<P: Publish> Relay<P> {
             Assembled::Events { events, .. } => events,
             Assembled::Ignored(_) | Assembled::Unreadable(_) => Vec::new(),
         };
-        let keys: Vec<String> = before.iter().map(Event::partition_key).collect();
+        let keys: HashSet<String> = before.iter().map(Event::partition_key).collect();
         entry.delivery.completion = Some(completion.clone());
-        let (events, signal) = match assemble(&entry) {
+        let was_installing = self.installed(&entry);
+        let (mut events, signal) = match assemble(&entry) {
             Assembled::Events { events, signal } => (events, signal),
             nothing @ (Assembled::Ignored(_) | Assembled::Unreadable(_)) => {
-                self.lanes.complete(position, &keys, Vec::new());
+                self.lanes.complete(position, &keys, 0, Vec::new());
                 self.settle_without_events(&entry, &nothing);
                 return;
             }
         };
-        let same = events.len() == before.len() && events.iter().zip(&keys).all(|(event, key)| event.partition_key() == *key);
-        if !same {
+        let same = |(before, now): (&Event, &Event)| before.partition_key() == now.partition_key();
+        if events.len() != before.len() || !before.iter().zip(&events).all(same) {
             // Ids, order and keys hang on it: a platform's mistake must not lose an event.
             tracing::error!(delivery = %entry.key, "a completed delivery tells other events than before; it goes out as it was");
+            events = before;
         }
         let captured = match signal {
-            Some(signal) => self.capture(&entry, Some(signal)).await,
-            None => Ok(true),
+            Some(signal) if was_installing => self.capture(&entry, Some(signal)).await,
+            _ => Ok(true),
         };
+        let bytes = entry.delivery.bytes();
         match captured {
-            Ok(true) => self.lanes.complete(position, &keys, if same { events } else { before }),
-            Ok(false) => self.lanes.complete(position, &keys, Vec::new()),
+            Ok(true) => {
+                if let Some(held) = self.held.get_mut(&position) {
+                    self.held_bytes = self.held_bytes - held.bytes + bytes;
+                    held.bytes = bytes;
+                }
+                self.lanes.complete(position, &keys, bytes, events);
+            }
+            Ok(false) => self.lanes.complete(position, &keys, 0, Vec::new()),
             Err(error) => {
-                // It stays pending, and is claimed again.
+                // All that waits of the connection is put back, and claimed again in order, with what the store said.
                 self.journal_failed(&error);
-                self.lanes.complete(position, &keys, Vec::new());
-                self.let_go(position);
-                self.look_from_the_start();
+                self.to_put_back.insert(entry.delivery.connection.clone());
             }
         }
     }
+
+    /// An installation waits no more. Does it still say how the connection stands?
+    pub(super) fn installed(&mut self, entry: &Entry) -> bool {
+        let connection = &entry.delivery.connection;
+        let Some(installing) = self.installing.get_mut(connection) else { return false };
+        let was_there = installing.remove(&entry.position);
+        // The last one that waited.
+        if installing.is_empty() {
+            self.installing.remove(connection);
+        }
+        was_there
+    }
+}
+
+/// Does an entry that was taken in wait for its store?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    No,
+    Yes,
+    /// It would, but too many do.
+    TooMany,
 }
 
 fn settlement(entry: &Entry, outcome: Outcome) -> Settlement {

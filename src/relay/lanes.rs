@@ -21,8 +21,37 @@ pub struct Task {
     pub endpoint: ConnectionId,
     /// Must it wait until its store has told the rest?
     pub lacks: bool,
+    /// What it takes of memory and of a batch: its delivery, and what its store told.
+    pub bytes: usize,
     /// The event.
     pub event: Event,
+}
+
+/// A task without its event, while that is published.
+#[derive(Debug)]
+pub struct Rest {
+    position: Position,
+    attempts: u32,
+    endpoint: ConnectionId,
+    bytes: usize,
+}
+
+impl Task {
+    /// The event, and the rest for when it is back.
+    #[must_use]
+    pub fn split(self) -> (Event, Rest) {
+        let Task { position, attempts, endpoint, bytes, event, lacks: _ } = self;
+        (event, Rest { position, attempts, endpoint, bytes })
+    }
+}
+
+impl Rest {
+    /// The task again.
+    #[must_use]
+    pub fn with(self, event: Event) -> Task {
+        let Rest { position, attempts, endpoint, bytes } = self;
+        Task { position, attempts, endpoint, lacks: false, bytes, event }
+    }
 }
 
 /// All lanes.
@@ -62,7 +91,7 @@ impl Lanes {
     }
 
     /// An entry's events lack nothing any more: these take their places. Those that have no place among them are out.
-    pub fn complete(&mut self, position: Position, keys: &[String], events: Vec<Event>) {
+    pub fn complete(&mut self, position: Position, keys: &HashSet<String>, bytes: usize, events: Vec<Event>) {
         let mut events: HashMap<u16, Event> = events.into_iter().map(|event| (event.id.index, event)).collect();
         for key in keys {
             let Some(lane) = self.lanes.get_mut(key) else { continue };
@@ -72,7 +101,7 @@ impl Lanes {
                 }
                 let event = events.remove(&task.event.id.index);
                 let stays = event.is_some();
-                task.lacks = false;
+                (task.lacks, task.bytes) = (false, bytes);
                 task.event = event.unwrap_or_else(|| task.event.clone());
                 stays
             });
@@ -91,7 +120,7 @@ impl Lanes {
             && let Some(key) = self.ready.pop_front()
         {
             if let Some(task) = self.lanes.get_mut(&key).and_then(VecDeque::pop_front) {
-                taken += task.event.raw.get().len();
+                taken += task.bytes;
                 tasks.push(task);
             }
         }
@@ -121,8 +150,11 @@ impl Lanes {
             stays
         };
         self.ready.retain(|key| stays(key));
-        self.lacking.retain(|key| stays(key));
         self.delayed.retain(|_, key| stays(key));
+        // Their first event may be another one now.
+        for key in std::mem::take(&mut self.lacking) {
+            self.offer(key);
+        }
         withdrawn
     }
 
@@ -131,6 +163,21 @@ impl Lanes {
     pub fn refused(&self) -> HashSet<ConnectionId> {
         let first = |key: &String| self.lanes.get(key).and_then(VecDeque::front).map(|task| task.event.connection.clone());
         self.delayed.values().filter_map(first).collect()
+    }
+
+    /// Of how many entries do events wait behind one that lacks something? And which are those that they wait for?
+    #[must_use]
+    pub fn held_up(&self) -> (usize, HashSet<Position>) {
+        let (mut behind, mut before) = (HashSet::new(), HashSet::new());
+        for lane in self.lacking.iter().filter_map(|key| self.lanes.get(key)) {
+            let whole = lane.iter().filter(|task| !task.lacks).map(|task| task.position);
+            let count = behind.len();
+            behind.extend(whole);
+            if behind.len() > count {
+                before.extend(lane.iter().filter(|task| task.lacks).map(|task| task.position));
+            }
+        }
+        (behind.len(), before)
     }
 
     /// The event that was taken from the lane is done: the next one can go.
@@ -197,7 +244,7 @@ mod tests {
             },
             raw: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON").into(),
         };
-        Task { position, attempts: 0, lacks: false, endpoint: ConnectionId::new("c").expect("an id"), event }
+        Task { position, attempts: 0, lacks: false, bytes: 2, endpoint: ConnectionId::new("c").expect("an id"), event }
     }
 
     fn positions(tasks: &[Task]) -> Vec<Position> {
@@ -256,5 +303,64 @@ mod tests {
         assert!(!lanes.has_ready());
         assert_eq!(lanes.wake(now + Duration::from_secs(1)), None);
         assert_eq!(positions(&lanes.take(10, 1 << 20)), [1]);
+    }
+
+    fn lacking(position: Position, id: &str) -> Task {
+        Task { lacks: true, ..task(position, id) }
+    }
+
+    fn keys(ids: &[&str]) -> HashSet<String> {
+        ids.iter().map(|id| format!("c/order/{id}")).collect()
+    }
+
+    #[test]
+    fn an_event_that_lacks_something_holds_back_its_key_only() {
+        let mut lanes = Lanes::default();
+        for task in [lacking(1, "a"), task(2, "a"), task(3, "b")] {
+            lanes.push(task);
+        }
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [3]);
+        assert_eq!(lanes.held_up(), (1, HashSet::from([1])));
+        lanes.complete(1, &keys(&["a"]), 2, vec![task(1, "a").event]);
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [1]);
+        lanes.done("c/order/a".to_owned());
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [2]);
+        // What comes while an event of its key is under way waits for that, and then for its store.
+        lanes.push(lacking(4, "a"));
+        lanes.done("c/order/a".to_owned());
+        assert!(lanes.take(10, 1 << 20).is_empty());
+        // An entry that tells nothing after all makes room.
+        lanes.push(task(5, "a"));
+        lanes.complete(4, &keys(&["a"]), 2, Vec::new());
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [5]);
+        lanes.done("c/order/a".to_owned());
+        lanes.done("c/order/b".to_owned());
+        assert!(lanes.lanes.is_empty() && lanes.lacking.is_empty());
+    }
+
+    #[test]
+    fn two_events_of_one_key_in_one_delivery_are_completed_both() {
+        let mut lanes = Lanes::default();
+        let mut second = lacking(1, "a");
+        second.event.id.index = 1;
+        let events = vec![task(1, "a").event, second.event.clone()];
+        lanes.push(lacking(1, "a"));
+        lanes.push(second);
+        lanes.complete(1, &keys(&["a"]), 2, events);
+        for _ in 0..2 {
+            assert_eq!(positions(&lanes.take(10, 1 << 20)), [1]);
+            lanes.done("c/order/a".to_owned());
+        }
+        assert!(lanes.lanes.is_empty());
+    }
+
+    #[test]
+    fn a_lane_whose_first_event_was_withdrawn_goes_on_with_the_next() {
+        let mut lanes = Lanes::default();
+        let app = ConnectionId::new("app").expect("an id");
+        lanes.push(Task { endpoint: app.clone(), ..lacking(1, "a") });
+        lanes.push(task(2, "a"));
+        assert_eq!(lanes.withdraw(&HashSet::from([app])), [1]);
+        assert_eq!(positions(&lanes.take(10, 1 << 20)), [2]);
     }
 }

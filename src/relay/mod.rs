@@ -59,7 +59,7 @@ enum Finished {
     Published(Vec<(Task, Receipt)>),
     Settled(Vec<Settlement>, Result<(), JournalError>),
     Completed(Target, Vec<Position>, Completion),
-    InVain(Question, Duration),
+    InVain { question: Question, pause: Duration, was_denied: bool },
 }
 
 /// An entry in hand: some of its events are not done.
@@ -100,7 +100,10 @@ pub struct Relay<P> {
     held_bytes: usize,
     lanes: Lanes,
     asking: Option<Asking>,
+    is_stopping: bool,
     completions: Completions,
+    /// The installations that wait until the platform has confirmed them: where nothing newer says how they stand.
+    installing: HashMap<ConnectionId, HashSet<Position>>,
     to_settle: Vec<Settlement>,
     publishing: usize,
     settling: bool,
@@ -132,7 +135,9 @@ impl<P: Publish> Relay<P> {
             held_bytes: 0,
             lanes: Lanes::default(),
             asking: None,
+            is_stopping: false,
             completions: Completions::default(),
+            installing: HashMap::new(),
             to_settle: Vec::new(),
             publishing: 0,
             settling: false,
@@ -153,12 +158,14 @@ impl<P: Publish> Relay<P> {
             self.wait(&mut shutdown).await;
         }
         let deadline = Instant::now() + grace;
+        // What waits for a store stays pending, and is asked for again after the next start.
+        self.is_stopping = true;
         // Something may have arrived that nobody has looked at.
         self.more = true;
         while Instant::now() < deadline && self.publisher.is_ready() {
             self.start_work().await;
-            // What waits for a store stays pending, and is asked for again after the next start.
-            if self.held.len() == self.completions.waiting().0 && !self.more && self.publishing == 0 {
+            let waits_for_stores = !self.lanes.has_ready() && self.lanes.refused().is_empty();
+            if waits_for_stores && !self.more && self.publishing == 0 {
                 break;
             }
             let _ = tokio::time::timeout_at(deadline.into(), self.step()).await;
@@ -186,6 +193,7 @@ impl<P: Publish> Relay<P> {
         }
         self.lanes.wake(Instant::now());
         self.start_asking();
+        self.make_way().await;
         self.rest();
         if self.publishing == 0 {
             let paused = std::mem::take(&mut self.to_put_back);
@@ -299,35 +307,26 @@ impl<P: Publish> Relay<P> {
     }
 
     fn let_go(&mut self, position: Position) {
-        self.completions.take(position);
+        if let Some(entry) = self.completions.take(position) {
+            self.installed(&entry);
+        }
         if let Some(held) = self.held.remove(&position) {
             self.held_bytes -= held.bytes;
         }
     }
 
     fn start_publishing(&mut self) {
-        let (events, mut meta): (Vec<Event>, Vec<(Position, u32, ConnectionId)>) = self
-            .lanes
-            .take(BATCH, BATCH_BYTES)
-            .into_iter()
-            .map(|task| (task.event, (task.position, task.attempts, task.endpoint)))
-            .unzip();
-        if events.is_empty() {
+        let tasks = self.lanes.take(BATCH, BATCH_BYTES);
+        if tasks.is_empty() {
             return;
         }
         let publisher = Arc::clone(&self.publisher);
         self.publishing += 1;
         self.work.push(Box::pin(async move {
+            let (events, rest): (Vec<Event>, Vec<_>) = tasks.into_iter().map(Task::split).unzip();
             let receipts = publisher.publish(events).await;
-            let meta = meta.drain(..);
-            let tasks = receipts.into_iter().zip(meta);
-            Finished::Published(
-                tasks
-                    .map(|((event, receipt), (position, attempts, endpoint))| {
-                        (Task { position, attempts, endpoint, lacks: false, event }, receipt)
-                    })
-                    .collect(),
-            )
+            let tasks = receipts.into_iter().zip(rest);
+            Finished::Published(tasks.map(|((event, receipt), rest)| (rest.with(event), receipt)).collect())
         }));
     }
 
@@ -348,9 +347,26 @@ impl<P: Publish> Relay<P> {
         }));
     }
 
+    /// When half of the window stands behind deliveries that wait for their stores, those go out as they are: one store that is
+    /// away must not stop every store.
+    async fn make_way(&mut self) {
+        if self.has_room() || self.completions.waiting().0 == 0 {
+            return;
+        }
+        let (behind, before) = self.lanes.held_up();
+        if behind > WINDOW / 2 {
+            tracing::warn!(
+                waiting = before.len(),
+                behind,
+                "too much waits behind deliveries whose stores are away; they go out as they are"
+            );
+            self.give_up(before.into_iter().collect()).await;
+        }
+    }
+
     /// Asks as many stores as may be asked now.
     fn start_asking(&mut self) {
-        let Some(asking) = &self.asking else { return };
+        let Some(asking) = self.asking.as_ref().filter(|_| !self.is_stopping) else { return };
         while let Some(question) = self.completions.next(Instant::now()) {
             self.work.push(Box::pin(ask(asking.clone(), self.journal.clone(), question)));
         }
@@ -364,8 +380,8 @@ impl<P: Publish> Relay<P> {
                     self.completed(position, &completion).await;
                 }
             }
-            Finished::InVain(question, wanted) => {
-                self.completions.again(question, asking::pause(wanted), Instant::now());
+            Finished::InVain { question, pause, was_denied } => {
+                self.completions.again(question, was_denied, asking::pause(pause), Instant::now());
             }
             Finished::Published(tasks) => {
                 self.publishing -= 1;
@@ -424,10 +440,10 @@ impl<P: Publish> Relay<P> {
 /// Asks a store, and keeps what it said before anything is made of it.
 async fn ask(asking: Asking, journal: Journal, question: Question) -> Finished {
     match asking.ask(journal.clone(), &question).await {
-        Reply::Again(wanted) => Finished::InVain(question, wanted),
+        Reply::Again { pause, was_denied } => Finished::InVain { question, pause, was_denied },
         Reply::Done(completion) => match journal.complete(question.positions.clone(), completion.clone()).await {
             Ok(()) => Finished::Completed(question.target, question.positions, completion),
-            Err(_) => Finished::InVain(question, PAUSE),
+            Err(_) => Finished::InVain { question, pause: PAUSE, was_denied: false },
         },
     }
 }

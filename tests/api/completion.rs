@@ -188,3 +188,80 @@ async fn a_deletion_is_told_only_where_the_shop_agrees() {
     let event = gateway.events("type=cartwire.product.deleted", 1).await.remove(0);
     assert_eq!((&event["subject"], &event["authority"]), (&json!("product/25"), &json!("full")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_store_makes_a_delivery_wait_longer_than_the_limit() {
+    let wix = Wixapis::start(World::default());
+    wix.fail(PRODUCTS, Failure::TooMany(Some(u64::MAX)), usize::MAX);
+    let gateway = asking_within(&wix, "2").await;
+    change(&gateway, CHANGED, "name").await;
+    products(&gateway, 1).await;
+    // While the store wants to be left alone, nobody is asked and nobody waits for it.
+    let asked = wix.asked(PRODUCTS).len();
+    change(&gateway, CHANGED, "price").await;
+    gateway.order("order.created", r#"{"id":7}"#, 1).await;
+    gateway.events("subject=order/7", 1).await;
+    let events = products(&gateway, 2).await;
+    assert!(events.iter().all(|event| event["data"]["not_completed"] == "rate_limited"), "{events:?}");
+    assert_eq!(wix.asked(PRODUCTS).len(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_behind_a_waiting_change_stops_no_other_store() {
+    let wix = Wixapis::start(World::default());
+    wix.fail(PRODUCTS, Failure::Status(503), usize::MAX);
+    let gateway = asking(&wix).await;
+    change(&gateway, CHANGED, "name").await;
+    eventually("the store is asked", async || (!wix.asked(PRODUCTS).is_empty()).then_some(())).await;
+    // More than the relay takes in hand.
+    for hundred in 0..22 {
+        let deletions = (0..100).map(|number| {
+            let (gateway, field) = (&gateway, format!("{hundred}-{number}"));
+            async move { change(gateway, DELETED, &field).await }
+        });
+        futures_util::future::join_all(deletions).await;
+    }
+    gateway.order("order.created", r#"{"id":7}"#, 1).await;
+    gateway.events("subject=order/7", 1).await;
+    let events = gateway.events(&format!("subject=product/{PRODUCT}&type=cartwire.product.updated"), 1).await;
+    assert_eq!(events[0]["data"]["not_completed"], "too_many_waiting");
+    eventually("all deletions", async || {
+        let page = gateway.get("/api/events?limit=1000&after=2000&type=cartwire.product.deleted").await.json();
+        (page["events"].as_array().map(Vec::len) > Some(100)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_is_removed_while_its_installation_is_confirmed_stays_removed() {
+    let wix = Wixapis::start(World::default());
+    wix.fail("/apps/v1/instance", Failure::Status(503), usize::MAX);
+    let gateway = asking(&wix).await;
+    let told = json!({"appId": wixapis::APP_ID}).to_string();
+    gateway.post(APP, &token("AppInstalled", &told, INSTANCE)).await;
+    eventually("the platform is asked", async || (!wix.asked("/apps/v1/instance").is_empty()).then_some(())).await;
+    gateway.post(APP, &token("AppRemoved", &told, INSTANCE)).await;
+    let status = async |wanted: &str| {
+        let known = gateway.get(&format!("/api/connections/{INSTANCE}")).await;
+        (known.status == 200 && known.json()["status"] == wanted).then_some(())
+    };
+    eventually("it is removed", async || status("disconnected").await).await;
+    wix.heal();
+    gateway.events("type=cartwire.app.removed", 1).await;
+    let events = gateway.events(&format!("subject=connection/{INSTANCE}"), 2).await;
+    let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(types, ["cartwire.connection.connected", "cartwire.connection.disconnected"]);
+    assert_eq!(status("disconnected").await, Some(()), "the older word does not count any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variant_that_is_named_twice_is_told_twice() {
+    let wix = Wixapis::start(World::default());
+    let gateway = asking(&wix).await;
+    let variant = "6654c734-ccab-4f44-8ff0-825eb443dc7f";
+    let changed = |field: &str| json!({"variantId": variant, "changedFields": [field]});
+    let payload = json!({"productId": PRODUCT, "variants": [changed("price"), changed("sku")]}).to_string();
+    gateway.post(APP, &token("com.wix.ecommerce.catalog.api.v1.VariantsChanged", &payload, INSTANCE)).await;
+    let events = gateway.events(&format!("subject=variant/{variant}"), 2).await;
+    assert_eq!(authorities(&events), ["full", "full"]);
+}

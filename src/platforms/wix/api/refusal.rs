@@ -23,6 +23,10 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
     let (answer, refused): (&'a Answer, fn(&'a Answer) -> Heard<'a>) = match result {
         Ok(answer) => (answer, Heard::Refused),
         Err(CallFailure::TokenRefused(answer)) => (answer, Heard::NoToken),
+        Err(CallFailure::Resting(_)) => {
+            too_often(found);
+            return Heard::Nothing;
+        }
         Err(failure) => {
             let (weight, step) = match failure {
                 CallFailure::AddressInvalid | CallFailure::AddressRefused(_) => (Weight::Broken, ADDRESS),
@@ -32,6 +36,7 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
                 | CallFailure::TimedOut
                 | CallFailure::CutOff
                 | CallFailure::TooLarge
+                | CallFailure::Resting(_)
                 | CallFailure::TokenRefused(_) => (Weight::Unavailable, WAIT),
             };
             found.find(weight, "store_unreachable", format!("Wix cannot be asked: {failure}"), step);
@@ -41,12 +46,7 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
     match answer.status {
         200..=299 => Heard::Good(answer),
         429 => {
-            found.find(
-                Weight::Unavailable,
-                "rate_limited",
-                "Wix says that it was asked too often",
-                "Nothing has to be done: it is asked again later. Where it goes on, something else asks with the same credentials",
-            );
+            too_often(found);
             Heard::Nothing
         }
         400..=407 | 409..=424 | 426..=499 => refused(answer),
@@ -55,6 +55,15 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
             Heard::Nothing
         }
     }
+}
+
+fn too_often(found: &mut Examination) {
+    found.find(
+        Weight::Unavailable,
+        "rate_limited",
+        "Wix says that it was asked too often",
+        "Nothing has to be done: it is asked again later. Where it goes on, something else asks with the same credentials",
+    );
 }
 
 /// Notes a status that says nothing about the connection.

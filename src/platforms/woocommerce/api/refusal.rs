@@ -86,6 +86,12 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
             format!("{at} answered with more than Cartwire takes."),
             "Open the address in a browser and see what is sent in place of a short answer.".to_owned(),
         ),
+        CallFailure::Resting(rest) => (
+            Weight::Unavailable,
+            "rate_limited",
+            format!("{at} says that it was asked too often, and wants to be left alone for {} seconds.", rest.as_secs()),
+            "Try again later; if it stays so, ask the store's host or its security plugin to let this machine in.".to_owned(),
+        ),
         CallFailure::TokenRefused(_) => (
             Weight::Broken,
             "token_refused",
