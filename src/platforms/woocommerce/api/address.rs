@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use url::Url;
 
 use super::refusal;
-use super::talk::{End, finding, follow, is_same_store, json, redirect, show};
+use super::talk::{End, finding, follow, is_same_store, json, named, redirect, show};
 use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Unanswered, Weight};
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entities;
@@ -114,7 +114,7 @@ fn told_root(page: &Answer, home: &Url) -> Option<Url> {
         links.filter(|(_, rest)| rest.contains(RELATION)).map(|(address, _)| address).next()
     });
     let told = link.map(str::to_owned).or_else(|| link_element(page.text()))?;
-    let told = home.join(&told).ok()?;
+    let told = named(home, &told)?;
     let mut here = home.clone();
     here.set_path(told.path());
     here.set_query(told.query());
@@ -159,7 +159,6 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     }
     let mut base = home.clone();
     base.set_query(None);
-    base.set_fragment(None);
     // What was typed may be a page of the shop: the store is there or in a folder above it.
     loop {
         let paths = if query_root.is_some() { ["index.php/wp-json/", "wp-json/"] } else { ["wp-json/", "index.php/wp-json/"] };

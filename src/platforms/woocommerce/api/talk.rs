@@ -46,7 +46,7 @@ pub(super) fn follow<'a>(dialogue: &mut Dialogue<'a>, call: &'static str, from: 
     for _ in 0..=MOST_REDIRECTS {
         let result = dialogue.ask(ApiRequest::get(call, at.as_str()))?;
         let answer = result.as_ref().map_err(|failure| refusal::of_failure(failure, at.as_str()))?;
-        let Some(to) = redirect(answer).and_then(|location| at.join(location).ok()) else { return Ok((at, answer)) };
+        let Some(to) = redirect(answer).and_then(|location| named(&at, location)) else { return Ok((at, answer)) };
         may_lead(&at, &to)?;
         at = to;
     }
@@ -58,6 +58,16 @@ pub(super) fn follow<'a>(dialogue: &mut Dialogue<'a>, call: &'static str, from: 
          visitors use; look for a second redirect in a caching plugin, the web server or the CDN.",
     )
     .into())
+}
+
+/// An address that is named at another one, as it is called: without a fragment, because a path that is added to that is never
+/// asked for, and without credentials, because it is ours that are sent.
+pub(super) fn named(at: &Url, address: &str) -> Option<Url> {
+    let mut url = at.join(address).ok()?;
+    url.set_fragment(None);
+    // Of an address without a host neither can be set; that leads nowhere anyway.
+    let _ = (url.set_username(""), url.set_password(None));
+    Some(url)
 }
 
 /// Where an answer redirects to.

@@ -93,6 +93,22 @@ fn redirects_to_https_and_www_are_followed_and_remembered() {
 }
 
 #[test]
+fn what_no_client_sends_is_no_part_of_an_address() {
+    let named = |request: &ApiRequest| {
+        let link = [("link", "<https://me:mine@shop.example/wp-json/#top>; rel=\"https://api.w.org/\"")];
+        let redirect = [("location", "https://me:mine@www.shop.example/#top")];
+        match request.url.as_str() {
+            "https://shop.example/" => Some(Ok(answer(301, &redirect, ""))),
+            "https://www.shop.example/" => Some(Ok(answer(200, &link, "<html></html>"))),
+            _ => None,
+        }
+    };
+    let store = Store { url: "https://www.shop.example", ..Store::with(named) };
+    let root = "https://www.shop.example/wp-json/";
+    connects(store, "https://shop.example", "https://www.shop.example", root, "basic");
+}
+
+#[test]
 fn a_store_that_moved_is_found_again() {
     let mut store = Store::default();
     let mut subject = subject("https://shop.example");
