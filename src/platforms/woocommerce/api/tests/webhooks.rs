@@ -122,6 +122,20 @@ fn all_pages_are_read() {
 }
 
 #[test]
+fn a_webhook_that_stands_on_two_pages_is_one() {
+    let (mut store, subject) = connected();
+    let (all, there): (Vec<Value>, usize) = (store.webhooks.values().cloned().collect(), store.webhooks.len());
+    let shifted = move |request: &ApiRequest| {
+        let mut page = told(200, &json!(all));
+        page.headers.push(("x-wp-totalpages".to_owned(), "9".to_owned()));
+        (request.call == "webhooks.list").then_some(Ok(page))
+    };
+    store.fault = Some(Box::new(shifted));
+    assert_eq!(codes(&drive(&mut store, &subject, Intent::Fix)), [] as [&str; 0]);
+    assert_eq!((store.count("webhooks.list"), store.webhooks.len()), (2, there), "none of them is too much");
+}
+
+#[test]
 fn a_store_without_batches_is_served_one_by_one() {
     let mut store = Store { has_batch: false, ..Store::default() };
     assert_eq!(codes(&drive(&mut store, &subject(SHOP), Intent::Fix)), [] as [&str; 0]);
