@@ -140,6 +140,9 @@ fn is_query_root(url: &Url) -> bool {
     url.query_pairs().any(|(name, _)| name == "rest_route")
 }
 
+/// No store lies in a deeper folder; what is deeper is a page of it.
+const DEEPEST: usize = 6;
+
 /// The addresses where the root may be, the likeliest first.
 fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     let mut candidates: Vec<Url> = Vec::new();
@@ -159,6 +162,10 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     }
     let mut base = home.clone();
     base.set_query(None);
+    let folders: Vec<&str> = home.path().split('/').skip(1).take(DEEPEST + 1).collect();
+    if folders.len() > DEEPEST {
+        base.set_path(&format!("/{}/", folders[..DEEPEST].join("/")));
+    }
     // What was typed may be a page of the shop: the store is there or in a folder above it.
     loop {
         let paths = if query_root.is_some() { ["index.php/wp-json/", "wp-json/"] } else { ["wp-json/", "index.php/wp-json/"] };

@@ -14,6 +14,8 @@ use crate::platforms::api::{Answer, Dialogue, Examination, Finding, Unanswered, 
 
 /// The store tries each new address at once and waits up to five seconds for it, so that long batches would time out.
 const IN_ONE_BATCH: usize = 5;
+/// More requests are left to another run: a store may list more webhooks of ours than it ever had.
+const MOST_REQUESTS: usize = 30;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,7 +187,7 @@ fn send(
     examination: &mut Examination,
 ) -> Result<(), Stop> {
     let in_one = if way == Way::Batch { IN_ONE_BATCH } else { 1 };
-    for some in changes.chunks(in_one) {
+    for some in changes.chunks(in_one).take(MOST_REQUESTS) {
         let results = match way {
             Way::Batch => batch(caller, wanted, some, mended, dialogue)?,
             Way::Single => single(caller, wanted, some, mended, dialogue)?,

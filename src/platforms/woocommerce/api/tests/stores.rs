@@ -61,6 +61,16 @@ fn a_store_that_names_no_root_is_found_in_the_folders_above() {
 }
 
 #[test]
+fn a_store_is_not_looked_for_in_every_folder_of_a_deep_address() {
+    let deep = format!("https://shop.example{}", "/a".repeat(1000));
+    let silent = |request: &ApiRequest| (request.call == "home").then(|| Ok(answer(200, &[], "<html></html>")));
+    connects(Store::with(silent), &deep, "https://shop.example", "https://shop.example/wp-json/", "basic");
+    let mut nothing = Store::with(|_| Some(Ok(page(404, "Not found"))));
+    drive(&mut nothing, &subject(&deep), Intent::Check);
+    assert_eq!(nothing.count("rest.root"), 14, "by two paths in seven folders");
+}
+
+#[test]
 fn plain_permalinks_work_by_index_php_and_are_noted() {
     let link = Some("https://shop.example/index.php?rest_route=/");
     let mut store = Store { root: "/index.php/wp-json/", link, ..Store::default() };

@@ -136,6 +136,18 @@ fn a_webhook_that_stands_on_two_pages_is_one() {
 }
 
 #[test]
+fn more_webhooks_than_there_should_ever_be_take_several_runs() {
+    let (mut store, mut subject) = connected();
+    for _ in 0..200 {
+        store.add("order.created", TARGET);
+    }
+    let first = drive_on(&mut store, &mut subject, Intent::Remove);
+    assert_eq!((weight(&first, "webhook_left"), first.done.len()), (Some(Weight::Broken), 150));
+    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Remove)), [] as [&str; 0]);
+    assert!(store.webhooks.is_empty());
+}
+
+#[test]
 fn a_store_without_batches_is_served_one_by_one() {
     let mut store = Store { has_batch: false, ..Store::default() };
     assert_eq!(codes(&drive(&mut store, &subject(SHOP), Intent::Fix)), [] as [&str; 0]);
