@@ -341,10 +341,34 @@ impl Examination {
         self.findings.sort_by_key(|finding| finding.weight);
     }
 
+    /// The same, fit to be shown and kept: what a store says of itself stands in these texts, and a store may say anything.
+    /// What would do something to a terminal becomes a space, and what is too long is cut.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        let findings = self.findings.iter_mut().flat_map(|finding| [&mut finding.cause, &mut finding.step]);
+        findings.chain(&mut self.good).chain(&mut self.done).for_each(|text| show(text, LONGEST_TEXT));
+        self.settings.values_mut().for_each(|value| show(value, LONGEST_SETTING));
+        self
+    }
+
     /// The worst that was found, where it is more than a note.
     #[must_use]
     pub fn trouble(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.weight != Weight::Note)
+    }
+}
+
+/// The longest text about a store, and the longest setting, in bytes: an installation may have hundreds of permissions.
+const LONGEST_TEXT: usize = 2000;
+const LONGEST_SETTING: usize = 16 << 10;
+
+fn show(text: &mut String, longest: usize) {
+    if text.contains(char::is_control) {
+        *text = text.replace(char::is_control, " ");
+    }
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest));
+        text.push('…');
     }
 }
 
@@ -453,6 +477,18 @@ mod tests {
         for endless in ["18446744073709551615", "99999999999999999999999", "86400"] {
             assert_eq!(retry_after(&answer(503, &[("retry-after", endless)])), Some(LONGEST_PAUSE));
         }
+    }
+
+    #[test]
+    fn what_a_store_says_can_be_shown() {
+        let mut examination = Examination::default();
+        examination.find(Weight::Broken, "store_refuses", "It says \u{1b}]0;x\u{7}.", "Wait.\r\nOr not.");
+        examination.good.push("é".repeat(LONGEST_TEXT));
+        examination.settings.insert("store_name".to_owned(), "Caf\u{e9}\u{9b}2J".to_owned());
+        let shown = examination.shown();
+        assert_eq!((&*shown.findings[0].cause, &*shown.findings[0].step), ("It says  ]0;x .", "Wait.  Or not."));
+        assert_eq!(shown.good, ["é".repeat(LONGEST_TEXT / 2) + "…"]);
+        assert_eq!(shown.settings["store_name"], "Café 2J");
     }
 
     #[test]

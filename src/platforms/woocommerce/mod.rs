@@ -60,7 +60,7 @@ impl Platform for WooCommerce {
     }
 
     fn examine(&self, subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
-        api::examine(subject, intent, dialogue)
+        api::examine(subject, intent, dialogue).map(Examination::shown)
     }
 
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
