@@ -2,12 +2,14 @@
 //!
 //! Inputs are text as far as what they stand for is, so that seeds can be read and a finding can be understood.
 
+pub mod store;
+
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use cartwire::delivery::{ConnectionId, Headers, RawDelivery};
+use cartwire::delivery::{Completed, Completion, ConnectionId, Headers, RawDelivery};
 use cartwire::event::{Event, json_schema};
 use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::platforms::{Platform, Rejection, VerificationKey, Verified, VerifiedDelivery, platform};
@@ -15,6 +17,7 @@ use cartwire::relay::assemble::{Assembled, assemble};
 use cartwire::replay::fixture::test_key;
 use jiff::Timestamp;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The clock: seeds are signed at this instant, so that they stay genuine.
 ///
@@ -145,19 +148,45 @@ static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
 /// # Panics
 /// Where it is not true.
 pub fn assert_told_well(delivery: &VerifiedDelivery) {
-    let entry = Entry {
+    assert_entry_told_well(&entry(delivery));
+}
+
+/// As [`assert_told_well`], for a delivery that a store has completed: that makes its events fuller, and no others of them.
+///
+/// # Panics
+/// Where it is not true.
+pub fn assert_completed_well(delivery: &VerifiedDelivery, told: &Bytes) {
+    assert!(serde_json::from_slice::<&RawValue>(told).is_ok(), "what is kept beside a delivery is JSON");
+    let thin = entry(delivery);
+    let mut whole = thin.clone();
+    whole.delivery.completion = Some(Completion { outcome: Completed::Whole(told.clone()), asked_at: now() });
+    let (before, after) = (assert_entry_told_well(&thin), assert_entry_told_well(&whole));
+    assert_eq!(before.len(), after.len(), "a completed delivery tells as many events");
+    for (before, after) in before.iter().zip(&after) {
+        for name in ["id", "type", "subject", "partitionkey", "sequence", "time"] {
+            assert_eq!(before[name], after[name], "completing an event leaves its {name}");
+        }
+    }
+}
+
+fn entry(delivery: &VerifiedDelivery) -> Entry {
+    Entry {
         position: 7,
         key: delivery.parts().key,
         kind: EntryKind::Delivery,
         redriven: false,
         attempts: 0,
         delivery: delivery.to_journaled(),
-    };
-    let first = told(&entry);
-    assert_eq!(first, told(&entry), "a delivery always tells the same");
-    for (index, text) in first.iter().enumerate() {
-        let event: Value = serde_json::from_str(text).expect("an event is JSON");
-        if let Err(error) = SCHEMA.validate(&event) {
+    }
+}
+
+/// The events, each of which is well.
+fn assert_entry_told_well(entry: &Entry) -> Vec<Value> {
+    let first = told(entry);
+    assert_eq!(first, told(entry), "a delivery always tells the same");
+    let events: Vec<Value> = first.iter().map(|text| serde_json::from_str(text).expect("an event is JSON")).collect();
+    for (index, event) in events.iter().enumerate() {
+        if let Err(error) = SCHEMA.validate(event) {
             panic!("the schema refuses {}: {error} at {}", event["type"], error.instance_path());
         }
         let id = event["id"].as_str().expect("an id");
@@ -165,6 +194,7 @@ pub fn assert_told_well(delivery: &VerifiedDelivery) {
         let subject = event["subject"].as_str().and_then(|subject| subject.split_once('/'));
         assert!(subject.is_some_and(|(entity, id)| !entity.is_empty() && !id.is_empty()), "a subject has an id: {subject:?}");
     }
+    events
 }
 
 /// The events as they are published.

@@ -1,0 +1,351 @@
+//! What a store's API answers, as text, and what must hold for every conversation with it, whatever it answers.
+//!
+//! The first line of an input is what is done; each further chunk, after a line `--`, is an answer: a status, lines of headers,
+//! an empty line, the body; or the word for a failure, which for a refused token stands before the answer's status.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use cartwire::delivery::ConnectionId;
+use cartwire::platforms::api::{
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Subject, Told, Unanswered,
+};
+use cartwire::platforms::{Normalised, Platform, Unsigned, VerifiedDelivery, connection_kind};
+use cartwire::replay::fixture::{Fixture, embedded};
+use url::Url;
+
+use crate::{Request, Sender, assert_completed_well, now};
+
+/// More is asked in no conversation: shared hosting counts, and each answer is read again with every question.
+const MOST_QUESTIONS: usize = 300;
+/// No store wants to be left alone for longer, and no token counts for longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+/// What is shown to people is no longer.
+const LONGEST_TEXT: usize = 4000;
+/// An installation may have hundreds of permissions.
+const LONGEST_SETTING: usize = 20_000;
+
+const CONSUMER_KEY: &str = "ck_0123456789abcdef0123456789abcdef01234567";
+const CONSUMER_SECRET: &str = "cs_76543210fedcba9876543210fedcba9876543210";
+const WEBHOOK_SECRET: &str = "whsec-5d41402abc4b2a76b9719d911017c592";
+const APP_SECRET: &str = "appsec-7d793037-a076-4a2d-9f3e-0bf2a0f6b1c5";
+const API_KEY: &str = "IST.eyJraWQiOiJQb3pIX2FDMiIsImFsZyI6IlJTMjU2In0.c2VjcmV0LWtleQ";
+const APP: &str = "d2a57dc1-d883-4d21-bb99-51699df71cc7";
+const INSTANCE: &str = "7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a4b5c";
+const OTHER_INSTANCE: &str = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
+const SITE: &str = "1c9d1b7e-8c6f-4b1d-9d43-7a4f1d2b3c4d";
+const ACCOUNT: &str = "9d6f2a10-3b5c-4e7d-8f90-a1b2c3d4e5f6";
+
+/// What is done.
+pub enum Doing {
+    /// The connection is examined.
+    Examine(Intent),
+    /// What deliveries with that word lack is asked for.
+    Complete(String),
+}
+
+/// What is done with whom.
+pub struct Task {
+    /// Whose API is asked.
+    pub platform: &'static dyn Platform,
+    /// The connection.
+    pub subject: Subject,
+    /// What is done.
+    pub doing: Doing,
+    /// Does the store begin anew after its last answer? Else nobody answers any more.
+    pub cycles: bool,
+}
+
+impl Task {
+    /// Reads `KIND examine INTENT` or `KIND complete WORD`, with the store's address and `cycle` behind it where they are wanted.
+    #[must_use]
+    pub fn read(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let (kind, verb, what) = (words.next()?, words.next()?, words.next()?);
+        let doing = match (verb, what) {
+            ("examine", "check") => Doing::Examine(Intent::Check),
+            ("examine", "fix") => Doing::Examine(Intent::Fix),
+            ("examine", "remove") => Doing::Examine(Intent::Remove),
+            ("complete", word) => Doing::Complete(word.to_owned()),
+            _ => return None,
+        };
+        let (mut typed, mut cycles) = ("https://shop.example", false);
+        for word in words {
+            if word == "cycle" { cycles = true } else { typed = word }
+        }
+        let (platform, subject) = subject(kind, typed)?;
+        Some(Self { platform, subject, doing, cycles })
+    }
+}
+
+/// A connection of that kind, with all its secrets; of a store at that address.
+fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, Subject)> {
+    let id = |id: &str| ConnectionId::new(id).expect("an id");
+    let empty = |name: &str| Subject {
+        id: id(name),
+        kind: kind.to_owned(),
+        settings: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        delivery_url: Some(format!("https://hooks.example/webhooks/{name}")),
+        parent: None,
+        installations: Vec::new(),
+    };
+    let app = || Subject {
+        kind: "wix-app".to_owned(),
+        settings: owned(&[("app_id", APP)]),
+        secrets: owned(&[("app-secret", APP_SECRET)]),
+        installations: vec![id(INSTANCE), id(OTHER_INSTANCE)],
+        ..empty("app")
+    };
+    let subject = match kind {
+        "woocommerce" => {
+            let field = connection_kind(kind)?.1.fields.iter().find(|field| field.name == "url")?;
+            let url = (field.check)(typed).ok()?;
+            let secrets =
+                [("consumer-key", CONSUMER_KEY), ("consumer-secret", CONSUMER_SECRET), ("webhook-secret", WEBHOOK_SECRET)];
+            Subject { settings: owned(&[("url", &url)]), secrets: owned(&secrets), ..empty("shop") }
+        }
+        "wix-app" => app(),
+        "instance" => Subject { parent: Some(Box::new(app())), ..empty(INSTANCE) },
+        "wix-site" => {
+            let settings = owned(&[("site_id", SITE), ("account_id", ACCOUNT)]);
+            Subject { settings, secrets: owned(&[("api-key", API_KEY)]), ..empty("site") }
+        }
+        _ => return None,
+    };
+    let platform = cartwire::platforms::platform(if kind == "woocommerce" { kind } else { "wix" })?;
+    Some((platform, subject))
+}
+
+fn owned<T: From<String>>(pairs: &[(&str, &str)]) -> BTreeMap<String, T> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into())).collect()
+}
+
+/// A store that gives these answers, whatever it is asked.
+pub struct Store<'a> {
+    input: &'a [u8],
+    answers: Vec<CallResult>,
+    given: usize,
+    cycles: bool,
+}
+
+impl<'a> Store<'a> {
+    /// Reads the chunks behind the first line of an input.
+    #[must_use]
+    pub fn read(input: &'a [u8], cycles: bool) -> Self {
+        let mut chunks: Vec<Vec<u8>> = Vec::new();
+        for line in input.split_inclusive(|byte| *byte == b'\n') {
+            match chunks.last_mut() {
+                _ if line == b"--\n" => chunks.push(Vec::new()),
+                Some(chunk) => chunk.extend_from_slice(line),
+                None => {}
+            }
+        }
+        let answers = chunks.iter().filter_map(|chunk| answer(chunk)).collect();
+        Self { input, answers, given: 0, cycles }
+    }
+
+    fn answer(&mut self) -> CallResult {
+        if self.cycles && self.given == self.answers.len() {
+            self.given = 0;
+        }
+        let answer = self.answers.get(self.given).cloned().unwrap_or(Err(CallFailure::TimedOut));
+        self.given += 1;
+        answer
+    }
+
+    /// Does it say this itself? Then it is no secret of ours towards it.
+    fn says(&self, secret: &str) -> bool {
+        self.input.windows(secret.len()).any(|window| window == secret.as_bytes())
+    }
+}
+
+/// Reads an answer, or the word for none. What no HTTP client would let through is none.
+fn answer(chunk: &[u8]) -> Option<CallResult> {
+    let chunk = chunk.strip_suffix(b"\n").unwrap_or(chunk);
+    let chunk = if chunk.windows(2).any(|pair| pair == b"\n\n") { chunk.to_vec() } else { [chunk, b"\n\n"].concat() };
+    let first = chunk.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = std::str::from_utf8(first).ok()?.trim();
+    let (word, status) = first.rsplit_once(' ').unwrap_or(("", first));
+    let whole = || {
+        let status = status.parse().ok().filter(|status| (200..600).contains(status))?;
+        let request = Request::read(&chunk);
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let headers = request.headers.into_iter().map(|(name, value)| (name, text(value))).collect();
+        Some(Answer { status, headers, body: Bytes::copy_from_slice(request.body), received_at: now() })
+    };
+    Some(Err(match first {
+        "address_invalid" => CallFailure::AddressInvalid,
+        "address_refused" => CallFailure::AddressRefused("10.0.0.1".to_owned()),
+        "host_unknown" => CallFailure::HostUnknown,
+        "unreachable" => CallFailure::Unreachable,
+        "tls_failed" => CallFailure::Tls("invalid peer certificate: Expired".to_owned()),
+        "timed_out" => CallFailure::TimedOut,
+        "cut_off" => CallFailure::CutOff,
+        "too_large" => CallFailure::TooLarge,
+        "rate_limited" => CallFailure::Resting(Duration::from_secs(60)),
+        _ if word == "token_refused" => CallFailure::TokenRefused(whole()?),
+        _ => return whole().map(Ok),
+    }))
+}
+
+/// Does what is to be done, and holds what must be true of it.
+///
+/// # Panics
+/// Where it is not true.
+pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
+    match &task.doing {
+        Doing::Examine(intent) => {
+            let mut subject = task.subject.clone();
+            let examination = conversation(task, store, |dialogue| task.platform.examine(&subject, *intent, dialogue));
+            assert_shown_well(&examination, store);
+            // Once more with what was learned: so is every store examined, all but the first time.
+            subject.settings.extend(examination.settings);
+            let examination = conversation(task, store, |dialogue| task.platform.examine(&subject, *intent, dialogue));
+            assert_shown_well(&examination, store);
+        }
+        Doing::Complete(word) => {
+            let Some(deliveries) = THIN.get(&(task.platform.name(), word.clone())) else { return };
+            let told = conversation(task, store, |dialogue| task.platform.complete(word, &task.subject, dialogue));
+            match told {
+                Told::Whole(body) => deliveries.iter().for_each(|delivery| assert_completed_well(delivery, &body)),
+                Told::Untrue(reason) | Told::Nothing(reason) => assert_bounded(reason),
+                Told::Later(reason, pause) => {
+                    assert_bounded(reason);
+                    assert!(pause.unwrap_or_default() <= LONGEST_PAUSE, "clocks are added to {pause:?}");
+                }
+            }
+        }
+    }
+}
+
+fn assert_bounded(reason: &str) {
+    assert!(!reason.is_empty() && reason.len() <= 40, "{reason:?} is no bounded word");
+}
+
+/// Leads a conversation to its end, which comes, and is the same for the same answers.
+fn conversation<T: PartialEq + Debug>(
+    task: &Task,
+    store: &mut Store<'_>,
+    talk: impl Fn(&mut Dialogue<'_>) -> Result<T, Unanswered>,
+) -> T {
+    let mut answers = Vec::new();
+    loop {
+        match talk(&mut Dialogue::new(&answers)) {
+            Ok(told) => {
+                let again = talk(&mut Dialogue::new(&answers)).expect("what was answered is not asked again");
+                assert_eq!(told, again, "the same answers tell the same");
+                return told;
+            }
+            Err(Unanswered(request)) => {
+                assert!(answers.len() < MOST_QUESTIONS, "more than {MOST_QUESTIONS} questions; the next is {request:?}");
+                assert_asked_well(task, &request, store);
+                let answer = store.answer();
+                if let (Auth::Token(grant), Ok(answer)) = (&request.auth, &answer) {
+                    let lifetime = (grant.read)(answer).map(|token| token.lifetime).unwrap_or_default();
+                    assert!(lifetime <= LONGEST_PAUSE, "clocks are added to {lifetime:?}");
+                }
+                answers.push(answer);
+            }
+        }
+    }
+}
+
+/// A question goes to whom the credentials are for, and they stand nowhere but in its proof.
+fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
+    assert_no_secret(&request.url, store);
+    request.headers.iter().for_each(|(_, value)| assert_no_secret(value, store));
+    assert_no_secret(&format!("{request:?}"), store);
+    let url = called(&request.url);
+    if let Some(typed) = task.subject.settings.get("url") {
+        assert_is_the_store_s(&url, &called(typed));
+        let is_open = matches!(request.auth, Auth::Header(..));
+        assert!(!is_open || url.scheme() == "https", "a key that everybody can read goes to {url}");
+    } else {
+        assert_is_the_platform_s(&url);
+        assert_eq!(url.as_str(), request.url, "what is asked for stands in the path as it is");
+        if let Auth::Token(grant) = &request.auth {
+            assert_is_the_platform_s(&called(&grant.request.url));
+            assert_no_secret(&grant.request.url, store);
+            assert_no_secret(&grant.holder, store);
+        }
+    }
+}
+
+/// An address as the client of HTTP reads it. It sends no fragment, so what stands there is not asked for; and what stands
+/// before the host would be somebody else's credentials.
+fn called(url: &str) -> Url {
+    let url = Url::parse(url).unwrap_or_else(|error| panic!("{url} cannot be called: {error}"));
+    assert!(matches!(url.scheme(), "http" | "https"), "{url} cannot be called");
+    assert!(url.username().is_empty() && url.password().is_none(), "{url} holds credentials");
+    assert_eq!(url.fragment(), None, "{url} has a fragment");
+    url
+}
+
+/// The host that somebody typed, with or without `www.`, on the same port or on the scheme's own; never less safe than typed.
+fn assert_is_the_store_s(url: &Url, typed: &Url) {
+    let host = |url: &Url| {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        host.strip_prefix("www.").map(str::to_owned).unwrap_or(host)
+    };
+    assert_eq!(host(url), host(typed), "{url} is another host than {typed}");
+    assert_eq!(url.port(), typed.port(), "{url} is another port than {typed}");
+    assert!(typed.scheme() == "http" || url.scheme() == "https", "{url} is less safe than {typed}");
+}
+
+fn assert_is_the_platform_s(url: &Url) {
+    assert_eq!(
+        (url.scheme(), url.host_str(), url.port()),
+        ("https", Some("www.wixapis.com"), None),
+        "{url} is not the platform's"
+    );
+}
+
+/// What people are shown can be shown, and is no secret.
+fn assert_shown_well(examination: &Examination, store: &Store<'_>) {
+    let findings = examination.findings.iter().flat_map(|finding| [finding.code, &finding.cause, &finding.step]);
+    let good = examination.good.iter().chain(&examination.done).map(String::as_str);
+    let texts = findings.chain(good).map(|text| (text, LONGEST_TEXT));
+    let settings = examination.settings.values().map(|value| (value.as_str(), LONGEST_SETTING));
+    for (text, longest) in texts.chain(settings) {
+        assert_no_secret(text, store);
+        assert!(!text.contains(char::is_control), "{text:?} does something to a terminal");
+        assert!(text.len() <= longest, "{} bytes are more than can be shown: {}", text.len(), text.get(..200).unwrap_or(text));
+    }
+    let weights: Vec<_> = examination.findings.iter().map(|finding| finding.weight).collect();
+    assert!(weights.is_sorted(), "the worst comes first: {weights:?}");
+}
+
+fn assert_no_secret(text: &str, store: &Store<'_>) {
+    static SECRETS: LazyLock<[String; 6]> = LazyLock::new(|| {
+        let basic = STANDARD.encode(format!("{CONSUMER_KEY}:{CONSUMER_SECRET}"));
+        let [key, secret, webhook, app, api] =
+            [CONSUMER_KEY, CONSUMER_SECRET, WEBHOOK_SECRET, APP_SECRET, API_KEY].map(str::to_owned);
+        [basic, key, secret, webhook, app, api]
+    });
+    let shown = SECRETS.iter().find(|secret| text.contains(secret.as_str()) && !store.says(secret));
+    assert_eq!(shown, None, "{text:?} holds a secret");
+}
+
+/// The fixtures that tell less than the whole, by platform and by the word for what they lack.
+pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>>> = LazyLock::new(|| {
+    let mut thin: BTreeMap<_, Vec<VerifiedDelivery>> = BTreeMap::new();
+    for fixture in embedded().expect("fixtures") {
+        let Fixture::Case(case) = fixture else { continue };
+        let sender = Sender::new(case.platform.name());
+        let unsigned = Unsigned { topic: &case.topic, payload: &case.payload, nonce: 1, options: &case.options };
+        let Ok(signed) = sender.platform.sign(&unsigned, &sender.signing_key, now()) else { continue };
+        let headers = signed.headers.iter().map(|(name, value)| (name.to_lowercase(), value.as_bytes())).collect();
+        let Some(delivery) = sender.prove(&Request { headers, body: &signed.body }) else { continue };
+        let journaled = delivery.to_journaled();
+        let Normalised::Events { drafts, .. } = sender.platform.normalise(&journaled) else { continue };
+        let Some(word) = sender.platform.lacks(&journaled, &drafts) else { continue };
+        thin.entry((case.platform.name(), word)).or_default().push(delivery);
+    }
+    thin
+});
