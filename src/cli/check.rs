@@ -49,11 +49,11 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
     let intent = if args.fix { Intent::Fix } else { Intent::Check };
     let _hold = args.fix.then(|| Hold::take(&data.data_dir)).transpose()?;
     let progress = bar(connections.len() as u64, "asking the stores");
-    let looked = super::runtime()?.block_on(asker.look(&reader, connections, intent, || progress.inc(1)))?;
+    let looked = super::runtime()?.block_on(asker.look(&reader, connections, intent, |one| {
+        progress.inc(1);
+        stores::keep(&mut file, one)
+    }))?;
     progress.finish_and_clear();
-    for one in &looked {
-        stores::keep(&mut file, one)?;
-    }
     let values: Vec<Value> = looked.iter().map(stores::Looked::json).collect();
     output.value(&json!({"connections": values}), || looked.iter().map(stores::Looked::text).collect::<Vec<_>>().join("\n"))?;
     let troubled = looked.iter().filter(|one| one.is_in_trouble()).count();

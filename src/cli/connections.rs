@@ -10,7 +10,7 @@ use serde_json::json;
 use super::add;
 use super::exit::{Exit, fail};
 use super::kinds::AddArgs;
-use super::output::{Output, table};
+use super::output::{Output, note, table};
 use super::stores::{id, no_such};
 use super::{check, remove};
 use crate::config::{DataArgs, read_secret};
@@ -162,5 +162,11 @@ fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit
         }
         text
     })?;
+    if generated && !output.json {
+        note(&format!(
+            "the store does not know it yet: run cartwire connections check {id} --fix, or give it to the store's webhooks by hand; \
+             once the one before has expired, what is signed with it is turned away"
+        ));
+    }
     Ok(Exit::Success)
 }

@@ -192,7 +192,12 @@ async fn connections(
     }
     let progress = bar(all.len() as u64, "asking the stores");
     let asker = Asker { outbound: config.outbound.clone(), seal, public_url: config.public_url.clone() };
-    let looked = asker.look(reader, all, Intent::Check, || progress.inc(1)).await?;
+    let looked = asker
+        .look(reader, all, Intent::Check, |_| {
+            progress.inc(1);
+            Ok(())
+        })
+        .await?;
     progress.finish_and_clear();
     clocks.extend(looked.iter().filter_map(|one| one.look.clock));
     Ok(looked.iter().map(|one| doctor::connection(&one.connection, &one.findings(), &one.look)).collect())

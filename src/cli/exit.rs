@@ -64,7 +64,8 @@ pub fn code(error: &anyhow::Error) -> Exit {
         if cause.is::<ConfigErrors>() || cause.is::<SealError>() {
             return Exit::Config;
         }
-        if cause.is::<AlreadyRunning>() {
+        let is_busy = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        if cause.is::<AlreadyRunning>() || cause.downcast_ref().is_some_and(is_busy) {
             return Exit::Unavailable;
         }
         if matches!(cause.downcast_ref(), Some(FixtureError::Format { .. })) {

@@ -99,24 +99,18 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// What a dialogue has to know of a connection. An address that was said just now counts more than a remembered one.
+    /// What a dialogue has to know of a connection.
     pub(super) fn subject(&self, reader: &Reader, connection: &Connection) -> anyhow::Result<Option<Subject>> {
-        let mut known = subject(reader, &self.seal, &connection.id, self.public_url.as_deref())?;
-        if let (Some(known), Some(public_url)) = (&mut known, &self.public_url)
-            && connection.described_kind().is_some_and(|kind| kind.receives_webhooks)
-        {
-            known.delivery_url = Some(check::delivery_url(public_url, connection));
-        }
-        Ok(known)
+        Ok(subject(reader, &self.seal, &connection.id, self.public_url.as_deref())?)
     }
 
-    /// Looks at connections, some at once, and says what that means.
+    /// Looks at connections, some at once, and says what that means of each as it comes.
     pub(super) async fn look(
         &self,
         reader: &Reader,
         connections: Vec<Connection>,
         intent: Intent,
-        mut progress: impl FnMut(),
+        mut each: impl FnMut(&Looked) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Looked>> {
         let mut arrivals = Arrivals::default();
         arrivals.hear(&reader.arrivals(Position::MIN, ARRIVALS)?);
@@ -134,8 +128,9 @@ impl Asker {
         let mut looks = std::pin::pin!(stream::iter(looks).buffered(AT_ONCE));
         let mut all = Vec::new();
         while let Some((connection, look)) = looks.next().await {
-            progress();
-            all.push(judge(connection, look, intent, &arrivals));
+            let looked = judge(connection, look, intent, &arrivals);
+            each(&looked)?;
+            all.push(looked);
         }
         Ok(all)
     }
@@ -161,6 +156,7 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
     };
     let told = reason.as_deref().and_then(|reason| decide::finding(reason, &connection.id));
     let settings = look.examination.as_ref().map(|examination| examination.settings.clone()).unwrap_or_default();
+    let settings = check::learned(&connection, settings);
     Looked { connection, look, told, verdict, settings }
 }
 

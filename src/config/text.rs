@@ -15,8 +15,12 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 pub(crate) fn web_address(text: &str) -> Result<String, String> {
     let right = || format!("an address such as https://hooks.example.com, not {text:?}");
     let url = url::Url::parse(text.trim()).map_err(|_| right())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || url.query().is_some() {
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || url.query().is_some() || url.fragment().is_some()
+    {
         return Err(right());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("an address without a user name or a password: it is shown to everybody who may see connections".to_owned());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }

@@ -124,7 +124,7 @@ pub(crate) fn set_settings(sqlite: &Sqlite, id: &ConnectionId, settings: &BTreeM
     Ok(changed == 1)
 }
 
-/// Makes a new secret the current one; the one before stays valid until then.
+/// Makes a new secret the current one; the one before stays valid until then, and earlier ones for what is left of their time.
 pub(crate) fn rotate(
     sqlite: &Sqlite,
     id: &ConnectionId,
@@ -133,8 +133,8 @@ pub(crate) fn rotate(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     sqlite.execute(
-        "DELETE FROM connection_secrets WHERE connection = ?1 AND name = ?2 AND valid_until IS NOT NULL",
-        params![id.as_str(), secret.name],
+        "DELETE FROM connection_secrets WHERE connection = ?1 AND name = ?2 AND valid_until <= ?3",
+        params![id.as_str(), secret.name, now.as_millisecond()],
     )?;
     sqlite.execute(
         "UPDATE connection_secrets SET valid_until = ?3 WHERE connection = ?1 AND name = ?2 AND valid_until IS NULL",

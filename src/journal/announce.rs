@@ -210,11 +210,14 @@ fn seen(
             if !settings.is_empty() {
                 store::set_settings(transaction, id, &settings)?;
             }
-            // What the operator paused stays paused, whatever the store does.
-            if known.status == Status::Paused || !store::set_status(transaction, id, status, reason, now)? {
-                return Ok(Changed::No);
-            }
-            Ok(Changed::Yes)
+            let changed = match known.status {
+                // What the operator paused stays paused, whatever the store does; he hears of it when he resumes.
+                Status::Paused => store::set_before_pause(transaction, id, status, reason)?,
+                Status::Connected | Status::Degraded | Status::Disconnected => {
+                    store::set_status(transaction, id, status, reason, now)?
+                }
+            };
+            Ok(if changed { Changed::Yes } else { Changed::No })
         }
     }
 }

@@ -38,6 +38,8 @@ const WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// Questions in one dialogue. None needs as many; one that goes on hears nothing any more.
 const QUESTIONS: usize = 1000;
+/// Bytes of answers in one dialogue: all of them are read again with each question.
+const HEARD: usize = 16 << 20;
 
 /// How stores are called.
 #[derive(Clone, Debug, Default)]
@@ -103,13 +105,16 @@ impl Outbound {
         connection: &ConnectionId,
         mut talk: impl FnMut(&mut Dialogue<'_>) -> Result<T, Unanswered>,
     ) -> T {
-        let mut answers: Vec<CallResult> = Vec::new();
+        let (mut answers, mut heard): (Vec<CallResult>, usize) = (Vec::new(), 0);
         loop {
-            match talk(&mut Dialogue::new(&answers)) {
+            let answer = match talk(&mut Dialogue::new(&answers)) {
                 Ok(told) => return told,
-                Err(Unanswered(_)) if answers.len() >= QUESTIONS => answers.push(Err(CallFailure::TimedOut)),
-                Err(Unanswered(request)) => answers.push(self.call(platform, connection, *request).await),
-            }
+                Err(Unanswered(_)) if answers.len() >= QUESTIONS => Err(CallFailure::TimedOut),
+                Err(Unanswered(_)) if heard > HEARD => Err(CallFailure::TooLarge),
+                Err(Unanswered(request)) => self.call(platform, connection, *request).await,
+            };
+            heard += answer.as_ref().map_or(0, |answer| answer.body.len());
+            answers.push(answer);
         }
     }
 

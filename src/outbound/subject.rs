@@ -24,8 +24,8 @@ pub enum SubjectError {
     Seal(#[from] SealError),
 }
 
-/// Reads a connection for a dialogue; `None` where there is none. The public URL counts where the connection has no address of
-/// its own for its webhooks.
+/// Reads a connection for a dialogue; `None` where there is none. A public URL that is
+/// given counts more than the address that its webhooks are remembered to go to.
 ///
 /// # Errors
 /// [`SubjectError`].
@@ -83,13 +83,13 @@ fn alone(reader: &Reader, seal: &Seal, connection: &Connection, public_url: Opti
         secrets.insert(sealed.name, secret);
     }
     let path = format!("/webhooks/{}/{}", connection.platform, connection.id);
-    let told = connection.settings.get("delivery_url").cloned();
+    let remembered = connection.settings.get("delivery_url").cloned();
     Ok(Subject {
         id: connection.id.clone(),
         kind: connection.kind.clone(),
         settings: connection.settings.clone(),
         secrets,
-        delivery_url: told.or_else(|| public_url.map(|url| format!("{url}{path}"))),
+        delivery_url: public_url.map(|url| format!("{url}{path}")).or(remembered),
         parent: None,
         installations: Vec::new(),
     })

@@ -3,13 +3,14 @@
 //! Nothing is decided or kept here: see `decide` and `journal::ConnectionChange::Examined`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use crate::connections::Connection;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Answer, Examination, Intent, Subject};
+use crate::platforms::api::{Answer, Examination, Intent, Subject, Weight};
 use crate::platforms::platform;
 
 /// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
@@ -32,19 +33,42 @@ pub fn can_ask(connection: &Connection, subject: &Subject) -> bool {
     platform(&connection.platform).is_some_and(|platform| platform.can_ask(subject))
 }
 
+/// How long all questions to one store may take. Changing something takes longer: it is tried by a ping each time.
+fn patience(intent: Intent) -> Duration {
+    match intent {
+        Intent::Check => Duration::from_secs(150),
+        Intent::Fix | Intent::Remove => Duration::from_secs(600),
+    }
+}
+
 /// Asks the store, where it can be asked.
 pub async fn look(outbound: &Outbound, connection: &Connection, subject: &Subject, intent: Intent) -> Look {
     let mut look = Look { began: Timestamp::now(), examination: None, clock: None };
     let Some(platform) = platform(&connection.platform).filter(|platform| platform.can_ask(subject)) else { return look };
     let clock = &mut look.clock;
-    let examination = outbound
-        .converse(platform, &connection.id, |dialogue| {
-            *clock = dialogue.answers().iter().flatten().filter_map(clock_of).min_by_key(|ahead| ahead.abs());
-            platform.examine(subject, intent, dialogue)
-        })
-        .await;
-    look.examination = Some(examination);
+    let asking = outbound.converse(platform, &connection.id, |dialogue| {
+        *clock = dialogue.answers().iter().flatten().filter_map(clock_of).min_by_key(|ahead| ahead.abs());
+        platform.examine(subject, intent, dialogue)
+    });
+    look.examination = Some(tokio::time::timeout(patience(intent), asking).await.unwrap_or_else(|_| too_slow()));
     look
+}
+
+fn too_slow() -> Examination {
+    let mut examination = Examination::default();
+    examination.find(
+        Weight::Unavailable,
+        "timed_out",
+        "the store takes too long to answer what a check asks",
+        "see why the store is slow; until then its webhooks may come, and nothing can be asked",
+    );
+    examination
+}
+
+/// What of the learned settings is new. What was only remembered is not written again: another command may know better.
+#[must_use]
+pub fn learned(connection: &Connection, settings: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    settings.into_iter().filter(|(name, value)| connection.settings.get(name) != Some(value)).collect()
 }
 
 /// By how much the clock of who answered is ahead of ours. What comes out of a cache is late: the smallest difference counts.

@@ -3,7 +3,7 @@
 //! It asks with `Intent::Check` only: nothing at a store is ever changed without an operator. What it decides with is in
 //! `decide`; a change is one commit with its event, and nothing is written where nothing changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,8 +29,6 @@ use crate::report::ErrorChain;
 const AT_ONCE: usize = 8;
 /// Between two looks at who is due.
 const TICK: Duration = Duration::from_secs(1);
-/// How long all questions to one store may take.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// Arrivals read at once. More than that since the last look are passed over: the pauses between them are short.
 pub const ARRIVALS: u32 = 5_000;
 /// How old what is known of arrivals may be where nothing hangs on it.
@@ -132,11 +130,16 @@ impl Health {
         }
         // While a command registers or removes webhooks nobody looks.
         let Some(held) = hold::last_held(&self.folder) else { return };
-        for (id, watched) in &mut memory.watched {
-            if looks.len() < AT_ONCE && watched.looking.is_none() && watched.due <= now {
-                watched.due = now + self.interval;
-                watched.looking = Some((looks.spawn(self.clone().look(id.clone())).id(), held));
+        let mut due: Vec<_> =
+            memory.watched.iter_mut().filter(|(_, watched)| watched.looking.is_none() && watched.due <= now).collect();
+        // The longest due first: where many stores are slow, everybody has a turn.
+        due.sort_by_key(|(_, watched)| watched.due);
+        for (id, watched) in due {
+            if looks.len() >= AT_ONCE {
+                break;
             }
+            watched.due = now + self.interval;
+            watched.looking = Some((looks.spawn(self.clone().look(id.clone())).id(), held));
         }
     }
 
@@ -156,10 +159,7 @@ impl Health {
         let mut look = Look { began: Timestamp::now(), examination: None, clock: None };
         match subject {
             Ok(Some(subject)) => {
-                let asking = check::look(&self.outbound, &connection, &subject, Intent::Check);
-                look = tokio::time::timeout(PATIENCE, asking)
-                    .await
-                    .unwrap_or_else(|_| Look { examination: Some(too_slow()), ..look });
+                look = check::look(&self.outbound, &connection, &subject, Intent::Check).await;
             }
             Ok(None) => return None,
             // `refresh` says so, too, and louder.
@@ -260,8 +260,12 @@ impl Health {
         }
         let healthy = status == Status::Connected;
         metrics::gauge!("cartwire_connection_healthy", "connection" => id.to_string()).set(if healthy { 1 } else { 0 });
-        let change =
-            ConnectionChange::Examined { id: id.clone(), settings: learned(connection, settings), verdict, began: look.began };
+        let change = ConnectionChange::Examined {
+            id: id.clone(),
+            settings: check::learned(connection, settings),
+            verdict,
+            began: look.began,
+        };
         match self.journal.change_connection(change).await {
             Ok(Changed::Yes) if moved.is_some() => say(connection, status, reason.as_deref(), findings.first()),
             Ok(Changed::Yes | Changed::No | Changed::NoSuchConnection | Changed::Taken) => {}
@@ -284,11 +288,6 @@ impl Watched {
     }
 }
 
-/// What of the settings is new.
-fn learned(connection: &Connection, settings: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    settings.into_iter().filter(|(name, value)| connection.settings.get(name) != Some(value)).collect()
-}
-
 /// A line in the log, on a change only.
 fn say(connection: &Connection, status: Status, reason: Option<&str>, finding: Option<&Finding>) {
     let (id, platform, status) = (&connection.id, &connection.platform, status.as_str());
@@ -300,15 +299,4 @@ fn say(connection: &Connection, status: Status, reason: Option<&str>, finding: O
             tracing::warn!(connection = %id, platform, status, reason, cause, step, "a connection is in trouble");
         }
     }
-}
-
-fn too_slow() -> Examination {
-    let mut examination = Examination::default();
-    examination.find(
-        Weight::Unavailable,
-        "timed_out",
-        "the store takes too long to answer what a check asks",
-        "see why the store is slow; until then its webhooks may come, and nothing can be asked",
-    );
-    examination
 }

@@ -113,3 +113,36 @@ fn one_that_is_not_there_is_not_examined() {
     file.change(ConnectionChange::Remove(id()), 2);
     assert_eq!(file.learned(&[("currency", "EUR")], Verdict::Degraded("silent"), 3), Changed::NoSuchConnection);
 }
+
+#[test]
+fn each_secret_that_was_rotated_away_keeps_its_own_time() {
+    let mut file = File::new();
+    let secret = |byte: u8| SealedSecret { name: "secret".to_owned(), sealed: vec![byte], valid_until: None };
+    let rotated = |byte: u8| ConnectionChange::Rotate(id(), secret(byte), SignedDuration::from_hours(1));
+    for (byte, second) in [(1, 0), (2, 10), (3, 20), (4, 3615)] {
+        assert_eq!(file.change(rotated(byte), second), Changed::Yes);
+    }
+    let valid = |second: i64| {
+        let secrets = store::secrets(&file.0, &id(), at(second)).expect("read");
+        secrets.iter().map(|secret| secret.sealed[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(valid(3615), [4, 2, 3], "the first one's hour is over");
+    assert_eq!(valid(3625), [4, 3]);
+}
+
+#[test]
+fn what_a_store_says_while_it_is_paused_counts_when_it_is_resumed() {
+    let mut file = File::new();
+    file.change(ConnectionChange::Pause(id()), 2);
+    let removed = ConnectionChange::Seen {
+        id: id(),
+        parent: id(),
+        platform: "platform".to_owned(),
+        signal: Some(ConnectionSignal::Removed),
+    };
+    assert_eq!(file.change(removed, 3), Changed::Yes);
+    assert_eq!(file.connection().status, Status::Paused);
+    file.change(ConnectionChange::Resume(id()), 4);
+    let connection = file.connection();
+    assert_eq!((connection.status, connection.reason.as_deref()), (Status::Disconnected, Some("app_removed")));
+}
