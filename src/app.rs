@@ -28,7 +28,7 @@ use listen::Terms;
 pub use listen::raise_open_files;
 
 use crate::config::Config;
-use crate::connections::{Directory, Rejections, Seal};
+use crate::connections::{Accepted, Directory, Rejections, Seal};
 use crate::dashboard::{AdminToken, Dashboard};
 use crate::journal::{APPEND_TIMEOUT, DataFile, Journal, JournalGuard, Marks};
 use crate::publisher::rabbitmq::RabbitMq;
@@ -127,12 +127,12 @@ impl App {
             }
             relay.run(stop_relay, grace).await;
         });
-        let rejections = Arc::new(Rejections::default());
+        let (rejections, accepted) = (Arc::new(Rejections::default()), Arc::new(Accepted::default()));
         let findings = Findings::default();
-        let health = self.health(&rejections, &findings).map(|health| tokio::spawn(health.run(shutdown.subscribe())));
+        let health = self.health(&rejections, &accepted, &findings).map(|health| tokio::spawn(health.run(shutdown.subscribe())));
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
         let upkeep = tokio::spawn(telemetry::keep_bounded(metrics.clone()));
-        let public = self.public_server(&rejections, shutdown.subscribe())?;
+        let public = self.public_server(&rejections, &accepted, shutdown.subscribe())?;
         let admin = self.admin_server(rejections, findings, metrics, shutdown.subscribe(), admin_shutdown.subscribe())?;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
@@ -168,11 +168,17 @@ impl App {
         }
     }
 
-    fn public_server(&self, rejections: &Arc<Rejections>, shutdown: watch::Receiver<bool>) -> anyhow::Result<Server> {
+    fn public_server(
+        &self,
+        rejections: &Arc<Rejections>,
+        accepted: &Arc<Accepted>,
+        shutdown: watch::Receiver<bool>,
+    ) -> anyhow::Result<Server> {
         let receiver = Receiver {
             journal: self.journal.clone(),
             directory: self.directory.clone(),
             rejections: Arc::clone(rejections),
+            accepted: Arc::clone(accepted),
             max_body_bytes: self.config.max_body_bytes,
             body_timeout: self.config.body_timeout,
             body_room: Arc::default(),
@@ -228,7 +234,7 @@ impl App {
     }
 
     /// What checks the connections, where that is not turned off.
-    fn health(&self, rejections: &Arc<Rejections>, findings: &Findings) -> Option<Health> {
+    fn health(&self, rejections: &Arc<Rejections>, accepted: &Arc<Accepted>, findings: &Findings) -> Option<Health> {
         self.config.check_interval.map(|interval| Health {
             folder: self.config.data_dir.clone(),
             journal: self.journal.clone(),
@@ -236,6 +242,7 @@ impl App {
             seal: self.seal.clone(),
             outbound: self.config.outbound.clone(),
             rejections: Arc::clone(rejections),
+            accepted: Arc::clone(accepted),
             findings: findings.clone(),
             public_url: self.config.public_url.clone(),
             interval,

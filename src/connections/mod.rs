@@ -3,6 +3,7 @@
 //! `store` holds the tables, [`seal`] the secrets at rest, [`Directory`] what the receiver looks up for each request.
 //! Nothing here asks a store anything.
 
+mod accepted;
 mod directory;
 mod rejections;
 pub mod seal;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+pub use accepted::Accepted;
 pub use directory::{Directory, DirectoryError, Endpoint, Standing};
 pub use rejections::{RejectionCount, Rejections};
 pub use seal::{Seal, SealError};

@@ -111,7 +111,15 @@ async fn take(
     let verified = platform.verify(&raw, &endpoint.keys(now), now).map_err(|rejection| rejected(endpoint, rejection))?;
     match verified {
         Verified::Ping => Ok(Answer::Ping),
-        Verified::Delivery(delivery) => receiver.journal.append(*delivery).await.map(Answer::Kept).map_err(Refusal::Journal),
+        Verified::Delivery(delivery) => {
+            let connection = delivery.parts().connection.clone();
+            let kept = receiver.journal.append(*delivery).await.map_err(Refusal::Journal)?;
+            receiver.accepted.note(&connection, now);
+            if connection != endpoint.id {
+                receiver.accepted.note(&endpoint.id, now);
+            }
+            Ok(Answer::Kept(kept))
+        }
     }
 }
 

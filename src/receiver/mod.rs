@@ -15,7 +15,7 @@ use actix_web::web::{self, ServiceConfig};
 pub use answer::Refusal;
 pub use room::BodyRoom;
 
-use crate::connections::{Directory, Rejections};
+use crate::connections::{Accepted, Directory, Rejections};
 use crate::journal::Journal;
 
 /// What the webhook routes need.
@@ -27,6 +27,8 @@ pub struct Receiver {
     pub directory: Directory,
     /// Who was turned away.
     pub rejections: Arc<Rejections>,
+    /// Whose deliveries were accepted, and when.
+    pub accepted: Arc<Accepted>,
     /// Larger bodies are answered 413.
     pub max_body_bytes: usize,
     /// Slower bodies are answered 408.

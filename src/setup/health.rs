@@ -18,7 +18,7 @@ use super::check::{self, Look};
 use super::decide::{self, Facts, Outage};
 use super::hold::{self, LastHeld};
 use super::{Arrivals, Findings};
-use crate::connections::{Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status, Verdict};
+use crate::connections::{Accepted, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status, Verdict};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, Journal};
 use crate::outbound::{Outbound, subject};
@@ -49,6 +49,8 @@ pub struct Health {
     pub outbound: Outbound,
     /// Who was turned away.
     pub rejections: Arc<Rejections>,
+    /// Whose deliveries were accepted.
+    pub accepted: Arc<Accepted>,
     /// Where it keeps what it found.
     pub findings: Findings,
     /// The address that stores are told.
@@ -197,7 +199,7 @@ impl Health {
         if let Some(judged) = verdict {
             self.tell(&connection, look, judged.verdict).await;
         }
-        let accepted_at = memory.arrivals.last(&connection.id);
+        let accepted_at = self.accepted_at(memory, &connection.id);
         if let Some(watched) = memory.watched.get_mut(&connection.id)
             && accepted_at.is_some_and(|at| at > watched.since)
         {
@@ -220,10 +222,15 @@ impl Health {
         }
     }
 
+    /// When its last delivery was accepted. What arrived is read with gaps where much arrives; what was accepted is not.
+    fn accepted_at(&self, memory: &Memory, id: &ConnectionId) -> Option<Timestamp> {
+        memory.arrivals.last(id).max(self.accepted.last(id))
+    }
+
     fn judge(&self, memory: &Memory, connection: &Connection, look: &Look) -> Option<Judged> {
         let now = Timestamp::now();
         let watched = memory.watched.get(&connection.id)?;
-        let accepted_at = memory.arrivals.last(&connection.id);
+        let accepted_at = self.accepted_at(memory, &connection.id);
         let accepted_meanwhile = accepted_at.is_some_and(|at| at > watched.since);
         let rejected = decide::rejected(&watched.rejections, &self.rejections.of(&connection.id), accepted_meanwhile);
         let receives = connection.kind == INSTANCE || connection.described_kind().is_some_and(|kind| kind.receives_webhooks);
@@ -233,7 +240,9 @@ impl Health {
             outage: watched.outage.and_then(|outage| outage.lasting(now)),
             rejected,
             accepted_at,
-            silent: receives && memory.arrivals.is_silent(&connection.id, now),
+            silent: receives
+                && accepted_at == memory.arrivals.last(&connection.id)
+                && memory.arrivals.is_silent(&connection.id, now),
             mended: false,
         };
         let by_arrivals = facts.rejected.is_some() || facts.silent || facts.still_told();
