@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::facts::{self, Facts};
 use super::keys::Caller;
+use super::listing::list;
 use super::mend::{self, Wanted, read_only};
 use super::talk::{End, finding};
 use super::webhooks::{self, Own, pairs, written};
@@ -64,7 +65,7 @@ fn check(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examin
     };
     reachable::judge(target, &caller.root, examination);
     let own = own(subject, target);
-    let listed = webhooks::list(caller, dialogue)?;
+    let listed = list(caller, &own, dialogue)?;
     webhooks::compare(&own, &listed, &[], examination);
     let watched = webhooks::watch(&own, &listed, examination);
     keep_watching(watched, examination);
@@ -99,7 +100,7 @@ fn fix(
     };
     reachable::judge(target, &caller.root, examination);
     let own = own(subject, target);
-    let listed = webhooks::list(caller, dialogue)?;
+    let listed = list(caller, &own, dialogue)?;
     let mut watched = webhooks::watch(&own, &listed, examination);
     let version = facts.woocommerce_version.as_deref().or(subject.setting(setting::WOOCOMMERCE_VERSION));
     let with_optional = version.and_then(facts::version).is_some_and(|version| version >= (10, 9));
@@ -163,7 +164,7 @@ fn keep_watching(watched: BTreeMap<String, String>, examination: &mut Examinatio
 fn remove(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
     // Without an address none can be told to be ours by it; those that we remember by id and name still are.
     let own = own(subject, target(subject).unwrap_or_default());
-    let listed = webhooks::list(caller, dialogue)?;
+    let listed = list(caller, &own, dialogue)?;
     let mended = mend::remove(caller, &own, listed, dialogue, examination)?;
     let left = own.ours(&mended.webhooks).len();
     if left == 0 {

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::keys::{Caller, rest_error, wrong_role};
+use super::listing::list;
 use super::refusal;
 use super::talk::{End, finding};
-use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook, list};
+use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook};
 use super::write::{Settled, batch, single};
 use crate::platforms::api::{Answer, Dialogue, Examination, Finding, Unanswered, Weight};
 
@@ -31,7 +32,7 @@ pub(super) enum Change {
 /// What came of mending.
 #[derive(Debug, Default)]
 pub(super) struct Mended {
-    /// All webhooks of the store afterwards.
+    /// All webhooks of ours at the store afterwards.
     pub(super) webhooks: Vec<Webhook>,
     /// Topics whose trouble is told.
     pub(super) told: Vec<String>,
@@ -120,7 +121,7 @@ fn in_two_ways(
                 mended.is_finished = true;
                 return Ok(mended);
             }
-            Err(Stop::BatchFailed) => mended.webhooks = list(caller, dialogue)?,
+            Err(Stop::BatchFailed) => mended.webhooks = list(caller, wanted.own, dialogue)?,
             Err(Stop::Trouble(trouble)) => {
                 examination.find(trouble.weight, trouble.code, trouble.cause, trouble.step);
                 return Ok(mended);

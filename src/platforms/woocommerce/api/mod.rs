@@ -8,6 +8,7 @@ mod complete;
 mod facts;
 mod intent;
 mod keys;
+mod listing;
 mod mend;
 mod reachable;
 mod refusal;

@@ -3,14 +3,11 @@
 //! REST shows neither a webhook's secret, nor its API version, nor its failures. The version is ours where we made it, and
 //! what we made is known by its id or its name; a secret that differs shows in rejected signatures alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::keys::Caller;
-use super::refusal;
-use super::talk::{End, json};
-use crate::platforms::api::{Dialogue, Examination, Method, Weight};
+use crate::platforms::api::{Examination, Weight};
 use crate::platforms::lenient::Node;
 
 /// What a store has to tell us of. `customer.restored` is missing: no version ever sends it, and new ones refuse it.
@@ -71,34 +68,6 @@ impl Webhook {
     }
 }
 
-/// No store has more; what has no end must not be read for ever, and all of it is read again with every question.
-const MOST_PAGES: u64 = 20;
-const MOST_BYTES: usize = 8 << 20;
-
-/// Reads all webhooks of a store.
-pub(super) fn list(caller: &Caller, dialogue: &mut Dialogue<'_>) -> Result<Vec<Webhook>, End> {
-    let (mut webhooks, mut known, mut bytes) = (Vec::new(), BTreeSet::new(), 0);
-    for page in 1..=MOST_PAGES {
-        let path = format!("webhooks?per_page=100&page={page}");
-        let request = caller.request("webhooks.list", Method::Get, &path, None);
-        let url = request.url.clone();
-        let answer = dialogue.ask(request)?.as_ref().map_err(|failure| refusal::of_failure(failure, &url))?;
-        let document = json(answer).filter(|_| answer.is_good());
-        let Some(found) = document.as_ref().and_then(|document| Node::root(document).list_of(Webhook::of)) else {
-            return Err(super::mend::refused(answer, &url, "read the webhooks").into());
-        };
-        // Pages shift when a webhook is added meanwhile: one that stands on two of them is one, and none too much.
-        let before = webhooks.len();
-        webhooks.extend(found.into_iter().filter(|webhook| known.insert(webhook.id)));
-        bytes += answer.body.len();
-        let pages = answer.header("x-wp-totalpages").and_then(|pages| pages.trim().parse().ok()).unwrap_or(1);
-        if webhooks.len() == before || page >= pages || bytes > MOST_BYTES {
-            break;
-        }
-    }
-    Ok(webhooks)
-}
-
 /// What we know of our webhooks at a store.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Own {
@@ -134,7 +103,7 @@ pub(super) struct Ours<'a> {
 impl Own {
     /// Is it ours, and did we make it? Those that deliver to us are ours, whoever made them. One that delivers elsewhere is
     /// ours if we remember its id and nothing speaks against it: ids begin anew where a shop was set up again.
-    fn claim<'a>(&self, webhook: &'a Webhook) -> Option<Ours<'a>> {
+    pub(super) fn claim<'a>(&self, webhook: &'a Webhook) -> Option<Ours<'a>> {
         let is_remembered = self.ids.values().any(|id| *id == webhook.id);
         let is_named = webhook.name.starts_with(OUR_NAME);
         let is_former = self.former.as_ref().is_some_and(|former| is_same_endpoint(&webhook.delivery_url, former));

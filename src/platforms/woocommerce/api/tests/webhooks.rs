@@ -122,6 +122,41 @@ fn all_pages_are_read() {
 }
 
 #[test]
+fn pages_are_read_on_while_they_are_full_where_their_number_is_not_told() {
+    let (mut store, subject) = connected();
+    let all: Vec<Value> = store.webhooks.values().cloned().collect();
+    let others = |from: u64| (from..from + 100).map(|id| json!({ "id": id, "topic": "order.created", "delivery_url": "x" }));
+    let untold = move |request: &ApiRequest| {
+        let page = if request.url.ends_with("&page=1") { json!(others(1000).collect::<Vec<_>>()) } else { json!(all) };
+        (request.call == "webhooks.list").then(|| Ok(told(200, &page)))
+    };
+    store.fault = Some(Box::new(untold));
+    assert_eq!(codes(&drive(&mut store, &subject, Intent::Check)), [] as [&str; 0]);
+    assert_eq!(store.count("webhooks.list"), 2);
+}
+
+#[test]
+fn a_list_without_an_end_is_not_read_for_ever() {
+    let endless = |items: u64, padding: usize| {
+        move |request: &ApiRequest| {
+            let (_, page) = request.url.split_once("&page=")?;
+            let first = page.parse::<u64>().expect("a page") * 1_000_000;
+            let item = |id| json!({ "id": id, "topic": "order.created", "name": "x".repeat(padding) });
+            let mut page = told(200, &json!((first..first + items).map(item).collect::<Vec<_>>()));
+            page.headers.push(("x-wp-totalpages".to_owned(), "4000000000".to_owned()));
+            Some(Ok(page))
+        }
+    };
+    for (items, padding, pages, code) in
+        [(100, 0, 10, "webhook_missing"), (101, 0, 1, "webhook_missing"), (100, 11_000, 1, "answer_too_large")]
+    {
+        let mut store = Store::with(endless(items, padding));
+        let examination = drive(&mut store, &subject(SHOP), Intent::Check);
+        assert_eq!((codes(&examination), store.count("webhooks.list")), (vec![code], pages), "{items} of {padding}");
+    }
+}
+
+#[test]
 fn a_webhook_that_stands_on_two_pages_is_one() {
     let (mut store, subject) = connected();
     let (all, there): (Vec<Value>, usize) = (store.webhooks.values().cloned().collect(), store.webhooks.len());
