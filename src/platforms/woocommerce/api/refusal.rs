@@ -121,10 +121,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
              the REST API's keys, so both together cannot work.",
         ));
     }
-    let cloudflare = answer.header("cf-ray").is_some()
-        || answer.header("cf-mitigated").is_some()
-        || answer.header("server").is_some_and(|server| server.eq_ignore_ascii_case("cloudflare"));
-    if answer.header("cf-mitigated").is_some() || (cloudflare && matches!(answer.status, 403 | 503) && document.is_none()) {
+    if is_of_cloudflare(answer) {
         return Some(finding(
             Weight::Broken,
             "cloudflare_blocked",
@@ -149,6 +146,16 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
         return None;
     }
     Some(page(answer, &at))
+}
+
+/// Did Cloudflare itself block? Its headers stand on every answer of a store behind it, so they say nothing.
+fn is_of_cloudflare(answer: &Answer) -> bool {
+    const PAGES: [&str; 3] = ["attention required! | cloudflare", "cf-error-details", "<title>just a moment...</title>"];
+    if answer.header("cf-mitigated").is_some() {
+        return true;
+    }
+    let text = answer.text().to_ascii_lowercase();
+    matches!(answer.status, 403 | 503) && PAGES.iter().any(|words| text.contains(words))
 }
 
 fn rate_limited(answer: &Answer, at: &str) -> Finding {

@@ -77,8 +77,16 @@ fn something_in_front_of_the_store() {
     assert_eq!(found(move |_| Some(Ok(basic.clone()))), ("basic_auth_in_front", Broken));
     let challenge = answer(403, &[("server", "cloudflare"), ("cf-mitigated", "challenge")], "<html></html>");
     assert_eq!(found(move |_| Some(Ok(challenge.clone()))), ("cloudflare_blocked", Broken));
-    let blocked = answer(403, &[("server", "cloudflare"), ("cf-ray", "1-AMS")], "<html></html>");
-    assert_eq!(rest(blocked), ("cloudflare_blocked", Broken));
+    for (status, text, code, weight) in [
+        (403, "<title>Attention Required! | Cloudflare</title>", "cloudflare_blocked", Broken),
+        (503, "<title>Just a moment...</title>", "cloudflare_blocked", Broken),
+        (403, "Wordfence", "rest_blocked", Broken),
+        (503, "Briefly unavailable", "maintenance", Unavailable),
+        (502, "<div id=\"cf-error-details\">Bad gateway</div>", "store_error", Unavailable),
+    ] {
+        let behind = answer(status, &[("server", "cloudflare"), ("cf-ray", "1-AMS")], &format!("<html>{text}</html>"));
+        assert_eq!(rest(behind), (code, weight), "{status} {text}");
+    }
 }
 
 #[test]
