@@ -124,6 +124,11 @@ pub(super) fn rest_error(answer: &Answer) -> Option<(String, String)> {
     Some((root.get("code").str()?.to_owned(), root.get("message").str().unwrap_or_default().to_owned()))
 }
 
+/// Is it a code of WooCommerce's own? Plugins and firewalls refuse as well, and know nothing of keys.
+pub(super) fn is_woocommerce(code: &str) -> bool {
+    code.starts_with("woocommerce_rest_")
+}
+
 /// What became of one try.
 enum Try<'a> {
     /// It was taken.
@@ -132,6 +137,8 @@ enum Try<'a> {
     Unseen,
     /// A key was seen and refused; the store's message.
     Refused(String),
+    /// Something refused it that is not WooCommerce; it may take another way.
+    Foreign(Finding),
     /// It is something else than the keys.
     Other(Finding),
 }
@@ -152,8 +159,10 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
         (401, "woocommerce_rest_authentication_error" | "woocommerce_rest_authentication_missing_parameter") => {
             Try::Refused(message)
         }
-        (401, _) => Try::Unseen,
-        (403, _) => Try::Other(wrong_role(&code)),
+        (401, code) if is_woocommerce(code) => Try::Unseen,
+        (403, code) if is_woocommerce(code) => Try::Other(wrong_role(code)),
+        (401, _) => Try::Foreign(refusal::of_other(answer, url)),
+        (403, _) => Try::Other(refusal::of_other(answer, url)),
         (status, _) => Try::Other(finding(
             Weight::Broken,
             "store_refuses",
@@ -180,12 +189,14 @@ pub(super) fn choose<'a>(
     dialogue: &mut Dialogue<'a>,
 ) -> Result<(Caller, Option<&'a Answer>), End> {
     let mut refused: Vec<(Mode, String)> = Vec::new();
+    let mut foreign = None;
     for mode in modes(root, home) {
         let caller = Caller { root: root.to_string(), mode, keys: keys.clone() };
         let result = caller.status(dialogue)?;
         match tried(result, root.as_str()) {
             Try::Taken(answer) => return Ok((caller, Some(answer))),
             Try::Unseen => {}
+            Try::Foreign(trouble) => foreign = Some(trouble),
             Try::Refused(message) => {
                 // Basic is looked at first, so nothing else can be better.
                 let is_certain = caller.mode == Mode::Basic;
@@ -210,7 +221,10 @@ pub(super) fn choose<'a>(
             }
         }
     }
-    Err(diagnose(keys, &refused).into())
+    match foreign.filter(|_| refused.is_empty()) {
+        Some(trouble) => Err(trouble.into()),
+        None => Err(diagnose(keys, &refused).into()),
+    }
 }
 
 /// The ways to prove a key, the likeliest first.

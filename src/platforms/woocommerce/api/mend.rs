@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{Caller, rest_error, wrong_role};
+use super::keys::{Caller, is_woocommerce, rest_error, wrong_role};
 use super::listing::list;
 use super::refusal;
 use super::talk::{End, finding};
@@ -217,6 +217,9 @@ pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
         return other;
     }
     match rest_error(answer) {
+        error if matches!(answer.status, 401 | 403) && !error.as_ref().is_some_and(|(code, _)| is_woocommerce(code)) => {
+            refusal::of_other(answer, url)
+        }
         Some((code, _)) if answer.status == 403 => wrong_role(&code),
         error => {
             let code = error.map(|(code, _)| format!(" {code}")).unwrap_or_default();

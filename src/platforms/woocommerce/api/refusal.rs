@@ -148,6 +148,20 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     Some(page(answer, &at))
 }
 
+/// A refusal in JSON that is none of WooCommerce's.
+pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
+    let at = Url::parse(url).map_or_else(|_| url.to_owned(), |url| format!("{}{}", origin(&url), url.path()));
+    let document = json(answer);
+    let code = document.as_ref().and_then(|document| Node::root(document).get("code").str());
+    let words = code.map_or_else(|| "an error without a code".to_owned(), |code| format!("the code {code}"));
+    finding(
+        Weight::Broken,
+        "rest_blocked",
+        format!("{at} is blocked by something else than WooCommerce (status {}, {words}).", answer.status),
+        "Allow /wp-json/wc/v3/ in the store's security plugin or firewall (WAF), for this machine's address at least.",
+    )
+}
+
 /// Did Cloudflare itself block? Its headers stand on every answer of a store behind it, so they say nothing.
 fn is_of_cloudflare(answer: &Answer) -> bool {
     const PAGES: [&str; 3] = ["attention required! | cloudflare", "cf-error-details", "<title>just a moment...</title>"];

@@ -151,6 +151,23 @@ fn keys_that_are_refused() {
 }
 
 #[test]
+fn refusals_that_are_not_woocommerce_s_say_nothing_of_the_key() {
+    for status in [401, 403] {
+        assert_eq!(keyed(told(status, &json!({ "message": "Forbidden" }))), ("rest_blocked", Weight::Broken));
+        assert_eq!(keyed(refusal(status, "jwt_auth_bad_auth_header")), ("rest_blocked", Weight::Broken));
+        let later = move |request: &ApiRequest| {
+            (request.call == "webhooks.list").then(|| Ok(told(status, &json!({ "message": "Forbidden" }))))
+        };
+        assert_eq!(found(later), ("rest_blocked", Weight::Broken));
+    }
+    // What only dislikes Basic may take a signature.
+    let basic =
+        |request: &ApiRequest| matches!(request.auth, Auth::Header(..)).then(|| Ok(refusal(401, "jwt_auth_bad_auth_header")));
+    let mut store = Store { notices_tls: false, home: "http://shop.example", ..Store::with(basic) };
+    assert_eq!(codes(&drive(&mut store, &subject(SHOP), Intent::Check)), ["webhook_missing"]);
+}
+
+#[test]
 fn clocks_that_are_apart() {
     let late = |request: &ApiRequest| {
         let status = json!({ "environment": { "version": "11.0.1" }, "settings": {} });
