@@ -4,13 +4,13 @@
 
 use super::keys::Mode;
 use super::talk::{finding, json};
-use crate::platforms::api::{Answer, Examination, Weight};
+use crate::platforms::api::{Answer, Examination, Finding, Weight};
 use crate::platforms::lenient::Node;
 
 /// The oldest version that is known to work.
 const OLDEST: (u64, u64) = (6, 0);
 /// How far clocks may be apart for OAuth, in seconds.
-const APART: i64 = 15 * 60;
+const APART: u64 = 15 * 60;
 
 /// What a store tells of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,26 +54,34 @@ pub(super) fn version(text: &str) -> Option<(u64, u64)> {
     Some((parts.next()?.parse().ok()?, parts.next().unwrap_or("0").parse().ok()?))
 }
 
-/// Compares the store's clock with ours.
-pub(super) fn clock(answer: &Answer, mode: &Mode, examination: &mut Examination) {
-    let Some(date) = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) else { return };
+/// How many seconds the store's clock is ahead of ours, where that is too much.
+pub(super) fn apart(answer: &Answer) -> Option<i64> {
+    let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok())?;
     // What a cache held back was written that long ago.
     let age: i64 = answer.header("age").and_then(|age| age.trim().parse().ok()).unwrap_or_default();
     let apart = date.timestamp().as_second().saturating_add(age).saturating_sub(answer.received_at.as_second());
-    if apart.abs() < APART {
-        return;
-    }
-    let (direction, minutes) = (if apart > 0 { "ahead of" } else { "behind" }, apart.abs() / 60);
+    (apart.unsigned_abs() >= APART).then_some(apart)
+}
+
+/// What it means that clocks are apart.
+pub(super) fn clock_off(apart: i64, weight: Weight) -> Finding {
+    let (direction, minutes) = (if apart > 0 { "ahead of" } else { "behind" }, apart.unsigned_abs() / 60);
+    finding(
+        weight,
+        "clock_off",
+        format!("The store's clock is {minutes} minutes {direction} ours; signed requests count for a quarter of an hour."),
+        "Set both clocks by NTP.",
+    )
+}
+
+/// Compares the store's clock with ours.
+pub(super) fn clock(answer: &Answer, mode: &Mode, examination: &mut Examination) {
+    let Some(apart) = apart(answer) else { return };
     let weight = match mode {
         Mode::Basic => Weight::Note,
         Mode::OAuth { .. } => Weight::Broken,
     };
     examination.findings.retain(|finding| finding.code != "clock_off");
-    let found = finding(
-        weight,
-        "clock_off",
-        format!("The store's clock is {minutes} minutes {direction} ours; signed requests count for a quarter of an hour."),
-        "Set both clocks by NTP.",
-    );
+    let found = clock_off(apart, weight);
     examination.find(found.weight, found.code, found.cause, found.step);
 }

@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::refusal;
+use super::diagnosis::{Refused, diagnose};
 use super::talk::{End, finding, json};
+use super::{facts, refusal};
 use crate::platforms::api::{Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Subject, Weight};
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::OAuth1;
@@ -18,8 +19,8 @@ use crate::platforms::oauth1::OAuth1;
 /// A REST API key.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
-    key: SecretString,
-    secret: SecretString,
+    pub(super) key: SecretString,
+    pub(super) secret: SecretString,
 }
 
 /// How the key is proved.
@@ -48,24 +49,6 @@ impl Keys {
     pub(super) fn of(subject: &Subject) -> Option<Self> {
         let secret = |name: &str| subject.secrets.get(name).cloned();
         Some(Self { key: secret("consumer-key")?, secret: secret("consumer-secret")? })
-    }
-
-    /// What is wrong with the form of the keys, for a store that refused them. Keys that a program made may have any form, so
-    /// this alone is no mistake.
-    fn misshapen(&self) -> Option<Finding> {
-        let halves = [("consumer key", "ck_", &self.key), ("consumer secret", "cs_", &self.secret)];
-        let (what, prefix, length) = halves.into_iter().find_map(|(what, prefix, half)| {
-            let length = half.expose_secret().trim_start_matches(prefix).chars().count();
-            (length != 40).then_some((what, prefix, length))
-        })?;
-        let verb = if length < 40 { "was cut when it was copied" } else { "has something too much" };
-        Some(finding(
-            Weight::Broken,
-            "key_cut",
-            format!("The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, where 40 belong."),
-            "Copy both halves again as a whole; where the secret is not at hand any more, add a new key under WooCommerce > \
-             Settings > Advanced > REST API.",
-        ))
     }
 }
 
@@ -135,8 +118,8 @@ enum Try<'a> {
     Taken(&'a Answer),
     /// The store saw no key: none is known by that name, or none arrived.
     Unseen,
-    /// A key was seen and refused; the store's message.
-    Refused(String),
+    /// A key was seen and refused: the store's message, and by how much its clock is off.
+    Refused { message: String, apart: Option<i64> },
     /// Something refused it that is not WooCommerce; it may take another way.
     Foreign(Finding),
     /// It is something else than the keys.
@@ -157,7 +140,7 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
     let (code, message) = rest_error(answer).unwrap_or_default();
     match (answer.status, code.as_str()) {
         (401, "woocommerce_rest_authentication_error" | "woocommerce_rest_authentication_missing_parameter") => {
-            Try::Refused(message)
+            Try::Refused { message, apart: facts::apart(answer) }
         }
         (401, code) if is_woocommerce(code) => Try::Unseen,
         (403, code) if is_woocommerce(code) => Try::Other(wrong_role(code)),
@@ -188,7 +171,7 @@ pub(super) fn choose<'a>(
     keys: &Keys,
     dialogue: &mut Dialogue<'a>,
 ) -> Result<(Caller, Option<&'a Answer>), End> {
-    let mut refused: Vec<(Mode, String)> = Vec::new();
+    let mut refused: Vec<Refused> = Vec::new();
     let mut foreign = None;
     for mode in modes(root, home) {
         let caller = Caller { root: root.to_string(), mode, keys: keys.clone() };
@@ -197,10 +180,10 @@ pub(super) fn choose<'a>(
             Try::Taken(answer) => return Ok((caller, Some(answer))),
             Try::Unseen => {}
             Try::Foreign(trouble) => foreign = Some(trouble),
-            Try::Refused(message) => {
+            Try::Refused { message, apart } => {
                 // Basic is looked at first, so nothing else can be better.
                 let is_certain = caller.mode == Mode::Basic;
-                refused.push((caller.mode, message));
+                refused.push(Refused { mode: caller.mode, message, apart });
                 if is_certain {
                     break;
                 }
@@ -221,9 +204,10 @@ pub(super) fn choose<'a>(
             }
         }
     }
+    let is_by_https = root.scheme() == "https";
     match foreign.filter(|_| refused.is_empty()) {
         Some(trouble) => Err(trouble.into()),
-        None => Err(diagnose(keys, &refused).into()),
+        None => Err(diagnose(keys, is_by_https, &refused).into()),
     }
 }
 
@@ -254,61 +238,4 @@ fn as_known(root: &Url, home: &Url, scheme: &str) -> String {
     let host = home.host_str().unwrap_or_default();
     let port = home.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{scheme}://{host}{port}{}", root.path())
-}
-
-/// Why no way of proving the keys was taken.
-fn diagnose(keys: &Keys, refused: &[(Mode, String)]) -> Finding {
-    let says = |word: &str| refused.iter().any(|(_, message)| message.contains(word));
-    if says("permission") {
-        return finding(
-            Weight::Broken,
-            "key_write_only",
-            "The key may write, but not read.",
-            "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write.",
-        );
-    }
-    if let Some(misshapen) = keys.misshapen() {
-        return misshapen;
-    }
-    if refused.is_empty() || says("key is invalid") {
-        let also = if refused.is_empty() {
-            " (or its web server drops the Authorization header before WordPress sees it: both look the same from outside)"
-        } else {
-            ""
-        };
-        return finding(
-            Weight::Broken,
-            "key_unknown",
-            format!(
-                "The store knows no such consumer key: it was revoked, belongs to another store, or was not copied whole{also}."
-            ),
-            "Look for the key's last seven characters under WooCommerce > Settings > Advanced > REST API; where it is missing, \
-             add a new one with Read/Write. If it is there, let the web server hand on the header: \
-             \"CGIPassAuth On\" in .htaccess for Apache.",
-        );
-    }
-    let step = "Copy the consumer secret again; it is shown only once, so where it is lost, add a new key under WooCommerce > \
-                Settings > Advanced > REST API.";
-    if refused.iter().any(|(mode, _)| *mode == Mode::Basic) || says("ignature") {
-        return finding(
-            Weight::Broken,
-            "key_secret_wrong",
-            "The store knows the consumer key, but the consumer secret is not that key's.",
-            step,
-        );
-    }
-    if says("imestamp") {
-        return finding(
-            Weight::Broken,
-            "clock_off",
-            "The store refuses the time of our requests: its clock and ours are more than a quarter of an hour apart.",
-            "Set both clocks by NTP.",
-        );
-    }
-    finding(
-        Weight::Broken,
-        "key_refused",
-        "The store refuses the key and its secret: one of them is wrong, or the store knows itself by another address.",
-        format!("{step} Compare both addresses under Settings > General in WordPress with the URL of this connection."),
-    )
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod complete;
+mod diagnosis;
 mod facts;
 mod intent;
 mod keys;

@@ -183,6 +183,51 @@ fn clocks_that_are_apart() {
 }
 
 #[test]
+fn a_clock_is_blamed_before_the_secret() {
+    let refuse = |date: &'static str, age: &'static str, message: &'static str| {
+        move |request: &ApiRequest| {
+            let body = json!({ "code": "woocommerce_rest_authentication_error", "message": message });
+            let headers = [("content-type", "application/json"), ("date", date), ("age", age)];
+            (!matches!(request.auth, Auth::None)).then(|| Ok(answer(401, &headers, &body.to_string())))
+        }
+    };
+    const SIGNATURE: &str = "Invalid signature - provided signature does not match.";
+    const BEHIND: &str = "Sat, 21 Nov 2026 00:10:00 GMT";
+    let http = |date, age, message| {
+        let plain = Store { url: "http://shop.example", home: "http://shop.example", ..Store::with(refuse(date, age, message)) };
+        first(&mut { plain }, &subject("http://shop.example")).0
+    };
+    assert_eq!(http(BEHIND, "0", SIGNATURE), "clock_off");
+    assert_eq!(http(BEHIND, "0", "In der Sprache des Ladens."), "clock_off");
+    assert_eq!(http(BEHIND, "1200", SIGNATURE), "key_secret_wrong", "a cache held it back");
+    assert_eq!(http("Sat, 21 Nov 2026 00:16:00 GMT", "0", SIGNATURE), "key_secret_wrong");
+    assert_eq!(found(refuse(BEHIND, "0", "x")).0, "key_secret_wrong", "Basic has no time");
+}
+
+#[test]
+fn a_store_in_another_language_is_not_told_one_cause_for_certain() {
+    let refuse = |message: &'static str, basic: &'static str| {
+        move |request: &ApiRequest| {
+            let refused = |code| Ok(told(401, &json!({ "code": code, "message": message })));
+            match request.auth {
+                Auth::Header(..) => Some(refused(basic)),
+                Auth::OAuth1(_) => Some(refused("woocommerce_rest_authentication_error")),
+                Auth::None | Auth::Token(_) => None,
+            }
+        }
+    };
+    let ours = |message, basic| {
+        let examination = drive(&mut Store::with(refuse(message, basic)), &subject(SHOP), Intent::Check);
+        (examination.findings[0].code, examination.findings[0].cause.contains("may write, but not read"))
+    };
+    let (unseen, seen) = ("woocommerce_rest_cannot_view", "woocommerce_rest_authentication_error");
+    assert_eq!(ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", unseen), ("key_unknown", false));
+    assert_eq!(ours("Invalid signature - provided signature does not match.", unseen), ("key_secret_wrong", false));
+    assert_eq!(ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", seen), ("key_secret_wrong", true));
+    assert_eq!(ours("Consumer secret is invalid.", seen), ("key_secret_wrong", false));
+}
+
+#[test]
 fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
     let slow = |request: &ApiRequest| (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut));
     let examination = drive(&mut Store::with(slow), &subject(SHOP), Intent::Fix);
