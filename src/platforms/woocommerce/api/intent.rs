@@ -162,7 +162,7 @@ fn keep_watching(watched: BTreeMap<String, String>, examination: &mut Examinatio
 }
 
 fn remove(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
-    // Without an address none can be told to be ours by it; those that we remember by id and name still are.
+    // Without an address, now or formerly, none was registered.
     let own = own(subject, target(subject).unwrap_or_default());
     let listed = list(caller, &own, dialogue)?;
     let mended = mend::remove(caller, &own, listed, dialogue, examination)?;

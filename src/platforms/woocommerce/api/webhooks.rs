@@ -102,12 +102,13 @@ pub(super) struct Ours<'a> {
 
 impl Own {
     /// Is it ours, and did we make it? Those that deliver to us are ours, whoever made them. One that delivers elsewhere is
-    /// ours if we remember its id and nothing speaks against it: ids begin anew where a shop was set up again.
+    /// ours if we remember its id and it delivers where we were before: ids begin anew where a shop was set up again or came
+    /// from a backup, and a name like ours may be that of another Cartwire.
     pub(super) fn claim<'a>(&self, webhook: &'a Webhook) -> Option<Ours<'a>> {
         let is_remembered = self.ids.values().any(|id| *id == webhook.id);
         let is_named = webhook.name.starts_with(OUR_NAME);
         let is_former = self.former.as_ref().is_some_and(|former| is_same_endpoint(&webhook.delivery_url, former));
-        let is_ours = is_same_endpoint(&webhook.delivery_url, &self.target) || (is_remembered && (is_former || is_named));
+        let is_ours = is_same_endpoint(&webhook.delivery_url, &self.target) || (is_remembered && is_former);
         is_ours.then_some(Ours { webhook, is_made_by_us: is_remembered || is_named })
     }
 
@@ -165,10 +166,10 @@ pub(super) fn is_same_endpoint(one: &str, other: &str) -> bool {
     parts(one).is_some() && parts(one) == parts(other)
 }
 
-/// Compares what is there with what should be. `untold` are topics whose trouble is told already.
-pub(super) fn compare(own: &Own, webhooks: &[Webhook], untold: &[String], examination: &mut Examination) {
+/// Compares what is there with what should be. `told` are topics whose trouble is told already.
+pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], examination: &mut Examination) {
     let sorted = own.sort(webhooks);
-    let is_told = |topic: &str| untold.iter().any(|told| told == topic);
+    let is_told = |topic: &str| told.iter().any(|told| told == topic);
     let missing: Vec<&str> = TOPICS.into_iter().filter(|topic| !sorted.kept.contains_key(topic) && !is_told(topic)).collect();
     let of = |fits: &dyn Fn(&Ours<'_>) -> bool| -> Vec<&str> {
         let ours = sorted.kept.values().chain(&sorted.extra);
