@@ -79,8 +79,11 @@ fn look(subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>, examinat
             Weight::Note,
             "no_keys",
             "There is no REST API key for this store, so it cannot be asked: webhooks are neither seen nor mended.",
-            "Add a key with Read/Write under WooCommerce > Settings > Advanced > REST API and give both halves to this connection; \
-             until then see to the webhooks by hand, under WooCommerce > Settings > Advanced > Webhooks.",
+            format!(
+                "Add a key with Read/Write under WooCommerce > Settings > Advanced > REST API and, to give this connection both \
+                 halves of it, {}; until then see to the webhooks by hand, under WooCommerce > Settings > Advanced > Webhooks.",
+                talk::CONNECT_ANEW
+            ),
         );
         return Ok(());
     };

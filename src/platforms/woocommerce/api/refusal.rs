@@ -6,7 +6,7 @@
 
 use url::Url;
 
-use super::talk::{finding, json, origin};
+use super::talk::{CONNECT_ANEW, finding, json, origin};
 use crate::platforms::api::{Answer, CallFailure, Finding, Weight};
 use crate::platforms::lenient::Node;
 
@@ -216,7 +216,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
             Weight::Broken,
             "redirected",
             format!("{at} redirects (status {}) in place of an answer.", answer.status),
-            "Run `cartwire connections check` with the URL that the store has now.",
+            format!("To give this connection the URL that the store has now, {CONNECT_ANEW}."),
         ),
         200..=299 => {
             let text = answer.text().to_ascii_lowercase();

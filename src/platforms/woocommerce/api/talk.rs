@@ -37,6 +37,10 @@ pub(super) fn finding(weight: Weight, code: &'static str, cause: impl Into<Strin
     Finding { code, weight, cause: cause.into(), step: step.into() }
 }
 
+/// How a connection comes to another URL or other keys, as the end of a sentence.
+pub(super) const CONNECT_ANEW: &str = "run `cartwire connections remove ID --keep-webhooks` and then `cartwire connections add` \
+                                       with the same --id and, by --webhook-secret-file, the same webhook secret";
+
 /// No store needs more.
 const MOST_REDIRECTS: usize = 5;
 

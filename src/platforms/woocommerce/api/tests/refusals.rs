@@ -256,3 +256,20 @@ fn an_address_of_ours_that_the_store_cannot_use() {
     no_keys.secrets.remove("consumer-secret");
     assert_eq!(codes(&drive(&mut Store::default(), &no_keys, Intent::Fix)), ["no_keys"]);
 }
+
+#[test]
+fn steps_name_only_commands_that_there_are() {
+    let mut no_keys = subject(SHOP);
+    no_keys.secrets.remove("consumer-secret");
+    let moved = |request: &ApiRequest| (!matches!(request.auth, Auth::None)).then(|| Ok(answer(302, &[], "")));
+    for (examination, code) in [
+        (drive(&mut Store::default(), &no_keys, Intent::Check), "no_keys"),
+        (drive(&mut Store::with(moved), &subject(SHOP), Intent::Check), "redirected"),
+    ] {
+        let step = &examination.findings[0].step;
+        assert_eq!(codes(&examination), [code]);
+        for part in ["connections remove ID --keep-webhooks`", "connections add`", "--id", "--webhook-secret-file"] {
+            assert!(step.contains(part), "{step}");
+        }
+    }
+}
