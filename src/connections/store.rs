@@ -158,10 +158,12 @@ pub(crate) fn installations(sqlite: &Sqlite, parent: &ConnectionId) -> rusqlite:
         .collect()
 }
 
-/// The names of some of an app connection's installations.
+/// The names of some of an app connection's installations. Those that removed the app come last: they say little about it.
 pub(crate) fn some_installations(sqlite: &Sqlite, parent: &ConnectionId, most: u32) -> rusqlite::Result<Vec<ConnectionId>> {
     sqlite
-        .prepare_cached("SELECT id FROM connections WHERE parent = ?1 ORDER BY changed_at DESC LIMIT ?2")?
+        .prepare_cached(
+            "SELECT id FROM connections WHERE parent = ?1 ORDER BY status = 'disconnected', changed_at DESC LIMIT ?2",
+        )?
         .query_map(params![parent.as_str(), most], |row| id(&row.get::<_, String>(0)?))?
         .collect()
 }
@@ -230,4 +232,28 @@ fn instant(milliseconds: i64) -> rusqlite::Result<Timestamp> {
 /// A value in the file that we cannot have written.
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installations_that_removed_the_app_come_last() {
+        let sqlite = Sqlite::open_in_memory().expect("a database");
+        sqlite.execute_batch(SCHEMA).expect("tables");
+        let named = |name: &str| ConnectionId::new(name).expect("an id");
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        for name in ["a", "b", "c", "d"] {
+            let connection = Connection::new(named(name), "platform", "instance", BTreeMap::new(), at(0));
+            let connection = Connection { parent: Some(named("app")), ..connection };
+            assert!(add(&sqlite, &connection, &[]).expect("added"));
+        }
+        set_status(&sqlite, &named("b"), Status::Degraded, Some("silent"), at(1)).expect("set");
+        set_status(&sqlite, &named("c"), Status::Disconnected, Some("app_removed"), at(2)).expect("set");
+        set_status(&sqlite, &named("a"), Status::Disconnected, Some("app_removed"), at(3)).expect("set");
+        let some = |most| some_installations(&sqlite, &named("app"), most).expect("some");
+        assert_eq!(some(2), ["b", "d"].map(named));
+        assert_eq!(some(20), ["b", "d", "a", "c"].map(named));
+    }
 }
