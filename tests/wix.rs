@@ -240,6 +240,8 @@ async fn refused_credentials_are_understood_in_every_shape() {
         let expected = if silent { "access_refused" } else { "app_secret_refused" };
         assert_eq!(codes(&found), [(Weight::Broken, expected)], "{shape:?}");
         let found = Caller::new().examine(&app(&double, &[INSTANCE])).await;
+        assert_eq!(codes(&found), [(Weight::Broken, expected)], "{shape:?}");
+        let found = Caller::new().examine(&app(&double, &[INSTANCE, unknown])).await;
         assert_eq!(codes(&found), [(Weight::Broken, "app_secret_refused")], "{shape:?}");
         let told = Caller::new().complete(&format!("installation/{APP_ID}"), &instance(&double, INSTANCE)).await;
         assert_eq!(told, Told::Nothing("credentials_refused"), "a real installation never vanishes");

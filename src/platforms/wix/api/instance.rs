@@ -31,7 +31,7 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
         found.find(Weight::Note, "app_secret_missing", cause, step);
         return Ok(found);
     }
-    let mut blamed = Vec::new();
+    let (mut tried, mut accused, mut named) = (0, 0, false);
     for instance in app.installations.iter().take(TRIED) {
         let Some(request) = token::request(app, instance.as_str()) else { break };
         match heard(&mut found, dialogue.ask(request)?) {
@@ -43,15 +43,26 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
                 unreadable(&mut found);
                 return Ok(found);
             }
-            Heard::Refused(answer) | Heard::NoToken(answer) => blamed.push(blame(answer)),
+            Heard::Refused(answer) | Heard::NoToken(answer) => {
+                tried += 1;
+                match blame(answer) {
+                    Blame::App => named = true,
+                    Blame::Unclear => accused += 1,
+                    Blame::Instance => {}
+                }
+            }
             Heard::Nothing => return Ok(found),
         }
     }
-    if blamed.is_empty() {
+    if tried == 0 {
         let cause = "the app secret cannot be tried out before a site has installed the app";
         let step = "Install the app on a site with its webhooks subscribed to, and check again";
         found.find(Weight::Note, "app_secret_untried", cause, step);
-    } else if blamed.iter().all(|blame| *blame == Blame::Instance) {
+    } else if named || accused > 1 {
+        secret_refused(&mut found);
+    } else if accused == 1 {
+        access_refused(&mut found);
+    } else {
         let cause = "the app secret could not be tried out: Wix knows none of the installations that were tried";
         found.find(
             Weight::Note,
@@ -59,8 +70,6 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
             cause,
             "Remove the connections of sites that removed the app, and check again",
         );
-    } else {
-        secret_refused(&mut found);
     }
     Ok(found)
 }
@@ -174,7 +183,8 @@ pub(in crate::platforms::wix) fn known(told: Node<'_>) -> BTreeMap<String, Strin
     .collect()
 }
 
-/// No token is given for an installation: why?
+/// No token is given for an installation: why? Even a refusal that names the secret is believed only where no other
+/// installation gets a token: the platform does not document what it says about a removed one.
 fn no_token(
     found: &mut Examination,
     refusal: &Answer,
@@ -182,39 +192,50 @@ fn no_token(
     app: &Subject,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<(), Unanswered> {
-    match blame(refusal) {
-        Blame::Instance => gone(found),
-        Blame::App => secret_refused(found),
-        Blame::Unclear => {
-            let mut refused = 0;
-            for other in app.installations.iter().filter(|other| **other != instance.id).take(TRIED) {
-                let Some(request) = token::request(app, other.as_str()) else { break };
-                match heard(found, dialogue.ask(request)?) {
-                    Heard::Good(answer) if token::read(answer).is_some() => {
-                        gone(found);
-                        return Ok(());
-                    }
-                    Heard::Good(_) => {
-                        unreadable(found);
-                        return Ok(());
-                    }
-                    Heard::Refused(_) | Heard::NoToken(_) => refused += 1,
-                    Heard::Nothing => return Ok(()),
-                }
+    let mut named = match blame(refusal) {
+        Blame::Instance => {
+            gone(found);
+            return Ok(());
+        }
+        Blame::App => true,
+        Blame::Unclear => false,
+    };
+    let mut accused = 1;
+    for other in app.installations.iter().filter(|other| **other != instance.id).take(TRIED) {
+        let Some(request) = token::request(app, other.as_str()) else { break };
+        match heard(found, dialogue.ask(request)?) {
+            Heard::Good(answer) if token::read(answer).is_some() => {
+                gone(found);
+                return Ok(());
             }
-            if refused > 0 {
-                secret_refused(found);
-            } else {
-                let cause = "Wix gives no access to this site: either the site removed the app, or the app secret is wrong";
-                let step = format!(
-                    "See in the site's dashboard whether the app is installed. Where it is, compare the app id and the app secret \
-                     with {DASHBOARD}"
-                );
-                found.find(Weight::Broken, "access_refused", cause, step);
+            Heard::Good(_) => {
+                unreadable(found);
+                return Ok(());
             }
+            Heard::Refused(answer) | Heard::NoToken(answer) => match blame(answer) {
+                Blame::App => named = true,
+                Blame::Unclear => accused += 1,
+                Blame::Instance => {}
+            },
+            Heard::Nothing => return Ok(()),
         }
     }
+    if named || accused > 1 {
+        secret_refused(found);
+    } else {
+        access_refused(found);
+    }
     Ok(())
+}
+
+/// One installation alone does not tell which it is.
+fn access_refused(found: &mut Examination) {
+    let cause = "Wix gives no access to this site: either the site removed the app, or the app secret is wrong";
+    let step = format!(
+        "See in the site's dashboard whether the app is installed. Where it is, compare the app id and the app secret with \
+         {DASHBOARD}"
+    );
+    found.find(Weight::Broken, "access_refused", cause, step);
 }
 
 fn gone(found: &mut Examination) {

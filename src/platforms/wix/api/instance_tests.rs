@@ -83,6 +83,9 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
         assert!(only(&found).step.contains("View ID & keys"));
         assert_eq!(asked.len(), TRIED);
     }
+    let unclear = tokens(|_| (403, r#"{"message":"","details":{}}"#));
+    let (found, _) = talk(unclear, |dialogue| examine_app(&app_on(&["one"]), dialogue));
+    assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, "access_refused"), "one alone may have removed it");
     let unknown = tokens(|_| (404, r#"{"message":"app instance not found"}"#));
     let (found, _) = talk(unknown, |dialogue| examine_app(&app_on(&["one", "two"]), dialogue));
     assert_eq!(only(&found).code, "app_secret_untried", "removed installations prove nothing");
@@ -162,6 +165,11 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     let others = with_others(&["one", "two", "three"]);
     assert_eq!(found(refused(no_token(403, unclear), works, &others)), (Weight::Gone, "app_removed"));
     assert_eq!(found(refused(no_token(403, unclear), fails, &others)), (Weight::Broken, "app_secret_refused"));
+    let client = no_token(401, r#"{"error":"invalid_client"}"#);
+    assert_eq!(found(refused(client, works, &others)), (Weight::Gone, "app_removed"), "the secret works elsewhere");
+    let removed = |_: &str| (404, r#"{"message":"app instance not found"}"#);
+    let both = refused(no_token(403, unclear), removed, &others);
+    assert_eq!(found(both), (Weight::Broken, "access_refused"), "removed installations prove nothing");
     assert_eq!(found(refused(no_token(403, unclear), |_| (200, "<html>"), &others)), (Weight::Unavailable, "answer_unreadable"));
 }
 
