@@ -59,7 +59,7 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
         let step = "Install the app on a site with its webhooks subscribed to, and check again";
         found.find(Weight::Note, "app_secret_untried", cause, step);
     } else if named || accused > 1 {
-        secret_refused(&mut found);
+        secret_refused(&mut found, app);
     } else if accused == 1 {
         access_refused(&mut found);
     } else {
@@ -221,7 +221,7 @@ fn no_token(
         }
     }
     if named || accused > 1 {
-        secret_refused(found);
+        secret_refused(found, app);
     } else {
         access_refused(found);
     }
@@ -247,9 +247,13 @@ fn gone(found: &mut Examination) {
     );
 }
 
-fn secret_refused(found: &mut Examination) {
+fn secret_refused(found: &mut Examination, app: &Subject) {
     let cause = "Wix refuses the app secret, or the app id: it was changed, or not copied whole";
-    let step = format!("Copy both again from {DASHBOARD}, and add the app's connection anew with them");
+    let id = app.id.as_str();
+    let step = format!(
+        "Copy both again from {DASHBOARD}, then use `connections remove {id}`, which announces all of the app's sites as \
+         disconnected, and `connections add wix-app --id {id}` with them, as there is no way yet to replace a secret in place"
+    );
     found.find(Weight::Broken, "app_secret_refused", cause, step);
 }
 

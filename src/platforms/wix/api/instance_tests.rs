@@ -80,7 +80,9 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
         let subject = app_on(&["one", "two", "three", "four"]);
         let (found, asked) = talk(tokens(|_| refusal), |dialogue| examine_app(&subject, dialogue));
         assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, "app_secret_refused"));
-        assert!(only(&found).step.contains("View ID & keys"));
+        let step = &only(&found).step;
+        assert!(step.contains("View ID & keys") && step.contains("`connections add wix-app --id my-app`"), "{step}");
+        assert!(step.contains("`connections remove my-app`, which announces all of the app's sites as disconnected"), "{step}");
         assert_eq!(asked.len(), TRIED);
     }
     let unclear = tokens(|_| (403, r#"{"message":"","details":{}}"#));
