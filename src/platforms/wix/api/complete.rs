@@ -140,7 +140,7 @@ fn installation(app_id: &str, subject: &Subject, caller: &Caller<'_>, dialogue: 
     {
         return Ok(match blame(answer) {
             Blame::Instance => SAMPLE,
-            Blame::App | Blame::Unclear => Told::Nothing("credentials_refused"),
+            Blame::App | Blame::Unclear | Blame::Nobody => Told::Nothing("credentials_refused"),
         });
     }
     let answer = match good(result) {

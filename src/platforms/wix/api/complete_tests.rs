@@ -145,6 +145,7 @@ fn a_sample_delivery_is_untrue_and_a_refused_secret_is_not() {
         (404, r#"{"message":"the app instance was not found"}"#, Told::Untrue("sample_delivery")),
         (400, r#"{"message":"","details":{"applicationError":{"code":"INVALID_INSTANCE_ID"}}}"#, Told::Untrue("sample_delivery")),
         (404, "<html>Not Found</html>", Told::Nothing("credentials_refused")),
+        (404, r#"{"message":"Not Found"}"#, Told::Nothing("credentials_refused")),
         (401, r#"{"error":"invalid_client"}"#, Told::Nothing("credentials_refused")),
         (403, r#"{"message":"","details":{}}"#, Told::Nothing("credentials_refused")),
         (429, "{}", Told::Later("store_unavailable", None)),

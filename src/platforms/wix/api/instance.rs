@@ -49,6 +49,10 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
                     Blame::App => named = true,
                     Blame::Unclear => accused += 1,
                     Blame::Instance => {}
+                    Blame::Nobody => {
+                        strange(&mut found, answer);
+                        return Ok(found);
+                    }
                 }
             }
             Heard::Nothing => return Ok(found),
@@ -197,6 +201,10 @@ fn no_token(
             gone(found);
             return Ok(());
         }
+        Blame::Nobody => {
+            strange(found, refusal);
+            return Ok(());
+        }
         Blame::App => true,
         Blame::Unclear => false,
     };
@@ -216,6 +224,10 @@ fn no_token(
                 Blame::App => named = true,
                 Blame::Unclear => accused += 1,
                 Blame::Instance => {}
+                Blame::Nobody => {
+                    strange(found, answer);
+                    return Ok(());
+                }
             },
             Heard::Nothing => return Ok(()),
         }

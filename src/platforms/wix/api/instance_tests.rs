@@ -172,6 +172,8 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     let removed = |_: &str| (404, r#"{"message":"app instance not found"}"#);
     let both = refused(no_token(403, unclear), removed, &others);
     assert_eq!(found(both), (Weight::Broken, "access_refused"), "removed installations prove nothing");
+    let front = no_token(404, r#"{"message":"Not Found"}"#);
+    assert_eq!(found(refused(front, works, &others)), (Weight::Unavailable, "store_unreachable"), "the front names nobody");
     assert_eq!(found(refused(no_token(403, unclear), |_| (200, "<html>"), &others)), (Weight::Unavailable, "answer_unreadable"));
 }
 
@@ -183,7 +185,9 @@ fn an_old_token_that_is_refused_is_told_from_a_missing_permission() {
     assert_eq!(found(refused(first(401), |_| (200, TOKEN), &alone)), (Weight::Broken, "permission_missing"));
     assert_eq!(found(refused(first(401), |_| (200, "<html>"), &alone)), (Weight::Unavailable, "answer_unreadable"));
     assert_eq!(found(refused(first(400), |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
-    assert_eq!(found(refused(first(404), |_| (200, TOKEN), &alone)), (Weight::Gone, "app_removed"));
+    assert_eq!(found(refused(first(404), |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
+    let named = || Ok(answer(404, r#"{"message":"The app instance does not exist"}"#));
+    assert_eq!(found(refused(named, |_| (200, TOKEN), &alone)), (Weight::Gone, "app_removed"));
     let page = || Ok(answer(404, "<html>Not Found</html>"));
     assert_eq!(found(refused(page, |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
     let gone = |_: &str| (404, r#"{"message":"no such instance"}"#);

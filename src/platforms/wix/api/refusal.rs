@@ -90,18 +90,23 @@ pub(super) enum Blame {
     Instance,
     /// It cannot be told.
     Unclear,
+    /// Nobody: a path that is not there, without a word about whom or what. The platform's front says so of anything.
+    Nobody,
 }
 
 /// Who is to blame for a token that is not given.
 pub(super) fn blame(answer: &Answer) -> Blame {
     // A page that stands in the platform's place blames nobody.
     let Some(document) = parse(answer.text()) else { return Blame::Unclear };
-    let words = spoken(&document);
+    // A path that is repeated names nobody.
+    let spoken = spoken(&document);
+    let words: Vec<&str> = spoken.split_whitespace().filter(|word| !word.starts_with('/') && !word.contains("://")).collect();
+    let words = words.join(" ");
     let names = |any: &[&str]| any.iter().any(|word| words.contains(word));
-    match (names(&["client", "secret", "app id", "app_id", "appid"]), names(&["instance", "not installed", "uninstalled"])) {
+    match (names(&["client", "secret", "app id", "app_id", "appid"]), names(&["instance", "installation", "not installed", "uninstalled"])) {
         (true, false) => Blame::App,
         (false, true) => Blame::Instance,
-        (false, false) if matches!(answer.status, 404 | 410) => Blame::Instance,
+        (false, false) if matches!(answer.status, 404 | 410) => Blame::Nobody,
         (false, false) | (true, true) => Blame::Unclear,
     }
 }
@@ -139,7 +144,10 @@ mod tests {
             (404, r#"{"message":"client not found"}"#, Blame::App),
             (400, r#"{"message":"","details":{"applicationError":{"code":"APP_INSTANCE_NOT_FOUND"}}}"#, Blame::Instance),
             (403, r#"{"message":"The app is not installed on this site"}"#, Blame::Instance),
-            (404, r#"{"message":"","details":{}}"#, Blame::Instance),
+            (410, r#"{"message":"The installation is gone"}"#, Blame::Instance),
+            (404, r#"{"message":"","details":{}}"#, Blame::Nobody),
+            (404, r#"{"message":"Not Found"}"#, Blame::Nobody),
+            (404, r#"{"message":"Cannot GET /apps/v1/instance","path":"https://www.wixapis.com/apps/v1/instance"}"#, Blame::Nobody),
             (403, r#"{"message":"","details":{}}"#, Blame::Unclear),
             (400, r#"{"message":"client_id and instance_id do not match"}"#, Blame::Unclear),
             (404, "<html>No such instance</html>", Blame::Unclear),
