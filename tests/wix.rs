@@ -147,15 +147,17 @@ fn set(subject: &mut Subject, name: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn an_installation_is_examined_with_one_token() {
+async fn an_installation_is_examined_with_a_new_token_and_completed_with_a_kept_one() {
     for wrapped in [false, true] {
         let double = Wixapis::start(World { wraps_tokens: wrapped, ..World::default() });
         let caller = Caller::new();
         let found = caller.examine(&instance(&double, INSTANCE)).await;
         assert_eq!(codes(&found), [(Weight::Note, "scopes_missing")]);
         assert_eq!(found.settings.get("catalog_version").map(String::as_str), Some("V1_CATALOG"));
-        caller.complete(PRODUCT, &instance(&double, INSTANCE)).await;
-        assert_eq!(double.tokens(INSTANCE), 1);
+        for _ in 0..2 {
+            caller.complete(PRODUCT, &instance(&double, INSTANCE)).await;
+        }
+        assert_eq!(double.tokens(INSTANCE), 2);
         assert!(double.asked("/apps/")[0].headers["authorization"].starts_with("OauthNG.JWS."), "bare");
         assert_eq!(codes(&caller.examine(&app(&double, &[INSTANCE])).await), []);
     }

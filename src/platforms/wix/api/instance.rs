@@ -80,28 +80,35 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
 
 pub(super) fn examine(instance: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
     let mut found = Examination::default();
-    let (Some(app), Some(caller)) = (instance.parent.as_deref(), Caller::of(instance)) else {
+    let asked_by = instance.parent.as_deref().and_then(|app| Some((app, token::request(app, instance.id.as_str())?)));
+    let Some((app, request)) = asked_by else {
         let cause = "this site cannot be asked: the app secret is not known, so what a webhook leaves out stays out";
         let step = format!("Add the app secret to the app's connection; it stands in {DASHBOARD}");
         found.find(Weight::Note, "app_secret_missing", cause, step);
         return Ok(found);
     };
+    // A token of its own: one that was given earlier may count for hours after the app was removed.
+    let token = match heard(&mut found, dialogue.ask(request)?) {
+        Heard::Good(answer) => token::read(answer),
+        Heard::Refused(answer) | Heard::NoToken(answer) => {
+            no_token(&mut found, answer, instance, app, dialogue)?;
+            return Ok(found);
+        }
+        Heard::Nothing => return Ok(found),
+    };
+    let Some(token) = token else {
+        unreadable(&mut found);
+        return Ok(found);
+    };
+    let caller = Caller::with_token(app, token);
     match heard(&mut found, dialogue.ask(caller.get("instance.get", "/apps/v1/instance"))?) {
         Heard::Good(answer) => told(&mut found, answer, &caller, dialogue)?,
-        Heard::NoToken(answer) => no_token(&mut found, answer, instance, app, dialogue)?,
-        Heard::Refused(answer) if answer.status == 401 => {
-            // An old token counts no more once the app is removed or its secret changed; missing permissions look alike.
-            let Some(request) = token::request(app, instance.id.as_str()) else { return Ok(found) };
-            match heard(&mut found, dialogue.ask(request)?) {
-                Heard::Good(answer) if token::read(answer).is_some() => permission_missing(&mut found),
-                Heard::Good(_) => unreadable(&mut found),
-                Heard::Refused(answer) | Heard::NoToken(answer) => no_token(&mut found, answer, instance, app, dialogue)?,
-                Heard::Nothing => {}
-            }
-        }
-        Heard::Refused(answer) if matches!(answer.status, 404 | 410) && blame(answer) == Blame::Instance => gone(&mut found),
-        Heard::Refused(answer) if answer.status == 403 => permission_missing(&mut found),
-        Heard::Refused(answer) => strange(&mut found, answer),
+        Heard::Refused(answer) | Heard::NoToken(answer) => match answer.status {
+            // The token is new, so it is not the token.
+            401 | 403 => permission_missing(&mut found),
+            404 | 410 if blame(answer) == Blame::Instance => gone(&mut found),
+            _ => strange(&mut found, answer),
+        },
         Heard::Nothing => {}
     }
     Ok(found)

@@ -1,7 +1,9 @@
 //! What is found out about apps and installations, by a scripted platform.
 
+use secrecy::ExposeSecret;
+
 use super::*;
-use crate::platforms::api::{ApiRequest, CallFailure, CallResult, Finding, Intent};
+use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, Finding, Intent};
 use crate::platforms::wix::api::examine as examined;
 use crate::platforms::wix::api::script::{answer, app, app_on, body, installation, path, settings, talk};
 
@@ -32,19 +34,31 @@ fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -
     }
 }
 
-/// An installation whose first question ends so; other questions are for tokens.
+/// An installation that gets no token; other questions are for others' tokens.
 fn refused(
     first: impl Fn() -> CallResult,
     given: impl Fn(&str) -> (u16, &'static str),
     subject: &Subject,
 ) -> (Examination, Vec<String>) {
     let tokens = tokens(given);
-    let platform = |request: &ApiRequest| if path(request) == "/apps/v1/instance" { first() } else { tokens(request) };
+    let own = subject.id.as_str();
+    let platform = |request: &ApiRequest| if body(request)["instance_id"] == own { first() } else { tokens(request) };
     talk(platform, |dialogue| examine(subject, dialogue))
 }
 
 fn no_token(status: u16, body: &'static str) -> impl Fn() -> CallResult {
-    move || Err(CallFailure::TokenRefused(answer(status, body)))
+    move || Ok(answer(status, body))
+}
+
+/// A platform that gives a token, and what is asked with it.
+fn with_token(given: impl Fn(&str) -> CallResult) -> impl Fn(&ApiRequest) -> CallResult {
+    move |request| {
+        if path(request) == "/oauth2/token" {
+            return Ok(answer(200, TOKEN));
+        }
+        assert!(matches!(&request.auth, Auth::Header("Authorization", token) if token.expose_secret() == "t"));
+        given(path(request))
+    }
 }
 
 fn with_others(others: &[&str]) -> Subject {
@@ -112,11 +126,11 @@ fn an_outage_accuses_nobody() {
 
 #[test]
 fn an_installation_is_learned_and_its_owner_is_not() {
-    let platform = |request: &ApiRequest| match path(request) {
+    let platform = with_token(|path| match path {
         "/apps/v1/instance" => Ok(answer(200, INSTANCE)),
         "/stores/v3/provision/version" => Ok(answer(200, r#"{"catalogVersion":"V1_CATALOG"}"#)),
         other => panic!("{other}"),
-    };
+    });
     let (found, _) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
     let expected = settings(&[
         ("site_name", "Hafenladen"),
@@ -141,10 +155,10 @@ fn an_installation_is_learned_and_its_owner_is_not() {
 
 #[test]
 fn a_free_and_unpublished_site_is_one_too() {
-    let platform = |request: &ApiRequest| match path(request) {
+    let platform = with_token(|path| match path {
         "/apps/v1/instance" => Ok(answer(200, r#"{"instance":{"isFree":true},"site":{"siteDisplayName":"Neu"}}"#)),
         _ => Ok(answer(403, r#"{"message":"no permission"}"#)),
-    };
+    });
     let (found, _) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
     assert_eq!(found.settings, settings(&[("site_name", "Neu"), ("plan", "free")]));
     assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "catalog_version_unknown"));
@@ -178,23 +192,34 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
 }
 
 #[test]
-fn an_old_token_that_is_refused_is_told_from_a_missing_permission() {
-    let first = |status| move || Ok(answer(status, r#"{"message":"","details":{}}"#));
-    let alone = installation("one");
-    let found = |(found, _): (Examination, Vec<String>)| (only(&found).weight, only(&found).code);
-    assert_eq!(found(refused(first(401), |_| (200, TOKEN), &alone)), (Weight::Broken, "permission_missing"));
-    assert_eq!(found(refused(first(401), |_| (200, "<html>"), &alone)), (Weight::Unavailable, "answer_unreadable"));
-    assert_eq!(found(refused(first(400), |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
-    assert_eq!(found(refused(first(404), |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
-    let named = || Ok(answer(404, r#"{"message":"The app instance does not exist"}"#));
-    assert_eq!(found(refused(named, |_| (200, TOKEN), &alone)), (Weight::Gone, "app_removed"));
-    let page = || Ok(answer(404, "<html>Not Found</html>"));
-    assert_eq!(found(refused(page, |_| (200, TOKEN), &alone)), (Weight::Unavailable, "store_unreachable"));
-    let gone = |_: &str| (404, r#"{"message":"no such instance"}"#);
-    assert_eq!(found(refused(first(401), gone, &alone)), (Weight::Gone, "app_removed"));
-    let (examination, asked) = refused(first(403), |_| panic!("nothing more is asked"), &alone);
-    assert_eq!((only(&examination).code, asked.len()), ("permission_missing", 1));
-    assert!(only(&examination).step.contains("SCOPE.DC.MANAGE-YOUR-APP"));
+fn a_check_proves_that_tokens_are_still_given() {
+    let old_tokens_work = |request: &ApiRequest| match path(request) {
+        "/oauth2/token" => Ok(answer(404, r#"{"message":"no such instance"}"#)),
+        _ => Ok(answer(200, INSTANCE)),
+    };
+    let (found, asked) = talk(old_tokens_work, |dialogue| examine(&installation("one"), dialogue));
+    assert_eq!((only(&found).weight, only(&found).code, asked.len()), (Weight::Gone, "app_removed", 1));
+}
+
+#[test]
+fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
+    let found = |status, body: &'static str| {
+        let platform = with_token(move |_| Ok(answer(status, body)));
+        let (found, asked) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
+        assert_eq!(asked, ["token.create", "instance.get"]);
+        found
+    };
+    let bare = r#"{"message":"","details":{}}"#;
+    for status in [401, 403] {
+        let found = found(status, bare);
+        assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, "permission_missing"));
+        assert!(only(&found).step.contains("SCOPE.DC.MANAGE-YOUR-APP"));
+    }
+    let strange = (Weight::Unavailable, "store_unreachable");
+    assert_eq!(code(&found(400, bare)), [strange]);
+    assert_eq!(code(&found(404, r#"{"message":"Not Found"}"#)), [strange]);
+    assert_eq!(code(&found(404, "<html>Not Found</html>")), [strange]);
+    assert_eq!(code(&found(404, r#"{"message":"The app instance does not exist"}"#)), [(Weight::Gone, "app_removed")]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ mod token;
 
 use serde_json::Value;
 
-use crate::platforms::api::{ApiRequest, Auth, Dialogue, Examination, Intent, Method, Pace, Subject, Unanswered};
+use crate::platforms::api::{AccessToken, ApiRequest, Auth, Dialogue, Examination, Intent, Method, Pace, Subject, Unanswered};
 
 pub(super) use complete::complete;
 pub(super) use instance::known;
@@ -66,6 +66,11 @@ impl<'a> Caller<'a> {
     fn with_key(subject: &'a Subject) -> Option<Self> {
         let key = subject.secrets.get("api-key")?.clone();
         Some(Self { base: base(subject), auth: Auth::Header("Authorization", key), headers: Vec::new() })
+    }
+
+    /// By a token at hand, about the installation that it was given for.
+    fn with_token(app: &'a Subject, token: AccessToken) -> Self {
+        Self { base: base(app), auth: Auth::Header("Authorization", token.authorization), headers: Vec::new() }
     }
 
     fn get(&self, call: &'static str, path: &str) -> ApiRequest {
