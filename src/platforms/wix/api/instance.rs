@@ -5,7 +5,7 @@
 //! installations do: where one of them still gets a token, the secret is right. An installation is gone only where that is
 //! certain. The owner's address is never kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
@@ -176,7 +176,9 @@ pub(in crate::platforms::wix) fn known(told: Node<'_>) -> BTreeMap<String, Strin
     let (instance, site) = (told.get("instance"), told.get("site"));
     let free = instance.get("isFree").flag() == Some(true);
     let plan = instance.get("billing").get("packageName").text().or_else(|| free.then(|| "free".to_owned()));
-    let permissions = instance.get("permissions").list_of(Node::text).map(|words| words.join(" "));
+    // The platform keeps no order, and another one is no news.
+    let permissions = instance.get("permissions").list_of(Node::text).map(BTreeSet::from_iter);
+    let permissions = permissions.map(|words| words.into_iter().collect::<Vec<_>>().join(" "));
     [
         ("site_name", site.get("siteDisplayName").text()),
         ("site_url", site.get("url").text()),

@@ -141,7 +141,7 @@ fn an_installation_is_learned_and_its_owner_is_not() {
         ("plan", "gold"),
         ("app_name", "Kielwasser"),
         ("app_version", "1.4.0"),
-        ("permissions", "SITE_SETTINGS.VIEW ECOM.READ_ORDERS WIX_STORES.READ_PRODUCTS WIX_STORES.CATALOG_VERSION_READ"),
+        ("permissions", "ECOM.READ_ORDERS SITE_SETTINGS.VIEW WIX_STORES.CATALOG_VERSION_READ WIX_STORES.READ_PRODUCTS"),
         ("catalog_version", "V1_CATALOG"),
     ]);
     assert_eq!(found.settings, expected);
@@ -151,6 +151,17 @@ fn an_installation_is_learned_and_its_owner_is_not() {
     assert!(finding.cause.contains("payments and refunds; abandoned checkouts; stock, catalogue V1; contacts; members"));
     assert_eq!(finding.step.matches("SCOPE.DC-STORES.READ-ORDERS").count(), 1, "{}", finding.step);
     assert!(found.trouble().is_none());
+}
+
+#[test]
+fn permissions_in_another_order_are_the_same() {
+    let known_of = |permissions: &str| {
+        let text = format!(r#"{{"instance":{{"permissions":{permissions}}}}}"#);
+        known(Node::root(&parse(&text).expect("JSON")))
+    };
+    assert_eq!(known_of(r#"["B","A","C"]"#), known_of(r#"["C","B","A","B"]"#));
+    assert_eq!(known_of(r#"["B","A"]"#), settings(&[("permissions", "A B")]));
+    assert_eq!(known_of("[]"), settings(&[]));
 }
 
 #[test]
