@@ -208,7 +208,7 @@ async fn failures_pass_and_say_when_to_come_again() {
         (Failure::TooMany(None), Told::Later("rate_limited", None)),
         (Failure::Status(500), Told::Later("store_unavailable", None)),
         (Failure::Html(502, "<html>Bad gateway</html>"), Told::Later("store_unavailable", None)),
-        (Failure::Html(200, "<html>Sign in to the network</html>"), Told::Nothing("answer_unreadable")),
+        (Failure::Html(200, "<html>Sign in to the network</html>"), Told::Later("answer_unreadable", None)),
         (Failure::Slow(Duration::from_secs(3)), Told::Later("timed_out", None)),
         (Failure::CutOff, Told::Later("cut_off", None)),
         (Failure::Redirect("http://169.254.169.254/".to_owned()), Told::Nothing("refused")),

@@ -83,11 +83,15 @@ fn good(result: &CallResult) -> Result<&Answer, Told> {
 fn whole(result: &CallResult, member: &str, id: &str) -> Told {
     match good(result) {
         Ok(answer) if holds(answer, member, id) => Told::Whole(answer.body.clone()),
-        // A page in the platform's place: it passes.
-        Ok(answer) if parse(answer.text()).is_none() => Told::Later("answer_unreadable", None),
-        Ok(_) => Told::Nothing("answer_unreadable"),
+        Ok(answer) => unreadable(answer),
         Err(told) => told,
     }
+}
+
+/// A good answer without what was asked for. A page in the platform's place passes.
+fn unreadable(answer: &Answer) -> Told {
+    let reason = "answer_unreadable";
+    if parse(answer.text()).is_none() { Told::Later(reason, None) } else { Told::Nothing(reason) }
 }
 
 fn holds(answer: &Answer, member: &str, id: &str) -> bool {
@@ -106,7 +110,7 @@ fn payments(lacking: &Lacking, caller: &Caller<'_>, dialogue: &mut Dialogue<'_>)
     let id = lacking.id.as_str();
     let order = match good(dialogue.ask(caller.get("order.get", &format!("/ecom/v1/orders/{id}")))?) {
         Ok(answer) if holds(answer, "order", id) => answer,
-        Ok(_) => return Ok(Told::Nothing("answer_unreadable")),
+        Ok(answer) => return Ok(unreadable(answer)),
         Err(told) => return Ok(told),
     };
     // The rest of the order is nobody's business here.
@@ -118,7 +122,7 @@ fn payments(lacking: &Lacking, caller: &Caller<'_>, dialogue: &mut Dialogue<'_>)
             Err(told) => return Ok(told),
         };
         let Some(payments) = picked(answer, "orderTransactions", &["orderId", "payments", "refunds"]) else {
-            return Ok(Told::Nothing("answer_unreadable"));
+            return Ok(unreadable(answer));
         };
         told.push(("orderTransactions", payments));
     }
@@ -147,10 +151,15 @@ fn installation(app_id: &str, subject: &Subject, caller: &Caller<'_>, dialogue: 
         Ok(answer) => answer,
         Err(told) => return Ok(told),
     };
-    let Some(instance) = picked(answer, "instance", &OF_INSTANCE) else { return Ok(Told::Nothing("answer_unreadable")) };
+    let Some(instance) = picked(answer, "instance", &OF_INSTANCE) else { return Ok(unreadable(answer)) };
     let mut told = vec![("instance", instance)];
     told.extend(picked(answer, "site", &OF_SITE).map(|site| ("site", site)));
-    let version = super::instance::catalog_version(dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?);
+    let result = dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?;
+    // Who may not ask goes without; what passes is waited for.
+    if let Some(later @ Told::Later(..)) = good(result).map_or_else(Some, |answer| Some(unreadable(answer))) {
+        return Ok(later);
+    }
+    let version = super::instance::catalog_version(result);
     let version = version.and_then(|version| serde_json::value::to_raw_value(&version).ok());
     told.extend(version.map(|version| ("catalogVersion", version)));
     Ok(together(told))

@@ -47,7 +47,10 @@ fn each_word_asks_for_its_entity_and_keeps_the_answer_as_it_came() {
 
 #[test]
 fn an_answer_that_is_not_the_entity_is_not_kept() {
-    for body in ["", "<html>", "{}", r#"{"product":null}"#, r#"{"product":{"id":"another"}}"#, r#"{"order":{"id":"x-1"}}"#] {
+    for body in ["", "<html>"] {
+        assert_eq!(completed("product/x-1", |_| Ok(answer(200, body))).0, Told::Later("answer_unreadable", None), "{body}");
+    }
+    for body in ["{}", r#"{"product":null}"#, r#"{"product":{"id":"another"}}"#, r#"{"order":{"id":"x-1"}}"#] {
         assert_eq!(completed("product/x-1", |_| Ok(answer(200, body))).0, Told::Nothing("answer_unreadable"), "{body}");
     }
     assert_eq!(completed("nonsense", |_| panic!("nothing is asked")).0, Told::Nothing("not_asked"));
@@ -135,6 +138,29 @@ fn an_installation_is_told_without_its_owner() {
     assert_eq!(json_of(&told), expected);
     let without = |request: &ApiRequest| if path(request).contains("version") { Ok(answer(403, "")) } else { platform(request) };
     assert_eq!(json_of(&completed("installation/unnamed", without).0)["catalogVersion"], Value::Null);
+}
+
+#[test]
+fn a_page_in_the_platforms_place_passes_wherever_it_stands() {
+    let order = r#"{"order":{"id":"x-1","currency":"EUR"}}"#;
+    let good = |request: &ApiRequest| match path(request) {
+        "/apps/v1/instance" => Ok(answer(200, INSTANCE)),
+        "/ecom/v1/orders/x-1" => Ok(answer(200, order)),
+        other => panic!("{other}"),
+    };
+    for (word, page) in [
+        ("installation/app-1", "/apps/v1/instance"),
+        ("installation/app-1", "/stores/v3/provision/version"),
+        ("payments/x-1", "/ecom/v1/orders/x-1"),
+        ("payments/x-1", "/ecom/v1/payments/orders/x-1"),
+    ] {
+        let with = |status, body| {
+            completed(word, |request| if path(request) == page { Ok(answer(status, body)) } else { good(request) }).0
+        };
+        assert_eq!(with(200, "<html>Sign in</html>"), Told::Later("answer_unreadable", None), "{page}");
+        assert_eq!(with(503, ""), Told::Later("store_unavailable", None), "{page}");
+        assert!(!matches!(with(200, "{}"), Told::Later(..)), "{page}");
+    }
 }
 
 #[test]
