@@ -103,7 +103,10 @@ pub(super) fn blame(answer: &Answer) -> Blame {
     let words: Vec<&str> = spoken.split_whitespace().filter(|word| !word.starts_with('/') && !word.contains("://")).collect();
     let words = words.join(" ");
     let names = |any: &[&str]| any.iter().any(|word| words.contains(word));
-    match (names(&["client", "secret", "app id", "app_id", "appid"]), names(&["instance", "installation", "not installed", "uninstalled"])) {
+    match (
+        names(&["client", "secret", "app id", "app_id", "appid"]),
+        names(&["instance", "installation", "not installed", "uninstalled"]),
+    ) {
         (true, false) => Blame::App,
         (false, true) => Blame::Instance,
         (false, false) if matches!(answer.status, 404 | 410) => Blame::Nobody,
@@ -147,7 +150,11 @@ mod tests {
             (410, r#"{"message":"The installation is gone"}"#, Blame::Instance),
             (404, r#"{"message":"","details":{}}"#, Blame::Nobody),
             (404, r#"{"message":"Not Found"}"#, Blame::Nobody),
-            (404, r#"{"message":"Cannot GET /apps/v1/instance","path":"https://www.wixapis.com/apps/v1/instance"}"#, Blame::Nobody),
+            (
+                404,
+                r#"{"message":"Cannot GET /apps/v1/instance","path":"https://www.wixapis.com/apps/v1/instance"}"#,
+                Blame::Nobody,
+            ),
             (403, r#"{"message":"","details":{}}"#, Blame::Unclear),
             (400, r#"{"message":"client_id and instance_id do not match"}"#, Blame::Unclear),
             (404, "<html>No such instance</html>", Blame::Unclear),
