@@ -22,7 +22,7 @@ CREATE INDEX completions_by_answer ON completions (answer) WHERE answer IS NOT N
 CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 ";
 
-/// What a query selects to [`read`] a completion, and the join that it needs.
+/// What a query selects to read a completion, and the join that it needs.
 pub(super) const COLUMNS: &str = "c.outcome, c.reason, c.answer, a.body, c.asked_at";
 pub(super) const JOIN: &str = "LEFT JOIN completions c ON c.position = d.position LEFT JOIN answers a ON a.id = c.answer";
 /// How many columns that are.

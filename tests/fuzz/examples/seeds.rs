@@ -178,7 +178,7 @@ fn main() -> std::io::Result<()> {
         let talk: String = talk.iter().map(|part| format!("{part}\n")).collect::<Vec<_>>().join("--\n");
         write("store_answers", &format!("talk-{index}"), talk.as_bytes())?;
     }
-    for ((platform, word), _) in &*THIN {
+    for (platform, word) in THIN.keys() {
         for (index, talk) in completions(platform, word).iter().enumerate() {
             write("store_answers", &format!("{platform}-{}-{index}", word.replace('/', "-")), talk.as_bytes())?;
         }
