@@ -9,16 +9,18 @@ mod support;
 #[path = "stores/wix.rs"]
 mod wixapis;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use cartwire::platforms::Unsigned;
 use serde_json::{Value, json};
 use shop::{Fault, KEY, Options, Permission, SECRET, Shop};
 use support::gateway::Gateway;
 use support::store::{Keys, Order, SHOP, SITE};
 use support::until;
 use tempfile::TempDir;
-use wixapis::{ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, Installation, OTHER_SITE_ID, SITE_ID, Wixapis, World};
+use wixapis::{ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, Installation, OTHER_SITE_ID, RefusalShape, SITE_ID, Wixapis, World};
 
 /// Where the webhooks are to go: nobody is there, and nobody looks.
 const PUBLIC: &str = "https://hooks.example.com";
@@ -328,6 +330,8 @@ fn a_site_is_connected_by_its_key_and_what_is_wrong_with_it_is_told_apart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_that_is_gone_is_noticed_without_a_webhook() {
     let wix = Wixapis::start(World::default());
+    // The platform does not say what it refuses: that shows at the app's other installations.
+    wix.change(|world| world.shape = RefusalShape::Bare);
     let another = "0b0e2d4c-6f8a-4b1d-8e3f-5a7c9d1b3e5f";
     wix.change(|world| world.installations = [SITE, another].map(|id| (id.to_owned(), Installation::default())).into());
     let mut gateway = Gateway::new(&["--check-interval-seconds", "1"]);
@@ -343,11 +347,19 @@ async fn an_installation_that_is_gone_is_noticed_without_a_webhook() {
     let added = gateway.cli(&[&add[..], &["--public-key-file", &public, "--app-secret-file", &secret]].concat());
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     gateway.start().await;
-    // Any delivery of the site makes it a connection.
-    let webhook = gateway.store().webhook(Order::Site(1), 1);
+    // Any delivery of a site makes it a connection.
     let url = format!("http://{}/webhooks/wix/asked-app", gateway.public());
-    let answer = reqwest::Client::new().post(url).body(webhook.body).send().await.expect("an answer");
-    assert_eq!(answer.status(), 200);
+    let post = async |body| reqwest::Client::new().post(&url).body(body).send().await.expect("an answer").status();
+    assert_eq!(post(gateway.store().webhook(Order::Site(1), 1).body).await, 200);
+    let installed = Unsigned {
+        topic: "AppInstalled",
+        payload: format!(r#"{{"appId":"{APP_ID}"}}"#).into_bytes().leak(),
+        nonce: 1,
+        options: &BTreeMap::from([("instance_id".to_owned(), another.to_owned())]),
+    };
+    let platform = cartwire::platforms::platform("wix").expect("a platform");
+    let key = cartwire::replay::fixture::test_key(platform, "signing").expect("a key");
+    assert_eq!(post(platform.sign(&installed, &key, jiff::Timestamp::now()).expect("signed").body).await, 200);
     let gateway = &gateway;
     let shown = |what: &'static str, is: fn(&Value) -> bool| {
         until(what, move || async move { Some(gateway.admin_json(&format!("/api/connections/{SITE}")).await).filter(is) })

@@ -40,7 +40,10 @@ pub fn subject(
     if let Some(parent) = &connection.parent
         && let Some(parent) = reader.connection(parent)?
     {
-        subject.parent = Some(Box::new(alone(reader, seal, &parent, public_url)?));
+        let mut app = alone(reader, seal, &parent, public_url)?;
+        // Whether an installation is gone or the app is refused shows at the others.
+        app.installations = reader.installations(&parent.id, INSTALLATIONS)?;
+        subject.parent = Some(Box::new(app));
     }
     if connection.described_kind().is_some_and(|kind| kind.receives_webhooks) {
         subject.installations = reader.installations(id, INSTALLATIONS)?;

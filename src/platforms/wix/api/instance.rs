@@ -251,7 +251,7 @@ fn no_token(
 
 /// One installation alone does not tell which it is.
 fn access_refused(found: &mut Examination) {
-    let cause = "Wix gives no access to this site: either the site removed the app, or the app secret is wrong";
+    let cause = "Wix gives no access: either the site removed the app, or the app secret is wrong";
     let step = format!(
         "See in the site's dashboard whether the app is installed. Where it is, compare the app id and the app secret with \
          {DASHBOARD}"
