@@ -50,7 +50,9 @@ const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Another gateway uses the data folder.
 #[derive(Debug, thiserror::Error)]
-#[error("another cartwire serves the data folder {0}: stop it first, or give this one a folder of its own (--data-dir)")]
+#[error(
+    "another cartwire serves the data folder {0}: stop it first, or give this one a folder of its own (--data-dir)"
+)]
 pub struct AlreadyRunning(String);
 
 /// A built gateway: its listeners are bound, nothing is served yet.
@@ -89,7 +91,18 @@ impl App {
         let directory = Directory::default();
         refresh(&journal, &directory, &seal).await?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
-        Ok(Self { address, admin_address, config, listener, admin_listener, journal, guard, directory, seal, lock })
+        Ok(Self {
+            address,
+            admin_address,
+            config,
+            listener,
+            admin_listener,
+            journal,
+            guard,
+            directory,
+            seal,
+            lock,
+        })
     }
 
     /// Serves until `stop` is done, then shuts down in order.
@@ -98,20 +111,36 @@ impl App {
     /// Where a listener fails.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         match self.config.broker.clone() {
-            Some(broker) => self.run(RabbitMq::start(broker.uri, broker.topology), stop).await,
+            Some(broker) => {
+                self.run(RabbitMq::start(broker.uri, broker.topology), stop)
+                    .await
+            }
             None => self.run(EventLogOnly, stop).await,
         }
     }
 
-    async fn run<P: Publish>(self, publisher: P, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    async fn run<P: Publish>(
+        self,
+        publisher: P,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         let shutdown = watch::Sender::new(false);
         let publisher = Arc::new(publisher);
         let (marks, look) = self.look_for_changes(shutdown.subscribe()).await;
-        let relay = Relay::new(self.journal.clone(), Arc::clone(&publisher), self.directory.clone(), marks);
+        let relay = Relay::new(
+            self.journal.clone(),
+            Arc::clone(&publisher),
+            self.directory.clone(),
+            marks,
+        );
         let relay = match self.config.complete_within {
             Some(within) => {
                 let outbound = self.config.outbound.trying_once();
-                relay.asking(Asking { outbound, seal: self.seal.clone(), within })
+                relay.asking(Asking {
+                    outbound,
+                    seal: self.seal.clone(),
+                    within,
+                })
             }
             None => relay,
         };
@@ -127,13 +156,24 @@ impl App {
             }
             relay.run(stop_relay, grace).await;
         });
-        let (rejections, accepted) = (Arc::new(Rejections::default()), Arc::new(Accepted::default()));
+        let (rejections, accepted) = (
+            Arc::new(Rejections::default()),
+            Arc::new(Accepted::default()),
+        );
         let findings = Findings::default();
-        let health = self.health(&rejections, &accepted, &findings).map(|health| tokio::spawn(health.run(shutdown.subscribe())));
+        let health = self
+            .health(&rejections, &accepted, &findings)
+            .map(|health| tokio::spawn(health.run(shutdown.subscribe())));
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
         let upkeep = tokio::spawn(telemetry::keep_bounded(metrics.clone()));
         let public = self.public_server(&rejections, &accepted, shutdown.subscribe())?;
-        let admin = self.admin_server(rejections, findings, metrics, shutdown.subscribe(), admin_shutdown.subscribe())?;
+        let admin = self.admin_server(
+            rejections,
+            findings,
+            metrics,
+            shutdown.subscribe(),
+            admin_shutdown.subscribe(),
+        )?;
         let (public_handle, admin_handle) = (public.handle(), admin.handle());
         tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
 
@@ -196,10 +236,17 @@ impl App {
             tls,
             shutdown,
         };
-        Ok(listen::serve("webhooks", self.listener.try_clone()?, terms, move || {
-            let receiver = receiver.clone();
-            ActixApp::new().wrap_fn(name_request).configure(|config| receiver.configure(config))
-        })?)
+        Ok(listen::serve(
+            "webhooks",
+            self.listener.try_clone()?,
+            terms,
+            move || {
+                let receiver = receiver.clone();
+                ActixApp::new()
+                    .wrap_fn(name_request)
+                    .configure(|config| receiver.configure(config))
+            },
+        )?)
     }
 
     fn admin_server(
@@ -227,14 +274,26 @@ impl App {
             tls: None,
             shutdown: last,
         };
-        Ok(listen::serve("admin", self.admin_listener.try_clone()?, terms, move || {
-            let dashboard = dashboard.clone();
-            ActixApp::new().wrap_fn(name_request).configure(|config| dashboard.configure(config))
-        })?)
+        Ok(listen::serve(
+            "admin",
+            self.admin_listener.try_clone()?,
+            terms,
+            move || {
+                let dashboard = dashboard.clone();
+                ActixApp::new()
+                    .wrap_fn(name_request)
+                    .configure(|config| dashboard.configure(config))
+            },
+        )?)
     }
 
     /// What checks the connections, where that is not turned off.
-    fn health(&self, rejections: &Arc<Rejections>, accepted: &Arc<Accepted>, findings: &Findings) -> Option<Health> {
+    fn health(
+        &self,
+        rejections: &Arc<Rejections>,
+        accepted: &Arc<Accepted>,
+        findings: &Findings,
+    ) -> Option<Health> {
         self.config.check_interval.map(|interval| Health {
             folder: self.config.data_dir.clone(),
             journal: self.journal.clone(),
@@ -250,10 +309,20 @@ impl App {
     }
 
     /// Renews the directory when connections change, whoever changed them, and then tells the relay.
-    async fn look_for_changes(&self, mut shutdown: watch::Receiver<bool>) -> (watch::Receiver<Marks>, JoinHandle<()>) {
-        let (journal, directory, seal) = (self.journal.clone(), self.directory.clone(), self.seal.clone());
+    async fn look_for_changes(
+        &self,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> (watch::Receiver<Marks>, JoinHandle<()>) {
+        let (journal, directory, seal) = (
+            self.journal.clone(),
+            self.directory.clone(),
+            self.seal.clone(),
+        );
         // The snapshot that `build` made is older than this: whatever changed since is found by comparing with it.
-        let mut seen = journal.read(|reader| reader.marks()).await.unwrap_or_default();
+        let mut seen = journal
+            .read(|reader| reader.marks())
+            .await
+            .unwrap_or_default();
         let (sender, receiver) = watch::channel(seen);
         let mut renew = true;
         let look = tokio::spawn(async move {
@@ -269,7 +338,9 @@ impl App {
                         sender.send_replace(marks);
                     }
                     Ok(_) => {}
-                    Err(error) => tracing::error!(error = %ErrorChain(&error), "changes cannot be looked for"),
+                    Err(error) => {
+                        tracing::error!(error = %ErrorChain(&error), "changes cannot be looked for")
+                    }
                 }
                 tokio::select! {
                     () = tokio::time::sleep(LOOK) => {}
@@ -286,7 +357,12 @@ async fn reopen_logged(journal: &Journal, mut stop: watch::Receiver<bool>) {
     loop {
         match journal.reopen_logged().await {
             Ok(0) => return,
-            Ok(reopened) => return tracing::info!(reopened, "what was logged without a broker is published now"),
+            Ok(reopened) => {
+                return tracing::info!(
+                    reopened,
+                    "what was logged without a broker is published now"
+                );
+            }
             Err(error) => {
                 tracing::error!(error = %ErrorChain(&error), "what was logged without a broker cannot be re-opened yet")
             }
@@ -300,7 +376,10 @@ async fn reopen_logged(journal: &Journal, mut stop: watch::Receiver<bool>) {
 
 async fn refresh(journal: &Journal, directory: &Directory, seal: &Seal) -> anyhow::Result<()> {
     let (directory, seal) = (directory.clone(), seal.clone());
-    for broken in journal.read(move |reader| reader.refresh(&directory, &seal, Timestamp::now())).await? {
+    for broken in journal
+        .read(move |reader| reader.refresh(&directory, &seal, Timestamp::now()))
+        .await?
+    {
         tracing::error!(error = %ErrorChain(&broken), "a connection cannot verify webhooks as it should");
     }
     Ok(())
@@ -309,8 +388,11 @@ async fn refresh(journal: &Journal, directory: &Directory, seal: &Seal) -> anyho
 /// Holds the data folder for this process; the lock goes when the process does, however it ends.
 fn lock(folder: &Path) -> anyhow::Result<File> {
     let path = folder.join("serve.lock");
-    let file =
-        File::options().create(true).append(true).open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
     let locked = match file.try_lock() {
         // A command that looks whether it is locked holds it for a moment.
         Err(std::fs::TryLockError::WouldBlock) => {
@@ -321,8 +403,12 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     };
     match locked {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(AlreadyRunning(folder.display().to_string()).into()),
-        Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(AlreadyRunning(folder.display().to_string()).into())
+        }
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }
 
@@ -330,8 +416,12 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
 #[must_use]
 pub(crate) fn is_served(folder: &Path) -> bool {
     // Never made here: a folder that nobody served has none.
-    File::open(folder.join("serve.lock"))
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    File::open(folder.join("serve.lock")).is_ok_and(|file| {
+        matches!(
+            file.try_lock_shared(),
+            Err(std::fs::TryLockError::WouldBlock)
+        )
+    })
 }
 
 static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -342,16 +432,25 @@ fn name_request<S, B>(
     service: &S,
 ) -> impl Future<Output = Result<actix_web::dev::ServiceResponse<B>, actix_web::Error>> + use<S, B>
 where
-    S: Service<actix_web::dev::ServiceRequest, Response = actix_web::dev::ServiceResponse<B>, Error = actix_web::Error>,
+    S: Service<
+            actix_web::dev::ServiceRequest,
+            Response = actix_web::dev::ServiceResponse<B>,
+            Error = actix_web::Error,
+        >,
 {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     // Hashed with a secret of this process, so that nobody can count others' requests by it.
-    let id = format!("{:016x}", SECRET.hash_one(COUNT.fetch_add(1, Ordering::Relaxed)));
+    let id = format!(
+        "{:016x}",
+        SECRET.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+    );
     let answer = service.call(request);
     async move {
         let mut response = answer.await?;
         if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static("x-request-id"), id);
         }
         Ok(response)
     }

@@ -30,10 +30,21 @@ use crate::telemetry::LogFormat;
 #[derive(Args, Clone, Debug)]
 pub struct DataArgs {
     /// The folder of the journal, the connections and the master key
-    #[arg(long, env = "CARTWIRE_DATA_DIR", value_name = "FOLDER", default_value = "./data", global = true)]
+    #[arg(
+        long,
+        env = "CARTWIRE_DATA_DIR",
+        value_name = "FOLDER",
+        default_value = "./data",
+        global = true
+    )]
     pub data_dir: PathBuf,
     /// The file of the key that seals secrets: 32 bytes as base64 [default: made in the data folder]
-    #[arg(long, env = "CARTWIRE_MASTER_KEY_FILE", value_name = "FILE", global = true)]
+    #[arg(
+        long,
+        env = "CARTWIRE_MASTER_KEY_FILE",
+        value_name = "FILE",
+        global = true
+    )]
     pub master_key_file: Option<PathBuf>,
 }
 
@@ -59,10 +70,20 @@ impl StoreArgs {
     /// # Errors
     /// [`ConfigErrors`] where the authority's file is none.
     pub fn outbound(&self) -> Result<Outbound, ConfigErrors> {
-        let ca_file = self.store_ca_file.clone().filter(|path| !path.as_os_str().is_empty());
-        let options = Options { allow_private_stores: self.allow_private_stores, ca_file };
-        Outbound::new(&options)
-            .map_err(|error| ConfigErrors(vec![Mistake { option: "--store-ca-file", right: ErrorChain(&error).to_string() }]))
+        let ca_file = self
+            .store_ca_file
+            .clone()
+            .filter(|path| !path.as_os_str().is_empty());
+        let options = Options {
+            allow_private_stores: self.allow_private_stores,
+            ca_file,
+        };
+        Outbound::new(&options).map_err(|error| {
+            ConfigErrors(vec![Mistake {
+                option: "--store-ca-file",
+                right: ErrorChain(&error).to_string(),
+            }])
+        })
     }
 }
 
@@ -70,13 +91,28 @@ impl StoreArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServeArgs {
     /// Where webhooks come in; WooCommerce delivers to ports 80, 443 and 8080 only
-    #[arg(long, env = "CARTWIRE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "CARTWIRE_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
     pub listen: String,
     /// Health, metrics and the admin API; beyond loopback only with a token
-    #[arg(long, env = "CARTWIRE_ADMIN_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
+    #[arg(
+        long,
+        env = "CARTWIRE_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8081"
+    )]
     pub admin_listen: String,
     /// What the admin API asks for: `Authorization: Bearer …`
-    #[arg(long, env = "CARTWIRE_ADMIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CARTWIRE_ADMIN_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
     pub admin_token: Option<SecretString>,
     /// The file that holds the admin token
     #[arg(long, env = "CARTWIRE_ADMIN_TOKEN_FILE", value_name = "FILE")]
@@ -85,46 +121,106 @@ pub struct ServeArgs {
     #[arg(long, env = "CARTWIRE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// How often each connection is checked: credentials, webhooks, silence; 0 turns it off
-    #[arg(long, env = "CARTWIRE_CHECK_INTERVAL_SECONDS", value_name = "SECONDS", default_value = "600")]
+    #[arg(
+        long,
+        env = "CARTWIRE_CHECK_INTERVAL_SECONDS",
+        value_name = "SECONDS",
+        default_value = "600"
+    )]
     pub check_interval_seconds: String,
     /// How long a delivery that tells less than the whole waits for its store to tell the rest; 0: it goes out as it is
-    #[arg(long, env = "CARTWIRE_COMPLETE_WITHIN_SECONDS", value_name = "SECONDS", default_value = "900")]
+    #[arg(
+        long,
+        env = "CARTWIRE_COMPLETE_WITHIN_SECONDS",
+        value_name = "SECONDS",
+        default_value = "900"
+    )]
     pub complete_within_seconds: String,
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own options have their help")]
     pub stores: StoreArgs,
     /// The broker: amqp://user:password@host:5672/vhost, or amqps [default: none, events are read from the admin API]
-    #[arg(long, env = "CARTWIRE_AMQP_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CARTWIRE_AMQP_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub amqp_url: Option<SecretString>,
     /// The file that holds the broker's URL
     #[arg(long, env = "CARTWIRE_AMQP_URL_FILE", value_name = "FILE")]
     pub amqp_url_file: Option<PathBuf>,
     /// The topic exchange that events are published to
-    #[arg(long, env = "CARTWIRE_EXCHANGE", value_name = "NAME", default_value = "cartwire.events")]
+    #[arg(
+        long,
+        env = "CARTWIRE_EXCHANGE",
+        value_name = "NAME",
+        default_value = "cartwire.events"
+    )]
     pub exchange: String,
     /// Declare the exchange and queues (create), fail where they are missing (check), or leave them alone (none)
-    #[arg(long, env = "CARTWIRE_TOPOLOGY", value_name = "MODE", default_value = "create")]
+    #[arg(
+        long,
+        env = "CARTWIRE_TOPOLOGY",
+        value_name = "MODE",
+        default_value = "create"
+    )]
     pub topology: String,
     /// A quorum queue and what it gets, repeatable [default: cartwire.events=#]
-    #[arg(long = "queue", env = "CARTWIRE_QUEUE", value_name = "NAME=PATTERN", value_delimiter = ',')]
+    #[arg(
+        long = "queue",
+        env = "CARTWIRE_QUEUE",
+        value_name = "NAME=PATTERN",
+        value_delimiter = ','
+    )]
     pub queues: Vec<String>,
     /// Larger webhooks are answered 413
-    #[arg(long, env = "CARTWIRE_MAX_BODY_BYTES", value_name = "BYTES", default_value = "8MiB")]
+    #[arg(
+        long,
+        env = "CARTWIRE_MAX_BODY_BYTES",
+        value_name = "BYTES",
+        default_value = "8MiB"
+    )]
     pub max_body_bytes: String,
     /// Slower webhooks are answered 408
-    #[arg(long, env = "CARTWIRE_BODY_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "30")]
+    #[arg(
+        long,
+        env = "CARTWIRE_BODY_TIMEOUT_SECONDS",
+        value_name = "SECONDS",
+        default_value = "30"
+    )]
     pub body_timeout_seconds: String,
     /// Settled deliveries older than this are removed
-    #[arg(long, env = "CARTWIRE_RETAIN_DAYS", value_name = "DAYS", default_value = "30")]
+    #[arg(
+        long,
+        env = "CARTWIRE_RETAIN_DAYS",
+        value_name = "DAYS",
+        default_value = "30"
+    )]
     pub retain_days: String,
     /// While the journal is larger than this, the oldest settled deliveries are removed
-    #[arg(long, env = "CARTWIRE_RETAIN_SIZE", value_name = "BYTES", default_value = "8GiB")]
+    #[arg(
+        long,
+        env = "CARTWIRE_RETAIN_SIZE",
+        value_name = "BYTES",
+        default_value = "8GiB"
+    )]
     pub retain_size: String,
     /// While the journal is larger than this, webhooks are answered 503
-    #[arg(long, env = "CARTWIRE_DISK_BUDGET", value_name = "BYTES", default_value = "16GiB")]
+    #[arg(
+        long,
+        env = "CARTWIRE_DISK_BUDGET",
+        value_name = "BYTES",
+        default_value = "16GiB"
+    )]
     pub disk_budget: String,
     /// While the disk has less than this left, webhooks are answered 503
-    #[arg(long, env = "CARTWIRE_DISK_RESERVE", value_name = "BYTES", default_value = "256MiB")]
+    #[arg(
+        long,
+        env = "CARTWIRE_DISK_RESERVE",
+        value_name = "BYTES",
+        default_value = "256MiB"
+    )]
     pub disk_reserve: String,
     /// The certificate chain of the public listener, PEM
     #[arg(long, env = "CARTWIRE_TLS_CERT", value_name = "FILE")]
@@ -133,13 +229,28 @@ pub struct ServeArgs {
     #[arg(long, env = "CARTWIRE_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// How long a shutdown may take to finish requests and publish what is under way
-    #[arg(long, env = "CARTWIRE_SHUTDOWN_GRACE_SECONDS", value_name = "SECONDS", default_value = "10")]
+    #[arg(
+        long,
+        env = "CARTWIRE_SHUTDOWN_GRACE_SECONDS",
+        value_name = "SECONDS",
+        default_value = "10"
+    )]
     pub shutdown_grace_seconds: String,
     /// Log lines for people (text) or machines (json)
-    #[arg(long, env = "CARTWIRE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        env = "CARTWIRE_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub log_format: String,
     /// What is logged: error, warn, info, debug, or cartwire=debug,actix=warn
-    #[arg(long, env = "CARTWIRE_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "CARTWIRE_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     pub log: String,
 }
 
@@ -226,32 +337,63 @@ impl Config {
         let mut m = Mistakes::default();
         let listen = m.take("--listen", address(&args.listen));
         let admin_listen = m.take("--admin-listen", address(&args.admin_listen));
-        let admin_token =
-            m.secret("--admin-token", args.admin_token.as_ref(), "--admin-token-file", args.admin_token_file.as_deref());
+        let admin_token = m.secret(
+            "--admin-token",
+            args.admin_token.as_ref(),
+            "--admin-token-file",
+            args.admin_token_file.as_deref(),
+        );
         if let Some(token) = &admin_token
             && token.expose_secret().len() < 16
         {
-            m.add("--admin-token", "at least 16 characters (make one with: openssl rand -base64 24)");
+            m.add(
+                "--admin-token",
+                "at least 16 characters (make one with: openssl rand -base64 24)",
+            );
         }
-        let token_given =
-            args.admin_token.as_ref().is_some_and(|token| !token.expose_secret().is_empty()) || args.admin_token_file.is_some();
+        let token_given = args
+            .admin_token
+            .as_ref()
+            .is_some_and(|token| !token.expose_secret().is_empty())
+            || args.admin_token_file.is_some();
         if admin_listen.is_some_and(|address| !address.ip().is_loopback()) && !token_given {
             m.add(
                 "--admin-token",
-                format!("needed, because --admin-listen {} is reachable from other machines", args.admin_listen),
+                format!(
+                    "needed, because --admin-listen {} is reachable from other machines",
+                    args.admin_listen
+                ),
             );
         }
-        let public_url =
-            args.public_url.as_deref().filter(|url| !url.is_empty()).and_then(|url| m.take("--public-url", web_address(url)));
-        let complete_within = m.take("--complete-within-seconds", number(&args.complete_within_seconds, 0..=86_400));
-        let check_interval = m.take("--check-interval-seconds", number(&args.check_interval_seconds, 0..=86_400));
-        let outbound = args.stores.outbound().map_err(|ConfigErrors(wrong)| m.0.extend(wrong)).ok();
+        let public_url = args
+            .public_url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .and_then(|url| m.take("--public-url", web_address(url)));
+        let complete_within = m.take(
+            "--complete-within-seconds",
+            number(&args.complete_within_seconds, 0..=86_400),
+        );
+        let check_interval = m.take(
+            "--check-interval-seconds",
+            number(&args.check_interval_seconds, 0..=86_400),
+        );
+        let outbound = args
+            .stores
+            .outbound()
+            .map_err(|ConfigErrors(wrong)| m.0.extend(wrong))
+            .ok();
         let broker = broker(&mut m, args);
-        let max_body_bytes = m.take("--max-body-bytes", size(&args.max_body_bytes)).unwrap_or(0);
+        let max_body_bytes = m
+            .take("--max-body-bytes", size(&args.max_body_bytes))
+            .unwrap_or(0);
         if max_body_bytes > 256 << 20 {
             m.add("--max-body-bytes", "at most 256MiB");
         }
-        let body_timeout = m.take("--body-timeout-seconds", number(&args.body_timeout_seconds, 1..=600));
+        let body_timeout = m.take(
+            "--body-timeout-seconds",
+            number(&args.body_timeout_seconds, 1..=600),
+        );
         let retain_days = m.take("--retain-days", number(&args.retain_days, 1..=36_500));
         let retain_size = m.take("--retain-size", size(&args.retain_size));
         let disk_budget = m.take("--disk-budget", size(&args.disk_budget));
@@ -262,7 +404,10 @@ impl Config {
         }
         let disk_reserve = m.take("--disk-reserve", size(&args.disk_reserve));
         let tls = tls(&mut m, args.tls_cert.as_deref(), args.tls_key.as_deref());
-        let grace = m.take("--shutdown-grace-seconds", number(&args.shutdown_grace_seconds, 0..=600));
+        let grace = m.take(
+            "--shutdown-grace-seconds",
+            number(&args.shutdown_grace_seconds, 0..=600),
+        );
         let log_format = match args.log_format.as_str() {
             "text" => LogFormat::Text,
             "json" => LogFormat::Json,
@@ -272,10 +417,17 @@ impl Config {
             }
         };
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&args.log) {
-            m.add("--log", format!("a filter such as info or cartwire=debug ({error})"));
+            m.add(
+                "--log",
+                format!("a filter such as info or cartwire=debug ({error})"),
+            );
         }
         let addresses = listen.zip(admin_listen);
-        let times = check_interval.zip(complete_within).zip(body_timeout).zip(retain_days).zip(grace);
+        let times = check_interval
+            .zip(complete_within)
+            .zip(body_timeout)
+            .zip(retain_days)
+            .zip(grace);
         let sizes = retain_size.zip(disk_budget).zip(disk_reserve);
         match (addresses, times, sizes, outbound) {
             (
@@ -296,7 +448,12 @@ impl Config {
                 broker,
                 max_body_bytes: usize::try_from(max_body_bytes).unwrap_or(usize::MAX),
                 body_timeout: Duration::from_secs(body),
-                budget: Budget { age: Duration::from_secs(days * 86_400), size, budget, reserve },
+                budget: Budget {
+                    age: Duration::from_secs(days * 86_400),
+                    size,
+                    budget,
+                    reserve,
+                },
                 tls,
                 shutdown_grace: Duration::from_secs(grace),
                 log_format,
@@ -313,14 +470,35 @@ fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
         m.add("--exchange", "a name of 1 to 127 characters");
     }
     let default = ["cartwire.events=#".to_owned()];
-    let typed = if args.queues.iter().all(String::is_empty) { &default[..] } else { &args.queues };
-    let queues: Vec<Queue> = typed.iter().filter_map(|queue| m.take("--queue", Queue::from_str(queue))).collect();
-    let url = m.secret("--amqp-url", args.amqp_url.as_ref(), "--amqp-url-file", args.amqp_url_file.as_deref())?;
+    let typed = if args.queues.iter().all(String::is_empty) {
+        &default[..]
+    } else {
+        &args.queues
+    };
+    let queues: Vec<Queue> = typed
+        .iter()
+        .filter_map(|queue| m.take("--queue", Queue::from_str(queue)))
+        .collect();
+    let url = m.secret(
+        "--amqp-url",
+        args.amqp_url.as_ref(),
+        "--amqp-url-file",
+        args.amqp_url_file.as_deref(),
+    )?;
     // lapin's own message may repeat the URL, and with it the password.
-    let right =
-        "amqp://user:password@host:5672/vhost, or amqps:// for TLS; special characters percent-encoded, %2f for the vhost /";
-    let uri = m.take("--amqp-url", AMQPUri::from_str(url.expose_secret()).map_err(|_| right))?;
-    Some(Broker { uri, topology: Topology { exchange: args.exchange.clone(), queues, mode: mode? } })
+    let right = "amqp://user:password@host:5672/vhost, or amqps:// for TLS; special characters percent-encoded, %2f for the vhost /";
+    let uri = m.take(
+        "--amqp-url",
+        AMQPUri::from_str(url.expose_secret()).map_err(|_| right),
+    )?;
+    Some(Broker {
+        uri,
+        topology: Topology {
+            exchange: args.exchange.clone(),
+            queues,
+            mode: mode?,
+        },
+    })
 }
 
 #[cfg(test)]
@@ -337,12 +515,19 @@ mod tests {
     }
 
     fn data() -> DataArgs {
-        DataArgs { data_dir: "./data".into(), master_key_file: None }
+        DataArgs {
+            data_dir: "./data".into(),
+            master_key_file: None,
+        }
     }
 
     #[test]
     fn the_defaults_are_right() {
-        assert_eq!(format!("{:?}", args()), format!("{:?}", ServeArgs::defaults()), "the two lists of defaults are one");
+        assert_eq!(
+            format!("{:?}", args()),
+            format!("{:?}", ServeArgs::defaults()),
+            "the two lists of defaults are one"
+        );
         let config = Config::new(&data(), &args()).expect("right");
         assert_eq!(config.max_body_bytes, 8 << 20);
         assert!(config.broker.is_none());
@@ -361,11 +546,20 @@ mod tests {
             tls_cert: Some("cert.pem".into()),
             ..args()
         };
-        let Err(errors) = Config::new(&data(), &wrong) else { panic!("wrong") };
+        let Err(errors) = Config::new(&data(), &wrong) else {
+            panic!("wrong")
+        };
         let options: Vec<&str> = errors.0.iter().map(|mistake| mistake.option).collect();
-        for option in
-            ["--listen", "--admin-token", "--amqp-url", "--topology", "--queue", "--max-body-bytes", "--disk-budget", "--tls-key"]
-        {
+        for option in [
+            "--listen",
+            "--admin-token",
+            "--amqp-url",
+            "--topology",
+            "--queue",
+            "--max-body-bytes",
+            "--disk-budget",
+            "--tls-key",
+        ] {
             assert!(options.contains(&option), "{option} in {options:?}");
         }
         let text = errors.to_string();

@@ -20,7 +20,9 @@ pub struct ConnectionId(String);
 
 /// A connection's name that cannot be one.
 #[derive(Debug, thiserror::Error)]
-#[error("a connection's id has 1 to 64 characters of A-Z a-z 0-9 . _ - and begins with a letter or a digit")]
+#[error(
+    "a connection's id has 1 to 64 characters of A-Z a-z 0-9 . _ - and begins with a letter or a digit"
+)]
 pub struct InvalidConnectionId;
 
 impl ConnectionId {
@@ -30,9 +32,15 @@ impl ConnectionId {
     /// [`InvalidConnectionId`] where the name does not fit the rule above.
     pub fn new(id: &str) -> Result<Self, InvalidConnectionId> {
         let fits = (1..=64).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
             && id.as_bytes()[0].is_ascii_alphanumeric();
-        if fits { Ok(Self(id.to_owned())) } else { Err(InvalidConnectionId) }
+        if fits {
+            Ok(Self(id.to_owned()))
+        } else {
+            Err(InvalidConnectionId)
+        }
     }
 
     /// The name itself.
@@ -87,12 +95,20 @@ impl<'a> Headers<'a> {
     /// # Errors
     /// [`HeaderFault`] where it was sent twice or is no text.
     pub fn one(&self, name: &str) -> Result<Option<&'a str>, HeaderFault> {
-        let mut values = self.0.iter().filter(|(n, _)| *n == name).map(|(_, value)| *value);
-        let Some(value) = values.next() else { return Ok(None) };
+        let mut values = self
+            .0
+            .iter()
+            .filter(|(n, _)| *n == name)
+            .map(|(_, value)| *value);
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
         if values.next().is_some() {
             return Err(HeaderFault::Repeated);
         }
-        std::str::from_utf8(value).map(|v| Some(v.trim())).map_err(|_| HeaderFault::NotText)
+        std::str::from_utf8(value)
+            .map(|v| Some(v.trim()))
+            .map_err(|_| HeaderFault::NotText)
     }
 }
 
@@ -129,8 +145,8 @@ impl DeliveryKey {
     /// Reads the form that [`fmt::Display`] writes: 32 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let number =
-            (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| u128::from_str_radix(text, 16).ok())??;
+        let number = (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
+            .then(|| u128::from_str_radix(text, 16).ok())??;
         Some(Self(number.to_be_bytes()))
     }
 
@@ -220,7 +236,10 @@ impl JournaledDelivery {
     /// A header that the platform kept.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -230,17 +249,36 @@ mod tests {
 
     #[test]
     fn a_connection_id_fits_urls_and_routing_keys() {
-        for good in ["shop-a", "a", "3bbcabc7-ebb7-4fc8-8829-13ea0e142123", "shop.example.com", "A_1"] {
+        for good in [
+            "shop-a",
+            "a",
+            "3bbcabc7-ebb7-4fc8-8829-13ea0e142123",
+            "shop.example.com",
+            "A_1",
+        ] {
             assert!(ConnectionId::new(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "-a", "a/b", "a b", "ä", "a#", "a*", &"x".repeat(65)] {
+        for bad in [
+            "",
+            ".",
+            "-a",
+            "a/b",
+            "a b",
+            "ä",
+            "a#",
+            "a*",
+            &"x".repeat(65),
+        ] {
             assert!(ConnectionId::new(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_delivery_key_tells_apart_parts_that_concatenate_alike() {
-        assert_ne!(DeliveryKey::of(&[b"ab", b"c"]), DeliveryKey::of(&[b"a", b"bc"]));
+        assert_ne!(
+            DeliveryKey::of(&[b"ab", b"c"]),
+            DeliveryKey::of(&[b"a", b"bc"])
+        );
         let key = DeliveryKey::of(&[b"shop"]);
         assert_eq!(DeliveryKey::parse(&key.to_string()), Some(key));
         assert_eq!(DeliveryKey::parse("+0000000000000000000000000000000"), None);

@@ -35,7 +35,9 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
     /// A newer Cartwire wrote it.
-    #[error("{path} has format {found}, this program knows up to {known}: use the newer program that wrote it")]
+    #[error(
+        "{path} has format {found}, this program knows up to {known}: use the newer program that wrote it"
+    )]
     Newer {
         /// Which.
         path: PathBuf,
@@ -55,7 +57,10 @@ pub fn make_folder(folder: &Path) -> Result<(), OpenError> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
+        .map_err(|source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 /// Opens the data file for reading and writing, makes it where it is missing, and applies the migrations it lacks.
@@ -65,13 +70,20 @@ pub fn make_folder(folder: &Path) -> Result<(), OpenError> {
 pub fn open(folder: &Path, migrations: &[&str]) -> Result<Connection, OpenError> {
     make_folder(folder)?;
     let path = folder.join(FILE);
-    let failed = |source| OpenError::Sqlite { path: path.clone(), source };
+    let failed = |source| OpenError::Sqlite {
+        path: path.clone(),
+        source,
+    };
     make_file(&path)?;
     let mut connection = Connection::open(&path).map_err(failed)?;
     prepare(&connection).map_err(failed)?;
     let found = version(&connection).map_err(failed)?;
     if found > migrations.len() {
-        return Err(OpenError::Newer { path, found, known: migrations.len() });
+        return Err(OpenError::Newer {
+            path,
+            found,
+            known: migrations.len(),
+        });
     }
     if found < migrations.len() {
         migrate(&mut connection, migrations).map_err(failed)?;
@@ -85,7 +97,10 @@ pub fn open(folder: &Path, migrations: &[&str]) -> Result<Connection, OpenError>
 /// [`OpenError::Sqlite`].
 pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
     let path = folder.join(FILE);
-    let failed = |source| OpenError::Sqlite { path: path.clone(), source };
+    let failed = |source| OpenError::Sqlite {
+        path: path.clone(),
+        source,
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
@@ -98,10 +113,16 @@ pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
 /// A file that is there is not opened, on purpose: closing any descriptor of it would drop the locks that SQLite holds for
 /// this process, and another program that reads it would then take itself for the last one and remove the log.
 fn make_file(path: &Path) -> Result<(), OpenError> {
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(OpenError::Folder { path: path.to_owned(), source: error })
-        }
+    match std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(OpenError::Folder {
+            path: path.to_owned(),
+            source: error,
+        }),
         _ => Ok(()),
     }
 }
@@ -120,7 +141,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map(|version| version.unsigned_abs() as usize)
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        .map(|version| version.unsigned_abs() as usize)
 }
 
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
@@ -142,9 +165,18 @@ mod tests {
     fn every_commit_is_synced() {
         let folder = tempfile::tempdir().expect("a folder");
         let connection = open(folder.path(), &[]).expect("made");
-        let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
-        assert_eq!(pragma("synchronous").expect("told"), rusqlite::types::Value::Integer(2), "FULL");
-        assert_eq!(pragma("journal_mode").expect("told"), rusqlite::types::Value::Text("wal".to_owned()));
+        let pragma = |name: &str| {
+            connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+        };
+        assert_eq!(
+            pragma("synchronous").expect("told"),
+            rusqlite::types::Value::Integer(2),
+            "FULL"
+        );
+        assert_eq!(
+            pragma("journal_mode").expect("told"),
+            rusqlite::types::Value::Text("wal".to_owned())
+        );
     }
 
     #[test]
@@ -154,8 +186,17 @@ mod tests {
         let both = ["CREATE TABLE a (x)", "CREATE TABLE b (y)"];
         drop(open(folder.path(), &first).expect("made"));
         let connection = open(folder.path(), &both).expect("migrated");
-        connection.execute("INSERT INTO b VALUES (1)", []).expect("the second table is there");
+        connection
+            .execute("INSERT INTO b VALUES (1)", [])
+            .expect("the second table is there");
         drop(connection);
-        assert!(matches!(open(folder.path(), &first), Err(OpenError::Newer { found: 2, known: 1, .. })));
+        assert!(matches!(
+            open(folder.path(), &first),
+            Err(OpenError::Newer {
+                found: 2,
+                known: 1,
+                ..
+            })
+        ));
     }
 }

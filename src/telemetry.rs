@@ -27,19 +27,26 @@ pub enum LogFormat {
 pub fn log(filter: &str, format: LogFormat) -> Result<(), String> {
     // The web server's start and stop are told by our own lines; whoever wants its own can ask for them.
     let filter = format!("actix_server=warn,{filter}");
-    let filter =
-        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter).map_err(|e| e.to_string())?;
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(filter)
+        .map_err(|e| e.to_string())?;
     let silent = filter_fn(|metadata| {
-        let noisy = metadata.target().starts_with("lapin") || metadata.target().starts_with("amq_protocol");
+        let noisy =
+            metadata.target().starts_with("lapin") || metadata.target().starts_with("amq_protocol");
         !noisy || *metadata.level() == tracing::Level::ERROR
     });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = match format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
     // A second call in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(silent).with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(silent).with_filter(filter))
+        .try_init();
     Ok(())
 }
 
@@ -48,7 +55,9 @@ pub fn log(filter: &str, format: LogFormat) -> Result<(), String> {
 /// # Errors
 /// Where the recorder cannot be made.
 pub fn count() -> Result<PrometheusHandle, String> {
-    let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+    let seconds = [
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+    ];
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)
         .map_err(|e| e.to_string())?
@@ -79,25 +88,70 @@ static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new(
 
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("cartwire_webhooks_total", "Webhooks answered 200, by platform and answer (accepted, duplicate, ping)");
-    describe_counter!("cartwire_webhooks_refused_total", "Webhooks not answered 200, by platform and reason");
-    describe_histogram!("cartwire_webhook_seconds", "From a webhook's headers to its answer");
-    describe_histogram!("cartwire_journal_commit_seconds", "Commits of the journal, sync included");
-    describe_counter!("cartwire_journal_commit_failures_total", "Commits that failed");
+    describe_counter!(
+        "cartwire_webhooks_total",
+        "Webhooks answered 200, by platform and answer (accepted, duplicate, ping)"
+    );
+    describe_counter!(
+        "cartwire_webhooks_refused_total",
+        "Webhooks not answered 200, by platform and reason"
+    );
+    describe_histogram!(
+        "cartwire_webhook_seconds",
+        "From a webhook's headers to its answer"
+    );
+    describe_histogram!(
+        "cartwire_journal_commit_seconds",
+        "Commits of the journal, sync included"
+    );
+    describe_counter!(
+        "cartwire_journal_commit_failures_total",
+        "Commits that failed"
+    );
     describe_gauge!("cartwire_journal_bytes", "Bytes of the journal in use");
-    describe_counter!("cartwire_journal_removed_total", "Settled entries that retention removed");
+    describe_counter!(
+        "cartwire_journal_removed_total",
+        "Settled entries that retention removed"
+    );
     describe_gauge!("cartwire_journal_writable", "1 where webhooks can be kept");
-    describe_gauge!("cartwire_disk_free_bytes", "Bytes that the journal can still grow by");
+    describe_gauge!(
+        "cartwire_disk_free_bytes",
+        "Bytes that the journal can still grow by"
+    );
     describe_gauge!("cartwire_pending_deliveries", "Kept and not yet settled");
-    describe_gauge!("cartwire_pending_oldest_seconds", "Age of the oldest pending delivery");
-    describe_counter!("cartwire_deliveries_settled_total", "Deliveries settled, by state");
-    describe_counter!("cartwire_events_total", "Events done, by platform, entity and ending");
-    describe_counter!("cartwire_publish_retries_total", "Publishes that are tried again, by reason");
-    describe_gauge!("cartwire_broker_connected", "1 while connected to the broker");
-    describe_gauge!("cartwire_broker_blocked", "1 while the broker blocks the connection");
-    describe_counter!("cartwire_broker_connect_failures_total", "Connections to the broker that failed");
+    describe_gauge!(
+        "cartwire_pending_oldest_seconds",
+        "Age of the oldest pending delivery"
+    );
+    describe_counter!(
+        "cartwire_deliveries_settled_total",
+        "Deliveries settled, by state"
+    );
+    describe_counter!(
+        "cartwire_events_total",
+        "Events done, by platform, entity and ending"
+    );
+    describe_counter!(
+        "cartwire_publish_retries_total",
+        "Publishes that are tried again, by reason"
+    );
+    describe_gauge!(
+        "cartwire_broker_connected",
+        "1 while connected to the broker"
+    );
+    describe_gauge!(
+        "cartwire_broker_blocked",
+        "1 while the broker blocks the connection"
+    );
+    describe_counter!(
+        "cartwire_broker_connect_failures_total",
+        "Connections to the broker that failed"
+    );
     describe_gauge!("cartwire_connections", "Connections, by status");
-    describe_gauge!("cartwire_connection_healthy", "1 where the last check found a connection well");
+    describe_gauge!(
+        "cartwire_connection_healthy",
+        "1 where the last check found a connection well"
+    );
     describe_counter!(
         "cartwire_connection_checks_total",
         "Checks of connections that stores were asked for, by platform and result"

@@ -14,7 +14,8 @@ use support::{Dice, number};
 
 /// Lets some webhooks be answered and then a moment pass that falls anywhere in what the gateway does.
 async fn some_moment(load: &Load, dice: &mut Dice) {
-    load.more(20 + u32::try_from(dice.below(120)).unwrap_or_default()).await;
+    load.more(20 + u32::try_from(dice.below(120)).unwrap_or_default())
+        .await;
     tokio::time::sleep(Duration::from_micros(dice.below(20_000))).await;
 }
 
@@ -34,7 +35,11 @@ async fn a_gateway_killed_at_any_moment_keeps_what_it_answered_once_and_in_order
     gateway.settled().await;
     let exported = gateway.exported_events();
     ledger.assert_told_once_by(&exported);
-    assert_eq!(gateway.events_by_api().await, exported, "the admin API tells the same as the command");
+    assert_eq!(
+        gateway.events_by_api().await,
+        exported,
+        "the admin API tells the same as the command"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +51,11 @@ async fn a_delivery_sent_again_after_a_kill_is_a_duplicate_or_new_and_told_once(
     gateway.kill();
     gateway.start().await;
     let again = store.send_all(&Order::some(10), 0, 5).await;
-    assert_eq!(first.deliveries(), again.deliveries(), "the same delivery has the same id, whatever crashed");
+    assert_eq!(
+        first.deliveries(),
+        again.deliveries(),
+        "the same delivery has the same id, whatever crashed"
+    );
     gateway.settled().await;
     first.assert_told_once_by(&gateway.exported_events());
 }
@@ -57,8 +66,14 @@ fn copy_while_written(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a folder for the copy");
     let file = cartwire::sqlite::FILE;
     let reader = rusqlite::Connection::open(from.join(file)).expect("the data file opens");
-    reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").expect("it can be read");
-    for name in [file.to_owned(), format!("{file}-wal"), "master.key".to_owned()] {
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")
+        .expect("it can be read");
+    for name in [
+        file.to_owned(),
+        format!("{file}-wal"),
+        "master.key".to_owned(),
+    ] {
         std::fs::copy(from.join(&name), to.join(&name)).expect("a file is copied");
     }
     reader.execute_batch("COMMIT").expect("the reader ends");
@@ -79,11 +94,17 @@ async fn a_copy_of_the_data_folder_made_under_load_opens_and_completes() {
     load.more(50).await;
     let during = load.stop().await;
     gateway.settled().await;
-    before.clone().and(during).assert_told_once_by(&gateway.exported_events());
+    before
+        .clone()
+        .and(during)
+        .assert_told_once_by(&gateway.exported_events());
     drop(gateway);
 
-    let data = rusqlite::Connection::open(folder.path().join("data").join(cartwire::sqlite::FILE)).expect("the copy opens");
-    let check: String = data.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it can be checked");
+    let data = rusqlite::Connection::open(folder.path().join("data").join(cartwire::sqlite::FILE))
+        .expect("the copy opens");
+    let check: String = data
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("it can be checked");
     assert_eq!(check, "ok");
     drop(data);
     let mut copy = Gateway::on_copy(folder);
@@ -91,10 +112,16 @@ async fn a_copy_of_the_data_folder_made_under_load_opens_and_completes() {
     copy.settled().await;
     let events = copy.exported_events();
     let wanted = before.partition_keys();
-    let (told, busy): (Vec<_>, Vec<_>) =
-        events.into_iter().partition(|event| event["partitionkey"].as_str().is_some_and(|key| wanted.contains(key)));
+    let (told, busy): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| {
+        event["partitionkey"]
+            .as_str()
+            .is_some_and(|key| wanted.contains(key))
+    });
     before.assert_told_once_by(&told);
-    assert!(busy.len() >= 100, "what was answered under load before the copy is there, too");
+    assert!(
+        busy.len() >= 100,
+        "what was answered under load before the copy is there, too"
+    );
     // And it goes on: what comes again is known, what is new is taken.
     let after = copy.store().send_all(&Order::some(10), 19, 22).await;
     copy.settled().await;

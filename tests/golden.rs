@@ -17,30 +17,62 @@ fn now() -> Timestamp {
 }
 
 /// Verifies a request as the receiver does, with keys as an operator configures them.
-fn verify(platform: &dyn Platform, request: &SignedRequest, key: &str) -> Option<JournaledDelivery> {
-    let names: Vec<String> = request.headers.iter().map(|(name, _)| name.to_lowercase()).collect();
-    let headers = Headers(names.iter().map(String::as_str).zip(request.headers.iter().map(|(_, v)| v.as_bytes())).collect());
+fn verify(
+    platform: &dyn Platform,
+    request: &SignedRequest,
+    key: &str,
+) -> Option<JournaledDelivery> {
+    let names: Vec<String> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.to_lowercase())
+        .collect();
+    let headers = Headers(
+        names
+            .iter()
+            .map(String::as_str)
+            .zip(request.headers.iter().map(|(_, v)| v.as_bytes()))
+            .collect(),
+    );
     let endpoint = ConnectionId::new("store").expect("an id");
-    let raw = RawDelivery { endpoint: &endpoint, headers, body: request.body.clone(), received_at: now() };
+    let raw = RawDelivery {
+        endpoint: &endpoint,
+        headers,
+        body: request.body.clone(),
+        received_at: now(),
+    };
     let keys = [platform.verification_key(key).expect("the key can be read")];
-    match platform.verify(&raw, &keys, now()).expect("the sender is genuine") {
+    match platform
+        .verify(&raw, &keys, now())
+        .expect("the sender is genuine")
+    {
         Verified::Ping => None,
         Verified::Delivery(delivery) => Some(delivery.to_journaled()),
     }
 }
 
 /// What came out, in the form of the `expected` files.
-fn outcome(platform: &dyn Platform, delivery: Option<&JournaledDelivery>, validator: &jsonschema::Validator) -> Expected {
+fn outcome(
+    platform: &dyn Platform,
+    delivery: Option<&JournaledDelivery>,
+    validator: &jsonschema::Validator,
+) -> Expected {
     let plain = |outcome: &str, reason: Option<&str>| Expected {
         outcome: outcome.to_owned(),
         reason: reason.map(str::to_owned),
         events: Vec::new(),
     };
-    let Some(delivery) = delivery else { return plain("ping", None) };
+    let Some(delivery) = delivery else {
+        return plain("ping", None);
+    };
     match platform.normalise(delivery) {
         Normalised::Ignored { reason } => plain("ignored", Some(reason)),
         Normalised::Unreadable { reason } => plain("unreadable", Some(reason)),
-        Normalised::Events { drafts, raw, signal: _ } => {
+        Normalised::Events {
+            drafts,
+            raw,
+            signal: _,
+        } => {
             let events = drafts.into_iter().enumerate().map(|(index, draft)| {
                 let index = u16::try_from(index).expect("few events");
                 let told_time = draft.time;
@@ -68,7 +100,11 @@ fn outcome(platform: &dyn Platform, delivery: Option<&JournaledDelivery>, valida
                 }
                 expected
             });
-            Expected { outcome: "events".to_owned(), reason: None, events: events.collect() }
+            Expected {
+                outcome: "events".to_owned(),
+                reason: None,
+                events: events.collect(),
+            }
         }
     }
 }
@@ -84,14 +120,34 @@ fn every_fixture_yields_what_it_must() {
         let (platform, path, expected, delivery) = match fixture {
             Fixture::Case(case) => {
                 let key = |name| fixture::test_key(case.platform, name).expect("a test key");
-                let unsigned = Unsigned { topic: &case.topic, payload: &case.payload, nonce: 1, options: &case.options };
-                let request = case.platform.sign(&unsigned, &key("signing"), now()).expect("the test key signs");
+                let unsigned = Unsigned {
+                    topic: &case.topic,
+                    payload: &case.payload,
+                    nonce: 1,
+                    options: &case.options,
+                };
+                let request = case
+                    .platform
+                    .sign(&unsigned, &key("signing"), now())
+                    .expect("the test key signs");
                 let delivery = verify(case.platform, &request, &key("verification"));
-                (case.platform, format!("{}/expected.json", case.path), &case.expected, delivery)
+                (
+                    case.platform,
+                    format!("{}/expected.json", case.path),
+                    &case.expected,
+                    delivery,
+                )
             }
             Fixture::Recorded(recorded) => {
-                let request = SignedRequest { headers: recorded.headers.clone(), body: recorded.body.clone() };
-                let delivery = verify(recorded.platform, &request, recorded.key.as_deref().unwrap_or("unused"));
+                let request = SignedRequest {
+                    headers: recorded.headers.clone(),
+                    body: recorded.body.clone(),
+                };
+                let delivery = verify(
+                    recorded.platform,
+                    &request,
+                    recorded.key.as_deref().unwrap_or("unused"),
+                );
                 (
                     recorded.platform,
                     format!("{}.expected.json", recorded.path.trim_end_matches(".json")),
@@ -105,23 +161,46 @@ fn every_fixture_yields_what_it_must() {
             let text = serde_json::to_string_pretty(&found).expect("JSON");
             std::fs::write(&path, text + "\n").expect("the expected file can be written");
         } else if expected.as_ref() != Some(&found) {
-            wrong.push(format!("{path}\n  found: {}", serde_json::to_string(&found).expect("JSON")));
+            wrong.push(format!(
+                "{path}\n  found: {}",
+                serde_json::to_string(&found).expect("JSON")
+            ));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} fixtures yield something else:\n{}", wrong.len(), fixtures.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} fixtures yield something else:\n{}",
+        wrong.len(),
+        fixtures.len(),
+        wrong.join("\n")
+    );
     assert!(!fixtures.is_empty());
 }
 
 #[test]
 fn raw_is_the_payload_byte_for_byte() {
     for fixture in fixture::embedded().expect("the fixtures can be read") {
-        let Fixture::Case(case) = fixture else { continue };
+        let Fixture::Case(case) = fixture else {
+            continue;
+        };
         let key = |name| fixture::test_key(case.platform, name).expect("a test key");
-        let unsigned = Unsigned { topic: &case.topic, payload: &case.payload, nonce: 1, options: &case.options };
-        let request = case.platform.sign(&unsigned, &key("signing"), now()).expect("the test key signs");
+        let unsigned = Unsigned {
+            topic: &case.topic,
+            payload: &case.payload,
+            nonce: 1,
+            options: &case.options,
+        };
+        let request = case
+            .platform
+            .sign(&unsigned, &key("signing"), now())
+            .expect("the test key signs");
         let delivery = verify(case.platform, &request, &key("verification")).expect("a delivery");
-        let Normalised::Events { raw, .. } = case.platform.normalise(&delivery) else { continue };
-        let text = std::str::from_utf8(&case.payload).expect("JSON is UTF-8").trim();
+        let Normalised::Events { raw, .. } = case.platform.normalise(&delivery) else {
+            continue;
+        };
+        let text = std::str::from_utf8(&case.payload)
+            .expect("JSON is UTF-8")
+            .trim();
         assert_eq!(raw.get(), text, "{}", case.path);
         let _: Value = serde_json::from_str(raw.get()).expect("raw is JSON");
     }

@@ -30,38 +30,79 @@ async fn eventually(what: &str, mut is: impl AsyncFnMut() -> bool) {
 }
 
 async fn positions(journal: &Journal) -> Vec<(i64, State)> {
-    let all = |reader: &cartwire::journal::Reader| reader.deliveries(&DeliveryFilter::default(), i64::MAX, 10_000);
-    let mut all: Vec<_> = journal.read(all).await.expect("read").iter().map(|d| (d.position, d.state)).collect();
+    let all = |reader: &cartwire::journal::Reader| {
+        reader.deliveries(&DeliveryFilter::default(), i64::MAX, 10_000)
+    };
+    let mut all: Vec<_> = journal
+        .read(all)
+        .await
+        .expect("read")
+        .iter()
+        .map(|d| (d.position, d.state))
+        .collect();
     all.reverse();
     all
 }
 
 async fn settle(journal: &Journal, positions: impl IntoIterator<Item = i64>) {
-    let settlement = |position| Settlement { position, redriven: false, attempts: 0, outcome: Outcome::Ignored("test".into()) };
-    journal.settle(positions.into_iter().map(settlement).collect()).await.expect("settled");
+    let settlement = |position| Settlement {
+        position,
+        redriven: false,
+        attempts: 0,
+        outcome: Outcome::Ignored("test".into()),
+    };
+    journal
+        .settle(positions.into_iter().map(settlement).collect())
+        .await
+        .expect("settled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_settled_and_old_goes_what_is_pending_stays_and_webhooks_are_taken_all_the_while() {
     let folder = tempfile::tempdir().expect("a folder");
-    let budget = Budget { age: Duration::from_secs(86_400), ..Budget::default() };
+    let budget = Budget {
+        age: Duration::from_secs(86_400),
+        ..Budget::default()
+    };
     let (journal, guard) = Journal::open(folder.path(), budget).expect("opened");
     let long_ago = instant("2020-01-01T00:00:00Z");
     for number in 0..20 {
-        journal.append(order(number, 100, long_ago)).await.expect("kept");
+        journal
+            .append(order(number, 100, long_ago))
+            .await
+            .expect("kept");
     }
-    journal.append(order(99, 100, Timestamp::now())).await.expect("kept");
+    journal
+        .append(order(99, 100, Timestamp::now()))
+        .await
+        .expect("kept");
     let all = positions(&journal).await;
     let old: Vec<i64> = all.iter().map(|(position, _)| *position).take(20).collect();
-    settle(&journal, old[5..].iter().copied().chain(all.last().map(|(position, _)| *position))).await;
+    settle(
+        &journal,
+        old[5..]
+            .iter()
+            .copied()
+            .chain(all.last().map(|(position, _)| *position)),
+    )
+    .await;
     eventually("old settled deliveries are removed", async || {
         assert_eq!(journal.unwritable(), None, "removing is no failure");
         positions(&journal).await.len() == 6
     })
     .await;
     let left = positions(&journal).await;
-    assert_eq!(left.iter().filter(|(_, state)| *state == State::Pending).count(), 5);
-    assert_eq!(left.last().map(|(_, state)| *state), Some(State::Ignored), "the young one stays");
+    assert_eq!(
+        left.iter()
+            .filter(|(_, state)| *state == State::Pending)
+            .count(),
+        5
+    );
+    assert_eq!(
+        left.last().map(|(_, state)| *state),
+        Some(State::Ignored),
+        "the young one stays"
+    );
     guard.close().await;
 }
 
@@ -69,13 +110,26 @@ async fn what_is_settled_and_old_goes_what_is_pending_stays_and_webhooks_are_tak
 async fn beyond_the_size_the_oldest_go_and_no_more_of_them_than_need_be() {
     let folder = tempfile::tempdir().expect("a folder");
     let size = 4 << 20;
-    let (journal, guard) = Journal::open(folder.path(), Budget { size, ..Budget::default() }).expect("opened");
+    let (journal, guard) = Journal::open(
+        folder.path(),
+        Budget {
+            size,
+            ..Budget::default()
+        },
+    )
+    .expect("opened");
     for number in 0..60 {
-        journal.append(order(number, 100_000, Timestamp::now())).await.expect("kept");
+        journal
+            .append(order(number, 100_000, Timestamp::now()))
+            .await
+            .expect("kept");
     }
     let all = positions(&journal).await;
     settle(&journal, all.iter().map(|(position, _)| *position)).await;
-    eventually("the oldest are removed", async || positions(&journal).await.len() < 60).await;
+    eventually("the oldest are removed", async || {
+        positions(&journal).await.len() < 60
+    })
+    .await;
     eventually("removing comes to an end", async || {
         let before = positions(&journal).await.len();
         tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -83,11 +137,26 @@ async fn beyond_the_size_the_oldest_go_and_no_more_of_them_than_need_be() {
     })
     .await;
     let left = positions(&journal).await;
-    assert!((30..=42).contains(&left.len()), "{} of 60 are left in 4 MiB", left.len());
-    assert_eq!(left, all[all.len() - left.len()..].iter().map(|(p, _)| (*p, State::Ignored)).collect::<Vec<_>>());
+    assert!(
+        (30..=42).contains(&left.len()),
+        "{} of 60 are left in 4 MiB",
+        left.len()
+    );
+    assert_eq!(
+        left,
+        all[all.len() - left.len()..]
+            .iter()
+            .map(|(p, _)| (*p, State::Ignored))
+            .collect::<Vec<_>>()
+    );
     guard.close().await;
-    let bytes = std::fs::metadata(folder.path().join("cartwire.db")).expect("the file").len();
-    assert!(bytes < 5 << 20, "what was freed goes back to the disk: {bytes} bytes are left of six million");
+    let bytes = std::fs::metadata(folder.path().join("cartwire.db"))
+        .expect("the file")
+        .len();
+    assert!(
+        bytes < 5 << 20,
+        "what was freed goes back to the disk: {bytes} bytes are left of six million"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,16 +164,34 @@ async fn the_same_content_without_an_id_is_a_new_fact_after_the_time_of_retries(
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
     let topic = "com.wix.ecommerce.catalog.api.v1.ProductChanged";
-    let changed =
-        |at: &str| genuine(PLATFORMS[1], "store", topic, r#"{"productId":"p1","changedFields":["priceData"]}"#, 1, instant(at));
+    let changed = |at: &str| {
+        genuine(
+            PLATFORMS[1],
+            "store",
+            topic,
+            r#"{"productId":"p1","changedFields":["priceData"]}"#,
+            1,
+            instant(at),
+        )
+    };
     let append = async |at| journal.append(changed(at)).await.expect("kept");
     let first = append("2026-11-01T00:00:00Z").await;
-    let Appended::New(key) = first else { panic!("{first:?}") };
-    assert_eq!(append("2026-11-02T23:00:00Z").await, Appended::Duplicate(key));
+    let Appended::New(key) = first else {
+        panic!("{first:?}")
+    };
+    assert_eq!(
+        append("2026-11-02T23:00:00Z").await,
+        Appended::Duplicate(key)
+    );
     let later = append("2026-11-10T00:00:00Z").await;
-    let Appended::New(next) = later else { panic!("{later:?}") };
+    let Appended::New(next) = later else {
+        panic!("{later:?}")
+    };
     assert_ne!(next, key);
-    assert_eq!(append("2026-11-11T00:00:00Z").await, Appended::Duplicate(next));
+    assert_eq!(
+        append("2026-11-11T00:00:00Z").await,
+        Appended::Duplicate(next)
+    );
     guard.close().await;
 }
 
@@ -115,7 +202,8 @@ fn another_master_key_is_noticed() {
     let seal = Seal::load(folder.path(), None).expect("a key");
     let file = DataFile::open(folder.path()).expect("opened");
     file.unlock(&seal).expect("the first key is the key");
-    file.unlock(&Seal::load(folder.path(), None).expect("the same")).expect("and stays it");
+    file.unlock(&Seal::load(folder.path(), None).expect("the same"))
+        .expect("and stays it");
     let another = Seal::load(other.path(), None).expect("another key");
     assert!(matches!(file.unlock(&another), Err(UnlockError::Seal(_))));
 }
@@ -126,7 +214,10 @@ fn the_data_file_is_its_owners_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("set");
     drop(DataFile::open(folder.path()).expect("opened"));
-    let mode = std::fs::metadata(folder.path().join("cartwire.db")).expect("the file").permissions().mode();
+    let mode = std::fs::metadata(folder.path().join("cartwire.db"))
+        .expect("the file")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -135,16 +226,23 @@ async fn the_file_stays_locked_against_programs_that_would_remove_its_log() {
     use std::os::unix::fs::MetadataExt;
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
-    let inode = std::fs::metadata(folder.path().join("cartwire.db")).expect("the file").ino();
+    let inode = std::fs::metadata(folder.path().join("cartwire.db"))
+        .expect("the file")
+        .ino();
     for number in 0..5 {
-        journal.append(order(number, 100, Timestamp::now())).await.expect("kept");
+        journal
+            .append(order(number, 100, Timestamp::now()))
+            .await
+            .expect("kept");
         // Other connections come and go meanwhile, as the commands' and the checkpoints' do.
         drop(DataFile::open(folder.path()).expect("opened"));
     }
     let locks = std::fs::read_to_string("/proc/locks").expect("the system tells its locks");
     let ours = format!(" {} ", std::process::id());
     assert!(
-        locks.lines().any(|line| line.contains(&ours) && line.contains(&format!(":{inode} "))),
+        locks
+            .lines()
+            .any(|line| line.contains(&ours) && line.contains(&format!(":{inode} "))),
         "no lock on {inode} in\n{locks}"
     );
     guard.close().await;

@@ -12,7 +12,8 @@ use cartwire::event::{Amount, Event, EventId, Origin, Sequence, json_schema};
 use cartwire::journal::entry::{Entry, LoggedEvent, Outcome, Settlement, State};
 use cartwire::journal::{Appended, Budget, DeliveryFilter, EventFilter, Journal, JournalGuard};
 use cartwire::platforms::{
-    Normalised, PLATFORMS, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery, platform,
+    Normalised, PLATFORMS, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
+    VerifiedDelivery, platform,
 };
 use cartwire::replay::fixture::{Fixture, embedded, test_key};
 use jiff::Timestamp;
@@ -22,7 +23,10 @@ use serde_json::Value;
 
 fn config(cases: u32) -> ProptestConfig {
     let persistence = FileFailurePersistence::Direct("proptest-regressions/properties.txt");
-    ProptestConfig { failure_persistence: Some(Box::new(persistence)), ..ProptestConfig::with_cases(cases) }
+    ProptestConfig {
+        failure_persistence: Some(Box::new(persistence)),
+        ..ProptestConfig::with_cases(cases)
+    }
 }
 
 /// The clock of these tests.
@@ -41,7 +45,12 @@ fn key(platform: &dyn Platform, name: &str) -> String {
 /// Each platform's key, read once.
 static KEYS: LazyLock<BTreeMap<&'static str, [VerificationKey; 1]>> = LazyLock::new(|| {
     let read = |platform: &&dyn Platform| {
-        (platform.name(), [platform.verification_key(&key(*platform, "verification")).expect("a key")])
+        (
+            platform.name(),
+            [platform
+                .verification_key(&key(*platform, "verification"))
+                .expect("a key")],
+        )
     };
     PLATFORMS.iter().map(read).collect()
 });
@@ -51,20 +60,36 @@ type Case = (&'static dyn Platform, String, Vec<u8>);
 
 /// Payloads as the platforms send them, of all sizes below a bound.
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
-    let cases = embedded().expect("fixtures").into_iter().filter_map(|fixture| match fixture {
-        Fixture::Case(case) if case.payload.len() < 4000 => Some((case.platform, case.topic, case.payload)),
-        Fixture::Case(_) | Fixture::Recorded(_) => None,
-    });
+    let cases = embedded()
+        .expect("fixtures")
+        .into_iter()
+        .filter_map(|fixture| match fixture {
+            Fixture::Case(case) if case.payload.len() < 4000 => {
+                Some((case.platform, case.topic, case.payload))
+            }
+            Fixture::Case(_) | Fixture::Recorded(_) => None,
+        });
     cases.collect()
 });
 
 fn signed(platform: &dyn Platform, topic: &str, payload: &[u8], nonce: u64) -> SignedRequest {
     let options = BTreeMap::new();
-    let unsigned = Unsigned { topic, payload, nonce, options: &options };
-    platform.sign(&unsigned, &key(platform, "signing"), now()).expect("the test key signs")
+    let unsigned = Unsigned {
+        topic,
+        payload,
+        nonce,
+        options: &options,
+    };
+    platform
+        .sign(&unsigned, &key(platform, "signing"), now())
+        .expect("the test key signs")
 }
 
-fn verify(platform: &dyn Platform, headers: &[(String, Vec<u8>)], body: &[u8]) -> Result<Verified, Rejection> {
+fn verify(
+    platform: &dyn Platform,
+    headers: &[(String, Vec<u8>)],
+    body: &[u8],
+) -> Result<Verified, Rejection> {
     verify_with(platform, headers, body, &KEYS[platform.name()])
 }
 
@@ -75,14 +100,28 @@ fn verify_with(
     keys: &[VerificationKey],
 ) -> Result<Verified, Rejection> {
     let endpoint = id("store");
-    let headers = Headers(headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect());
-    let raw = RawDelivery { endpoint: &endpoint, headers, body: Bytes::copy_from_slice(body), received_at: now() };
+    let headers = Headers(
+        headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .collect(),
+    );
+    let raw = RawDelivery {
+        endpoint: &endpoint,
+        headers,
+        body: Bytes::copy_from_slice(body),
+        received_at: now(),
+    };
     platform.verify(&raw, keys, now())
 }
 
 /// As the receiver gives them on: names in lower case.
 fn received(request: &SignedRequest) -> Vec<(String, Vec<u8>)> {
-    request.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone().into_bytes())).collect()
+    request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_lowercase(), value.clone().into_bytes()))
+        .collect()
 }
 
 fn genuine(platform: &dyn Platform, topic: &str, payload: &[u8], nonce: u64) -> VerifiedDelivery {
@@ -96,7 +135,10 @@ fn genuine(platform: &dyn Platform, topic: &str, payload: &[u8], nonce: u64) -> 
 fn assert_refused(result: Result<Verified, Rejection>, what: &str) {
     match result {
         Ok(_) => panic!("accepted: {what}"),
-        Err(rejection) => assert!(rejection.is_unauthorised() || rejection == Rejection::Unreadable, "{what}: {rejection:?}"),
+        Err(rejection) => assert!(
+            rejection.is_unauthorised() || rejection == Rejection::Unreadable,
+            "{what}: {rejection:?}"
+        ),
     }
 }
 
@@ -209,15 +251,26 @@ proptest! {
 #[test]
 fn another_spelling_of_the_same_signature_bytes_is_refused() {
     let token = |last: char| {
-        let request = signed(platform("wix").expect("a platform"), "AppInstalled", b"{}", 1);
+        let request = signed(
+            platform("wix").expect("a platform"),
+            "AppInstalled",
+            b"{}",
+            1,
+        );
         let text = String::from_utf8(request.body.to_vec()).expect("a token is text");
         (!text.ends_with(last)).then(|| format!("{}{last}", &text[..text.len() - 1]))
     };
-    let alphabet = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_', '=', '+', '/']);
+    let alphabet = ('A'..='Z')
+        .chain('a'..='z')
+        .chain('0'..='9')
+        .chain(['-', '_', '=', '+', '/']);
     let others: Vec<String> = alphabet.filter_map(token).collect();
     assert_eq!(others.len(), 66);
     for other in others {
-        assert_refused(verify(platform("wix").expect("a platform"), &[], other.as_bytes()), &other[other.len() - 5..]);
+        assert_refused(
+            verify(platform("wix").expect("a platform"), &[], other.as_bytes()),
+            &other[other.len() - 5..],
+        );
     }
 }
 
@@ -261,7 +314,8 @@ fn json(depth: u32) -> impl Strategy<Value = Value> {
     leaf.prop_recursive(depth, 64, 8, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::btree_map(member(), inner, 0..12).prop_map(|members| Value::Object(members.into_iter().collect())),
+            prop::collection::btree_map(member(), inner, 0..12)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
 }
@@ -272,7 +326,11 @@ fn number(text: String) -> Value {
 
 /// A layer within a string.
 fn json_text() -> impl Strategy<Value = String> {
-    prop_oneof![Just("{}".to_owned()), Just(r#"{"id":"1","entityFqdn":"wix.ecom.v1.order"}"#.to_owned()), Just("[".to_owned())]
+    prop_oneof![
+        Just("{}".to_owned()),
+        Just(r#"{"id":"1","entityFqdn":"wix.ecom.v1.order"}"#.to_owned()),
+        Just("[".to_owned())
+    ]
 }
 
 fn member() -> impl Strategy<Value = String> {
@@ -362,12 +420,22 @@ fn member() -> impl Strategy<Value = String> {
 }
 
 fn topic() -> impl Strategy<Value = String> {
-    let known: Vec<String> = CASES.iter().map(|(_, topic, _)| topic.clone()).collect::<HashSet<_>>().into_iter().collect();
+    let known: Vec<String> = CASES
+        .iter()
+        .map(|(_, topic, _)| topic.clone())
+        .collect::<HashSet<_>>()
+        .into_iter()
+        .collect();
     prop_oneof![6 => prop::sample::select(known), 1 => ".{0,40}"]
 }
 
 /// The whole of what the relay does with a delivery, on the stack of a relay's thread.
-fn told(platform: &dyn Platform, topic: &str, headers: &[(String, String)], body: &[u8]) -> Vec<Event> {
+fn told(
+    platform: &dyn Platform,
+    topic: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Vec<Event> {
     let delivery = JournaledDelivery {
         platform: platform.name().to_owned(),
         endpoint: id("endpoint"),
@@ -378,9 +446,19 @@ fn told(platform: &dyn Platform, topic: &str, headers: &[(String, String)], body
         received_at: now(),
         completion: None,
     };
-    let Normalised::Events { drafts, raw, signal: _ } = platform.normalise(&delivery) else { return Vec::new() };
+    let Normalised::Events {
+        drafts,
+        raw,
+        signal: _,
+    } = platform.normalise(&delivery)
+    else {
+        return Vec::new();
+    };
     let events = (0..).zip(drafts).map(|(index, draft)| Event {
-        id: EventId { delivery: DeliveryKey::of(&[b"property"]), index },
+        id: EventId {
+            delivery: DeliveryKey::of(&[b"property"]),
+            index,
+        },
         platform: delivery.platform.clone(),
         connection: delivery.connection.clone(),
         sequence: Sequence::new(1, index),
@@ -403,12 +481,19 @@ fn assert_is_event(event: &Event, payload: Option<&str>) {
     let text = serde_json::to_string(event).expect("an event is JSON");
     let value: Value = serde_json::from_str(&text).expect("an event is JSON");
     if let Err(error) = SCHEMA.validate(&value) {
-        panic!("the schema refuses {}: {error} at {}", event.event_type(), error.instance_path());
+        panic!(
+            "the schema refuses {}: {error} at {}",
+            event.event_type(),
+            error.instance_path()
+        );
     }
     assert!(!event.draft.id.is_empty(), "a subject has an id");
     if let Some(payload) = payload {
         assert_eq!(event.raw.get(), payload.trim(), "raw is what was received");
-        assert!(text.ends_with(&format!("\"raw\":{}}}}}", payload.trim())), "and is written so");
+        assert!(
+            text.ends_with(&format!("\"raw\":{}}}}}", payload.trim())),
+            "and is written so"
+        );
     }
 }
 
@@ -511,10 +596,17 @@ proptest! {
 fn pointers(value: &Value, here: String, places: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, item)| pointers(item, format!("{here}/{index}"), places));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| pointers(item, format!("{here}/{index}"), places));
         }
         Value::Object(members) => members.iter().for_each(|(name, member)| {
-            pointers(member, format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")), places);
+            pointers(
+                member,
+                format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")),
+                places,
+            );
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
@@ -523,7 +615,10 @@ fn pointers(value: &Value, here: String, places: &mut Vec<String>) {
 
 /// Runs on a stack as small as that of any thread of ours.
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(work).expect("a thread");
+    let thread = std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(work)
+        .expect("a thread");
     thread.join().expect("no panic and no overflow");
 }
 
@@ -532,7 +627,9 @@ fn ten_thousand_levels_and_lone_surrogates_overflow_no_stack() {
     on_a_small_stack(|| {
         let levels = 10_000;
         let topics: HashSet<&str> = CASES.iter().map(|(_, topic, _)| topic.as_str()).collect();
-        let opened = |open: &str, middle: &str, close: &str| format!("{}{middle}{}", open.repeat(levels), close.repeat(levels));
+        let opened = |open: &str, middle: &str, close: &str| {
+            format!("{}{middle}{}", open.repeat(levels), close.repeat(levels))
+        };
         let strange = [
             opened("[", "", "]"),
             opened(r#"{"a":"#, "1", "}"),
@@ -555,8 +652,12 @@ fn ten_thousand_levels_and_lone_surrogates_overflow_no_stack() {
                     }
                     let envelope = serde_json::to_string(text).expect("a string");
                     let claims = [
-                        format!(r#"{{"data":{{"data":{text},"instanceId":"site","eventType":"{topic}"}}}}"#),
-                        format!(r#"{{"data":{{"data":{envelope},"instanceId":"site","eventType":"{topic}"}}}}"#),
+                        format!(
+                            r#"{{"data":{{"data":{text},"instanceId":"site","eventType":"{topic}"}}}}"#
+                        ),
+                        format!(
+                            r#"{{"data":{{"data":{envelope},"instanceId":"site","eventType":"{topic}"}}}}"#
+                        ),
                         format!(r#"{{"data":{text}}}"#),
                     ];
                     for claims in &claims {
@@ -579,7 +680,11 @@ enum Step {
     /// Appends these at once, so that they share commits.
     AppendAll(Vec<u64>),
     /// Claims after a position, at most so many, and settles those that are chosen with what they get.
-    Settle { after: prop::sample::Index, limit: usize, outcomes: Vec<Option<u8>> },
+    Settle {
+        after: prop::sample::Index,
+        limit: usize,
+        outcomes: Vec<Option<u8>>,
+    },
     /// Settles again what is settled already: nothing may change.
     SettleAgain(prop::sample::Index),
     /// Re-opens what stands in a state, or everything that is settled.
@@ -631,7 +736,13 @@ impl Model {
                 Appended::Duplicate(key)
             }
             None => {
-                self.entries.push(Modelled { number, key, state: State::Pending, redriven: false, duplicates: 0 });
+                self.entries.push(Modelled {
+                    number,
+                    key,
+                    state: State::Pending,
+                    redriven: false,
+                    duplicates: 0,
+                });
                 Appended::New(key)
             }
         }
@@ -643,7 +754,10 @@ impl Model {
             return;
         }
         entry.state = outcome.state();
-        if matches!(outcome, Outcome::Logged(_) | Outcome::Published(_) | Outcome::Unrouted(_)) {
+        if matches!(
+            outcome,
+            Outcome::Logged(_) | Outcome::Published(_) | Outcome::Unrouted(_)
+        ) {
             let logged = self.log.contains(&index);
             if logged && entry.redriven {
                 self.log.retain(|known| *known != index);
@@ -656,7 +770,11 @@ impl Model {
 
     fn reopen(&mut self, which: impl Fn(State) -> bool, on_demand: bool) -> u64 {
         let mut reopened = 0;
-        for entry in self.entries.iter_mut().filter(|entry| entry.state != State::Pending && which(entry.state)) {
+        for entry in self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.state != State::Pending && which(entry.state))
+        {
             entry.state = State::Pending;
             entry.redriven |= on_demand;
             reopened += 1;
@@ -666,7 +784,11 @@ impl Model {
 }
 
 fn outcome(code: u8, position: i64) -> Outcome {
-    let event = LoggedEvent { index: 0, event_type: "cartwire.order.updated".to_owned(), subject: format!("order/{position}") };
+    let event = LoggedEvent {
+        index: 0,
+        event_type: "cartwire.order.updated".to_owned(),
+        subject: format!("order/{position}"),
+    };
     match code {
         0 => Outcome::Logged(vec![event]),
         1 => Outcome::Published(vec![event]),
@@ -679,7 +801,14 @@ fn outcome(code: u8, position: i64) -> Outcome {
 /// The deliveries that are appended: all of one shop, half of them differing in the delivery id alone.
 static DELIVERIES: LazyLock<Vec<VerifiedDelivery>> = LazyLock::new(|| {
     let platform = platform("woocommerce").expect("a platform");
-    let delivery = |n: u64| genuine(platform, "order.updated", format!(r#"{{"id":{}}}"#, n / 2).as_bytes(), n);
+    let delivery = |n: u64| {
+        genuine(
+            platform,
+            "order.updated",
+            format!(r#"{{"id":{}}}"#, n / 2).as_bytes(),
+            n,
+        )
+    };
     (0..12).map(delivery).collect()
 });
 
@@ -688,17 +817,38 @@ fn delivery(number: u64) -> VerifiedDelivery {
 }
 
 fn open(folder: &Path) -> (Journal, JournalGuard) {
-    Journal::open(folder, Budget { age: Duration::from_secs(100 * 365 * 86_400), reserve: 1, ..Budget::default() })
-        .expect("the journal opens")
+    Journal::open(
+        folder,
+        Budget {
+            age: Duration::from_secs(100 * 365 * 86_400),
+            reserve: 1,
+            ..Budget::default()
+        },
+    )
+    .expect("the journal opens")
 }
 
 async fn claim(journal: &Journal, after: i64, limit: usize) -> Vec<Entry> {
-    journal.claim(after, limit, usize::MAX, HashSet::new(), HashSet::new(), HashSet::new()).await.expect("a claim").entries
+    journal
+        .claim(
+            after,
+            limit,
+            usize::MAX,
+            HashSet::new(),
+            HashSet::new(),
+            HashSet::new(),
+        )
+        .await
+        .expect("a claim")
+        .entries
 }
 
 /// Where the journal has put the model's entries: it may leave gaps, but never goes back.
 async fn positions(journal: &Journal, model: &Model) -> Vec<i64> {
-    let all = journal.read(|reader| reader.deliveries(&DeliveryFilter::default(), i64::MAX, 1000)).await.expect("a read");
+    let all = journal
+        .read(|reader| reader.deliveries(&DeliveryFilter::default(), i64::MAX, 1000))
+        .await
+        .expect("a read");
     let positions: Vec<i64> = all.iter().rev().map(|delivery| delivery.position).collect();
     assert!(positions.is_sorted_by(|a, b| a < b), "{positions:?}");
     assert_eq!(positions.len(), model.entries.len(), "as many as arrived");
@@ -707,16 +857,27 @@ async fn positions(journal: &Journal, model: &Model) -> Vec<i64> {
 
 /// Which entry of the model stands there.
 fn index(positions: &[i64], position: i64) -> usize {
-    positions.iter().position(|known| *known == position).expect("a known position")
+    positions
+        .iter()
+        .position(|known| *known == position)
+        .expect("a known position")
 }
 
 /// Compares everything that can be read.
 async fn assert_like(journal: &Journal, model: &Model) {
     let positions = positions(journal, model).await;
-    let claimed: Vec<(i64, DeliveryKey, bool)> =
-        claim(journal, 0, usize::MAX).await.iter().map(|entry| (entry.position, entry.key, entry.redriven)).collect();
-    let entries = positions.iter().zip(&model.entries).filter(|(_, entry)| entry.state == State::Pending);
-    let pending: Vec<_> = entries.map(|(position, entry)| (*position, entry.key, entry.redriven)).collect();
+    let claimed: Vec<(i64, DeliveryKey, bool)> = claim(journal, 0, usize::MAX)
+        .await
+        .iter()
+        .map(|entry| (entry.position, entry.key, entry.redriven))
+        .collect();
+    let entries = positions
+        .iter()
+        .zip(&model.entries)
+        .filter(|(_, entry)| entry.state == State::Pending);
+    let pending: Vec<_> = entries
+        .map(|(position, entry)| (*position, entry.key, entry.redriven))
+        .collect();
     assert_eq!(claimed, pending, "what can be claimed");
     let (all, log) = journal
         .read(|reader| {
@@ -725,15 +886,35 @@ async fn assert_like(journal: &Journal, model: &Model) {
         })
         .await
         .expect("a read");
-    let found: Vec<_> = all.iter().rev().map(|d| (d.id.clone(), d.state, d.redriven, d.duplicates)).collect();
-    let modelled: Vec<_> = model.entries.iter().map(|e| (e.key.to_string(), e.state, e.redriven, e.duplicates)).collect();
+    let found: Vec<_> = all
+        .iter()
+        .rev()
+        .map(|d| (d.id.clone(), d.state, d.redriven, d.duplicates))
+        .collect();
+    let modelled: Vec<_> = model
+        .entries
+        .iter()
+        .map(|e| (e.key.to_string(), e.state, e.redriven, e.duplicates))
+        .collect();
     assert_eq!(found, modelled, "what is listed");
     let logged: Vec<i64> = log.iter().map(|row| row.entry.position).collect();
-    assert_eq!(logged, model.log.iter().map(|index| positions[*index]).collect::<Vec<_>>(), "what is in the log");
+    assert_eq!(
+        logged,
+        model
+            .log
+            .iter()
+            .map(|index| positions[*index])
+            .collect::<Vec<_>>(),
+        "what is in the log"
+    );
     assert!(log.is_sorted_by(|a, b| a.cursor < b.cursor), "cursors grow");
     for row in &log {
         let number = model.entries[index(&positions, row.entry.position)].number;
-        assert_eq!(row.entry.delivery.body, delivery(number).parts().body, "with its body");
+        assert_eq!(
+            row.entry.delivery.body,
+            delivery(number).parts().body,
+            "with its body"
+        );
     }
 }
 
@@ -749,47 +930,95 @@ async fn run(steps: Vec<Step>) {
                 assert_eq!(journal.append(delivery).await.expect("room"), expected);
             }
             Step::AppendAll(numbers) => {
-                let appends = numbers.iter().map(|number| journal.append(delivery(*number)));
-                for (number, appended) in numbers.iter().zip(futures_util::future::join_all(appends).await) {
-                    assert_eq!(appended.expect("room"), model.append(*number, delivery(*number).parts().key));
+                let appends = numbers
+                    .iter()
+                    .map(|number| journal.append(delivery(*number)));
+                for (number, appended) in numbers
+                    .iter()
+                    .zip(futures_util::future::join_all(appends).await)
+                {
+                    assert_eq!(
+                        appended.expect("room"),
+                        model.append(*number, delivery(*number).parts().key)
+                    );
                 }
             }
-            Step::Settle { after, limit, outcomes } => {
+            Step::Settle {
+                after,
+                limit,
+                outcomes,
+            } => {
                 let positions = positions(&journal, &model).await;
                 let after = [&[0], &positions[..]].concat()[after.index(positions.len() + 1)];
                 let entries = claim(&journal, after, limit).await;
-                let pending = model.entries.iter().enumerate().filter(|(_, entry)| entry.state == State::Pending);
-                let pending = pending.map(|(index, _)| positions[index]).filter(|position| *position > after);
+                let pending = model
+                    .entries
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, entry)| entry.state == State::Pending);
+                let pending = pending
+                    .map(|(index, _)| positions[index])
+                    .filter(|position| *position > after);
                 let expected: Vec<i64> = pending.take(limit).collect();
-                assert_eq!(entries.iter().map(|entry| entry.position).collect::<Vec<_>>(), expected, "claimed in order");
+                assert_eq!(
+                    entries
+                        .iter()
+                        .map(|entry| entry.position)
+                        .collect::<Vec<_>>(),
+                    expected,
+                    "claimed in order"
+                );
                 let mut settlements = Vec::new();
                 for (entry, chosen) in entries.iter().zip(outcomes) {
                     let Some(code) = chosen else { continue };
                     let outcome = outcome(code, entry.position);
                     model.settle(index(&positions, entry.position), &outcome);
-                    settlements.push(Settlement { position: entry.position, redriven: entry.redriven, attempts: 0, outcome });
+                    settlements.push(Settlement {
+                        position: entry.position,
+                        redriven: entry.redriven,
+                        attempts: 0,
+                        outcome,
+                    });
                 }
                 journal.settle(settlements).await.expect("settled");
             }
             Step::SettleAgain(which) => {
-                let settled: Vec<usize> =
-                    (0..model.entries.len()).filter(|index| model.entries[*index].state != State::Pending).collect();
+                let settled: Vec<usize> = (0..model.entries.len())
+                    .filter(|index| model.entries[*index].state != State::Pending)
+                    .collect();
                 if !settled.is_empty() {
                     let outcome = Outcome::DeadLettered("too_late");
                     let position = positions(&journal, &model).await[*which.get(&settled)];
-                    let settlement = Settlement { position, redriven: true, attempts: 9, outcome };
-                    journal.settle(vec![settlement]).await.expect("nothing to do");
+                    let settlement = Settlement {
+                        position,
+                        redriven: true,
+                        attempts: 9,
+                        outcome,
+                    };
+                    journal
+                        .settle(vec![settlement])
+                        .await
+                        .expect("nothing to do");
                 }
             }
             Step::Redrive(code) => {
                 let state = code.map(|code| outcome(code, 0).state());
-                let filter = DeliveryFilter { states: state.into_iter().collect(), ..DeliveryFilter::default() };
+                let filter = DeliveryFilter {
+                    states: state.into_iter().collect(),
+                    ..DeliveryFilter::default()
+                };
                 let progress = journal.redrive(filter, 0).await.expect("redriven");
-                assert_eq!(progress.reopened, model.reopen(|known| state.is_none_or(|state| state == known), true));
+                assert_eq!(
+                    progress.reopened,
+                    model.reopen(|known| state.is_none_or(|state| state == known), true)
+                );
             }
             Step::ReopenLogged => {
                 let reopened = journal.reopen_logged().await.expect("reopened");
-                assert_eq!(reopened, model.reopen(|state| state == State::Logged, false));
+                assert_eq!(
+                    reopened,
+                    model.reopen(|state| state == State::Logged, false)
+                );
             }
             Step::Reopen => {
                 guard.close().await;

@@ -26,7 +26,10 @@ struct Scripted {
 
 impl Scripted {
     fn refuse(&self, connection: &str) {
-        self.refused.lock().expect("no panic").insert(connection.to_owned());
+        self.refused
+            .lock()
+            .expect("no panic")
+            .insert(connection.to_owned());
     }
 
     fn refuse_nothing(&self) {
@@ -37,13 +40,20 @@ impl Scripted {
     fn published(&self) -> BTreeMap<String, Vec<String>> {
         let mut by_key = BTreeMap::<String, Vec<String>>::new();
         for (key, sequence) in self.published.lock().expect("no panic").iter() {
-            by_key.entry(key.clone()).or_default().push(sequence.clone());
+            by_key
+                .entry(key.clone())
+                .or_default()
+                .push(sequence.clone());
         }
         by_key
     }
 
     fn count(&self, connection: &str) -> usize {
-        self.published().iter().filter(|(key, _)| key.starts_with(connection)).map(|(_, sequences)| sequences.len()).sum()
+        self.published()
+            .iter()
+            .filter(|(key, _)| key.starts_with(connection))
+            .map(|(_, sequences)| sequences.len())
+            .sum()
     }
 }
 
@@ -82,7 +92,14 @@ async fn until(relay: &mut Relay<Scripted>, what: &str, is: impl Fn(&Relay<Scrip
 async fn receive(journal: &Journal, store: &str, count: u64, orders: u64) {
     let append = (0..count).map(|number| {
         let payload = format!(r#"{{"id":{},"revision":{number}}}"#, 1 + number % orders);
-        journal.append(genuine(PLATFORMS[0], store, "order.updated", &payload, number, Timestamp::now()))
+        journal.append(genuine(
+            PLATFORMS[0],
+            store,
+            "order.updated",
+            &payload,
+            number,
+            Timestamp::now(),
+        ))
     });
     for appended in futures_util::future::join_all(append).await {
         appended.expect("kept");
@@ -99,13 +116,27 @@ async fn a_store_whose_events_are_refused_stops_no_other_store_and_keeps_its_ord
     receive(&journal, "full", 3_000, 400).await;
     receive(&journal, "other", 50, 5).await;
     let marks = watch::Sender::new(Marks::default());
-    let mut relay = Relay::new(journal.clone(), Arc::clone(&publisher), Directory::default(), marks.subscribe());
-    until(&mut relay, "the other store's events go on", |_| publisher.count("other") == 50).await;
+    let mut relay = Relay::new(
+        journal.clone(),
+        Arc::clone(&publisher),
+        Directory::default(),
+        marks.subscribe(),
+    );
+    until(&mut relay, "the other store's events go on", |_| {
+        publisher.count("other") == 50
+    })
+    .await;
     assert_eq!(publisher.count("full"), 0);
     publisher.refuse_nothing();
-    until(&mut relay, "everything is published in the end", |relay| publisher.count("full") >= 3_000 && relay.is_idle()).await;
+    until(&mut relay, "everything is published in the end", |relay| {
+        publisher.count("full") >= 3_000 && relay.is_idle()
+    })
+    .await;
     for (key, sequences) in publisher.published() {
-        assert!(sequences.is_sorted_by(|a, b| a < b), "{key} in order, and nothing twice");
+        assert!(
+            sequences.is_sorted_by(|a, b| a < b),
+            "{key} in order, and nothing twice"
+        );
     }
     let (pending, _) = journal.read(|reader| reader.backlog()).await.expect("read");
     assert_eq!(pending, 0, "all is settled");

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method, Subject, Told, Unanswered,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method,
+    Subject, Told, Unanswered,
 };
 use cartwire::platforms::platform;
 use jiff::Timestamp;
@@ -37,22 +38,42 @@ async fn call(request: &ApiRequest) -> CallResult {
     };
     let mut sent = client.request(method.clone(), &request.url);
     if let Some(body) = &request.body {
-        sent = sent.header("content-type", "application/json").body(body.clone());
+        sent = sent
+            .header("content-type", "application/json")
+            .body(body.clone());
     }
     sent = match &request.auth {
         Auth::None | Auth::Token(_) => sent,
         Auth::Header(name, value) => sent.header(*name, value.expose_secret()),
         Auth::OAuth1(oauth) => {
-            let nonce = format!("{}-{}", std::process::id(), NONCE.fetch_add(1, Ordering::Relaxed));
-            sent.header("authorization", oauth.header(method.as_str(), &request.url, &nonce, Timestamp::now()))
+            let nonce = format!(
+                "{}-{}",
+                std::process::id(),
+                NONCE.fetch_add(1, Ordering::Relaxed)
+            );
+            sent.header(
+                "authorization",
+                oauth.header(method.as_str(), &request.url, &nonce, Timestamp::now()),
+            )
         }
     };
     let answer = sent.send().await.map_err(|_| CallFailure::Unreachable)?;
     let (status, received_at) = (answer.status().as_u16(), Timestamp::now());
-    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    let text = |value: &reqwest::header::HeaderValue| {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    };
+    let headers = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .collect();
     let body = answer.bytes().await.map_err(|_| CallFailure::CutOff)?;
-    Ok(Answer { status, headers, body, received_at })
+    Ok(Answer {
+        status,
+        headers,
+        body,
+        received_at,
+    })
 }
 
 /// Answers a dialogue until it ends.
@@ -71,9 +92,13 @@ fn subject(url: &str) -> Subject {
         id: ConnectionId::new("shop").expect("an id"),
         kind: "woocommerce".to_owned(),
         settings: BTreeMap::from([("url".to_owned(), url.to_owned())]),
-        secrets: [("consumer-key", KEY), ("consumer-secret", SECRET), ("webhook-secret", "ours")]
-            .map(|(name, secret)| (name.to_owned(), secret.into()))
-            .into(),
+        secrets: [
+            ("consumer-key", KEY),
+            ("consumer-secret", SECRET),
+            ("webhook-secret", "ours"),
+        ]
+        .map(|(name, secret)| (name.to_owned(), secret.into()))
+        .into(),
         delivery_url: Some(TARGET.to_owned()),
         parent: None,
         installations: Vec::new(),
@@ -96,13 +121,34 @@ fn trouble(examination: &Examination) -> Option<&'static str> {
 async fn a_shop_of_every_sort_is_connected_checked_and_left() {
     for options in [
         Options::default(),
-        Options { version: "6.0.0", ..Options::default() },
-        Options { folder: "/shop", ..Options::default() },
-        Options { permalinks: Permalinks::Index, ..Options::default() },
-        Options { permalinks: Permalinks::Plain, ..Options::default() },
-        Options { link: false, ..Options::default() },
-        Options { batch: false, ..Options::default() },
-        Options { home: Some("http://shop.example".to_owned()), ..Options::default() },
+        Options {
+            version: "6.0.0",
+            ..Options::default()
+        },
+        Options {
+            folder: "/shop",
+            ..Options::default()
+        },
+        Options {
+            permalinks: Permalinks::Index,
+            ..Options::default()
+        },
+        Options {
+            permalinks: Permalinks::Plain,
+            ..Options::default()
+        },
+        Options {
+            link: false,
+            ..Options::default()
+        },
+        Options {
+            batch: false,
+            ..Options::default()
+        },
+        Options {
+            home: Some("http://shop.example".to_owned()),
+            ..Options::default()
+        },
     ] {
         let shop = Shop::start(options.clone());
         let others = shop.add_webhook("order.created", "https://others.example/hook");
@@ -110,15 +156,35 @@ async fn a_shop_of_every_sort_is_connected_checked_and_left() {
         let connected = examine(&mut subject, Intent::Fix).await;
         assert_eq!(trouble(&connected), None, "{options:?} {connected:?}");
         let expected = if options.version == "6.0.0" { 15 } else { 16 };
-        assert_eq!(shop.webhooks().iter().filter(|webhook| webhook.secret == "ours").count(), expected);
-        let keyed: Vec<_> = shop.asked().into_iter().filter(|asked| asked.headers.contains_key("authorization")).collect();
+        assert_eq!(
+            shop.webhooks()
+                .iter()
+                .filter(|webhook| webhook.secret == "ours")
+                .count(),
+            expected
+        );
+        let keyed: Vec<_> = shop
+            .asked()
+            .into_iter()
+            .filter(|asked| asked.headers.contains_key("authorization"))
+            .collect();
         assert!(keyed.last().is_some_and(|asked| asked.proved), "{keyed:?}");
         shop.forget_asked();
         assert_eq!(trouble(&examine(&mut subject, Intent::Check).await), None);
-        assert_eq!(shop.asked().len(), 2, "a check of a known store costs two calls");
+        assert_eq!(
+            shop.asked().len(),
+            2,
+            "a check of a known store costs two calls"
+        );
         assert!(shop.asked().iter().all(|asked| asked.proved));
         assert_eq!(trouble(&examine(&mut subject, Intent::Remove).await), None);
-        assert_eq!(shop.webhooks().iter().map(|webhook| webhook.id).collect::<Vec<_>>(), [others]);
+        assert_eq!(
+            shop.webhooks()
+                .iter()
+                .map(|webhook| webhook.id)
+                .collect::<Vec<_>>(),
+            [others]
+        );
     }
 }
 
@@ -142,26 +208,91 @@ async fn what_goes_wrong_in_shops_is_told_apart() {
     ] {
         let shop = Shop::start(Options::default());
         shop.fail(fault.clone());
-        assert_eq!(trouble(&examine(&mut subject(&shop.url), Intent::Fix).await), Some(code), "{fault:?}");
+        assert_eq!(
+            trouble(&examine(&mut subject(&shop.url), Intent::Fix).await),
+            Some(code),
+            "{fault:?}"
+        );
         assert!(shop.webhooks().is_empty());
     }
     for (options, code) in [
-        (Options { consumer_key: KEY.replace('0', "1"), ..Options::default() }, "key_unknown"),
-        (Options { consumer_secret: SECRET.replace('0', "1"), ..Options::default() }, "key_secret_wrong"),
-        (Options { manager: false, ..Options::default() }, "key_role"),
-        (Options { permission: Permission::Read, ..Options::default() }, "key_read_only"),
-        (Options { permission: Permission::Write, ..Options::default() }, "key_write_only"),
-        (Options { permalinks: Permalinks::PlainOnly, ..Options::default() }, "permalinks_plain"),
-        (Options { version: "5.9.0", ..Options::default() }, "woocommerce_too_old"),
-        (Options { refused_topics: &["order.created"], ..Options::default() }, "webhook_refused"),
+        (
+            Options {
+                consumer_key: KEY.replace('0', "1"),
+                ..Options::default()
+            },
+            "key_unknown",
+        ),
+        (
+            Options {
+                consumer_secret: SECRET.replace('0', "1"),
+                ..Options::default()
+            },
+            "key_secret_wrong",
+        ),
+        (
+            Options {
+                manager: false,
+                ..Options::default()
+            },
+            "key_role",
+        ),
+        (
+            Options {
+                permission: Permission::Read,
+                ..Options::default()
+            },
+            "key_read_only",
+        ),
+        (
+            Options {
+                permission: Permission::Write,
+                ..Options::default()
+            },
+            "key_write_only",
+        ),
+        (
+            Options {
+                permalinks: Permalinks::PlainOnly,
+                ..Options::default()
+            },
+            "permalinks_plain",
+        ),
+        (
+            Options {
+                version: "5.9.0",
+                ..Options::default()
+            },
+            "woocommerce_too_old",
+        ),
+        (
+            Options {
+                refused_topics: &["order.created"],
+                ..Options::default()
+            },
+            "webhook_refused",
+        ),
     ] {
         let shop = Shop::start(options);
-        assert_eq!(trouble(&examine(&mut subject(&shop.url), Intent::Fix).await), Some(code));
-        let writes = shop.asked().iter().filter(|asked| asked.method != "GET").count();
-        assert!(code != "key_read_only" || writes == 1, "a key that may only read tries to write once");
+        assert_eq!(
+            trouble(&examine(&mut subject(&shop.url), Intent::Fix).await),
+            Some(code)
+        );
+        let writes = shop
+            .asked()
+            .iter()
+            .filter(|asked| asked.method != "GET")
+            .count();
+        assert!(
+            code != "key_read_only" || writes == 1,
+            "a key that may only read tries to write once"
+        );
     }
     let mut closed = subject("http://127.0.0.1:9");
-    assert_eq!(trouble(&examine(&mut closed, Intent::Check).await), Some("unreachable"));
+    assert_eq!(
+        trouble(&examine(&mut closed, Intent::Check).await),
+        Some("unreachable")
+    );
 }
 
 #[tokio::test]
@@ -169,7 +300,10 @@ async fn writes_that_nobody_heard_of_are_not_done_twice() {
     let shop = Shop::start(Options::default());
     shop.fail(Fault::WritesUnheard);
     let mut subject = subject(&shop.url);
-    assert_eq!(trouble(&examine(&mut subject, Intent::Fix).await), Some("webhook_missing"));
+    assert_eq!(
+        trouble(&examine(&mut subject, Intent::Fix).await),
+        Some("webhook_missing")
+    );
     shop.fail(Fault::None);
     assert_eq!(trouble(&examine(&mut subject, Intent::Fix).await), None);
     assert_eq!(shop.webhooks().len(), 16);
@@ -183,20 +317,39 @@ async fn a_webhook_that_the_shop_disabled_is_told_and_mended() {
     // Nobody listens at our address: the seventh delivery in a row disables it.
     for _ in 0..7 {
         let fired = shop.fire("order.updated", &json!({ "id": 18 }));
-        assert_eq!(fired.iter().map(|(_, status)| *status).collect::<Vec<_>>(), [0]);
+        assert_eq!(
+            fired.iter().map(|(_, status)| *status).collect::<Vec<_>>(),
+            [0]
+        );
     }
     assert!(shop.fire("order.updated", &json!({ "id": 18 })).is_empty());
-    assert_eq!(trouble(&examine(&mut subject, Intent::Check).await), Some("webhook_disabled"));
+    assert_eq!(
+        trouble(&examine(&mut subject, Intent::Check).await),
+        Some("webhook_disabled")
+    );
     assert_eq!(trouble(&examine(&mut subject, Intent::Fix).await), None);
-    assert!(subject.setting("webhooks_watched").is_some_and(|watched| watched.starts_with("order.updated=")));
+    assert!(
+        subject
+            .setting("webhooks_watched")
+            .is_some_and(|watched| watched.starts_with("order.updated="))
+    );
     shop.fire("order.updated", &json!({ "id": 18 }));
-    assert_eq!(trouble(&examine(&mut subject, Intent::Check).await), Some("webhook_disabled"));
+    assert_eq!(
+        trouble(&examine(&mut subject, Intent::Check).await),
+        Some("webhook_disabled")
+    );
 }
 
 #[tokio::test]
 async fn entities_are_asked_for_by_their_ids() {
-    let shop = Shop::start(Options { folder: "/shop", ..Options::default() });
-    shop.keep("products", json!({ "id": 25, "name": "Mug", "status": "trash" }));
+    let shop = Shop::start(Options {
+        folder: "/shop",
+        ..Options::default()
+    });
+    shop.keep(
+        "products",
+        json!({ "id": 25, "name": "Mug", "status": "trash" }),
+    );
     shop.keep("orders", json!({ "id": 18, "status": "completed" }));
     let subject = subject(&shop.url);
     let platform = platform("woocommerce").expect("a platform");
@@ -207,5 +360,8 @@ async fn entities_are_asked_for_by_their_ids() {
     assert!(matches!(ask("order/18").await, Told::Whole(_)));
     assert!(matches!(ask("customer/7/deleted").await, Told::Whole(_)));
     shop.fail(Fault::Maintenance);
-    assert!(matches!(ask("order/18").await, Told::Later("store_unavailable", Some(_))));
+    assert!(matches!(
+        ask("order/18").await,
+        Told::Later("store_unavailable", Some(_))
+    ));
 }

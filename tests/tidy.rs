@@ -41,9 +41,23 @@ const ROOMS: &[&str] = &[
 const HOMES: &[(&str, &[&str])] = &[
     (
         "rusqlite",
-        &["sqlite.rs", "connections/store.rs", "connections/directory.rs", "journal/", "outbound/subject.rs", "cli/exit.rs"],
+        &[
+            "sqlite.rs",
+            "connections/store.rs",
+            "connections/directory.rs",
+            "journal/",
+            "outbound/subject.rs",
+            "cli/exit.rs",
+        ],
     ),
-    ("lapin", &["publisher/rabbitmq.rs", "publisher/topology.rs", "config.rs"]),
+    (
+        "lapin",
+        &[
+            "publisher/rabbitmq.rs",
+            "publisher/topology.rs",
+            "config.rs",
+        ],
+    ),
     ("actix_web", &["receiver/", "dashboard/", "app.rs", "app/"]),
     ("actix_http", &["app/listen.rs"]),
     ("actix_service", &["app/listen.rs"]),
@@ -103,7 +117,12 @@ impl Source {
     fn new(path: &str, text: &str) -> Self {
         let (code, words) = without_comments(text);
         let (code, words) = without_tests(&code, &words);
-        Self { path: path.to_owned(), text: text.to_owned(), code, words }
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            code,
+            words,
+        }
     }
 
     /// The room it belongs to.
@@ -133,7 +152,10 @@ fn lies_in(path: &str, place: &str) -> bool {
 
 /// Everything below `src` that is no test file.
 fn sources() -> Vec<Source> {
-    all_sources().into_iter().filter(|source| !source.is_test()).collect()
+    all_sources()
+        .into_iter()
+        .filter(|source| !source.is_test())
+        .collect()
 }
 
 fn all_sources() -> Vec<Source> {
@@ -169,7 +191,10 @@ fn without_comments(text: &str) -> (String, String) {
     let bytes = text.as_bytes();
     let (mut code, mut words) = (bytes.to_vec(), bytes.to_vec());
     let blank = |out: &mut Vec<u8>, from: usize, to: usize| {
-        out[from..to].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
+        out[from..to]
+            .iter_mut()
+            .filter(|byte| **byte != b'\n')
+            .for_each(|byte| *byte = b' ');
     };
     let mut at = 0;
     while at < bytes.len() {
@@ -177,7 +202,11 @@ fn without_comments(text: &str) -> (String, String) {
         let before = at.checked_sub(1).map(|before| bytes[before]);
         let in_word = before.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if rest.starts_with(b"//") {
-            let end = at + rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+            let end = at
+                + rest
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .unwrap_or(rest.len());
             blank(&mut code, at, end);
             blank(&mut words, at, end);
             at = end;
@@ -202,8 +231,15 @@ fn without_comments(text: &str) -> (String, String) {
         } else if rest[0] == b'\'' {
             // A character, or a lifetime.
             let end = match rest.get(1) {
-                Some(b'\\') => rest[3..].iter().position(|byte| *byte == b'\'').map(|end| at + 3 + end),
-                _ => text[at + 1..].chars().next().map(|c| at + 1 + c.len_utf8()).filter(|end| bytes.get(*end) == Some(&b'\'')),
+                Some(b'\\') => rest[3..]
+                    .iter()
+                    .position(|byte| *byte == b'\'')
+                    .map(|end| at + 3 + end),
+                _ => text[at + 1..]
+                    .chars()
+                    .next()
+                    .map(|c| at + 1 + c.len_utf8())
+                    .filter(|end| bytes.get(*end) == Some(&b'\'')),
             };
             if let Some(end) = end {
                 blank(&mut words, at + 1, end);
@@ -221,7 +257,11 @@ fn without_comments(text: &str) -> (String, String) {
 
 /// The number of hashes of a raw string that begins here.
 fn raw_string(rest: &[u8]) -> Option<usize> {
-    let hashes = rest.strip_prefix(b"r")?.iter().take_while(|byte| **byte == b'#').count();
+    let hashes = rest
+        .strip_prefix(b"r")?
+        .iter()
+        .take_while(|byte| **byte == b'#')
+        .count();
     (rest.get(1 + hashes) == Some(&b'"')).then_some(hashes)
 }
 
@@ -285,7 +325,9 @@ fn named_rooms(words: &str) -> BTreeSet<String> {
 }
 
 fn word(text: &str) -> &str {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+        .unwrap_or_default()
 }
 
 /// Where a crate's or module's name stands as a whole word.
@@ -321,9 +363,15 @@ fn assert_none(found: &[String], rule: &str) {
 
 #[test]
 fn every_room_has_its_place_in_the_order() {
-    let unknown: Vec<String> =
-        all_sources().iter().filter(|source| !ROOMS.contains(&source.room())).map(|source| source.path.clone()).collect();
-    assert_none(&unknown, "these belong to no room of tests/tidy.rs: give the room its place in the order");
+    let unknown: Vec<String> = all_sources()
+        .iter()
+        .filter(|source| !ROOMS.contains(&source.room()))
+        .map(|source| source.path.clone())
+        .collect();
+    assert_none(
+        &unknown,
+        "these belong to no room of tests/tidy.rs: give the room its place in the order",
+    );
 }
 
 #[test]
@@ -335,12 +383,21 @@ fn no_room_imports_a_room_above_it() {
         for named in named_rooms(&source.words) {
             match place(&named) {
                 Some(other) if other <= own => {}
-                Some(_) => wrong.push(format!("{} imports {named}, which is above it", source.path)),
-                None => wrong.push(format!("{} names crate::{named}, which is no room", source.path)),
+                Some(_) => wrong.push(format!(
+                    "{} imports {named}, which is above it",
+                    source.path
+                )),
+                None => wrong.push(format!(
+                    "{} names crate::{named}, which is no room",
+                    source.path
+                )),
             }
         }
     }
-    assert_none(&wrong, "a room imports only rooms before it in the order of tests/tidy.rs:");
+    assert_none(
+        &wrong,
+        "a room imports only rooms before it in the order of tests/tidy.rs:",
+    );
 }
 
 #[test]
@@ -351,7 +408,10 @@ fn no_path_climbs_out_of_its_room() {
         .filter(|source| longest_climb(&source.words) >= source.depth())
         .map(|source| source.path.clone())
         .collect();
-    assert_none(&wrong, "another room is named by crate::ROOM, so that the order can be held:");
+    assert_none(
+        &wrong,
+        "another room is named by crate::ROOM, so that the order can be held:",
+    );
 }
 
 #[test]
@@ -376,11 +436,21 @@ fn every_crate_lives_where_it_belongs_and_nowhere_else() {
     let sources = sources();
     let mut wrong = Vec::new();
     for (name, places) in HOMES {
-        let users: Vec<&Source> = sources.iter().filter(|source| has_word(&source.words, name)).collect();
-        wrong.extend(users.iter().filter(|user| !user.is_in(places)).map(|user| format!("{} uses {name}", user.path)));
+        let users: Vec<&Source> = sources
+            .iter()
+            .filter(|source| has_word(&source.words, name))
+            .collect();
+        wrong.extend(
+            users
+                .iter()
+                .filter(|user| !user.is_in(places))
+                .map(|user| format!("{} uses {name}", user.path)),
+        );
         for place in *places {
             if !users.iter().any(|user| lies_in(&user.path, place)) {
-                wrong.push(format!("{place} needs {name} no more: take it out of tests/tidy.rs"));
+                wrong.push(format!(
+                    "{place} needs {name} no more: take it out of tests/tidy.rs"
+                ));
             }
         }
     }
@@ -399,39 +469,74 @@ fn no_platform_is_named_outside_its_folder() {
         for platform in PLATFORMS {
             let name = platform.name();
             if !lies_in(&source.path, &format!("platforms/{name}/")) && code.contains(name) {
-                let line = code.lines().position(|line| line.contains(name)).map_or(0, |line| line + 1);
+                let line = code
+                    .lines()
+                    .position(|line| line.contains(name))
+                    .map_or(0, |line| line + 1);
                 wrong.push(format!("{} names {name} (about line {line})", source.path));
             }
         }
     }
-    assert_none(&wrong, "a platform is one folder and one line in PLATFORMS:");
+    assert_none(
+        &wrong,
+        "a platform is one folder and one line in PLATFORMS:",
+    );
 }
 
 #[test]
 fn platforms_are_pure() {
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|source| source.room() == "platforms") {
-        for impure in IMPURE.iter().filter(|impure| has_word(&source.words, impure)) {
+    for source in sources()
+        .iter()
+        .filter(|source| source.room() == "platforms")
+    {
+        for impure in IMPURE
+            .iter()
+            .filter(|impure| has_word(&source.words, impure))
+        {
             wrong.push(format!("{} has {impure}", source.path));
         }
     }
-    assert_none(&wrong, "no I/O, no async, no clock and no logging in platforms: `now` is an argument");
+    assert_none(
+        &wrong,
+        "no I/O, no async, no clock and no logging in platforms: `now` is an argument",
+    );
 }
 
 #[test]
 fn only_platforms_make_a_verified_delivery() {
     let wrong: Vec<String> = all_sources()
         .iter()
-        .filter(|source| source.room() != "platforms" && without_comments(&source.text).1.contains("VerifiedDelivery::new"))
+        .filter(|source| {
+            source.room() != "platforms"
+                && without_comments(&source.text)
+                    .1
+                    .contains("VerifiedDelivery::new")
+        })
         .map(|source| source.path.clone())
         .collect();
-    assert_none(&wrong, "a VerifiedDelivery is the proof that verify was called:");
-    let makers = sources().iter().filter(|source| source.words.contains("VerifiedDelivery::new")).count();
+    assert_none(
+        &wrong,
+        "a VerifiedDelivery is the proof that verify was called:",
+    );
+    let makers = sources()
+        .iter()
+        .filter(|source| source.words.contains("VerifiedDelivery::new"))
+        .count();
     assert!(makers >= PLATFORMS.len(), "each platform makes its own");
 }
 
 /// What may be a secret, or proof of one, by its name.
-const SECRETS: &[&str] = &["signature", "tag", "mac", "token", "secret", "guess", "digest", "expose_secret"];
+const SECRETS: &[&str] = &[
+    "signature",
+    "tag",
+    "mac",
+    "token",
+    "secret",
+    "guess",
+    "digest",
+    "expose_secret",
+];
 
 /// The names that a line compares with `==` or `!=`: the last of each path, without calls.
 fn compared(line: &str) -> Vec<&str> {
@@ -458,13 +563,19 @@ fn no_signature_token_or_secret_is_compared_with_an_operator() {
             }
         }
     }
-    assert_none(&wrong, "`==` ends at the first byte that differs, and its time tells where: Mac::verify_slice does not");
+    assert_none(
+        &wrong,
+        "`==` ends at the first byte that differs, and its time tells where: Mac::verify_slice does not",
+    );
 }
 
 #[test]
 fn every_file_says_first_what_it_is() {
-    let silent: Vec<String> =
-        all_sources().iter().filter(|source| !source.text.starts_with("//! ")).map(|source| source.path.clone()).collect();
+    let silent: Vec<String> = all_sources()
+        .iter()
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| source.path.clone())
+        .collect();
     assert_none(&silent, "every file opens with //!");
 }
 
@@ -482,11 +593,18 @@ fn no_file_is_longer_than_the_wall() {
 fn no_room_is_called_after_nothing() {
     let mut wrong = BTreeMap::new();
     for source in all_sources() {
-        if ["error", "errors", "util", "utils", "common", "helpers", "misc"].contains(&source.room()) {
+        if [
+            "error", "errors", "util", "utils", "common", "helpers", "misc",
+        ]
+        .contains(&source.room())
+        {
             wrong.insert(source.room().to_owned(), source.path.clone());
         }
     }
-    assert_none(&wrong.into_values().collect::<Vec<_>>(), "what everybody imports ties the rooms into a cycle:");
+    assert_none(
+        &wrong.into_values().collect::<Vec<_>>(),
+        "what everybody imports ties the rooms into a cycle:",
+    );
 }
 
 #[test]
@@ -509,10 +627,23 @@ fn the_reader_of_these_rules_sees_what_it_must() {
         "####,
     );
     let rooms: Vec<String> = named_rooms(&source.words).into_iter().collect();
-    assert_eq!(rooms, ["delivery", "event", "platforms", "report", "sqlite"]);
+    assert_eq!(
+        rooms,
+        ["delivery", "event", "platforms", "report", "sqlite"]
+    );
     assert!(source.code.contains("// no comment") && !source.words.contains("no comment"));
-    assert_eq!((source.room(), source.depth(), longest_climb(&source.words)), ("journal", 1, 2));
-    assert_eq!(compared("if self.tag != *raw.signature && a.b.len() == secret.name"), ["len", "name", "tag", "signature"]);
-    assert!(has_word("use tokio::x", "tokio") && !has_word("my_tokio::x", "tokio") && !has_word("metrics_of", "metrics"));
+    assert_eq!(
+        (source.room(), source.depth(), longest_climb(&source.words)),
+        ("journal", 1, 2)
+    );
+    assert_eq!(
+        compared("if self.tag != *raw.signature && a.b.len() == secret.name"),
+        ["len", "name", "tag", "signature"]
+    );
+    assert!(
+        has_word("use tokio::x", "tokio")
+            && !has_word("my_tokio::x", "tokio")
+            && !has_word("metrics_of", "metrics")
+    );
     assert!(has_word("let x = y.await;", ".await") && has_word("println!()", "println!"));
 }

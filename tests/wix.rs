@@ -13,14 +13,18 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method, Subject, Told, Unanswered, Weight,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method,
+    Subject, Told, Unanswered, Weight,
 };
 use cartwire::platforms::{Platform, platform};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use double::{ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, Failure, INSTANCE, OTHER_SITE_ID, RefusalShape, SITE_ID, Wixapis, World};
+use double::{
+    ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, Failure, INSTANCE, OTHER_SITE_ID, RefusalShape,
+    SITE_ID, Wixapis, World,
+};
 
 const PRODUCT: &str = "product/9ec43d01-faa8-490f-bfc1-0dcada86d28e";
 
@@ -36,9 +40,17 @@ struct Caller {
 
 impl Caller {
     fn new() -> Self {
-        let patient = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
-        let client = patient.redirect(reqwest::redirect::Policy::none()).build().expect("a client");
-        Self { client, tokens: RefCell::default() }
+        let patient = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(2));
+        let client = patient
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client");
+        Self {
+            client,
+            tokens: RefCell::default(),
+        }
     }
 
     /// Holds a conversation to its end.
@@ -67,7 +79,9 @@ impl Caller {
                             return Err(CallFailure::TokenRefused(answer));
                         };
                         assert!(token.lifetime > Duration::from_secs(60));
-                        self.tokens.borrow_mut().insert(grant.holder.clone(), token.authorization.clone());
+                        self.tokens
+                            .borrow_mut()
+                            .insert(grant.holder.clone(), token.authorization.clone());
                         token.authorization
                     }
                 };
@@ -77,7 +91,11 @@ impl Caller {
         self.send(&request, authorization).await
     }
 
-    async fn send(&self, request: &ApiRequest, authorization: Option<(&str, SecretString)>) -> CallResult {
+    async fn send(
+        &self,
+        request: &ApiRequest,
+        authorization: Option<(&str, SecretString)>,
+    ) -> CallResult {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post | Method::PostIdempotent => reqwest::Method::POST,
@@ -92,22 +110,42 @@ impl Caller {
             sent = sent.header(name, secret.expose_secret());
         }
         if let Some(body) = &request.body {
-            sent = sent.header("content-type", "application/json").body(body.clone());
+            sent = sent
+                .header("content-type", "application/json")
+                .body(body.clone());
         }
-        let failed = |error: reqwest::Error| if error.is_timeout() { CallFailure::TimedOut } else { CallFailure::CutOff };
+        let failed = |error: reqwest::Error| {
+            if error.is_timeout() {
+                CallFailure::TimedOut
+            } else {
+                CallFailure::CutOff
+            }
+        };
         let answer = sent.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
-        let text = |value: &reqwest::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-        let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        Ok(Answer { status, headers, body: answer.bytes().await.map_err(failed)?, received_at: Timestamp::now() })
+        let text =
+            |value: &reqwest::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let headers = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect();
+        Ok(Answer {
+            status,
+            headers,
+            body: answer.bytes().await.map_err(failed)?,
+            received_at: Timestamp::now(),
+        })
     }
 
     async fn examine(&self, subject: &Subject) -> Examination {
-        self.converse(|dialogue| wix().examine(subject, Intent::Check, dialogue)).await
+        self.converse(|dialogue| wix().examine(subject, Intent::Check, dialogue))
+            .await
     }
 
     async fn complete(&self, word: &str, subject: &Subject) -> Told {
-        self.converse(|dialogue| wix().complete(word, subject, dialogue)).await
+        self.converse(|dialogue| wix().complete(word, subject, dialogue))
+            .await
     }
 }
 
@@ -115,8 +153,14 @@ fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &s
     Subject {
         id: ConnectionId::new(id).expect("an id"),
         kind: kind.to_owned(),
-        settings: settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        secrets: secrets.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect(),
+        settings: settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        secrets: secrets
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), SecretString::from(*value)))
+            .collect(),
         delivery_url: None,
         parent: None,
         installations: Vec::new(),
@@ -124,22 +168,44 @@ fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &s
 }
 
 fn app(double: &Wixapis, installations: &[&str]) -> Subject {
-    let installations = installations.iter().map(|id| ConnectionId::new(id).expect("an id")).collect();
+    let installations = installations
+        .iter()
+        .map(|id| ConnectionId::new(id).expect("an id"))
+        .collect();
     let settings = [("app_id", APP_ID), ("api_base", double.url.as_str())];
-    Subject { installations, ..subject("my-app", "wix-app", &settings, &[("app-secret", APP_SECRET)]) }
+    Subject {
+        installations,
+        ..subject(
+            "my-app",
+            "wix-app",
+            &settings,
+            &[("app-secret", APP_SECRET)],
+        )
+    }
 }
 
 fn instance(double: &Wixapis, id: &str) -> Subject {
-    Subject { parent: Some(Box::new(app(double, &[INSTANCE]))), ..subject(id, "instance", &[], &[]) }
+    Subject {
+        parent: Some(Box::new(app(double, &[INSTANCE]))),
+        ..subject(id, "instance", &[], &[])
+    }
 }
 
 fn site(double: &Wixapis) -> Subject {
-    let settings = [("site_id", SITE_ID), ("account_id", ACCOUNT_ID), ("api_base", double.url.as_str())];
+    let settings = [
+        ("site_id", SITE_ID),
+        ("account_id", ACCOUNT_ID),
+        ("api_base", double.url.as_str()),
+    ];
     subject("shop", "wix-site", &settings, &[("api-key", API_KEY)])
 }
 
 fn codes(found: &Examination) -> Vec<(Weight, &'static str)> {
-    found.findings.iter().map(|finding| (finding.weight, finding.code)).collect()
+    found
+        .findings
+        .iter()
+        .map(|finding| (finding.weight, finding.code))
+        .collect()
 }
 
 fn set(subject: &mut Subject, name: &str, value: &str) {
@@ -149,16 +215,25 @@ fn set(subject: &mut Subject, name: &str, value: &str) {
 #[tokio::test]
 async fn an_installation_is_examined_with_a_new_token_and_completed_with_a_kept_one() {
     for wrapped in [false, true] {
-        let double = Wixapis::start(World { wraps_tokens: wrapped, ..World::default() });
+        let double = Wixapis::start(World {
+            wraps_tokens: wrapped,
+            ..World::default()
+        });
         let caller = Caller::new();
         let found = caller.examine(&instance(&double, INSTANCE)).await;
         assert_eq!(codes(&found), [(Weight::Note, "scopes_missing")]);
-        assert_eq!(found.settings.get("catalog_version").map(String::as_str), Some("V1_CATALOG"));
+        assert_eq!(
+            found.settings.get("catalog_version").map(String::as_str),
+            Some("V1_CATALOG")
+        );
         for _ in 0..2 {
             caller.complete(PRODUCT, &instance(&double, INSTANCE)).await;
         }
         assert_eq!(double.tokens(INSTANCE), 2);
-        assert!(double.asked("/apps/")[0].headers["authorization"].starts_with("OauthNG.JWS."), "bare");
+        assert!(
+            double.asked("/apps/")[0].headers["authorization"].starts_with("OauthNG.JWS."),
+            "bare"
+        );
         assert_eq!(codes(&caller.examine(&app(&double, &[INSTANCE])).await), []);
     }
 }
@@ -189,12 +264,17 @@ async fn every_word_is_completed() {
             Told::Whole(body) => {
                 let text = String::from_utf8(body.to_vec()).expect("text");
                 let _: Value = serde_json::from_str(&text).expect("JSON");
-                assert!(!word.starts_with("installation") || !text.contains("ida@"), "{text}");
+                assert!(
+                    !word.starts_with("installation") || !text.contains("ida@"),
+                    "{text}"
+                );
             }
             other => panic!("{word}: {other:?}"),
         }
     }
-    let told = caller.complete("product/no-such-product", &instance(&double, INSTANCE)).await;
+    let told = caller
+        .complete("product/no-such-product", &instance(&double, INSTANCE))
+        .await;
     assert_eq!(told, Told::Nothing("not_found"));
     assert_eq!(double.tokens(INSTANCE), 1);
 }
@@ -204,53 +284,132 @@ async fn failures_pass_and_say_when_to_come_again() {
     let double = Wixapis::start(World::default());
     let caller = Caller::new();
     for (failure, told) in [
-        (Failure::TooMany(Some(7)), Told::Later("rate_limited", Some(Duration::from_secs(7)))),
+        (
+            Failure::TooMany(Some(7)),
+            Told::Later("rate_limited", Some(Duration::from_secs(7))),
+        ),
         (Failure::TooMany(None), Told::Later("rate_limited", None)),
         (Failure::Status(500), Told::Later("store_unavailable", None)),
-        (Failure::Html(502, "<html>Bad gateway</html>"), Told::Later("store_unavailable", None)),
-        (Failure::Html(200, "<html>Sign in to the network</html>"), Told::Later("answer_unreadable", None)),
-        (Failure::Slow(Duration::from_secs(3)), Told::Later("timed_out", None)),
+        (
+            Failure::Html(502, "<html>Bad gateway</html>"),
+            Told::Later("store_unavailable", None),
+        ),
+        (
+            Failure::Html(200, "<html>Sign in to the network</html>"),
+            Told::Later("answer_unreadable", None),
+        ),
+        (
+            Failure::Slow(Duration::from_secs(3)),
+            Told::Later("timed_out", None),
+        ),
         (Failure::CutOff, Told::Later("cut_off", None)),
-        (Failure::Redirect("http://169.254.169.254/".to_owned()), Told::Nothing("refused")),
+        (
+            Failure::Redirect("http://169.254.169.254/".to_owned()),
+            Told::Nothing("refused"),
+        ),
     ] {
         double.fail("/stores-reader/", failure.clone(), 1);
-        assert_eq!(caller.complete(PRODUCT, &instance(&double, INSTANCE)).await, told, "{failure:?}");
+        assert_eq!(
+            caller.complete(PRODUCT, &instance(&double, INSTANCE)).await,
+            told,
+            "{failure:?}"
+        );
     }
-    assert!(matches!(caller.complete(PRODUCT, &instance(&double, INSTANCE)).await, Told::Whole(_)), "it has passed");
+    assert!(
+        matches!(
+            caller.complete(PRODUCT, &instance(&double, INSTANCE)).await,
+            Told::Whole(_)
+        ),
+        "it has passed"
+    );
     double.fail("/oauth2/token", Failure::Status(503), usize::MAX);
     let stranger = Caller::new();
-    assert_eq!(stranger.complete(PRODUCT, &instance(&double, INSTANCE)).await, Told::Later("store_unavailable", None));
-    assert_eq!(codes(&stranger.examine(&instance(&double, INSTANCE)).await), [(Weight::Unavailable, "store_unreachable")]);
+    assert_eq!(
+        stranger
+            .complete(PRODUCT, &instance(&double, INSTANCE))
+            .await,
+        Told::Later("store_unavailable", None)
+    );
+    assert_eq!(
+        codes(&stranger.examine(&instance(&double, INSTANCE)).await),
+        [(Weight::Unavailable, "store_unreachable")]
+    );
     double.heal();
-    assert_eq!(codes(&stranger.examine(&instance(&double, INSTANCE)).await), [(Weight::Note, "scopes_missing")]);
+    assert_eq!(
+        codes(&stranger.examine(&instance(&double, INSTANCE)).await),
+        [(Weight::Note, "scopes_missing")]
+    );
 }
 
 #[tokio::test]
 async fn refused_credentials_are_understood_in_every_shape() {
     let unknown = "3bbcabc7-ebb7-4fc8-8829-13ea0e142123";
-    for shape in [RefusalShape::OAuth, RefusalShape::Application, RefusalShape::Bare] {
-        let double = Wixapis::start(World { shape, ..World::default() });
+    for shape in [
+        RefusalShape::OAuth,
+        RefusalShape::Application,
+        RefusalShape::Bare,
+    ] {
+        let double = Wixapis::start(World {
+            shape,
+            ..World::default()
+        });
         // Another installation still gets a token, so the secret is right.
         let found = Caller::new().examine(&instance(&double, unknown)).await;
         assert_eq!(codes(&found), [(Weight::Gone, "app_removed")], "{shape:?}");
-        let told = Caller::new().complete(&format!("installation/{APP_ID}"), &instance(&double, unknown)).await;
+        let told = Caller::new()
+            .complete(
+                &format!("installation/{APP_ID}"),
+                &instance(&double, unknown),
+            )
+            .await;
         let silent = shape == RefusalShape::Bare;
-        let expected = if silent { Told::Nothing("credentials_refused") } else { Told::Untrue("sample_delivery") };
+        let expected = if silent {
+            Told::Nothing("credentials_refused")
+        } else {
+            Told::Untrue("sample_delivery")
+        };
         assert_eq!(told, expected, "{shape:?}");
         double.change(|world| world.app_secret = "rotated".to_owned());
         let found = Caller::new().examine(&instance(&double, INSTANCE)).await;
-        let expected = if silent { "access_refused" } else { "app_secret_refused" };
+        let expected = if silent {
+            "access_refused"
+        } else {
+            "app_secret_refused"
+        };
         assert_eq!(codes(&found), [(Weight::Broken, expected)], "{shape:?}");
         let found = Caller::new().examine(&app(&double, &[INSTANCE])).await;
         assert_eq!(codes(&found), [(Weight::Broken, expected)], "{shape:?}");
-        let found = Caller::new().examine(&app(&double, &[INSTANCE, unknown])).await;
-        assert_eq!(codes(&found), [(Weight::Broken, "app_secret_refused")], "{shape:?}");
-        let told = Caller::new().complete(&format!("installation/{APP_ID}"), &instance(&double, INSTANCE)).await;
-        assert_eq!(told, Told::Nothing("credentials_refused"), "a real installation never vanishes");
+        let found = Caller::new()
+            .examine(&app(&double, &[INSTANCE, unknown]))
+            .await;
+        assert_eq!(
+            codes(&found),
+            [(Weight::Broken, "app_secret_refused")],
+            "{shape:?}"
+        );
+        let told = Caller::new()
+            .complete(
+                &format!("installation/{APP_ID}"),
+                &instance(&double, INSTANCE),
+            )
+            .await;
+        assert_eq!(
+            told,
+            Told::Nothing("credentials_refused"),
+            "a real installation never vanishes"
+        );
     }
     let double = Wixapis::start(World::default());
-    let told = Caller::new().complete(&format!("installation/{unknown}"), &instance(&double, INSTANCE)).await;
-    assert_eq!((told, double.asked("/").len()), (Told::Untrue("sample_delivery"), 0));
+    let told = Caller::new()
+        .complete(
+            &format!("installation/{unknown}"),
+            &instance(&double, INSTANCE),
+        )
+        .await;
+    assert_eq!(
+        (told, double.asked("/").len()),
+        (Told::Untrue("sample_delivery"), 0)
+    );
 }
 
 #[tokio::test]
@@ -259,12 +418,18 @@ async fn an_old_token_of_a_removed_app_is_noticed() {
     let caller = Caller::new();
     caller.examine(&instance(&double, INSTANCE)).await;
     double.change(|world| world.installations.clear());
-    assert_eq!(codes(&caller.examine(&instance(&double, INSTANCE)).await), [(Weight::Gone, "app_removed")]);
+    assert_eq!(
+        codes(&caller.examine(&instance(&double, INSTANCE)).await),
+        [(Weight::Gone, "app_removed")]
+    );
 }
 
 #[tokio::test]
 async fn a_missing_permission_is_named() {
-    let double = Wixapis::start(World { forbidden: vec!["/apps/".to_owned()], ..World::default() });
+    let double = Wixapis::start(World {
+        forbidden: vec!["/apps/".to_owned()],
+        ..World::default()
+    });
     let found = Caller::new().examine(&instance(&double, INSTANCE)).await;
     assert_eq!(codes(&found), [(Weight::Broken, "permission_missing")]);
     assert!(found.findings[0].step.contains("Manage Your App"));
@@ -276,21 +441,47 @@ async fn key_account_site_and_permission_of_a_site_are_told_apart() {
     let caller = Caller::new();
     let found = caller.examine(&site(&double)).await;
     assert_eq!(codes(&found), []);
-    assert_eq!(found.settings.get("site_url").map(String::as_str), Some("https://www.hafenladen.example"));
+    assert_eq!(
+        found.settings.get("site_url").map(String::as_str),
+        Some("https://www.hafenladen.example")
+    );
     let one = |found: &Examination| (codes(found)[0].1, found.findings[0].step.clone());
 
     let mut wrong = site(&double);
-    set(&mut wrong, "site_id", "11111111-2222-3333-4444-555555555555");
+    set(
+        &mut wrong,
+        "site_id",
+        "11111111-2222-3333-4444-555555555555",
+    );
     let (code, step) = one(&caller.examine(&wrong).await);
     assert_eq!(code, "site_unknown");
-    assert!(step.contains(&format!("Probeseite ({OTHER_SITE_ID}), Hafenladen ({SITE_ID})")), "{step}");
-    set(&mut wrong, "account_id", "99999999-2222-3333-4444-555555555555");
+    assert!(
+        step.contains(&format!(
+            "Probeseite ({OTHER_SITE_ID}), Hafenladen ({SITE_ID})"
+        )),
+        "{step}"
+    );
+    set(
+        &mut wrong,
+        "account_id",
+        "99999999-2222-3333-4444-555555555555",
+    );
     assert_eq!(one(&caller.examine(&wrong).await).0, "account_refused");
     let mut note = site(&double);
-    set(&mut note, "account_id", "99999999-2222-3333-4444-555555555555");
-    assert_eq!(codes(&caller.examine(&note).await), [(Weight::Note, "account_unconfirmed")]);
+    set(
+        &mut note,
+        "account_id",
+        "99999999-2222-3333-4444-555555555555",
+    );
+    assert_eq!(
+        codes(&caller.examine(&note).await),
+        [(Weight::Note, "account_unconfirmed")]
+    );
     double.change(|world| world.forbidden = vec!["/site-properties/".to_owned()]);
-    assert_eq!(one(&caller.examine(&site(&double)).await).0, "permission_missing");
+    assert_eq!(
+        one(&caller.examine(&site(&double)).await).0,
+        "permission_missing"
+    );
     double.change(|world| world.api_key = "IST.revoked".to_owned());
     let (code, step) = one(&caller.examine(&site(&double)).await);
     assert_eq!(code, "api_key_refused");

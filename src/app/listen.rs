@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use actix_http::HttpService;
 use actix_http::error::DispatchError;
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Server, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error};
@@ -40,10 +42,21 @@ pub(super) struct Terms {
 }
 
 /// Serves an app on a listener.
-pub(super) fn serve<F, A, B>(name: &str, listener: TcpListener, terms: Terms, app: F) -> io::Result<Server>
+pub(super) fn serve<F, A, B>(
+    name: &str,
+    listener: TcpListener,
+    terms: Terms,
+    app: F,
+) -> io::Result<Server>
 where
     F: Fn() -> App<A> + Clone + Send + 'static,
-    A: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()> + 'static,
+    A: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
     B: MessageBody + 'static,
 {
     let server = Server::build()
@@ -52,8 +65,15 @@ where
         .shutdown_timeout(terms.grace.as_secs())
         .disable_signals()
         .listen(name, listener, move || {
-            let Terms { tls, shutdown, patience, .. } = terms.clone();
-            let app = app().into_factory().map_err(|error: Error| error.error_response());
+            let Terms {
+                tls,
+                shutdown,
+                patience,
+                ..
+            } = terms.clone();
+            let app = app()
+                .into_factory()
+                .map_err(|error: Error| error.error_response());
             let http = HttpService::build()
                 .client_request_timeout(HEAD)
                 .graceful_shutdown_signal(move || {
@@ -61,7 +81,9 @@ where
                     async move { drop(shutdown.wait_for(|shutdown| *shutdown).await) }
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
-            fn_service(move |stream| accepted(stream, tls.clone(), patience)).map_err(DispatchError::from).and_then(http)
+            fn_service(move |stream| accepted(stream, tls.clone(), patience))
+                .map_err(DispatchError::from)
+                .and_then(http)
         })?;
     Ok(server.run())
 }
@@ -70,7 +92,13 @@ where
 /// programs that use `select`.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    ) {
         tracing::warn!(error = %ErrorChain(&error), "the limit of open files stays as it is");
     }
 }
@@ -79,5 +107,7 @@ pub fn raise_open_files() {
 /// each can hold an unfinished head of 128 KiB and a little of a body, so that all of them at once take some 2 GiB.
 pub(super) fn most_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2)).unwrap_or(usize::MAX).clamp(16, 16 << 10)
+    usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2))
+        .unwrap_or(usize::MAX)
+        .clamp(16, 16 << 10)
 }

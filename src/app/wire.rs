@@ -50,17 +50,28 @@ pub(super) async fn accepted(
 
 impl Wire {
     fn new(stream: Box<dyn Stream>, patience: Duration) -> Self {
-        Self { stream, patience, end: Box::pin(sleep(patience)) }
+        Self {
+            stream,
+            patience,
+            end: Box::pin(sleep(patience)),
+        }
     }
 
     /// Nothing came or went: is it over?
     fn or_end<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        self.end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.end
+            .as_mut()
+            .poll(context)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Pending => self.or_end(context),
             ready @ Poll::Ready(_) => ready,
@@ -69,7 +80,11 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Pending => self.or_end(context),
             ready @ Poll::Ready(_) => {
@@ -114,7 +129,11 @@ mod tests {
         });
         let mut all = Vec::new();
         let ended = wire.read_to_end(&mut all).await;
-        assert!(ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut), "after {} bytes", all.len());
+        assert!(
+            ended.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut),
+            "after {} bytes",
+            all.len()
+        );
         drop(wire);
         dripping.await.expect("he notices");
     }
@@ -137,6 +156,10 @@ mod tests {
         let (_sender, ours) = duplex(1);
         let mut wire = Wire::new(Box::new(ours), PATIENCE);
         wire.write_u8(b'!').await.expect("the first fits");
-        assert!(wire.write_u8(b'!').await.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut));
+        assert!(
+            wire.write_u8(b'!')
+                .await
+                .is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        );
     }
 }

@@ -36,22 +36,47 @@ struct Adding<'a> {
 }
 
 pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Result<Exit> {
-    let missing = || fail(Exit::Usage, format!("{} is no kind of connection", args.kind));
+    let missing = || {
+        fail(
+            Exit::Usage,
+            format!("{} is no kind of connection", args.kind),
+        )
+    };
     let (platform, kind) = connection_kind(args.kind).ok_or_else(missing)?;
-    let id = ConnectionId::new(&args.id).map_err(|error| fail(Exit::Config, format!("--id: {error}")))?;
+    let id = ConnectionId::new(&args.id)
+        .map_err(|error| fail(Exit::Config, format!("--id: {error}")))?;
     let public_url = stores::public_url(args.public_url.as_deref())?;
-    let Typed { settings, secrets, generated } = check_typed(platform, kind, args)?;
+    let Typed {
+        settings,
+        secrets,
+        generated,
+    } = check_typed(platform, kind, args)?;
     let outbound = args.stores.outbound()?;
     let connection = Connection::new(id, platform.name(), kind.name, settings, Timestamp::now());
-    let url = public_url.as_deref().map(|url| check::delivery_url(url, &connection)).filter(|_| kind.receives_webhooks);
+    let url = public_url
+        .as_deref()
+        .map(|url| check::delivery_url(url, &connection))
+        .filter(|_| kind.receives_webhooks);
     let asks = check::can_ask(&connection, &check::unstored(&connection, &secrets, None));
     let registers = asks && kind.registers_webhooks && !args.no_register;
     if registers && url.is_none() {
-        let right = "needed, so that the store can be told where its webhooks go (or --no-register)";
-        return Err(fail(Exit::Config, format!("--public-url (CARTWIRE_PUBLIC_URL): {right}")));
+        let right =
+            "needed, so that the store can be told where its webhooks go (or --no-register)";
+        return Err(fail(
+            Exit::Config,
+            format!("--public-url (CARTWIRE_PUBLIC_URL): {right}"),
+        ));
     }
     let register = url.clone().filter(|_| registers);
-    let adding = Adding { data, kind, connection, secrets, outbound, asks, register };
+    let adding = Adding {
+        data,
+        kind,
+        connection,
+        secrets,
+        outbound,
+        asks,
+        register,
+    };
     super::runtime()?.block_on(adding.add(args.no_register, url, generated, output))
 }
 
@@ -68,12 +93,19 @@ impl Adding<'_> {
         let examination = look.examination.clone().unwrap_or_default();
         if examination.trouble().is_some() && !whatever_it_says {
             let value = json!({"connection": null, "findings": examination.findings, "good": examination.good});
-            output.value(&value, || format!("nothing is added: the store does not work yet{}", stores::told(&examination)))?;
+            output.value(&value, || {
+                format!(
+                    "nothing is added: the store does not work yet{}",
+                    stores::told(&examination)
+                )
+            })?;
             return Ok(Exit::No);
         }
         self.connection.settings.extend(examination.settings);
         if let Some(url) = url.clone().filter(|_| self.kind.registers_webhooks) {
-            self.connection.settings.insert(DELIVERY_URL.to_owned(), url);
+            self.connection
+                .settings
+                .insert(DELIVERY_URL.to_owned(), url);
         }
         crate::sqlite::make_folder(&self.data.data_dir)?;
         let _hold = Hold::take(&self.data.data_dir)?;
@@ -94,7 +126,11 @@ impl Adding<'_> {
     fn refuse_taken(&self) -> anyhow::Result<()> {
         let id = &self.connection.id;
         let is_there = self.data.data_dir.join(crate::sqlite::FILE).exists();
-        if is_there && super::open_data(self.data)?.connection(id)?.is_some() { Err(taken(id)) } else { Ok(()) }
+        if is_there && super::open_data(self.data)?.connection(id)?.is_some() {
+            Err(taken(id))
+        } else {
+            Ok(())
+        }
     }
 
     /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.
@@ -106,7 +142,10 @@ impl Adding<'_> {
     fn store(&self) -> anyhow::Result<DataFile> {
         let seal = Seal::load(&self.data.data_dir, self.data.master_key_file.as_deref())?;
         let id = &self.connection.id;
-        let sealed = self.secrets.iter().map(|(name, secret)| SealedSecret::new(&seal, id, name, secret));
+        let sealed = self
+            .secrets
+            .iter()
+            .map(|(name, secret)| SealedSecret::new(&seal, id, name, secret));
         let sealed = sealed.collect::<Result<Vec<_>, _>>()?;
         let mut file = DataFile::open(&self.data.data_dir)?;
         file.unlock(&seal)?;
@@ -131,7 +170,10 @@ impl Adding<'_> {
             connection: &self.connection,
             examination: Some(examination),
             // Nothing was ever heard of it: what cannot be reached now was never reached.
-            outage: examination.trouble().filter(|finding| finding.weight == Weight::Unavailable).map(|finding| finding.code),
+            outage: examination
+                .trouble()
+                .filter(|finding| finding.weight == Weight::Unavailable)
+                .map(|finding| finding.code),
             rejected: None,
             accepted_at: None,
             silent: false,
@@ -139,7 +181,12 @@ impl Adding<'_> {
         };
         let (id, verdict) = (self.connection.id.clone(), facts.verdict());
         let began = Timestamp::now();
-        file.change_connection(&ConnectionChange::Examined { id, settings: examination.settings.clone(), verdict, began })?;
+        file.change_connection(&ConnectionChange::Examined {
+            id,
+            settings: examination.settings.clone(),
+            verdict,
+            began,
+        })?;
         Ok(())
     }
 
@@ -152,7 +199,10 @@ impl Adding<'_> {
     ) -> anyhow::Result<()> {
         let (id, kind) = (&self.connection.id, self.kind);
         let path = format!("/webhooks/{}/{id}", self.connection.platform);
-        let url = url.or_else(|| kind.receives_webhooks.then(|| format!("https://YOUR-PUBLIC-ADDRESS{path}")));
+        let url = url.or_else(|| {
+            kind.receives_webhooks
+                .then(|| format!("https://YOUR-PUBLIC-ADDRESS{path}"))
+        });
         let shown = generated.map(|secret| secret.expose_secret().to_owned());
         let value = json!({
             "connection": self.connection, "url": url, "secret": shown, "asked": self.asks, "registered": self.register.is_some(),
@@ -173,15 +223,24 @@ impl Adding<'_> {
         }
         if self.register.is_some() {
             if examination.trouble().is_some() {
-                note(&format!("it is added and degraded; when that is mended: cartwire connections check {id} --fix"));
+                note(&format!(
+                    "it is added and degraded; when that is mended: cartwire connections check {id} --fix"
+                ));
             }
         } else if !kind.next_step.is_empty() {
-            note(&kind.next_step.replace("{url}", url.as_deref().unwrap_or_default()));
+            note(
+                &kind
+                    .next_step
+                    .replace("{url}", url.as_deref().unwrap_or_default()),
+            );
         }
         Ok(())
     }
 }
 
 fn taken(id: &ConnectionId) -> anyhow::Error {
-    fail(Exit::No, format!("there is a connection {id} already: remove it first, or choose another --id"))
+    fail(
+        Exit::No,
+        format!("there is a connection {id} already: remove it first, or choose another --id"),
+    )
 }

@@ -29,7 +29,10 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
-    let (public_url, outbound) = (stores::public_url(args.public_url.as_deref())?, args.stores.outbound()?);
+    let (public_url, outbound) = (
+        stores::public_url(args.public_url.as_deref())?,
+        args.stores.outbound()?,
+    );
     let reader = super::open_data(data)?;
     let connections: Vec<Connection> = if args.ids.is_empty() {
         reader.connections()?
@@ -41,11 +44,17 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         named.collect::<anyhow::Result<_>>()?
     };
     if connections.is_empty() {
-        output.value(&json!({"connections": []}), || "there are no connections (connections add makes one)".to_owned())?;
+        output.value(&json!({"connections": []}), || {
+            "there are no connections (connections add makes one)".to_owned()
+        })?;
         return Ok(Exit::Success);
     }
     let (mut file, seal) = stores::unlocked(data)?;
-    let asker = Asker { outbound, seal, public_url };
+    let asker = Asker {
+        outbound,
+        seal,
+        public_url,
+    };
     let intent = if args.fix { Intent::Fix } else { Intent::Check };
     let _hold = args.fix.then(|| Hold::take(&data.data_dir)).transpose()?;
     let progress = bar(connections.len() as u64, "asking the stores");
@@ -55,10 +64,23 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
     }))?;
     progress.finish_and_clear();
     let values: Vec<Value> = looked.iter().map(stores::Looked::json).collect();
-    output.value(&json!({"connections": values}), || looked.iter().map(stores::Looked::text).collect::<Vec<_>>().join("\n"))?;
+    output.value(&json!({"connections": values}), || {
+        looked
+            .iter()
+            .map(stores::Looked::text)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
     let troubled = looked.iter().filter(|one| one.is_in_trouble()).count();
     if troubled > 0 && !output.json {
-        note(&format!("{troubled} of {} connections in trouble", looked.len()));
+        note(&format!(
+            "{troubled} of {} connections in trouble",
+            looked.len()
+        ));
     }
-    Ok(if troubled == 0 { Exit::Success } else { Exit::No })
+    Ok(if troubled == 0 {
+        Exit::Success
+    } else {
+        Exit::No
+    })
 }

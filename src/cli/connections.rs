@@ -58,13 +58,29 @@ pub(super) struct Rotate {
     grace_hours: u32,
 }
 
-pub(super) fn run(data: &DataArgs, command: ConnectionsCommand, output: Output) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    data: &DataArgs,
+    command: ConnectionsCommand,
+    output: Output,
+) -> anyhow::Result<Exit> {
     match command {
         ConnectionsCommand::Add(args) => add::run(data, &args, output),
         ConnectionsCommand::List => list(data, output),
         ConnectionsCommand::Show(one) => show(data, &one.id()?, output),
-        ConnectionsCommand::Pause(one) => change(data, &one.id()?, ConnectionChange::Pause, "is paused", output),
-        ConnectionsCommand::Resume(one) => change(data, &one.id()?, ConnectionChange::Resume, "is not paused", output),
+        ConnectionsCommand::Pause(one) => change(
+            data,
+            &one.id()?,
+            ConnectionChange::Pause,
+            "is paused",
+            output,
+        ),
+        ConnectionsCommand::Resume(one) => change(
+            data,
+            &one.id()?,
+            ConnectionChange::Resume,
+            "is not paused",
+            output,
+        ),
         ConnectionsCommand::RotateSecret(args) => rotate(data, &args, output),
         ConnectionsCommand::Check(args) => check::run(data, &args, output),
         ConnectionsCommand::Remove(args) => remove::run(data, &args, output),
@@ -79,7 +95,12 @@ impl One {
 
 fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
     let mut connections = super::open_data(data)?.connections()?;
-    connections.sort_by_key(|connection| (connection.status == crate::connections::Status::Connected, connection.id.clone()));
+    connections.sort_by_key(|connection| {
+        (
+            connection.status == crate::connections::Status::Connected,
+            connection.id.clone(),
+        )
+    });
     output.value(&json!({"connections": connections}), || {
         let rows: Vec<Vec<String>> = connections.iter().map(row).collect();
         table(&["ID", "KIND", "STATUS", "REASON", "SINCE", "OF"], &rows)
@@ -94,7 +115,10 @@ fn row(connection: &Connection) -> Vec<String> {
         connection.status.as_str().to_owned(),
         connection.reason.clone().unwrap_or_else(|| "-".to_owned()),
         format!("{:.0}", connection.changed_at),
-        connection.parent.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+        connection
+            .parent
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), ToString::to_string),
     ]
 }
 
@@ -102,13 +126,18 @@ fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Ex
     let reader = super::open_data(data)?;
     let connection = reader.connection(id)?.ok_or_else(|| no_such(id))?;
     let secrets = reader.secrets(id, Timestamp::now())?;
-    let secrets: Vec<_> = secrets.iter().map(|s| json!({"name": s.name, "valid_until": s.valid_until})).collect();
+    let secrets: Vec<_> = secrets
+        .iter()
+        .map(|s| json!({"name": s.name, "valid_until": s.valid_until}))
+        .collect();
     let endpoint = connection
         .described_kind()
         .filter(|kind| kind.receives_webhooks)
         .map(|_| format!("/webhooks/{}/{id}", connection.platform));
     let value = json!({"connection": connection, "endpoint": endpoint, "secrets": secrets});
-    output.value(&value, || serde_json::to_string_pretty(&value).unwrap_or_default())?;
+    output.value(&value, || {
+        serde_json::to_string_pretty(&value).unwrap_or_default()
+    })?;
     Ok(Exit::Success)
 }
 
@@ -123,7 +152,10 @@ pub(super) fn change(
     match changed {
         Changed::NoSuchConnection | Changed::Taken => Err(no_such(id)),
         Changed::Yes | Changed::No => {
-            output.value(&json!({"connection": id, "changed": changed == Changed::Yes}), || format!("connection {id} {done}"))?;
+            output.value(
+                &json!({"connection": id, "changed": changed == Changed::Yes}),
+                || format!("connection {id} {done}"),
+            )?;
             Ok(Exit::Success)
         }
     }
@@ -131,37 +163,65 @@ pub(super) fn change(
 
 fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit> {
     let id = id(&args.id)?;
-    let connection = super::open_data(data)?.connection(&id)?.ok_or_else(|| no_such(&id))?;
+    let connection = super::open_data(data)?
+        .connection(&id)?
+        .ok_or_else(|| no_such(&id))?;
     let described = connection_kind(&connection.kind);
-    let field =
-        described.and_then(|(platform, kind)| kind.fields.iter().find(|field| field.verifies()).map(|field| (platform, field)));
+    let field = described.and_then(|(platform, kind)| {
+        kind.fields
+            .iter()
+            .find(|field| field.verifies())
+            .map(|field| (platform, field))
+    });
     let Some((platform, field)) = field else {
-        return Err(fail(Exit::No, format!("connection {id} has no key of its own that verifies webhooks")));
+        return Err(fail(
+            Exit::No,
+            format!("connection {id} has no key of its own that verifies webhooks"),
+        ));
     };
     let (secret, generated) = match (&args.secret_file, field.role) {
-        (Some(path), _) => (read_secret(path).map_err(|right| fail(Exit::Config, format!("--secret-file: {right}")))?, false),
+        (Some(path), _) => (
+            read_secret(path)
+                .map_err(|right| fail(Exit::Config, format!("--secret-file: {right}")))?,
+            false,
+        ),
         (None, FieldRole::GeneratedVerificationKey) => (generate_secret()?, true),
-        (None, _) => return Err(fail(Exit::Usage, "--secret-file is needed: the platform makes this key, not we")),
+        (None, _) => {
+            return Err(fail(
+                Exit::Usage,
+                "--secret-file is needed: the platform makes this key, not we",
+            ));
+        }
     };
     let wrong = |error: String| fail(Exit::Config, format!("--secret-file: {error}"));
     let secret = (field.check)(secret.expose_secret()).map_err(wrong)?.into();
-    platform.verification_key(ExposeSecret::<str>::expose_secret(&secret)).map_err(|error| wrong(error.to_string()))?;
+    platform
+        .verification_key(ExposeSecret::<str>::expose_secret(&secret))
+        .map_err(|error| wrong(error.to_string()))?;
     let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
     let mut file = DataFile::open(&data.data_dir)?;
     file.unlock(&seal)?;
     let sealed = SealedSecret::new(&seal, &id, field.name, &secret)?;
     let grace = SignedDuration::from_hours(i64::from(args.grace_hours));
-    if file.change_connection(&ConnectionChange::Rotate(id.clone(), sealed, grace))? == Changed::NoSuchConnection {
+    if file.change_connection(&ConnectionChange::Rotate(id.clone(), sealed, grace))?
+        == Changed::NoSuchConnection
+    {
         return Err(no_such(&id));
     }
     let shown = generated.then(|| secret.expose_secret().to_owned());
-    output.value(&json!({"connection": id, "secret": shown, "previous_valid_hours": args.grace_hours}), || {
-        let mut text = format!("connection {id} has a new secret; the one before stays valid for {} hours", args.grace_hours);
-        if let Some(secret) = &shown {
-            text += &format!("\n  secret: {secret}   (shown only now)");
-        }
-        text
-    })?;
+    output.value(
+        &json!({"connection": id, "secret": shown, "previous_valid_hours": args.grace_hours}),
+        || {
+            let mut text = format!(
+                "connection {id} has a new secret; the one before stays valid for {} hours",
+                args.grace_hours
+            );
+            if let Some(secret) = &shown {
+                text += &format!("\n  secret: {secret}   (shown only now)");
+            }
+            text
+        },
+    )?;
     if generated && !output.json {
         note(&format!(
             "the store does not know it yet: run cartwire connections check {id} --fix, or give it to the store's webhooks by hand; \

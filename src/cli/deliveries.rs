@@ -84,21 +84,31 @@ fn state(text: &str) -> Result<State, String> {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| "an instant such as 2026-11-21T00:00:00Z".to_owned())
+    text.parse()
+        .map_err(|_| "an instant such as 2026-11-21T00:00:00Z".to_owned())
 }
 
 fn key(text: &str) -> anyhow::Result<DeliveryKey> {
-    DeliveryKey::parse(text)
-        .ok_or_else(|| fail(Exit::Usage, format!("{text:?} is no delivery's id: those have 32 hexadecimal digits")))
+    DeliveryKey::parse(text).ok_or_else(|| {
+        fail(
+            Exit::Usage,
+            format!("{text:?} is no delivery's id: those have 32 hexadecimal digits"),
+        )
+    })
 }
 
 impl Filter {
     fn filter(&self) -> anyhow::Result<DeliveryFilter> {
-        let connection = self.connection.as_deref().map(ConnectionId::new).transpose();
+        let connection = self
+            .connection
+            .as_deref()
+            .map(ConnectionId::new)
+            .transpose();
         Ok(DeliveryFilter {
             key: None,
             states: self.state.clone(),
-            connection: connection.map_err(|error| fail(Exit::Usage, format!("--connection: {error}")))?,
+            connection: connection
+                .map_err(|error| fail(Exit::Usage, format!("--connection: {error}")))?,
             platform: self.platform.clone(),
             topic: self.topic.clone(),
             reason: self.reason.clone(),
@@ -109,17 +119,39 @@ impl Filter {
 
     fn is_empty(&self) -> bool {
         let words = [&self.connection, &self.platform, &self.topic, &self.reason];
-        self.state.is_empty() && words.iter().all(|word| word.is_none()) && self.since.is_none() && self.until.is_none()
+        self.state.is_empty()
+            && words.iter().all(|word| word.is_none())
+            && self.since.is_none()
+            && self.until.is_none()
     }
 }
 
-pub(super) fn run(data: &DataArgs, command: DeliveriesCommand, output: Output) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    data: &DataArgs,
+    command: DeliveriesCommand,
+    output: Output,
+) -> anyhow::Result<Exit> {
     match command {
         DeliveriesCommand::List(list) => {
-            let deliveries = super::open_data(data)?.deliveries(&list.filter.filter()?, Position::MAX, list.limit)?;
+            let deliveries = super::open_data(data)?.deliveries(
+                &list.filter.filter()?,
+                Position::MAX,
+                list.limit,
+            )?;
             output.value(&json!({"deliveries": deliveries}), || {
                 let rows: Vec<Vec<String>> = deliveries.iter().map(row).collect();
-                table(&["ID", "RECEIVED", "CONNECTION", "TOPIC", "STATE", "REASON", "AGAIN"], &rows)
+                table(
+                    &[
+                        "ID",
+                        "RECEIVED",
+                        "CONNECTION",
+                        "TOPIC",
+                        "STATE",
+                        "REASON",
+                        "AGAIN",
+                    ],
+                    &rows,
+                )
             })?;
             Ok(Exit::Success)
         }
@@ -155,17 +187,25 @@ fn show(data: &DataArgs, args: &Show, output: Output) -> anyhow::Result<Exit> {
         value["headers"] = json!(entry.delivery.headers);
         value["body"] = String::from_utf8_lossy(&entry.delivery.body).into();
     }
-    output.value(&value, || serde_json::to_string_pretty(&value).unwrap_or_default())?;
+    output.value(&value, || {
+        serde_json::to_string_pretty(&value).unwrap_or_default()
+    })?;
     Ok(Exit::Success)
 }
 
 fn redrive(data: &DataArgs, args: &Redrive, output: Output) -> anyhow::Result<Exit> {
     if args.ids.is_empty() && args.filter.is_empty() && !args.all {
-        return Err(fail(Exit::Usage, "which deliveries? Name ids, give a filter, or --all"));
+        return Err(fail(
+            Exit::Usage,
+            "which deliveries? Name ids, give a filter, or --all",
+        ));
     }
     let mut filters = Vec::new();
     for id in &args.ids {
-        filters.push(DeliveryFilter { key: Some(key(id)?), ..args.filter.filter()? });
+        filters.push(DeliveryFilter {
+            key: Some(key(id)?),
+            ..args.filter.filter()?
+        });
     }
     if filters.is_empty() {
         filters.push(args.filter.filter()?);
@@ -193,12 +233,15 @@ fn redrive(data: &DataArgs, args: &Redrive, output: Output) -> anyhow::Result<Ex
         }
         progress.finish_and_clear();
     }
-    output.value(&json!({"chosen": chosen, "redriven": redriven, "dry_run": args.dry_run}), || {
-        if args.dry_run {
-            format!("{chosen} deliveries would be redriven")
-        } else {
-            format!("{redriven} deliveries are pending again")
-        }
-    })?;
+    output.value(
+        &json!({"chosen": chosen, "redriven": redriven, "dry_run": args.dry_run}),
+        || {
+            if args.dry_run {
+                format!("{chosen} deliveries would be redriven")
+            } else {
+                format!("{redriven} deliveries are pending again")
+            }
+        },
+    )?;
     Ok(if chosen == 0 { Exit::No } else { Exit::Success })
 }

@@ -50,7 +50,10 @@ struct Sent {
 
 pub(super) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Exit> {
     let folder = TemporaryFolder::make()?;
-    let data = DataArgs { data_dir: folder.0.clone(), master_key_file: None };
+    let data = DataArgs {
+        data_dir: folder.0.clone(),
+        master_key_file: None,
+    };
     let serve = ServeArgs {
         listen: "127.0.0.1:0".to_owned(),
         admin_listen: "127.0.0.1:0".to_owned(),
@@ -65,9 +68,19 @@ pub(super) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Exit> {
         let (address, admin) = (app.address, app.admin_address);
         let (stop, stopped) = oneshot::channel::<()>();
         let gateway = tokio::spawn(app.run_until(async move { drop(stopped.await) }));
-        note(&format!("gateway: http://{address}   events and health: http://{admin}/api/events   data: {}", folder.0.display()));
+        note(&format!(
+            "gateway: http://{address}   events and health: http://{admin}/api/events   data: {}",
+            folder.0.display()
+        ));
         let printer = Printer::new(&data, output)?;
-        let result = show(&fixtures, &connections, &format!("http://{address}"), printer, args.once).await;
+        let result = show(
+            &fixtures,
+            &connections,
+            &format!("http://{address}"),
+            printer,
+            args.once,
+        )
+        .await;
         let _ = stop.send(());
         gateway.await??;
         result
@@ -86,23 +99,44 @@ async fn show(
     for (index, fixture) in (0_u64..).zip(fixtures) {
         let connection = &connections[&identity(fixture)];
         let (request, expected) = request(fixture, index)?;
-        let answer = sender.send(fixture.platform().name(), connection, &request).await?;
+        let answer = sender
+            .send(fixture.platform().name(), connection, &request)
+            .await?;
         let kept = matches!(answer.word(), Some("accepted" | "duplicate" | "ping"));
         if !kept {
-            note(&format!("{} was answered {} {}", fixture.path(), answer.status, answer.body));
+            note(&format!(
+                "{} was answered {} {}",
+                fixture.path(),
+                answer.status,
+                answer.body
+            ));
             return Ok(Exit::No);
         }
         let delivery = answer.delivery().and_then(DeliveryKey::parse);
-        sent.push(Sent { path: fixture.path().to_owned(), connection: connection.clone(), delivery, expected });
+        sent.push(Sent {
+            path: fixture.path().to_owned(),
+            connection: connection.clone(),
+            delivery,
+            expected,
+        });
         printer.print()?;
     }
     let wrong = printer.wait_for(&sent).await?;
     for line in &wrong {
         note(line);
     }
-    note(&format!("{} of {} fixtures yielded what they must; {} events", sent.len() - wrong.len(), sent.len(), printer.printed));
+    note(&format!(
+        "{} of {} fixtures yielded what they must; {} events",
+        sent.len() - wrong.len(),
+        sent.len(),
+        printer.printed
+    ));
     if once || !wrong.is_empty() {
-        return Ok(if wrong.is_empty() { Exit::Success } else { Exit::No });
+        return Ok(if wrong.is_empty() {
+            Exit::Success
+        } else {
+            Exit::No
+        });
     }
     note("the gateway goes on until you press Ctrl-C");
     let mut look = tokio::time::interval(Duration::from_millis(300));
@@ -126,15 +160,27 @@ fn identity(fixture: &Fixture) -> (&'static str, Option<String>) {
 }
 
 fn request(fixture: &Fixture, index: u64) -> anyhow::Result<(SignedRequest, Expected)> {
-    let unknown = Expected { outcome: String::new(), reason: None, events: Vec::new() };
+    let unknown = Expected {
+        outcome: String::new(),
+        reason: None,
+        events: Vec::new(),
+    };
     match fixture {
         Fixture::Recorded(recorded) => {
-            let request = SignedRequest { headers: recorded.headers.clone(), body: recorded.body.clone() };
+            let request = SignedRequest {
+                headers: recorded.headers.clone(),
+                body: recorded.body.clone(),
+            };
             Ok((request, recorded.expected.clone().unwrap_or(unknown)))
         }
         Fixture::Case(case) => {
             let key = test_key(case.platform, "signing")?;
-            let unsigned = Unsigned { topic: &case.topic, payload: &case.payload, nonce: index, options: &case.options };
+            let unsigned = Unsigned {
+                topic: &case.topic,
+                payload: &case.payload,
+                nonce: index,
+                options: &case.options,
+            };
             let signed = case.platform.sign(&unsigned, &key, Timestamp::now());
             Ok((signed?, case.expected.clone().unwrap_or(unknown)))
         }
@@ -142,11 +188,19 @@ fn request(fixture: &Fixture, index: u64) -> anyhow::Result<(SignedRequest, Expe
 }
 
 fn test_key(platform: &dyn Platform, name: &str) -> anyhow::Result<String> {
-    fixture::test_key(platform, name).ok_or_else(|| fail(Exit::Io, format!("the fixtures lack {}'s {name} key", platform.name())))
+    fixture::test_key(platform, name).ok_or_else(|| {
+        fail(
+            Exit::Io,
+            format!("the fixtures lack {}'s {name} key", platform.name()),
+        )
+    })
 }
 
 /// Adds a connection for each sender among the fixtures.
-fn connect(data: &DataArgs, fixtures: &[Fixture]) -> anyhow::Result<BTreeMap<(&'static str, Option<String>), ConnectionId>> {
+fn connect(
+    data: &DataArgs,
+    fixtures: &[Fixture],
+) -> anyhow::Result<BTreeMap<(&'static str, Option<String>), ConnectionId>> {
     crate::sqlite::make_folder(&data.data_dir)?;
     let seal = Seal::load(&data.data_dir, None)?;
     let mut file = DataFile::open(&data.data_dir)?;
@@ -157,15 +211,38 @@ fn connect(data: &DataArgs, fixtures: &[Fixture]) -> anyhow::Result<BTreeMap<(&'
             continue;
         }
         let platform = fixture.platform();
-        let kind = platform.connection_kinds().iter().find(|kind| kind.receives_webhooks);
-        let field = kind.and_then(|kind| kind.fields.iter().find(|field| field.verifies()).map(|field| (kind, field)));
-        let (kind, field) = field.ok_or_else(|| fail(Exit::Io, format!("{} receives no webhooks", platform.name())))?;
-        let id = ConnectionId::new(&format!("demo-{}-{}", platform.name(), connections.len() + 1))?;
+        let kind = platform
+            .connection_kinds()
+            .iter()
+            .find(|kind| kind.receives_webhooks);
+        let field = kind.and_then(|kind| {
+            kind.fields
+                .iter()
+                .find(|field| field.verifies())
+                .map(|field| (kind, field))
+        });
+        let (kind, field) = field.ok_or_else(|| {
+            fail(
+                Exit::Io,
+                format!("{} receives no webhooks", platform.name()),
+            )
+        })?;
+        let id = ConnectionId::new(&format!(
+            "demo-{}-{}",
+            platform.name(),
+            connections.len() + 1
+        ))?;
         let key = SecretString::from(match &who.1 {
             Some(key) => key.clone(),
             None => test_key(platform, "verification")?,
         });
-        let connection = Connection::new(id.clone(), platform.name(), kind.name, BTreeMap::new(), Timestamp::now());
+        let connection = Connection::new(
+            id.clone(),
+            platform.name(),
+            kind.name,
+            BTreeMap::new(),
+            Timestamp::now(),
+        );
         let secret = SealedSecret::new(&seal, &id, field.name, &key)?;
         file.change_connection(&ConnectionChange::Add(connection, vec![secret]))?;
         connections.insert(who, id);
@@ -185,7 +262,13 @@ struct Printer {
 impl Printer {
     fn new(data: &DataArgs, output: Output) -> anyhow::Result<Self> {
         let reader = Reader::open(&data.data_dir)?;
-        Ok(Self { reader, output, after: 0, printed: 0, found: BTreeMap::new() })
+        Ok(Self {
+            reader,
+            output,
+            after: 0,
+            printed: 0,
+            found: BTreeMap::new(),
+        })
     }
 
     fn print(&mut self) -> anyhow::Result<()> {
@@ -198,7 +281,10 @@ impl Printer {
             for (_, event) in assemble_page(&page) {
                 self.output.row(&event, || summary(&event))?;
                 self.printed += 1;
-                self.found.entry(event.id.delivery).or_default().push(told(&event)?);
+                self.found
+                    .entry(event.id.delivery)
+                    .or_default()
+                    .push(told(&event)?);
             }
         }
     }
@@ -215,8 +301,12 @@ impl Printer {
         // Two fixtures can be one delivery: a recorded duplicate.
         let mut seen = HashSet::new();
         for one in sent {
-            let Some(delivery) = one.delivery else { continue };
-            let Some((summary, _)) = self.reader.delivery(delivery)? else { continue };
+            let Some(delivery) = one.delivery else {
+                continue;
+            };
+            let Some((summary, _)) = self.reader.delivery(delivery)? else {
+                continue;
+            };
             let outcome = match summary.state {
                 State::Ignored => "ignored",
                 State::DeadLettered => "unreadable",
@@ -226,7 +316,12 @@ impl Printer {
             };
             let mut found = self.found.get(&delivery).cloned().unwrap_or_default();
             found.sort_by_key(Value::to_string);
-            let mut expected: Vec<Value> = one.expected.events.iter().map(|event| named(event, &one.connection)).collect();
+            let mut expected: Vec<Value> = one
+                .expected
+                .events
+                .iter()
+                .map(|event| named(event, &one.connection))
+                .collect();
             for event in expected.iter_mut().filter_map(Value::as_object_mut) {
                 event.remove("time");
             }
@@ -253,7 +348,9 @@ fn told(event: &Event) -> anyhow::Result<Value> {
     if let Some(data) = data.as_object_mut() {
         data.remove("raw");
     }
-    Ok(json!({"type": whole["type"], "subject": whole["subject"], "authority": whole["authority"], "data": data}))
+    Ok(
+        json!({"type": whole["type"], "subject": whole["subject"], "authority": whole["authority"], "data": data}),
+    )
 }
 
 /// An expected event with the demo connection's name in it.
@@ -261,13 +358,17 @@ fn named(event: &Value, connection: &ConnectionId) -> Value {
     match event {
         Value::String(text) if text == FIXTURE_CONNECTION => connection.as_str().into(),
         Value::String(text) => match text.rsplit_once('/') {
-            Some((entity, name)) if name == FIXTURE_CONNECTION => format!("{entity}/{connection}").into(),
+            Some((entity, name)) if name == FIXTURE_CONNECTION => {
+                format!("{entity}/{connection}").into()
+            }
             _ => event.clone(),
         },
         Value::Array(items) => items.iter().map(|item| named(item, connection)).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(key, value)| (key.clone(), named(value, connection))).collect::<serde_json::Map<_, _>>().into()
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (key.clone(), named(value, connection)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
         Value::Null | Value::Bool(_) | Value::Number(_) => event.clone(),
     }
 }

@@ -31,7 +31,10 @@ pub(super) fn run(data: &DataArgs, args: &DoctorArgs, output: Output) -> anyhow:
     let mut sections = Vec::new();
     let config = match Config::new(data, &args.serve) {
         Ok(config) => {
-            sections.push(configuration(&config, args.serve.stores.allow_private_stores));
+            sections.push(configuration(
+                &config,
+                args.serve.stores.allow_private_stores,
+            ));
             Some(config)
         }
         Err(wrong) => {
@@ -41,12 +44,23 @@ pub(super) fn run(data: &DataArgs, args: &DoctorArgs, output: Output) -> anyhow:
     };
     look(data, config.as_ref(), &mut sections)?;
     let steps = doctor::steps(&sections);
-    output.value(&json!({"ok": steps.is_empty(), "sections": sections, "to_do": steps}), || text(&sections, &steps))?;
-    Ok(if steps.is_empty() { Exit::Success } else { Exit::No })
+    output.value(
+        &json!({"ok": steps.is_empty(), "sections": sections, "to_do": steps}),
+        || text(&sections, &steps),
+    )?;
+    Ok(if steps.is_empty() {
+        Exit::Success
+    } else {
+        Exit::No
+    })
 }
 
 /// Everything besides the configuration.
-fn look(data: &DataArgs, config: Option<&Config>, sections: &mut Vec<Section>) -> anyhow::Result<()> {
+fn look(
+    data: &DataArgs,
+    config: Option<&Config>,
+    sections: &mut Vec<Section>,
+) -> anyhow::Result<()> {
     let budget = config.map_or_else(Budget::default, |config| config.budget.clone());
     let now = Timestamp::now();
     let runtime = super::runtime()?;
@@ -62,13 +76,23 @@ fn look(data: &DataArgs, config: Option<&Config>, sections: &mut Vec<Section>) -
         match open(data) {
             Ok((file, reader)) => {
                 let found = reader.inspect(LARGE)?;
-                sections.push(doctor::data_folder(&data.data_dir, Some(found.used), &budget));
-                sections.push(doctor::journal(&found, config.is_some_and(|config| config.broker.is_some()), now));
+                sections.push(doctor::data_folder(
+                    &data.data_dir,
+                    Some(found.used),
+                    &budget,
+                ));
+                sections.push(doctor::journal(
+                    &found,
+                    config.is_some_and(|config| config.broker.is_some()),
+                    now,
+                ));
                 let (key, seal) = master_key(data, &file);
                 sections.push(key);
                 let mut clocks = Vec::new();
                 let connections = match (config, seal) {
-                    (Some(config), Some(seal)) => runtime.block_on(connections(&reader, config, seal, &mut clocks))?,
+                    (Some(config), Some(seal)) => {
+                        runtime.block_on(connections(&reader, config, seal, &mut clocks))?
+                    }
                     _ => Vec::new(),
                 };
                 sections.push(doctor::clock(found.newest, &clocks, now));
@@ -89,7 +113,8 @@ fn look(data: &DataArgs, config: Option<&Config>, sections: &mut Vec<Section>) -
     if app::is_served(&data.data_dir) {
         gateway.ok("a gateway serves this data folder");
     } else {
-        gateway.warn("no gateway serves this data folder now: nothing is received (cartwire serve)");
+        gateway
+            .warn("no gateway serves this data folder now: nothing is received (cartwire serve)");
     }
     sections.push(gateway);
     if let Some(broker) = config.and_then(|config| config.broker.clone()) {
@@ -99,13 +124,19 @@ fn look(data: &DataArgs, config: Option<&Config>, sections: &mut Vec<Section>) -
 }
 
 fn open(data: &DataArgs) -> anyhow::Result<(DataFile, Reader)> {
-    Ok((DataFile::open(&data.data_dir)?, Reader::open(&data.data_dir)?))
+    Ok((
+        DataFile::open(&data.data_dir)?,
+        Reader::open(&data.data_dir)?,
+    ))
 }
 
 fn mistakes(wrong: &ConfigErrors) -> Section {
     let mut section = Section::new("configuration");
     for mistake in &wrong.0 {
-        section.trouble(format!("{} is wrong", mistake.option), format!("{}: {}", mistake.option, mistake.right));
+        section.trouble(
+            format!("{} is wrong", mistake.option),
+            format!("{}: {}", mistake.option, mistake.right),
+        );
     }
     section
 }
@@ -134,9 +165,13 @@ fn configuration(config: &Config, private: bool) -> Section {
 
 /// Is it, by its host as it stands, no address of the internet?
 fn leads_to_private(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
+    let Ok(url) = url::Url::parse(url) else {
+        return false;
+    };
     match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local"),
+        Some(url::Host::Domain(name)) => {
+            name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local")
+        }
         Some(url::Host::Ipv4(address)) => is_private(IpAddr::V4(address)),
         Some(url::Host::Ipv6(address)) => is_private(IpAddr::V6(address)),
         None => false,
@@ -146,14 +181,19 @@ fn leads_to_private(url: &str) -> bool {
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
-            address.is_private() || address.is_loopback() || address.is_link_local() || address.is_unspecified()
+            address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified()
         }
         IpAddr::V6(address) => {
             address.is_loopback()
                 || address.is_unspecified()
                 || address.is_unique_local()
                 || address.is_unicast_link_local()
-                || address.to_ipv4_mapped().is_some_and(|mapped| is_private(IpAddr::V4(mapped)))
+                || address
+                    .to_ipv4_mapped()
+                    .is_some_and(|mapped| is_private(IpAddr::V4(mapped)))
         }
     }
 }
@@ -172,7 +212,10 @@ fn master_key(data: &DataArgs, file: &DataFile) -> (Section, Option<Seal>) {
         }
         Err(error) => {
             let step = "give --master-key-file the key that the secrets were sealed with, from a backup where it is lost";
-            section.trouble(format!("the secrets do not open: {}", ErrorChain(&*error)), step);
+            section.trouble(
+                format!("the secrets do not open: {}", ErrorChain(&*error)),
+                step,
+            );
             (section, None)
         }
     }
@@ -191,7 +234,11 @@ async fn connections(
         return Ok(vec![section]);
     }
     let progress = bar(all.len() as u64, "asking the stores");
-    let asker = Asker { outbound: config.outbound.clone(), seal, public_url: config.public_url.clone() };
+    let asker = Asker {
+        outbound: config.outbound.clone(),
+        seal,
+        public_url: config.public_url.clone(),
+    };
     let looked = asker
         .look(reader, all, Intent::Check, |_| {
             progress.inc(1);
@@ -200,7 +247,10 @@ async fn connections(
         .await?;
     progress.finish_and_clear();
     clocks.extend(looked.iter().filter_map(|one| one.look.clock));
-    Ok(looked.iter().map(|one| doctor::connection(&one.connection, &one.findings(), &one.look)).collect())
+    Ok(looked
+        .iter()
+        .map(|one| doctor::connection(&one.connection, &one.findings(), &one.look))
+        .collect())
 }
 
 async fn look_at_broker(broker: Broker) -> Section {
@@ -247,7 +297,11 @@ fn text(sections: &[Section], steps: &[String]) -> String {
         lines.push("nothing to do".to_owned());
     } else {
         lines.push("to do:".to_owned());
-        lines.extend((1..).zip(steps).map(|(number, step)| format!("  {number}. {step}")));
+        lines.extend(
+            (1..)
+                .zip(steps)
+                .map(|(number, step)| format!("  {number}. {step}")),
+        );
     }
     lines.join("\n")
 }
@@ -258,12 +312,20 @@ mod tests {
 
     #[test]
     fn an_address_that_no_store_reaches_is_known_by_its_host() {
-        for private in
-            ["http://127.0.0.1:8080", "https://localhost", "http://192.168.1.5", "http://[::1]:8080", "http://nas.local"]
-        {
+        for private in [
+            "http://127.0.0.1:8080",
+            "https://localhost",
+            "http://192.168.1.5",
+            "http://[::1]:8080",
+            "http://nas.local",
+        ] {
             assert!(leads_to_private(private), "{private}");
         }
-        for public in ["https://hooks.example.com", "http://203.0.113.7:8080", "https://[2001:db8::1]"] {
+        for public in [
+            "https://hooks.example.com",
+            "http://203.0.113.7:8080",
+            "https://[2001:db8::1]",
+        ] {
             assert!(!leads_to_private(public), "{public}");
         }
     }

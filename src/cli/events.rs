@@ -69,7 +69,11 @@ pub(super) struct Show {
 
 impl Filter {
     fn filter(&self) -> EventFilter {
-        EventFilter { event_type: self.event_type.clone(), connection: self.connection.clone(), subject: self.subject.clone() }
+        EventFilter {
+            event_type: self.event_type.clone(),
+            connection: self.connection.clone(),
+            subject: self.subject.clone(),
+        }
     }
 }
 
@@ -77,7 +81,13 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
     let reader = super::open_data(data)?;
     match command {
         EventsCommand::List(list) => {
-            page(&reader, list.filter.after, list.limit, &list.filter.filter(), output)?;
+            page(
+                &reader,
+                list.filter.after,
+                list.limit,
+                &list.filter.filter(),
+                output,
+            )?;
         }
         EventsCommand::Tail(tail) => {
             let mut after = tail.filter.after;
@@ -91,16 +101,21 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             }
         }
         EventsCommand::Show(show) => {
-            let id = EventId::parse(&show.id).ok_or_else(|| fail(Exit::Usage, format!("{:?} is no event's id", show.id)))?;
+            let id = EventId::parse(&show.id)
+                .ok_or_else(|| fail(Exit::Usage, format!("{:?} is no event's id", show.id)))?;
             let row = reader.event(id.delivery, id.index)?;
             let event = row.and_then(|row| assemble_one(&row.entry, row.index));
-            let event = event.ok_or_else(|| fail(Exit::No, format!("there is no published event {id}")))?;
+            let event =
+                event.ok_or_else(|| fail(Exit::No, format!("there is no published event {id}")))?;
             line(&serde_json::to_string_pretty(&event)?)?;
         }
         EventsCommand::Export(filter) => {
             let (mut after, wanted) = (filter.after, filter.filter());
             let (first, last) = reader.log_bounds()?;
-            let progress = bar(last.saturating_sub(first.max(after)).unsigned_abs(), "exporting");
+            let progress = bar(
+                last.saturating_sub(first.max(after)).unsigned_abs(),
+                "exporting",
+            );
             let output = Output { json: true };
             while after < last {
                 let next = page(&reader, after, PAGE, &wanted, output)?;
@@ -117,7 +132,13 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
 }
 
 /// Prints a page and gives the cursor after it.
-fn page(reader: &Reader, after: Position, limit: usize, filter: &EventFilter, output: Output) -> anyhow::Result<Position> {
+fn page(
+    reader: &Reader,
+    after: Position,
+    limit: usize,
+    filter: &EventFilter,
+    output: Output,
+) -> anyhow::Result<Position> {
     let page = reader.log(after, limit, filter)?;
     for (_, event) in assemble_page(&page) {
         output.row(&event, || summary(&event))?;

@@ -51,7 +51,11 @@ pub struct Failure {
 
 /// Makes a [`Failure`].
 pub(super) fn fail(exit: Exit, message: impl Into<String>) -> anyhow::Error {
-    Failure { exit, message: message.into() }.into()
+    Failure {
+        exit,
+        message: message.into(),
+    }
+    .into()
 }
 
 /// The exit code of an error.
@@ -71,7 +75,10 @@ pub fn code(error: &anyhow::Error) -> Exit {
         if matches!(cause.downcast_ref(), Some(FixtureError::Format { .. })) {
             return Exit::Usage;
         }
-        if cause.is::<OpenError>() || cause.is::<JournalError>() || cause.is::<std::io::Error>() || cause.is::<rusqlite::Error>()
+        if cause.is::<OpenError>()
+            || cause.is::<JournalError>()
+            || cause.is::<std::io::Error>()
+            || cause.is::<rusqlite::Error>()
         {
             return Exit::Io;
         }

@@ -27,10 +27,15 @@ pub(super) struct AddArgs {
 
 impl Subcommand for AddArgs {
     fn augment_subcommands(command: Command) -> Command {
-        let kinds = PLATFORMS.iter().flat_map(|platform| platform.connection_kinds());
-        kinds.fold(command.subcommand_required(true).arg_required_else_help(true), |command, kind| {
-            command.subcommand(describe(kind))
-        })
+        let kinds = PLATFORMS
+            .iter()
+            .flat_map(|platform| platform.connection_kinds());
+        kinds.fold(
+            command
+                .subcommand_required(true)
+                .arg_required_else_help(true),
+            |command, kind| command.subcommand(describe(kind)),
+        )
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
@@ -43,21 +48,37 @@ impl Subcommand for AddArgs {
 }
 
 fn describe(kind: &'static ConnectionKind) -> Command {
-    let id = Arg::new("id").long("id").value_name("ID").required(true).help("What to call it: stands in URLs and routing keys");
-    let public_url = Arg::new("public_url").long("public-url").env("CARTWIRE_PUBLIC_URL").value_name("URL");
+    let id = Arg::new("id")
+        .long("id")
+        .value_name("ID")
+        .required(true)
+        .help("What to call it: stands in URLs and routing keys");
+    let public_url = Arg::new("public_url")
+        .long("public-url")
+        .env("CARTWIRE_PUBLIC_URL")
+        .value_name("URL");
     let mut command = Command::new(kind.name).about(kind.about).arg(id);
     if kind.receives_webhooks {
-        command = command.arg(public_url.help("The address under which the store reaches the gateway"));
+        command =
+            command.arg(public_url.help("The address under which the store reaches the gateway"));
     }
     if kind.registers_webhooks {
-        let register = Arg::new("no_register").long("no-register").action(ArgAction::SetTrue);
-        command = command.arg(register.help("Do not register webhooks at the store, and add it whatever it says"));
+        let register = Arg::new("no_register")
+            .long("no-register")
+            .action(ArgAction::SetTrue);
+        command = command.arg(
+            register.help("Do not register webhooks at the store, and add it whatever it says"),
+        );
     }
     command = StoreArgs::augment_args(command);
     kind.fields.iter().fold(command, |command, field| {
-        let arg = Arg::new(field.name).help(field.help).required(field.required);
+        let arg = Arg::new(field.name)
+            .help(field.help)
+            .required(field.required);
         command.arg(if field.is_secret() {
-            arg.long(format!("{}-file", field.name)).value_name("FILE").value_parser(clap::value_parser!(PathBuf))
+            arg.long(format!("{}-file", field.name))
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
         } else {
             arg.long(field.name).value_name(field.value)
         })
@@ -72,7 +93,10 @@ impl FromArgMatches for AddArgs {
         let mut args = AddArgs {
             kind: kind.name,
             id: matches.get_one::<String>("id").cloned().unwrap_or_default(),
-            public_url: kind.receives_webhooks.then(|| matches.get_one::<String>("public_url").cloned()).flatten(),
+            public_url: kind
+                .receives_webhooks
+                .then(|| matches.get_one::<String>("public_url").cloned())
+                .flatten(),
             no_register: kind.registers_webhooks && matches.get_flag("no_register"),
             stores: StoreArgs::from_arg_matches(matches)?,
             values: BTreeMap::new(),
@@ -80,9 +104,17 @@ impl FromArgMatches for AddArgs {
         };
         for field in kind.fields {
             if field.is_secret() {
-                args.files.extend(matches.get_one::<PathBuf>(field.name).map(|file| (field.name, file.clone())));
+                args.files.extend(
+                    matches
+                        .get_one::<PathBuf>(field.name)
+                        .map(|file| (field.name, file.clone())),
+                );
             } else {
-                args.values.extend(matches.get_one::<String>(field.name).map(|value| (field.name, value.clone())));
+                args.values.extend(
+                    matches
+                        .get_one::<String>(field.name)
+                        .map(|value| (field.name, value.clone())),
+                );
             }
         }
         Ok(args)
@@ -102,23 +134,38 @@ pub(super) struct Typed {
 }
 
 /// Checks everything that was typed and tells all mistakes at once.
-pub(super) fn check(platform: &dyn Platform, kind: &ConnectionKind, args: &AddArgs) -> anyhow::Result<Typed> {
+pub(super) fn check(
+    platform: &dyn Platform,
+    kind: &ConnectionKind,
+    args: &AddArgs,
+) -> anyhow::Result<Typed> {
     let mut mistakes = Vec::new();
-    let mut typed = Typed { settings: BTreeMap::new(), secrets: Vec::new(), generated: None };
+    let mut typed = Typed {
+        settings: BTreeMap::new(),
+        secrets: Vec::new(),
+        generated: None,
+    };
     for field in kind.fields {
         let given = match (args.values.get(field.name), args.files.get(field.name)) {
             (Some(value), _) => Ok(Some(value.clone())),
-            (None, Some(file)) => read_secret(file).map(|secret| Some(secret.expose_secret().to_owned())),
+            (None, Some(file)) => {
+                read_secret(file).map(|secret| Some(secret.expose_secret().to_owned()))
+            }
             (None, None) => Ok(None),
         };
-        let option = if field.is_secret() { format!("--{}-file", field.name) } else { format!("--{}", field.name) };
-        let value = match given.and_then(|given| given.map(|value| (field.check)(&value)).transpose()) {
-            Ok(value) => value,
-            Err(right) => {
-                mistakes.push(format!("{option}: {right}"));
-                continue;
-            }
+        let option = if field.is_secret() {
+            format!("--{}-file", field.name)
+        } else {
+            format!("--{}", field.name)
         };
+        let value =
+            match given.and_then(|given| given.map(|value| (field.check)(&value)).transpose()) {
+                Ok(value) => value,
+                Err(right) => {
+                    mistakes.push(format!("{option}: {right}"));
+                    continue;
+                }
+            };
         let value = match (value, field.role) {
             (Some(value), _) => SecretString::from(value),
             (None, FieldRole::GeneratedVerificationKey) => {
@@ -136,8 +183,15 @@ pub(super) fn check(platform: &dyn Platform, kind: &ConnectionKind, args: &AddAr
         if field.is_secret() {
             typed.secrets.push((field.name, value));
         } else {
-            typed.settings.insert(field.name.replace('-', "_"), value.expose_secret().to_owned());
+            typed.settings.insert(
+                field.name.replace('-', "_"),
+                value.expose_secret().to_owned(),
+            );
         }
     }
-    if mistakes.is_empty() { Ok(typed) } else { Err(fail(Exit::Config, mistakes.join("\n"))) }
+    if mistakes.is_empty() {
+        Ok(typed)
+    } else {
+        Err(fail(Exit::Config, mistakes.join("\n")))
+    }
 }

@@ -88,7 +88,9 @@ fn open_data(data: &DataArgs) -> anyhow::Result<Reader> {
     let is_folder = data.data_dir.is_dir() || !data.data_dir.exists();
     if is_folder && !data.data_dir.join(crate::sqlite::FILE).exists() {
         let folder = data.data_dir.display();
-        let hint = format!("there is no data in {folder}: is --data-dir right? `serve` and `connections add` make it");
+        let hint = format!(
+            "there is no data in {folder}: is --data-dir right? `serve` and `connections add` make it"
+        );
         output::note(&hint);
         return Ok(Reader::empty()?);
     }
@@ -99,5 +101,7 @@ fn open_data(data: &DataArgs) -> anyhow::Result<Reader> {
 
 /// A runtime for a command that waits for something.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

@@ -14,14 +14,30 @@ pub(super) struct Output {
 
 impl Output {
     /// One value, as JSON or as the text.
-    pub(super) fn value<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        if self.json { line(&serde_json::to_string_pretty(value)?) } else { line(&text()) }
+    pub(super) fn value<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            line(&serde_json::to_string_pretty(value)?)
+        } else {
+            line(&text())
+        }
     }
 
     /// One of many values, a line each.
-    pub(super) fn row<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    pub(super) fn row<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
         // A payload may break lines between its tokens, and nowhere else: a value stays on its line.
-        if self.json { line(&serde_json::to_string(value)?.replace(['\n', '\r'], " ")) } else { line(&text()) }
+        if self.json {
+            line(&serde_json::to_string(value)?.replace(['\n', '\r'], " "))
+        } else {
+            line(&text())
+        }
     }
 }
 
@@ -42,7 +58,9 @@ pub(super) fn note(text: &str) {
 /// A bar on standard error; nothing where that is no terminal.
 pub(super) fn bar(length: u64, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(what)
+    ProgressBar::new(length)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
 }
 
 /// Columns of text, each as wide as its widest cell.
@@ -57,10 +75,17 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let write = |cells: Vec<&str>| {
-        let cells: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         cells.join("  ").trim_end().to_owned()
     };
     let mut lines = vec![write(head.to_vec())];
-    lines.extend(rows.iter().map(|row| write(row.iter().map(String::as_str).collect())));
+    lines.extend(
+        rows.iter()
+            .map(|row| write(row.iter().map(String::as_str).collect())),
+    );
     lines.join("\n")
 }

@@ -30,19 +30,34 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     let id = stores::id(&args.id)?;
     let reader = super::open_data(data)?;
     let connection = reader.connection(&id)?.ok_or_else(|| no_such(&id))?;
-    let registers = connection.described_kind().is_some_and(|kind| kind.registers_webhooks);
+    let registers = connection
+        .described_kind()
+        .is_some_and(|kind| kind.registers_webhooks);
     // Without credentials nothing is opened and nobody is asked.
     let has_credentials = !reader.secrets(&id, Timestamp::now())?.is_empty();
     let _hold = Hold::take(&data.data_dir)?;
     if registers && has_credentials && !args.keep_webhooks {
         let outbound = args.stores.outbound()?;
         let (_, seal) = stores::unlocked(data)?;
-        let asker = Asker { outbound, seal, public_url: None };
+        let asker = Asker {
+            outbound,
+            seal,
+            public_url: None,
+        };
         let subject = subject(&reader, &asker.seal, &id, None)?.ok_or_else(|| no_such(&id))?;
-        let look = super::runtime()?.block_on(check::look(&asker.outbound, &connection, &subject, Intent::Remove));
+        let look = super::runtime()?.block_on(check::look(
+            &asker.outbound,
+            &connection,
+            &subject,
+            Intent::Remove,
+        ));
         let examination = look.examination.unwrap_or_default();
         if let Some(trouble) = examination.trouble() {
-            let exit = if trouble.weight == Weight::Unavailable { Exit::Unavailable } else { Exit::No };
+            let exit = if trouble.weight == Weight::Unavailable {
+                Exit::Unavailable
+            } else {
+                Exit::No
+            };
             refuse(&id.to_string(), &examination, output)?;
             return Ok(exit);
         }
@@ -58,7 +73,8 @@ fn refuse(id: &str, examination: &Examination, output: Output) -> anyhow::Result
         "its webhooks cannot be removed at the store, so nothing is removed here; `cartwire connections remove {id} \
                         --keep-webhooks` removes it here only"
     );
-    let value =
-        json!({"connection": id, "changed": false, "findings": examination.findings, "done": examination.done, "hint": hint});
-    output.value(&value, || format!("connection {id} stays{}\n{hint}", stores::told(examination)))
+    let value = json!({"connection": id, "changed": false, "findings": examination.findings, "done": examination.done, "hint": hint});
+    output.value(&value, || {
+        format!("connection {id} stays{}\n{hint}", stores::told(examination))
+    })
 }

@@ -42,21 +42,28 @@ struct Identity {
 }
 
 pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow::Result<Exit> {
-    let to = crate::config::web_address(&args.to).map_err(|right| fail(Exit::Usage, format!("--to: {right}")))?;
+    let to = crate::config::web_address(&args.to)
+        .map_err(|right| fail(Exit::Usage, format!("--to: {right}")))?;
     let mut fixtures = Vec::new();
     for path in &args.paths {
         fixtures.append(&mut fixture::read(path)?);
     }
     let reader = super::open_data(data)?;
     if reader.connections()?.is_empty() {
-        return Err(fail(Exit::No, "there are no connections to send as: add one with `connections add`"));
+        return Err(fail(
+            Exit::No,
+            "there are no connections to send as: add one with `connections add`",
+        ));
     }
     let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
     let mut identities = BTreeMap::new();
     for fixture in &fixtures {
         let platform = fixture.platform();
         if !identities.contains_key(platform.name()) {
-            identities.insert(platform.name(), identity(&reader, &seal, platform, args.connection.as_deref())?);
+            identities.insert(
+                platform.name(),
+                identity(&reader, &seal, platform, args.connection.as_deref())?,
+            );
         }
     }
     super::runtime()?.block_on(async {
@@ -65,16 +72,25 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
         let progress = bar(fixtures.len() as u64, "replaying");
         for (index, fixture) in (0_u64..).zip(&fixtures) {
             let platform = fixture.platform();
-            let Some(identity) = identities.get(platform.name()) else { continue };
+            let Some(identity) = identities.get(platform.name()) else {
+                continue;
+            };
             let request = signed(fixture, identity, nonce(index))?;
             let answer = sender.send(platform.name(), &identity.id, &request).await;
             // One error with its code: an error within an error's context would hide it.
-            let answer =
-                answer.map_err(|error| fail(Exit::Unavailable, format!("{to} is not reached: {}", ErrorChain(&error))))?;
+            let answer = answer.map_err(|error| {
+                fail(
+                    Exit::Unavailable,
+                    format!("{to} is not reached: {}", ErrorChain(&error)),
+                )
+            })?;
             progress.inc(1);
-            let word = answer.word().map_or_else(|| answer.status.to_string(), str::to_owned);
+            let word = answer
+                .word()
+                .map_or_else(|| answer.status.to_string(), str::to_owned);
             *counts.entry(word.clone()).or_default() += 1;
-            let value = json!({"fixture": fixture.path(), "status": answer.status, "answer": answer.body});
+            let value =
+                json!({"fixture": fixture.path(), "status": answer.status, "answer": answer.body});
             output.row(&value, || format!("{word:<10} {}", fixture.path()))?;
         }
         progress.finish_and_clear();
@@ -85,15 +101,28 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
 
 /// Different in every run, so that a replay is no duplicate of the one before where the platform tells them apart.
 fn nonce(index: u64) -> u64 {
-    Timestamp::now().as_microsecond().unsigned_abs().wrapping_add(index)
+    Timestamp::now()
+        .as_microsecond()
+        .unsigned_abs()
+        .wrapping_add(index)
 }
 
 fn signed(fixture: &Fixture, identity: &Identity, nonce: u64) -> anyhow::Result<SignedRequest> {
     match fixture {
-        Fixture::Recorded(recorded) => Ok(SignedRequest { headers: recorded.headers.clone(), body: recorded.body.clone() }),
+        Fixture::Recorded(recorded) => Ok(SignedRequest {
+            headers: recorded.headers.clone(),
+            body: recorded.body.clone(),
+        }),
         Fixture::Case(case) => {
-            let unsigned = Unsigned { topic: &case.topic, payload: &case.payload, nonce, options: &case.options };
-            let signed = case.platform.sign(&unsigned, identity.key.expose_secret(), Timestamp::now());
+            let unsigned = Unsigned {
+                topic: &case.topic,
+                payload: &case.payload,
+                nonce,
+                options: &case.options,
+            };
+            let signed =
+                case.platform
+                    .sign(&unsigned, identity.key.expose_secret(), Timestamp::now());
             signed.map_err(|error| {
                 let hint =
                     format!("connection {} cannot sign: {error}; give it a --{SIGNING_KEY}-file when adding it", identity.id);
@@ -103,26 +132,60 @@ fn signed(fixture: &Fixture, identity: &Identity, nonce: u64) -> anyhow::Result<
     }
 }
 
-fn identity(reader: &Reader, seal: &Seal, platform: &dyn Platform, named: Option<&str>) -> anyhow::Result<Identity> {
-    let receives = |connection: &Connection| connection.described_kind().is_some_and(|kind| kind.receives_webhooks);
+fn identity(
+    reader: &Reader,
+    seal: &Seal,
+    platform: &dyn Platform,
+    named: Option<&str>,
+) -> anyhow::Result<Identity> {
+    let receives = |connection: &Connection| {
+        connection
+            .described_kind()
+            .is_some_and(|kind| kind.receives_webhooks)
+    };
     let mut fitting: Vec<Connection> = reader.connections()?;
-    fitting.retain(|c| c.platform == platform.name() && receives(c) && named.is_none_or(|id| c.id.as_str() == id));
+    fitting.retain(|c| {
+        c.platform == platform.name() && receives(c) && named.is_none_or(|id| c.id.as_str() == id)
+    });
     let connection = match &fitting[..] {
         [connection] if connection.status != Status::Disconnected => connection,
         [_] => return Err(fail(Exit::No, "the connection is disconnected")),
-        [] => return Err(fail(Exit::No, format!("no connection of {} can receive these fixtures: add one", platform.name()))),
+        [] => {
+            return Err(fail(
+                Exit::No,
+                format!(
+                    "no connection of {} can receive these fixtures: add one",
+                    platform.name()
+                ),
+            ));
+        }
         _ => {
             return Err(fail(
                 Exit::Usage,
-                format!("{} connections of {}: choose one with --connection", fitting.len(), platform.name()),
+                format!(
+                    "{} connections of {}: choose one with --connection",
+                    fitting.len(),
+                    platform.name()
+                ),
             ));
         }
     };
     let secrets = reader.secrets(&connection.id, Timestamp::now())?;
     let verifies = |name: &str| {
-        connection.described_kind().is_some_and(|kind| kind.fields.iter().any(|field| field.verifies() && field.name == name))
+        connection.described_kind().is_some_and(|kind| {
+            kind.fields
+                .iter()
+                .any(|field| field.verifies() && field.name == name)
+        })
     };
-    let secret = secrets.iter().find(|s| s.name == SIGNING_KEY).or_else(|| secrets.iter().find(|s| verifies(&s.name)));
-    let secret = secret.ok_or_else(|| fail(Exit::No, format!("connection {} has no key", connection.id)))?;
-    Ok(Identity { id: connection.id.clone(), key: secret.open(seal, &connection.id)? })
+    let secret = secrets
+        .iter()
+        .find(|s| s.name == SIGNING_KEY)
+        .or_else(|| secrets.iter().find(|s| verifies(&s.name)));
+    let secret =
+        secret.ok_or_else(|| fail(Exit::No, format!("connection {} has no key", connection.id)))?;
+    Ok(Identity {
+        id: connection.id.clone(),
+        key: secret.open(seal, &connection.id)?,
+    })
 }

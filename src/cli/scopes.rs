@@ -25,7 +25,11 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
         None => None,
         Some(text) => {
             let id = stores::id(text)?;
-            Some(super::open_data(data)?.connection(&id)?.ok_or_else(|| no_such(&id))?)
+            Some(
+                super::open_data(data)?
+                    .connection(&id)?
+                    .ok_or_else(|| no_such(&id))?,
+            )
         }
     };
     let asked: Vec<&dyn Platform> = match &connection {
@@ -34,8 +38,21 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
     };
     let scopes: Vec<(&str, &Scope, Option<bool>)> = asked
         .iter()
-        .flat_map(|platform| platform.scopes().iter().map(|scope| (platform.name(), scope)))
-        .map(|(platform, scope)| (platform, scope, connection.as_ref().and_then(|connection| has(connection, scope))))
+        .flat_map(|platform| {
+            platform
+                .scopes()
+                .iter()
+                .map(|scope| (platform.name(), scope))
+        })
+        .map(|(platform, scope)| {
+            (
+                platform,
+                scope,
+                connection
+                    .as_ref()
+                    .and_then(|connection| has(connection, scope)),
+            )
+        })
         .collect();
     let values: Vec<Value> = scopes
         .iter()
@@ -53,10 +70,15 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
             None => "-",
         };
         let row = |(platform, scope, has): &(&str, &Scope, Option<bool>)| {
-            [platform, scope.feature, scope.name, scope.id, granted(has)].map(str::to_owned).to_vec()
+            [platform, scope.feature, scope.name, scope.id, granted(has)]
+                .map(str::to_owned)
+                .to_vec()
         };
         let rows: Vec<Vec<String>> = scopes.iter().map(row).collect();
-        table(&["PLATFORM", "FEATURE", "PERMISSION", "ID", "GRANTED"], &rows)
+        table(
+            &["PLATFORM", "FEATURE", "PERMISSION", "ID", "GRANTED"],
+            &rows,
+        )
     })?;
     let missing = scopes.iter().any(|(_, _, has)| *has == Some(false));
     Ok(if missing { Exit::No } else { Exit::Success })
@@ -64,8 +86,17 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
 
 /// Does it have one? `None` where it did not tell what it has.
 fn has(connection: &Connection, scope: &Scope) -> Option<bool> {
-    let permissions: Vec<&str> = connection.settings.get(PERMISSIONS)?.split_whitespace().collect();
-    Some(scope.permissions.iter().any(|word| permissions.contains(word)))
+    let permissions: Vec<&str> = connection
+        .settings
+        .get(PERMISSIONS)?
+        .split_whitespace()
+        .collect();
+    Some(
+        scope
+            .permissions
+            .iter()
+            .any(|word| permissions.contains(word)),
+    )
 }
 
 #[cfg(test)]
@@ -78,17 +109,38 @@ mod tests {
 
     #[test]
     fn an_installation_has_what_any_of_its_words_says() {
-        let scope =
-            Scope { feature: "orders", name: "Read Orders", id: "SCOPE.ORDERS", permissions: &["orders.read", "orders.all"] };
+        let scope = Scope {
+            feature: "orders",
+            name: "Read Orders",
+            id: "SCOPE.ORDERS",
+            permissions: &["orders.read", "orders.all"],
+        };
         let with = |settings: &[(&str, &str)]| {
-            let settings: BTreeMap<String, String> =
-                settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let settings: BTreeMap<String, String> = settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
             let id = ConnectionId::new("site").expect("an id");
-            has(&Connection::new(id, "platform", INSTANCE, settings, jiff::Timestamp::UNIX_EPOCH), &scope)
+            has(
+                &Connection::new(
+                    id,
+                    "platform",
+                    INSTANCE,
+                    settings,
+                    jiff::Timestamp::UNIX_EPOCH,
+                ),
+                &scope,
+            )
         };
         assert_eq!(with(&[]), None);
-        assert_eq!(with(&[(PERMISSIONS, "products.read orders.all")]), Some(true));
-        assert_eq!(with(&[(PERMISSIONS, "products.read orders.all.else")]), Some(false));
+        assert_eq!(
+            with(&[(PERMISSIONS, "products.read orders.all")]),
+            Some(true)
+        );
+        assert_eq!(
+            with(&[(PERMISSIONS, "products.read orders.all.else")]),
+            Some(false)
+        );
         assert_eq!(with(&[(PERMISSIONS, "")]), Some(false));
     }
 }

@@ -14,7 +14,10 @@ pub(super) fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<Exit> {
     app::raise_open_files();
     super::runtime()?.block_on(async {
         // Before anything else: a signal during the start must not end the process half-way.
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         let app = App::build(config).await?;
         app.run_until(async move {
             tokio::select! {

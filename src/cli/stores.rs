@@ -36,7 +36,11 @@ pub(super) struct Looked {
 impl Looked {
     /// All that was found, worst first.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let examined = self.look.examination.iter().flat_map(|examination| examination.findings.iter());
+        let examined = self
+            .look
+            .examination
+            .iter()
+            .flat_map(|examination| examination.findings.iter());
         let mut findings: Vec<Finding> = examined.chain(&self.told).cloned().collect();
         findings.sort_by_key(|finding| finding.weight);
         findings
@@ -44,7 +48,9 @@ impl Looked {
 
     /// Is something wrong?
     pub(super) fn is_in_trouble(&self) -> bool {
-        self.findings().iter().any(|finding| finding.weight != Weight::Note)
+        self.findings()
+            .iter()
+            .any(|finding| finding.weight != Weight::Note)
     }
 
     /// For programs.
@@ -69,7 +75,10 @@ impl Looked {
         };
         let mut text = format!("{}: {state}", self.connection.id);
         let examination = self.look.examination.clone().unwrap_or_default();
-        text += &told(&Examination { findings: self.findings(), ..examination });
+        text += &told(&Examination {
+            findings: self.findings(),
+            ..examination
+        });
         text
     }
 }
@@ -84,8 +93,16 @@ pub(super) fn told(examination: &Examination) -> String {
         let _ = write!(text, "\n  ok       {good}");
     }
     for finding in &examination.findings {
-        let mark = if finding.weight == Weight::Note { "note   " } else { "trouble" };
-        let _ = write!(text, "\n  {mark}  {} ({})\n           -> {}", finding.cause, finding.code, finding.step);
+        let mark = if finding.weight == Weight::Note {
+            "note   "
+        } else {
+            "trouble"
+        };
+        let _ = write!(
+            text,
+            "\n  {mark}  {} ({})\n           -> {}",
+            finding.cause, finding.code, finding.step
+        );
     }
     text
 }
@@ -100,8 +117,17 @@ pub(super) struct Asker {
 
 impl Asker {
     /// What a dialogue has to know of a connection.
-    pub(super) fn subject(&self, reader: &Reader, connection: &Connection) -> anyhow::Result<Option<Subject>> {
-        Ok(subject(reader, &self.seal, &connection.id, self.public_url.as_deref())?)
+    pub(super) fn subject(
+        &self,
+        reader: &Reader,
+        connection: &Connection,
+    ) -> anyhow::Result<Option<Subject>> {
+        Ok(subject(
+            reader,
+            &self.seal,
+            &connection.id,
+            self.public_url.as_deref(),
+        )?)
     }
 
     /// Looks at connections, some at once, and says what that means of each as it comes.
@@ -137,7 +163,10 @@ impl Asker {
 }
 
 fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals) -> Looked {
-    let receives = connection.kind == INSTANCE || connection.described_kind().is_some_and(|kind| kind.receives_webhooks);
+    let receives = connection.kind == INSTANCE
+        || connection
+            .described_kind()
+            .is_some_and(|kind| kind.receives_webhooks);
     let facts = Facts {
         connection: &connection,
         examination: look.examination.as_ref(),
@@ -154,10 +183,22 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
         Verdict::Open => connection.standing().1.map(str::to_owned),
         Verdict::Well | Verdict::Gone(_) => None,
     };
-    let told = reason.as_deref().and_then(|reason| decide::finding(reason, &connection.id));
-    let settings = look.examination.as_ref().map(|examination| examination.settings.clone()).unwrap_or_default();
+    let told = reason
+        .as_deref()
+        .and_then(|reason| decide::finding(reason, &connection.id));
+    let settings = look
+        .examination
+        .as_ref()
+        .map(|examination| examination.settings.clone())
+        .unwrap_or_default();
     let settings = check::learned(&connection, settings);
-    Looked { connection, look, told, verdict, settings }
+    Looked {
+        connection,
+        look,
+        told,
+        verdict,
+        settings,
+    }
 }
 
 /// Keeps what was found, and tells consumers where it changes something.
@@ -182,7 +223,10 @@ pub(super) fn unlocked(data: &DataArgs) -> anyhow::Result<(DataFile, Seal)> {
 
 /// An address of ours as typed.
 pub(super) fn public_url(typed: Option<&str>) -> anyhow::Result<Option<String>> {
-    let typed = typed.filter(|url| !url.is_empty()).map(crate::config::web_address).transpose();
+    let typed = typed
+        .filter(|url| !url.is_empty())
+        .map(crate::config::web_address)
+        .transpose();
     typed.map_err(|right| fail(Exit::Config, format!("--public-url: {right}")))
 }
 
@@ -193,5 +237,8 @@ pub(super) fn id(text: &str) -> anyhow::Result<ConnectionId> {
 
 /// There is none of that name.
 pub(super) fn no_such(id: &ConnectionId) -> anyhow::Error {
-    fail(Exit::No, format!("there is no connection {id} (connections list shows all)"))
+    fail(
+        Exit::No,
+        format!("there is no connection {id} (connections list shows all)"),
+    )
 }

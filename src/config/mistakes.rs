@@ -20,9 +20,20 @@ pub struct ConfigErrors(pub Vec<Mistake>);
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} mistake{}", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
+        write!(
+            f,
+            "the configuration has {} mistake{}",
+            self.0.len(),
+            if self.0.len() == 1 { "" } else { "s" }
+        )?;
         for mistake in &self.0 {
-            write!(f, "\n  {} ({}): {}", mistake.option, variable(mistake.option), mistake.right)?;
+            write!(
+                f,
+                "\n  {} ({}): {}",
+                mistake.option,
+                variable(mistake.option),
+                mistake.right
+            )?;
         }
         Ok(())
     }
@@ -30,7 +41,13 @@ impl fmt::Display for ConfigErrors {
 
 /// The environment variable of an option.
 fn variable(option: &str) -> String {
-    format!("CARTWIRE_{}", option.trim_start_matches('-').replace('-', "_").to_uppercase())
+    format!(
+        "CARTWIRE_{}",
+        option
+            .trim_start_matches('-')
+            .replace('-', "_")
+            .to_uppercase()
+    )
 }
 
 /// Mistakes so far.
@@ -39,10 +56,17 @@ pub(super) struct Mistakes(pub(super) Vec<Mistake>);
 
 impl Mistakes {
     pub(super) fn add(&mut self, option: &'static str, right: impl ToString) {
-        self.0.push(Mistake { option, right: right.to_string() });
+        self.0.push(Mistake {
+            option,
+            right: right.to_string(),
+        });
     }
 
-    pub(super) fn take<T>(&mut self, option: &'static str, result: Result<T, impl ToString>) -> Option<T> {
+    pub(super) fn take<T>(
+        &mut self,
+        option: &'static str,
+        result: Result<T, impl ToString>,
+    ) -> Option<T> {
         result.map_err(|right| self.add(option, right)).ok()
     }
 
@@ -55,7 +79,10 @@ impl Mistakes {
         file: Option<&Path>,
     ) -> Option<SecretString> {
         // An empty variable is one that was not set: compose files write them so.
-        match (typed.filter(|typed| !typed.expose_secret().is_empty()), file) {
+        match (
+            typed.filter(|typed| !typed.expose_secret().is_empty()),
+            file,
+        ) {
             (Some(_), Some(_)) => {
                 self.add(file_option, format!("either this or {option}, not both"));
                 None
@@ -73,7 +100,8 @@ impl Mistakes {
 /// What is wrong with it; never its content.
 pub fn read_secret(file: &Path) -> Result<SecretString, String> {
     let text = if file == Path::new("-") {
-        std::io::read_to_string(std::io::stdin()).map_err(|e| format!("cannot read standard input: {e}"))?
+        std::io::read_to_string(std::io::stdin())
+            .map_err(|e| format!("cannot read standard input: {e}"))?
     } else {
         std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?
     };
@@ -81,5 +109,9 @@ pub fn read_secret(file: &Path) -> Result<SecretString, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() { Err(format!("{} is empty", file.display())) } else { Ok(text.to_owned().into()) }
+    if text.is_empty() {
+        Err(format!("{} is empty", file.display()))
+    } else {
+        Ok(text.to_owned().into())
+    }
 }

@@ -8,14 +8,20 @@ use super::mistakes::Mistakes;
 /// An address to listen on.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let right = || format!("an address and port such as 127.0.0.1:8080 or [::]:8080, not {text:?}");
-    text.to_socket_addrs().map_err(|_| right())?.next().ok_or_else(right)
+    text.to_socket_addrs()
+        .map_err(|_| right())?
+        .next()
+        .ok_or_else(right)
 }
 
 /// An http or https address, without the slash at its end.
 pub(crate) fn web_address(text: &str) -> Result<String, String> {
     let right = || format!("an address such as https://hooks.example.com, not {text:?}");
     let url = url::Url::parse(text.trim()).map_err(|_| right())?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || url.query().is_some() || url.fragment().is_some()
+    if !matches!(url.scheme(), "http" | "https")
+        || url.host_str().is_none()
+        || url.query().is_some()
+        || url.fragment().is_some()
     {
         return Err(right());
     }
@@ -27,7 +33,8 @@ pub(crate) fn web_address(text: &str) -> Result<String, String> {
 
 /// A number of bytes: `8388608`, `8MiB`, `16GiB`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let right = || format!("a number of bytes such as 1048576, 512KiB, 8MiB or 16GiB, not {text:?}");
+    let right =
+        || format!("a number of bytes such as 1048576, 512KiB, 8MiB or 16GiB, not {text:?}");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor: u64 = match &text[digits.len()..] {
         "" | "B" => 1,
@@ -36,7 +43,13 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "GiB" | "G" => 1 << 30,
         _ => return Err(right()),
     };
-    digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).filter(|size| *size > 0).ok_or_else(right)
+    digits
+        .trim()
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .filter(|size| *size > 0)
+        .ok_or_else(right)
 }
 
 /// A whole number within a range.
@@ -50,7 +63,11 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Result
 }
 
 /// A certificate with its key.
-pub(super) fn tls(m: &mut Mistakes, cert: Option<&Path>, key: Option<&Path>) -> Option<rustls::ServerConfig> {
+pub(super) fn tls(
+    m: &mut Mistakes,
+    cert: Option<&Path>,
+    key: Option<&Path>,
+) -> Option<rustls::ServerConfig> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let (cert, key) = match (cert, key) {
@@ -65,15 +82,26 @@ pub(super) fn tls(m: &mut Mistakes, cert: Option<&Path>, key: Option<&Path>) -> 
             return None;
         }
     };
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = m.take("--tls-cert", chain.map_err(|e| format!("a PEM file with certificates: {e}")));
-    let key = m.take("--tls-key", PrivateKeyDer::from_pem_file(key).map_err(|e| format!("a PEM file with a private key: {e}")));
+    let chain =
+        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = m.take(
+        "--tls-cert",
+        chain.map_err(|e| format!("a PEM file with certificates: {e}")),
+    );
+    let key = m.take(
+        "--tls-key",
+        PrivateKeyDer::from_pem_file(key)
+            .map_err(|e| format!("a PEM file with a private key: {e}")),
+    );
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let (chain, key) = (chain?, key?);
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    m.take("--tls-cert", config.map_err(|e| format!("a certificate that fits the key: {e}")))
+    m.take(
+        "--tls-cert",
+        config.map_err(|e| format!("a certificate that fits the key: {e}")),
+    )
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ impl Accepted {
     /// When the last one was.
     #[must_use]
     pub fn last(&self, connection: &ConnectionId) -> Option<Timestamp> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(connection).copied()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(connection)
+            .copied()
     }
 }

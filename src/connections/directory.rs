@@ -29,7 +29,11 @@ impl Endpoint {
     /// The keys that count now.
     #[must_use]
     pub fn keys(&self, now: Timestamp) -> Vec<VerificationKey> {
-        self.keys.iter().filter(|(_, until)| until.is_none_or(|until| until > now)).map(|(key, _)| key.clone()).collect()
+        self.keys
+            .iter()
+            .filter(|(_, until)| until.is_none_or(|until| until > now))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 }
 
@@ -88,9 +92,17 @@ pub enum KeyError {
 impl Directory {
     /// The endpoint of a URL.
     #[must_use]
-    pub fn endpoint(&self, platform: &str, id: &str) -> Option<(&'static dyn Platform, Arc<Endpoint>)> {
+    pub fn endpoint(
+        &self,
+        platform: &str,
+        id: &str,
+    ) -> Option<(&'static dyn Platform, Arc<Endpoint>)> {
         let platform = self::platform(platform)?;
-        let endpoint = self.snapshot().endpoints.get(&(platform.name(), id.to_owned())).cloned()?;
+        let endpoint = self
+            .snapshot()
+            .endpoints
+            .get(&(platform.name(), id.to_owned()))
+            .cloned()?;
         Some((platform, endpoint))
     }
 
@@ -99,13 +111,19 @@ impl Directory {
     pub fn standing(&self, id: &ConnectionId) -> Standing {
         let snapshot = self.snapshot();
         let known = snapshot.statuses.get(id);
-        known.map_or(Standing::Unknown, |(_, parent)| Standing::Known { parent: parent.clone() })
+        known.map_or(Standing::Unknown, |(_, parent)| Standing::Known {
+            parent: parent.clone(),
+        })
     }
 
     /// Are there credentials to ask the connection's API with, whose deliveries come in by that endpoint?
     #[must_use]
     pub fn may_ask(&self, connection: &ConnectionId, endpoint: &ConnectionId) -> bool {
-        let asked = if connection == endpoint { Asked::Itself } else { Asked::Installations };
+        let asked = if connection == endpoint {
+            Asked::Itself
+        } else {
+            Asked::Installations
+        };
         self.snapshot().askable.contains(&(endpoint.clone(), asked))
     }
 
@@ -118,48 +136,94 @@ impl Directory {
     /// The connections whose deliveries are kept and not published.
     #[must_use]
     pub fn paused(&self) -> HashSet<ConnectionId> {
-        self.snapshot().statuses.iter().filter(|(_, (status, _))| *status == Status::Paused).map(|(id, _)| id.clone()).collect()
+        self.snapshot()
+            .statuses
+            .iter()
+            .filter(|(_, (status, _))| *status == Status::Paused)
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// How many connections stand how.
     #[must_use]
     pub fn counts(&self) -> Vec<(Status, usize)> {
         let snapshot = self.snapshot();
-        [Status::Connected, Status::Degraded, Status::Paused, Status::Disconnected]
-            .map(|status| (status, snapshot.statuses.values().filter(|(s, _)| *s == status).count()))
-            .to_vec()
+        [
+            Status::Connected,
+            Status::Degraded,
+            Status::Paused,
+            Status::Disconnected,
+        ]
+        .map(|status| {
+            (
+                status,
+                snapshot
+                    .statuses
+                    .values()
+                    .filter(|(s, _)| *s == status)
+                    .count(),
+            )
+        })
+        .to_vec()
     }
 
     /// Reads all connections anew. Gives the keys that cannot be used.
     ///
     /// # Errors
     /// Where the file cannot be read; the snapshot stays as it was.
-    pub fn refresh(&self, sqlite: &Sqlite, seal: &Seal, now: Timestamp) -> rusqlite::Result<Vec<DirectoryError>> {
+    pub fn refresh(
+        &self,
+        sqlite: &Sqlite,
+        seal: &Seal,
+        now: Timestamp,
+    ) -> rusqlite::Result<Vec<DirectoryError>> {
         let mut snapshot = Snapshot::default();
         let mut broken = Vec::new();
         for connection in store::list(sqlite)? {
-            snapshot.statuses.insert(connection.id.clone(), (connection.status, connection.parent.clone()));
-            let Some((platform, kind)) = crate::platforms::connection_kind(&connection.kind) else { continue };
+            snapshot.statuses.insert(
+                connection.id.clone(),
+                (connection.status, connection.parent.clone()),
+            );
+            let Some((platform, kind)) = crate::platforms::connection_kind(&connection.kind) else {
+                continue;
+            };
             let secrets = store::secrets(sqlite, &connection.id, now)?;
-            snapshot.askable.extend(askable(platform, &connection, &secrets).map(|asked| (connection.id.clone(), asked)));
+            snapshot.askable.extend(
+                askable(platform, &connection, &secrets)
+                    .map(|asked| (connection.id.clone(), asked)),
+            );
             if !kind.receives_webhooks {
                 continue;
             }
             let (mut keys, mut lacks_keys) = (Vec::new(), false);
             for secret in secrets {
-                if !kind.fields.iter().any(|field| field.verifies() && field.name == secret.name) {
+                if !kind
+                    .fields
+                    .iter()
+                    .any(|field| field.verifies() && field.name == secret.name)
+                {
                     continue;
                 }
                 match ready(platform, seal, &connection, &secret) {
                     Ok(key) => keys.push((key, secret.valid_until)),
                     Err(source) => {
                         lacks_keys = true;
-                        broken.push(DirectoryError { connection: connection.id.clone(), source });
+                        broken.push(DirectoryError {
+                            connection: connection.id.clone(),
+                            source,
+                        });
                     }
                 }
             }
-            let endpoint = Endpoint { id: connection.id.clone(), keys, lacks_keys };
-            snapshot.endpoints.insert((platform.name(), connection.id.to_string()), Arc::new(endpoint));
+            let endpoint = Endpoint {
+                id: connection.id.clone(),
+                keys,
+                lacks_keys,
+            };
+            snapshot.endpoints.insert(
+                (platform.name(), connection.id.to_string()),
+                Arc::new(endpoint),
+            );
         }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         Ok(broken)
@@ -171,12 +235,19 @@ impl Directory {
 }
 
 /// Whom the connection's credentials let us ask. Which are there decides; none is opened.
-fn askable(platform: &dyn Platform, connection: &Connection, secrets: &[SealedSecret]) -> impl Iterator<Item = Asked> {
+fn askable(
+    platform: &dyn Platform,
+    connection: &Connection,
+    secrets: &[SealedSecret],
+) -> impl Iterator<Item = Asked> {
     let own = Subject {
         id: connection.id.clone(),
         kind: connection.kind.clone(),
         settings: connection.settings.clone(),
-        secrets: secrets.iter().map(|secret| (secret.name.clone(), SecretString::default())).collect(),
+        secrets: secrets
+            .iter()
+            .map(|secret| (secret.name.clone(), SecretString::default()))
+            .collect(),
         delivery_url: None,
         parent: None,
         installations: Vec::new(),
@@ -189,7 +260,9 @@ fn askable(platform: &dyn Platform, connection: &Connection, secrets: &[SealedSe
         ..own.clone()
     };
     let both = [(own, Asked::Itself), (installation, Asked::Installations)];
-    both.into_iter().filter(|(subject, _)| platform.can_ask(subject)).map(|(_, asked)| asked)
+    both.into_iter()
+        .filter(|(subject, _)| platform.can_ask(subject))
+        .map(|(_, asked)| asked)
 }
 
 fn ready(

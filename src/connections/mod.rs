@@ -60,7 +60,13 @@ pub const INSTANCE: &str = "instance";
 impl Connection {
     /// One that was added just now and is well.
     #[must_use]
-    pub fn new(id: ConnectionId, platform: &str, kind: &str, settings: BTreeMap<String, String>, now: Timestamp) -> Self {
+    pub fn new(
+        id: ConnectionId,
+        platform: &str,
+        kind: &str,
+        settings: BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id,
             platform: platform.to_owned(),
@@ -153,8 +159,13 @@ pub struct BeforePause {
 impl BeforePause {
     /// As it is stored: the status, and after a space the reason.
     fn parse(text: &str) -> Self {
-        let (status, reason) = text.split_once(' ').map_or((text, None), |(status, reason)| (status, Some(reason)));
-        Self { status: Status::parse(status), reason: reason.map(str::to_owned) }
+        let (status, reason) = text
+            .split_once(' ')
+            .map_or((text, None), |(status, reason)| (status, Some(reason)));
+        Self {
+            status: Status::parse(status),
+            reason: reason.map(str::to_owned),
+        }
     }
 }
 
@@ -174,9 +185,18 @@ impl SealedSecret {
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn new(seal: &Seal, id: &ConnectionId, name: &str, secret: &SecretString) -> Result<Self, SealError> {
+    pub fn new(
+        seal: &Seal,
+        id: &ConnectionId,
+        name: &str,
+        secret: &SecretString,
+    ) -> Result<Self, SealError> {
         let sealed = seal.seal(&purpose(id, name), secret.expose_secret())?;
-        Ok(Self { name: name.to_owned(), sealed, valid_until: None })
+        Ok(Self {
+            name: name.to_owned(),
+            sealed,
+            valid_until: None,
+        })
     }
 
     /// Opens it.
@@ -201,5 +221,9 @@ pub fn generate_secret() -> Result<SecretString, SealError> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     let mut bytes = [0_u8; 48];
     getrandom::fill(&mut bytes).map_err(|_| SealError::Random)?;
-    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 63)])).collect::<String>().into())
+    Ok(bytes
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte & 63)]))
+        .collect::<String>()
+        .into())
 }

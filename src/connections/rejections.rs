@@ -33,7 +33,9 @@ impl Rejections {
         if !all.contains_key(connection) {
             all.insert(connection.clone(), Vec::new());
         }
-        let Some(counts) = all.get_mut(connection) else { return false };
+        let Some(counts) = all.get_mut(connection) else {
+            return false;
+        };
         match counts.iter_mut().find(|count| count.reason == reason) {
             Some(count) => {
                 let quiet = now.as_second() - count.last_at.as_second() >= 60;
@@ -42,7 +44,11 @@ impl Rejections {
                 quiet
             }
             None => {
-                counts.push(RejectionCount { reason, count: 1, last_at: now });
+                counts.push(RejectionCount {
+                    reason,
+                    count: 1,
+                    last_at: now,
+                });
                 true
             }
         }
@@ -51,6 +57,11 @@ impl Rejections {
     /// Those of one connection.
     #[must_use]
     pub fn of(&self, connection: &ConnectionId) -> Vec<RejectionCount> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(connection).cloned().unwrap_or_default()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(connection)
+            .cloned()
+            .unwrap_or_default()
     }
 }

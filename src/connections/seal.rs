@@ -38,7 +38,9 @@ pub enum SealError {
         source: std::io::Error,
     },
     /// It holds something else.
-    #[error("the master key file {path} must hold 32 bytes as base64 (make one with: openssl rand -base64 32)")]
+    #[error(
+        "the master key file {path} must hold 32 bytes as base64 (make one with: openssl rand -base64 32)"
+    )]
     Format {
         /// Which.
         path: PathBuf,
@@ -47,7 +49,9 @@ pub enum SealError {
     #[error("the system gives no random bytes")]
     Random,
     /// Another key sealed it, or it was altered.
-    #[error("a sealed secret does not open with this master key: is CARTWIRE_MASTER_KEY_FILE the one it was sealed with?")]
+    #[error(
+        "a sealed secret does not open with this master key: is CARTWIRE_MASTER_KEY_FILE the one it was sealed with?"
+    )]
     Open,
 }
 
@@ -58,7 +62,10 @@ impl Seal {
     /// [`SealError`].
     pub fn load(data_folder: &Path, named: Option<&Path>) -> Result<Self, SealError> {
         let path = named.map_or_else(|| data_folder.join(FILE), Path::to_owned);
-        let failed = |source| SealError::File { path: path.clone(), source };
+        let failed = |source| SealError::File {
+            path: path.clone(),
+            source,
+        };
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
@@ -67,7 +74,9 @@ impl Seal {
             }
             Err(error) => return Err(failed(error)),
         };
-        let bytes = STANDARD.decode(text.trim()).map_err(|_| SealError::Format { path: path.clone() })?;
+        let bytes = STANDARD
+            .decode(text.trim())
+            .map_err(|_| SealError::Format { path: path.clone() })?;
         let key = <[u8; 32]>::try_from(bytes).map_err(|_| SealError::Format { path })?;
         Ok(Self(XChaCha20Poly1305::new(&Key::from(key))))
     }
@@ -79,8 +88,14 @@ impl Seal {
     pub fn seal(&self, purpose: &str, secret: &str) -> Result<Vec<u8>, SealError> {
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(|_| SealError::Random)?;
-        let payload = Payload { msg: secret.as_bytes(), aad: purpose.as_bytes() };
-        let sealed = self.0.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Random)?;
+        let payload = Payload {
+            msg: secret.as_bytes(),
+            aad: purpose.as_bytes(),
+        };
+        let sealed = self
+            .0
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| SealError::Random)?;
         Ok([&nonce[..], &sealed].concat())
     }
 
@@ -91,20 +106,38 @@ impl Seal {
     pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<SecretString, SealError> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE).ok_or(SealError::Open)?;
         let nonce = <[u8; NONCE]>::try_from(nonce).map_err(|_| SealError::Open)?;
-        let payload = Payload { msg: sealed, aad: purpose.as_bytes() };
-        let secret = self.0.decrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Open)?;
-        String::from_utf8(secret).map(SecretString::from).map_err(|_| SealError::Open)
+        let payload = Payload {
+            msg: sealed,
+            aad: purpose.as_bytes(),
+        };
+        let secret = self
+            .0
+            .decrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| SealError::Open)?;
+        String::from_utf8(secret)
+            .map(SecretString::from)
+            .map_err(|_| SealError::Open)
     }
 }
 
 /// Makes the key file whole or not at all: two commands at once must not each have a key.
 fn make(path: &Path) -> Result<(), SealError> {
-    let failed = |source| SealError::File { path: path.to_owned(), source };
+    let failed = |source| SealError::File {
+        path: path.to_owned(),
+        source,
+    };
     let mut key = [0_u8; 32];
     getrandom::fill(&mut key).map_err(|_| SealError::Random)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(failed)?;
-    file.write_all((STANDARD.encode(key) + "\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .map_err(failed)?;
+    file.write_all((STANDARD.encode(key) + "\n").as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
     let linked = std::fs::hard_link(&draft, path);
     std::fs::remove_file(&draft).map_err(failed)?;
     match linked {
@@ -123,24 +156,44 @@ mod tests {
     fn a_secret_opens_only_under_its_own_name_and_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let seal = Seal::load(folder.path(), None).expect("a key is made");
-        let mode = std::fs::metadata(folder.path().join(FILE)).expect("the file").permissions().mode();
+        let mode = std::fs::metadata(folder.path().join(FILE))
+            .expect("the file")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let sealed = seal.seal("shop/secret", "geheim").expect("sealed");
         assert!(!sealed.windows(6).any(|w| w == b"geheim"));
         let again = Seal::load(folder.path(), None).expect("the same key");
-        assert_eq!(again.open("shop/secret", &sealed).expect("opens").expose_secret(), "geheim");
+        assert_eq!(
+            again
+                .open("shop/secret", &sealed)
+                .expect("opens")
+                .expose_secret(),
+            "geheim"
+        );
         assert!(again.open("shop/other", &sealed).is_err());
         assert!(again.open("shop/secret", &sealed[..10]).is_err());
         let other = tempfile::tempdir().expect("a folder");
-        assert!(Seal::load(other.path(), None).expect("a key").open("shop/secret", &sealed).is_err());
+        assert!(
+            Seal::load(other.path(), None)
+                .expect("a key")
+                .open("shop/secret", &sealed)
+                .is_err()
+        );
     }
 
     #[test]
     fn a_named_key_file_is_never_made_and_its_format_is_checked() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("named");
-        assert!(matches!(Seal::load(folder.path(), Some(&path)), Err(SealError::File { .. })));
+        assert!(matches!(
+            Seal::load(folder.path(), Some(&path)),
+            Err(SealError::File { .. })
+        ));
         std::fs::write(&path, "short").expect("written");
-        assert!(matches!(Seal::load(folder.path(), Some(&path)), Err(SealError::Format { .. })));
+        assert!(matches!(
+            Seal::load(folder.path(), Some(&path)),
+            Err(SealError::Format { .. })
+        ));
     }
 }

@@ -39,7 +39,11 @@ CREATE INDEX connection_secrets_by_connection ON connection_secrets (connection,
 ";
 
 /// Adds a connection with its secrets. `false` where the id is taken.
-pub(crate) fn add(sqlite: &Sqlite, connection: &Connection, secrets: &[SealedSecret]) -> rusqlite::Result<bool> {
+pub(crate) fn add(
+    sqlite: &Sqlite,
+    connection: &Connection,
+    secrets: &[SealedSecret],
+) -> rusqlite::Result<bool> {
     if !insert(sqlite, connection)? {
         return Ok(false);
     }
@@ -69,7 +73,12 @@ fn insert(sqlite: &Sqlite, connection: &Connection) -> rusqlite::Result<bool> {
     Ok(inserted == 1)
 }
 
-fn add_secret(sqlite: &Sqlite, id: &ConnectionId, secret: &SealedSecret, now: Timestamp) -> rusqlite::Result<()> {
+fn add_secret(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+    secret: &SealedSecret,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     sqlite
         .prepare_cached("INSERT INTO connection_secrets (connection, name, sealed, made_at) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![id.as_str(), secret.name, secret.sealed, now.as_millisecond()])?;
@@ -112,15 +121,31 @@ pub(crate) fn set_before_pause(
 }
 
 /// Adds to what is known of a connection. `false` where all of it was known: then nothing is written, and nobody is told.
-pub(crate) fn set_settings(sqlite: &Sqlite, id: &ConnectionId, settings: &BTreeMap<String, String>) -> rusqlite::Result<bool> {
-    let Some(mut known) = get(sqlite, id)?.map(|connection| connection.settings) else { return Ok(false) };
-    if settings.iter().all(|(name, value)| known.get(name) == Some(value)) {
+pub(crate) fn set_settings(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+    settings: &BTreeMap<String, String>,
+) -> rusqlite::Result<bool> {
+    let Some(mut known) = get(sqlite, id)?.map(|connection| connection.settings) else {
+        return Ok(false);
+    };
+    if settings
+        .iter()
+        .all(|(name, value)| known.get(name) == Some(value))
+    {
         return Ok(false);
     }
-    known.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
+    known.extend(
+        settings
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     let changed = sqlite
         .prepare_cached("UPDATE connections SET settings = ?2 WHERE id = ?1")?
-        .execute(params![id.as_str(), serde_json::to_string(&known).unwrap_or_default()])?;
+        .execute(params![
+            id.as_str(),
+            serde_json::to_string(&known).unwrap_or_default()
+        ])?;
     Ok(changed == 1)
 }
 
@@ -145,13 +170,19 @@ pub(crate) fn rotate(
 
 /// Removes a connection with its secrets and its installations. `false` where there is none.
 pub(crate) fn remove(sqlite: &Sqlite, id: &ConnectionId) -> rusqlite::Result<bool> {
-    sqlite.execute("DELETE FROM connection_secrets WHERE connection = ?1", [id.as_str()])?;
+    sqlite.execute(
+        "DELETE FROM connection_secrets WHERE connection = ?1",
+        [id.as_str()],
+    )?;
     sqlite.execute("DELETE FROM connections WHERE parent = ?1", [id.as_str()])?;
     Ok(sqlite.execute("DELETE FROM connections WHERE id = ?1", [id.as_str()])? == 1)
 }
 
 /// The installations that an app connection serves.
-pub(crate) fn installations(sqlite: &Sqlite, parent: &ConnectionId) -> rusqlite::Result<Vec<Connection>> {
+pub(crate) fn installations(
+    sqlite: &Sqlite,
+    parent: &ConnectionId,
+) -> rusqlite::Result<Vec<Connection>> {
     sqlite
         .prepare_cached("SELECT * FROM connections WHERE parent = ?1 ORDER BY id")?
         .query_map([parent.as_str()], read)?
@@ -159,7 +190,11 @@ pub(crate) fn installations(sqlite: &Sqlite, parent: &ConnectionId) -> rusqlite:
 }
 
 /// The names of some of an app connection's installations. Those that removed the app come last: they say little about it.
-pub(crate) fn some_installations(sqlite: &Sqlite, parent: &ConnectionId, most: u32) -> rusqlite::Result<Vec<ConnectionId>> {
+pub(crate) fn some_installations(
+    sqlite: &Sqlite,
+    parent: &ConnectionId,
+    most: u32,
+) -> rusqlite::Result<Vec<ConnectionId>> {
     sqlite
         .prepare_cached(
             "SELECT id FROM connections WHERE parent = ?1 ORDER BY status = 'disconnected', changed_at DESC LIMIT ?2",
@@ -170,27 +205,42 @@ pub(crate) fn some_installations(sqlite: &Sqlite, parent: &ConnectionId, most: u
 
 /// The word that tells whether a master key is the right one.
 pub(crate) fn sealed_word(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> {
-    sqlite.query_row("SELECT word FROM seal WHERE id = 1", [], |row| row.get(0)).optional()
+    sqlite
+        .query_row("SELECT word FROM seal WHERE id = 1", [], |row| row.get(0))
+        .optional()
 }
 
 /// Keeps that word, where there is none yet.
 pub(crate) fn set_sealed_word(sqlite: &Sqlite, word: &[u8]) -> rusqlite::Result<()> {
-    sqlite.execute("INSERT INTO seal VALUES (1, ?1) ON CONFLICT (id) DO NOTHING", [word])?;
+    sqlite.execute(
+        "INSERT INTO seal VALUES (1, ?1) ON CONFLICT (id) DO NOTHING",
+        [word],
+    )?;
     Ok(())
 }
 
 /// All connections, by id.
 pub(crate) fn list(sqlite: &Sqlite) -> rusqlite::Result<Vec<Connection>> {
-    sqlite.prepare_cached("SELECT * FROM connections ORDER BY id")?.query_map([], read)?.collect()
+    sqlite
+        .prepare_cached("SELECT * FROM connections ORDER BY id")?
+        .query_map([], read)?
+        .collect()
 }
 
 /// One connection.
 pub(crate) fn get(sqlite: &Sqlite, id: &ConnectionId) -> rusqlite::Result<Option<Connection>> {
-    sqlite.prepare_cached("SELECT * FROM connections WHERE id = ?1")?.query_row([id.as_str()], read).optional()
+    sqlite
+        .prepare_cached("SELECT * FROM connections WHERE id = ?1")?
+        .query_row([id.as_str()], read)
+        .optional()
 }
 
 /// A connection's secrets that are valid now, current ones first.
-pub(crate) fn secrets(sqlite: &Sqlite, id: &ConnectionId, now: Timestamp) -> rusqlite::Result<Vec<SealedSecret>> {
+pub(crate) fn secrets(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<SealedSecret>> {
     sqlite
         .prepare_cached(
             "SELECT name, sealed, valid_until FROM connection_secrets
@@ -211,10 +261,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Connection> {
         id: id(&row.get::<_, String>("id")?)?,
         platform: row.get("platform")?,
         kind: row.get("kind")?,
-        parent: row.get::<_, Option<String>>("parent")?.map(|parent| id(&parent)).transpose()?,
+        parent: row
+            .get::<_, Option<String>>("parent")?
+            .map(|parent| id(&parent))
+            .transpose()?,
         status: Status::parse(&row.get::<_, String>("status")?),
         reason: row.get("reason")?,
-        before_pause: row.get::<_, Option<String>>("before_pause")?.map(|before| BeforePause::parse(&before)),
+        before_pause: row
+            .get::<_, Option<String>>("before_pause")?
+            .map(|before| BeforePause::parse(&before)),
         settings: serde_json::from_str(&row.get::<_, String>("settings")?).map_err(unreadable)?,
         created_at: instant(row.get("created_at")?)?,
         changed_at: instant(row.get("changed_at")?)?,
@@ -245,13 +300,38 @@ mod tests {
         let named = |name: &str| ConnectionId::new(name).expect("an id");
         let at = |second| Timestamp::from_second(second).expect("a time");
         for name in ["a", "b", "c", "d"] {
-            let connection = Connection::new(named(name), "platform", "instance", BTreeMap::new(), at(0));
-            let connection = Connection { parent: Some(named("app")), ..connection };
+            let connection =
+                Connection::new(named(name), "platform", "instance", BTreeMap::new(), at(0));
+            let connection = Connection {
+                parent: Some(named("app")),
+                ..connection
+            };
             assert!(add(&sqlite, &connection, &[]).expect("added"));
         }
-        set_status(&sqlite, &named("b"), Status::Degraded, Some("silent"), at(1)).expect("set");
-        set_status(&sqlite, &named("c"), Status::Disconnected, Some("app_removed"), at(2)).expect("set");
-        set_status(&sqlite, &named("a"), Status::Disconnected, Some("app_removed"), at(3)).expect("set");
+        set_status(
+            &sqlite,
+            &named("b"),
+            Status::Degraded,
+            Some("silent"),
+            at(1),
+        )
+        .expect("set");
+        set_status(
+            &sqlite,
+            &named("c"),
+            Status::Disconnected,
+            Some("app_removed"),
+            at(2),
+        )
+        .expect("set");
+        set_status(
+            &sqlite,
+            &named("a"),
+            Status::Disconnected,
+            Some("app_removed"),
+            at(3),
+        )
+        .expect("set");
         let some = |most| some_installations(&sqlite, &named("app"), most).expect("some");
         assert_eq!(some(2), ["b", "d"].map(named));
         assert_eq!(some(20), ["b", "d", "a", "c"].map(named));

@@ -37,16 +37,28 @@ impl Verdict {
         match (self, status) {
             (Verdict::Open, _) | (Verdict::Well, Status::Connected) => None,
             (Verdict::Well, Status::Degraded | Status::Disconnected | Status::Paused) => {
-                Some(Move { status: Status::Connected, reason: None, verb: verbs::RECOVERED })
+                Some(Move {
+                    status: Status::Connected,
+                    reason: None,
+                    verb: verbs::RECOVERED,
+                })
             }
             // Removed is more than broken.
             (Verdict::Degraded(_) | Verdict::Gone(_), Status::Disconnected) => None,
             (Verdict::Degraded(now), Status::Degraded) if reason == Some(now) => None,
             (Verdict::Degraded(now), Status::Connected | Status::Degraded | Status::Paused) => {
-                Some(Move { status: Status::Degraded, reason: Some(now), verb: verbs::DEGRADED })
+                Some(Move {
+                    status: Status::Degraded,
+                    reason: Some(now),
+                    verb: verbs::DEGRADED,
+                })
             }
             (Verdict::Gone(now), Status::Connected | Status::Degraded | Status::Paused) => {
-                Some(Move { status: Status::Disconnected, reason: Some(now), verb: verbs::DISCONNECTED })
+                Some(Move {
+                    status: Status::Disconnected,
+                    reason: Some(now),
+                    verb: verbs::DISCONNECTED,
+                })
             }
         }
     }
@@ -64,35 +76,80 @@ mod tests {
 
     fn standing(status: Status, reason: Option<&str>) -> Connection {
         let id = ConnectionId::new("shop-a").expect("an id");
-        let connection = Connection::new(id, "platform", "kind", BTreeMap::new(), Timestamp::UNIX_EPOCH);
-        Connection { status, reason: reason.map(str::to_owned), ..connection }
+        let connection = Connection::new(
+            id,
+            "platform",
+            "kind",
+            BTreeMap::new(),
+            Timestamp::UNIX_EPOCH,
+        );
+        Connection {
+            status,
+            reason: reason.map(str::to_owned),
+            ..connection
+        }
     }
 
-    fn moved(verdict: Verdict, status: Status, reason: Option<&str>) -> Option<(Status, Option<&'static str>, &'static str)> {
-        verdict.moves(&standing(status, reason)).map(|to| (to.status, to.reason, to.verb))
+    fn moved(
+        verdict: Verdict,
+        status: Status,
+        reason: Option<&str>,
+    ) -> Option<(Status, Option<&'static str>, &'static str)> {
+        verdict
+            .moves(&standing(status, reason))
+            .map(|to| (to.status, to.reason, to.verb))
     }
 
     #[test]
     fn a_connection_is_degraded_disconnected_and_recovers() {
         use Status::{Connected, Degraded, Disconnected};
         let disabled = Verdict::Degraded("webhook_disabled");
-        assert_eq!(moved(disabled, Connected, None), Some((Degraded, Some("webhook_disabled"), "degraded")));
-        assert_eq!(moved(disabled, Degraded, Some("silent")), Some((Degraded, Some("webhook_disabled"), "degraded")));
+        assert_eq!(
+            moved(disabled, Connected, None),
+            Some((Degraded, Some("webhook_disabled"), "degraded"))
+        );
+        assert_eq!(
+            moved(disabled, Degraded, Some("silent")),
+            Some((Degraded, Some("webhook_disabled"), "degraded"))
+        );
         assert_eq!(
             moved(Verdict::Gone("app_removed"), Degraded, None),
             Some((Disconnected, Some("app_removed"), "disconnected"))
         );
-        assert_eq!(moved(Verdict::Well, Degraded, Some("silent")), Some((Connected, None, "recovered")));
-        assert_eq!(moved(Verdict::Well, Disconnected, Some("app_removed")), Some((Connected, None, "recovered")));
+        assert_eq!(
+            moved(Verdict::Well, Degraded, Some("silent")),
+            Some((Connected, None, "recovered"))
+        );
+        assert_eq!(
+            moved(Verdict::Well, Disconnected, Some("app_removed")),
+            Some((Connected, None, "recovered"))
+        );
     }
 
     #[test]
     fn nothing_moves_where_nothing_changed_or_nothing_is_known() {
         use Status::{Connected, Degraded, Disconnected};
         assert_eq!(moved(Verdict::Well, Connected, None), None);
-        assert_eq!(moved(Verdict::Degraded("silent"), Degraded, Some("silent")), None);
-        assert_eq!(moved(Verdict::Gone("key_revoked"), Disconnected, Some("app_removed")), None);
-        assert_eq!(moved(Verdict::Degraded("silent"), Disconnected, Some("app_removed")), None);
+        assert_eq!(
+            moved(Verdict::Degraded("silent"), Degraded, Some("silent")),
+            None
+        );
+        assert_eq!(
+            moved(
+                Verdict::Gone("key_revoked"),
+                Disconnected,
+                Some("app_removed")
+            ),
+            None
+        );
+        assert_eq!(
+            moved(
+                Verdict::Degraded("silent"),
+                Disconnected,
+                Some("app_removed")
+            ),
+            None
+        );
         for status in [Connected, Degraded, Disconnected] {
             assert_eq!(moved(Verdict::Open, status, Some("anything")), None);
         }
@@ -100,9 +157,18 @@ mod tests {
 
     #[test]
     fn a_paused_one_moves_from_where_it_stood_before() {
-        let before = BeforePause { status: Status::Degraded, reason: Some("silent".to_owned()) };
-        let paused = Connection { before_pause: Some(before), ..standing(Status::Paused, Some("operator")) };
+        let before = BeforePause {
+            status: Status::Degraded,
+            reason: Some("silent".to_owned()),
+        };
+        let paused = Connection {
+            before_pause: Some(before),
+            ..standing(Status::Paused, Some("operator"))
+        };
         assert_eq!(Verdict::Degraded("silent").moves(&paused), None);
-        assert_eq!(Verdict::Well.moves(&paused).map(|to| to.status), Some(Status::Connected));
+        assert_eq!(
+            Verdict::Well.moves(&paused).map(|to| to.status),
+            Some(Status::Connected)
+        );
     }
 }

@@ -22,7 +22,10 @@ struct Page<T> {
 }
 
 /// `GET /api/events`: oldest first, after a cursor.
-pub(super) async fn events(dashboard: web::Data<Dashboard>, query: web::Query<EventQuery>) -> Answer {
+pub(super) async fn events(
+    dashboard: web::Data<Dashboard>,
+    query: web::Query<EventQuery>,
+) -> Answer {
     let query = query.into_inner();
     let (after, limit, filter) = (query.after()?, query.limit()?, query.filter());
     let page = dashboard.journal.read(move |reader| {
@@ -46,11 +49,19 @@ pub(super) async fn event(dashboard: web::Data<Dashboard>, id: web::Path<String>
 }
 
 /// `GET /api/deliveries`: newest first, before a cursor.
-pub(super) async fn deliveries(dashboard: web::Data<Dashboard>, query: web::Query<DeliveryQuery>) -> Answer {
+pub(super) async fn deliveries(
+    dashboard: web::Data<Dashboard>,
+    query: web::Query<DeliveryQuery>,
+) -> Answer {
     let query = query.into_inner();
     let (before, limit, filter) = (query.before()?, query.limit()?, query.filter()?);
-    let deliveries = dashboard.journal.read(move |reader| reader.deliveries(&filter, before, limit)).await?;
-    let next = (deliveries.len() == limit).then(|| deliveries.last().map(|last| last.position.to_string())).flatten();
+    let deliveries = dashboard
+        .journal
+        .read(move |reader| reader.deliveries(&filter, before, limit))
+        .await?;
+    let next = (deliveries.len() == limit)
+        .then(|| deliveries.last().map(|last| last.position.to_string()))
+        .flatten();
     Ok(HttpResponse::Ok().json(json!({"deliveries": deliveries, "next": next})))
 }
 
@@ -58,7 +69,9 @@ pub(super) async fn deliveries(dashboard: web::Data<Dashboard>, query: web::Quer
 pub(super) async fn delivery(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
     let key = delivery_key(&id)?;
     let found = dashboard.journal.read(move |reader| {
-        let Some((summary, entry)) = reader.delivery(key)? else { return Ok(None) };
+        let Some((summary, entry)) = reader.delivery(key)? else {
+            return Ok(None);
+        };
         let events = reader.events_of(summary.position)?;
         Ok(Some((summary, entry, events)))
     });
@@ -76,9 +89,18 @@ pub(super) async fn delivery(dashboard: web::Data<Dashboard>, id: web::Path<Stri
 /// `POST /api/deliveries/{id}/redrive`
 pub(super) async fn redrive(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
     let key = delivery_key(&id)?;
-    let filter = DeliveryFilter { key: Some(key), ..DeliveryFilter::default() };
+    let filter = DeliveryFilter {
+        key: Some(key),
+        ..DeliveryFilter::default()
+    };
     let progress = dashboard.journal.redrive(filter, 0).await?;
-    if progress.reopened == 0 && dashboard.journal.read(move |reader| reader.delivery(key)).await?.is_none() {
+    if progress.reopened == 0
+        && dashboard
+            .journal
+            .read(move |reader| reader.delivery(key))
+            .await?
+            .is_none()
+    {
         return Err(ApiError::NotFound);
     }
     Ok(HttpResponse::Ok().json(json!({"redriven": progress.reopened})))
@@ -95,26 +117,45 @@ struct ConnectionView {
 
 /// `GET /api/connections`
 pub(super) async fn connections(dashboard: web::Data<Dashboard>) -> Answer {
-    let connections = dashboard.journal.read(|reader| reader.connections()).await?;
-    let views: Vec<ConnectionView> = connections.into_iter().map(|connection| view(&dashboard, connection)).collect();
+    let connections = dashboard
+        .journal
+        .read(|reader| reader.connections())
+        .await?;
+    let views: Vec<ConnectionView> = connections
+        .into_iter()
+        .map(|connection| view(&dashboard, connection))
+        .collect();
     Ok(HttpResponse::Ok().json(json!({"connections": views})))
 }
 
 /// `GET /api/connections/{id}`
 pub(super) async fn connection(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
     let id = ConnectionId::new(&id).map_err(|_| ApiError::NotFound)?;
-    let connection = dashboard.journal.read(move |reader| reader.connection(&id)).await?.ok_or(ApiError::NotFound)?;
+    let connection = dashboard
+        .journal
+        .read(move |reader| reader.connection(&id))
+        .await?
+        .ok_or(ApiError::NotFound)?;
     Ok(HttpResponse::Ok().json(view(&dashboard, connection)))
 }
 
 fn view(dashboard: &Dashboard, connection: Connection) -> ConnectionView {
-    let (rejections, findings) = (dashboard.rejections.of(&connection.id), dashboard.findings.of(&connection.id));
-    ConnectionView { connection, findings, rejections }
+    let (rejections, findings) = (
+        dashboard.rejections.of(&connection.id),
+        dashboard.findings.of(&connection.id),
+    );
+    ConnectionView {
+        connection,
+        findings,
+        rejections,
+    }
 }
 
 /// `GET /api/openapi.json`
 pub(super) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(include_str!("openapi.json"))
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(include_str!("openapi.json"))
 }
 
 pub(super) async fn not_found() -> Answer {

@@ -15,21 +15,30 @@ pub(super) async fn healthz() -> HttpResponse {
 pub(super) async fn readyz(dashboard: web::Data<Dashboard>) -> HttpResponse {
     match dashboard.journal.unwritable() {
         None => HttpResponse::Ok().json(json!({"status": "ready"})),
-        Some(why) => HttpResponse::ServiceUnavailable()
-            .json(json!({"status": "unavailable", "reason": why.reason(), "detail": why.to_string()})),
+        Some(why) => HttpResponse::ServiceUnavailable().json(
+            json!({"status": "unavailable", "reason": why.reason(), "detail": why.to_string()}),
+        ),
     }
 }
 
 /// `GET /metrics`: for Prometheus.
 pub(super) async fn metrics(dashboard: web::Data<Dashboard>) -> HttpResponse {
-    metrics::gauge!("cartwire_journal_writable").set(if dashboard.journal.unwritable().is_none() { 1 } else { 0 });
+    metrics::gauge!("cartwire_journal_writable").set(if dashboard.journal.unwritable().is_none() {
+        1
+    } else {
+        0
+    });
     for (status, count) in dashboard.directory.counts() {
         metrics::gauge!("cartwire_connections", "status" => status.as_str()).set(count as f64);
     }
     if let Ok((pending, oldest)) = dashboard.journal.read(|reader| reader.backlog()).await {
-        let age = oldest.map_or(0, |oldest| (Timestamp::now().as_second() - oldest.as_second()).max(0));
+        let age = oldest.map_or(0, |oldest| {
+            (Timestamp::now().as_second() - oldest.as_second()).max(0)
+        });
         metrics::gauge!("cartwire_pending_deliveries").set(pending as f64);
         metrics::gauge!("cartwire_pending_oldest_seconds").set(age as f64);
     }
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(dashboard.metrics.render())
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(dashboard.metrics.render())
 }

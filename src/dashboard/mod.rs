@@ -48,7 +48,11 @@ impl Dashboard {
             .app_data(web::QueryConfig::default().error_handler(|_, _| ApiError::Unreadable.into()))
             .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::Unreadable.into()))
             // What is no path at all (`*`) passes by every scope.
-            .default_service(web::to(api::not_found).wrap(from_fn(auth::guard)).wrap(auth::browser_rules()));
+            .default_service(
+                web::to(api::not_found)
+                    .wrap(from_fn(auth::guard))
+                    .wrap(auth::browser_rules()),
+            );
         config.app_data(web::Data::new(self)).service(
             web::scope("")
                 .wrap(from_fn(auth::guard))

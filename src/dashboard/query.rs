@@ -43,8 +43,12 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let body = match self {
-            ApiError::Parameter { name, right } => json!({"error": "bad_request", "parameter": name, "hint": right}),
-            ApiError::Unreadable => json!({"error": "bad_request", "hint": "each parameter once, as percent-encoded UTF-8"}),
+            ApiError::Parameter { name, right } => {
+                json!({"error": "bad_request", "parameter": name, "hint": right})
+            }
+            ApiError::Unreadable => {
+                json!({"error": "bad_request", "hint": "each parameter once, as percent-encoded UTF-8"})
+            }
             ApiError::NotFound => json!({"error": "not_found"}),
             ApiError::Journal(error) => json!({"error": "unavailable", "reason": error.reason()}),
         };
@@ -73,7 +77,11 @@ impl EventQuery {
     }
 
     pub(super) fn filter(self) -> EventFilter {
-        EventFilter { event_type: self.event_type, connection: self.connection, subject: self.subject }
+        EventFilter {
+            event_type: self.event_type,
+            connection: self.connection,
+            subject: self.subject,
+        }
     }
 }
 
@@ -101,8 +109,15 @@ impl DeliveryQuery {
     }
 
     pub(super) fn filter(self) -> Result<DeliveryFilter, ApiError> {
-        let states = self.state.as_deref().map_or(Ok(Vec::new()), |list| list.split(',').map(state).collect())?;
-        let connection = self.connection.map(|id| ConnectionId::new(&id)).transpose().map_err(|e| wrong("connection", e))?;
+        let states = self
+            .state
+            .as_deref()
+            .map_or(Ok(Vec::new()), |list| list.split(',').map(state).collect())?;
+        let connection = self
+            .connection
+            .map(|id| ConnectionId::new(&id))
+            .transpose()
+            .map_err(|e| wrong("connection", e))?;
         Ok(DeliveryFilter {
             key: None,
             states,
@@ -119,7 +134,10 @@ impl DeliveryQuery {
 /// A cursor as we gave it out.
 pub(super) fn cursor(name: &'static str, text: Option<&str>) -> Result<Option<Position>, ApiError> {
     let parse = |text: &str| {
-        text.parse::<Position>().ok().filter(|position| *position >= 0).ok_or_else(|| wrong(name, "a cursor from \"next\", or 0"))
+        text.parse::<Position>()
+            .ok()
+            .filter(|position| *position >= 0)
+            .ok_or_else(|| wrong(name, "a cursor from \"next\", or 0"))
     };
     text.map(parse).transpose()
 }
@@ -131,19 +149,36 @@ pub(super) fn delivery_key(text: &str) -> Result<DeliveryKey, ApiError> {
 
 fn limit(text: Option<&str>) -> Result<usize, ApiError> {
     let Some(text) = text else { return Ok(100) };
-    text.parse().ok().filter(|limit| (1..=1000).contains(limit)).ok_or_else(|| wrong("limit", "a number from 1 to 1000"))
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=1000).contains(limit))
+        .ok_or_else(|| wrong("limit", "a number from 1 to 1000"))
 }
 
 fn state(text: &str) -> Result<State, ApiError> {
     let names: Vec<&str> = STATES.iter().map(|state| state.as_str()).collect();
-    State::parse(text.trim()).ok_or_else(|| wrong("state", format!("any of {}, separated by commas", names.join(", "))))
+    State::parse(text.trim()).ok_or_else(|| {
+        wrong(
+            "state",
+            format!("any of {}, separated by commas", names.join(", ")),
+        )
+    })
 }
 
 fn instant(name: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
-    let parse = |text: &str| text.parse::<Timestamp>().map_err(|_| wrong(name, "an instant such as 2026-11-21T00:00:00Z"));
-    Ok(text.map(parse).transpose()?.map(|instant| instant.as_millisecond()))
+    let parse = |text: &str| {
+        text.parse::<Timestamp>()
+            .map_err(|_| wrong(name, "an instant such as 2026-11-21T00:00:00Z"))
+    };
+    Ok(text
+        .map(parse)
+        .transpose()?
+        .map(|instant| instant.as_millisecond()))
 }
 
 fn wrong(name: &'static str, right: impl ToString) -> ApiError {
-    ApiError::Parameter { name, right: right.to_string() }
+    ApiError::Parameter {
+        name,
+        right: right.to_string(),
+    }
 }

@@ -36,7 +36,10 @@ pub(super) async fn events(
     query: web::Query<EventQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let query = query.into_inner();
-    let last = request.headers().get("last-event-id").map(|value| value.to_str().unwrap_or_default());
+    let last = request
+        .headers()
+        .get("last-event-id")
+        .map(|value| value.to_str().unwrap_or_default());
     let after = match cursor("Last-Event-ID", last)? {
         Some(last) => last,
         None => query.after()?,
@@ -53,7 +56,10 @@ pub(super) async fn events(
         let line = follower.next().await?;
         Some((Ok::<_, Infallible>(line), follower))
     });
-    Ok(HttpResponse::Ok().content_type("text/event-stream").insert_header(("cache-control", "no-store")).streaming(lines))
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header(("cache-control", "no-store"))
+        .streaming(lines))
 }
 
 impl Follower {
@@ -72,10 +78,13 @@ impl Follower {
             let (events, next) = page.await.ok()?;
             self.after = next;
             for (cursor, event) in events {
-                let Ok(json) = serde_json::to_string(&event) else { continue };
+                let Ok(json) = serde_json::to_string(&event) else {
+                    continue;
+                };
                 // A payload's line breaks must not end the field: JSON allows them between tokens only.
                 let json = json.replace(['\n', '\r'], " ");
-                self.waiting.push_back(Bytes::from(format!("id: {cursor}\ndata: {json}\n\n")));
+                self.waiting
+                    .push_back(Bytes::from(format!("id: {cursor}\ndata: {json}\n\n")));
             }
             if !self.waiting.is_empty() || next > after {
                 continue;

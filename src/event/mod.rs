@@ -35,7 +35,10 @@ impl EventId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (delivery, index) = text.split_once('-')?;
-        Some(Self { delivery: DeliveryKey::parse(delivery)?, index: index.parse().ok()? })
+        Some(Self {
+            delivery: DeliveryKey::parse(delivery)?,
+            index: index.parse().ok()?,
+        })
     }
 }
 
@@ -250,7 +253,10 @@ impl Serialize for Event {
         map.serialize_entry("subject", &self.subject())?;
         map.serialize_entry("time", &self.time)?;
         map.serialize_entry("datacontenttype", "application/json")?;
-        map.serialize_entry("dataschema", &format_args!("urn:cartwire:{}:1", self.draft.entity.name()))?;
+        map.serialize_entry(
+            "dataschema",
+            &format_args!("urn:cartwire:{}:1", self.draft.entity.name()),
+        )?;
         map.serialize_entry("platform", &self.platform)?;
         map.serialize_entry("connection", &self.connection)?;
         map.serialize_entry("partitionkey", &self.partition_key())?;
@@ -270,7 +276,9 @@ impl Serialize for DataBody<'_> {
         let mut map = serializer.serialize_map(None)?;
         match &self.0.draft.entity {
             Entity::Order(order) => map.serialize_entry("order", order)?,
-            Entity::Subscription(subscription) => map.serialize_entry("subscription", subscription)?,
+            Entity::Subscription(subscription) => {
+                map.serialize_entry("subscription", subscription)?
+            }
             Entity::Product(product) => map.serialize_entry("product", product)?,
             Entity::Variant(variant) => map.serialize_entry("variant", variant)?,
             Entity::Collection(collection) => map.serialize_entry("collection", collection)?,
@@ -284,7 +292,9 @@ impl Serialize for DataBody<'_> {
             Entity::Site(site) => map.serialize_entry("site", site)?,
             Entity::Connection(connection) => map.serialize_entry("connection", connection)?,
             Entity::Action(action) => map.serialize_entry("action", action)?,
-            Entity::Unrecognised(unrecognised) => map.serialize_entry("unrecognised", unrecognised)?,
+            Entity::Unrecognised(unrecognised) => {
+                map.serialize_entry("unrecognised", unrecognised)?
+            }
         }
         if let Some(changed) = &self.0.draft.changed {
             map.serialize_entry("changed", changed)?;

@@ -42,7 +42,11 @@ impl Amount {
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
         let dangling = mantissa.ends_with('.') && whole.is_empty();
-        if (whole.is_empty() && fraction.is_empty()) || dangling || !all_digits(whole) || !all_digits(fraction) {
+        if (whole.is_empty() && fraction.is_empty())
+            || dangling
+            || !all_digits(whole)
+            || !all_digits(fraction)
+        {
             return None;
         }
         if mantissa.len() > MOST_DIGITS || exponent.unsigned_abs() as usize > MOST_DIGITS {
@@ -86,7 +90,9 @@ impl Amount {
     /// The exact difference, with as many decimals as the longer of the two; `None` beyond 28 digits.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Option<Self> {
-        let difference = Decimal::from_str_exact(&self.0).ok()?.checked_sub(Decimal::from_str_exact(&other.0).ok()?)?;
+        let difference = Decimal::from_str_exact(&self.0)
+            .ok()?
+            .checked_sub(Decimal::from_str_exact(&other.0).ok()?)?;
         Some(Self(difference.to_string()))
     }
 
@@ -105,7 +111,10 @@ impl Amount {
     /// With its currency.
     #[must_use]
     pub fn in_currency(self, currency: Option<&str>) -> Money {
-        Money { amount: self, currency: currency.map(str::to_owned) }
+        Money {
+            amount: self,
+            currency: currency.map(str::to_owned),
+        }
     }
 }
 
@@ -123,7 +132,11 @@ fn shift(whole: &str, fraction: &str, exponent: i32) -> String {
         format!("{whole}.{fraction}")
     };
     let trimmed = written.trim_start_matches('0');
-    if trimmed.is_empty() || trimmed.starts_with('.') { format!("0{trimmed}") } else { trimmed.to_owned() }
+    if trimmed.is_empty() || trimmed.starts_with('.') {
+        format!("0{trimmed}")
+    } else {
+        trimmed.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +149,15 @@ mod tests {
 
     #[test]
     fn digits_stay_as_the_platform_gave_them() {
-        for same in ["19.90", "0", "-5.00", "3266.25", "117.120", "16.710000000000001", "007"] {
+        for same in [
+            "19.90",
+            "0",
+            "-5.00",
+            "3266.25",
+            "117.120",
+            "16.710000000000001",
+            "007",
+        ] {
             assert_eq!(parsed(same).as_deref(), Some(same));
         }
     }
@@ -158,21 +179,50 @@ mod tests {
 
     #[test]
     fn what_is_no_decimal_is_no_amount() {
-        for bad in ["", " ", "abc", "1,50", "1.2.3", "NaN", "1e", "1e999999999", "--1", "-", ".", "0x10", "１"] {
+        for bad in [
+            "",
+            " ",
+            "abc",
+            "1,50",
+            "1.2.3",
+            "NaN",
+            "1e",
+            "1e999999999",
+            "--1",
+            "-",
+            ".",
+            "0x10",
+            "１",
+        ] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn sums_are_exact() {
-        let amounts: Vec<_> = ["42.00", "40", "0.1", "0.2"].iter().filter_map(|a| Amount::parse(a)).collect();
-        assert_eq!(Amount::sum(&amounts).map(|a| a.as_str().to_owned()).as_deref(), Some("82.30"));
+        let amounts: Vec<_> = ["42.00", "40", "0.1", "0.2"]
+            .iter()
+            .filter_map(|a| Amount::parse(a))
+            .collect();
+        assert_eq!(
+            Amount::sum(&amounts)
+                .map(|a| a.as_str().to_owned())
+                .as_deref(),
+            Some("82.30")
+        );
         assert_eq!(Amount::sum([]), None);
     }
 
     #[test]
     fn differences_are_exact() {
-        let minus = |a: &str, b: &str| Some(Amount::parse(a)?.minus(&Amount::parse(b)?)?.as_str().to_owned());
+        let minus = |a: &str, b: &str| {
+            Some(
+                Amount::parse(a)?
+                    .minus(&Amount::parse(b)?)?
+                    .as_str()
+                    .to_owned(),
+            )
+        };
         assert_eq!(minus("42.00", "33.42").as_deref(), Some("8.58"));
         assert_eq!(minus("1.00", "1.000").as_deref(), Some("0.000"));
         assert_eq!(minus("0.1", "0.3").as_deref(), Some("-0.2"));

@@ -77,19 +77,29 @@ struct DataSchema {
 /// The schema of one event, JSON Schema 2020-12.
 #[must_use]
 pub fn json_schema() -> Value {
-    let generator: SchemaGenerator =
-        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = false).for_serialize().into_generator();
+    let generator: SchemaGenerator = SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = false)
+        .for_serialize()
+        .into_generator();
     let mut schema = generator.into_root_schema_for::<EventSchema>().to_value();
     without_null(&mut schema);
     schema["$id"] = "urn:cartwire:event:1".into();
-    schema["allOf"] = entities(&schema).into_iter().map(|entity| of_entity(&entity)).collect();
+    schema["allOf"] = entities(&schema)
+        .into_iter()
+        .map(|entity| of_entity(&entity))
+        .collect();
     schema
 }
 
 /// The entities' names, as `data` has them.
 fn entities(schema: &Value) -> Vec<String> {
-    let branches = schema["$defs"]["DataSchema"]["oneOf"].as_array().into_iter().flatten();
-    branches.filter_map(|branch| branch["required"][0].as_str().map(str::to_owned)).collect()
+    let branches = schema["$defs"]["DataSchema"]["oneOf"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    branches
+        .filter_map(|branch| branch["required"][0].as_str().map(str::to_owned))
+        .collect()
 }
 
 /// An event of a type is about that entity everywhere.

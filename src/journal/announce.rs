@@ -67,7 +67,10 @@ pub enum Changed {
 }
 
 /// Makes a change outside a running gateway's writer: for the commands.
-pub(crate) fn change_directly(sqlite: &mut Sqlite, change: &ConnectionChange) -> rusqlite::Result<Changed> {
+pub(crate) fn change_directly(
+    sqlite: &mut Sqlite,
+    change: &ConnectionChange,
+) -> rusqlite::Result<Changed> {
     let transaction = sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let changed = apply(&transaction, change, Timestamp::now())?;
     transaction.commit()?;
@@ -75,7 +78,11 @@ pub(crate) fn change_directly(sqlite: &mut Sqlite, change: &ConnectionChange) ->
 }
 
 /// Makes a change and, where consumers are to know of it, writes the entry.
-pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, now: Timestamp) -> rusqlite::Result<Changed> {
+pub(super) fn apply(
+    transaction: &Transaction<'_>,
+    change: &ConnectionChange,
+    now: Timestamp,
+) -> rusqlite::Result<Changed> {
     match change {
         ConnectionChange::Add(connection, secrets) => {
             if !store::add(transaction, connection, secrets)? {
@@ -84,35 +91,82 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, no
             announce(transaction, connection, verbs::CONNECTED, now)?;
             Ok(Changed::Yes)
         }
-        ConnectionChange::Pause(id) => status(transaction, id, Status::Paused, Some("operator"), verbs::DEGRADED, now),
+        ConnectionChange::Pause(id) => status(
+            transaction,
+            id,
+            Status::Paused,
+            Some("operator"),
+            verbs::DEGRADED,
+            now,
+        ),
         ConnectionChange::Resume(id) => match store::get(transaction, id)? {
             None => Ok(Changed::NoSuchConnection),
-            Some(connection) if connection.status == Status::Paused => match connection.before_pause {
-                Some(BeforePause { status: Status::Disconnected, reason }) => {
-                    status(transaction, id, Status::Disconnected, reason.as_deref(), verbs::DISCONNECTED, now)
+            Some(connection) if connection.status == Status::Paused => {
+                match connection.before_pause {
+                    Some(BeforePause {
+                        status: Status::Disconnected,
+                        reason,
+                    }) => status(
+                        transaction,
+                        id,
+                        Status::Disconnected,
+                        reason.as_deref(),
+                        verbs::DISCONNECTED,
+                        now,
+                    ),
+                    Some(BeforePause {
+                        status: Status::Degraded,
+                        reason,
+                    }) => status(
+                        transaction,
+                        id,
+                        Status::Degraded,
+                        reason.as_deref(),
+                        verbs::DEGRADED,
+                        now,
+                    ),
+                    Some(BeforePause {
+                        status: Status::Connected | Status::Paused,
+                        ..
+                    })
+                    | None => status(
+                        transaction,
+                        id,
+                        Status::Connected,
+                        None,
+                        verbs::RECOVERED,
+                        now,
+                    ),
                 }
-                Some(BeforePause { status: Status::Degraded, reason }) => {
-                    status(transaction, id, Status::Degraded, reason.as_deref(), verbs::DEGRADED, now)
-                }
-                Some(BeforePause { status: Status::Connected | Status::Paused, .. }) | None => {
-                    status(transaction, id, Status::Connected, None, verbs::RECOVERED, now)
-                }
-            },
-            // The operator says that it is mended.
-            Some(connection) if connection.status == Status::Degraded => {
-                status(transaction, id, Status::Connected, None, verbs::RECOVERED, now)
             }
+            // The operator says that it is mended.
+            Some(connection) if connection.status == Status::Degraded => status(
+                transaction,
+                id,
+                Status::Connected,
+                None,
+                verbs::RECOVERED,
+                now,
+            ),
             Some(_) => Ok(Changed::No),
         },
         ConnectionChange::Rotate(id, secret, grace) => {
             if store::get(transaction, id)?.is_none() {
                 return Ok(Changed::NoSuchConnection);
             }
-            store::rotate(transaction, id, secret, now.saturating_add(*grace).unwrap_or(now), now)?;
+            store::rotate(
+                transaction,
+                id,
+                secret,
+                now.saturating_add(*grace).unwrap_or(now),
+                now,
+            )?;
             Ok(Changed::Yes)
         }
         ConnectionChange::Remove(id) => {
-            let Some(connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+            let Some(connection) = store::get(transaction, id)? else {
+                return Ok(Changed::NoSuchConnection);
+            };
             let mut gone = store::installations(transaction, id)?;
             gone.push(connection);
             store::remove(transaction, id)?;
@@ -123,8 +177,18 @@ pub(super) fn apply(transaction: &Transaction<'_>, change: &ConnectionChange, no
             }
             Ok(Changed::Yes)
         }
-        ConnectionChange::Examined { id, settings, verdict, began } => examined(transaction, id, settings, *verdict, *began, now),
-        ConnectionChange::Seen { id, parent, platform, signal } => seen(transaction, id, parent, platform, signal.as_ref(), now),
+        ConnectionChange::Examined {
+            id,
+            settings,
+            verdict,
+            began,
+        } => examined(transaction, id, settings, *verdict, *began, now),
+        ConnectionChange::Seen {
+            id,
+            parent,
+            platform,
+            signal,
+        } => seen(transaction, id, parent, platform, signal.as_ref(), now),
     }
 }
 
@@ -136,7 +200,9 @@ fn status(
     verb: &str,
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
-    let Some(mut connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+    let Some(mut connection) = store::get(transaction, id)? else {
+        return Ok(Changed::NoSuchConnection);
+    };
     if !store::set_status(transaction, id, status, reason, now)? {
         return Ok(Changed::No);
     }
@@ -155,7 +221,9 @@ fn examined(
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
     let learned = store::set_settings(transaction, id, settings)?;
-    let Some(connection) = store::get(transaction, id)? else { return Ok(Changed::NoSuchConnection) };
+    let Some(connection) = store::get(transaction, id)? else {
+        return Ok(Changed::NoSuchConnection);
+    };
     // The store's own word that came meanwhile, and the operator's, is newer than what was found out before it.
     let known_better = connection.changed_at > began;
     let moved = match verdict.moves(&connection).filter(|_| !known_better) {
@@ -190,8 +258,12 @@ fn seen(
     };
     match (known, signal) {
         // Nobody speaks in the name of another's connection.
-        (Some(known), _) if known.id != *parent && known.parent.as_ref() != Some(parent) => Ok(Changed::Taken),
-        (None, _) if id == parent || store::get(transaction, parent)?.is_none() => Ok(Changed::NoSuchConnection),
+        (Some(known), _) if known.id != *parent && known.parent.as_ref() != Some(parent) => {
+            Ok(Changed::Taken)
+        }
+        (None, _) if id == parent || store::get(transaction, parent)?.is_none() => {
+            Ok(Changed::NoSuchConnection)
+        }
         (None, signal) => {
             let connection = Connection {
                 parent: Some(parent.clone()),
@@ -222,10 +294,20 @@ fn seen(
     }
 }
 
-fn announce(transaction: &Transaction<'_>, connection: &Connection, verb: &str, now: Timestamp) -> rusqlite::Result<()> {
+fn announce(
+    transaction: &Transaction<'_>,
+    connection: &Connection,
+    verb: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let body = serde_json::to_string(&connection.health()).unwrap_or_default();
     let at = now.as_nanosecond().to_be_bytes();
-    let key = DeliveryKey::of(&[b"announcement", connection.id.as_str().as_bytes(), verb.as_bytes(), &at]);
+    let key = DeliveryKey::of(&[
+        b"announcement",
+        connection.id.as_str().as_bytes(),
+        verb.as_bytes(),
+        &at,
+    ]);
     transaction
         .prepare_cached(
             "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)

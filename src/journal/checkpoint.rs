@@ -41,32 +41,40 @@ impl Checkpointer {
     pub(super) fn start(folder: PathBuf, length: LogLength) -> std::io::Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-            let (mut connection, mut hurry): (Option<Connection>, bool) = (None, false);
-            let (flag, changed) = &*stopped;
-            let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
-            while !*stop {
-                drop(stop);
-                if connection.is_none() {
-                    connection = sqlite::open(&folder, format::MIGRATIONS).ok();
-                }
-                match connection.as_ref().map(|connection| checkpoint(connection, "PASSIVE")) {
-                    Some(Ok(pages)) => {
-                        hurry = pages > LONG && !hurry;
-                        if !hurry {
-                            length.0.store(pages, Ordering::Relaxed);
-                        }
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || {
+                let (mut connection, mut hurry): (Option<Connection>, bool) = (None, false);
+                let (flag, changed) = &*stopped;
+                let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
+                while !*stop {
+                    drop(stop);
+                    if connection.is_none() {
+                        connection = sqlite::open(&folder, format::MIGRATIONS).ok();
                     }
-                    // The writer meets the same trouble and tells of it.
-                    Some(Err(_)) => (connection, hurry) = (None, false),
-                    None => {}
+                    match connection
+                        .as_ref()
+                        .map(|connection| checkpoint(connection, "PASSIVE"))
+                    {
+                        Some(Ok(pages)) => {
+                            hurry = pages > LONG && !hurry;
+                            if !hurry {
+                                length.0.store(pages, Ordering::Relaxed);
+                            }
+                        }
+                        // The writer meets the same trouble and tells of it.
+                        Some(Err(_)) => (connection, hurry) = (None, false),
+                        None => {}
+                    }
+                    stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
+                    if !*stop && !hurry {
+                        stop = changed
+                            .wait_timeout(stop, PAUSE)
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .0;
+                    }
                 }
-                stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
-                if !*stop && !hurry {
-                    stop = changed.wait_timeout(stop, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        })?;
+            })?;
         Ok(Self { stop, thread })
     }
 
@@ -85,7 +93,9 @@ pub(super) fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
     let result = checkpoint(connection, "RESTART");
     connection.busy_timeout(sqlite::BUSY_TIMEOUT)?;
     match result {
-        Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => Err(error),
+        Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => {
+            Err(error)
+        }
         _ => Ok(()),
     }
 }
@@ -93,6 +103,8 @@ pub(super) fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
 /// Folds what it can into the file; gives the pages in the log.
 pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
     connection
-        .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(1))
+        .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+            row.get::<_, i64>(1)
+        })
         .map(|pages| u32::try_from(pages).unwrap_or(0))
 }

@@ -24,7 +24,8 @@ CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 
 /// What a query selects to read a completion, and the join that it needs.
 pub(super) const COLUMNS: &str = "c.outcome, c.reason, c.answer, a.body, c.asked_at";
-pub(super) const JOIN: &str = "LEFT JOIN completions c ON c.position = d.position LEFT JOIN answers a ON a.id = c.answer";
+pub(super) const JOIN: &str =
+    "LEFT JOIN completions c ON c.position = d.position LEFT JOIN answers a ON a.id = c.answer";
 /// How many columns that are.
 pub(super) const WIDTH: usize = 5;
 
@@ -33,10 +34,16 @@ const UNTRUE: i64 = 1;
 const GIVEN_UP: i64 = 2;
 
 /// Keeps what a store said of these deliveries. A later word replaces an earlier one.
-pub(super) fn keep(transaction: &Transaction<'_>, positions: &[Position], completion: &Completion) -> rusqlite::Result<()> {
+pub(super) fn keep(
+    transaction: &Transaction<'_>,
+    positions: &[Position],
+    completion: &Completion,
+) -> rusqlite::Result<()> {
     let (outcome, reason, answer) = match &completion.outcome {
         Completed::Whole(body) => {
-            transaction.prepare_cached("INSERT INTO answers (body) VALUES (?1)")?.execute([&body[..]])?;
+            transaction
+                .prepare_cached("INSERT INTO answers (body) VALUES (?1)")?
+                .execute([&body[..]])?;
             (WHOLE, None, Some(transaction.last_insert_rowid()))
         }
         Completed::Untrue(reason) => (UNTRUE, Some(reason), None),
@@ -49,7 +56,13 @@ pub(super) fn keep(transaction: &Transaction<'_>, positions: &[Position], comple
     )?;
     for position in positions {
         forget(transaction, *position)?;
-        insert.execute(params![position, outcome, reason, answer, completion.asked_at.as_millisecond()])?;
+        insert.execute(params![
+            position,
+            outcome,
+            reason,
+            answer,
+            completion.asked_at.as_millisecond()
+        ])?;
     }
     answer.map_or(Ok(()), |answer| let_go(transaction, answer))
 }
@@ -60,7 +73,9 @@ pub(super) fn forget(transaction: &Transaction<'_>, position: Position) -> rusql
         .prepare_cached("DELETE FROM completions WHERE position = ?1 RETURNING answer")?
         .query_row([position], |row| row.get(0))
         .optional()?;
-    answer.flatten().map_or(Ok(()), |answer| let_go(transaction, answer))
+    answer
+        .flatten()
+        .map_or(Ok(()), |answer| let_go(transaction, answer))
 }
 
 /// Removes an answer that completes nothing any more.
@@ -79,16 +94,28 @@ pub(super) struct Completions {
 
 impl Completions {
     /// Reads the columns that begin at an index.
-    pub(super) fn read(&mut self, row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Completion>> {
-        let Some(outcome) = row.get::<_, Option<i64>>(first)? else { return Ok(None) };
-        let reason = || row.get::<_, Option<String>>(first + 1).map(Option::unwrap_or_default);
+    pub(super) fn read(
+        &mut self,
+        row: &Row<'_>,
+        first: usize,
+    ) -> rusqlite::Result<Option<Completion>> {
+        let Some(outcome) = row.get::<_, Option<i64>>(first)? else {
+            return Ok(None);
+        };
+        let reason = || {
+            row.get::<_, Option<String>>(first + 1)
+                .map(Option::unwrap_or_default)
+        };
         let outcome = match outcome {
             WHOLE => Completed::Whole(self.answer(row, first + 2)?),
             UNTRUE => Completed::Untrue(reason()?),
             // A word of a newer version: as if nothing had been had.
             _ => Completed::GivenUp(reason()?),
         };
-        Ok(Some(Completion { outcome, asked_at: super::reader::instant(row.get(first + 4)?)? }))
+        Ok(Some(Completion {
+            outcome,
+            asked_at: super::reader::instant(row.get(first + 4)?)?,
+        }))
     }
 
     fn answer(&mut self, row: &Row<'_>, first: usize) -> rusqlite::Result<Bytes> {
@@ -96,7 +123,11 @@ impl Completions {
         match &self.last {
             Some((last, body)) if *last == id => Ok(body.clone()),
             _ => {
-                let body = Bytes::copy_from_slice(row.get_ref(first + 1)?.as_blob_or_null()?.unwrap_or_default());
+                let body = Bytes::copy_from_slice(
+                    row.get_ref(first + 1)?
+                        .as_blob_or_null()?
+                        .unwrap_or_default(),
+                );
                 self.last = Some((id, body.clone()));
                 Ok(body)
             }
@@ -113,13 +144,17 @@ mod tests {
     use crate::journal::format::MIGRATIONS;
 
     fn number(sqlite: &Connection, query: &str) -> i64 {
-        sqlite.query_row(query, [], |row| row.get(0)).expect("asked")
+        sqlite
+            .query_row(query, [], |row| row.get(0))
+            .expect("asked")
     }
 
     #[test]
     fn an_answer_is_kept_once_and_as_long_as_a_delivery_needs_it() {
         let mut sqlite = Connection::open_in_memory().expect("a file");
-        sqlite.execute_batch(&MIGRATIONS.concat()).expect("its tables");
+        sqlite
+            .execute_batch(&MIGRATIONS.concat())
+            .expect("its tables");
         for key in 1..=3_u8 {
             let insert =
                 "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)

@@ -40,8 +40,14 @@ pub enum State {
 }
 
 /// Every state there is.
-pub const STATES: &[State] =
-    &[State::Pending, State::Logged, State::Published, State::Unrouted, State::Ignored, State::DeadLettered];
+pub const STATES: &[State] = &[
+    State::Pending,
+    State::Logged,
+    State::Published,
+    State::Unrouted,
+    State::Ignored,
+    State::DeadLettered,
+];
 
 impl State {
     /// As it is stored.
@@ -101,13 +107,20 @@ impl Entry {
     /// The id of its event at that index.
     #[must_use]
     pub fn event_id(&self, index: u16) -> EventId {
-        EventId { delivery: self.key, index }
+        EventId {
+            delivery: self.key,
+            index,
+        }
     }
 
     /// The origin of its events.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        if self.redriven { Origin::Redrive } else { Origin::Webhook }
+        if self.redriven {
+            Origin::Redrive
+        } else {
+            Origin::Webhook
+        }
     }
 }
 
@@ -129,7 +142,11 @@ impl EntryKind {
     }
 
     pub(crate) fn from_code(code: i64) -> Self {
-        if code == 1 { EntryKind::Announcement } else { EntryKind::Delivery }
+        if code == 1 {
+            EntryKind::Announcement
+        } else {
+            EntryKind::Delivery
+        }
     }
 }
 
@@ -172,7 +189,9 @@ impl Outcome {
 
     pub(crate) fn events(&self) -> &[LoggedEvent] {
         match self {
-            Outcome::Logged(events) | Outcome::Published(events) | Outcome::Unrouted(events) => events,
+            Outcome::Logged(events) | Outcome::Published(events) | Outcome::Unrouted(events) => {
+                events
+            }
             Outcome::Ignored(_) | Outcome::DeadLettered(_) => &[],
         }
     }

@@ -4,7 +4,12 @@ use super::completions;
 use crate::connections;
 
 /// What brings a file from any older format to this one, in order. Never change one that was released; add another.
-pub(crate) const MIGRATIONS: &[&str] = &[connections::store::SCHEMA, SCHEMA, KEYS, completions::SCHEMA];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    connections::store::SCHEMA,
+    SCHEMA,
+    KEYS,
+    completions::SCHEMA,
+];
 
 /// Deliveries never change once written; what became of one stands in its small row of `entries`, so that settling a
 /// thousand of them touches a few pages and no body.
@@ -89,7 +94,9 @@ mod tests {
     /// A file as it was before keys had an index of their own.
     fn older(rows: u8) -> Connection {
         let sqlite = Connection::open_in_memory().expect("a file");
-        sqlite.execute_batch(&MIGRATIONS[..2].concat()).expect("its tables");
+        sqlite
+            .execute_batch(&MIGRATIONS[..2].concat())
+            .expect("its tables");
         for number in 0..rows {
             let insert =
                 "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
@@ -100,7 +107,9 @@ mod tests {
     }
 
     fn number(sqlite: &Connection, query: &str) -> i64 {
-        sqlite.query_row(query, [], |row| row.get(0)).expect("asked")
+        sqlite
+            .query_row(query, [], |row| row.get(0))
+            .expect("asked")
     }
 
     #[test]
@@ -109,13 +118,18 @@ mod tests {
         sqlite.execute_batch(MIGRATIONS[2]).expect("migrated");
         let matching = "SELECT count(*) FROM keys k JOIN deliveries d ON d.position = k.position AND d.key = k.key";
         assert_eq!(number(&sqlite, matching), 3);
-        assert_eq!(number(&sqlite, "SELECT version FROM marks WHERE name = 'indexed'"), 3);
+        assert_eq!(
+            number(&sqlite, "SELECT version FROM marks WHERE name = 'indexed'"),
+            3
+        );
     }
 
     #[test]
     fn positions_never_come_again_even_where_everything_was_removed() {
         let sqlite = older(3);
-        sqlite.execute("DELETE FROM deliveries", []).expect("removed");
+        sqlite
+            .execute("DELETE FROM deliveries", [])
+            .expect("removed");
         sqlite.execute_batch(MIGRATIONS[2]).expect("migrated");
         let insert =
             "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)

@@ -41,10 +41,16 @@ impl fmt::Display for Unwritable {
         match self {
             Unwritable::Failing(error) => write!(f, "the last write failed: {error}"),
             Unwritable::OverBudget { used, budget } => {
-                write!(f, "{used} bytes are in use and {budget} allowed (--disk-budget), none of which retention may remove")
+                write!(
+                    f,
+                    "{used} bytes are in use and {budget} allowed (--disk-budget), none of which retention may remove"
+                )
             }
             Unwritable::DiskAlmostFull { free, reserve } => {
-                write!(f, "the disk has {free} bytes left and {reserve} are to stay free (--disk-reserve)")
+                write!(
+                    f,
+                    "the disk has {free} bytes left and {reserve} are to stay free (--disk-reserve)"
+                )
             }
         }
     }
@@ -58,13 +64,17 @@ impl Health {
     /// Why not, or `None` where all is well.
     #[must_use]
     pub fn get(&self) -> Option<Unwritable> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sets it. Did it change in kind?
     pub(super) fn set(&self, now: Option<Unwritable>) -> bool {
         let mut health = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = health.as_ref().map(Unwritable::reason) != now.as_ref().map(Unwritable::reason);
+        let changed =
+            health.as_ref().map(Unwritable::reason) != now.as_ref().map(Unwritable::reason);
         *health = now;
         changed
     }

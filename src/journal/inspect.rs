@@ -53,11 +53,18 @@ impl Reader {
         let (pending, oldest) = self.backlog()?;
         Ok(Inspection {
             used,
-            damage: if used > readable { None } else { Some(quick_check(&self.0)?) },
+            damage: if used > readable {
+                None
+            } else {
+                Some(quick_check(&self.0)?)
+            },
             pending,
             oldest,
             counts: self.counts()?,
-            newest: self.arrivals(Position::MIN, 1)?.first().map(|arrival| arrival.received_at),
+            newest: self
+                .arrivals(Position::MIN, 1)?
+                .first()
+                .map(|arrival| arrival.received_at),
         })
     }
 }

@@ -46,17 +46,29 @@ impl Keys {
         let mut statement = sqlite.prepare(
             "SELECT key, position FROM deliveries WHERE position > (SELECT version FROM marks WHERE name = 'indexed')",
         )?;
-        let recent = statement.query_map([], |row| Ok((DeliveryKey::from_bytes(row.get(0)?), row.get(1)?)))?;
-        Ok(Self { recent: recent.collect::<rusqlite::Result<_>>()?, moving: None })
+        let recent = statement.query_map([], |row| {
+            Ok((DeliveryKey::from_bytes(row.get(0)?), row.get(1)?))
+        })?;
+        Ok(Self {
+            recent: recent.collect::<rusqlite::Result<_>>()?,
+            moving: None,
+        })
     }
 
     /// The delivery that has this key.
-    pub(super) fn find(&self, transaction: &Transaction<'_>, key: DeliveryKey) -> rusqlite::Result<Option<Position>> {
+    pub(super) fn find(
+        &self,
+        transaction: &Transaction<'_>,
+        key: DeliveryKey,
+    ) -> rusqlite::Result<Option<Position>> {
         if let Some(position) = self.recent.get(&key) {
             return Ok(Some(*position));
         }
-        let mut statement = transaction.prepare_cached("SELECT position FROM keys WHERE key = ?1")?;
-        statement.query_row([key.as_bytes()], |row| row.get(0)).optional()
+        let mut statement =
+            transaction.prepare_cached("SELECT position FROM keys WHERE key = ?1")?;
+        statement
+            .query_row([key.as_bytes()], |row| row.get(0))
+            .optional()
     }
 
     /// A delivery was written under this key.
@@ -65,14 +77,24 @@ impl Keys {
     }
 
     /// A delivery was removed.
-    pub(super) fn forget(&mut self, transaction: &Transaction<'_>, key: DeliveryKey) -> rusqlite::Result<()> {
+    pub(super) fn forget(
+        &mut self,
+        transaction: &Transaction<'_>,
+        key: DeliveryKey,
+    ) -> rusqlite::Result<()> {
         self.recent.remove(&key);
-        transaction.prepare_cached("DELETE FROM keys WHERE key = ?1")?.execute([key.as_bytes()])?;
+        transaction
+            .prepare_cached("DELETE FROM keys WHERE key = ?1")?
+            .execute([key.as_bytes()])?;
         Ok(())
     }
 
     /// Moves some keys into the index, in a commit that adds so many deliveries.
-    pub(super) fn index(&mut self, transaction: &Transaction<'_>, added: usize) -> rusqlite::Result<()> {
+    pub(super) fn index(
+        &mut self,
+        transaction: &Transaction<'_>,
+        added: usize,
+    ) -> rusqlite::Result<()> {
         if self.moving.is_none() && self.recent.len() >= MANY {
             self.begin_moving();
         }
@@ -80,7 +102,11 @@ impl Keys {
     }
 
     /// Moves up to so many keys into the index, however few there are in memory.
-    pub(super) fn index_more(&mut self, transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<()> {
+    pub(super) fn index_more(
+        &mut self,
+        transaction: &Transaction<'_>,
+        most: usize,
+    ) -> rusqlite::Result<()> {
         if self.moving.is_none() {
             self.begin_moving();
         }
@@ -88,16 +114,30 @@ impl Keys {
     }
 
     fn begin_moving(&mut self) {
-        let mut sorted: Vec<_> = self.recent.iter().map(|(key, position)| (*key, *position)).collect();
+        let mut sorted: Vec<_> = self
+            .recent
+            .iter()
+            .map(|(key, position)| (*key, *position))
+            .collect();
         sorted.sort_unstable();
-        let through = sorted.iter().map(|(_, position)| *position).max().unwrap_or(0);
-        self.moving = Some(Moving { sorted: sorted.into_iter(), through });
+        let through = sorted
+            .iter()
+            .map(|(_, position)| *position)
+            .max()
+            .unwrap_or(0);
+        self.moving = Some(Moving {
+            sorted: sorted.into_iter(),
+            through,
+        });
     }
 
     fn move_some(&mut self, transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<()> {
-        let Some(moving) = &mut self.moving else { return Ok(()) };
+        let Some(moving) = &mut self.moving else {
+            return Ok(());
+        };
         // Announcements of other processes put theirs in themselves.
-        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO keys (key, position) VALUES (?1, ?2)")?;
+        let mut insert = transaction
+            .prepare_cached("INSERT OR IGNORE INTO keys (key, position) VALUES (?1, ?2)")?;
         for (key, position) in moving.sorted.by_ref().take(most) {
             // It may have been removed meanwhile, and written again behind what is moving.
             if self.recent.get(&key) == Some(&position) {
@@ -106,7 +146,10 @@ impl Keys {
         }
         if moving.sorted.len() == 0 {
             let through = moving.through;
-            transaction.execute("UPDATE marks SET version = MAX(version, ?1) WHERE name = 'indexed'", [through])?;
+            transaction.execute(
+                "UPDATE marks SET version = MAX(version, ?1) WHERE name = 'indexed'",
+                [through],
+            )?;
             self.recent.retain(|_, position| *position > through);
             self.moving = None;
         }
@@ -120,8 +163,14 @@ impl Keys {
 }
 
 /// Puts a key into the index at once: for the few deliveries that other processes write.
-pub(super) fn index_directly(transaction: &Transaction<'_>, key: DeliveryKey, position: Position) -> rusqlite::Result<()> {
-    transaction.prepare_cached("INSERT INTO keys (key, position) VALUES (?1, ?2)")?.execute(params![key.as_bytes(), position])?;
+pub(super) fn index_directly(
+    transaction: &Transaction<'_>,
+    key: DeliveryKey,
+    position: Position,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO keys (key, position) VALUES (?1, ?2)")?
+        .execute(params![key.as_bytes(), position])?;
     Ok(())
 }
 
@@ -132,7 +181,9 @@ mod tests {
 
     fn file() -> Connection {
         let sqlite = Connection::open_in_memory().expect("a file");
-        sqlite.execute_batch(&format::MIGRATIONS.concat()).expect("its tables");
+        sqlite
+            .execute_batch(&format::MIGRATIONS.concat())
+            .expect("its tables");
         sqlite
     }
 
@@ -144,12 +195,20 @@ mod tests {
         let insert =
             "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
                       VALUES (?1, 0, 0, '', '', '', '', 0, '', '')";
-        transaction.execute(insert, [key(number).as_bytes()]).expect("written");
+        transaction
+            .execute(insert, [key(number).as_bytes()])
+            .expect("written");
         transaction.last_insert_rowid()
     }
 
     fn found_by_query(sqlite: &Connection, number: usize) -> Option<Position> {
-        sqlite.query_row(&format!("SELECT {POSITION}"), [key(number).as_bytes()], |row| row.get(0)).expect("asked")
+        sqlite
+            .query_row(
+                &format!("SELECT {POSITION}"),
+                [key(number).as_bytes()],
+                |row| row.get(0),
+            )
+            .expect("asked")
     }
 
     #[test]
@@ -173,15 +232,29 @@ mod tests {
                 let transaction = sqlite.transaction().expect("begun");
                 for number in (0..positions.len()).step_by(997) {
                     let expected = Some(positions[number]);
-                    assert_eq!(keys.find(&transaction, key(number)).expect("asked"), expected);
-                    assert_eq!(again.find(&transaction, key(number)).expect("asked"), expected, "after a crash");
+                    assert_eq!(
+                        keys.find(&transaction, key(number)).expect("asked"),
+                        expected
+                    );
+                    assert_eq!(
+                        again.find(&transaction, key(number)).expect("asked"),
+                        expected,
+                        "after a crash"
+                    );
                 }
                 drop(transaction);
                 assert_eq!(found_by_query(&sqlite, 0), Some(positions[0]));
-                assert_eq!(found_by_query(&sqlite, positions.len() - 1), positions.last().copied());
+                assert_eq!(
+                    found_by_query(&sqlite, positions.len() - 1),
+                    positions.last().copied()
+                );
             }
         }
-        assert!(keys.recent.len() < MANY, "{} keys stay in memory", keys.recent.len());
+        assert!(
+            keys.recent.len() < MANY,
+            "{} keys stay in memory",
+            keys.recent.len()
+        );
         let transaction = sqlite.transaction().expect("begun");
         while !keys.is_indexed() {
             keys.index_more(&transaction, 1000).expect("moved");
@@ -203,7 +276,12 @@ mod tests {
         keys.begin_moving();
         keys.move_some(&transaction, 1).expect("moved");
         for number in 0..3 {
-            transaction.execute("DELETE FROM deliveries WHERE key = ?1", [key(number).as_bytes()]).expect("removed");
+            transaction
+                .execute(
+                    "DELETE FROM deliveries WHERE key = ?1",
+                    [key(number).as_bytes()],
+                )
+                .expect("removed");
             keys.forget(&transaction, key(number)).expect("forgotten");
         }
         // The same content comes again while its old key would be on its way.

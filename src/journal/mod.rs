@@ -167,23 +167,63 @@ impl Journal {
         let sqlite = sqlite::open(folder, format::MIGRATIONS)?;
         let (commands, waiting) = mpsc::channel(QUEUE);
         let health = Arc::new(Health::default());
-        let signals = Signals { arrived: Arc::new(Notify::new()), logged: watch::Sender::new(0) };
+        let signals = Signals {
+            arrived: Arc::new(Notify::new()),
+            logged: watch::Sender::new(0),
+        };
         let log = LogLength::default();
-        let writer = Writer::new(folder.to_owned(), sqlite, waiting, Arc::clone(&health), signals.clone(), budget, log.clone());
-        let writer = writer.map_err(|source| OpenError::Sqlite { path: folder.join(sqlite::FILE), source })?;
-        let failed = |source| OpenError::Folder { path: folder.to_owned(), source };
+        let writer = Writer::new(
+            folder.to_owned(),
+            sqlite,
+            waiting,
+            Arc::clone(&health),
+            signals.clone(),
+            budget,
+            log.clone(),
+        );
+        let writer = writer.map_err(|source| OpenError::Sqlite {
+            path: folder.join(sqlite::FILE),
+            source,
+        })?;
+        let failed = |source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        };
         let checkpointer = Checkpointer::start(folder.to_owned(), log).map_err(failed)?;
         let runtime = tokio::runtime::Handle::current();
         let ended = Arc::clone(&health);
         let work = move || {
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
-            let why = if result.is_ok() { "the journal is closed" } else { "its writer failed: start the gateway anew" };
+            let result =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
+            let why = if result.is_ok() {
+                "the journal is closed"
+            } else {
+                "its writer failed: start the gateway anew"
+            };
             ended.set(Some(Unwritable::Failing(why.to_owned())));
         };
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work).map_err(failed)?;
-        let readers = Arc::new(Readers { folder: folder.to_owned(), idle: Mutex::default() });
-        let guard = JournalGuard { commands: commands.clone(), thread, checkpointer };
-        Ok((Self { commands, health, signals, readers }, guard))
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(work)
+            .map_err(failed)?;
+        let readers = Arc::new(Readers {
+            folder: folder.to_owned(),
+            idle: Mutex::default(),
+        });
+        let guard = JournalGuard {
+            commands: commands.clone(),
+            thread,
+            checkpointer,
+        };
+        Ok((
+            Self {
+                commands,
+                health,
+                signals,
+                readers,
+            },
+            guard,
+        ))
     }
 
     /// Keeps a delivery. When this returns `Ok`, it is on disk.
@@ -199,7 +239,9 @@ impl Journal {
             self.send(Command::Append(delivery, answer)).await?;
             answered.await.map_err(|_| JournalError::Closed)?
         };
-        tokio::time::timeout(APPEND_TIMEOUT, work).await.map_err(|_| JournalError::Busy)?
+        tokio::time::timeout(APPEND_TIMEOUT, work)
+            .await
+            .map_err(|_| JournalError::Busy)?
     }
 
     /// Settles entries. When this returns `Ok`, it is on disk.
@@ -216,24 +258,38 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub async fn change_connection(&self, change: ConnectionChange) -> Result<Changed, JournalError> {
-        self.write(move |transaction| announce::apply(transaction, &change, Timestamp::now())).await
+    pub async fn change_connection(
+        &self,
+        change: ConnectionChange,
+    ) -> Result<Changed, JournalError> {
+        self.write(move |transaction| announce::apply(transaction, &change, Timestamp::now()))
+            .await
     }
 
     /// Keeps what a store said of thin deliveries. When this returns `Ok`, it is on disk.
     ///
     /// # Errors
     /// [`JournalError`]; try again.
-    pub async fn complete(&self, positions: Vec<Position>, completion: Completion) -> Result<(), JournalError> {
-        self.write(move |transaction| completions::keep(transaction, &positions, &completion)).await
+    pub async fn complete(
+        &self,
+        positions: Vec<Position>,
+        completion: Completion,
+    ) -> Result<(), JournalError> {
+        self.write(move |transaction| completions::keep(transaction, &positions, &completion))
+            .await
     }
 
     /// Re-opens settled deliveries, a few at a time: begin with position 0 and go on with [`Progress::next`].
     ///
     /// # Errors
     /// [`JournalError`].
-    pub async fn redrive(&self, filter: DeliveryFilter, after: Position) -> Result<Progress, JournalError> {
-        self.write(move |transaction| redrive::step(transaction, &filter, after, true)).await
+    pub async fn redrive(
+        &self,
+        filter: DeliveryFilter,
+        after: Position,
+    ) -> Result<Progress, JournalError> {
+        self.write(move |transaction| redrive::step(transaction, &filter, after, true))
+            .await
     }
 
     /// Makes what was logged without a broker pending again: now there is one.
@@ -241,11 +297,16 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub async fn reopen_logged(&self) -> Result<u64, JournalError> {
-        let filter = DeliveryFilter { states: vec![entry::State::Logged], ..DeliveryFilter::default() };
+        let filter = DeliveryFilter {
+            states: vec![entry::State::Logged],
+            ..DeliveryFilter::default()
+        };
         let (mut after, mut reopened) = (0, 0);
         loop {
             let filter = filter.clone();
-            let step = self.write(move |transaction| redrive::step(transaction, &filter, after, false)).await?;
+            let step = self
+                .write(move |transaction| redrive::step(transaction, &filter, after, false))
+                .await?;
             reopened += step.reopened;
             match step.next {
                 Some(next) => after = next,
@@ -267,7 +328,8 @@ impl Journal {
         resting: HashSet<ConnectionId>,
         held: HashSet<Position>,
     ) -> Result<Claim, JournalError> {
-        self.read(move |reader| reader.claim(after, limit, bytes, &paused, &resting, &held)).await
+        self.read(move |reader| reader.claim(after, limit, bytes, &paused, &resting, &held))
+            .await
     }
 
     /// Reads, beside the writer.
@@ -283,7 +345,8 @@ impl Journal {
         let work = tokio::task::spawn_blocking(move || {
             let reader = match readers.idle().pop() {
                 Some(reader) => reader,
-                None => Reader::open(&readers.folder).map_err(|error| JournalError::unreadable(&error))?,
+                None => Reader::open(&readers.folder)
+                    .map_err(|error| JournalError::unreadable(&error))?,
             };
             let result = read(&reader).map_err(|error| JournalError::unreadable(&error))?;
             // Only a reader that worked is used again.
@@ -312,7 +375,10 @@ impl Journal {
     }
 
     async fn send(&self, command: Command) -> Result<(), JournalError> {
-        self.commands.send(command).await.map_err(|_| JournalError::Closed)
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| JournalError::Closed)
     }
 
     async fn write<T, F>(&self, change: F) -> Result<T, JournalError>
@@ -326,7 +392,9 @@ impl Journal {
             Ok(Box::new(move || drop(answer.send(result))))
         });
         self.send(Command::Change(change)).await?;
-        answered.await.map_err(|_| JournalError::Unwritable("the commit failed".into()))
+        answered
+            .await
+            .map_err(|_| JournalError::Unwritable("the commit failed".into()))
     }
 }
 
@@ -361,7 +429,9 @@ impl DataFile {
     /// # Errors
     /// [`OpenError`].
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        Ok(Self { sqlite: sqlite::open(folder, format::MIGRATIONS)? })
+        Ok(Self {
+            sqlite: sqlite::open(folder, format::MIGRATIONS)?,
+        })
     }
 
     /// Makes sure that this is the master key that the secrets in the file are sealed with.
@@ -370,8 +440,14 @@ impl DataFile {
     /// [`UnlockError`]; `Seal` among them where it is another key.
     pub fn unlock(&self, seal: &Seal) -> Result<(), UnlockError> {
         match store::sealed_word(&self.sqlite)? {
-            Some(word) => seal.open(SEAL_WORD, &word).map(drop).map_err(UnlockError::Seal),
-            None => Ok(store::set_sealed_word(&self.sqlite, &seal.seal(SEAL_WORD, SEAL_WORD)?)?),
+            Some(word) => seal
+                .open(SEAL_WORD, &word)
+                .map(drop)
+                .map_err(UnlockError::Seal),
+            None => Ok(store::set_sealed_word(
+                &self.sqlite,
+                &seal.seal(SEAL_WORD, SEAL_WORD)?,
+            )?),
         }
     }
 
@@ -379,18 +455,29 @@ impl DataFile {
     ///
     /// # Errors
     /// [`JournalError::Unwritable`].
-    pub fn change_connection(&mut self, change: &ConnectionChange) -> Result<Changed, JournalError> {
-        announce::change_directly(&mut self.sqlite, change).map_err(|error| JournalError::unwritable(&error))
+    pub fn change_connection(
+        &mut self,
+        change: &ConnectionChange,
+    ) -> Result<Changed, JournalError> {
+        announce::change_directly(&mut self.sqlite, change)
+            .map_err(|error| JournalError::unwritable(&error))
     }
 
     /// Re-opens settled deliveries, a few at a time: begin with position 0 and go on with [`Progress::next`].
     ///
     /// # Errors
     /// [`JournalError::Unwritable`].
-    pub fn redrive(&mut self, filter: &DeliveryFilter, after: Position) -> Result<Progress, JournalError> {
+    pub fn redrive(
+        &mut self,
+        filter: &DeliveryFilter,
+        after: Position,
+    ) -> Result<Progress, JournalError> {
         let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
         let behavior = rusqlite::TransactionBehavior::Immediate;
-        let transaction = self.sqlite.transaction_with_behavior(behavior).map_err(unwritable)?;
+        let transaction = self
+            .sqlite
+            .transaction_with_behavior(behavior)
+            .map_err(unwritable)?;
         let progress = redrive::step(&transaction, filter, after, true).map_err(unwritable)?;
         transaction.commit().map_err(unwritable)?;
         Ok(progress)

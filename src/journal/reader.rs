@@ -141,8 +141,15 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn marks(&self) -> rusqlite::Result<Marks> {
-        let of = |name| self.0.prepare_cached("SELECT version FROM marks WHERE name = ?1")?.query_row([name], |row| row.get(0));
-        Ok(Marks { connections: of("connections")?, reopened: of("reopened")? })
+        let of = |name| {
+            self.0
+                .prepare_cached("SELECT version FROM marks WHERE name = ?1")?
+                .query_row([name], |row| row.get(0))
+        };
+        Ok(Marks {
+            connections: of("connections")?,
+            reopened: of("reopened")?,
+        })
     }
 
     /// The next pending entries after a position, in order, except those of paused or resting connections and those in
@@ -158,7 +165,12 @@ impl Reader {
         held: &HashSet<Position>,
     ) -> rusqlite::Result<Claim> {
         // Ids are of [A-Za-z0-9._-] by their type, so they can stand in the text.
-        let list = |ids: &HashSet<ConnectionId>| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+        let list = |ids: &HashSet<ConnectionId>| {
+            ids.iter()
+                .map(|id| format!("'{id}'"))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
         let mut passing = String::new();
         if !paused.is_empty() {
             let paused = list(paused);
@@ -183,7 +195,13 @@ impl Reader {
         let mut statement = self.0.prepare_cached(&sql)?;
         let mut rows = statement.query([after])?;
         let mut completions = Completions::default();
-        let (mut claim, mut taken) = (Claim { through: after, ..Claim::default() }, 0);
+        let (mut claim, mut taken) = (
+            Claim {
+                through: after,
+                ..Claim::default()
+            },
+            0,
+        );
         while claim.entries.len() < limit && taken < bytes {
             let Some(row) = rows.next()? else {
                 claim.through = claim.through.max(newest);
@@ -207,7 +225,9 @@ impl Reader {
     /// SQLite's.
     pub fn counts(&self) -> rusqlite::Result<Vec<(State, u64)>> {
         let mut counts: Vec<(State, u64)> = STATES.iter().map(|state| (*state, 0)).collect();
-        let mut statement = self.0.prepare_cached("SELECT state, count(*) FROM entries GROUP BY state")?;
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT state, count(*) FROM entries GROUP BY state")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let state = State::from_code(row.get(0)?);
@@ -223,8 +243,10 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn backlog(&self) -> rusqlite::Result<(u64, Option<Timestamp>)> {
-        let count: i64 =
-            self.0.prepare_cached("SELECT count(*) FROM entries WHERE state = 0")?.query_row([], |row| row.get(0))?;
+        let count: i64 = self
+            .0
+            .prepare_cached("SELECT count(*) FROM entries WHERE state = 0")?
+            .query_row([], |row| row.get(0))?;
         let oldest = self
             .0
             .prepare_cached(
@@ -239,7 +261,12 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn deliveries(&self, filter: &DeliveryFilter, before: Position, limit: usize) -> rusqlite::Result<Vec<DeliverySummary>> {
+    pub fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        before: Position,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<DeliverySummary>> {
         let (condition, mut values) = filter.condition();
         values.push(Box::new(before));
         let sql = format!(
@@ -250,7 +277,10 @@ impl Reader {
             values.len()
         );
         let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-        self.0.prepare_cached(&sql)?.query_map(&values[..], read_summary)?.collect()
+        self.0
+            .prepare_cached(&sql)?
+            .query_map(&values[..], read_summary)?
+            .collect()
     }
 
     /// One delivery with its body.
@@ -258,15 +288,24 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn delivery(&self, key: DeliveryKey) -> rusqlite::Result<Option<(DeliverySummary, Entry)>> {
-        let filter = DeliveryFilter { key: Some(key), ..DeliveryFilter::default() };
-        let Some(summary) = self.deliveries(&filter, Position::MAX, 1)?.pop() else { return Ok(None) };
+        let filter = DeliveryFilter {
+            key: Some(key),
+            ..DeliveryFilter::default()
+        };
+        let Some(summary) = self.deliveries(&filter, Position::MAX, 1)?.pop() else {
+            return Ok(None);
+        };
         let sql = format!(
             "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {} WHERE e.position = ?1",
             completions::COLUMNS,
             completions::JOIN
         );
-        let entry =
-            self.0.prepare_cached(&sql)?.query_row([summary.position], |row| read_entry(row, &mut Completions::default()))?;
+        let entry = self
+            .0
+            .prepare_cached(&sql)?
+            .query_row([summary.position], |row| {
+                read_entry(row, &mut Completions::default())
+            })?;
         Ok(Some((summary, entry)))
     }
 
@@ -282,9 +321,21 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn log(&self, after: Position, limit: usize, filter: &EventFilter) -> rusqlite::Result<LogPage> {
-        let prefix = filter.event_type.as_deref().and_then(|text| text.strip_suffix('*'));
-        let exact = if prefix.is_some() { None } else { filter.event_type.as_deref() };
+    pub fn log(
+        &self,
+        after: Position,
+        limit: usize,
+        filter: &EventFilter,
+    ) -> rusqlite::Result<LogPage> {
+        let prefix = filter
+            .event_type
+            .as_deref()
+            .and_then(|text| text.strip_suffix('*'));
+        let exact = if prefix.is_some() {
+            None
+        } else {
+            filter.event_type.as_deref()
+        };
         let sql = format!(
             "SELECT {ENTRY}, {}, v.position, v.idx FROM events v
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
@@ -296,26 +347,49 @@ impl Reader {
         );
         let newest = self.newest("events")?;
         let mut statement = self.0.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![after, exact, prefix, filter.connection, filter.subject])?;
+        let mut rows = statement.query(params![
+            after,
+            exact,
+            prefix,
+            filter.connection,
+            filter.subject
+        ])?;
         let mut completions = Completions::default();
-        let (mut page, mut bytes) = (LogPage { rows: Vec::new(), next: after }, 0);
+        let (mut page, mut bytes) = (
+            LogPage {
+                rows: Vec::new(),
+                next: after,
+            },
+            0,
+        );
         while page.rows.len() < limit && bytes < PAGE_BYTES {
             let Some(row) = rows.next()? else {
                 page.next = page.next.max(newest);
                 break;
             };
-            let shared = page.rows.last().map(|last| Arc::clone(&last.entry)).filter(|last| row.get(0) == Ok(last.position));
-            let entry = shared.map_or_else(|| read_entry(row, &mut completions).map(Arc::new), Ok)?;
+            let shared = page
+                .rows
+                .last()
+                .map(|last| Arc::clone(&last.entry))
+                .filter(|last| row.get(0) == Ok(last.position));
+            let entry =
+                shared.map_or_else(|| read_entry(row, &mut completions).map(Arc::new), Ok)?;
             bytes += entry.delivery.bytes();
             page.next = row.get(OWN)?;
-            page.rows.push(LogRow { cursor: page.next, index: row.get(OWN + 1)?, entry });
+            page.rows.push(LogRow {
+                cursor: page.next,
+                index: row.get(OWN + 1)?,
+                entry,
+            });
         }
         Ok(page)
     }
 
     /// The newest position in a table.
     fn newest(&self, table: &'static str) -> rusqlite::Result<Position> {
-        self.0.prepare_cached(&format!("SELECT COALESCE(max(position), 0) FROM {table}"))?.query_row([], |row| row.get(0))
+        self.0
+            .prepare_cached(&format!("SELECT COALESCE(max(position), 0) FROM {table}"))?
+            .query_row([], |row| row.get(0))
     }
 
     /// One event of the log.
@@ -331,7 +405,10 @@ impl Reader {
             completions::JOIN,
             keys::POSITION
         );
-        self.0.prepare_cached(&sql)?.query_row(params![delivery.as_bytes(), index], read_log).optional()
+        self.0
+            .prepare_cached(&sql)?
+            .query_row(params![delivery.as_bytes(), index], read_log)
+            .optional()
     }
 
     /// The cursors of the oldest and the newest event that is kept.
@@ -340,7 +417,9 @@ impl Reader {
     /// SQLite's.
     pub fn log_bounds(&self) -> rusqlite::Result<(Position, Position)> {
         self.0
-            .prepare_cached("SELECT COALESCE(min(position), 0), COALESCE(max(position), 0) FROM events")?
+            .prepare_cached(
+                "SELECT COALESCE(min(position), 0), COALESCE(max(position), 0) FROM events",
+            )?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
@@ -350,8 +429,12 @@ impl Reader {
     /// SQLite's.
     pub fn events_of(&self, position: Position) -> rusqlite::Result<Vec<(u16, String, String)>> {
         self.0
-            .prepare_cached("SELECT idx, type, subject FROM events WHERE delivery = ?1 ORDER BY idx")?
-            .query_map([position], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .prepare_cached(
+                "SELECT idx, type, subject FROM events WHERE delivery = ?1 ORDER BY idx",
+            )?
+            .query_map([position], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
             .collect()
     }
 
@@ -367,7 +450,10 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn connection(&self, id: &ConnectionId) -> rusqlite::Result<Option<connections::Connection>> {
+    pub fn connection(
+        &self,
+        id: &ConnectionId,
+    ) -> rusqlite::Result<Option<connections::Connection>> {
         store::get(&self.0, id)
     }
 
@@ -375,7 +461,11 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn installations(&self, parent: &ConnectionId, most: u32) -> rusqlite::Result<Vec<ConnectionId>> {
+    pub fn installations(
+        &self,
+        parent: &ConnectionId,
+        most: u32,
+    ) -> rusqlite::Result<Vec<ConnectionId>> {
         store::some_installations(&self.0, parent, most)
     }
 
@@ -383,7 +473,11 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn secrets(&self, id: &ConnectionId, now: Timestamp) -> rusqlite::Result<Vec<SealedSecret>> {
+    pub fn secrets(
+        &self,
+        id: &ConnectionId,
+        now: Timestamp,
+    ) -> rusqlite::Result<Vec<SealedSecret>> {
         store::secrets(&self.0, id, now)
     }
 
@@ -402,7 +496,11 @@ impl Reader {
 }
 
 fn read_log(row: &Row<'_>) -> rusqlite::Result<LogRow> {
-    Ok(LogRow { entry: Arc::new(read_entry(row, &mut Completions::default())?), cursor: row.get(OWN)?, index: row.get(OWN + 1)? })
+    Ok(LogRow {
+        entry: Arc::new(read_entry(row, &mut Completions::default())?),
+        cursor: row.get(OWN)?,
+        index: row.get(OWN + 1)?,
+    })
 }
 
 fn read_entry(row: &Row<'_>, completions: &mut Completions) -> rusqlite::Result<Entry> {

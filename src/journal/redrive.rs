@@ -43,9 +43,17 @@ impl DeliveryFilter {
                 conditions.push(format!("{column} {operator} ?{}", values.len()));
             }
         };
-        equal("d.platform", "=", self.platform.clone().map(|v| Box::new(v) as _));
+        equal(
+            "d.platform",
+            "=",
+            self.platform.clone().map(|v| Box::new(v) as _),
+        );
         equal("d.topic", "=", self.topic.clone().map(|v| Box::new(v) as _));
-        equal("e.reason", "=", self.reason.clone().map(|v| Box::new(v) as _));
+        equal(
+            "e.reason",
+            "=",
+            self.reason.clone().map(|v| Box::new(v) as _),
+        );
         equal("d.received_at", ">=", self.since.map(|v| Box::new(v) as _));
         equal("d.received_at", "<", self.until.map(|v| Box::new(v) as _));
         if let Some(connection) = &self.connection {
@@ -53,7 +61,11 @@ impl DeliveryFilter {
             conditions.push(format!("?{0} IN (d.connection, d.endpoint)", values.len()));
         }
         if !self.states.is_empty() {
-            let codes: Vec<String> = self.states.iter().map(|state| state.code().to_string()).collect();
+            let codes: Vec<String> = self
+                .states
+                .iter()
+                .map(|state| state.code().to_string())
+                .collect();
             conditions.push(format!("e.state IN ({})", codes.join(", ")));
         }
         (conditions.join(" AND "), values)
@@ -63,10 +75,13 @@ impl DeliveryFilter {
 /// How many settled deliveries a redrive would re-open.
 pub(crate) fn count(sqlite: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<u64> {
     let (condition, values) = filter.condition();
-    let sql =
-        format!("SELECT count(*) FROM entries e JOIN deliveries d ON d.position = e.position WHERE e.state <> 0 AND {condition}");
+    let sql = format!(
+        "SELECT count(*) FROM entries e JOIN deliveries d ON d.position = e.position WHERE e.state <> 0 AND {condition}"
+    );
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    sqlite.query_row(&sql, &values[..], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+    sqlite
+        .query_row(&sql, &values[..], |row| row.get::<_, i64>(0))
+        .map(i64::unsigned_abs)
 }
 
 /// Deliveries re-opened in one commit: senders wait no longer than that takes.
@@ -96,8 +111,10 @@ pub(crate) fn step(
         values.len()
     );
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    let positions: Vec<Position> =
-        transaction.prepare(&sql)?.query_map(&values[..], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let positions: Vec<Position> = transaction
+        .prepare(&sql)?
+        .query_map(&values[..], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
     let mut reopen = transaction.prepare_cached(
         "UPDATE entries SET state = 0, redriven = MAX(redriven, ?2), attempts = 0, reason = NULL, settled_at = NULL WHERE position = ?1",
     )?;
@@ -105,8 +122,18 @@ pub(crate) fn step(
         reopen.execute((position, on_demand))?;
     }
     if !positions.is_empty() {
-        transaction.execute("UPDATE marks SET version = version + 1 WHERE name = 'reopened'", [])?;
+        transaction.execute(
+            "UPDATE marks SET version = version + 1 WHERE name = 'reopened'",
+            [],
+        )?;
     }
-    let next = if positions.len() < CHUNK { None } else { positions.last().copied() };
-    Ok(Progress { next, reopened: positions.len() as u64 })
+    let next = if positions.len() < CHUNK {
+        None
+    } else {
+        positions.last().copied()
+    };
+    Ok(Progress {
+        next,
+        reopened: positions.len() as u64,
+    })
 }

@@ -31,7 +31,12 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { age: Duration::from_secs(30 * 86_400), size: 8 << 30, budget: 16 << 30, reserve: 256 << 20 }
+        Self {
+            age: Duration::from_secs(30 * 86_400),
+            size: 8 << 30,
+            budget: 16 << 30,
+            reserve: 256 << 20,
+        }
     }
 }
 
@@ -58,7 +63,11 @@ impl Sweeper {
     }
 
     /// Removes for a moment.
-    pub(super) fn sweep(&mut self, sqlite: &mut Connection, keys: &mut Keys) -> rusqlite::Result<()> {
+    pub(super) fn sweep(
+        &mut self,
+        sqlite: &mut Connection,
+        keys: &mut Keys,
+    ) -> rusqlite::Result<()> {
         let started = Instant::now();
         let age = i64::try_from(self.budget.age.as_millis()).unwrap_or(i64::MAX);
         let oldest_kept = Timestamp::now().as_millisecond().saturating_sub(age);
@@ -78,27 +87,45 @@ impl Sweeper {
     }
 
     /// Is there room for more?
-    pub(super) fn room(&self, sqlite: &Connection, folder: &Path) -> rusqlite::Result<Option<Unwritable>> {
+    pub(super) fn room(
+        &self,
+        sqlite: &Connection,
+        folder: &Path,
+    ) -> rusqlite::Result<Option<Unwritable>> {
         let used = used(sqlite)?;
         metrics::gauge!("cartwire_journal_bytes").set(used as f64);
-        let Budget { budget, reserve, .. } = self.budget;
+        let Budget {
+            budget, reserve, ..
+        } = self.budget;
         if used > budget {
             return Ok(Some(Unwritable::OverBudget { used, budget }));
         }
         // Pages that were freed are room too.
-        let free = free_bytes(folder).map_or(u64::MAX, |free| free.saturating_add(spare(sqlite).unwrap_or(0)));
+        let free = free_bytes(folder).map_or(u64::MAX, |free| {
+            free.saturating_add(spare(sqlite).unwrap_or(0))
+        });
         metrics::gauge!("cartwire_disk_free_bytes").set(free as f64);
         Ok((free < reserve).then_some(Unwritable::DiskAlmostFull { free, reserve }))
     }
 
     /// Removes the oldest settled entries that arrived before then: a chunk, but no more than that many bytes need.
-    fn remove(&mut self, sqlite: &mut Connection, keys: &mut Keys, before: i64, bytes: u64) -> rusqlite::Result<usize> {
+    fn remove(
+        &mut self,
+        sqlite: &mut Connection,
+        keys: &mut Keys,
+        before: i64,
+        bytes: u64,
+    ) -> rusqlite::Result<usize> {
         // Immediate: between choosing and removing, nobody can re-open what is chosen.
         let transaction = sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let chosen = self.choose(&transaction, before, bytes)?;
         for position in &chosen {
-            transaction.prepare_cached("DELETE FROM events WHERE delivery = ?1")?.execute([position])?;
-            transaction.prepare_cached("DELETE FROM entries WHERE position = ?1")?.execute([position])?;
+            transaction
+                .prepare_cached("DELETE FROM events WHERE delivery = ?1")?
+                .execute([position])?;
+            transaction
+                .prepare_cached("DELETE FROM entries WHERE position = ?1")?
+                .execute([position])?;
             completions::forget(&transaction, *position)?;
             let key = transaction
                 .prepare_cached("DELETE FROM deliveries WHERE position = ?1 RETURNING key")?
@@ -109,7 +136,12 @@ impl Sweeper {
         Ok(chosen.len())
     }
 
-    fn choose(&mut self, transaction: &Transaction<'_>, before: i64, bytes: u64) -> rusqlite::Result<Vec<Position>> {
+    fn choose(
+        &mut self,
+        transaction: &Transaction<'_>,
+        before: i64,
+        bytes: u64,
+    ) -> rusqlite::Result<Vec<Position>> {
         let mut statement = transaction.prepare_cached(
             "SELECT e.position, e.state, d.received_at, length(d.body) FROM entries e JOIN deliveries d ON d.position = e.position
              WHERE e.position > ?1 ORDER BY e.position",
@@ -119,7 +151,11 @@ impl Sweeper {
         while let Some(row) = rows.next()? {
             let position = row.get(0)?;
             looked += 1;
-            young = if row.get::<_, i64>(2)? >= before { young + 1 } else { 0 };
+            young = if row.get::<_, i64>(2)? >= before {
+                young + 1
+            } else {
+                0
+            };
             if young == 0 && row.get::<_, i64>(1)? != State::Pending.code() {
                 chosen.push(position);
                 freed += row.get::<_, i64>(3)?.unsigned_abs();
@@ -149,7 +185,9 @@ fn give_back(sqlite: &Connection) -> rusqlite::Result<()> {
 }
 
 fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {
-    sqlite.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+    sqlite
+        .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+        .map(i64::unsigned_abs)
 }
 
 fn spare(sqlite: &Connection) -> rusqlite::Result<u64> {
@@ -158,7 +196,10 @@ fn spare(sqlite: &Connection) -> rusqlite::Result<u64> {
 
 /// The bytes in use.
 pub(super) fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
-    Ok((pragma(sqlite, "page_count")? * pragma(sqlite, "page_size")?).saturating_sub(spare(sqlite)?))
+    Ok(
+        (pragma(sqlite, "page_count")? * pragma(sqlite, "page_size")?)
+            .saturating_sub(spare(sqlite)?),
+    )
 }
 
 /// The bytes that the file system has left for us.

@@ -77,10 +77,13 @@ impl Open {
 
     /// Moves some keys into their index, in a commit of its own.
     fn index_more(&mut self) -> rusqlite::Result<()> {
-        let moved = self.sqlite.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-            self.keys.index_more(&transaction, KEYS)?;
-            transaction.commit()
-        });
+        let moved = self
+            .sqlite
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                self.keys.index_more(&transaction, KEYS)?;
+                transaction.commit()
+            });
         if moved.is_err() {
             self.keys = Keys::load(&self.sqlite)?;
         }
@@ -99,7 +102,16 @@ impl Writer {
         log: LogLength,
     ) -> rusqlite::Result<Self> {
         let open = Some(Open::new(sqlite)?);
-        Ok(Self { folder, open, commands, health, signals, sweeper: Sweeper::new(budget), log, busy: false })
+        Ok(Self {
+            folder,
+            open,
+            commands,
+            health,
+            signals,
+            sweeper: Sweeper::new(budget),
+            log,
+            busy: false,
+        })
     }
 
     /// Runs until the journal is closed.
@@ -111,7 +123,8 @@ impl Writer {
                 next_tick = Instant::now() + TICK;
             }
             let wait = next_tick.saturating_duration_since(Instant::now());
-            let first = runtime.block_on(async { tokio::time::timeout(wait, self.commands.recv()).await });
+            let first =
+                runtime.block_on(async { tokio::time::timeout(wait, self.commands.recv()).await });
             let mut group = match first {
                 Err(_) => continue,
                 Ok(None) => break,
@@ -119,13 +132,17 @@ impl Writer {
             };
             let mut bytes = 0;
             while group.len() < GROUP && bytes < GROUP_BYTES {
-                let Ok(command) = self.commands.try_recv() else { break };
+                let Ok(command) = self.commands.try_recv() else {
+                    break;
+                };
                 if let Command::Append(delivery, _) = &command {
                     bytes += delivery.parts().body.len();
                 }
                 group.push(command);
             }
-            let closing = group.iter().any(|command| matches!(command, Command::Close));
+            let closing = group
+                .iter()
+                .any(|command| matches!(command, Command::Close));
             self.commit(group);
             if closing {
                 break;
@@ -151,7 +168,8 @@ impl Writer {
             Ok(open) => write_group(open, group, &mut answers, &mut appended, &mut logged),
         };
         self.busy |= appended > 0;
-        metrics::histogram!("cartwire_journal_commit_seconds").record(started.elapsed().as_secs_f64());
+        metrics::histogram!("cartwire_journal_commit_seconds")
+            .record(started.elapsed().as_secs_f64());
         match &result {
             Ok(()) => {
                 if appended > 0 {
@@ -176,7 +194,8 @@ impl Writer {
 
     fn open(&mut self) -> Result<&mut Open, JournalError> {
         if self.open.is_none() {
-            let sqlite = sqlite::open(&self.folder, format::MIGRATIONS).map_err(|error| JournalError::unwritable(&error))?;
+            let sqlite = sqlite::open(&self.folder, format::MIGRATIONS)
+                .map_err(|error| JournalError::unwritable(&error))?;
             self.open = Some(Open::new(sqlite).map_err(|error| JournalError::unwritable(&error))?);
         }
         self.open.as_mut().ok_or(JournalError::Closed)
@@ -186,7 +205,10 @@ impl Writer {
     fn failed(&mut self, error: &JournalError) {
         self.open = None;
         metrics::counter!("cartwire_journal_commit_failures_total").increment(1);
-        if self.health.set(Some(Unwritable::Failing(error.to_string()))) {
+        if self
+            .health
+            .set(Some(Unwritable::Failing(error.to_string())))
+        {
             tracing::error!(error = %ErrorChain(error), "the journal cannot be written; webhooks are answered 503 until it can");
         }
     }
@@ -195,10 +217,14 @@ impl Writer {
     fn probe(&mut self, write: bool) -> Result<Option<Unwritable>, JournalError> {
         let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
         self.open()?;
-        let Some(open) = self.open.as_mut() else { return Err(JournalError::Closed) };
+        let Some(open) = self.open.as_mut() else {
+            return Err(JournalError::Closed);
+        };
         if write {
             let probe = "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1";
-            open.sqlite.execute(probe, [Timestamp::now().as_millisecond()]).map_err(unwritable)?;
+            open.sqlite
+                .execute(probe, [Timestamp::now().as_millisecond()])
+                .map_err(unwritable)?;
         }
         // While nothing comes in, so that nobody waits for it. What cannot be moved now is moved later.
         let mut idle = !std::mem::take(&mut self.busy);
@@ -215,7 +241,9 @@ impl Writer {
             // Its keys may be of what was not removed after all.
             open.keys = Keys::load(&open.sqlite).map_err(unwritable)?;
         }
-        self.sweeper.room(&open.sqlite, &self.folder).map_err(unwritable)
+        self.sweeper
+            .room(&open.sqlite, &self.folder)
+            .map_err(unwritable)
     }
 
     /// Once a second: is there room, and can we write?
@@ -228,7 +256,9 @@ impl Writer {
                 if self.health.set(room) {
                     match self.health.get() {
                         None => tracing::info!("the journal can be written again"),
-                        Some(reason) => tracing::error!(%reason, "webhooks are answered 503 until there is room again"),
+                        Some(reason) => {
+                            tracing::error!(%reason, "webhooks are answered 503 until there is room again")
+                        }
                     }
                 }
             }
@@ -274,16 +304,25 @@ fn write_group(
                 };
                 *appended += u64::from(matches!(result, Ok(Appended::New(_))));
                 broken = broken.or_else(|| result.as_ref().err().cloned());
-                answers.push(Box::new(move |committed| drop(answer.send(committed.and(result)))));
+                answers.push(Box::new(move |committed| {
+                    drop(answer.send(committed.and(result)))
+                }));
             }
             Command::Settle(settlements, answer) => {
                 let result = match &broken {
                     Some(error) => Err(error.clone()),
-                    None => settlements.iter().try_for_each(|settlement| settle(&transaction, settlement)).map_err(unwritable),
+                    None => settlements
+                        .iter()
+                        .try_for_each(|settlement| settle(&transaction, settlement))
+                        .map_err(unwritable),
                 };
-                *logged |= settlements.iter().any(|settlement| !settlement.outcome.events().is_empty());
+                *logged |= settlements
+                    .iter()
+                    .any(|settlement| !settlement.outcome.events().is_empty());
                 broken = broken.or_else(|| result.as_ref().err().cloned());
-                answers.push(Box::new(move |committed| drop(answer.send(committed.and(result)))));
+                answers.push(Box::new(move |committed| {
+                    drop(answer.send(committed.and(result)))
+                }));
             }
             Command::Change(change) => {
                 if broken.is_none() {
@@ -305,7 +344,10 @@ fn write_group(
         }
     }
     if broken.is_none() {
-        broken = keys.index(&transaction, *appended as usize).err().map(unwritable);
+        broken = keys
+            .index(&transaction, *appended as usize)
+            .err()
+            .map(unwritable);
     }
     match broken {
         Some(error) => Err(error),
@@ -313,7 +355,11 @@ fn write_group(
     }
 }
 
-fn append(transaction: &Transaction<'_>, keys: &mut Keys, delivery: &VerifiedDelivery) -> rusqlite::Result<Appended> {
+fn append(
+    transaction: &Transaction<'_>,
+    keys: &mut Keys,
+    delivery: &VerifiedDelivery,
+) -> rusqlite::Result<Appended> {
     let parts = delivery.parts();
     let mut key = parts.key;
     for generation in 0..=GENERATIONS {
@@ -326,19 +372,29 @@ fn append(transaction: &Transaction<'_>, keys: &mut Keys, delivery: &VerifiedDel
         };
         if generation == GENERATIONS || !recurs(transaction, position, parts)? {
             transaction
-                .prepare_cached("UPDATE entries SET duplicates = duplicates + 1 WHERE position = ?1")?
+                .prepare_cached(
+                    "UPDATE entries SET duplicates = duplicates + 1 WHERE position = ?1",
+                )?
                 .execute([position])?;
             break;
         }
         // So many are no accident any more, but none may be lost: the last one is told apart by its time.
         let last = generation + 1 == GENERATIONS;
-        key = if last { key.at(parts.received_at) } else { key.next() };
+        key = if last {
+            key.at(parts.received_at)
+        } else {
+            key.next()
+        };
     }
     Ok(Appended::Duplicate(key))
 }
 
 /// Writes a delivery under a key.
-fn insert(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts) -> rusqlite::Result<()> {
+fn insert(
+    transaction: &Transaction<'_>,
+    key: DeliveryKey,
+    parts: &DeliveryParts,
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
@@ -360,17 +416,31 @@ fn insert(transaction: &Transaction<'_>, key: DeliveryKey, parts: &DeliveryParts
 }
 
 /// Is this a new fact, although the delivery at that position has its key?
-fn recurs(transaction: &Transaction<'_>, position: Position, parts: &DeliveryParts) -> rusqlite::Result<bool> {
-    let Recurrence::After { milliseconds, or_once } = parts.recurrence else { return Ok(false) };
+fn recurs(
+    transaction: &Transaction<'_>,
+    position: Position,
+    parts: &DeliveryParts,
+) -> rusqlite::Result<bool> {
+    let Recurrence::After {
+        milliseconds,
+        or_once,
+    } = parts.recurrence
+    else {
+        return Ok(false);
+    };
     let received_at: Option<i64> = transaction
         .prepare_cached("SELECT received_at FROM deliveries WHERE position = ?1")?
         .query_row([position], |row| row.get(0))
         .optional()?;
-    let Some(received_at) = received_at else { return Ok(true) };
+    let Some(received_at) = received_at else {
+        return Ok(true);
+    };
     if parts.received_at.as_millisecond() - received_at > milliseconds {
         return Ok(true);
     }
-    let Some(topic) = or_once else { return Ok(false) };
+    let Some(topic) = or_once else {
+        return Ok(false);
+    };
     transaction
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM deliveries WHERE recurs = 1 AND connection = ?2 AND topic = ?3 AND position > ?1)",
@@ -409,7 +479,12 @@ fn settle(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::R
     };
     let mut insert = transaction.prepare_cached(statement)?;
     for event in settlement.outcome.events() {
-        insert.execute(params![settlement.position, event.index, event.event_type, event.subject])?;
+        insert.execute(params![
+            settlement.position,
+            event.index,
+            event.event_type,
+            event.subject
+        ])?;
     }
     Ok(())
 }

@@ -34,9 +34,13 @@ pub(super) fn client(guard: &Guard, ca_file: Option<&Path>) -> Result<Client, Ou
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(4);
     if let Some(path) = ca_file {
-        let failed = |source| OutboundError::Authority { path: path.to_owned(), source };
+        let failed = |source| OutboundError::Authority {
+            path: path.to_owned(),
+            source,
+        };
         let pem = std::fs::read(path).map_err(|error| failed(error.into()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.into()))?;
+        let certificates =
+            Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.into()))?;
         if certificates.is_empty() {
             return Err(failed("there is no certificate in it".into()));
         }
@@ -72,27 +76,45 @@ pub(super) async fn attempt(
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     for (name, value) in &request.headers {
         let value = HeaderValue::from_str(value).map_err(|_| CallFailure::AddressInvalid)?;
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
         headers.insert(name, value);
     }
     headers.extend(authorisation);
-    let method = reqwest::Method::from_bytes(verb(request.method).as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
+    let method = reqwest::Method::from_bytes(verb(request.method).as_bytes())
+        .map_err(|_| CallFailure::AddressInvalid)?;
     let mut call = client.request(method, url);
     if let Some(body) = &request.body {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         call = call.body(body.clone());
     }
-    let response = call.headers(headers).send().await.map_err(|error| failure(&error))?;
+    let response = call
+        .headers(headers)
+        .send()
+        .await
+        .map_err(|error| failure(&error))?;
     let received_at = Timestamp::now();
     let status = response.status().as_u16();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-    Ok(Answer { status, headers, body: body(response).await?, received_at })
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .collect();
+    Ok(Answer {
+        status,
+        headers,
+        body: body(response).await?,
+        received_at,
+    })
 }
 
 /// The body, as far as we take it.
 async fn body(mut response: Response) -> Result<Bytes, CallFailure> {
-    let told = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let told = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok())
+        .unwrap_or(0);
     if told > LARGEST {
         return Err(CallFailure::TooLarge);
     }

@@ -37,7 +37,11 @@ impl Guard {
             Some(Host::Domain(_)) => return Ok(()),
             None => return Err(CallFailure::AddressInvalid),
         };
-        if self.allows(address) { Ok(()) } else { Err(CallFailure::AddressRefused(address.to_string())) }
+        if self.allows(address) {
+            Ok(())
+        } else {
+            Err(CallFailure::AddressRefused(address.to_string()))
+        }
     }
 
     fn allows(self, address: IpAddr) -> bool {
@@ -49,8 +53,11 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = *self;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|error| NoAddress(Some(error)))?;
-            let (allowed, refused): (Vec<SocketAddr>, Vec<SocketAddr>) = found.partition(|found| guard.allows(found.ip()));
+            let found = tokio::net::lookup_host((name.as_str(), 0))
+                .await
+                .map_err(|error| NoAddress(Some(error)))?;
+            let (allowed, refused): (Vec<SocketAddr>, Vec<SocketAddr>) =
+                found.partition(|found| guard.allows(found.ip()));
             match (allowed.is_empty(), refused.first()) {
                 (false, _) => Ok(Box::new(allowed.into_iter()) as Addrs),
                 (true, Some(refused)) => Err(Refused(refused.ip()).into()),
@@ -90,7 +97,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let embedded = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match segments {
         // Addresses that are an IPv4 address in other clothes: mapped, translated (NAT64), tunnelled (6to4).
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => is_public_v4(embedded(high, low)),
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+            is_public_v4(embedded(high, low))
+        }
         [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
         // Within the addresses that are given out: protocols' own, documentation.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
@@ -144,7 +153,10 @@ mod tests {
             "3fff::1",
             "5f00::1",
         ] {
-            assert!(!is_public(private.parse().expect("an address")), "{private}");
+            assert!(
+                !is_public(private.parse().expect("an address")),
+                "{private}"
+            );
         }
         for public in [
             "1.1.1.1",
@@ -170,7 +182,9 @@ mod tests {
 
     #[test]
     fn an_address_is_checked_however_it_is_written() {
-        let guard = Guard { allow_private: false };
+        let guard = Guard {
+            allow_private: false,
+        };
         for url in [
             "http://127.0.0.1/",
             "http://2130706433/",
@@ -181,10 +195,27 @@ mod tests {
             "http://127.1/x",
         ] {
             let refused = guard.check(&Url::parse(url).expect("a url"));
-            assert!(matches!(refused, Err(CallFailure::AddressRefused(_))), "{url}");
-            assert!(Guard { allow_private: true }.check(&Url::parse(url).expect("a url")).is_ok());
+            assert!(
+                matches!(refused, Err(CallFailure::AddressRefused(_))),
+                "{url}"
+            );
+            assert!(
+                Guard {
+                    allow_private: true
+                }
+                .check(&Url::parse(url).expect("a url"))
+                .is_ok()
+            );
         }
-        assert!(guard.check(&Url::parse("https://shop.example/").expect("a url")).is_ok());
-        assert!(guard.check(&Url::parse("https://8.8.8.8/").expect("a url")).is_ok());
+        assert!(
+            guard
+                .check(&Url::parse("https://shop.example/").expect("a url"))
+                .is_ok()
+        );
+        assert!(
+            guard
+                .check(&Url::parse("https://8.8.8.8/").expect("a url"))
+                .is_ok()
+        );
     }
 }

@@ -25,7 +25,9 @@ pub use subject::{SubjectError, subject, subject_of_delivery};
 
 use crate::delivery::ConnectionId;
 use crate::platforms::Platform;
-use crate::platforms::api::{Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, Unanswered, retry_after};
+use crate::platforms::api::{
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, Unanswered, retry_after,
+};
 use guard::Guard;
 use pace::Paces;
 use token::{Token, Tokens};
@@ -86,16 +88,29 @@ impl Outbound {
     /// # Errors
     /// [`OutboundError`].
     pub fn new(options: &Options) -> Result<Self, OutboundError> {
-        let guard = Guard { allow_private: options.allow_private_stores };
+        let guard = Guard {
+            allow_private: options.allow_private_stores,
+        };
         let client = attempt::client(&guard, options.ca_file.as_deref())?;
-        let shared = Shared { client, guard, paces: Paces::default(), tokens: Tokens::default() };
-        Ok(Self { shared: Arc::new(shared), tries: TRIES })
+        let shared = Shared {
+            client,
+            guard,
+            paces: Paces::default(),
+            tokens: Tokens::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            tries: TRIES,
+        })
     }
 
     /// The same for those who try again by themselves.
     #[must_use]
     pub fn trying_once(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), tries: 1 }
+        Self {
+            shared: Arc::clone(&self.shared),
+            tries: 1,
+        }
     }
 
     /// Leads a dialogue to its end.
@@ -122,7 +137,12 @@ impl Outbound {
     ///
     /// # Errors
     /// [`CallFailure`].
-    pub async fn call(&self, platform: &dyn Platform, connection: &ConnectionId, request: ApiRequest) -> CallResult {
+    pub async fn call(
+        &self,
+        platform: &dyn Platform,
+        connection: &ConnectionId,
+        request: ApiRequest,
+    ) -> CallResult {
         let may_repeat = match request.method {
             Method::Get | Method::PostIdempotent | Method::Put | Method::Delete => true,
             Method::Post => false,
@@ -161,7 +181,10 @@ impl Outbound {
             Ok(proof) => proof,
             Err(failure) => return (Err(failure), None),
         };
-        (self.attempt(platform, connection, request, header).await, token)
+        (
+            self.attempt(platform, connection, request, header).await,
+            token,
+        )
     }
 
     /// The header that proves who asks, and the token in it.
@@ -172,24 +195,34 @@ impl Outbound {
         request: &ApiRequest,
     ) -> Result<Proof, CallFailure> {
         let sensitive = |value: &str| {
-            let mut value = HeaderValue::from_str(value).map_err(|_| CallFailure::AddressInvalid)?;
+            let mut value =
+                HeaderValue::from_str(value).map_err(|_| CallFailure::AddressInvalid)?;
             value.set_sensitive(true);
             Ok(value)
         };
         match &request.auth {
             Auth::None => Ok((None, None)),
             Auth::Header(name, value) => {
-                let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
+                let name = HeaderName::from_bytes(name.as_bytes())
+                    .map_err(|_| CallFailure::AddressInvalid)?;
                 Ok((Some((name, sensitive(value.expose_secret())?)), None))
             }
             Auth::OAuth1(oauth) => {
-                let value = oauth.header(attempt::verb(request.method), &request.url, &nonce(), Timestamp::now());
+                let value = oauth.header(
+                    attempt::verb(request.method),
+                    &request.url,
+                    &nonce(),
+                    Timestamp::now(),
+                );
                 Ok((Some((AUTHORIZATION, sensitive(&value)?)), None))
             }
             Auth::Token(grant) => {
                 let fetch = || self.attempt(platform, connection, &grant.request, None);
                 let token = self.shared.tokens.get(grant, fetch).await?;
-                Ok((Some((AUTHORIZATION, sensitive(token.expose_secret())?)), Some(token)))
+                Ok((
+                    Some((AUTHORIZATION, sensitive(token.expose_secret())?)),
+                    Some(token),
+                ))
             }
         }
     }
@@ -202,13 +235,20 @@ impl Outbound {
         request: &ApiRequest,
         header: Option<(HeaderName, HeaderValue)>,
     ) -> CallResult {
-        self.shared.paces.wait(connection, platform.pace(), LONGEST_WAIT).await.map_err(CallFailure::Resting)?;
+        self.shared
+            .paces
+            .wait(connection, platform.pace(), LONGEST_WAIT)
+            .await
+            .map_err(CallFailure::Resting)?;
         let started = std::time::Instant::now();
-        let result = attempt::attempt(&self.shared.client, &self.shared.guard, request, header).await;
+        let result =
+            attempt::attempt(&self.shared.client, &self.shared.guard, request, header).await;
         if let Ok(answer) = &result
             && answer.status == 429
         {
-            self.shared.paces.rest(connection, retry_after(answer).unwrap_or(WAIT));
+            self.shared
+                .paces
+                .rest(connection, retry_after(answer).unwrap_or(WAIT));
         }
         let took = started.elapsed();
         let outcome = match &result {
@@ -222,9 +262,14 @@ impl Outbound {
             },
             Err(failure) => failure.reason(),
         };
-        let labels = [("platform", platform.name()), ("call", request.call), ("result", outcome)];
+        let labels = [
+            ("platform", platform.name()),
+            ("call", request.call),
+            ("result", outcome),
+        ];
         metrics::counter!("cartwire_store_calls_total", &labels).increment(1);
-        metrics::histogram!("cartwire_store_call_seconds", "platform" => platform.name()).record(took.as_secs_f64());
+        metrics::histogram!("cartwire_store_call_seconds", "platform" => platform.name())
+            .record(took.as_secs_f64());
         let status = result.as_ref().map_or(0, |answer| answer.status);
         tracing::debug!(%connection, call = request.call, outcome, status, milliseconds = took.as_millis() as u64, "a store was called");
         result
@@ -238,11 +283,15 @@ type Proof = (Option<(HeaderName, HeaderValue)>, Option<Token>);
 fn again(result: &CallResult, may_repeat: bool) -> Option<Option<Duration>> {
     match result {
         Err(CallFailure::Resting(rest)) => Some(Some(*rest)),
-        Err(CallFailure::TokenRefused(answer)) if answer.status == 429 || answer.status >= 500 => Some(retry_after(answer)),
+        Err(CallFailure::TokenRefused(answer)) if answer.status == 429 || answer.status >= 500 => {
+            Some(retry_after(answer))
+        }
         Err(failure) => (may_repeat && failure.is_passing()).then_some(None),
         // Refused before anything was done: even what must not be done twice can be asked again.
         Ok(answer) if answer.status == 429 => Some(retry_after(answer)),
-        Ok(answer) if matches!(answer.status, 500 | 502..=504) => may_repeat.then(|| retry_after(answer)),
+        Ok(answer) if matches!(answer.status, 500 | 502..=504) => {
+            may_repeat.then(|| retry_after(answer))
+        }
         Ok(_) => None,
     }
 }

@@ -34,10 +34,23 @@ impl Paces {
     ///
     /// # Errors
     /// How long it wants to be left alone.
-    pub(super) async fn wait(&self, connection: &ConnectionId, pace: Pace, longest: Duration) -> Result<(), Duration> {
+    pub(super) async fn wait(
+        &self,
+        connection: &ConnectionId,
+        pace: Pace,
+        longest: Duration,
+    ) -> Result<(), Duration> {
         let now = Instant::now();
-        let rests_until = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(connection).map(|turns| turns.rests_until);
-        if let Some(rest) = rests_until.map(|until| until.saturating_duration_since(now)).filter(|rest| *rest > longest) {
+        let rests_until = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(connection)
+            .map(|turns| turns.rests_until);
+        if let Some(rest) = rests_until
+            .map(|until| until.saturating_duration_since(now))
+            .filter(|rest| *rest > longest)
+        {
             return Err(rest);
         }
         tokio::time::sleep_until(self.turn(connection, pace, now)).await;
@@ -46,9 +59,16 @@ impl Paces {
 
     /// Nobody asks for that long, and then one after another.
     pub(super) fn rest(&self, connection: &ConnectionId, rest: Duration) {
-        if let Some(turns) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(connection) {
+        if let Some(turns) = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(connection)
+        {
             turns.rests_until = turns.rests_until.max(Instant::now() + rest);
-            turns.used_until = turns.used_until.max(turns.rests_until + turns.ahead.saturating_sub(turns.each));
+            turns.used_until = turns
+                .used_until
+                .max(turns.rests_until + turns.ahead.saturating_sub(turns.each));
         }
     }
 
@@ -59,10 +79,19 @@ impl Paces {
             all.retain(|_, turns| turns.used_until > now || turns.rests_until > now);
         }
         let ahead = each * pace.burst.max(1);
-        let turns = all.entry(connection.clone()).or_insert(Turns { used_until: now, rests_until: now, each, ahead });
+        let turns = all.entry(connection.clone()).or_insert(Turns {
+            used_until: now,
+            rests_until: now,
+            each,
+            ahead,
+        });
         turns.used_until = turns.used_until.max(now).max(turns.rests_until) + each;
         // A burst may be ahead of the long run's pace by as many requests.
-        turns.used_until.checked_sub(ahead).map_or(now, |turn| turn.max(now)).max(turns.rests_until)
+        turns
+            .used_until
+            .checked_sub(ahead)
+            .map_or(now, |turn| turn.max(now))
+            .max(turns.rests_until)
     }
 }
 
@@ -70,17 +99,33 @@ impl Paces {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { per_minute: 60, burst: 3 };
+    const PACE: Pace = Pace {
+        per_minute: 60,
+        burst: 3,
+    };
 
     #[tokio::test]
     async fn a_burst_goes_at_once_and_then_each_waits_for_its_turn() {
         let (paces, now) = (Paces::default(), Instant::now());
-        let (shop, other) = (ConnectionId::new("shop").expect("an id"), ConnectionId::new("other").expect("an id"));
-        let turns: Vec<u64> = (0..6).map(|_| (paces.turn(&shop, PACE, now) - now).as_secs()).collect();
+        let (shop, other) = (
+            ConnectionId::new("shop").expect("an id"),
+            ConnectionId::new("other").expect("an id"),
+        );
+        let turns: Vec<u64> = (0..6)
+            .map(|_| (paces.turn(&shop, PACE, now) - now).as_secs())
+            .collect();
         assert_eq!(turns, [0, 0, 0, 1, 2, 3]);
-        assert_eq!(paces.turn(&other, PACE, now), now, "connections do not wait for each other");
+        assert_eq!(
+            paces.turn(&other, PACE, now),
+            now,
+            "connections do not wait for each other"
+        );
         let later = now + Duration::from_secs(60);
-        assert_eq!(paces.turn(&shop, PACE, later), later, "after a rest a burst goes at once again");
+        assert_eq!(
+            paces.turn(&shop, PACE, later),
+            later,
+            "after a rest a burst goes at once again"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -95,8 +140,14 @@ mod tests {
         assert!(started.elapsed() >= Duration::from_secs(30));
         let after = Instant::now();
         assert_eq!((wait().await, wait().await), (Ok(()), Ok(())));
-        assert!(after.elapsed() >= Duration::from_secs(2), "one after another");
+        assert!(
+            after.elapsed() >= Duration::from_secs(2),
+            "one after another"
+        );
         paces.rest(&shop, Duration::from_secs(3600));
-        assert!(wait().await.is_err_and(|rest| rest > longest), "an hour is not waited for");
+        assert!(
+            wait().await.is_err_and(|rest| rest > longest),
+            "an hour is not waited for"
+        );
     }
 }

@@ -35,7 +35,9 @@ pub fn subject(
     id: &ConnectionId,
     public_url: Option<&str>,
 ) -> Result<Option<Subject>, SubjectError> {
-    let Some(connection) = reader.connection(id)? else { return Ok(None) };
+    let Some(connection) = reader.connection(id)? else {
+        return Ok(None);
+    };
     let mut subject = alone(reader, seal, &connection, public_url)?;
     if let Some(parent) = &connection.parent
         && let Some(parent) = reader.connection(parent)?
@@ -45,7 +47,10 @@ pub fn subject(
         app.installations = reader.installations(&parent.id, INSTALLATIONS)?;
         subject.parent = Some(Box::new(app));
     }
-    if connection.described_kind().is_some_and(|kind| kind.receives_webhooks) {
+    if connection
+        .described_kind()
+        .is_some_and(|kind| kind.receives_webhooks)
+    {
         subject.installations = reader.installations(id, INSTALLATIONS)?;
     }
     Ok(Some(subject))
@@ -63,10 +68,16 @@ pub fn subject_of_delivery(
     endpoint: &ConnectionId,
 ) -> Result<Option<Subject>, SubjectError> {
     if let Some(known) = subject(reader, seal, connection, None)? {
-        let is_its_own = connection == endpoint || known.parent.as_ref().is_some_and(|parent| parent.id == *endpoint);
+        let is_its_own = connection == endpoint
+            || known
+                .parent
+                .as_ref()
+                .is_some_and(|parent| parent.id == *endpoint);
         return Ok(Some(known).filter(|_| is_its_own));
     }
-    let Some(parent) = reader.connection(endpoint)? else { return Ok(None) };
+    let Some(parent) = reader.connection(endpoint)? else {
+        return Ok(None);
+    };
     Ok(Some(Subject {
         id: connection.clone(),
         kind: INSTANCE.to_owned(),
@@ -78,10 +89,19 @@ pub fn subject_of_delivery(
     }))
 }
 
-fn alone(reader: &Reader, seal: &Seal, connection: &Connection, public_url: Option<&str>) -> Result<Subject, SubjectError> {
+fn alone(
+    reader: &Reader,
+    seal: &Seal,
+    connection: &Connection,
+    public_url: Option<&str>,
+) -> Result<Subject, SubjectError> {
     let mut secrets: BTreeMap<String, SecretString> = BTreeMap::new();
     // Current ones come first, and nobody is asked by a previous one.
-    for sealed in reader.secrets(&connection.id, Timestamp::now())?.into_iter().filter(|sealed| sealed.valid_until.is_none()) {
+    for sealed in reader
+        .secrets(&connection.id, Timestamp::now())?
+        .into_iter()
+        .filter(|sealed| sealed.valid_until.is_none())
+    {
         let secret = sealed.open(seal, &connection.id)?;
         secrets.insert(sealed.name, secret);
     }

@@ -12,7 +12,9 @@ use crate::platforms::PLATFORMS;
 use crate::platforms::api::{AccessToken, TokenGrant};
 
 /// A server that answers the requests by their number, and counts them. `None` closes the connection without a word.
-async fn server(answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
+async fn server(
+    answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static,
+) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let asked = Arc::new(AtomicUsize::new(0));
@@ -40,11 +42,18 @@ async fn server(answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + '
 }
 
 fn http(status: u16, headers: &str, body: &str) -> Option<String> {
-    Some(format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len()))
+    Some(format!(
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
+        body.len()
+    ))
 }
 
 fn outbound(allow_private_stores: bool) -> Outbound {
-    Outbound::new(&Options { allow_private_stores, ca_file: None }).expect("a client")
+    Outbound::new(&Options {
+        allow_private_stores,
+        ca_file: None,
+    })
+    .expect("a client")
 }
 
 async fn call(outbound: &Outbound, request: ApiRequest) -> CallResult {
@@ -69,25 +78,45 @@ async fn private_addresses_are_refused_however_they_are_reached() {
         "http://169.254.169.254/latest/meta-data/".to_owned(),
     ] {
         let refused = call(&careful, ApiRequest::get("test", address.clone())).await;
-        assert!(matches!(refused, Err(CallFailure::AddressRefused(_))), "{address}: {refused:?}");
+        assert!(
+            matches!(refused, Err(CallFailure::AddressRefused(_))),
+            "{address}: {refused:?}"
+        );
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);
-    assert_eq!(status(call(&outbound(true), ApiRequest::get("test", url)).await), 200);
+    assert_eq!(
+        status(call(&outbound(true), ApiRequest::get("test", url)).await),
+        200
+    );
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let (url, asked) = server(|_, _| http(302, "location: http://169.254.169.254/\r\n", "")).await;
-    let answer = call(&outbound(true), ApiRequest::get("test", url)).await.expect("an answer");
-    assert_eq!((answer.status, answer.header("location")), (302, Some("http://169.254.169.254/")));
+    let answer = call(&outbound(true), ApiRequest::get("test", url))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (302, Some("http://169.254.169.254/"))
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn what_may_be_repeated_is_repeated_and_what_may_not_is_not() {
-    let failing_once = |number, _: &str| if number == 0 { http(503, "retry-after: 0\r\n", "") } else { http(200, "", "{}") };
+    let failing_once = |number, _: &str| {
+        if number == 0 {
+            http(503, "retry-after: 0\r\n", "")
+        } else {
+            http(200, "", "{}")
+        }
+    };
     let (url, asked) = server(failing_once).await;
-    assert_eq!(status(call(&outbound(true), ApiRequest::get("test", url)).await), 200);
+    assert_eq!(
+        status(call(&outbound(true), ApiRequest::get("test", url)).await),
+        200
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 
     let (url, asked) = server(|_, _| http(500, "", "")).await;
@@ -96,45 +125,102 @@ async fn what_may_be_repeated_is_repeated_and_what_may_not_is_not() {
     assert_eq!(asked.load(Ordering::SeqCst), 1, "it may have been made");
 
     let (url, asked) = server(|_, _| http(429, "retry-after: 3600\r\n", "")).await;
-    assert_eq!(status(call(&outbound(true), ApiRequest::get("test", url)).await), 429);
-    assert_eq!(asked.load(Ordering::SeqCst), 1, "an hour is not waited for here");
+    assert_eq!(
+        status(call(&outbound(true), ApiRequest::get("test", url)).await),
+        429
+    );
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        1,
+        "an hour is not waited for here"
+    );
 }
 
 #[tokio::test]
 async fn an_answer_without_an_end_or_without_a_bound_is_none() {
-    let (url, _) = server(|_, _| Some("HTTP/1.1 200 X\r\ncontent-length: 10\r\n\r\nhalf".to_owned())).await;
-    assert!(matches!(call(&outbound(true), ApiRequest::get("test", url)).await, Err(CallFailure::CutOff)));
+    let (url, _) =
+        server(|_, _| Some("HTTP/1.1 200 X\r\ncontent-length: 10\r\n\r\nhalf".to_owned())).await;
+    assert!(matches!(
+        call(&outbound(true), ApiRequest::get("test", url)).await,
+        Err(CallFailure::CutOff)
+    ));
     let (url, _) = server(|_, _| None).await;
-    assert!(matches!(call(&outbound(true), ApiRequest::get("test", url)).await, Err(CallFailure::CutOff)));
-    let (url, _) = server(|_, _| Some(format!("HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n", 1_u64 << 40))).await;
-    assert!(matches!(call(&outbound(true), ApiRequest::get("test", url)).await, Err(CallFailure::TooLarge)));
-    let (url, _) = server(|_, _| Some("HTTP/1.1 200 X\r\nconnection: close\r\n\r\n".to_owned() + &"x".repeat(9 << 20))).await;
-    assert!(matches!(call(&outbound(true), ApiRequest::get("test", url)).await, Err(CallFailure::TooLarge)));
-    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
-    let nobody = call(&outbound(true), ApiRequest::get("test", format!("http://{nobody}"))).await;
-    assert!(matches!(nobody, Err(CallFailure::Unreachable)), "{nobody:?}");
+    assert!(matches!(
+        call(&outbound(true), ApiRequest::get("test", url)).await,
+        Err(CallFailure::CutOff)
+    ));
+    let (url, _) = server(|_, _| {
+        Some(format!(
+            "HTTP/1.1 200 X\r\ncontent-length: {}\r\n\r\n",
+            1_u64 << 40
+        ))
+    })
+    .await;
+    assert!(matches!(
+        call(&outbound(true), ApiRequest::get("test", url)).await,
+        Err(CallFailure::TooLarge)
+    ));
+    let (url, _) = server(|_, _| {
+        Some("HTTP/1.1 200 X\r\nconnection: close\r\n\r\n".to_owned() + &"x".repeat(9 << 20))
+    })
+    .await;
+    assert!(matches!(
+        call(&outbound(true), ApiRequest::get("test", url)).await,
+        Err(CallFailure::TooLarge)
+    ));
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port")
+        .local_addr()
+        .expect("an address");
+    let nobody = call(
+        &outbound(true),
+        ApiRequest::get("test", format!("http://{nobody}")),
+    )
+    .await;
+    assert!(
+        matches!(nobody, Err(CallFailure::Unreachable)),
+        "{nobody:?}"
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let plain = format!("https://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.write_all(b"HTTP/1.1 400 this is no TLS\r\n\r\n").await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
+                .await;
             // Closed at once, the system might throw away what was written.
             let _ = stream.read(&mut [0; 4096]).await;
         }
     });
     let plain = call(&outbound(true), ApiRequest::get("test", plain)).await;
     assert!(matches!(plain, Err(CallFailure::Tls(_))), "{plain:?}");
-    let unknown = call(&outbound(true), ApiRequest::get("test", "http://shop.invalid/")).await;
-    assert!(matches!(unknown, Err(CallFailure::HostUnknown)), "{unknown:?}");
+    let unknown = call(
+        &outbound(true),
+        ApiRequest::get("test", "http://shop.invalid/"),
+    )
+    .await;
+    assert!(
+        matches!(unknown, Err(CallFailure::HostUnknown)),
+        "{unknown:?}"
+    );
 }
 
 fn by_token(url: &str) -> ApiRequest {
     let grant = TokenGrant {
         holder: "app/instance".to_owned(),
-        request: ApiRequest::send("token", Method::PostIdempotent, format!("{url}/token"), &serde_json::json!({})),
+        request: ApiRequest::send(
+            "token",
+            Method::PostIdempotent,
+            format!("{url}/token"),
+            &serde_json::json!({}),
+        ),
         read: |answer| {
             let authorization = SecretString::from(answer.text().to_owned());
-            Some(AccessToken { authorization, lifetime: Duration::from_secs(3600) })
+            Some(AccessToken {
+                authorization,
+                lifetime: Duration::from_secs(3600),
+            })
         },
     };
     ApiRequest::get("test", format!("{url}/thing")).by(Auth::Token(Box::new(grant)))
@@ -149,7 +235,15 @@ async fn a_hundred_who_need_a_token_cost_one() {
             fetched.fetch_add(1, Ordering::SeqCst);
             return http(200, "", "first");
         }
-        http(if request.contains("authorization: first") { 200 } else { 401 }, "", "{}")
+        http(
+            if request.contains("authorization: first") {
+                200
+            } else {
+                401
+            },
+            "",
+            "{}",
+        )
     })
     .await;
     let outbound = outbound(true);
@@ -161,7 +255,12 @@ async fn a_hundred_who_need_a_token_cost_one() {
             status(outbound.call(PLATFORMS[0], &shop, request).await)
         }
     });
-    assert!(futures_util::future::join_all(calls).await.into_iter().all(|status| status == 200));
+    assert!(
+        futures_util::future::join_all(calls)
+            .await
+            .into_iter()
+            .all(|status| status == 200)
+    );
     assert_eq!(tokens.load(Ordering::SeqCst), 1);
 }
 
@@ -169,7 +268,15 @@ async fn a_hundred_who_need_a_token_cost_one() {
 async fn a_token_that_was_forgotten_is_fetched_anew_and_a_refusal_is_told() {
     let (url, _) = server(|number, request| match request.split(' ').nth(1) {
         Some("/token") => http(200, "", &format!("token-{number}")),
-        _ => http(if request.contains("authorization: token-0") { 401 } else { 200 }, "", "{}"),
+        _ => http(
+            if request.contains("authorization: token-0") {
+                401
+            } else {
+                200
+            },
+            "",
+            "{}",
+        ),
     })
     .await;
     assert_eq!(status(call(&outbound(true), by_token(&url)).await), 200);
@@ -178,7 +285,17 @@ async fn a_token_that_was_forgotten_is_fetched_anew_and_a_refusal_is_told() {
     let outbound = outbound(true);
     for _ in 0..2 {
         let refused = call(&outbound, by_token(&url)).await;
-        assert!(matches!(refused, Err(CallFailure::TokenRefused(Answer { status: 403, .. }))), "{refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Err(CallFailure::TokenRefused(Answer { status: 403, .. }))
+            ),
+            "{refused:?}"
+        );
     }
-    assert_eq!(asked.load(Ordering::SeqCst), 1, "a refusal is remembered for a moment");
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        1,
+        "a refusal is remembered for a moment"
+    );
 }

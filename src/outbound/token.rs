@@ -37,7 +37,11 @@ pub(super) struct Tokens(Mutex<HashMap<String, Slot>>);
 
 impl Tokens {
     /// The holder's token: the kept one, else a new one.
-    pub(super) async fn get<F>(&self, grant: &TokenGrant, fetch: impl FnOnce() -> F) -> Result<Token, CallFailure>
+    pub(super) async fn get<F>(
+        &self,
+        grant: &TokenGrant,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Token, CallFailure>
     where
         F: Future<Output = CallResult>,
     {
@@ -55,20 +59,36 @@ impl Tokens {
                 // Something else answers in the platform's place: a portal, a maintenance page.
                 let token = (grant.read)(&answer).ok_or(CallFailure::CutOff)?;
                 let lifetime = token.lifetime.min(LONGEST);
-                (Ok(Arc::new(token.authorization)), lifetime.saturating_sub(MARGIN.min(lifetime / 10)))
+                (
+                    Ok(Arc::new(token.authorization)),
+                    lifetime.saturating_sub(MARGIN.min(lifetime / 10)),
+                )
             }
             // Trouble there is no verdict on who asks.
             408 | 429 | 500.. => return Err(CallFailure::TokenRefused(answer)),
-            _ => (Err(Answer { body: answer.body.slice(..answer.body.len().min(REMEMBERED)), ..answer }), REFUSED),
+            _ => (
+                Err(Answer {
+                    body: answer.body.slice(..answer.body.len().min(REMEMBERED)),
+                    ..answer
+                }),
+                REFUSED,
+            ),
         };
-        *kept = Some(Kept { token: token.clone(), until: Instant::now() + life });
+        *kept = Some(Kept {
+            token: token.clone(),
+            until: Instant::now() + life,
+        });
         token.map_err(CallFailure::TokenRefused)
     }
 
     /// Does not use that token of the holder any more. One that was fetched since stays.
     pub(super) async fn forget(&self, holder: &str, used: &Token) {
         let mut kept = self.slot(holder).lock_owned().await;
-        if kept.as_ref().is_some_and(|kept| kept.token.as_ref().is_ok_and(|token| Arc::ptr_eq(token, used))) {
+        if kept.as_ref().is_some_and(|kept| {
+            kept.token
+                .as_ref()
+                .is_ok_and(|token| Arc::ptr_eq(token, used))
+        }) {
             *kept = None;
         }
     }
@@ -77,7 +97,11 @@ impl Tokens {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST {
             let now = Instant::now();
-            all.retain(|_, slot| slot.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(|kept| kept.until > now)));
+            all.retain(|_, slot| {
+                slot.try_lock().map_or(true, |kept| {
+                    kept.as_ref().is_some_and(|kept| kept.until > now)
+                })
+            });
         }
         Arc::clone(all.entry(holder.to_owned()).or_default())
     }

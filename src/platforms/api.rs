@@ -5,221 +5,19 @@
 //! again with all answers so far. So a conversation with branches reads from top to bottom, and a test needs nothing but
 //! recorded answers. Nothing here executes anything.
 
+mod http;
+
+pub use http::{
+    AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TokenGrant,
+};
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::oauth1::OAuth1;
 use crate::delivery::ConnectionId;
-
-/// How a store is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Reads.
-    Get,
-    /// Makes something; never sent twice by us.
-    Post,
-    /// A `POST` that only reads (a search) or gives the same when it is sent twice.
-    PostIdempotent,
-    /// Changes something.
-    Put,
-    /// Removes something.
-    Delete,
-}
-
-/// A request to a store's API.
-#[derive(Clone)]
-pub struct ApiRequest {
-    /// What it is, as a bounded word for metrics and logs: `webhooks.list`.
-    pub call: &'static str,
-    /// How.
-    pub method: Method,
-    /// Where: absolute, with the query and without credentials.
-    pub url: String,
-    /// Headers that are no secret, besides those of HTTP itself.
-    pub headers: Vec<(&'static str, String)>,
-    /// JSON. May hold secrets.
-    pub body: Option<Bytes>,
-    /// Who asks.
-    pub auth: Auth,
-}
-
-impl ApiRequest {
-    /// Reads an address.
-    #[must_use]
-    pub fn get(call: &'static str, url: impl Into<String>) -> Self {
-        Self { call, method: Method::Get, url: url.into(), headers: Vec::new(), body: None, auth: Auth::None }
-    }
-
-    /// Sends JSON to an address.
-    #[must_use]
-    pub fn send(call: &'static str, method: Method, url: impl Into<String>, body: &serde_json::Value) -> Self {
-        Self { method, body: Some(body.to_string().into()), ..Self::get(call, url) }
-    }
-
-    /// The same request by somebody.
-    #[must_use]
-    pub fn by(self, auth: Auth) -> Self {
-        Self { auth, ..self }
-    }
-}
-
-/// Without the address's query, the body and the credentials.
-impl fmt::Debug for ApiRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url.split(['?', '#']).next().unwrap_or_default();
-        write!(f, "ApiRequest({} {:?} {url})", self.call, self.method)
-    }
-}
-
-/// Who asks, and how he proves it.
-#[derive(Clone)]
-pub enum Auth {
-    /// Anybody.
-    None,
-    /// A header with a fixed secret, such as Basic or an API key.
-    Header(&'static str, SecretString),
-    /// Signed anew for each attempt.
-    OAuth1(OAuth1),
-    /// By an access token that is fetched once and kept until shortly before it expires.
-    Token(Box<TokenGrant>),
-}
-
-/// How an access token is had.
-#[derive(Clone)]
-pub struct TokenGrant {
-    /// Whose token it is; the same for all requests that share it.
-    pub holder: String,
-    /// Fetches it.
-    pub request: ApiRequest,
-    /// Finds it in a good answer.
-    pub read: fn(&Answer) -> Option<AccessToken>,
-}
-
-/// An access token.
-#[derive(Clone, Debug)]
-pub struct AccessToken {
-    /// The value of the `Authorization` header.
-    pub authorization: SecretString,
-    /// How long it counts.
-    pub lifetime: Duration,
-}
-
-/// What a store answered.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// HTTP's status.
-    pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// All of it; the executor bounds its size.
-    pub body: Bytes,
-    /// Our clock when its head arrived.
-    pub received_at: Timestamp,
-}
-
-impl Answer {
-    /// The first value of a header.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Every value of a header.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    /// 200 to 299?
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// The body as text, where it is text.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap_or_default()
-    }
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum CallFailure {
-    /// It is no address that can be called.
-    #[error("the address cannot be called")]
-    AddressInvalid,
-    /// It leads into a private network.
-    #[error("the address leads to {0}, which is not public")]
-    AddressRefused(String),
-    /// There is no such host.
-    #[error("the host name has no address")]
-    HostUnknown,
-    /// Nobody listens, or the network does not lead there.
-    #[error("the host does not take connections")]
-    Unreachable,
-    /// TLS could not be agreed on; the library's words.
-    #[error("TLS failed: {0}")]
-    Tls(String),
-    /// No whole answer in time.
-    #[error("no answer in time")]
-    TimedOut,
-    /// The connection ended in the middle.
-    #[error("the answer was cut off")]
-    CutOff,
-    /// More than we take.
-    #[error("the answer is too large")]
-    TooLarge,
-    /// It has said that it is asked too often; for how long it wants to be left alone.
-    #[error("the host wants to be left alone for {0:?}")]
-    Resting(Duration),
-    /// The access token was refused; what the platform answered.
-    #[error("no access token is given")]
-    TokenRefused(Answer),
-}
-
-impl CallFailure {
-    /// A bounded word.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            CallFailure::AddressInvalid => "address_invalid",
-            CallFailure::AddressRefused(_) => "address_refused",
-            CallFailure::HostUnknown => "host_unknown",
-            CallFailure::Unreachable => "unreachable",
-            CallFailure::Tls(_) => "tls_failed",
-            CallFailure::TimedOut => "timed_out",
-            CallFailure::CutOff => "cut_off",
-            CallFailure::TooLarge => "too_large",
-            CallFailure::Resting(_) => "rate_limited",
-            CallFailure::TokenRefused(_) => "token_refused",
-        }
-    }
-
-    /// May it go better later, without anybody changing anything?
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        match self {
-            CallFailure::HostUnknown
-            | CallFailure::Unreachable
-            | CallFailure::Tls(_)
-            | CallFailure::TimedOut
-            | CallFailure::CutOff
-            | CallFailure::Resting(_) => true,
-            CallFailure::AddressInvalid
-            | CallFailure::AddressRefused(_)
-            | CallFailure::TooLarge
-            | CallFailure::TokenRefused(_) => false,
-        }
-    }
-}
-
-/// An answer, or why there is none.
-pub type CallResult = Result<Answer, CallFailure>;
 
 /// A question without an answer so far.
 #[derive(Debug)]
@@ -249,7 +47,10 @@ impl<'a> Dialogue<'a> {
     /// # Errors
     /// [`Unanswered`] where it has to be asked yet: hand it on with `?`.
     pub fn ask(&mut self, request: ApiRequest) -> Result<&'a CallResult, Unanswered> {
-        let answer = self.answers.get(self.next).ok_or_else(|| Unanswered(Box::new(request)))?;
+        let answer = self
+            .answers
+            .get(self.next)
+            .ok_or_else(|| Unanswered(Box::new(request)))?;
         self.next += 1;
         Ok(answer)
     }
@@ -335,8 +136,19 @@ pub enum Weight {
 
 impl Examination {
     /// Adds a finding.
-    pub fn find(&mut self, weight: Weight, code: &'static str, cause: impl Into<String>, step: impl Into<String>) {
-        self.findings.push(Finding { code, weight, cause: cause.into(), step: step.into() });
+    pub fn find(
+        &mut self,
+        weight: Weight,
+        code: &'static str,
+        cause: impl Into<String>,
+        step: impl Into<String>,
+    ) {
+        self.findings.push(Finding {
+            code,
+            weight,
+            cause: cause.into(),
+            step: step.into(),
+        });
         // Stable: of equal weight, what was found first stays first.
         self.findings.sort_by_key(|finding| finding.weight);
     }
@@ -345,16 +157,26 @@ impl Examination {
     /// What would do something to a terminal becomes a space, and what is too long is cut.
     #[must_use]
     pub fn shown(mut self) -> Self {
-        let findings = self.findings.iter_mut().flat_map(|finding| [&mut finding.cause, &mut finding.step]);
-        findings.chain(&mut self.good).chain(&mut self.done).for_each(|text| show(text, LONGEST_TEXT));
-        self.settings.values_mut().for_each(|value| show(value, LONGEST_SETTING));
+        let findings = self
+            .findings
+            .iter_mut()
+            .flat_map(|finding| [&mut finding.cause, &mut finding.step]);
+        findings
+            .chain(&mut self.good)
+            .chain(&mut self.done)
+            .for_each(|text| show(text, LONGEST_TEXT));
+        self.settings
+            .values_mut()
+            .for_each(|value| show(value, LONGEST_SETTING));
         self
     }
 
     /// The worst that was found, where it is more than a note.
     #[must_use]
     pub fn trouble(&self) -> Option<&Finding> {
-        self.findings.iter().find(|finding| finding.weight != Weight::Note)
+        self.findings
+            .iter()
+            .find(|finding| finding.weight != Weight::Note)
     }
 }
 
@@ -416,10 +238,19 @@ pub fn retry_after(answer: &Answer) -> Option<Duration> {
     let value = answer.header("retry-after")?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a number holds are a long time.
-        return Some(value.parse().map_or(LONGEST_PAUSE, Duration::from_secs).min(LONGEST_PAUSE));
+        return Some(
+            value
+                .parse()
+                .map_or(LONGEST_PAUSE, Duration::from_secs)
+                .min(LONGEST_PAUSE),
+        );
     }
     let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(answer.received_at)).unwrap_or_default().min(LONGEST_PAUSE))
+    Some(
+        Duration::try_from(date.duration_since(answer.received_at))
+            .unwrap_or_default()
+            .min(LONGEST_PAUSE),
+    )
 }
 
 /// What a result without a good answer means for completing: every platform sees outages alike. A good answer is handed on,
@@ -429,7 +260,9 @@ pub fn retry_after(answer: &Answer) -> Option<Duration> {
 /// What to tell instead.
 pub fn heard(result: &CallResult) -> Result<&Answer, Told> {
     match result {
-        Err(CallFailure::TokenRefused(answer)) if (500..600).contains(&answer.status) || answer.status == 429 => {
+        Err(CallFailure::TokenRefused(answer))
+            if (500..600).contains(&answer.status) || answer.status == 429 =>
+        {
             Err(Told::Later("store_unavailable", retry_after(answer)))
         }
         Err(CallFailure::Resting(rest)) => Err(Told::Later("rate_limited", Some(*rest))),
@@ -447,10 +280,19 @@ pub fn heard(result: &CallResult) -> Result<&Answer, Told> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
 
     fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Answer { status, headers, body: Bytes::new(), received_at: Timestamp::UNIX_EPOCH }
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Answer {
+            status,
+            headers,
+            body: Bytes::new(),
+            received_at: Timestamp::UNIX_EPOCH,
+        }
     }
 
     #[test]
@@ -459,44 +301,82 @@ mod tests {
             let mut dialogue = Dialogue::new(answers);
             let first = dialogue.ask(ApiRequest::get("first", "https://a.example"))?;
             let second = dialogue.ask(ApiRequest::get("second", "https://b.example?secret=x"))?;
-            Ok([first, second].into_iter().flatten().map(|answer| answer.status).sum())
+            Ok([first, second]
+                .into_iter()
+                .flatten()
+                .map(|answer| answer.status)
+                .sum())
         };
         assert_eq!(talk(&[]).expect_err("asks").0.call, "first");
         let asked = talk(&[Ok(answer(200, &[]))]).expect_err("asks");
         assert_eq!(asked.0.call, "second");
         assert!(!format!("{asked:?}").contains("secret"));
-        assert_eq!(talk(&[Ok(answer(200, &[])), Ok(answer(3, &[]))]).expect("done"), 203);
+        assert_eq!(
+            talk(&[Ok(answer(200, &[])), Ok(answer(3, &[]))]).expect("done"),
+            203
+        );
     }
 
     #[test]
     fn a_store_says_in_seconds_or_by_date_when_to_come_again() {
-        assert_eq!(retry_after(&answer(429, &[("retry-after", "7")])), Some(Duration::from_secs(7)));
+        assert_eq!(
+            retry_after(&answer(429, &[("retry-after", "7")])),
+            Some(Duration::from_secs(7))
+        );
         let date = [("retry-after", "Thu, 01 Jan 1970 00:01:00 GMT")];
-        assert_eq!(retry_after(&answer(429, &date)), Some(Duration::from_secs(60)));
+        assert_eq!(
+            retry_after(&answer(429, &date)),
+            Some(Duration::from_secs(60))
+        );
         assert_eq!(retry_after(&answer(429, &[("retry-after", "soon")])), None);
         for endless in ["18446744073709551615", "99999999999999999999999", "86400"] {
-            assert_eq!(retry_after(&answer(503, &[("retry-after", endless)])), Some(LONGEST_PAUSE));
+            assert_eq!(
+                retry_after(&answer(503, &[("retry-after", endless)])),
+                Some(LONGEST_PAUSE)
+            );
         }
     }
 
     #[test]
     fn what_a_store_says_can_be_shown() {
         let mut examination = Examination::default();
-        examination.find(Weight::Broken, "store_refuses", "It says \u{1b}]0;x\u{7}.", "Wait.\r\nOr not.");
+        examination.find(
+            Weight::Broken,
+            "store_refuses",
+            "It says \u{1b}]0;x\u{7}.",
+            "Wait.\r\nOr not.",
+        );
         examination.good.push("é".repeat(LONGEST_TEXT));
-        examination.settings.insert("store_name".to_owned(), "Caf\u{e9}\u{9b}2J".to_owned());
+        examination
+            .settings
+            .insert("store_name".to_owned(), "Caf\u{e9}\u{9b}2J".to_owned());
         let shown = examination.shown();
-        assert_eq!((&*shown.findings[0].cause, &*shown.findings[0].step), ("It says  ]0;x .", "Wait.  Or not."));
+        assert_eq!(
+            (&*shown.findings[0].cause, &*shown.findings[0].step),
+            ("It says  ]0;x .", "Wait.  Or not.")
+        );
         assert_eq!(shown.good, ["é".repeat(LONGEST_TEXT / 2) + "…"]);
         assert_eq!(shown.settings["store_name"], "Café 2J");
     }
 
     #[test]
     fn an_outage_is_asked_again_and_a_refusal_is_not() {
-        assert!(matches!(heard(&Err(CallFailure::TimedOut)), Err(Told::Later("timed_out", None))));
-        assert!(matches!(heard(&Ok(answer(503, &[("retry-after", "2")]))), Err(Told::Later(_, Some(_)))));
-        assert!(matches!(heard(&Ok(answer(401, &[]))), Err(Told::Nothing("credentials_refused"))));
-        assert!(matches!(heard(&Err(CallFailure::AddressRefused("::1".to_owned()))), Err(Told::Nothing("address_refused"))));
+        assert!(matches!(
+            heard(&Err(CallFailure::TimedOut)),
+            Err(Told::Later("timed_out", None))
+        ));
+        assert!(matches!(
+            heard(&Ok(answer(503, &[("retry-after", "2")]))),
+            Err(Told::Later(_, Some(_)))
+        ));
+        assert!(matches!(
+            heard(&Ok(answer(401, &[]))),
+            Err(Told::Nothing("credentials_refused"))
+        ));
+        assert!(matches!(
+            heard(&Err(CallFailure::AddressRefused("::1".to_owned()))),
+            Err(Told::Nothing("address_refused"))
+        ));
         assert!(heard(&Ok(answer(404, &[]))).is_ok());
     }
 }

@@ -28,7 +28,9 @@ pub(crate) enum Json<'a> {
 pub(crate) fn parse(text: &str) -> Option<Json<'_>> {
     if text.contains(PRIVATE) {
         let text = text.replace(PRIVATE, "serde_json.private.");
-        return serde_json::from_str::<Json<'_>>(&text).ok().map(Json::into_owned);
+        return serde_json::from_str::<Json<'_>>(&text)
+            .ok()
+            .map(Json::into_owned);
     }
     serde_json::from_str(text).ok()
 }
@@ -37,7 +39,11 @@ impl<'a> Json<'a> {
     /// The member of that name of an object.
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         match self {
-            Json::Object(members) => members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value),
+            Json::Object(members) => members
+                .iter()
+                .rev()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value),
             _ => None,
         }
     }
@@ -55,9 +61,12 @@ impl<'a> Json<'a> {
             Json::Number(digits) => Json::Number(digits),
             Json::Text(text) => Json::Text(owned(text)),
             Json::Array(items) => Json::Array(items.into_iter().map(Json::into_owned).collect()),
-            Json::Object(members) => {
-                Json::Object(members.into_iter().map(|(key, value)| (owned(key), value.into_owned())).collect())
-            }
+            Json::Object(members) => Json::Object(
+                members
+                    .into_iter()
+                    .map(|(key, value)| (owned(key), value.into_owned()))
+                    .collect(),
+            ),
         }
     }
 }
@@ -160,18 +169,33 @@ mod tests {
         ] {
             let document = parse(text).expect("a document");
             assert!(document.get("a").is_some_and(Json::is_object), "{text}");
-            assert!(matches!(document.get("b"), Some(Json::Number(digits)) if digits == "1"), "{text}");
+            assert!(
+                matches!(document.get("b"), Some(Json::Number(digits)) if digits == "1"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn numbers_keep_their_digits_and_strings_are_copied_only_for_escapes() {
-        let document = parse(r#"{"n":16.710000000000001,"e":-1E+400,"s":"plain","x":"a\n","d":1,"d":2}"#).expect("a document");
-        assert!(matches!(document.get("n"), Some(Json::Number(digits)) if digits == "16.710000000000001"));
-        assert!(matches!(document.get("e"), Some(Json::Number(digits)) if digits.eq_ignore_ascii_case("-1e+400")));
-        assert!(matches!(document.get("s"), Some(Json::Text(Cow::Borrowed("plain")))));
+        let document =
+            parse(r#"{"n":16.710000000000001,"e":-1E+400,"s":"plain","x":"a\n","d":1,"d":2}"#)
+                .expect("a document");
+        assert!(
+            matches!(document.get("n"), Some(Json::Number(digits)) if digits == "16.710000000000001")
+        );
+        assert!(
+            matches!(document.get("e"), Some(Json::Number(digits)) if digits.eq_ignore_ascii_case("-1e+400"))
+        );
+        assert!(matches!(
+            document.get("s"),
+            Some(Json::Text(Cow::Borrowed("plain")))
+        ));
         assert!(matches!(document.get("x"), Some(Json::Text(Cow::Owned(text))) if text == "a\n"));
-        assert!(matches!(document.get("d"), Some(Json::Number(digits)) if digits == "2"), "the last one counts");
+        assert!(
+            matches!(document.get("d"), Some(Json::Number(digits)) if digits == "2"),
+            "the last one counts"
+        );
     }
 
     #[test]

@@ -33,7 +33,10 @@ impl<'a> Node<'a> {
 
     /// The first of these members that is there and not null.
     pub(crate) fn first(self, keys: &[&str]) -> Self {
-        keys.iter().map(|key| self.get(key)).find(|node| node.exists()).unwrap_or(Self(None))
+        keys.iter()
+            .map(|key| self.get(key))
+            .find(|node| node.exists())
+            .unwrap_or(Self(None))
     }
 
     /// Is it there, and not null?
@@ -107,12 +110,18 @@ impl<'a> Node<'a> {
             return Some(instant);
         }
         let civil: DateTime = text.parse().ok()?;
-        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+        civil
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+            .map(|zoned| zoned.timestamp())
     }
 
     /// The items of an array; nothing for anything else.
     pub(crate) fn items(self) -> impl Iterator<Item = Node<'a>> {
-        self.array().into_iter().flatten().map(|value| Node(Some(value)))
+        self.array()
+            .into_iter()
+            .flatten()
+            .map(|value| Node(Some(value)))
     }
 
     /// The items of an array put into our words, where there is an array.
@@ -131,7 +140,10 @@ impl<'a> Node<'a> {
     /// The members of an object, by name.
     pub(crate) fn members(self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
         let members: BTreeMap<&str, Node<'_>> = match self.0 {
-            Some(Json::Object(members)) => members.iter().map(|(name, value)| (name.as_ref(), Node(Some(value)))).collect(),
+            Some(Json::Object(members)) => members
+                .iter()
+                .map(|(name, value)| (name.as_ref(), Node(Some(value))))
+                .collect(),
             _ => BTreeMap::new(),
         };
         members.into_iter()
@@ -170,15 +182,33 @@ mod tests {
         )
         .expect("a document");
         let node = Node::root(&value);
-        assert_eq!(node.get("n").text().as_deref(), Some("1234567890123456789012"));
+        assert_eq!(
+            node.get("n").text().as_deref(),
+            Some("1234567890123456789012")
+        );
         assert_eq!(node.get("s").id().as_deref(), Some("10001"));
         assert_eq!(node.get("e").text(), None);
         assert_eq!(node.get("z").id(), None);
-        assert_eq!(node.get("p").amount().map(|a| a.as_str().to_owned()).as_deref(), Some("16.710000000000001"));
-        assert_eq!(node.get("q").number().map(|n| n.to_string()).as_deref(), Some("2"));
+        assert_eq!(
+            node.get("p")
+                .amount()
+                .map(|a| a.as_str().to_owned())
+                .as_deref(),
+            Some("16.710000000000001")
+        );
+        assert_eq!(
+            node.get("q").number().map(|n| n.to_string()).as_deref(),
+            Some("2")
+        );
         assert_eq!(node.get("y").flag(), Some(true));
-        assert_eq!(node.get("t").utc().map(|t| t.to_string()).as_deref(), Some("2016-05-30T19:35:25Z"));
-        assert_eq!(node.get("u").utc().map(|t| t.to_string()).as_deref(), Some("2022-12-21T13:49:24.655445Z"));
+        assert_eq!(
+            node.get("t").utc().map(|t| t.to_string()).as_deref(),
+            Some("2016-05-30T19:35:25Z")
+        );
+        assert_eq!(
+            node.get("u").utc().map(|t| t.to_string()).as_deref(),
+            Some("2022-12-21T13:49:24.655445Z")
+        );
         assert!(!node.get("n").get("x").exists());
     }
 }

@@ -27,15 +27,22 @@ pub const PLATFORMS: &[&dyn Platform] = &[&woocommerce::WooCommerce, &wix::Wix];
 /// The platform of a name, as it stands in URLs and in the journal.
 #[must_use]
 pub fn platform(name: &str) -> Option<&'static dyn Platform> {
-    PLATFORMS.iter().copied().find(|platform| platform.name() == name)
+    PLATFORMS
+        .iter()
+        .copied()
+        .find(|platform| platform.name() == name)
 }
 
 /// The platform and the description of a kind of connection.
 #[must_use]
 pub fn connection_kind(name: &str) -> Option<(&'static dyn Platform, &'static ConnectionKind)> {
-    PLATFORMS
-        .iter()
-        .find_map(|platform| platform.connection_kinds().iter().find(|kind| kind.name == name).map(|kind| (*platform, kind)))
+    PLATFORMS.iter().find_map(|platform| {
+        platform
+            .connection_kinds()
+            .iter()
+            .find(|kind| kind.name == name)
+            .map(|kind| (*platform, kind))
+    })
 }
 
 /// A platform that sends webhooks.
@@ -64,7 +71,12 @@ pub trait Platform: Send + Sync {
     ///
     /// # Errors
     /// [`Rejection`] says why not, for us; the sender learns nothing of it.
-    fn verify(&self, raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Timestamp) -> Result<Verified, Rejection>;
+    fn verify(
+        &self,
+        raw: &RawDelivery<'_>,
+        keys: &[VerificationKey],
+        now: Timestamp,
+    ) -> Result<Verified, Rejection>;
 
     /// Puts a delivery into our words. Never fails: what cannot be read is [`Normalised::Unreadable`].
     fn normalise(&self, delivery: &JournaledDelivery) -> Normalised;
@@ -73,7 +85,12 @@ pub trait Platform: Send + Sync {
     ///
     /// # Errors
     /// [`InvalidKey`] where the key cannot sign.
-    fn sign(&self, unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result<SignedRequest, InvalidKey>;
+    fn sign(
+        &self,
+        unsigned: &Unsigned<'_>,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<SignedRequest, InvalidKey>;
 
     /// How often one connection's API may be asked.
     fn pace(&self) -> Pace;
@@ -86,7 +103,12 @@ pub trait Platform: Send + Sync {
     ///
     /// # Errors
     /// [`Unanswered`] where something has to be asked yet.
-    fn examine(&self, subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered>;
+    fn examine(
+        &self,
+        subject: &Subject,
+        intent: Intent,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Examination, Unanswered>;
 
     /// What to ask the store for, where a delivery tells less than the whole; `None` where it tells enough. Deliveries with the
     /// same word are completed by one answer that came after all of them.
@@ -97,7 +119,12 @@ pub trait Platform: Send + Sync {
     ///
     /// # Errors
     /// [`Unanswered`] where something has to be asked yet.
-    fn complete(&self, lacking: &str, subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered>;
+    fn complete(
+        &self,
+        lacking: &str,
+        subject: &Subject,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Told, Unanswered>;
 
     /// The permissions that the features in use need at the platform.
     fn scopes(&self) -> &'static [Scope];
@@ -160,7 +187,10 @@ impl Field {
     /// Does it prove deliveries?
     #[must_use]
     pub fn verifies(&self) -> bool {
-        matches!(self.role, FieldRole::VerificationKey | FieldRole::GeneratedVerificationKey)
+        matches!(
+            self.role,
+            FieldRole::VerificationKey | FieldRole::GeneratedVerificationKey
+        )
     }
 }
 
@@ -262,7 +292,11 @@ impl VerifiedDelivery {
             endpoint: parts.endpoint.clone(),
             connection: parts.connection.clone(),
             topic: parts.topic.clone(),
-            headers: parts.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            headers: parts
+                .headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
             body: parts.body.clone(),
             received_at: parts.received_at,
             completion: None,

@@ -34,19 +34,36 @@ impl OAuth1 {
         // What the other side calls itself is taken as it stands, capitals and all: so it will put it into its own text.
         let address = self.address.clone().unwrap_or_else(|| plain_address(url));
         let (address, query) = split(&address);
-        let mut members: Vec<(String, String)> = query.split('&').filter(|pair| !pair.is_empty()).map(encoded_pair).collect();
-        members.extend(own.iter().map(|(name, value)| ((*name).to_owned(), encode(value.as_bytes()))));
+        let mut members: Vec<(String, String)> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(encoded_pair)
+            .collect();
+        members.extend(
+            own.iter()
+                .map(|(name, value)| ((*name).to_owned(), encode(value.as_bytes()))),
+        );
         members.sort();
-        let members: Vec<String> = members.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let text =
-            format!("{}&{}&{}", method.to_ascii_uppercase(), encode(address.as_bytes()), encode(members.join("&").as_bytes()));
+        let members: Vec<String> = members
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let text = format!(
+            "{}&{}&{}",
+            method.to_ascii_uppercase(),
+            encode(address.as_bytes()),
+            encode(members.join("&").as_bytes())
+        );
         let key = format!("{}&", encode(self.secret.expose_secret().as_bytes()));
         let signature = sign(key.as_bytes(), text.as_bytes());
         let mut header = "OAuth ".to_owned();
         for (name, value) in &own {
             header.push_str(&format!("{name}=\"{}\", ", encode(value.as_bytes())));
         }
-        header.push_str(&format!("oauth_signature=\"{}\"", encode(signature.as_bytes())));
+        header.push_str(&format!(
+            "oauth_signature=\"{}\"",
+            encode(signature.as_bytes())
+        ));
         header
     }
 }
@@ -66,13 +83,18 @@ fn split(url: &str) -> (&str, &str) {
 
 /// Scheme and host in lower case and without the scheme's own port, as section 3.4.1.2 wants.
 fn plain_address(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
     let scheme = scheme.to_ascii_lowercase();
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let authority = authority.to_ascii_lowercase();
     let port = if scheme == "https" { ":443" } else { ":80" };
     let slash = if path.starts_with('/') { "" } else { "/" };
-    format!("{scheme}://{}{slash}{path}", authority.strip_suffix(port).unwrap_or(&authority))
+    format!(
+        "{scheme}://{}{slash}{path}",
+        authority.strip_suffix(port).unwrap_or(&authority)
+    )
 }
 
 /// A name and its value, decoded from the query and encoded as the text to be signed wants them.
@@ -97,7 +119,12 @@ fn encode(bytes: &[u8]) -> String {
 /// Decodes what stands in a query, where `+` is a space.
 fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let digit = |at: usize| {
+        bytes
+            .get(at)
+            .and_then(|byte| char::from(*byte).to_digit(16))
+            .and_then(|d| u8::try_from(d).ok())
+    };
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -118,14 +145,33 @@ fn decode(text: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn header(secret: &str, address: Option<&str>, method: &str, url: &str, nonce: &str, second: i64) -> String {
-        let signer =
-            OAuth1 { key: format!("ck_{}", "a".repeat(40)).into(), secret: secret.into(), address: address.map(str::to_owned) };
-        signer.header(method, url, nonce, Timestamp::from_second(second).expect("a time"))
+    fn header(
+        secret: &str,
+        address: Option<&str>,
+        method: &str,
+        url: &str,
+        nonce: &str,
+        second: i64,
+    ) -> String {
+        let signer = OAuth1 {
+            key: format!("ck_{}", "a".repeat(40)).into(),
+            secret: secret.into(),
+            address: address.map(str::to_owned),
+        };
+        signer.header(
+            method,
+            url,
+            nonce,
+            Timestamp::from_second(second).expect("a time"),
+        )
     }
 
     fn signature(header: &str) -> &str {
-        header.split("oauth_signature=\"").nth(1).and_then(|rest| rest.strip_suffix('"')).expect("a signature")
+        header
+            .split("oauth_signature=\"")
+            .nth(1)
+            .and_then(|rest| rest.strip_suffix('"'))
+            .expect("a signature")
     }
 
     const URL: &str = "https://shop.example/wp-json/wc/v3/orders";
@@ -139,14 +185,25 @@ mod tests {
         let secret = format!("cs_{}", "a".repeat(40));
         let orders = "http://127.0.0.1:8711/wp-json/wc/v3/orders";
         for (query, nonce, taken) in [
-            ("per_page=1", "a950b23f98d12ec4dbea2c1d403bd209", "juLDU0tJuX3J7ANkoQrZSZzu1Fo1qScjoXhWQb%2F1MP8%3D"),
+            (
+                "per_page=1",
+                "a950b23f98d12ec4dbea2c1d403bd209",
+                "juLDU0tJuX3J7ANkoQrZSZzu1Fo1qScjoXhWQb%2F1MP8%3D",
+            ),
             (
                 "status[0]=completed&per_page=1",
                 "3336ecd1af802717a56fa532b0a4439a",
                 "dLjA4EMIgqSODLzMrGmGzc46QDkkwffs1mX8YeZpoEU%3D",
             ),
         ] {
-            let header = header(&secret, None, "GET", &format!("{orders}?{query}"), nonce, 1_795_221_027);
+            let header = header(
+                &secret,
+                None,
+                "GET",
+                &format!("{orders}?{query}"),
+                nonce,
+                1_795_221_027,
+            );
             assert_eq!(signature(&header), taken, "{query}");
         }
     }
@@ -155,22 +212,39 @@ mod tests {
     fn the_header_names_all_that_is_signed_besides_the_query() {
         let header = header("cs_b", None, "GET", URL, "n/1", 1_700_000_000);
         let members = "oauth_nonce=\"n%2F1\", oauth_signature_method=\"HMAC-SHA256\", oauth_timestamp=\"1700000000\"";
-        assert!(header.starts_with("OAuth oauth_consumer_key=\"ck_aaa") && header.contains(members), "{header}");
+        assert!(
+            header.starts_with("OAuth oauth_consumer_key=\"ck_aaa") && header.contains(members),
+            "{header}"
+        );
         assert!(!header.contains("cs_b"));
     }
 
     #[test]
     fn writings_of_one_request_are_signed_alike() {
-        let same = signed("https://shop.example/wp-json/wc/v3/orders?include%5B%5D=1&include[]=2&a=x%20y&a=B");
+        let same = signed(
+            "https://shop.example/wp-json/wc/v3/orders?include%5B%5D=1&include[]=2&a=x%20y&a=B",
+        );
         for url in [
             "HTTPS://Shop.Example:443/wp-json/wc/v3/orders?include%5B%5D=1&include[]=2&a=x%20y&a=B",
             "https://shop.example/wp-json/wc/v3/orders?a=B&a=x+y&include[]=2&include%5b%5d=1#f",
         ] {
             assert_eq!(signed(url), same, "{url}");
         }
-        assert_eq!(signed("https://shop.example"), signed("https://shop.example/"));
-        for other in ["https://shop.example:8443/", "http://shop.example/", "https://shop.example/?", "https://shop.example/?a"] {
-            assert_eq!(signed(other) == signed("https://shop.example/"), other.ends_with("/?"), "{other}");
+        assert_eq!(
+            signed("https://shop.example"),
+            signed("https://shop.example/")
+        );
+        for other in [
+            "https://shop.example:8443/",
+            "http://shop.example/",
+            "https://shop.example/?",
+            "https://shop.example/?a",
+        ] {
+            assert_eq!(
+                signed(other) == signed("https://shop.example/"),
+                other.ends_with("/?"),
+                "{other}"
+            );
         }
     }
 
@@ -180,16 +254,27 @@ mod tests {
         let url = "http://example.com/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b";
         let text = "GET&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D%26\
                     oauth_consumer_key%3Dck_";
-        let text =
-            format!("{text}{}%26oauth_nonce%3Dn%26oauth_signature_method%3DHMAC-SHA256%26oauth_timestamp%3D1", "a".repeat(40));
-        assert_eq!(signed(url), encode(sign(b"cs_b&", text.as_bytes()).as_bytes()));
+        let text = format!(
+            "{text}{}%26oauth_nonce%3Dn%26oauth_signature_method%3DHMAC-SHA256%26oauth_timestamp%3D1",
+            "a".repeat(40)
+        );
+        assert_eq!(
+            signed(url),
+            encode(sign(b"cs_b&", text.as_bytes()).as_bytes())
+        );
     }
 
     #[test]
     fn the_method_and_the_store_s_own_address_are_signed() {
         let own = "http://shop.example/wp-json/wc/v3/orders";
-        assert_eq!(signature(&header("cs_b", Some(own), "get", URL, "n", 1)), signed(own));
-        assert_ne!(signature(&header("cs_b", None, "POST", URL, "n", 1)), signed(URL));
+        assert_eq!(
+            signature(&header("cs_b", Some(own), "get", URL, "n", 1)),
+            signed(own)
+        );
+        assert_ne!(
+            signature(&header("cs_b", None, "POST", URL, "n", 1)),
+            signed(URL)
+        );
     }
 
     #[test]

@@ -50,7 +50,10 @@ impl Message {
                 ("cloudEvents_partitionkey", event.partition_key()),
                 ("cloudEvents_sequence", event.sequence.to_string()),
                 ("cloudEvents_origin", event.origin.as_str().to_owned()),
-                ("cloudEvents_authority", event.draft.authority.as_str().to_owned()),
+                (
+                    "cloudEvents_authority",
+                    event.draft.authority.as_str().to_owned(),
+                ),
                 ("cloudEvents_traceparent", event.traceparent()),
             ],
             event_type,
@@ -62,5 +65,10 @@ impl Message {
 /// Dots in a connection become `-`, so that each word of a pattern stands for one part.
 fn routing_key(event: &Event) -> String {
     let connection = event.connection.as_str().replace('.', "-");
-    format!("{}.{}.{}.{connection}", event.platform, event.draft.entity.name(), event.draft.verb)
+    format!(
+        "{}.{}.{}.{connection}",
+        event.platform,
+        event.draft.entity.name(),
+        event.draft.verb
+    )
 }

@@ -47,7 +47,10 @@ pub struct EventLogOnly;
 
 impl Publish for EventLogOnly {
     async fn publish(&self, events: Vec<Event>) -> Vec<(Event, Receipt)> {
-        events.into_iter().map(|event| (event, Receipt::Logged)).collect()
+        events
+            .into_iter()
+            .map(|event| (event, Receipt::Logged))
+            .collect()
     }
 
     fn is_ready(&self) -> bool {

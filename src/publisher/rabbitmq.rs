@@ -79,13 +79,21 @@ impl RabbitMq {
         let closing = watch::Sender::new(false);
         let exchange = topology.exchange.clone();
         let supervisor = tokio::spawn(supervise(uri, topology, sender, closing.subscribe()));
-        Self { live, closing, exchange, supervisor: Mutex::new(Some(supervisor)) }
+        Self {
+            live,
+            closing,
+            exchange,
+            supervisor: Mutex::new(Some(supervisor)),
+        }
     }
 
     /// The connection, as soon as there is one.
     async fn live(&self) -> Option<Arc<Live>> {
         let mut live = self.live.clone();
-        let found = live.wait_for(|live| live.as_ref().is_some_and(|live| !live.is_broken())).await.ok()?;
+        let found = live
+            .wait_for(|live| live.as_ref().is_some_and(|live| !live.is_broken()))
+            .await
+            .ok()?;
         found.clone()
     }
 
@@ -99,7 +107,10 @@ impl RabbitMq {
 
 impl Publish for RabbitMq {
     async fn publish(&self, events: Vec<Event>) -> Vec<(Event, Receipt)> {
-        let rendered: Vec<Option<Message>> = events.iter().map(|event| Message::render(event).ok()).collect();
+        let rendered: Vec<Option<Message>> = events
+            .iter()
+            .map(|event| Message::render(event).ok())
+            .collect();
         let messages: Vec<&Message> = rendered.iter().flatten().collect();
         let answered = match self.attempt(&messages).await {
             Attempt::Answered(receipts) => receipts,
@@ -108,7 +119,9 @@ impl Publish for RabbitMq {
                 let mut receipts = Vec::with_capacity(messages.len());
                 for message in &messages {
                     receipts.push(match self.attempt(&[*message]).await {
-                        Attempt::Answered(receipts) => receipts.first().copied().unwrap_or(Receipt::Lost),
+                        Attempt::Answered(receipts) => {
+                            receipts.first().copied().unwrap_or(Receipt::Lost)
+                        }
                         Attempt::Disputed => Receipt::Impossible("refused_by_broker"),
                         Attempt::Lost => Receipt::Lost,
                     });
@@ -126,7 +139,10 @@ impl Publish for RabbitMq {
     }
 
     fn is_ready(&self) -> bool {
-        self.live.borrow().as_ref().is_some_and(|live| !live.is_broken())
+        self.live
+            .borrow()
+            .as_ref()
+            .is_some_and(|live| !live.is_broken())
     }
 
     async fn close(&self) {
@@ -149,7 +165,9 @@ impl Live {
 
     async fn attempt(&self, exchange: &str, messages: &[&Message]) -> Attempt {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len().max(1);
-        let Some(channel) = self.channels.get(index) else { return Attempt::Lost };
+        let Some(channel) = self.channels.get(index) else {
+            return Attempt::Lost;
+        };
         let mut channel = channel.lock().await;
         if self.is_broken() {
             return Attempt::Lost;
@@ -173,7 +191,11 @@ impl Live {
             Err(error) => {
                 tracing::warn!(error = %ErrorChain(&error), messages = messages.len(), "publishing failed; connecting anew");
                 self.set_broken();
-                if is_precondition_failed(&error) { Attempt::Disputed } else { Attempt::Lost }
+                if is_precondition_failed(&error) {
+                    Attempt::Disputed
+                } else {
+                    Attempt::Lost
+                }
             }
         }
     }
@@ -182,7 +204,9 @@ impl Live {
     async fn renew(&self, channel: &mut Channel) {
         let renewed = tokio::time::timeout(CONNECT_TIMEOUT, async {
             let new = open_channel(&self.connection).await?;
-            std::mem::replace(channel, new).close(200, "bye".into()).await
+            std::mem::replace(channel, new)
+                .close(200, "bye".into())
+                .await
         });
         if !matches!(renewed.await, Ok(Ok(()))) {
             self.set_broken();
@@ -201,12 +225,25 @@ impl Live {
 }
 
 /// Publishes a batch and waits for all confirms, then sorts out what was returned.
-async fn send(channel: &Channel, exchange: &str, messages: &[&Message]) -> lapin::Result<Vec<Receipt>> {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+async fn send(
+    channel: &Channel,
+    exchange: &str,
+    messages: &[&Message],
+) -> lapin::Result<Vec<Receipt>> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
     let mut confirms = Vec::with_capacity(messages.len());
     for message in messages {
         let confirm = channel
-            .basic_publish(exchange.into(), message.routing_key.as_str().into(), options, &message.body, properties(message))
+            .basic_publish(
+                exchange.into(),
+                message.routing_key.as_str().into(),
+                options,
+                &message.body,
+                properties(message),
+            )
             .await?;
         confirms.push(confirm);
     }
@@ -214,7 +251,11 @@ async fn send(channel: &Channel, exchange: &str, messages: &[&Message]) -> lapin
     let mut returned = HashSet::new();
     for confirm in confirms {
         let confirmation = confirm.await?;
-        receipts.push(if confirmation.is_ack() { Receipt::Confirmed } else { Receipt::Refused });
+        receipts.push(if confirmation.is_ack() {
+            Receipt::Confirmed
+        } else {
+            Receipt::Refused
+        });
         if let Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)) = confirmation {
             returned.extend(message_id(&message));
         }
@@ -228,7 +269,11 @@ async fn send(channel: &Channel, exchange: &str, messages: &[&Message]) -> lapin
 }
 
 fn message_id(message: &BasicReturnMessage) -> Option<String> {
-    message.properties.message_id().as_ref().map(ToString::to_string)
+    message
+        .properties
+        .message_id()
+        .as_ref()
+        .map(ToString::to_string)
 }
 
 fn properties(message: &Message) -> BasicProperties {
@@ -270,7 +315,11 @@ async fn supervise(
                 live.set_broken();
                 sender.send_replace(None);
                 metrics::gauge!("cartwire_broker_connected").set(0);
-                let _ = tokio::time::timeout(Duration::from_secs(2), live.connection.close(200, "bye".into())).await;
+                let _ = tokio::time::timeout(
+                    Duration::from_secs(2),
+                    live.connection.close(200, "bye".into()),
+                )
+                .await;
                 if *closing.borrow() {
                     return;
                 }
@@ -296,7 +345,10 @@ fn complain(failing: &mut bool, error: &str) {
     if *failing {
         tracing::debug!(error, "the broker is still not reached");
     } else {
-        tracing::warn!(error, "the broker is not reached; webhooks are kept and published when it is");
+        tracing::warn!(
+            error,
+            "the broker is not reached; webhooks are kept and published when it is"
+        );
     }
     *failing = true;
 }
@@ -304,7 +356,9 @@ fn complain(failing: &mut bool, error: &str) {
 /// A channel that confirms.
 async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
     let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
     Ok(channel)
 }
 
@@ -314,7 +368,8 @@ async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
 /// Why it is not reached.
 pub async fn look(uri: AMQPUri, topology: &Topology) -> Result<Vec<String>, String> {
     let looking = async {
-        let properties = ConnectionProperties::default().with_connection_name("cartwire doctor".into());
+        let properties =
+            ConnectionProperties::default().with_connection_name("cartwire doctor".into());
         let connection = Connection::connect_uri(uri, properties).await?;
         let missing = topology.missing(&connection).await?;
         let _ = connection.close(200, "bye".into()).await;
@@ -327,7 +382,8 @@ pub async fn look(uri: AMQPUri, topology: &Topology) -> Result<Vec<String>, Stri
 }
 
 async fn connect(uri: &AMQPUri, topology: &Topology) -> lapin::Result<Arc<Live>> {
-    let properties = ConnectionProperties::default().with_connection_name("cartwire publisher".into());
+    let properties =
+        ConnectionProperties::default().with_connection_name("cartwire publisher".into());
     let connection = Connection::connect_uri(uri.clone(), properties).await?;
     topology.establish(&connection).await?;
     let mut channels = Vec::with_capacity(CHANNELS);

@@ -52,7 +52,10 @@ impl FromStr for Queue {
         if name.is_empty() || pattern.is_empty() || name.len() > 255 || pattern.len() > 255 {
             return Err(right());
         }
-        Ok(Self { name: name.to_owned(), pattern: pattern.to_owned() })
+        Ok(Self {
+            name: name.to_owned(),
+            pattern: pattern.to_owned(),
+        })
     }
 }
 
@@ -75,10 +78,23 @@ impl Topology {
         }
         let passive = self.mode == Mode::Check;
         let mut channel = connection.create_channel().await?;
-        let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
-        channel.exchange_declare(self.exchange.as_str().into(), ExchangeKind::Topic, options, FieldTable::default()).await?;
+        let options = ExchangeDeclareOptions {
+            passive,
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        channel
+            .exchange_declare(
+                self.exchange.as_str().into(),
+                ExchangeKind::Topic,
+                options,
+                FieldTable::default(),
+            )
+            .await?;
         for queue in &self.queues {
-            channel = self.establish_queue(connection, channel, queue, passive).await?;
+            channel = self
+                .establish_queue(connection, channel, queue, passive)
+                .await?;
         }
         channel.close(200, "done".into()).await
     }
@@ -88,15 +104,31 @@ impl Topology {
         let mut missing = Vec::new();
         // A no ends its channel, so each question has its own.
         let channel = connection.create_channel().await?;
-        let options = ExchangeDeclareOptions { passive: true, durable: true, ..ExchangeDeclareOptions::default() };
-        let found = channel.exchange_declare(self.exchange.as_str().into(), ExchangeKind::Topic, options, FieldTable::default());
+        let options = ExchangeDeclareOptions {
+            passive: true,
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let found = channel.exchange_declare(
+            self.exchange.as_str().into(),
+            ExchangeKind::Topic,
+            options,
+            FieldTable::default(),
+        );
         if let Err(error) = found.await {
             missing.push(format!("exchange {}", absent(error, &self.exchange)?));
         }
         for queue in &self.queues {
             let channel = connection.create_channel().await?;
-            let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-            if let Err(error) = channel.queue_declare(queue.name.as_str().into(), options, FieldTable::default()).await {
+            let options = QueueDeclareOptions {
+                passive: true,
+                durable: true,
+                ..QueueDeclareOptions::default()
+            };
+            if let Err(error) = channel
+                .queue_declare(queue.name.as_str().into(), options, FieldTable::default())
+                .await
+            {
                 missing.push(format!("queue {}", absent(error, &queue.name)?));
             }
         }
@@ -111,9 +143,19 @@ impl Topology {
         passive: bool,
     ) -> lapin::Result<Channel> {
         let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-        let options = QueueDeclareOptions { passive, durable: true, ..QueueDeclareOptions::default() };
-        if let Err(error) = channel.queue_declare(queue.name.as_str().into(), options, arguments).await {
+        arguments.insert(
+            "x-queue-type".into(),
+            AMQPValue::LongString("quorum".into()),
+        );
+        let options = QueueDeclareOptions {
+            passive,
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        if let Err(error) = channel
+            .queue_declare(queue.name.as_str().into(), options, arguments)
+            .await
+        {
             if passive || !is_precondition_failed(&error) {
                 return Err(error);
             }
@@ -140,7 +182,11 @@ impl Topology {
 fn absent(error: lapin::Error, name: &str) -> lapin::Result<&str> {
     use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
     match error.kind() {
-        lapin::ErrorKind::ProtocolError(found) if *found.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Ok(name),
+        lapin::ErrorKind::ProtocolError(found)
+            if *found.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) =>
+        {
+            Ok(name)
+        }
         _ => Err(error),
     }
 }
@@ -149,7 +195,9 @@ fn absent(error: lapin::Error, name: &str) -> lapin::Result<&str> {
 pub(super) fn is_precondition_failed(error: &lapin::Error) -> bool {
     use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
     match error.kind() {
-        lapin::ErrorKind::ProtocolError(error) => *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED),
+        lapin::ErrorKind::ProtocolError(error) => {
+            *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+        }
         _ => false,
     }
 }
@@ -161,7 +209,13 @@ mod tests {
     #[test]
     fn a_queue_is_written_as_name_and_pattern() {
         let queue: Queue = "orders=*.order.*.*".parse().expect("a queue");
-        assert_eq!(queue, Queue { name: "orders".to_owned(), pattern: "*.order.*.*".to_owned() });
+        assert_eq!(
+            queue,
+            Queue {
+                name: "orders".to_owned(),
+                pattern: "*.order.*.*".to_owned()
+            }
+        );
         for wrong in ["orders", "=x", "orders=", ""] {
             assert!(wrong.parse::<Queue>().is_err(), "{wrong}");
         }

@@ -60,17 +60,25 @@ impl Refusal {
         match self {
             Refusal::NotFound => r#"{"error":"not_found"}"#,
             Refusal::Method => r#"{"error":"method_not_allowed","allowed":"POST"}"#,
-            Refusal::Encoding => r#"{"error":"unsupported_content_encoding","supported":"identity"}"#,
+            Refusal::Encoding => {
+                r#"{"error":"unsupported_content_encoding","supported":"identity"}"#
+            }
             Refusal::TooLarge => r#"{"error":"too_large"}"#,
             Refusal::TooSlow => r#"{"error":"timeout"}"#,
             Refusal::BrokenBody => r#"{"error":"unreadable","hint":"the body broke off"}"#,
             // One body for all of them: it must not tell what was wrong.
-            Refusal::Rejected(rejection) if rejection.is_unauthorised() => r#"{"error":"unauthorized"}"#,
+            Refusal::Rejected(rejection) if rejection.is_unauthorised() => {
+                r#"{"error":"unauthorized"}"#
+            }
             Refusal::Rejected(Rejection::HeaderAmbiguous) => {
                 r#"{"error":"unreadable","hint":"a header stands twice or is no text"}"#
             }
-            Refusal::Rejected(_) => r#"{"error":"unreadable","hint":"the body is not what this platform sends"}"#,
-            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => r#"{"error":"unavailable"}"#,
+            Refusal::Rejected(_) => {
+                r#"{"error":"unreadable","hint":"the body is not what this platform sends"}"#
+            }
+            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => {
+                r#"{"error":"unavailable"}"#
+            }
         }
     }
 }
@@ -92,7 +100,9 @@ impl ResponseError for Refusal {
             Refusal::BrokenBody => StatusCode::BAD_REQUEST,
             Refusal::Rejected(rejection) if rejection.is_unauthorised() => StatusCode::UNAUTHORIZED,
             Refusal::Rejected(_) => StatusCode::BAD_REQUEST,
-            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -105,7 +115,10 @@ impl ResponseError for Refusal {
             response.insert_header(("allow", "POST"));
         }
         // The rest of such a body is not worth reading.
-        if matches!(self, Refusal::TooLarge | Refusal::TooSlow | Refusal::Overloaded) {
+        if matches!(
+            self,
+            Refusal::TooLarge | Refusal::TooSlow | Refusal::Overloaded
+        ) {
             response.force_close();
         }
         response.content_type(ContentType::json()).body(self.body())

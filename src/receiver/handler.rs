@@ -26,7 +26,9 @@ pub(super) async fn receive(
 ) -> Result<HttpResponse, Refusal> {
     let started = Instant::now();
     let named = split(request.match_info().unprocessed());
-    let Some((platform, endpoint)) = named.and_then(|(platform, id)| receiver.directory.endpoint(platform, id)) else {
+    let Some((platform, endpoint)) =
+        named.and_then(|(platform, id)| receiver.directory.endpoint(platform, id))
+    else {
         discard(&mut payload).await;
         return Err(refuse(&receiver, None, Refusal::NotFound));
     };
@@ -38,10 +40,12 @@ pub(super) async fn receive(
         }
     };
     let label = platform.name();
-    metrics::histogram!("cartwire_webhook_seconds", "platform" => label).record(started.elapsed().as_secs_f64());
+    metrics::histogram!("cartwire_webhook_seconds", "platform" => label)
+        .record(started.elapsed().as_secs_f64());
     match result {
         Ok(Answer::Ping) => {
-            metrics::counter!("cartwire_webhooks_total", "platform" => label, "answer" => "ping").increment(1);
+            metrics::counter!("cartwire_webhooks_total", "platform" => label, "answer" => "ping")
+                .increment(1);
             Ok(HttpResponse::Ok().json(json!({"status": "ping"})))
         }
         Ok(Answer::Kept(appended)) => {
@@ -49,7 +53,8 @@ pub(super) async fn receive(
                 Appended::New(key) => ("accepted", key),
                 Appended::Duplicate(key) => ("duplicate", key),
             };
-            metrics::counter!("cartwire_webhooks_total", "platform" => label, "answer" => status).increment(1);
+            metrics::counter!("cartwire_webhooks_total", "platform" => label, "answer" => status)
+                .increment(1);
             Ok(HttpResponse::Ok().json(json!({"status": status, "delivery": key.to_string()})))
         }
         Err(refusal) => Err(refuse(&receiver, Some((platform, &endpoint)), refusal)),
@@ -78,17 +83,35 @@ fn admit<'a>(
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }
-    let encoded = request.headers().get_all(CONTENT_ENCODING).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoded = request
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded {
         return Err(Refusal::Encoding);
     }
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > receiver.max_body_bytes) {
         return Err(Refusal::TooLarge);
     }
-    let headers = Headers(request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect());
-    let longest = platform.longest_body(&headers).map_err(|rejection| rejected(endpoint, rejection))?;
-    Ok(Admitted { headers, announced, longest })
+    let headers = Headers(
+        request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect(),
+    );
+    let longest = platform
+        .longest_body(&headers)
+        .map_err(|rejection| rejected(endpoint, rejection))?;
+    Ok(Admitted {
+        headers,
+        announced,
+        longest,
+    })
 }
 
 enum Answer {
@@ -103,17 +126,32 @@ async fn take(
     admitted: Admitted<'_>,
     payload: web::Payload,
 ) -> Result<Answer, Refusal> {
-    let Admitted { headers, announced, longest } = admitted;
+    let Admitted {
+        headers,
+        announced,
+        longest,
+    } = admitted;
     // The share is held until the journal has the body.
     let (body, _share) = read(receiver, payload, announced, longest).await?;
     let now = now();
-    let raw = RawDelivery { endpoint: &endpoint.id, headers, body, received_at: now };
-    let verified = platform.verify(&raw, &endpoint.keys(now), now).map_err(|rejection| rejected(endpoint, rejection))?;
+    let raw = RawDelivery {
+        endpoint: &endpoint.id,
+        headers,
+        body,
+        received_at: now,
+    };
+    let verified = platform
+        .verify(&raw, &endpoint.keys(now), now)
+        .map_err(|rejection| rejected(endpoint, rejection))?;
     match verified {
         Verified::Ping => Ok(Answer::Ping),
         Verified::Delivery(delivery) => {
             let connection = delivery.parts().connection.clone();
-            let kept = receiver.journal.append(*delivery).await.map_err(Refusal::Journal)?;
+            let kept = receiver
+                .journal
+                .append(*delivery)
+                .await
+                .map_err(Refusal::Journal)?;
             receiver.accepted.note(&connection, now);
             if connection != endpoint.id {
                 receiver.accepted.note(&endpoint.id, now);
@@ -125,7 +163,11 @@ async fn take(
 
 fn rejected(endpoint: &Endpoint, rejection: Rejection) -> Refusal {
     // Never a 401 for our own fault: with the key that we cannot read he may be genuine.
-    if endpoint.lacks_keys && rejection.is_unauthorised() { Refusal::KeyUnusable } else { Refusal::Rejected(rejection) }
+    if endpoint.lacks_keys && rejection.is_unauthorised() {
+        Refusal::KeyUnusable
+    } else {
+        Refusal::Rejected(rejection)
+    }
 }
 
 /// Reads the body, but no more of it than may be, and not for longer.
@@ -148,13 +190,18 @@ async fn read(
                 return Err(Refusal::Rejected(Rejection::SignatureMissing));
             }
             // Our own lack, not his: never a 4xx.
-            let room = receiver.body_room.grow(&mut share, length, receiver.body_timeout / 2).await;
+            let room = receiver
+                .body_room
+                .grow(&mut share, length, receiver.body_timeout / 2)
+                .await;
             room.map_err(|_| Refusal::Overloaded)?;
             whole.extend_from_slice(&chunk);
         }
         Ok((whole.freeze(), share))
     };
-    tokio::time::timeout(receiver.body_timeout, read).await.map_err(|_| Refusal::TooSlow)?
+    tokio::time::timeout(receiver.body_timeout, read)
+        .await
+        .map_err(|_| Refusal::TooSlow)?
 }
 
 /// Throws away what has come of a refused body, without waiting for more. Where that was all of it, the connection serves
@@ -169,7 +216,11 @@ async fn discard(payload: &mut web::Payload) {
 }
 
 /// Counts a refusal, and writes it down where it is worth a line.
-fn refuse(receiver: &Receiver, known: Option<(&dyn Platform, &Endpoint)>, refusal: Refusal) -> Refusal {
+fn refuse(
+    receiver: &Receiver,
+    known: Option<(&dyn Platform, &Endpoint)>,
+    refusal: Refusal,
+) -> Refusal {
     let platform = known.map_or("unknown", |(platform, _)| platform.name());
     let reason = refusal.reason();
     metrics::counter!("cartwire_webhooks_refused_total", "platform" => platform, "reason" => reason).increment(1);
@@ -180,7 +231,9 @@ fn refuse(receiver: &Receiver, known: Option<(&dyn Platform, &Endpoint)>, refusa
             Refusal::Journal(error) => {
                 tracing::error!(connection = %endpoint.id, reason, error = %ErrorChain(error), "a webhook was answered 503");
             }
-            _ => tracing::warn!(connection = %endpoint.id, platform, reason, "a webhook was turned away"),
+            _ => {
+                tracing::warn!(connection = %endpoint.id, platform, reason, "a webhook was turned away")
+            }
         }
     }
     refusal

@@ -35,15 +35,26 @@ pub(super) struct Full;
 
 impl Default for BodyRoom {
     fn default() -> Self {
-        Self { steps: Semaphore::new(ROOM / STEP), beyond: Semaphore::new(1) }
+        Self {
+            steps: Semaphore::new(ROOM / STEP),
+            beyond: Semaphore::new(1),
+        }
     }
 }
 
 impl BodyRoom {
     /// Waits until a body may grow to that many bytes.
-    pub(super) async fn grow<'a>(&'a self, share: &mut Share<'a>, bytes: usize, patience: Duration) -> Result<(), Full> {
+    pub(super) async fn grow<'a>(
+        &'a self,
+        share: &mut Share<'a>,
+        bytes: usize,
+        patience: Duration,
+    ) -> Result<(), Full> {
         let held = share.steps.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let missing = bytes.saturating_sub(FREE).div_ceil(STEP).saturating_sub(held);
+        let missing = bytes
+            .saturating_sub(FREE)
+            .div_ceil(STEP)
+            .saturating_sub(held);
         if missing == 0 || share.beyond.is_some() {
             return Ok(());
         }
@@ -59,7 +70,9 @@ impl BodyRoom {
                 else => {}
             }
         };
-        tokio::time::timeout(patience, granted).await.map_err(|_| Full)
+        tokio::time::timeout(patience, granted)
+            .await
+            .map_err(|_| Full)
     }
 }
 
@@ -71,15 +84,24 @@ mod tests {
 
     async fn grown(room: &BodyRoom, bytes: usize) -> Option<Share<'_>> {
         let mut share = Share::default();
-        room.grow(&mut share, bytes, NO_TIME).await.ok().map(|()| share)
+        room.grow(&mut share, bytes, NO_TIME)
+            .await
+            .ok()
+            .map(|()| share)
     }
 
     #[tokio::test]
     async fn a_small_body_needs_no_room() {
         let room = BodyRoom::default();
-        let _all = (grown(&room, FREE + ROOM).await.expect("all of it"), grown(&room, FREE + 1).await.expect("one beyond"));
+        let _all = (
+            grown(&room, FREE + ROOM).await.expect("all of it"),
+            grown(&room, FREE + 1).await.expect("one beyond"),
+        );
         assert!(grown(&room, FREE).await.is_some());
-        assert!(grown(&room, FREE + 1).await.is_none(), "a larger one waits in vain");
+        assert!(
+            grown(&room, FREE + 1).await.is_none(),
+            "a larger one waits in vain"
+        );
     }
 
     #[tokio::test]
@@ -87,7 +109,11 @@ mod tests {
         let room = BodyRoom::default();
         let mut shares = Vec::new();
         for _ in 0..64 {
-            shares.push(grown(&room, FREE + ROOM / 64).await.expect("room for all as they are"));
+            shares.push(
+                grown(&room, FREE + ROOM / 64)
+                    .await
+                    .expect("room for all as they are"),
+            );
         }
         // No room is left, and each wants more: one gets on, and when it is done, others do.
         let (mut grown, mut waiting) = (Vec::new(), Vec::new());
@@ -100,7 +126,11 @@ mod tests {
         assert_eq!((grown.len(), waiting.len()), (1, 63), "one goes beyond");
         drop(grown);
         for mut share in waiting {
-            assert!(room.grow(&mut share, FREE + ROOM / 32, NO_TIME).await.is_ok());
+            assert!(
+                room.grow(&mut share, FREE + ROOM / 32, NO_TIME)
+                    .await
+                    .is_ok()
+            );
         }
     }
 
@@ -109,8 +139,16 @@ mod tests {
         let room = BodyRoom::default();
         for _ in 0..3 {
             let mut share = grown(&room, FREE + 1).await.expect("room");
-            room.grow(&mut share, FREE + ROOM, NO_TIME).await.expect("all of it");
+            room.grow(&mut share, FREE + ROOM, NO_TIME)
+                .await
+                .expect("all of it");
         }
-        assert_eq!((room.steps.available_permits(), room.beyond.available_permits()), (ROOM / STEP, 1));
+        assert_eq!(
+            (
+                room.steps.available_permits(),
+                room.beyond.available_permits()
+            ),
+            (ROOM / STEP, 1)
+        );
     }
 }

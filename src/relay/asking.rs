@@ -70,15 +70,40 @@ impl Asking {
                 }
             }
         };
-        let given_up = |reason: &str| Reply::Done(Completion { outcome: Completed::GivenUp(reason.to_owned()), asked_at });
-        let again = |pause: Duration, was_denied| (Reply::Again { pause: pause.min(left()), was_denied }, "again");
+        let given_up = |reason: &str| {
+            Reply::Done(Completion {
+                outcome: Completed::GivenUp(reason.to_owned()),
+                asked_at,
+            })
+        };
+        let again = |pause: Duration, was_denied| {
+            (
+                Reply::Again {
+                    pause: pause.min(left()),
+                    was_denied,
+                },
+                "again",
+            )
+        };
         let (reply, word) = match told {
-            Told::Whole(body) if body.len() > LARGEST => (given_up("answer_too_large"), "answer_too_large"),
-            Told::Whole(body) => (Reply::Done(Completion { outcome: Completed::Whole(body), asked_at }), "completed"),
-            Told::Untrue(_) if question.denials == 0 => again(SURE, true),
-            Told::Untrue(reason) => {
-                (Reply::Done(Completion { outcome: Completed::Untrue(reason.to_owned()), asked_at }), "untrue")
+            Told::Whole(body) if body.len() > LARGEST => {
+                (given_up("answer_too_large"), "answer_too_large")
             }
+            Told::Whole(body) => (
+                Reply::Done(Completion {
+                    outcome: Completed::Whole(body),
+                    asked_at,
+                }),
+                "completed",
+            ),
+            Told::Untrue(_) if question.denials == 0 => again(SURE, true),
+            Told::Untrue(reason) => (
+                Reply::Done(Completion {
+                    outcome: Completed::Untrue(reason.to_owned()),
+                    asked_at,
+                }),
+                "untrue",
+            ),
             Told::Nothing(reason) => (given_up(reason), reason),
             Told::Later(reason, _) if left().is_zero() => (given_up(reason), reason),
             Told::Later(_, pause) => again(pause.unwrap_or_default(), false),
@@ -89,9 +114,24 @@ impl Asking {
     }
 
     async fn tell(&self, journal: &Journal, target: &Target) -> Told {
-        let Some(platform) = platform(&target.platform) else { return Told::Nothing("unknown_platform") };
-        let (seal, connection, endpoint) = (self.seal.clone(), target.connection.clone(), target.endpoint.clone());
-        let read = journal.read(move |reader| Ok(outbound::subject_of_delivery(reader, &seal, &connection, &endpoint))).await;
+        let Some(platform) = platform(&target.platform) else {
+            return Told::Nothing("unknown_platform");
+        };
+        let (seal, connection, endpoint) = (
+            self.seal.clone(),
+            target.connection.clone(),
+            target.endpoint.clone(),
+        );
+        let read = journal
+            .read(move |reader| {
+                Ok(outbound::subject_of_delivery(
+                    reader,
+                    &seal,
+                    &connection,
+                    &endpoint,
+                ))
+            })
+            .await;
         let subject = match read {
             Ok(Ok(Some(subject))) if platform.can_ask(&subject) => subject,
             Ok(Ok(_)) => return Told::Nothing("no_credentials"),
@@ -101,8 +141,11 @@ impl Asking {
             }
             Err(_) => return Told::Later("journal_unreadable", None),
         };
-        let complete = |dialogue: &mut Dialogue<'_>| platform.complete(&target.lacking, &subject, dialogue);
-        self.outbound.converse(platform, &target.connection, complete).await
+        let complete =
+            |dialogue: &mut Dialogue<'_>| platform.complete(&target.lacking, &subject, dialogue);
+        self.outbound
+            .converse(platform, &target.connection, complete)
+            .await
     }
 }
 

@@ -32,25 +32,45 @@ pub enum Assembled {
 /// Makes an entry's events.
 #[must_use]
 pub fn assemble(entry: &Entry) -> Assembled {
-    if let Some(Completion { outcome: Completed::Untrue(reason), .. }) = &entry.delivery.completion {
+    if let Some(Completion {
+        outcome: Completed::Untrue(reason),
+        ..
+    }) = &entry.delivery.completion
+    {
         return Assembled::Ignored(reason.clone().into());
     }
     let normalised = match entry.kind {
         EntryKind::Announcement => announcement(entry),
         EntryKind::Delivery => match platform(&entry.delivery.platform) {
             // What a stranger's bytes do to the normaliser must never take the relay with it.
-            Some(platform) => catch_unwind(AssertUnwindSafe(|| platform.normalise(&entry.delivery)))
-                .unwrap_or(Normalised::Unreadable { reason: "normaliser_failed" }),
-            None => Normalised::Unreadable { reason: "unknown_platform" },
+            Some(platform) => {
+                catch_unwind(AssertUnwindSafe(|| platform.normalise(&entry.delivery))).unwrap_or(
+                    Normalised::Unreadable {
+                        reason: "normaliser_failed",
+                    },
+                )
+            }
+            None => Normalised::Unreadable {
+                reason: "unknown_platform",
+            },
         },
     };
     match normalised {
         Normalised::Ignored { reason } => Assembled::Ignored(reason.into()),
         Normalised::Unreadable { reason } => Assembled::Unreadable(reason),
-        Normalised::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => Assembled::Unreadable("too_many_events"),
-        Normalised::Events { drafts, raw, signal } => {
+        Normalised::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => {
+            Assembled::Unreadable("too_many_events")
+        }
+        Normalised::Events {
+            drafts,
+            raw,
+            signal,
+        } => {
             let raw: Arc<RawValue> = raw.into();
-            let events = (0..=u16::MAX).zip(drafts).map(|(index, draft)| event(entry, index, draft, Arc::clone(&raw))).collect();
+            let events = (0..=u16::MAX)
+                .zip(drafts)
+                .map(|(index, draft)| event(entry, index, draft, Arc::clone(&raw)))
+                .collect();
             Assembled::Events { events, signal }
         }
     }
@@ -70,7 +90,9 @@ pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
             };
             read = Some((position, all));
         }
-        let event = read.as_ref().and_then(|(_, all)| all.get(usize::from(row.index)));
+        let event = read
+            .as_ref()
+            .and_then(|(_, all)| all.get(usize::from(row.index)));
         events.extend(event.map(|event| (row.cursor, event.clone())));
     }
     events
@@ -104,27 +126,40 @@ fn asked(entry: &Entry, draft: &Draft) -> Option<Asked> {
     let completion = entry.delivery.completion.as_ref()?;
     match (&completion.outcome, draft.authority) {
         (Completed::Whole(_), Authority::Full) => Some(Asked::Completed(completion.asked_at)),
-        (Completed::GivenUp(reason), Authority::Partial | Authority::Reference) => Some(Asked::InVain(reason.clone())),
+        (Completed::GivenUp(reason), Authority::Partial | Authority::Reference) => {
+            Some(Asked::InVain(reason.clone()))
+        }
         _ => None,
     }
 }
 
 /// The gateway's own entry: `journal::announce` wrote the shape, so it is taken as it is.
 fn announcement(entry: &Entry) -> Normalised {
-    let unreadable = Normalised::Unreadable { reason: "announcement_unreadable" };
+    let unreadable = Normalised::Unreadable {
+        reason: "announcement_unreadable",
+    };
     let delivery = &entry.delivery;
-    let Ok(text) = std::str::from_utf8(&delivery.body) else { return unreadable };
-    let (Ok(raw), Ok(body)) = (RawValue::from_string(text.to_owned()), serde_json::from_str::<Value>(text)) else {
+    let Ok(text) = std::str::from_utf8(&delivery.body) else {
         return unreadable;
     };
-    let Some(verb) = delivery.topic.strip_prefix("connection.") else { return unreadable };
+    let (Ok(raw), Ok(body)) = (
+        RawValue::from_string(text.to_owned()),
+        serde_json::from_str::<Value>(text),
+    ) else {
+        return unreadable;
+    };
+    let Some(verb) = delivery.topic.strip_prefix("connection.") else {
+        return unreadable;
+    };
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let health = ConnectionHealth {
         id: delivery.connection.to_string(),
         status: text("status"),
         reason: text("reason"),
         parent_id: text("parent_id"),
-        settings: body.get("settings").and_then(|settings| serde_json::from_value(settings.clone()).ok()),
+        settings: body
+            .get("settings")
+            .and_then(|settings| serde_json::from_value(settings.clone()).ok()),
     };
     let draft = Draft {
         verb: verb.to_owned(),
@@ -134,5 +169,9 @@ fn announcement(entry: &Entry) -> Normalised {
         entity: Entity::Connection(Box::new(health)),
         changed: None,
     };
-    Normalised::Events { drafts: vec![draft], raw, signal: None }
+    Normalised::Events {
+        drafts: vec![draft],
+        raw,
+        signal: None,
+    }
 }

@@ -8,7 +8,9 @@ const LAST: Duration = Duration::from_secs(30);
 /// After that many failed attempts: doubling from a quarter of a second to half a minute.
 #[must_use]
 pub fn after(attempts: u32) -> Duration {
-    FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(LAST)
+    FIRST
+        .saturating_mul(1 << attempts.saturating_sub(1).min(16))
+        .min(LAST)
 }
 
 #[cfg(test)]

@@ -112,7 +112,10 @@ impl Completions {
     pub fn wait(&mut self, target: Target, entry: Entry, now: Instant) {
         let position = entry.position;
         self.bytes += entry.delivery.bytes();
-        self.lines.entry(target.connection.clone()).or_default().waiting += 1;
+        self.lines
+            .entry(target.connection.clone())
+            .or_default()
+            .waiting += 1;
         let waiting = self.targets.entry(target.clone()).or_default();
         waiting.positions.push(position);
         waiting.since.get_or_insert(now);
@@ -160,14 +163,22 @@ impl Completions {
             }
             let target = first.remove();
             let connection = target.connection.clone();
-            self.lines.entry(connection.clone()).or_default().due.push_back(target);
+            self.lines
+                .entry(connection.clone())
+                .or_default()
+                .due
+                .push_back(target);
             self.open(&connection);
         }
         while self.asking < ASKING {
             let connection = self.open.pop_front()?;
-            let Some(line) = self.lines.get_mut(&connection) else { continue };
+            let Some(line) = self.lines.get_mut(&connection) else {
+                continue;
+            };
             line.is_open = false;
-            let Some(target) = line.due.pop_front() else { continue };
+            let Some(target) = line.due.pop_front() else {
+                continue;
+            };
             let question = self.question(&target, now);
             self.open(&connection);
             if question.is_some() {
@@ -186,12 +197,19 @@ impl Completions {
             return None;
         }
         waiting.is_asked = true;
-        let more = waiting.positions.split_off(waiting.positions.len().min(MOST_TOGETHER));
+        let more = waiting
+            .positions
+            .split_off(waiting.positions.len().min(MOST_TOGETHER));
         let positions = std::mem::replace(&mut waiting.positions, more);
         let since = waiting.since.take().unwrap_or(now);
         waiting.since = (!waiting.positions.is_empty()).then_some(since);
-        let question =
-            Question { target: target.clone(), positions, since, failures: waiting.failures, denials: waiting.denials };
+        let question = Question {
+            target: target.clone(),
+            positions,
+            since,
+            failures: waiting.failures,
+            denials: waiting.denials,
+        };
         self.asking += 1;
         if let Some(line) = self.lines.get_mut(&target.connection) {
             line.asking += 1;
@@ -201,7 +219,9 @@ impl Completions {
 
     /// Puts a connection in turn, where it may be asked something.
     fn open(&mut self, connection: &ConnectionId) {
-        let Some(line) = self.lines.get_mut(connection) else { return };
+        let Some(line) = self.lines.get_mut(connection) else {
+            return;
+        };
         let most = if line.is_failing { 1 } else { ASKING_ONE };
         if !line.is_open && line.asking < most && !line.due.is_empty() {
             line.is_open = true;
@@ -221,9 +241,22 @@ impl Completions {
     }
 
     /// A question was asked in vain: those who waited for it wait again, for that long at least.
-    pub fn again(&mut self, question: Question, was_denied: bool, pause: impl FnOnce(u32) -> Duration, now: Instant) {
-        let Question { target, positions, since, .. } = question;
-        let known = positions.into_iter().filter(|position| self.entries.contains_key(position));
+    pub fn again(
+        &mut self,
+        question: Question,
+        was_denied: bool,
+        pause: impl FnOnce(u32) -> Duration,
+        now: Instant,
+    ) {
+        let Question {
+            target,
+            positions,
+            since,
+            ..
+        } = question;
+        let known = positions
+            .into_iter()
+            .filter(|position| self.entries.contains_key(position));
         let waiting = self.targets.entry(target.clone()).or_default();
         waiting.is_asked = false;
         waiting.failures = waiting.failures.saturating_add(1);
@@ -252,12 +285,16 @@ impl Completions {
 
     /// Forgets what nobody waits for.
     fn tidy(&mut self, target: &Target) {
-        let is_idle = |waiting: &Waiting| waiting.positions.is_empty() && !waiting.is_asked && !waiting.is_in_line;
+        let is_idle = |waiting: &Waiting| {
+            waiting.positions.is_empty() && !waiting.is_asked && !waiting.is_in_line
+        };
         if self.targets.get(target).is_some_and(is_idle) {
             self.targets.remove(target);
         }
         let connection = &target.connection;
-        let is_idle = |line: &Line| line.due.is_empty() && line.asking == 0 && line.waiting == 0 && !line.is_open;
+        let is_idle = |line: &Line| {
+            line.due.is_empty() && line.asking == 0 && line.waiting == 0 && !line.is_open
+        };
         if self.lines.get(connection).is_some_and(is_idle) {
             self.lines.remove(connection);
         }
@@ -289,12 +326,24 @@ mod tests {
             completion: None,
         };
         let key = DeliveryKey::of(&[]);
-        Entry { position, key, kind: EntryKind::Delivery, redriven: false, attempts: 0, delivery }
+        Entry {
+            position,
+            key,
+            kind: EntryKind::Delivery,
+            redriven: false,
+            attempts: 0,
+            delivery,
+        }
     }
 
     fn target(shop: &str, lacking: &str) -> Target {
         let platform = "p".to_owned();
-        Target { connection: id(shop), endpoint: id("app"), platform, lacking: lacking.to_owned() }
+        Target {
+            connection: id(shop),
+            endpoint: id("app"),
+            platform,
+            lacking: lacking.to_owned(),
+        }
     }
 
     #[test]
@@ -307,39 +356,80 @@ mod tests {
         let question = waiting.next(now + GATHER).expect("a question");
         assert_eq!(question.positions, (1..=10).collect::<Vec<_>>());
         waiting.wait(target("shop", "product/1"), entry(11), now + GATHER);
-        assert!(waiting.next(now + GATHER * 9).is_none(), "one question of a kind at a time");
+        assert!(
+            waiting.next(now + GATHER * 9).is_none(),
+            "one question of a kind at a time"
+        );
         for position in question.positions {
             assert!(waiting.take(position).is_some());
         }
         waiting.answered(&question.target, now + GATHER);
-        assert_eq!(waiting.next(now + GATHER * 2).expect("the latecomer's").positions, [11]);
+        assert_eq!(
+            waiting
+                .next(now + GATHER * 2)
+                .expect("the latecomer's")
+                .positions,
+            [11]
+        );
     }
 
     #[test]
     fn a_store_that_is_away_is_asked_again_later_and_holds_up_no_other() {
         let (mut waiting, now) = (Completions::default(), Instant::now());
         for number in 0..10 {
-            waiting.wait(target("away", &format!("product/{number}")), entry(number), now);
+            waiting.wait(
+                target("away", &format!("product/{number}")),
+                entry(number),
+                now,
+            );
         }
         waiting.wait(target("well", "product/1"), entry(20), now);
         let later = now + GATHER;
         let questions: Vec<Question> = std::iter::from_fn(|| waiting.next(later)).collect();
-        assert_eq!(questions.len(), ASKING_ONE + 1, "so many at once of one store, and the other's");
+        assert_eq!(
+            questions.len(),
+            ASKING_ONE + 1,
+            "so many at once of one store, and the other's"
+        );
         let first = &questions[0];
-        waiting.again(first.clone(), false, |failures| Duration::from_secs(failures.into()), later);
-        assert!(waiting.next(later).is_none(), "one at a time of a store that did not answer");
-        for question in questions.iter().filter(|question| question.target.connection == first.target.connection).skip(1) {
-            question.positions.iter().for_each(|position| drop(waiting.take(*position)));
+        waiting.again(
+            first.clone(),
+            false,
+            |failures| Duration::from_secs(failures.into()),
+            later,
+        );
+        assert!(
+            waiting.next(later).is_none(),
+            "one at a time of a store that did not answer"
+        );
+        for question in questions
+            .iter()
+            .filter(|question| question.target.connection == first.target.connection)
+            .skip(1)
+        {
+            question
+                .positions
+                .iter()
+                .for_each(|position| drop(waiting.take(*position)));
             waiting.answered(&question.target, later);
         }
         let mut asked = Vec::new();
         while let Some(question) = waiting.next(later + Duration::from_secs(1)) {
-            question.positions.iter().for_each(|position| drop(waiting.take(*position)));
+            question
+                .positions
+                .iter()
+                .for_each(|position| drop(waiting.take(*position)));
             waiting.answered(&question.target, later);
             asked.push(question);
         }
-        let again = asked.iter().find(|question| question.target == first.target).expect("it is asked again");
-        assert_eq!((&again.positions, again.failures, again.since), (&first.positions, 1, now));
+        let again = asked
+            .iter()
+            .find(|question| question.target == first.target)
+            .expect("it is asked again");
+        assert_eq!(
+            (&again.positions, again.failures, again.since),
+            (&first.positions, 1, now)
+        );
     }
 
     #[test]
@@ -348,18 +438,33 @@ mod tests {
         waiting.wait(target("shop", "product/1"), entry(1), now);
         assert!(waiting.take(1).is_some() && waiting.take(1).is_none());
         assert!(waiting.next(now + GATHER).is_none());
-        assert_eq!((waiting.waiting(), waiting.targets.len(), waiting.lines.len()), ((0, 0), 0, 0));
+        assert_eq!(
+            (
+                waiting.waiting(),
+                waiting.targets.len(),
+                waiting.lines.len()
+            ),
+            ((0, 0), 0, 0)
+        );
     }
 
     #[test]
     fn what_is_let_go_and_claimed_again_is_asked_for_once_and_is_not_forgotten() {
         let (mut waiting, now) = (Completions::default(), Instant::now());
         for number in 0..6 {
-            waiting.wait(target("shop", &format!("product/{number}")), entry(number), now);
+            waiting.wait(
+                target("shop", &format!("product/{number}")),
+                entry(number),
+                now,
+            );
         }
         for number in 0..6 {
             drop(waiting.take(number));
-            waiting.wait(target("shop", &format!("product/{number}")), entry(number), now);
+            waiting.wait(
+                target("shop", &format!("product/{number}")),
+                entry(number),
+                now,
+            );
         }
         let mut asked = Vec::new();
         for round in 1..20_u32 {
@@ -376,7 +481,18 @@ mod tests {
             }
         }
         asked.sort_unstable();
-        assert_eq!(asked, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5], "each in vain, and then well");
-        assert_eq!((waiting.waiting(), waiting.targets.len(), waiting.lines.len()), ((0, 0), 0, 0));
+        assert_eq!(
+            asked,
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5],
+            "each in vain, and then well"
+        );
+        assert_eq!(
+            (
+                waiting.waiting(),
+                waiting.targets.len(),
+                waiting.lines.len()
+            ),
+            ((0, 0), 0, 0)
+        );
     }
 }

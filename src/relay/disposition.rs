@@ -74,8 +74,17 @@ mod tests {
     #[test]
     fn a_delivery_is_as_good_as_its_worst_event() {
         use Ending::{Dead, Published, Unrouted};
-        assert_eq!(outcome(&[Published, Published], vec![]), Outcome::Published(vec![]));
-        assert_eq!(outcome(&[Published, Unrouted], vec![]), Outcome::Unrouted(vec![]));
-        assert_eq!(outcome(&[Unrouted, Dead("x")], vec![]), Outcome::DeadLettered("x"));
+        assert_eq!(
+            outcome(&[Published, Published], vec![]),
+            Outcome::Published(vec![])
+        );
+        assert_eq!(
+            outcome(&[Published, Unrouted], vec![]),
+            Outcome::Unrouted(vec![])
+        );
+        assert_eq!(
+            outcome(&[Unrouted, Dead("x")], vec![]),
+            Outcome::DeadLettered("x")
+        );
     }
 }

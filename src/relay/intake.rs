@@ -36,7 +36,11 @@ impl<P: Publish> Relay<P> {
         let room = CLAIM.min(WINDOW.saturating_sub(self.in_hand()));
         let in_hand = self.held.keys().copied().collect();
         let (paused, resting) = (self.paused.clone(), self.resting.clone());
-        let claim = match self.journal.claim(self.cursor, room, CLAIM_BYTES, paused, resting, in_hand).await {
+        let claim = match self
+            .journal
+            .claim(self.cursor, room, CLAIM_BYTES, paused, resting, in_hand)
+            .await
+        {
             Ok(claim) => claim,
             Err(error) => return self.journal_failed(&error),
         };
@@ -68,8 +72,15 @@ impl<P: Publish> Relay<P> {
             return;
         }
         let count = positions.len() as u64;
-        let completion = Completion { outcome: Completed::GivenUp(TOO_MANY.to_owned()), asked_at: Timestamp::now() };
-        match self.journal.complete(positions.clone(), completion.clone()).await {
+        let completion = Completion {
+            outcome: Completed::GivenUp(TOO_MANY.to_owned()),
+            asked_at: Timestamp::now(),
+        };
+        match self
+            .journal
+            .complete(positions.clone(), completion.clone())
+            .await
+        {
             Ok(()) => {
                 metrics::counter!("cartwire_completions_total", "platform" => "", "result" => TOO_MANY).increment(count);
                 for position in positions {
@@ -97,11 +108,13 @@ impl<P: Publish> Relay<P> {
             return Ok(Waits::No);
         };
         if events.is_empty() {
-            self.to_settle.push(settlement(&entry, Outcome::Ignored("no_events".into())));
+            self.to_settle
+                .push(settlement(&entry, Outcome::Ignored("no_events".into())));
             return Ok(Waits::No);
         }
         if self.is_foreign(&entry.delivery) {
-            self.to_settle.push(settlement(&entry, Outcome::DeadLettered(FOREIGN)));
+            self.to_settle
+                .push(settlement(&entry, Outcome::DeadLettered(FOREIGN)));
             return Ok(Waits::No);
         }
         let target = self.lacks(&entry, &events);
@@ -112,7 +125,10 @@ impl<P: Publish> Relay<P> {
         };
         // Whether it is a real installation is part of what is asked; what comes after it waits for that, too.
         if target.is_some() && signal.is_some() {
-            self.installing.entry(entry.delivery.connection.clone()).or_default().insert(entry.position);
+            self.installing
+                .entry(entry.delivery.connection.clone())
+                .or_default()
+                .insert(entry.position);
         } else if !self.capture(&entry, signal).await? {
             return Ok(Waits::No);
         }
@@ -129,7 +145,14 @@ impl<P: Publish> Relay<P> {
         self.held.insert(entry.position, held);
         for event in events {
             let (position, endpoint) = (entry.position, entry.delivery.endpoint.clone());
-            self.lanes.push(Task { position, attempts: 0, endpoint, lacks: target.is_some(), bytes, event });
+            self.lanes.push(Task {
+                position,
+                attempts: 0,
+                endpoint,
+                lacks: target.is_some(),
+                bytes,
+                event,
+            });
         }
         if let Some(target) = target {
             self.completions.wait(target, entry, Instant::now());
@@ -153,17 +176,32 @@ impl<P: Publish> Relay<P> {
     fn lacks(&self, entry: &Entry, events: &[Event]) -> Option<Target> {
         self.asking.as_ref()?;
         let delivery = &entry.delivery;
-        let is_whole = events.iter().all(|event| event.draft.authority == Authority::Full);
+        let is_whole = events
+            .iter()
+            .all(|event| event.draft.authority == Authority::Full);
         if delivery.completion.is_some() || is_whole || entry.kind == EntryKind::Announcement {
             return None;
         }
-        if !self.directory.may_ask(&delivery.connection, &delivery.endpoint) {
+        if !self
+            .directory
+            .may_ask(&delivery.connection, &delivery.endpoint)
+        {
             return None;
         }
         let drafts: Vec<Draft> = events.iter().map(|event| event.draft.clone()).collect();
         let lacking = platform(&delivery.platform)?.lacks(delivery, &drafts)?;
-        let JournaledDelivery { connection, endpoint, platform, .. } = delivery.clone();
-        Some(Target { connection, endpoint, platform, lacking })
+        let JournaledDelivery {
+            connection,
+            endpoint,
+            platform,
+            ..
+        } = delivery.clone();
+        Some(Target {
+            connection,
+            endpoint,
+            platform,
+            lacking,
+        })
     }
 
     fn is_known(&self, delivery: &JournaledDelivery) -> bool {
@@ -176,14 +214,21 @@ impl<P: Publish> Relay<P> {
     /// Does it speak in the name of somebody else's connection?
     fn is_foreign(&self, delivery: &JournaledDelivery) -> bool {
         match self.directory.standing(&delivery.connection) {
-            Standing::Known { parent } => delivery.connection != delivery.endpoint && parent.as_ref() != Some(&delivery.endpoint),
+            Standing::Known { parent } => {
+                delivery.connection != delivery.endpoint
+                    && parent.as_ref() != Some(&delivery.endpoint)
+            }
             Standing::Unknown => false,
         }
     }
 
     /// An installation that was not seen before becomes a connection, and one that tells of itself changes. `false` where the
     /// delivery speaks in the name of somebody else's connection: it is a dead letter.
-    async fn capture(&mut self, entry: &Entry, signal: Option<ConnectionSignal>) -> Result<bool, JournalError> {
+    async fn capture(
+        &mut self,
+        entry: &Entry,
+        signal: Option<ConnectionSignal>,
+    ) -> Result<bool, JournalError> {
         let delivery = &entry.delivery;
         if let Some(installing) = self.installing.get_mut(&delivery.connection) {
             if signal.is_none() {
@@ -199,13 +244,19 @@ impl<P: Publish> Relay<P> {
         if (unknown || signal.is_some()) && !entry.redriven {
             let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
             let platform = delivery.platform.clone();
-            let seen = ConnectionChange::Seen { id, parent, platform, signal };
+            let seen = ConnectionChange::Seen {
+                id,
+                parent,
+                platform,
+                signal,
+            };
             match self.journal.change_connection(seen).await? {
                 Changed::Yes | Changed::No => drop(self.captured.insert(installation)),
                 // The app was removed meanwhile; what it sent before goes out all the same.
                 Changed::NoSuchConnection => {}
                 Changed::Taken => {
-                    self.to_settle.push(settlement(entry, Outcome::DeadLettered(FOREIGN)));
+                    self.to_settle
+                        .push(settlement(entry, Outcome::DeadLettered(FOREIGN)));
                     return Ok(false);
                 }
             }
@@ -216,7 +267,9 @@ impl<P: Publish> Relay<P> {
     /// Asking for an entry's rest has ended, and what was said is in the journal: its events can go.
     pub(super) async fn completed(&mut self, position: Position, completion: &Completion) {
         // It may have been let go meanwhile; then it is claimed again with its completion.
-        let Some(mut entry) = self.completions.take(position) else { return };
+        let Some(mut entry) = self.completions.take(position) else {
+            return;
+        };
         let before = match assemble(&entry) {
             Assembled::Events { events, .. } => events,
             Assembled::Ignored(_) | Assembled::Unreadable(_) => Vec::new(),
@@ -263,7 +316,9 @@ impl<P: Publish> Relay<P> {
     /// An installation waits no more. Does it still say how the connection stands?
     pub(super) fn installed(&mut self, entry: &Entry) -> bool {
         let connection = &entry.delivery.connection;
-        let Some(installing) = self.installing.get_mut(connection) else { return false };
+        let Some(installing) = self.installing.get_mut(connection) else {
+            return false;
+        };
         let was_there = installing.remove(&entry.position);
         // The last one that waited.
         if installing.is_empty() {
@@ -283,9 +338,18 @@ enum Waits {
 }
 
 fn settlement(entry: &Entry, outcome: Outcome) -> Settlement {
-    Settlement { position: entry.position, redriven: entry.redriven, attempts: entry.attempts, outcome }
+    Settlement {
+        position: entry.position,
+        redriven: entry.redriven,
+        attempts: entry.attempts,
+        outcome,
+    }
 }
 
 fn logged(event: &Event) -> LoggedEvent {
-    LoggedEvent { index: event.id.index, event_type: event.event_type(), subject: event.subject() }
+    LoggedEvent {
+        index: event.id.index,
+        event_type: event.event_type(),
+        subject: event.subject(),
+    }
 }

@@ -40,8 +40,23 @@ impl Task {
     /// The event, and the rest for when it is back.
     #[must_use]
     pub fn split(self) -> (Event, Rest) {
-        let Task { position, attempts, endpoint, bytes, event, lacks: _ } = self;
-        (event, Rest { position, attempts, endpoint, bytes })
+        let Task {
+            position,
+            attempts,
+            endpoint,
+            bytes,
+            event,
+            lacks: _,
+        } = self;
+        (
+            event,
+            Rest {
+                position,
+                attempts,
+                endpoint,
+                bytes,
+            },
+        )
     }
 }
 
@@ -49,8 +64,20 @@ impl Rest {
     /// The task again.
     #[must_use]
     pub fn with(self, event: Event) -> Task {
-        let Rest { position, attempts, endpoint, bytes } = self;
-        Task { position, attempts, endpoint, lacks: false, bytes, event }
+        let Rest {
+            position,
+            attempts,
+            endpoint,
+            bytes,
+        } = self;
+        Task {
+            position,
+            attempts,
+            endpoint,
+            lacks: false,
+            bytes,
+            event,
+        }
     }
 }
 
@@ -91,10 +118,21 @@ impl Lanes {
     }
 
     /// An entry's events lack nothing any more: these take their places. Those that have no place among them are out.
-    pub fn complete(&mut self, position: Position, keys: &HashSet<String>, bytes: usize, events: Vec<Event>) {
-        let mut events: HashMap<u16, Event> = events.into_iter().map(|event| (event.id.index, event)).collect();
+    pub fn complete(
+        &mut self,
+        position: Position,
+        keys: &HashSet<String>,
+        bytes: usize,
+        events: Vec<Event>,
+    ) {
+        let mut events: HashMap<u16, Event> = events
+            .into_iter()
+            .map(|event| (event.id.index, event))
+            .collect();
         for key in keys {
-            let Some(lane) = self.lanes.get_mut(key) else { continue };
+            let Some(lane) = self.lanes.get_mut(key) else {
+                continue;
+            };
             lane.retain_mut(|task| {
                 if task.position != position {
                     return true;
@@ -133,7 +171,8 @@ impl Lanes {
         let mut withdrawn = Vec::new();
         for lane in self.lanes.values_mut() {
             lane.retain(|task| {
-                let stays = !connections.contains(&task.event.connection) && !connections.contains(&task.endpoint);
+                let stays = !connections.contains(&task.event.connection)
+                    && !connections.contains(&task.endpoint);
                 if !stays {
                     withdrawn.push(task.position);
                 }
@@ -161,7 +200,12 @@ impl Lanes {
     /// The connections whose events have to wait because the broker refused one.
     #[must_use]
     pub fn refused(&self) -> HashSet<ConnectionId> {
-        let first = |key: &String| self.lanes.get(key).and_then(VecDeque::front).map(|task| task.event.connection.clone());
+        let first = |key: &String| {
+            self.lanes
+                .get(key)
+                .and_then(VecDeque::front)
+                .map(|task| task.event.connection.clone())
+        };
         self.delayed.values().filter_map(first).collect()
     }
 
@@ -170,11 +214,18 @@ impl Lanes {
     pub fn held_up(&self) -> (usize, HashSet<Position>) {
         let (mut behind, mut before) = (HashSet::new(), HashSet::new());
         for lane in self.lacking.iter().filter_map(|key| self.lanes.get(key)) {
-            let whole = lane.iter().filter(|task| !task.lacks).map(|task| task.position);
+            let whole = lane
+                .iter()
+                .filter(|task| !task.lacks)
+                .map(|task| task.position);
             let count = behind.len();
             behind.extend(whole);
             if behind.len() > count {
-                before.extend(lane.iter().filter(|task| task.lacks).map(|task| task.position));
+                before.extend(
+                    lane.iter()
+                        .filter(|task| task.lacks)
+                        .map(|task| task.position),
+                );
             }
         }
         (behind.len(), before)
@@ -227,7 +278,10 @@ mod tests {
 
     fn task(position: Position, id: &str) -> Task {
         let event = Event {
-            id: EventId { delivery: DeliveryKey::of(&[&position.to_be_bytes()]), index: 0 },
+            id: EventId {
+                delivery: DeliveryKey::of(&[&position.to_be_bytes()]),
+                index: 0,
+            },
             platform: "p".to_owned(),
             connection: ConnectionId::new("c").expect("an id"),
             sequence: Sequence::new(position, 0),
@@ -239,12 +293,24 @@ mod tests {
                 id: id.to_owned(),
                 time: None,
                 authority: Authority::Full,
-                entity: Entity::Order(Box::new(Order { id: id.to_owned(), ..Order::default() })),
+                entity: Entity::Order(Box::new(Order {
+                    id: id.to_owned(),
+                    ..Order::default()
+                })),
                 changed: None,
             },
-            raw: serde_json::value::RawValue::from_string("{}".to_owned()).expect("JSON").into(),
+            raw: serde_json::value::RawValue::from_string("{}".to_owned())
+                .expect("JSON")
+                .into(),
         };
-        Task { position, attempts: 0, lacks: false, bytes: 2, endpoint: ConnectionId::new("c").expect("an id"), event }
+        Task {
+            position,
+            attempts: 0,
+            lacks: false,
+            bytes: 2,
+            endpoint: ConnectionId::new("c").expect("an id"),
+            event,
+        }
     }
 
     fn positions(tasks: &[Task]) -> Vec<Position> {
@@ -279,7 +345,8 @@ mod tests {
             lanes.push(task(position, id));
         }
         assert_eq!(positions(&lanes.take(1, 1 << 20)), [1]);
-        let mut withdrawn = lanes.withdraw(&HashSet::from([ConnectionId::new("c").expect("an id")]));
+        let mut withdrawn =
+            lanes.withdraw(&HashSet::from([ConnectionId::new("c").expect("an id")]));
         withdrawn.sort_unstable();
         assert_eq!(withdrawn, [2, 3]);
         assert!(!lanes.has_ready());
@@ -297,7 +364,10 @@ mod tests {
         }
         let mut first = lanes.take(1, 1 << 20);
         let now = Instant::now();
-        lanes.again(first.pop().expect("one"), Some(now + Duration::from_secs(1)));
+        lanes.again(
+            first.pop().expect("one"),
+            Some(now + Duration::from_secs(1)),
+        );
         assert_eq!(positions(&lanes.take(10, 1 << 20)), [3]);
         assert_eq!(lanes.wake(now), Some(now + Duration::from_secs(1)));
         assert!(!lanes.has_ready());
@@ -306,7 +376,10 @@ mod tests {
     }
 
     fn lacking(position: Position, id: &str) -> Task {
-        Task { lacks: true, ..task(position, id) }
+        Task {
+            lacks: true,
+            ..task(position, id)
+        }
     }
 
     fn keys(ids: &[&str]) -> HashSet<String> {
@@ -358,7 +431,10 @@ mod tests {
     fn a_lane_whose_first_event_was_withdrawn_goes_on_with_the_next() {
         let mut lanes = Lanes::default();
         let app = ConnectionId::new("app").expect("an id");
-        lanes.push(Task { endpoint: app.clone(), ..lacking(1, "a") });
+        lanes.push(Task {
+            endpoint: app.clone(),
+            ..lacking(1, "a")
+        });
         lanes.push(task(2, "a"));
         assert_eq!(lanes.withdraw(&HashSet::from([app])), [1]);
         assert_eq!(positions(&lanes.take(10, 1 << 20)), [2]);

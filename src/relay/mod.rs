@@ -59,7 +59,11 @@ enum Finished {
     Published(Vec<(Task, Receipt)>),
     Settled(Vec<Settlement>, Result<(), JournalError>),
     Completed(Target, Vec<Position>, Completion),
-    InVain { question: Question, pause: Duration, was_denied: bool },
+    InVain {
+        question: Question,
+        pause: Duration,
+        was_denied: bool,
+    },
 }
 
 /// An entry in hand: some of its events are not done.
@@ -112,7 +116,12 @@ pub struct Relay<P> {
 
 impl<P: Publish> Relay<P> {
     /// A relay that has done nothing yet. `marks` tells of changes by other processes, after the directory was renewed.
-    pub fn new(journal: Journal, publisher: Arc<P>, directory: Directory, marks: watch::Receiver<Marks>) -> Self {
+    pub fn new(
+        journal: Journal,
+        publisher: Arc<P>,
+        directory: Directory,
+        marks: watch::Receiver<Marks>,
+    ) -> Self {
         let arrived = journal.arrived();
         let paused = directory.paused();
         Self {
@@ -148,7 +157,10 @@ impl<P: Publish> Relay<P> {
     /// Thin deliveries are completed by asking their stores.
     #[must_use]
     pub fn asking(self, asking: Asking) -> Self {
-        Self { asking: Some(asking), ..self }
+        Self {
+            asking: Some(asking),
+            ..self
+        }
     }
 
     /// Relays until `shutdown`, then what is left until `grace` is over or the broker is away.
@@ -214,7 +226,8 @@ impl<P: Publish> Relay<P> {
 
     /// What waits for its store does not count: it has a room of its own.
     fn has_room(&self) -> bool {
-        self.in_hand() < WINDOW && self.held_bytes.saturating_sub(self.completions.waiting().1) < WINDOW_BYTES
+        self.in_hand() < WINDOW
+            && self.held_bytes.saturating_sub(self.completions.waiting().1) < WINDOW_BYTES
     }
 
     fn in_hand(&self) -> usize {
@@ -231,9 +244,19 @@ impl<P: Publish> Relay<P> {
     }
 
     async fn wait(&mut self, shutdown: &mut watch::Receiver<bool>) {
-        let claim_again = self.claim_not_before.filter(|_| self.more && self.has_room());
-        let settle_again = self.settle_not_before.filter(|_| !self.settling && !self.to_settle.is_empty());
-        let wakes = [self.lanes.wake(Instant::now()), claim_again, settle_again, self.rested, self.completions.wake()];
+        let claim_again = self
+            .claim_not_before
+            .filter(|_| self.more && self.has_room());
+        let settle_again = self
+            .settle_not_before
+            .filter(|_| !self.settling && !self.to_settle.is_empty());
+        let wakes = [
+            self.lanes.wake(Instant::now()),
+            claim_again,
+            settle_again,
+            self.rested,
+            self.completions.wake(),
+        ];
         let wake = wakes.into_iter().flatten().min();
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         if self.may_publish() {
@@ -257,7 +280,8 @@ impl<P: Publish> Relay<P> {
     fn look_again(&mut self) {
         self.marks.borrow_and_update();
         let paused = self.directory.paused();
-        self.to_put_back.extend(paused.difference(&self.paused).cloned());
+        self.to_put_back
+            .extend(paused.difference(&self.paused).cloned());
         self.paused = paused;
         self.captured.clear();
         self.look_from_the_start();
@@ -284,7 +308,10 @@ impl<P: Publish> Relay<P> {
         if refused.is_empty() {
             return;
         }
-        tracing::warn!(connections = refused.len(), "the broker refuses events of some connections; theirs wait, others go on");
+        tracing::warn!(
+            connections = refused.len(),
+            "the broker refuses events of some connections; theirs wait, others go on"
+        );
         self.put_back(&refused);
         self.resting.extend(refused);
         self.rested = Some(Instant::now() + REST);
@@ -297,7 +324,9 @@ impl<P: Publish> Relay<P> {
             return;
         }
         for position in self.lanes.withdraw(connections) {
-            let Some(held) = self.held.get_mut(&position) else { continue };
+            let Some(held) = self.held.get_mut(&position) else {
+                continue;
+            };
             held.waiting -= 1;
             if held.waiting == 0 {
                 self.let_go(position);
@@ -326,7 +355,11 @@ impl<P: Publish> Relay<P> {
             let (events, rest): (Vec<Event>, Vec<_>) = tasks.into_iter().map(Task::split).unzip();
             let receipts = publisher.publish(events).await;
             let tasks = receipts.into_iter().zip(rest);
-            Finished::Published(tasks.map(|((event, receipt), rest)| (rest.with(event), receipt)).collect())
+            Finished::Published(
+                tasks
+                    .map(|((event, receipt), rest)| (rest.with(event), receipt))
+                    .collect(),
+            )
         }));
     }
 
@@ -366,9 +399,15 @@ impl<P: Publish> Relay<P> {
 
     /// Asks as many stores as may be asked now.
     fn start_asking(&mut self) {
-        let Some(asking) = self.asking.as_ref().filter(|_| !self.is_stopping) else { return };
+        let Some(asking) = self.asking.as_ref().filter(|_| !self.is_stopping) else {
+            return;
+        };
         while let Some(question) = self.completions.next(Instant::now()) {
-            self.work.push(Box::pin(ask(asking.clone(), self.journal.clone(), question)));
+            self.work.push(Box::pin(ask(
+                asking.clone(),
+                self.journal.clone(),
+                question,
+            )));
         }
     }
 
@@ -380,8 +419,13 @@ impl<P: Publish> Relay<P> {
                     self.completed(position, &completion).await;
                 }
             }
-            Finished::InVain { question, pause, was_denied } => {
-                self.completions.again(question, was_denied, asking::pause(pause), Instant::now());
+            Finished::InVain {
+                question,
+                pause,
+                was_denied,
+            } => {
+                self.completions
+                    .again(question, was_denied, asking::pause(pause), Instant::now());
             }
             Finished::Published(tasks) => {
                 self.publishing -= 1;
@@ -394,7 +438,8 @@ impl<P: Publish> Relay<P> {
                 for settlement in settlements {
                     self.let_go(settlement.position);
                     let state = settlement.outcome.state().as_str();
-                    metrics::counter!("cartwire_deliveries_settled_total", "state" => state).increment(1);
+                    metrics::counter!("cartwire_deliveries_settled_total", "state" => state)
+                        .increment(1);
                 }
                 if self.passed_over {
                     self.look_from_the_start();
@@ -411,11 +456,13 @@ impl<P: Publish> Relay<P> {
     fn dispose(&mut self, mut task: Task, receipt: Receipt) {
         match disposition::of(receipt) {
             Disposition::Again => {
-                metrics::counter!("cartwire_publish_retries_total", "reason" => "connection_lost").increment(1);
+                metrics::counter!("cartwire_publish_retries_total", "reason" => "connection_lost")
+                    .increment(1);
                 self.lanes.again(task, None);
             }
             Disposition::Later => {
-                metrics::counter!("cartwire_publish_retries_total", "reason" => "refused").increment(1);
+                metrics::counter!("cartwire_publish_retries_total", "reason" => "refused")
+                    .increment(1);
                 task.attempts += 1;
                 let not_before = Instant::now() + backoff::after(task.attempts);
                 self.lanes.again(task, Some(not_before));
@@ -423,14 +470,22 @@ impl<P: Publish> Relay<P> {
             Disposition::Done(ending) => {
                 count(&task.event, ending);
                 self.lanes.done(task.event.partition_key());
-                let Some(held) = self.held.get_mut(&task.position) else { return };
+                let Some(held) = self.held.get_mut(&task.position) else {
+                    return;
+                };
                 held.waiting -= 1;
                 held.attempts = held.attempts.saturating_add(task.attempts);
                 held.endings.push(ending);
                 if held.waiting == 0 {
-                    let outcome = disposition::outcome(&held.endings, std::mem::take(&mut held.events));
+                    let outcome =
+                        disposition::outcome(&held.endings, std::mem::take(&mut held.events));
                     let (redriven, attempts) = (held.redriven, held.attempts);
-                    self.to_settle.push(Settlement { position: task.position, redriven, attempts, outcome });
+                    self.to_settle.push(Settlement {
+                        position: task.position,
+                        redriven,
+                        attempts,
+                        outcome,
+                    });
                 }
             }
         }
@@ -440,10 +495,21 @@ impl<P: Publish> Relay<P> {
 /// Asks a store, and keeps what it said before anything is made of it.
 async fn ask(asking: Asking, journal: Journal, question: Question) -> Finished {
     match asking.ask(journal.clone(), &question).await {
-        Reply::Again { pause, was_denied } => Finished::InVain { question, pause, was_denied },
-        Reply::Done(completion) => match journal.complete(question.positions.clone(), completion.clone()).await {
+        Reply::Again { pause, was_denied } => Finished::InVain {
+            question,
+            pause,
+            was_denied,
+        },
+        Reply::Done(completion) => match journal
+            .complete(question.positions.clone(), completion.clone())
+            .await
+        {
             Ok(()) => Finished::Completed(question.target, question.positions, completion),
-            Err(_) => Finished::InVain { question, pause: PAUSE, was_denied: false },
+            Err(_) => Finished::InVain {
+                question,
+                pause: PAUSE,
+                was_denied: false,
+            },
         },
     }
 }

@@ -65,7 +65,9 @@ pub struct Case {
 
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Case").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Case")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -89,7 +91,9 @@ pub struct Recorded {
 
 impl std::fmt::Debug for Recorded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recorded").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Recorded")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +158,9 @@ struct RecordedFile {
 /// [`FixtureError`] where one is broken, which the golden tests would have shown.
 pub fn embedded() -> Result<Vec<Fixture>, FixtureError> {
     let files = Embedded::iter()
-        .filter_map(|path| Embedded::get(&path).map(|file| (path.into_owned(), file.data.into_owned())))
+        .filter_map(|path| {
+            Embedded::get(&path).map(|file| (path.into_owned(), file.data.into_owned()))
+        })
         .collect();
     parse(&files)
 }
@@ -172,7 +178,10 @@ pub fn test_key(platform: &dyn Platform, name: &str) -> Option<String> {
 /// [`FixtureError`] where a file cannot be read or is no fixture.
 pub fn read(path: &Path) -> Result<Vec<Fixture>, FixtureError> {
     // A path may begin inside the tree of fixtures, relative to where the command runs: complete it.
-    let full = path.canonicalize().map_err(|source| FixtureError::Read { path: path.display().to_string(), source })?;
+    let full = path.canonicalize().map_err(|source| FixtureError::Read {
+        path: path.display().to_string(),
+        source,
+    })?;
     let mut files = BTreeMap::new();
     collect(&full, &mut files)?;
     let fixtures = parse(&files)?;
@@ -186,13 +195,19 @@ pub fn read(path: &Path) -> Result<Vec<Fixture>, FixtureError> {
 }
 
 fn collect(path: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), FixtureError> {
-    let unreadable = |source| FixtureError::Read { path: path.display().to_string(), source };
+    let unreadable = |source| FixtureError::Read {
+        path: path.display().to_string(),
+        source,
+    };
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(unreadable)? {
             collect(&entry.map_err(unreadable)?.path(), files)?;
         }
     } else {
-        files.insert(path.display().to_string(), std::fs::read(path).map_err(unreadable)?);
+        files.insert(
+            path.display().to_string(),
+            std::fs::read(path).map_err(unreadable)?,
+        );
     }
     Ok(())
 }
@@ -210,7 +225,9 @@ pub fn parse(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Fixture>, FixtureE
             [.., platform, topic, _, "payload.json"] => {
                 cases.push(Fixture::Case(case(files, path, platform, topic, bytes)?));
             }
-            [.., "recorded", platform, file] if file.ends_with(".json") && !file.ends_with(".expected.json") => {
+            [.., "recorded", platform, file]
+                if file.ends_with(".json") && !file.ends_with(".expected.json") =>
+            {
                 recordings.push(Fixture::Recorded(recorded(files, path, platform, bytes)?));
             }
             _ => {}
@@ -221,7 +238,10 @@ pub fn parse(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Fixture>, FixtureE
 }
 
 fn known_platform(path: &str, name: &str) -> Result<&'static dyn Platform, FixtureError> {
-    platform(name).ok_or_else(|| FixtureError::Format { path: path.to_owned(), what: format!("{name:?} is no platform") })
+    platform(name).ok_or_else(|| FixtureError::Format {
+        path: path.to_owned(),
+        what: format!("{name:?} is no platform"),
+    })
 }
 
 fn case(
@@ -232,10 +252,17 @@ fn case(
     payload: &[u8],
 ) -> Result<Case, FixtureError> {
     let folder = path.trim_end_matches("payload.json");
-    let format = |what: String| FixtureError::Format { path: folder.to_owned(), what };
-    let about = files.get(&format!("{folder}case.toml")).ok_or_else(|| format("case.toml is missing".to_owned()))?;
-    let about = std::str::from_utf8(about).map_err(|_| format("case.toml is no UTF-8".to_owned()))?;
-    let about: CaseFile = toml::from_str(about).map_err(|e| format(format!("case.toml: {}", e.message())))?;
+    let format = |what: String| FixtureError::Format {
+        path: folder.to_owned(),
+        what,
+    };
+    let about = files
+        .get(&format!("{folder}case.toml"))
+        .ok_or_else(|| format("case.toml is missing".to_owned()))?;
+    let about =
+        std::str::from_utf8(about).map_err(|_| format("case.toml is no UTF-8".to_owned()))?;
+    let about: CaseFile =
+        toml::from_str(about).map_err(|e| format(format!("case.toml: {}", e.message())))?;
     Ok(Case {
         platform: known_platform(path, platform)?,
         topic: topic.to_owned(),
@@ -247,9 +274,16 @@ fn case(
     })
 }
 
-fn recorded(files: &BTreeMap<String, Vec<u8>>, path: &str, platform: &str, bytes: &[u8]) -> Result<Recorded, FixtureError> {
-    let file: RecordedFile = serde_json::from_slice(bytes)
-        .map_err(|e| FixtureError::Format { path: path.to_owned(), what: format!("no recorded delivery: {e}") })?;
+fn recorded(
+    files: &BTreeMap<String, Vec<u8>>,
+    path: &str,
+    platform: &str,
+    bytes: &[u8],
+) -> Result<Recorded, FixtureError> {
+    let file: RecordedFile = serde_json::from_slice(bytes).map_err(|e| FixtureError::Format {
+        path: path.to_owned(),
+        what: format!("no recorded delivery: {e}"),
+    })?;
     Ok(Recorded {
         platform: known_platform(path, platform)?,
         path: path.to_owned(),
@@ -257,11 +291,17 @@ fn recorded(files: &BTreeMap<String, Vec<u8>>, path: &str, platform: &str, bytes
         headers: file.headers,
         body: Bytes::from(file.body),
         key: file.signing_key.and(file.secret_in_shop),
-        expected: expected(files, &format!("{}.expected.json", path.trim_end_matches(".json")))?,
+        expected: expected(
+            files,
+            &format!("{}.expected.json", path.trim_end_matches(".json")),
+        )?,
     })
 }
 
-fn expected(files: &BTreeMap<String, Vec<u8>>, path: &str) -> Result<Option<Expected>, FixtureError> {
+fn expected(
+    files: &BTreeMap<String, Vec<u8>>,
+    path: &str,
+) -> Result<Option<Expected>, FixtureError> {
     files
         .get(path)
         .map(|bytes| {

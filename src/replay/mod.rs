@@ -30,13 +30,19 @@ impl Answer {
     /// The `status` of a 200: `accepted`, `duplicate`, `ignored` or `ping`.
     #[must_use]
     pub fn word(&self) -> Option<&str> {
-        self.body.get("status").and_then(Value::as_str).filter(|_| self.status == 200)
+        self.body
+            .get("status")
+            .and_then(Value::as_str)
+            .filter(|_| self.status == 200)
     }
 
     /// The delivery's id of a 200.
     #[must_use]
     pub fn delivery(&self) -> Option<&str> {
-        self.body.get("delivery").and_then(Value::as_str).filter(|_| self.status == 200)
+        self.body
+            .get("delivery")
+            .and_then(Value::as_str)
+            .filter(|_| self.status == 200)
     }
 }
 
@@ -57,29 +63,60 @@ impl Sender {
     /// # Errors
     /// Where the client cannot be made.
     pub fn new(base: &str) -> Result<Self, SendError> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy().build()?;
-        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            client,
+            base: base.trim_end_matches('/').to_owned(),
+        })
     }
 
     /// Sends a request as the platform would.
     ///
     /// # Errors
     /// [`SendError`]; an answer other than 200 is no error.
-    pub async fn send(&self, platform: &str, connection: &ConnectionId, request: &SignedRequest) -> Result<Answer, SendError> {
+    pub async fn send(
+        &self,
+        platform: &str,
+        connection: &ConnectionId,
+        request: &SignedRequest,
+    ) -> Result<Answer, SendError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
             // HTTP's own headers are made anew for this connection.
-            if ["host", "connection", "content-length", "expect", "accept-encoding"].contains(&name.to_lowercase().as_str()) {
+            if [
+                "host",
+                "connection",
+                "content-length",
+                "expect",
+                "accept-encoding",
+            ]
+            .contains(&name.to_lowercase().as_str())
+            {
                 continue;
             }
             let header = || SendError::Header(name.clone());
             let header_name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| header())?;
-            headers.append(header_name, HeaderValue::from_bytes(value.as_bytes()).map_err(|_| header())?);
+            headers.append(
+                header_name,
+                HeaderValue::from_bytes(value.as_bytes()).map_err(|_| header())?,
+            );
         }
         let url = format!("{}/webhooks/{platform}/{connection}", self.base);
-        let response = self.client.post(url).headers(headers).body(request.body.clone()).send().await?;
+        let response = self
+            .client
+            .post(url)
+            .headers(headers)
+            .body(request.body.clone())
+            .send()
+            .await?;
         let status = response.status().as_u16();
         let body = response.bytes().await?;
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+        Ok(Answer {
+            status,
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        })
     }
 }

@@ -61,7 +61,10 @@ impl Arrivals {
             Some(times) => times,
             None => self.times.entry(id.clone()).or_default(),
         };
-        if times.get(1).is_some_and(|second| at.duration_since(*second) < MOMENT) {
+        if times
+            .get(1)
+            .is_some_and(|second| at.duration_since(*second) < MOMENT)
+        {
             times.pop_front();
         }
         times.push_front(at);
@@ -77,15 +80,29 @@ impl Arrivals {
     /// Is a connection silent against its usual rhythm: for more than twice its longest pause?
     #[must_use]
     pub fn is_silent(&self, id: &ConnectionId, now: Timestamp) -> bool {
-        self.times.get(id).is_some_and(|times| is_silent(times.iter().copied(), now))
+        self.times
+            .get(id)
+            .is_some_and(|times| is_silent(times.iter().copied(), now))
     }
 }
 
 fn is_silent(newest_first: impl Iterator<Item = Timestamp>, now: Timestamp) -> bool {
-    let times: Vec<Timestamp> = newest_first.take_while(|at| now.duration_since(*at) <= WINDOW).collect();
-    let (Some(last), Some(first)) = (times.first(), times.last()) else { return false };
-    let longest = times.windows(2).map(|pair| pair[0].duration_since(pair[1])).max().unwrap_or_default();
-    let patience = if last.duration_since(*first) >= NIGHTS { PATIENCE } else { LONG_PATIENCE };
+    let times: Vec<Timestamp> = newest_first
+        .take_while(|at| now.duration_since(*at) <= WINDOW)
+        .collect();
+    let (Some(last), Some(first)) = (times.first(), times.last()) else {
+        return false;
+    };
+    let longest = times
+        .windows(2)
+        .map(|pair| pair[0].duration_since(pair[1]))
+        .max()
+        .unwrap_or_default();
+    let patience = if last.duration_since(*first) >= NIGHTS {
+        PATIENCE
+    } else {
+        LONG_PATIENCE
+    };
     times.len() >= FEW && now.duration_since(*last) > patience.max(longest.saturating_mul(2))
 }
 
@@ -110,9 +127,14 @@ mod tests {
         assert!(!silent(&steady, 19 * 360 + 719));
         assert!(silent(&steady, 19 * 360 + 721));
         // Every ten minutes by day, twelve hours of night.
-        let days: Vec<i64> = (0..4).flat_map(|day| (0..72).map(move |number| day * 1440 + number * 10)).collect();
+        let days: Vec<i64> = (0..4)
+            .flat_map(|day| (0..72).map(move |number| day * 1440 + number * 10))
+            .collect();
         let last = days[days.len() - 1];
-        assert!(!silent(&days, last + 23 * 60), "longer than any pause, and not twice as long");
+        assert!(
+            !silent(&days, last + 23 * 60),
+            "longer than any pause, and not twice as long"
+        );
         assert!(silent(&days, last + 25 * 60));
     }
 
@@ -120,12 +142,21 @@ mod tests {
     fn nobody_is_silent_within_an_hour_nor_on_few_deliveries_nor_on_a_first_afternoon() {
         let busy: Vec<i64> = (0..6000).collect();
         assert!(!silent(&busy, 5999 + 60) && silent(&busy, 5999 + 61));
-        assert!(!silent(&(0..9).map(|number| number * 600).collect::<Vec<_>>(), 17_000));
+        assert!(!silent(
+            &(0..9).map(|number| number * 600).collect::<Vec<_>>(),
+            17_000
+        ));
         let tried: Vec<i64> = (0..30).collect();
-        assert!(!silent(&tried, 29 + 60) && !silent(&tried, 29 + 1439), "its nights are not known yet");
+        assert!(
+            !silent(&tried, 29 + 60) && !silent(&tried, 29 + 1439),
+            "its nights are not known yet"
+        );
         assert!(silent(&tried, 29 + 1441));
         assert!(!silent(&[], 0));
-        assert!(!silent(&tried, 29 + 30 * 1440), "what is that old tells nothing");
+        assert!(
+            !silent(&tried, 29 + 30 * 1440),
+            "what is that old tells nothing"
+        );
     }
 
     #[test]

@@ -42,15 +42,37 @@ fn patience(intent: Intent) -> Duration {
 }
 
 /// Asks the store, where it can be asked.
-pub async fn look(outbound: &Outbound, connection: &Connection, subject: &Subject, intent: Intent) -> Look {
-    let mut look = Look { began: Timestamp::now(), examination: None, clock: None };
-    let Some(platform) = platform(&connection.platform).filter(|platform| platform.can_ask(subject)) else { return look };
+pub async fn look(
+    outbound: &Outbound,
+    connection: &Connection,
+    subject: &Subject,
+    intent: Intent,
+) -> Look {
+    let mut look = Look {
+        began: Timestamp::now(),
+        examination: None,
+        clock: None,
+    };
+    let Some(platform) =
+        platform(&connection.platform).filter(|platform| platform.can_ask(subject))
+    else {
+        return look;
+    };
     let clock = &mut look.clock;
     let asking = outbound.converse(platform, &connection.id, |dialogue| {
-        *clock = dialogue.answers().iter().flatten().filter_map(clock_of).min_by_key(|ahead| ahead.abs());
+        *clock = dialogue
+            .answers()
+            .iter()
+            .flatten()
+            .filter_map(clock_of)
+            .min_by_key(|ahead| ahead.abs());
         platform.examine(subject, intent, dialogue)
     });
-    look.examination = Some(tokio::time::timeout(patience(intent), asking).await.unwrap_or_else(|_| too_slow()));
+    look.examination = Some(
+        tokio::time::timeout(patience(intent), asking)
+            .await
+            .unwrap_or_else(|_| too_slow()),
+    );
     look
 }
 
@@ -67,27 +89,44 @@ fn too_slow() -> Examination {
 
 /// What of the learned settings is new. What was only remembered is not written again: another command may know better.
 #[must_use]
-pub fn learned(connection: &Connection, settings: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    settings.into_iter().filter(|(name, value)| connection.settings.get(name) != Some(value)).collect()
+pub fn learned(
+    connection: &Connection,
+    settings: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    settings
+        .into_iter()
+        .filter(|(name, value)| connection.settings.get(name) != Some(value))
+        .collect()
 }
 
 /// By how much the clock of who answered is ahead of ours. What comes out of a cache is late: the smallest difference counts.
 fn clock_of(answer: &Answer) -> Option<SignedDuration> {
-    let date = jiff::fmt::rfc2822::parse(answer.header("date")?).ok()?.timestamp();
+    let date = jiff::fmt::rfc2822::parse(answer.header("date")?)
+        .ok()?
+        .timestamp();
     Some(date.duration_since(answer.received_at))
 }
 
 /// Where the webhooks of a connection go.
 #[must_use]
 pub fn delivery_url(public_url: &str, connection: &Connection) -> String {
-    format!("{public_url}/webhooks/{}/{}", connection.platform, connection.id)
+    format!(
+        "{public_url}/webhooks/{}/{}",
+        connection.platform, connection.id
+    )
 }
 
 /// A connection that is not stored yet, for its first examination.
 #[must_use]
-pub fn unstored(connection: &Connection, secrets: &[(&'static str, SecretString)], delivery_url: Option<String>) -> Subject {
-    let secrets: BTreeMap<String, SecretString> =
-        secrets.iter().map(|(name, secret)| ((*name).to_owned(), secret.clone())).collect();
+pub fn unstored(
+    connection: &Connection,
+    secrets: &[(&'static str, SecretString)],
+    delivery_url: Option<String>,
+) -> Subject {
+    let secrets: BTreeMap<String, SecretString> = secrets
+        .iter()
+        .map(|(name, secret)| ((*name).to_owned(), secret.clone()))
+        .collect();
     Subject {
         id: connection.id.clone(),
         kind: connection.kind.clone(),
@@ -107,7 +146,10 @@ mod tests {
     fn the_clocks_are_compared_where_the_store_tells_its_time() {
         let answer = |headers: &[(&str, &str)]| Answer {
             status: 200,
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             body: bytes::Bytes::new(),
             received_at: Timestamp::from_second(100).expect("a time"),
         };

@@ -56,19 +56,32 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
         ),
         _ => return None,
     };
-    Some(Finding { code, weight: Weight::Broken, cause: cause.to_owned(), step: step.replace("ID", id.as_str()) })
+    Some(Finding {
+        code,
+        weight: Weight::Broken,
+        cause: cause.to_owned(),
+        step: step.replace("ID", id.as_str()),
+    })
 }
 
 /// What was rejected between two looks: the reason to tell, where it is a sign of something. Whoever has no key can make
 /// rejections, but cannot keep the store's own deliveries from being accepted meanwhile: with one of those it is no sign.
 #[must_use]
-pub fn rejected(before: &[RejectionCount], now: &[RejectionCount], accepted_meanwhile: bool) -> Option<&'static str> {
+pub fn rejected(
+    before: &[RejectionCount],
+    now: &[RejectionCount],
+    accepted_meanwhile: bool,
+) -> Option<&'static str> {
     if accepted_meanwhile {
         return None;
     }
-    let mut told: [(u64, &'static str); 3] = [(0, SIGNATURE_WRONG), (0, BODY_REENCODED), (0, CLOCK_WRONG)];
+    let mut told: [(u64, &'static str); 3] =
+        [(0, SIGNATURE_WRONG), (0, BODY_REENCODED), (0, CLOCK_WRONG)];
     for count in now {
-        let earlier = before.iter().find(|b| b.reason == count.reason).map_or(0, |b| b.count);
+        let earlier = before
+            .iter()
+            .find(|b| b.reason == count.reason)
+            .map_or(0, |b| b.count);
         let place = match count.reason {
             "signature_wrong" => 0,
             "body_reencoded" => 1,
@@ -81,7 +94,11 @@ pub fn rejected(before: &[RejectionCount], now: &[RejectionCount], accepted_mean
     let all: u64 = told.iter().map(|(count, _)| count).sum();
     // Re-encoding shows in some bodies only; where it shows, it is the cause of the others as well.
     let [signature, reencoded, clock] = told;
-    let most = if reencoded.0 > 0 && reencoded.0 + signature.0 >= clock.0 { reencoded } else { signature.max(clock) };
+    let most = if reencoded.0 > 0 && reencoded.0 + signature.0 >= clock.0 {
+        reencoded
+    } else {
+        signature.max(clock)
+    };
     (all >= REJECTIONS).then_some(most.1)
 }
 
@@ -97,10 +114,19 @@ impl Outage {
     /// After one more check.
     #[must_use]
     pub fn after(before: Option<Self>, examination: &Examination, now: Timestamp) -> Option<Self> {
-        let trouble = examination.trouble().filter(|finding| finding.weight == Weight::Unavailable)?;
-        let begun = Self { code: trouble.code, since: now, checks: 0 };
+        let trouble = examination
+            .trouble()
+            .filter(|finding| finding.weight == Weight::Unavailable)?;
+        let begun = Self {
+            code: trouble.code,
+            since: now,
+            checks: 0,
+        };
         let outage = before.unwrap_or(begun);
-        Some(Self { checks: outage.checks + 1, ..outage })
+        Some(Self {
+            checks: outage.checks + 1,
+            ..outage
+        })
     }
 
     /// What to tell, once it has lasted.
@@ -139,7 +165,8 @@ impl Facts<'_> {
 
     fn suffers_by_deliveries(&self) -> bool {
         let (status, reason) = self.connection.standing();
-        status == Status::Degraded && reason.is_some_and(|reason| TOLD_BY_DELIVERIES.contains(&reason))
+        status == Status::Degraded
+            && reason.is_some_and(|reason| TOLD_BY_DELIVERIES.contains(&reason))
     }
 
     /// What follows.
@@ -157,7 +184,9 @@ impl Facts<'_> {
             Some(reason) => Verdict::Degraded(reason),
             None if self.still_told() && (self.silent || !self.mended) => Verdict::Open,
             // What deliveries carry is seen by nobody who asks: the operator says when it is mended.
-            None if self.connection.standing() == (Status::Degraded, Some(OWNER_LOST_RIGHTS)) => Verdict::Open,
+            None if self.connection.standing() == (Status::Degraded, Some(OWNER_LOST_RIGHTS)) => {
+                Verdict::Open
+            }
             None if self.silent => Verdict::Degraded(SILENT),
             None if self.examination.is_some() || self.suffers_by_deliveries() => Verdict::Well,
             None => Verdict::Open,

@@ -58,32 +58,55 @@ impl Section {
     /// An empty one.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), lines: Vec::new() }
+        Self {
+            name: name.into(),
+            lines: Vec::new(),
+        }
     }
 
     /// Something is well.
     pub fn ok(&mut self, what: impl Into<String>) {
-        self.lines.push(Line { grade: Grade::Ok, what: what.into(), step: None });
+        self.lines.push(Line {
+            grade: Grade::Ok,
+            what: what.into(),
+            step: None,
+        });
     }
 
     /// Something is worth knowing.
     pub fn warn(&mut self, what: impl Into<String>) {
-        self.lines.push(Line { grade: Grade::Warning, what: what.into(), step: None });
+        self.lines.push(Line {
+            grade: Grade::Warning,
+            what: what.into(),
+            step: None,
+        });
     }
 
     /// Something has to be done.
     pub fn trouble(&mut self, what: impl Into<String>, step: impl Into<String>) {
-        self.lines.push(Line { grade: Grade::Trouble, what: what.into(), step: Some(step.into()) });
+        self.lines.push(Line {
+            grade: Grade::Trouble,
+            what: what.into(),
+            step: Some(step.into()),
+        });
     }
 }
 
 /// What has to be done, in the order of the sections.
 #[must_use]
 pub fn steps(sections: &[Section]) -> Vec<String> {
-    let lines = sections.iter().flat_map(|section| section.lines.iter().map(move |line| (section, line)));
+    let lines = sections
+        .iter()
+        .flat_map(|section| section.lines.iter().map(move |line| (section, line)));
     lines
         .filter(|(_, line)| line.grade == Grade::Trouble)
-        .map(|(section, line)| format!("{}: {}", section.name, line.step.as_deref().unwrap_or(&line.what)))
+        .map(|(section, line)| {
+            format!(
+                "{}: {}",
+                section.name,
+                line.step.as_deref().unwrap_or(&line.what)
+            )
+        })
         .collect()
 }
 
@@ -122,7 +145,11 @@ pub fn data_folder(folder: &Path, used: Option<u64>, budget: &Budget) -> Section
                 "see what is pending (`cartwire deliveries list --state pending`), or raise --disk-budget",
             );
         } else {
-            section.ok(format!("the journal uses {} of {}", bytes(used), bytes(budget.budget)));
+            section.ok(format!(
+                "the journal uses {} of {}",
+                bytes(used),
+                bytes(budget.budget)
+            ));
         }
     }
     section
@@ -141,14 +168,22 @@ pub fn journal(found: &Inspection, has_broker: bool, now: Timestamp) -> Section 
         ),
     }
     let pending = found.pending;
-    let age = found.oldest.map_or(SignedDuration::ZERO, |oldest| now.duration_since(oldest));
+    let age = found
+        .oldest
+        .map_or(SignedDuration::ZERO, |oldest| now.duration_since(oldest));
     if pending > 0 && age > WAITING {
         let step = if has_broker {
             "see below whether the broker is reached and a gateway runs; `cartwire deliveries list --state pending` shows them"
         } else {
             "see below whether a gateway runs; `cartwire deliveries list --state pending` shows them"
         };
-        section.trouble(format!("{pending} deliveries are pending, the oldest for {} minutes", age.as_mins()), step);
+        section.trouble(
+            format!(
+                "{pending} deliveries are pending, the oldest for {} minutes",
+                age.as_mins()
+            ),
+            step,
+        );
     } else {
         section.ok(format!("{pending} deliveries are pending"));
     }
@@ -175,7 +210,13 @@ pub fn clock(newest: Option<Timestamp>, stores: &[SignedDuration], now: Timestam
     let step = "set this machine's clock by NTP (`timedatectl` shows whether it is)";
     match newest.map(|newest| newest.duration_since(now)) {
         Some(ahead) if ahead > SignedDuration::from_secs(1) => {
-            section.trouble(format!("it is {} s before the newest delivery in the journal", ahead.as_secs()), step);
+            section.trouble(
+                format!(
+                    "it is {} s before the newest delivery in the journal",
+                    ahead.as_secs()
+                ),
+                step,
+            );
         }
         Some(_) => section.ok("it is not before the newest delivery in the journal"),
         None => {}
@@ -185,16 +226,26 @@ pub fn clock(newest: Option<Timestamp>, stores: &[SignedDuration], now: Timestam
     // The one in the middle: one store's wrong clock is not ours.
     match sorted.get(sorted.len() / 2) {
         Some(ahead) if ahead.abs() > CLOCKS => {
-            section.trouble(format!("it differs from the stores' by {} s", ahead.abs().as_secs()), step);
+            section.trouble(
+                format!("it differs from the stores' by {} s", ahead.abs().as_secs()),
+                step,
+            );
         }
-        Some(_) => section.ok(format!("it agrees with that of {} that told the time", stores_of(sorted.len()))),
+        Some(_) => section.ok(format!(
+            "it agrees with that of {} that told the time",
+            stores_of(sorted.len())
+        )),
         None => section.warn("no store told the time"),
     }
     section
 }
 
 fn stores_of(count: usize) -> String {
-    if count == 1 { "the store".to_owned() } else { format!("{count} stores") }
+    if count == 1 {
+        "the store".to_owned()
+    } else {
+        format!("{count} stores")
+    }
 }
 
 /// A connection: what was found when it was asked, and by its deliveries before.
@@ -203,8 +254,16 @@ pub fn connection(connection: &Connection, findings: &[Finding], look: &Look) ->
     let id = connection.id.as_str();
     let mut section = Section::new(format!("connection {id}"));
     let (status, reason) = connection.standing();
-    let in_trouble = findings.iter().any(|finding| finding.weight != Weight::Note);
-    for Finding { weight, cause, step, .. } in findings {
+    let in_trouble = findings
+        .iter()
+        .any(|finding| finding.weight != Weight::Note);
+    for Finding {
+        weight,
+        cause,
+        step,
+        ..
+    } in findings
+    {
         match weight {
             Weight::Note => section.warn(format!("{cause} ({step})")),
             Weight::Gone | Weight::Broken | Weight::Unavailable => section.trouble(cause, step),
@@ -257,6 +316,9 @@ mod tests {
 
     #[test]
     fn bytes_are_for_people() {
-        assert_eq!([bytes(2048), bytes(5 << 20), bytes(3 << 29)], ["2 KiB", "5 MiB", "1.5 GiB"]);
+        assert_eq!(
+            [bytes(2048), bytes(5 << 20), bytes(3 << 29)],
+            ["2 KiB", "5 MiB", "1.5 GiB"]
+        );
     }
 }

@@ -14,7 +14,12 @@ impl Findings {
     /// Those of one connection, worst first.
     #[must_use]
     pub fn of(&self, id: &ConnectionId) -> Vec<Finding> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Keeps what a check found.

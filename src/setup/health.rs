@@ -18,7 +18,9 @@ use super::check::{self, Look};
 use super::decide::{self, Facts, Outage};
 use super::hold::{self, LastHeld};
 use super::{Arrivals, Findings};
-use crate::connections::{Accepted, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status, Verdict};
+use crate::connections::{
+    Accepted, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status, Verdict,
+};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, Journal};
 use crate::outbound::{Outbound, subject};
@@ -109,7 +111,8 @@ impl Health {
             let stays = there.contains(id);
             if !stays {
                 // The gauge of a connection that was removed stays until the next start, and says that nothing is healthy there.
-                metrics::gauge!("cartwire_connection_healthy", "connection" => id.to_string()).set(0);
+                metrics::gauge!("cartwire_connection_healthy", "connection" => id.to_string())
+                    .set(0);
                 self.findings.keep(id, Vec::new());
             }
             stays
@@ -119,7 +122,8 @@ impl Health {
         for id in there {
             if !memory.watched.contains_key(&id) {
                 // Chance spreads them over the interval: a thousand stores are not asked in one second.
-                let share = f64::from((memory.phases.hash_one(&id) >> 32) as u32) / f64::from(u32::MAX);
+                let share =
+                    f64::from((memory.phases.hash_one(&id) >> 32) as u32) / f64::from(u32::MAX);
                 let watched = Watched {
                     due: now + self.interval.mul_f64(share),
                     looking: None,
@@ -131,9 +135,14 @@ impl Health {
             }
         }
         // While a command registers or removes webhooks nobody looks.
-        let Some(held) = hold::last_held(&self.folder) else { return };
-        let mut due: Vec<_> =
-            memory.watched.iter_mut().filter(|(_, watched)| watched.looking.is_none() && watched.due <= now).collect();
+        let Some(held) = hold::last_held(&self.folder) else {
+            return;
+        };
+        let mut due: Vec<_> = memory
+            .watched
+            .iter_mut()
+            .filter(|(_, watched)| watched.looking.is_none() && watched.due <= now)
+            .collect();
         // The longest due first: where many stores are slow, everybody has a turn.
         due.sort_by_key(|(_, watched)| watched.due);
         for (id, watched) in due {
@@ -148,8 +157,13 @@ impl Health {
     async fn look(self, id: ConnectionId) -> Looked {
         let (seal, public_url) = (self.seal.clone(), self.public_url.clone());
         let read = self.journal.read(move |reader| {
-            let Some(connection) = reader.connection(&id)? else { return Ok(None) };
-            Ok(Some((connection, subject(reader, &seal, &id, public_url.as_deref()))))
+            let Some(connection) = reader.connection(&id)? else {
+                return Ok(None);
+            };
+            Ok(Some((
+                connection,
+                subject(reader, &seal, &id, public_url.as_deref()),
+            )))
         });
         let (connection, subject) = match read.await {
             Ok(found) => found?,
@@ -158,14 +172,20 @@ impl Health {
                 return None;
             }
         };
-        let mut look = Look { began: Timestamp::now(), examination: None, clock: None };
+        let mut look = Look {
+            began: Timestamp::now(),
+            examination: None,
+            clock: None,
+        };
         match subject {
             Ok(Some(subject)) => {
                 look = check::look(&self.outbound, &connection, &subject, Intent::Check).await;
             }
             Ok(None) => return None,
             // `refresh` says so, too, and louder.
-            Err(error) => tracing::debug!(connection = %connection.id, error = %ErrorChain(&error), "it cannot be asked"),
+            Err(error) => {
+                tracing::debug!(connection = %connection.id, error = %ErrorChain(&error), "it cannot be asked")
+            }
         }
         Some((connection, look))
     }
@@ -175,16 +195,28 @@ impl Health {
             Ok((task, looked)) => (task, looked),
             Err(error) => (error.id(), None),
         };
-        let of_task = |watched: &&mut Watched| watched.looking.is_some_and(|(looking, _)| looking == task);
-        let begun = memory.watched.values_mut().find(of_task).and_then(|watched| watched.looking.take());
-        let Some((connection, look)) = looked else { return };
-        let Some(watched) = memory.watched.get_mut(&connection.id) else { return };
+        let of_task =
+            |watched: &&mut Watched| watched.looking.is_some_and(|(looking, _)| looking == task);
+        let begun = memory
+            .watched
+            .values_mut()
+            .find(of_task)
+            .and_then(|watched| watched.looking.take());
+        let Some((connection, look)) = looked else {
+            return;
+        };
+        let Some(watched) = memory.watched.get_mut(&connection.id) else {
+            return;
+        };
         if hold::last_held(&self.folder) != begun.map(|(_, held)| held) {
             // What it saw may have been half done.
             watched.due = Instant::now();
             return;
         }
-        watched.outage = look.examination.as_ref().and_then(|examination| Outage::after(watched.outage, examination, look.began));
+        watched.outage = look
+            .examination
+            .as_ref()
+            .and_then(|examination| Outage::after(watched.outage, examination, look.began));
         if connection.standing().0 == Status::Connected && connection.changed_at > watched.since {
             // Somebody says that it is mended: what was rejected before that counts no more.
             watched.count_anew(self.rejections.of(&connection.id));
@@ -209,16 +241,25 @@ impl Health {
 
     /// Hears of what has arrived, unless it is known well enough.
     async fn hear(&self, memory: &mut Memory, stale: Duration) {
-        if memory.heard.is_some_and(|heard| heard.elapsed() < stale.min(self.interval)) {
+        if memory
+            .heard
+            .is_some_and(|heard| heard.elapsed() < stale.min(self.interval))
+        {
             return;
         }
         let after = memory.arrivals.through();
-        match self.journal.read(move |reader| reader.arrivals(after, ARRIVALS)).await {
+        match self
+            .journal
+            .read(move |reader| reader.arrivals(after, ARRIVALS))
+            .await
+        {
             Ok(arrivals) => {
                 memory.arrivals.hear(&arrivals);
                 memory.heard = Some(Instant::now());
             }
-            Err(error) => tracing::error!(error = %ErrorChain(&error), "what arrived cannot be read"),
+            Err(error) => {
+                tracing::error!(error = %ErrorChain(&error), "what arrived cannot be read")
+            }
         }
     }
 
@@ -232,8 +273,15 @@ impl Health {
         let watched = memory.watched.get(&connection.id)?;
         let accepted_at = self.accepted_at(memory, &connection.id);
         let accepted_meanwhile = accepted_at.is_some_and(|at| at > watched.since);
-        let rejected = decide::rejected(&watched.rejections, &self.rejections.of(&connection.id), accepted_meanwhile);
-        let receives = connection.kind == INSTANCE || connection.described_kind().is_some_and(|kind| kind.receives_webhooks);
+        let rejected = decide::rejected(
+            &watched.rejections,
+            &self.rejections.of(&connection.id),
+            accepted_meanwhile,
+        );
+        let receives = connection.kind == INSTANCE
+            || connection
+                .described_kind()
+                .is_some_and(|kind| kind.receives_webhooks);
         let facts = Facts {
             connection,
             examination: look.examination.as_ref(),
@@ -246,29 +294,48 @@ impl Health {
             mended: false,
         };
         let by_arrivals = facts.rejected.is_some() || facts.silent || facts.still_told();
-        Some(Judged { verdict: facts.verdict(), by_arrivals })
+        Some(Judged {
+            verdict: facts.verdict(),
+            by_arrivals,
+        })
     }
 
     /// Keeps what was made out, and tells of it where it changed something.
     async fn tell(&self, connection: &Connection, look: Look, verdict: Verdict) {
         let id = &connection.id;
         let moved = verdict.moves(connection);
-        let (status, reason) = moved.map_or_else(|| connection.standing(), |to| (to.status, to.reason));
+        let (status, reason) =
+            moved.map_or_else(|| connection.standing(), |to| (to.status, to.reason));
         let reason = reason.map(str::to_owned);
         let asked = look.examination.is_some();
-        let Examination { mut findings, settings, .. } = look.examination.unwrap_or_default();
-        if findings.iter().all(|finding| finding.weight == Weight::Note)
-            && let Some(told) = reason.as_deref().and_then(|reason| decide::finding(reason, id))
+        let Examination {
+            mut findings,
+            settings,
+            ..
+        } = look.examination.unwrap_or_default();
+        if findings
+            .iter()
+            .all(|finding| finding.weight == Weight::Note)
+            && let Some(told) = reason
+                .as_deref()
+                .and_then(|reason| decide::finding(reason, id))
         {
             findings.insert(0, told);
         }
         if asked {
-            let result = findings.first().filter(|finding| finding.weight != Weight::Note).map_or("well", |finding| finding.code);
-            let labels = [("platform", connection.platform.clone()), ("result", result.to_owned())];
+            let result = findings
+                .first()
+                .filter(|finding| finding.weight != Weight::Note)
+                .map_or("well", |finding| finding.code);
+            let labels = [
+                ("platform", connection.platform.clone()),
+                ("result", result.to_owned()),
+            ];
             metrics::counter!("cartwire_connection_checks_total", &labels).increment(1);
         }
         let healthy = status == Status::Connected;
-        metrics::gauge!("cartwire_connection_healthy", "connection" => id.to_string()).set(if healthy { 1 } else { 0 });
+        metrics::gauge!("cartwire_connection_healthy", "connection" => id.to_string())
+            .set(if healthy { 1 } else { 0 });
         let change = ConnectionChange::Examined {
             id: id.clone(),
             settings: check::learned(connection, settings),
@@ -276,9 +343,13 @@ impl Health {
             began: look.began,
         };
         match self.journal.change_connection(change).await {
-            Ok(Changed::Yes) if moved.is_some() => say(connection, status, reason.as_deref(), findings.first()),
+            Ok(Changed::Yes) if moved.is_some() => {
+                say(connection, status, reason.as_deref(), findings.first())
+            }
             Ok(Changed::Yes | Changed::No | Changed::NoSuchConnection | Changed::Taken) => {}
-            Err(error) => tracing::error!(connection = %id, error = %ErrorChain(&error), "what a check found cannot be kept"),
+            Err(error) => {
+                tracing::error!(connection = %id, error = %ErrorChain(&error), "what a check found cannot be kept")
+            }
         }
         self.findings.keep(id, findings);
     }
@@ -301,8 +372,12 @@ impl Watched {
 fn say(connection: &Connection, status: Status, reason: Option<&str>, finding: Option<&Finding>) {
     let (id, platform, status) = (&connection.id, &connection.platform, status.as_str());
     match (reason, finding) {
-        (None, _) => tracing::info!(connection = %id, platform, status, "a connection is well again"),
-        (Some(reason), None) => tracing::warn!(connection = %id, platform, status, reason, "a connection is in trouble"),
+        (None, _) => {
+            tracing::info!(connection = %id, platform, status, "a connection is well again")
+        }
+        (Some(reason), None) => {
+            tracing::warn!(connection = %id, platform, status, reason, "a connection is in trouble")
+        }
         (Some(reason), Some(finding)) => {
             let Finding { cause, step, .. } = finding;
             tracing::warn!(connection = %id, platform, status, reason, cause, step, "a connection is in trouble");

@@ -29,7 +29,10 @@ impl Hold {
     }
 
     fn within(folder: &Path, patience: Duration) -> io::Result<Self> {
-        let file = File::options().create(true).append(true).open(folder.join(FILE))?;
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join(FILE))?;
         let deadline = Instant::now() + patience;
         loop {
             match file.try_lock() {
@@ -55,10 +58,14 @@ pub struct LastHeld(Option<SystemTime>);
 /// When it was last taken; `None` while a command holds it.
 #[must_use]
 pub fn last_held(folder: &Path) -> Option<LastHeld> {
-    let Ok(file) = File::open(folder.join(FILE)) else { return Some(LastHeld(None)) };
+    let Ok(file) = File::open(folder.join(FILE)) else {
+        return Some(LastHeld(None));
+    };
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => None,
-        Ok(()) | Err(TryLockError::Error(_)) => Some(LastHeld(file.metadata().and_then(|data| data.modified()).ok())),
+        Ok(()) | Err(TryLockError::Error(_)) => Some(LastHeld(
+            file.metadata().and_then(|data| data.modified()).ok(),
+        )),
     }
 }
 

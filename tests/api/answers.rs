@@ -18,12 +18,22 @@ async fn a_delivery_is_accepted_once_and_then_a_duplicate_with_the_same_id() {
     assert_eq!(gateway.kept().await.len(), 1);
     for _ in 0..2 {
         let again = gateway.post(SHOP, &signed).await;
-        assert_eq!((again.word().as_str(), again.delivery()), ("duplicate", first.delivery()));
+        assert_eq!(
+            (again.word().as_str(), again.delivery()),
+            ("duplicate", first.delivery())
+        );
     }
     let kept = gateway.kept().await;
-    assert_eq!((kept.len(), &kept[0]["duplicates"], &kept[0]["id"]), (1, &json!(2), &json!(first.delivery())));
+    assert_eq!(
+        (kept.len(), &kept[0]["duplicates"], &kept[0]["id"]),
+        (1, &json!(2), &json!(first.delivery()))
+    );
     gateway.settled(&first.delivery()).await;
-    assert_eq!(gateway.events("subject=order/17", 1).await.len(), 1, "a duplicate is no event");
+    assert_eq!(
+        gateway.events("subject=order/17", 1).await.len(),
+        1,
+        "a duplicate is no event"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,8 +52,14 @@ async fn concurrent_senders_of_one_delivery_find_one_of_them_accepted() {
     let gateway = Gateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let sent = futures_util::future::join_all((0..16).map(|_| gateway.post(SHOP, &signed))).await;
-    let accepted = sent.iter().filter(|answer| answer.word() == "accepted").count();
-    let duplicates = sent.iter().filter(|answer| answer.word() == "duplicate").count();
+    let accepted = sent
+        .iter()
+        .filter(|answer| answer.word() == "accepted")
+        .count();
+    let duplicates = sent
+        .iter()
+        .filter(|answer| answer.word() == "duplicate")
+        .count();
     assert_eq!((accepted, duplicates), (1, 15));
     assert_eq!(gateway.kept().await.len(), 1);
 }
@@ -52,11 +68,16 @@ async fn concurrent_senders_of_one_delivery_find_one_of_them_accepted() {
 async fn every_answer_names_its_request() {
     let gateway = Gateway::start().await;
     let good = gateway.post(SHOP, &order("order.updated", ORDER, 1)).await;
-    let wrong = Request::new("POST", SHOP).body("{}").send(gateway.public).await;
+    let wrong = Request::new("POST", SHOP)
+        .body("{}")
+        .send(gateway.public)
+        .await;
     let nowhere = Request::new("GET", "/nowhere").send(gateway.public).await;
     let method = Request::new("GET", SHOP).send(gateway.public).await;
     let admin = gateway.get("/api/events").await;
-    let ids: Vec<Option<&str>> = [&good, &wrong, &nowhere, &method, &admin].map(|answer| answer.header("x-request-id")).to_vec();
+    let ids: Vec<Option<&str>> = [&good, &wrong, &nowhere, &method, &admin]
+        .map(|answer| answer.header("x-request-id"))
+        .to_vec();
     for (at, id) in ids.iter().enumerate() {
         assert!(id.is_some_and(|id| !id.is_empty()), "answer {at}");
         assert!(!ids[..at].contains(id), "each has its own");
@@ -67,12 +88,16 @@ async fn every_answer_names_its_request() {
 async fn a_chunked_body_with_a_right_signature_is_accepted() {
     let gateway = Gateway::start().await;
     let signed = order("order.updated", ORDER, 1);
-    let request = Request::new("POST", SHOP).headers(&signed.headers).without_length().header("Transfer-Encoding", "chunked");
+    let request = Request::new("POST", SHOP)
+        .headers(&signed.headers)
+        .without_length()
+        .header("Transfer-Encoding", "chunked");
     let (head, _) = request.parts(gateway.public);
     let mut peer = Peer::connect(gateway.public).await;
     peer.write(&head).await;
     for byte in &signed.body[..] {
-        peer.write(&[b"1\r\n", &[*byte][..], b"\r\n"].concat()).await;
+        peer.write(&[b"1\r\n", &[*byte][..], b"\r\n"].concat())
+            .await;
     }
     peer.write(b"0\r\n\r\n").await;
     let answer = peer.answer().await;
@@ -85,7 +110,9 @@ async fn a_sender_of_megabytes_who_waits_for_100_continue_is_told_to_go_on() {
     let gateway = Gateway::start().await;
     let large = format!(r#"{{"id":17,"note":"{}"}}"#, "x".repeat(2_500_000));
     let signed = order("order.updated", &large, 1);
-    let request = Request::new("POST", SHOP).headers(&signed.headers).header("Expect", "100-continue");
+    let request = Request::new("POST", SHOP)
+        .headers(&signed.headers)
+        .header("Expect", "100-continue");
     let (head, body) = request.body(&signed.body).parts(gateway.public);
     let mut peer = Peer::connect(gateway.public).await;
     peer.write(&head).await;
@@ -93,23 +120,36 @@ async fn a_sender_of_megabytes_who_waits_for_100_continue_is_told_to_go_on() {
     peer.write(&body).await;
     let answer = peer.answer().await;
     assert_eq!(answer.word(), "accepted");
-    assert_eq!(gateway.settled(&answer.delivery()).await["delivery"]["bytes"], json!(large.len()));
+    assert_eq!(
+        gateway.settled(&answer.delivery()).await["delivery"]["bytes"],
+        json!(large.len())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_who_does_not_wait_for_100_continue_is_read_all_the_same() {
     let gateway = Gateway::start().await;
     let signed = order("order.updated", ORDER, 1);
-    let request = Request::new("POST", SHOP).headers(&signed.headers).header("Expect", "100-Continue");
-    assert_eq!(request.body(&signed.body).send(gateway.public).await.word(), "accepted");
+    let request = Request::new("POST", SHOP)
+        .headers(&signed.headers)
+        .header("Expect", "100-Continue");
+    assert_eq!(
+        request.body(&signed.body).send(gateway.public).await.word(),
+        "accepted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_who_speaks_http_1_0_is_served() {
     let gateway = Gateway::start().await;
     let signed = order("order.updated", ORDER, 1);
-    let (head, body) = Request::new("POST", SHOP).headers(&signed.headers).body(&signed.body).parts(gateway.public);
-    let head = String::from_utf8(head).expect("text").replacen("HTTP/1.1", "HTTP/1.0", 1);
+    let (head, body) = Request::new("POST", SHOP)
+        .headers(&signed.headers)
+        .body(&signed.body)
+        .parts(gateway.public);
+    let head = String::from_utf8(head)
+        .expect("text")
+        .replacen("HTTP/1.1", "HTTP/1.0", 1);
     let mut peer = Peer::connect(gateway.public).await;
     peer.write(&[head.as_bytes(), &body].concat()).await;
     assert_eq!(peer.answer().await.word(), "accepted");
@@ -118,18 +158,30 @@ async fn a_sender_who_speaks_http_1_0_is_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ping_is_answered_exactly_200_and_kept_nowhere() {
     let gateway = Gateway::start().await;
-    for content_type in ["application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=UTF-8"] {
+    for content_type in [
+        "application/x-www-form-urlencoded",
+        "application/x-www-form-urlencoded; charset=UTF-8",
+    ] {
         let ping = Request::new("POST", SHOP)
             .header("Content-Type", content_type)
             .header("User-Agent", "WooCommerce/11.0.1 Hookshot (WordPress/7.1)")
             .body("webhook_id=82");
         let answer = ping.send(gateway.public).await;
-        assert_eq!((answer.status, answer.text()), (200, r#"{"status":"ping"}"#), "{content_type}");
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, r#"{"status":"ping"}"#),
+            "{content_type}"
+        );
     }
-    for (content_type, body) in
-        [("application/json", "webhook_id=82"), ("application/x-www-form-urlencoded", "webhook_id=82&x=1")]
-    {
-        let answer = Request::new("POST", SHOP).header("Content-Type", content_type).body(body).send(gateway.public).await;
+    for (content_type, body) in [
+        ("application/json", "webhook_id=82"),
+        ("application/x-www-form-urlencoded", "webhook_id=82&x=1"),
+    ] {
+        let answer = Request::new("POST", SHOP)
+            .header("Content-Type", content_type)
+            .body(body)
+            .send(gateway.public)
+            .await;
         assert_eq!(answer.status, 401, "{content_type} {body}");
     }
     assert_eq!(gateway.kept().await, Vec::<Value>::new());
@@ -160,16 +212,23 @@ async fn a_token_is_taken_with_white_space_around_it_and_whatever_content_type()
         (Some("no content type"), text.clone()),
     ] {
         let again = send(content_type, body).await;
-        assert_eq!((again.word().as_str(), again.delivery()), ("duplicate", first.delivery()), "{content_type:?}");
+        assert_eq!(
+            (again.word().as_str(), again.delivery()),
+            ("duplicate", first.delivery()),
+            "{content_type:?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_signed_anew_for_a_retry_is_a_duplicate() {
     let gateway = Gateway::start().await;
-    let payload = r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1"}"#;
+    let payload =
+        r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1"}"#;
     let signed = |at: &str| {
-        let options = [("instance_id", "site-1"), ("iat_offset", at)].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let options = [("instance_id", "site-1"), ("iat_offset", at)]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
         let unsigned = cartwire::platforms::Unsigned {
             topic: "wix.ecom.v1.order_created",
             payload: payload.as_bytes(),
@@ -177,21 +236,46 @@ async fn a_token_that_is_signed_anew_for_a_retry_is_a_duplicate() {
             options: &options,
         };
         let platform = cartwire::platforms::platform("wix").expect("a platform");
-        platform.sign(&unsigned, &crate::gateway::key("wix", "signing"), jiff::Timestamp::now()).expect("signed")
+        platform
+            .sign(
+                &unsigned,
+                &crate::gateway::key("wix", "signing"),
+                jiff::Timestamp::now(),
+            )
+            .expect("signed")
     };
     let (first, retry) = (signed("-600"), signed("0"));
     assert_ne!(first.body, retry.body);
     let first = gateway.post(APP, &first).await;
     let retry = gateway.post(APP, &retry).await;
-    assert_eq!((first.word().as_str(), retry.word().as_str()), ("accepted", "duplicate"));
+    assert_eq!(
+        (first.word().as_str(), retry.word().as_str()),
+        ("accepted", "duplicate")
+    );
     assert_eq!(first.delivery(), retry.delivery());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_public_listener_says_that_it_lives_and_nothing_of_the_admin_api() {
     let gateway = Gateway::start().await;
-    assert_eq!(Request::new("GET", "/healthz").send(gateway.public).await.status, 200);
-    for path in ["/api/events", "/api/deliveries", "/api/connections", "/metrics", "/readyz"] {
-        assert_eq!(Request::new("GET", path).send(gateway.public).await.status, 404, "{path}");
+    assert_eq!(
+        Request::new("GET", "/healthz")
+            .send(gateway.public)
+            .await
+            .status,
+        200
+    );
+    for path in [
+        "/api/events",
+        "/api/deliveries",
+        "/api/connections",
+        "/metrics",
+        "/readyz",
+    ] {
+        assert_eq!(
+            Request::new("GET", path).send(gateway.public).await.status,
+            404,
+            "{path}"
+        );
     }
 }

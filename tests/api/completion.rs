@@ -27,7 +27,14 @@ async fn asking_within(wix: &Wixapis, seconds: &str) -> Gateway {
     .await;
     let settings = [("app_id", wixapis::APP_ID), ("api_base", wix.url.as_str())];
     let public = key("wix", "verification");
-    gateway.connect("wix-app", "asking-app", &settings, &[("public-key", &public), ("app-secret", wixapis::APP_SECRET)]).await;
+    gateway
+        .connect(
+            "wix-app",
+            "asking-app",
+            &settings,
+            &[("public-key", &public), ("app-secret", wixapis::APP_SECRET)],
+        )
+        .await;
     gateway
 }
 
@@ -40,11 +47,16 @@ async fn change(gateway: &Gateway, topic: &str, field: &str) -> String {
 }
 
 async fn products(gateway: &Gateway, least: usize) -> Vec<Value> {
-    gateway.events(&format!("subject=product/{PRODUCT}"), least).await
+    gateway
+        .events(&format!("subject=product/{PRODUCT}"), least)
+        .await
 }
 
 fn authorities(events: &[Value]) -> Vec<&str> {
-    events.iter().filter_map(|event| event["authority"].as_str()).collect()
+    events
+        .iter()
+        .filter_map(|event| event["authority"].as_str())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,13 +65,28 @@ async fn a_thin_change_arrives_as_a_whole_product() {
     let gateway = asking(&wix).await;
     change(&gateway, CHANGED, "priceData").await;
     let event = products(&gateway, 1).await.remove(0);
-    assert_eq!((&event["authority"], &event["type"]), (&json!("full"), &json!("cartwire.product.updated")));
-    assert!(event["data"]["completed_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{event}");
+    assert_eq!(
+        (&event["authority"], &event["type"]),
+        (&json!("full"), &json!("cartwire.product.updated"))
+    );
+    assert!(
+        event["data"]["completed_at"]
+            .as_str()
+            .is_some_and(|at| at.ends_with('Z')),
+        "{event}"
+    );
     let product = &event["data"]["product"];
-    assert_eq!((&product["name"], &product["currency"]), (&json!("Assam Second Flush"), &json!("EUR")));
+    assert_eq!(
+        (&product["name"], &product["currency"]),
+        (&json!("Assam Second Flush"), &json!("EUR"))
+    );
     assert_eq!(product["variants"].as_array().map(Vec::len), Some(2));
     assert_eq!(event["data"]["changed"], json!(["priceData"]));
-    assert_eq!(event["data"]["raw"], json!({"productId": PRODUCT, "changedFields": ["priceData"]}), "as it was received");
+    assert_eq!(
+        event["data"]["raw"],
+        json!({"productId": PRODUCT, "changedFields": ["priceData"]}),
+        "as it was received"
+    );
     // Read once more, from the journal alone.
     wix.change(|world| world.answers.clear());
     assert_eq!(products(&gateway, 1).await.remove(0), event);
@@ -73,9 +100,23 @@ async fn ten_changes_of_one_product_cost_one_call_and_keep_their_order() {
         change(&gateway, CHANGED, &format!("field-{number}")).await;
     }
     let events = products(&gateway, 10).await;
-    assert!(authorities(&events).iter().all(|authority| *authority == "full"));
-    let changed: Vec<&Value> = events.iter().map(|event| &event["data"]["changed"][0]).collect();
-    assert_eq!(changed, (0..10).map(|number| format!("field-{number}")).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert!(
+        authorities(&events)
+            .iter()
+            .all(|authority| *authority == "full")
+    );
+    let changed: Vec<&Value> = events
+        .iter()
+        .map(|event| &event["data"]["changed"][0])
+        .collect();
+    assert_eq!(
+        changed,
+        (0..10)
+            .map(|number| format!("field-{number}"))
+            .collect::<Vec<_>>()
+            .iter()
+            .collect::<Vec<_>>()
+    );
     assert_eq!(wix.asked(PRODUCTS).len(), 1);
     assert_eq!(wix.tokens(INSTANCE), 1);
 }
@@ -88,16 +129,27 @@ async fn a_store_that_is_away_holds_up_its_own_keys_only_and_nothing_overtakes()
     change(&gateway, CHANGED, "name").await;
     change(&gateway, DELETED, "all").await;
     let payload = r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1","createdEvent":{"entity":{"id":"o1","number":"10001"}}}"#;
-    gateway.post(APP, &token("wix.ecom.v1.order_created", payload, INSTANCE)).await;
+    gateway
+        .post(APP, &token("wix.ecom.v1.order_created", payload, INSTANCE))
+        .await;
     gateway.order("order.created", r#"{"id":7}"#, 1).await;
     gateway.events("subject=order/o1", 1).await;
     gateway.events("subject=order/7", 1).await;
-    eventually("the store is asked", async || (!wix.asked(PRODUCTS).is_empty()).then_some(())).await;
+    eventually("the store is asked", async || {
+        (!wix.asked(PRODUCTS).is_empty()).then_some(())
+    })
+    .await;
     assert_eq!(products(&gateway, 0).await, Vec::<Value>::new());
     wix.heal();
     let events = products(&gateway, 2).await;
-    let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
-    assert_eq!(types, ["cartwire.product.updated", "cartwire.product.deleted"]);
+    let types: Vec<&str> = events
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect();
+    assert_eq!(
+        types,
+        ["cartwire.product.updated", "cartwire.product.deleted"]
+    );
     assert_eq!(authorities(&events), ["full", "reference"]);
 }
 
@@ -108,16 +160,28 @@ async fn after_the_limit_a_change_goes_out_as_it_is_and_says_why() {
     let gateway = asking_within(&wix, "1").await;
     let delivery = change(&gateway, CHANGED, "name").await;
     let event = products(&gateway, 1).await.remove(0);
-    assert_eq!((&event["authority"], &event["data"]["not_completed"]), (&json!("reference"), &json!("store_unavailable")));
+    assert_eq!(
+        (&event["authority"], &event["data"]["not_completed"]),
+        (&json!("reference"), &json!("store_unavailable"))
+    );
     assert_eq!(event["data"].get("completed_at"), None);
     wix.heal();
     // Redriven, it is asked for once more; the id stays.
-    gateway.admin_request("POST", &format!("/api/deliveries/{delivery}/redrive")).send(gateway.admin).await;
+    gateway
+        .admin_request("POST", &format!("/api/deliveries/{delivery}/redrive"))
+        .send(gateway.admin)
+        .await;
     let again = eventually("the whole event", async || {
-        products(&gateway, 1).await.into_iter().find(|event| event["authority"] == "full")
+        products(&gateway, 1)
+            .await
+            .into_iter()
+            .find(|event| event["authority"] == "full")
     })
     .await;
-    assert_eq!((&again["id"], &again["origin"]), (&event["id"], &json!("redrive")));
+    assert_eq!(
+        (&again["id"], &again["origin"]),
+        (&event["id"], &json!("redrive"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,14 +191,24 @@ async fn what_the_store_does_not_know_goes_out_as_it_is() {
     let gateway = asking(&wix).await;
     change(&gateway, CHANGED, "name").await;
     let event = products(&gateway, 1).await.remove(0);
-    assert_eq!((&event["authority"], &event["data"]["not_completed"]), (&json!("reference"), &json!("not_found")));
+    assert_eq!(
+        (&event["authority"], &event["data"]["not_completed"]),
+        (&json!("reference"), &json!("not_found"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_installations_at_once_cost_a_token_each_and_become_known() {
-    let instances: Vec<String> = (0..100).map(|number| format!("7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a{number:04}")).collect();
+    let instances: Vec<String> = (0..100)
+        .map(|number| format!("7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a{number:04}"))
+        .collect();
     let wix = Wixapis::start(World::default());
-    wix.change(|world| world.installations = instances.iter().map(|id| (id.clone(), Default::default())).collect());
+    wix.change(|world| {
+        world.installations = instances
+            .iter()
+            .map(|id| (id.clone(), Default::default()))
+            .collect()
+    });
     let gateway = asking(&wix).await;
     let installed = json!({"appId": wixapis::APP_ID}).to_string();
     let posts = instances.iter().map(|instance| {
@@ -148,8 +222,17 @@ async fn a_hundred_installations_at_once_cost_a_token_each_and_become_known() {
     for instance in &instances {
         assert_eq!(wix.tokens(instance), 1, "{instance}");
     }
-    let known = gateway.get(&format!("/api/connections/{}", instances[0])).await.json();
-    assert_eq!((&known["settings"]["site_name"], &known["settings"]["currency"]), (&json!("Hafenladen"), &json!("EUR")));
+    let known = gateway
+        .get(&format!("/api/connections/{}", instances[0]))
+        .await
+        .json();
+    assert_eq!(
+        (
+            &known["settings"]["site_name"],
+            &known["settings"]["currency"]
+        ),
+        (&json!("Hafenladen"), &json!("EUR"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,24 +241,60 @@ async fn a_test_delivery_with_sample_ids_becomes_no_store() {
     let gateway = asking(&wix).await;
     let sample = "11111111-2222-4333-8444-555555555555";
     let installed = json!({"appId": wixapis::APP_ID}).to_string();
-    let delivery = gateway.post(APP, &token("AppInstalled", &installed, sample)).await.delivery();
+    let delivery = gateway
+        .post(APP, &token("AppInstalled", &installed, sample))
+        .await
+        .delivery();
     let settled = gateway.settled(&delivery).await;
-    assert_eq!((&settled["delivery"]["state"], &settled["delivery"]["reason"]), (&json!("ignored"), &json!("sample_delivery")));
-    assert_eq!(gateway.get(&format!("/api/connections/{sample}")).await.status, 404);
+    assert_eq!(
+        (
+            &settled["delivery"]["state"],
+            &settled["delivery"]["reason"]
+        ),
+        (&json!("ignored"), &json!("sample_delivery"))
+    );
+    assert_eq!(
+        gateway
+            .get(&format!("/api/connections/{sample}"))
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_is_told_only_where_the_shop_agrees() {
     let store = Shop::start(shop::Options::default());
-    store.keep("products", json!({"id": 25, "name": "Tee", "status": "trash"}));
-    store.keep("products", json!({"id": 26, "name": "Tasse", "status": "publish"}));
+    store.keep(
+        "products",
+        json!({"id": 25, "name": "Tee", "status": "trash"}),
+    );
+    store.keep(
+        "products",
+        json!({"id": 26, "name": "Tasse", "status": "publish"}),
+    );
     let gateway = Gateway::with(|args| args.stores.allow_private_stores = true).await;
     let secret = key("woocommerce", "verification");
-    let secrets = [("webhook-secret", secret.as_str()), ("consumer-key", shop::KEY), ("consumer-secret", shop::SECRET)];
-    gateway.connect("woocommerce", "asking-shop", &[("url", store.url.as_str())], &secrets).await;
+    let secrets = [
+        ("webhook-secret", secret.as_str()),
+        ("consumer-key", shop::KEY),
+        ("consumer-secret", shop::SECRET),
+    ];
+    gateway
+        .connect(
+            "woocommerce",
+            "asking-shop",
+            &[("url", store.url.as_str())],
+            &secrets,
+        )
+        .await;
     let mut deliveries = Vec::new();
     for (number, product) in [25_u64, 26, 27].into_iter().enumerate() {
-        let request = order("product.deleted", &json!({"id": product}).to_string(), number as u64);
+        let request = order(
+            "product.deleted",
+            &json!({"id": product}).to_string(),
+            number as u64,
+        );
         deliveries.push(gateway.post(SHOP, &request).await.delivery());
     }
     for (delivery, state) in deliveries.iter().zip(["logged", "ignored", "ignored"]) {
@@ -185,8 +304,14 @@ async fn a_deletion_is_told_only_where_the_shop_agrees() {
             assert_eq!(settled["delivery"]["reason"], "not_in_trash");
         }
     }
-    let event = gateway.events("type=cartwire.product.deleted", 1).await.remove(0);
-    assert_eq!((&event["subject"], &event["authority"]), (&json!("product/25"), &json!("full")));
+    let event = gateway
+        .events("type=cartwire.product.deleted", 1)
+        .await
+        .remove(0);
+    assert_eq!(
+        (&event["subject"], &event["authority"]),
+        (&json!("product/25"), &json!("full"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +327,12 @@ async fn no_store_makes_a_delivery_wait_longer_than_the_limit() {
     gateway.order("order.created", r#"{"id":7}"#, 1).await;
     gateway.events("subject=order/7", 1).await;
     let events = products(&gateway, 2).await;
-    assert!(events.iter().all(|event| event["data"]["not_completed"] == "rate_limited"), "{events:?}");
+    assert!(
+        events
+            .iter()
+            .all(|event| event["data"]["not_completed"] == "rate_limited"),
+        "{events:?}"
+    );
     assert_eq!(wix.asked(PRODUCTS).len(), asked);
 }
 
@@ -212,7 +342,10 @@ async fn what_stands_behind_a_waiting_change_stops_no_other_store() {
     wix.fail(PRODUCTS, Failure::Status(503), usize::MAX);
     let gateway = asking(&wix).await;
     change(&gateway, CHANGED, "name").await;
-    eventually("the store is asked", async || (!wix.asked(PRODUCTS).is_empty()).then_some(())).await;
+    eventually("the store is asked", async || {
+        (!wix.asked(PRODUCTS).is_empty()).then_some(())
+    })
+    .await;
     // More than the relay takes in hand.
     for hundred in 0..22 {
         let deletions = (0..100).map(|number| {
@@ -223,10 +356,18 @@ async fn what_stands_behind_a_waiting_change_stops_no_other_store() {
     }
     gateway.order("order.created", r#"{"id":7}"#, 1).await;
     gateway.events("subject=order/7", 1).await;
-    let events = gateway.events(&format!("subject=product/{PRODUCT}&type=cartwire.product.updated"), 1).await;
+    let events = gateway
+        .events(
+            &format!("subject=product/{PRODUCT}&type=cartwire.product.updated"),
+            1,
+        )
+        .await;
     assert_eq!(events[0]["data"]["not_completed"], "too_many_waiting");
     eventually("all deletions", async || {
-        let page = gateway.get("/api/events?limit=1000&after=2000&type=cartwire.product.deleted").await.json();
+        let page = gateway
+            .get("/api/events?limit=1000&after=2000&type=cartwire.product.deleted")
+            .await
+            .json();
         (page["events"].as_array().map(Vec::len) > Some(100)).then_some(())
     })
     .await;
@@ -238,9 +379,16 @@ async fn an_app_that_is_removed_while_its_installation_is_confirmed_stays_remove
     wix.fail("/apps/v1/instance", Failure::Status(503), usize::MAX);
     let gateway = asking(&wix).await;
     let told = json!({"appId": wixapis::APP_ID}).to_string();
-    gateway.post(APP, &token("AppInstalled", &told, INSTANCE)).await;
-    eventually("the platform is asked", async || (!wix.asked("/apps/v1/instance").is_empty()).then_some(())).await;
-    gateway.post(APP, &token("AppRemoved", &told, INSTANCE)).await;
+    gateway
+        .post(APP, &token("AppInstalled", &told, INSTANCE))
+        .await;
+    eventually("the platform is asked", async || {
+        (!wix.asked("/apps/v1/instance").is_empty()).then_some(())
+    })
+    .await;
+    gateway
+        .post(APP, &token("AppRemoved", &told, INSTANCE))
+        .await;
     let status = async |wanted: &str| {
         let known = gateway.get(&format!("/api/connections/{INSTANCE}")).await;
         (known.status == 200 && known.json()["status"] == wanted).then_some(())
@@ -248,10 +396,25 @@ async fn an_app_that_is_removed_while_its_installation_is_confirmed_stays_remove
     eventually("it is removed", async || status("disconnected").await).await;
     wix.heal();
     gateway.events("type=cartwire.app.removed", 1).await;
-    let events = gateway.events(&format!("subject=connection/{INSTANCE}"), 2).await;
-    let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
-    assert_eq!(types, ["cartwire.connection.connected", "cartwire.connection.disconnected"]);
-    assert_eq!(status("disconnected").await, Some(()), "the older word does not count any more");
+    let events = gateway
+        .events(&format!("subject=connection/{INSTANCE}"), 2)
+        .await;
+    let types: Vec<&str> = events
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "cartwire.connection.connected",
+            "cartwire.connection.disconnected"
+        ]
+    );
+    assert_eq!(
+        status("disconnected").await,
+        Some(()),
+        "the older word does not count any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,8 +423,20 @@ async fn a_variant_that_is_named_twice_is_told_twice() {
     let gateway = asking(&wix).await;
     let variant = "6654c734-ccab-4f44-8ff0-825eb443dc7f";
     let changed = |field: &str| json!({"variantId": variant, "changedFields": [field]});
-    let payload = json!({"productId": PRODUCT, "variants": [changed("price"), changed("sku")]}).to_string();
-    gateway.post(APP, &token("com.wix.ecommerce.catalog.api.v1.VariantsChanged", &payload, INSTANCE)).await;
-    let events = gateway.events(&format!("subject=variant/{variant}"), 2).await;
+    let payload =
+        json!({"productId": PRODUCT, "variants": [changed("price"), changed("sku")]}).to_string();
+    gateway
+        .post(
+            APP,
+            &token(
+                "com.wix.ecommerce.catalog.api.v1.VariantsChanged",
+                &payload,
+                INSTANCE,
+            ),
+        )
+        .await;
+    let events = gateway
+        .events(&format!("subject=variant/{variant}"), 2)
+        .await;
     assert_eq!(authorities(&events), ["full", "full"]);
 }

@@ -52,9 +52,24 @@ impl Gateway {
     pub(crate) async fn with(change: impl FnOnce(&mut ServeArgs)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for (kind, id, field, secret) in [
-            ("woocommerce", "shop-a", "webhook-secret", key("woocommerce", "verification")),
-            ("wix-app", "my-app", "public-key", key("wix", "verification")),
-            ("wix-app", "foreign-app", "public-key", FOREIGN_KEY.to_owned()),
+            (
+                "woocommerce",
+                "shop-a",
+                "webhook-secret",
+                key("woocommerce", "verification"),
+            ),
+            (
+                "wix-app",
+                "my-app",
+                "public-key",
+                key("wix", "verification"),
+            ),
+            (
+                "wix-app",
+                "foreign-app",
+                "public-key",
+                FOREIGN_KEY.to_owned(),
+            ),
         ] {
             connect(folder.path(), kind, id, &[], &[(field, &secret)]);
         }
@@ -67,14 +82,27 @@ impl Gateway {
             ..ServeArgs::defaults()
         };
         change(&mut args);
-        let data = DataArgs { data_dir: folder.path().to_owned(), master_key_file: None };
+        let data = DataArgs {
+            data_dir: folder.path().to_owned(),
+            master_key_file: None,
+        };
         let config = Config::new(&data, &args).expect("the configuration is right");
         let app = App::build(config).await.expect("the gateway can be built");
         let (public, admin) = (app.address, app.admin_address);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run_until(async move { drop(stopped.await) }));
-        let token = args.admin_token.map(|token| token.expose_secret().to_owned());
-        Self { public, admin, token, folder, stop: Some(stop), running: Some(running), leaves_pending: false }
+        let token = args
+            .admin_token
+            .map(|token| token.expose_secret().to_owned());
+        Self {
+            public,
+            admin,
+            token,
+            folder,
+            stop: Some(stop),
+            running: Some(running),
+            leaves_pending: false,
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -83,7 +111,11 @@ impl Gateway {
 
     /// Posts to the public listener.
     pub(crate) async fn post(&self, path: &str, request: &SignedRequest) -> Answer {
-        Request::new("POST", path).headers(&request.headers).body(&request.body).send(self.public).await
+        Request::new("POST", path)
+            .headers(&request.headers)
+            .body(&request.body)
+            .send(self.public)
+            .await
     }
 
     /// Sends an order of the shop and takes it for granted that it is kept; gives the delivery's id.
@@ -110,7 +142,11 @@ impl Gateway {
     pub(crate) async fn kept(&self) -> Vec<Value> {
         let answer = self.get("/api/deliveries?limit=1000").await.json();
         let deliveries = answer["deliveries"].as_array().expect("deliveries").iter();
-        let sent = |delivery: &&Value| delivery["topic"].as_str().is_some_and(|topic| !topic.starts_with("connection."));
+        let sent = |delivery: &&Value| {
+            delivery["topic"]
+                .as_str()
+                .is_some_and(|topic| !topic.starts_with("connection."))
+        };
         deliveries.filter(sent).cloned().collect()
     }
 
@@ -126,7 +162,10 @@ impl Gateway {
     /// The events that a query finds, once there are at least so many.
     pub(crate) async fn events(&self, query: &str, least: usize) -> Vec<Value> {
         eventually(&format!("{least} events of {query:?}"), async || {
-            let page = self.get(&format!("/api/events?limit=1000&{query}")).await.json();
+            let page = self
+                .get(&format!("/api/events?limit=1000&{query}"))
+                .await
+                .json();
             let events = page["events"].as_array().expect("events").clone();
             (events.len() >= least).then_some(events)
         })
@@ -134,24 +173,41 @@ impl Gateway {
     }
 
     /// Adds a connection, and waits until the gateway takes webhooks for it.
-    pub(crate) async fn connect(&self, kind: &str, name: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) {
+    pub(crate) async fn connect(
+        &self,
+        kind: &str,
+        name: &str,
+        settings: &[(&str, &str)],
+        secrets: &[(&str, &str)],
+    ) {
         connect(self.folder(), kind, name, settings, secrets);
         let (platform, _) = connection_kind(kind).expect("a kind");
         let path = format!("/webhooks/{}/{name}", platform.name());
-        let unsigned = SignedRequest { headers: Vec::new(), body: "{}".into() };
-        eventually("the connection is seen", async || (self.post(&path, &unsigned).await.status != 404).then_some(())).await;
+        let unsigned = SignedRequest {
+            headers: Vec::new(),
+            body: "{}".into(),
+        };
+        eventually("the connection is seen", async || {
+            (self.post(&path, &unsigned).await.status != 404).then_some(())
+        })
+        .await;
     }
 
     /// Changes a connection as the commands do: in the file, beside the running gateway.
     pub(crate) fn change(&self, change: &ConnectionChange) {
-        let changed = DataFile::open(self.folder()).expect("the data file").change_connection(change).expect("a change");
+        let changed = DataFile::open(self.folder())
+            .expect("the data file")
+            .change_connection(change)
+            .expect("a change");
         assert_eq!(changed, Changed::Yes);
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let (Some(stop), Some(running)) = (self.stop.take(), self.running.take()) else { return };
+        let (Some(stop), Some(running)) = (self.stop.take(), self.running.take()) else {
+            return;
+        };
         if !std::thread::panicking() && !self.leaves_pending {
             let reader = Reader::open(self.folder.path()).expect("the data file");
             let deadline = Instant::now() + PATIENCE;
@@ -161,9 +217,12 @@ impl Drop for Gateway {
             }
         }
         let _ = stop.send(());
-        let ended = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(running));
+        let ended =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(running));
         if !std::thread::panicking() {
-            ended.expect("the gateway did not panic").expect("the gateway ended well");
+            ended
+                .expect("the gateway did not panic")
+                .expect("the gateway ended well");
         }
     }
 }
@@ -190,32 +249,65 @@ pub(crate) fn id(text: &str) -> ConnectionId {
 }
 
 /// Adds a connection as the commands do.
-fn connect(folder: &Path, kind: &str, name: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) {
+fn connect(
+    folder: &Path,
+    kind: &str,
+    name: &str,
+    settings: &[(&str, &str)],
+    secrets: &[(&str, &str)],
+) {
     let seal = Seal::load(folder, None).expect("a master key");
     let (platform, kind) = connection_kind(kind).expect("a kind");
-    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let connection = Connection::new(id(name), platform.name(), kind.name, settings, Timestamp::now());
-    let sealed = secrets
+    let settings = settings
         .iter()
-        .map(|(field, secret)| SealedSecret::new(&seal, &connection.id, field, &(*secret).to_owned().into()).expect("sealed"));
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let connection = Connection::new(
+        id(name),
+        platform.name(),
+        kind.name,
+        settings,
+        Timestamp::now(),
+    );
+    let sealed = secrets.iter().map(|(field, secret)| {
+        SealedSecret::new(&seal, &connection.id, field, &(*secret).to_owned().into())
+            .expect("sealed")
+    });
     let sealed = sealed.collect();
     let change = ConnectionChange::Add(connection, sealed);
-    let changed = DataFile::open(folder).expect("a data file").change_connection(&change).expect("a change");
+    let changed = DataFile::open(folder)
+        .expect("a data file")
+        .change_connection(&change)
+        .expect("a change");
     assert_eq!(changed, Changed::Yes);
 }
 
 /// A delivery of the shop.
 pub(crate) fn order(topic: &str, payload: &str, nonce: u64) -> SignedRequest {
     let options = BTreeMap::new();
-    let unsigned = Unsigned { topic, payload: payload.as_bytes(), nonce, options: &options };
+    let unsigned = Unsigned {
+        topic,
+        payload: payload.as_bytes(),
+        nonce,
+        options: &options,
+    };
     let platform = platform("woocommerce").expect("a platform");
-    platform.sign(&unsigned, &key("woocommerce", "signing"), Timestamp::now()).expect("signed")
+    platform
+        .sign(&unsigned, &key("woocommerce", "signing"), Timestamp::now())
+        .expect("signed")
 }
 
 /// A delivery of an installation of the app.
 pub(crate) fn token(topic: &str, payload: &str, instance: &str) -> SignedRequest {
     let options = BTreeMap::from([("instance_id".to_owned(), instance.to_owned())]);
-    let unsigned = Unsigned { topic, payload: payload.as_bytes(), nonce: 1, options: &options };
+    let unsigned = Unsigned {
+        topic,
+        payload: payload.as_bytes(),
+        nonce: 1,
+        options: &options,
+    };
     let platform = platform("wix").expect("a platform");
-    platform.sign(&unsigned, &key("wix", "signing"), Timestamp::now()).expect("signed")
+    platform
+        .sign(&unsigned, &key("wix", "signing"), Timestamp::now())
+        .expect("signed")
 }

@@ -21,7 +21,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -29,7 +32,8 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{} {:?} is no JSON", self.status, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("{} {:?} is no JSON", self.status, self.text()))
     }
 
     /// The `status` of an answer on a webhook route.
@@ -40,7 +44,10 @@ impl Answer {
 
     /// The delivery's id of an answer on a webhook route.
     pub(crate) fn delivery(&self) -> String {
-        self.json()["delivery"].as_str().expect("a delivery").to_owned()
+        self.json()["delivery"]
+            .as_str()
+            .expect("a delivery")
+            .to_owned()
     }
 }
 
@@ -53,7 +60,11 @@ pub(crate) struct Request {
 
 impl Request {
     pub(crate) fn new(method: &str, path: &str) -> Self {
-        Self { head: format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n").into_bytes(), body: Vec::new(), length: true }
+        Self {
+            head: format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n").into_bytes(),
+            body: Vec::new(),
+            length: true,
+        }
     }
 
     pub(crate) fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
@@ -64,8 +75,13 @@ impl Request {
         self
     }
 
-    pub(crate) fn headers<'a>(self, headers: impl IntoIterator<Item = &'a (String, String)>) -> Self {
-        headers.into_iter().fold(self, |request, (name, value)| request.header(name, value))
+    pub(crate) fn headers<'a>(
+        self,
+        headers: impl IntoIterator<Item = &'a (String, String)>,
+    ) -> Self {
+        headers
+            .into_iter()
+            .fold(self, |request, (name, value)| request.header(name, value))
     }
 
     pub(crate) fn body(mut self, body: impl AsRef<[u8]>) -> Self {
@@ -81,10 +97,20 @@ impl Request {
 
     /// The head with the empty line, then the body.
     pub(crate) fn parts(self, address: SocketAddr) -> (Vec<u8>, Vec<u8>) {
-        let has_host = String::from_utf8_lossy(&self.head).to_lowercase().contains("\r\nhost:");
-        let request = if has_host { self } else { self.header("Host", address.to_string()) };
+        let has_host = String::from_utf8_lossy(&self.head)
+            .to_lowercase()
+            .contains("\r\nhost:");
+        let request = if has_host {
+            self
+        } else {
+            self.header("Host", address.to_string())
+        };
         let length = request.body.len().to_string();
-        let mut request = if request.length { request.header("Content-Length", length) } else { request };
+        let mut request = if request.length {
+            request.header("Content-Length", length)
+        } else {
+            request
+        };
         request.head.extend_from_slice(b"\r\n");
         (request.head, request.body)
     }
@@ -107,11 +133,19 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.expect("the gateway listens"), read: Vec::new() }
+        Self {
+            stream: TcpStream::connect(address)
+                .await
+                .expect("the gateway listens"),
+            read: Vec::new(),
+        }
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.expect("the gateway reads");
+        self.stream
+            .write_all(bytes)
+            .await
+            .expect("the gateway reads");
     }
 
     /// Writes; that the gateway has hung up already is no failure.
@@ -122,7 +156,9 @@ impl Peer {
     /// Reads more. `false` at the end.
     async fn more(&mut self) -> bool {
         let mut buffer = [0; 16 << 10];
-        let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("an answer comes");
+        let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer))
+            .await
+            .expect("an answer comes");
         let count = read.unwrap_or(0);
         self.read.extend_from_slice(&buffer[..count]);
         count > 0
@@ -131,12 +167,20 @@ impl Peer {
     /// Reads up to that text and takes it out, with the text.
     pub(crate) async fn until(&mut self, end: &str) -> String {
         loop {
-            if let Some(at) = self.read.windows(end.len()).position(|window| window == end.as_bytes()) {
+            if let Some(at) = self
+                .read
+                .windows(end.len())
+                .position(|window| window == end.as_bytes())
+            {
                 let rest = self.read.split_off(at + end.len());
                 let found = std::mem::replace(&mut self.read, rest);
                 return String::from_utf8(found).expect("UTF-8");
             }
-            assert!(self.more().await, "the gateway hung up after {:?}", String::from_utf8_lossy(&self.read));
+            assert!(
+                self.more().await,
+                "the gateway hung up after {:?}",
+                String::from_utf8_lossy(&self.read)
+            );
         }
     }
 
@@ -144,16 +188,29 @@ impl Peer {
     pub(crate) async fn head(&mut self) -> Answer {
         let head = self.until("\r\n\r\n").await;
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|code| code.parse().ok());
         let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-        Answer { status: status.unwrap_or_else(|| panic!("no status in {head:?}")), headers, body: Vec::new() }
+        let headers = headers
+            .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+            .collect();
+        Answer {
+            status: status.unwrap_or_else(|| panic!("no status in {head:?}")),
+            headers,
+            body: Vec::new(),
+        }
     }
 
     /// An answer among others on one connection: its length is told.
     pub(crate) async fn next_answer(&mut self) -> Answer {
         let mut answer = self.head().await;
-        let length = answer.header("content-length").expect("a length").parse::<usize>().expect("a length");
+        let length = answer
+            .header("content-length")
+            .expect("a length")
+            .parse::<usize>()
+            .expect("a length");
         while self.read.len() < length {
             assert!(self.more().await, "the gateway hung up within an answer");
         }
@@ -168,7 +225,9 @@ impl Peer {
         if answer.status == 100 {
             answer = self.head().await;
         }
-        let length = answer.header("content-length").map(|length| length.parse::<usize>().expect("a length"));
+        let length = answer
+            .header("content-length")
+            .map(|length| length.parse::<usize>().expect("a length"));
         let chunked = answer.header("transfer-encoding").is_some();
         assert!(!chunked, "answers are short");
         while self.read.len() < length.unwrap_or(usize::MAX) && self.more().await {}

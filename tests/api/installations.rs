@@ -23,61 +23,120 @@ async fn connection(gateway: &Gateway, name: &str, is: impl Fn(&Value) -> bool) 
 }
 
 fn types(events: &[Value]) -> Vec<&str> {
-    events.iter().filter_map(|event| event["type"].as_str()).collect()
+    events
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_becomes_a_connection_of_its_own_under_its_app() {
     let gateway = Gateway::start().await;
-    let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7","originInstanceId":"e9bd440b"}"#;
-    gateway.post(APP, &token("AppInstalled", payload, INSTANCE)).await;
+    let payload =
+        r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7","originInstanceId":"e9bd440b"}"#;
+    gateway
+        .post(APP, &token("AppInstalled", payload, INSTANCE))
+        .await;
     let captured = connection(&gateway, INSTANCE, |_| true).await;
     assert_eq!(captured["kind"], "instance");
     assert_eq!(
-        (&captured["platform"], &captured["parent"], &captured["status"]),
+        (
+            &captured["platform"],
+            &captured["parent"],
+            &captured["status"]
+        ),
         (&"wix".into(), &"my-app".into(), &"connected".into())
     );
     assert_eq!(captured["settings"]["origin_instance_id"], "e9bd440b");
     let events = gateway.events(&format!("connection={INSTANCE}"), 2).await;
-    assert_eq!(types(&events), ["cartwire.app.installed", "cartwire.connection.connected"]);
+    assert_eq!(
+        types(&events),
+        ["cartwire.app.installed", "cartwire.connection.connected"]
+    );
     assert_eq!(events[1]["data"]["connection"]["parent_id"], "my-app");
     assert_eq!(events[0]["source"], format!("/wix/{INSTANCE}"));
 
-    gateway.post(APP, &token("AppRemoved", payload, INSTANCE)).await;
-    connection(&gateway, INSTANCE, |connection| connection["status"] == "disconnected").await;
+    gateway
+        .post(APP, &token("AppRemoved", payload, INSTANCE))
+        .await;
+    connection(&gateway, INSTANCE, |connection| {
+        connection["status"] == "disconnected"
+    })
+    .await;
     let events = gateway.events(&format!("connection={INSTANCE}"), 4).await;
-    assert_eq!(types(&events)[2..], ["cartwire.app.removed", "cartwire.connection.disconnected"]);
+    assert_eq!(
+        types(&events)[2..],
+        ["cartwire.app.removed", "cartwire.connection.disconnected"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_event_of_an_unknown_installation_captures_it() {
     let gateway = Gateway::start().await;
-    gateway.post(APP, &token("wix.ecom.v1.order_created", ORDER, INSTANCE)).await;
+    gateway
+        .post(APP, &token("wix.ecom.v1.order_created", ORDER, INSTANCE))
+        .await;
     let captured = connection(&gateway, INSTANCE, |_| true).await;
-    assert_eq!((&captured["kind"], &captured["parent"]), (&"instance".into(), &"my-app".into()));
+    assert_eq!(
+        (&captured["kind"], &captured["parent"]),
+        (&"instance".into(), &"my-app".into())
+    );
     let events = gateway.events(&format!("connection={INSTANCE}"), 2).await;
     let mut found = types(&events);
     found.sort_unstable();
-    assert_eq!(found, ["cartwire.connection.connected", "cartwire.order.created"]);
+    assert_eq!(
+        found,
+        ["cartwire.connection.connected", "cartwire.order.created"]
+    );
     // The next one captures nothing more.
-    gateway.post(APP, &token("wix.ecom.v1.order_created", &ORDER.replace("e1", "e2"), INSTANCE)).await;
+    gateway
+        .post(
+            APP,
+            &token(
+                "wix.ecom.v1.order_created",
+                &ORDER.replace("e1", "e2"),
+                INSTANCE,
+            ),
+        )
+        .await;
     let events = gateway.events(&format!("connection={INSTANCE}"), 3).await;
-    assert_eq!(types(&events).iter().filter(|kind| **kind == "cartwire.connection.connected").count(), 1);
+    assert_eq!(
+        types(&events)
+            .iter()
+            .filter(|kind| **kind == "cartwire.connection.connected")
+            .count(),
+        1
+    );
     let page = gateway.get("/api/connections").await.json();
-    let ids: Vec<&str> = page["connections"].as_array().expect("a list").iter().filter_map(|c| c["id"].as_str()).collect();
+    let ids: Vec<&str> = page["connections"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|c| c["id"].as_str())
+        .collect();
     assert_eq!(ids.iter().filter(|known| **known == INSTANCE).count(), 1);
 }
 
 /// Sends the app's order of that number and waits until it is published.
 async fn app_order(gateway: &Gateway, number: usize) {
     let payload = ORDER.replace("e1", &format!("e{number}"));
-    gateway.post(APP, &token("wix.ecom.v1.order_created", &payload, INSTANCE)).await;
-    gateway.events(&format!("connection={INSTANCE}&type=cartwire.order.created"), number).await;
+    gateway
+        .post(APP, &token("wix.ecom.v1.order_created", &payload, INSTANCE))
+        .await;
+    gateway
+        .events(
+            &format!("connection={INSTANCE}&type=cartwire.order.created"),
+            number,
+        )
+        .await;
 }
 
 /// How many deliveries of the shop wait.
 async fn waiting(gateway: &Gateway) -> usize {
-    let page = gateway.get("/api/deliveries?state=pending&connection=shop-a").await.json();
+    let page = gateway
+        .get("/api/deliveries?state=pending&connection=shop-a")
+        .await
+        .json();
     page["deliveries"].as_array().expect("a list").len()
 }
 
@@ -86,7 +145,9 @@ async fn waiting(gateway: &Gateway) -> usize {
 async fn probe_until_held(gateway: &Gateway) -> usize {
     let deadline = Instant::now() + PATIENCE;
     for number in 1.. {
-        gateway.order("order.updated", r#"{"id":1}"#, 1000 + number as u64).await;
+        gateway
+            .order("order.updated", r#"{"id":1}"#, 1000 + number as u64)
+            .await;
         app_order(gateway, number).await;
         if waiting(gateway).await > 0 {
             return number;
@@ -101,12 +162,20 @@ async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
     let gateway = Gateway::start().await;
     gateway.change(&ConnectionChange::Pause(id("shop-a")));
     // Consumers are told at once: what follows is kept.
-    let told = gateway.events("connection=shop-a&type=cartwire.connection.degraded", 1).await;
+    let told = gateway
+        .events("connection=shop-a&type=cartwire.connection.degraded", 1)
+        .await;
     assert_eq!(told[0]["data"]["connection"]["status"], "paused");
     let probed = probe_until_held(&gateway).await;
     for n in 1..=20 {
         let body = format!(r#"{{"id":{},"total":"{n}.00"}}"#, 100 + n % 2);
-        assert_eq!(gateway.post(SHOP, &order("order.updated", &body, n)).await.word(), "accepted");
+        assert_eq!(
+            gateway
+                .post(SHOP, &order("order.updated", &body, n))
+                .await
+                .word(),
+            "accepted"
+        );
     }
     // Another connection is not held up, so that what was sent before and is pending now is held back.
     app_order(&gateway, probed + 1).await;
@@ -114,46 +183,95 @@ async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
     assert!(gateway.events("subject=order/100", 0).await.is_empty());
 
     gateway.change(&ConnectionChange::Resume(id("shop-a")));
-    gateway.post(SHOP, &order("order.updated", r#"{"id":101,"total":"21.00"}"#, 21)).await;
-    let events = gateway.events("connection=shop-a&type=cartwire.order.updated", 21 + probed).await;
+    gateway
+        .post(
+            SHOP,
+            &order("order.updated", r#"{"id":101,"total":"21.00"}"#, 21),
+        )
+        .await;
+    let events = gateway
+        .events("connection=shop-a&type=cartwire.order.updated", 21 + probed)
+        .await;
     for subject in ["order/100", "order/101"] {
-        let of_one: Vec<&Value> = events.iter().filter(|event| event["subject"] == subject).collect();
-        let sequences: Vec<&str> = of_one.iter().filter_map(|event| event["sequence"].as_str()).collect();
-        assert!(sequences.is_sorted() && sequences.len() >= 10, "{subject}: {sequences:?}");
+        let of_one: Vec<&Value> = events
+            .iter()
+            .filter(|event| event["subject"] == subject)
+            .collect();
+        let sequences: Vec<&str> = of_one
+            .iter()
+            .filter_map(|event| event["sequence"].as_str())
+            .collect();
+        assert!(
+            sequences.is_sorted() && sequences.len() >= 10,
+            "{subject}: {sequences:?}"
+        );
     }
-    assert_eq!(events.last().map(|event| &event["data"]["raw"]["total"]), Some(&"21.00".into()));
-    gateway.events("connection=shop-a&type=cartwire.connection.recovered", 1).await;
+    assert_eq!(
+        events.last().map(|event| &event["data"]["raw"]["total"]),
+        Some(&"21.00".into())
+    );
+    gateway
+        .events("connection=shop-a&type=cartwire.connection.recovered", 1)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_is_removed_and_installed_again_is_connected_again() {
     let gateway = Gateway::start().await;
     let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
-    let send = async |topic: &str| gateway.post(APP, &token(topic, payload, INSTANCE)).await.word();
+    let send = async |topic: &str| {
+        gateway
+            .post(APP, &token(topic, payload, INSTANCE))
+            .await
+            .word()
+    };
     assert_eq!(send("AppInstalled").await, "accepted");
     assert_eq!(send("AppInstalled").await, "duplicate");
     assert_eq!(send("AppRemoved").await, "accepted");
     assert_eq!(send("AppRemoved").await, "duplicate");
     assert_eq!(send("AppInstalled").await, "accepted");
     assert_eq!(send("AppInstalled").await, "duplicate");
-    connection(&gateway, INSTANCE, |connection| connection["status"] == "connected").await;
-    let events = gateway.events(&format!("connection={INSTANCE}&type=cartwire.app.*"), 3).await;
-    assert_eq!(types(&events), ["cartwire.app.installed", "cartwire.app.removed", "cartwire.app.installed"]);
+    connection(&gateway, INSTANCE, |connection| {
+        connection["status"] == "connected"
+    })
+    .await;
+    let events = gateway
+        .events(&format!("connection={INSTANCE}&type=cartwire.app.*"), 3)
+        .await;
+    assert_eq!(
+        types(&events),
+        [
+            "cartwire.app.installed",
+            "cartwire.app.removed",
+            "cartwire.app.installed"
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_speaks_in_the_name_of_anothers_connection() {
     let gateway = Gateway::start().await;
     let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
-    for (topic, payload) in [("AppRemoved", payload), ("wix.ecom.v1.order_created", ORDER)] {
+    for (topic, payload) in [
+        ("AppRemoved", payload),
+        ("wix.ecom.v1.order_created", ORDER),
+    ] {
         let answer = gateway.post(APP, &token(topic, payload, "shop-a")).await;
         let settled = &gateway.settled(&answer.delivery()).await["delivery"];
-        assert_eq!((&settled["state"], &settled["reason"]), (&"dead_lettered".into(), &"connection_of_another".into()));
+        assert_eq!(
+            (&settled["state"], &settled["reason"]),
+            (&"dead_lettered".into(), &"connection_of_another".into())
+        );
     }
     // A name that cannot be one does not speak for the app itself either.
-    let answer = gateway.post(APP, &token("AppRemoved", payload, "not an id!")).await;
+    let answer = gateway
+        .post(APP, &token("AppRemoved", payload, "not an id!"))
+        .await;
     gateway.settled(&answer.delivery()).await;
     for name in ["shop-a", "my-app"] {
-        connection(&gateway, name, |connection| connection["status"] == "connected").await;
+        connection(&gateway, name, |connection| {
+            connection["status"] == "connected"
+        })
+        .await;
     }
 }

@@ -7,10 +7,14 @@ use crate::http::Peer;
 async fn webhooks_come_in_over_tls_beside_handshakes_without_an_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let (cert, private) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let (cert, private) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
     std::fs::write(&cert, made.cert.pem()).expect("written");
     std::fs::write(&private, made.signing_key.serialize_pem()).expect("written");
-    let gateway = Gateway::with(|args| (args.tls_cert, args.tls_key) = (Some(cert), Some(private))).await;
+    let gateway =
+        Gateway::with(|args| (args.tls_cert, args.tls_key) = (Some(cert), Some(private))).await;
 
     let mut unfinished = Vec::new();
     for hello in [&b""[..], b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"] {
@@ -18,8 +22,13 @@ async fn webhooks_come_in_over_tls_beside_handshakes_without_an_end() {
         peer.write(hello).await;
         unfinished.push(peer);
     }
-    let authority = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).expect("a certificate");
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build().expect("a client");
+    let authority =
+        reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).expect("a certificate");
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([authority])
+        .build()
+        .expect("a client");
     let url = format!("https://localhost:{}{SHOP}", gateway.public.port());
     for nonce in 0..3 {
         let signed = order("order.updated", r#"{"id":1}"#, nonce);
@@ -28,7 +37,10 @@ async fn webhooks_come_in_over_tls_beside_handshakes_without_an_end() {
             request = request.header(name, value);
         }
         let answer = request.send().await.expect("an answer");
-        assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_11));
+        assert_eq!(
+            (answer.status().as_u16(), answer.version()),
+            (200, reqwest::Version::HTTP_11)
+        );
     }
     assert_eq!(gateway.kept().await.len(), 3);
 }

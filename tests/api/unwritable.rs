@@ -17,16 +17,29 @@ const ORDER: &str = r#"{"id":17}"#;
 async fn reason(gateway: &Gateway) -> String {
     eventually("it is not ready", async || {
         let answer = gateway.get("/readyz").await;
-        (answer.status == 503).then(|| answer.json()["reason"].as_str().expect("a reason").to_owned())
+        (answer.status == 503).then(|| {
+            answer.json()["reason"]
+                .as_str()
+                .expect("a reason")
+                .to_owned()
+        })
     })
     .await
 }
 
 async fn assert_refused(gateway: &Gateway) {
     let answer = gateway.post(SHOP, &order("order.updated", ORDER, 1)).await;
-    assert_eq!((answer.status, answer.text()), (503, r#"{"error":"unavailable"}"#));
-    let seconds = answer.header("retry-after").and_then(|seconds| seconds.parse::<u32>().ok());
-    assert!(seconds.is_some_and(|seconds| seconds > 0), "it says when to come again");
+    assert_eq!(
+        (answer.status, answer.text()),
+        (503, r#"{"error":"unavailable"}"#)
+    );
+    let seconds = answer
+        .header("retry-after")
+        .and_then(|seconds| seconds.parse::<u32>().ok());
+    assert!(
+        seconds.is_some_and(|seconds| seconds > 0),
+        "it says when to come again"
+    );
 }
 
 async fn assert_full(expected: &str, change: impl FnOnce(&mut ServeArgs)) {
@@ -34,15 +47,23 @@ async fn assert_full(expected: &str, change: impl FnOnce(&mut ServeArgs)) {
     gateway.leaves_pending = true;
     assert_eq!(reason(&gateway).await, expected);
     assert_refused(&gateway).await;
-    assert!(gateway.kept().await.is_empty(), "what was refused is not stored");
+    assert!(
+        gateway.kept().await.is_empty(),
+        "what was refused is not stored"
+    );
     assert_eq!(gateway.get("/healthz").await.status, 200, "it lives");
     // What is there is still published.
-    gateway.events("type=cartwire.connection.connected", 3).await;
+    gateway
+        .events("type=cartwire.connection.connected", 3)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_almost_full_costs_new_deliveries_a_503() {
-    assert_full("disk_almost_full", |args| args.disk_reserve = "1000000GiB".to_owned()).await;
+    assert_full("disk_almost_full", |args| {
+        args.disk_reserve = "1000000GiB".to_owned()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +75,10 @@ async fn a_journal_over_its_budget_costs_new_deliveries_a_503() {
     let gateway = Gateway::with(small).await;
     assert_eq!(reason(&gateway).await, "journal_over_budget");
     assert_refused(&gateway).await;
-    assert!(gateway.kept().await.is_empty(), "what was refused is not stored");
+    assert!(
+        gateway.kept().await.is_empty(),
+        "what was refused is not stored"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,21 +86,44 @@ async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
     let gateway = Gateway::start().await;
     gateway.order("order.updated", r#"{"id":1}"#, 1).await;
     gateway.events("subject=order/1", 1).await;
-    assert_eq!(gateway.get("/readyz").await.json(), json!({"status": "ready"}));
+    assert_eq!(
+        gateway.get("/readyz").await.json(),
+        json!({"status": "ready"})
+    );
 
     // Somebody holds the file for longer than the journal waits for him.
-    let intruder = rusqlite::Connection::open(gateway.folder().join(cartwire::sqlite::FILE)).expect("the data file");
+    let intruder = rusqlite::Connection::open(gateway.folder().join(cartwire::sqlite::FILE))
+        .expect("the data file");
     intruder.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
     assert_refused(&gateway).await;
     assert_eq!(reason(&gateway).await, "journal_failing");
     assert_refused(&gateway).await;
-    assert_eq!(gateway.events("subject=order/1", 1).await.len(), 1, "what is there can be read");
-    assert_eq!(gateway.kept().await.len(), 1, "what was refused is not stored");
+    assert_eq!(
+        gateway.events("subject=order/1", 1).await.len(),
+        1,
+        "what is there can be read"
+    );
+    assert_eq!(
+        gateway.kept().await.len(),
+        1,
+        "what was refused is not stored"
+    );
 
-    intruder.execute_batch("ROLLBACK").expect("the lock is gone");
+    intruder
+        .execute_batch("ROLLBACK")
+        .expect("the lock is gone");
     drop(intruder);
-    eventually("it is ready again", async || (gateway.get("/readyz").await.status == 200).then_some(())).await;
-    assert_eq!(gateway.post(SHOP, &order("order.updated", ORDER, 1)).await.word(), "accepted");
+    eventually("it is ready again", async || {
+        (gateway.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(
+        gateway
+            .post(SHOP, &order("order.updated", ORDER, 1))
+            .await
+            .word(),
+        "accepted"
+    );
     gateway.events("subject=order/17", 1).await;
 }
 
@@ -86,17 +133,46 @@ async fn a_key_that_does_not_open_is_our_fault_and_never_a_401() {
     let elsewhere = tempfile::tempdir().expect("a folder");
     let another = Seal::load(elsewhere.path(), None).expect("another master key");
     let (platform, kind) = connection_kind("woocommerce").expect("a kind");
-    let broken = Connection::new(id("broken"), platform.name(), kind.name, BTreeMap::new(), Timestamp::now());
-    let secret =
-        SealedSecret::new(&another, &broken.id, "webhook-secret", &key("woocommerce", "signing").into()).expect("sealed");
+    let broken = Connection::new(
+        id("broken"),
+        platform.name(),
+        kind.name,
+        BTreeMap::new(),
+        Timestamp::now(),
+    );
+    let secret = SealedSecret::new(
+        &another,
+        &broken.id,
+        "webhook-secret",
+        &key("woocommerce", "signing").into(),
+    )
+    .expect("sealed");
     gateway.change(&ConnectionChange::Add(broken, vec![secret]));
     let answer = eventually("the connection is known", async || {
-        let answer = gateway.post("/webhooks/woocommerce/broken", &order("order.updated", ORDER, 1)).await;
+        let answer = gateway
+            .post(
+                "/webhooks/woocommerce/broken",
+                &order("order.updated", ORDER, 1),
+            )
+            .await;
         (answer.status != 404).then_some(answer)
     })
     .await;
     assert_eq!(answer.status, 503);
-    assert!(answer.header("retry-after").is_some(), "it says when to come again");
-    assert!(gateway.kept().await.is_empty(), "nothing is stored unproved");
-    assert_eq!(gateway.post(SHOP, &order("order.updated", ORDER, 1)).await.word(), "accepted", "the others go on");
+    assert!(
+        answer.header("retry-after").is_some(),
+        "it says when to come again"
+    );
+    assert!(
+        gateway.kept().await.is_empty(),
+        "nothing is stored unproved"
+    );
+    assert_eq!(
+        gateway
+            .post(SHOP, &order("order.updated", ORDER, 1))
+            .await
+            .word(),
+        "accepted",
+        "the others go on"
+    );
 }

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use cartwire::delivery::{ConnectionId, DeliveryKey, Headers, RawDelivery};
 use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::journal::{Budget, Journal};
-use cartwire::platforms::{Platform, SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery, platform};
+use cartwire::platforms::{
+    Platform, SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery, platform,
+};
 use cartwire::publisher::message::Message;
 use cartwire::relay::assemble::assemble_one;
 use cartwire::replay::fixture::{self, Fixture};
@@ -18,8 +20,16 @@ use jiff::Timestamp;
 
 /// The orders that the parts work on.
 const ORDERS: [(&str, &str, &str); 2] = [
-    ("woocommerce", "order.updated", "woocommerce/order.created/v3"),
-    ("wix", "wix.ecom.v1.order_created", "wix/wix.ecom.v1.order_created/entity"),
+    (
+        "woocommerce",
+        "order.updated",
+        "woocommerce/order.created/v3",
+    ),
+    (
+        "wix",
+        "wix.ecom.v1.order_created",
+        "wix/wix.ecom.v1.order_created/entity",
+    ),
 ];
 /// Deliveries that wait for one commit.
 const GROUP: u64 = 64;
@@ -49,7 +59,9 @@ impl Order {
                 topic,
                 payload: payload.expect("the fixture is there"),
                 signing: key("signing"),
-                verification: platform.verification_key(&key("verification")).expect("a key"),
+                verification: platform
+                    .verification_key(&key("verification"))
+                    .expect("a key"),
                 endpoint: ConnectionId::new("shop").expect("an id"),
             }
         };
@@ -58,18 +70,41 @@ impl Order {
 
     fn request(&self, nonce: u64) -> SignedRequest {
         let options = BTreeMap::new();
-        let unsigned = Unsigned { topic: self.topic, payload: &self.payload, nonce, options: &options };
-        self.platform.sign(&unsigned, &self.signing, Timestamp::now()).expect("signed")
+        let unsigned = Unsigned {
+            topic: self.topic,
+            payload: &self.payload,
+            nonce,
+            options: &options,
+        };
+        self.platform
+            .sign(&unsigned, &self.signing, Timestamp::now())
+            .expect("signed")
     }
 
     fn verify(&self, request: &SignedRequest) -> VerifiedDelivery {
-        let headers: Vec<(String, &[u8])> =
-            request.headers.iter().map(|(name, value)| (name.to_lowercase(), value.as_bytes())).collect();
-        let headers = Headers(headers.iter().map(|(name, value)| (name.as_str(), *value)).collect());
+        let headers: Vec<(String, &[u8])> = request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_lowercase(), value.as_bytes()))
+            .collect();
+        let headers = Headers(
+            headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value))
+                .collect(),
+        );
         let now = Timestamp::now();
         let body = Bytes::clone(&request.body);
-        let raw = RawDelivery { endpoint: &self.endpoint, headers, body, received_at: now };
-        match self.platform.verify(&raw, std::slice::from_ref(&self.verification), now) {
+        let raw = RawDelivery {
+            endpoint: &self.endpoint,
+            headers,
+            body,
+            received_at: now,
+        };
+        match self
+            .platform
+            .verify(&raw, std::slice::from_ref(&self.verification), now)
+        {
             Ok(Verified::Delivery(delivery)) => *delivery,
             other => panic!("no delivery: {other:?}"),
         }
@@ -81,15 +116,29 @@ fn pure(criterion: &mut Criterion) {
         let request = order.request(1);
         let delivery = order.verify(&request).to_journaled();
         let key = DeliveryKey::of(&[b"part"]);
-        let entry =
-            Entry { position: 1, key, kind: EntryKind::Delivery, redriven: false, attempts: 0, delivery: delivery.clone() };
+        let entry = Entry {
+            position: 1,
+            key,
+            kind: EntryKind::Delivery,
+            redriven: false,
+            attempts: 0,
+            delivery: delivery.clone(),
+        };
         let event = assemble_one(&entry, 0).expect("an event");
         let mut group = criterion.benchmark_group(order.platform.name());
         group.throughput(Throughput::Bytes(order.payload.len() as u64));
-        group.bench_function("verify", |bencher| bencher.iter(|| order.verify(black_box(&request))));
-        group.bench_function("normalise", |bencher| bencher.iter(|| order.platform.normalise(black_box(&delivery))));
-        group.bench_function("write event", |bencher| bencher.iter(|| serde_json::to_vec(black_box(&event)).expect("JSON")));
-        group.bench_function("render message", |bencher| bencher.iter(|| Message::render(black_box(&event)).expect("rendered")));
+        group.bench_function("verify", |bencher| {
+            bencher.iter(|| order.verify(black_box(&request)))
+        });
+        group.bench_function("normalise", |bencher| {
+            bencher.iter(|| order.platform.normalise(black_box(&delivery)))
+        });
+        group.bench_function("write event", |bencher| {
+            bencher.iter(|| serde_json::to_vec(black_box(&event)).expect("JSON"))
+        });
+        group.bench_function("render message", |bencher| {
+            bencher.iter(|| Message::render(black_box(&event)).expect("rendered"))
+        });
         group.finish();
     }
 }
@@ -98,19 +147,30 @@ fn pure(criterion: &mut Criterion) {
 fn append(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let (journal, guard) = runtime.block_on(async { Journal::open(folder.path(), Budget::default()) }).expect("a journal");
+    let (journal, guard) = runtime
+        .block_on(async { Journal::open(folder.path(), Budget::default()) })
+        .expect("a journal");
     let order = Order::all().remove(0);
     let mut nonce = 0;
     let mut group = criterion.benchmark_group("journal");
-    group.throughput(Throughput::Elements(GROUP)).sample_size(30);
+    group
+        .throughput(Throughput::Elements(GROUP))
+        .sample_size(30);
     group.bench_function("append 64 at once", |bencher| {
         let deliveries = || {
             nonce += GROUP;
-            (0..GROUP).map(|n| order.verify(&order.request(nonce + n))).collect::<Vec<_>>()
+            (0..GROUP)
+                .map(|n| order.verify(&order.request(nonce + n)))
+                .collect::<Vec<_>>()
         };
         let append = |deliveries: Vec<VerifiedDelivery>| {
             runtime.block_on(async {
-                let all = futures_util::future::join_all(deliveries.into_iter().map(|delivery| journal.append(delivery))).await;
+                let all = futures_util::future::join_all(
+                    deliveries
+                        .into_iter()
+                        .map(|delivery| journal.append(delivery)),
+                )
+                .await;
                 assert!(all.iter().all(Result::is_ok), "they are kept");
             });
         };

@@ -46,7 +46,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         begin: |scene| {
             Box::pin(async {
                 scene.nodes[0].set_memory_alarm(true);
-                scene.until_counted("cartwire_broker_blocked", "", 0.0).await;
+                scene
+                    .until_counted("cartwire_broker_blocked", "", 0.0)
+                    .await;
             })
         },
         end: |scene| Box::pin(async { scene.nodes[0].set_memory_alarm(false) }),
@@ -60,7 +62,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         begin: |scene| {
             Box::pin(async {
                 scene.nodes[0].set_disk_alarm(true);
-                scene.until_counted("cartwire_broker_blocked", "", 0.0).await;
+                scene
+                    .until_counted("cartwire_broker_blocked", "", 0.0)
+                    .await;
             })
         },
         end: |scene| Box::pin(async { scene.nodes[0].set_disk_alarm(false) }),
@@ -76,13 +80,19 @@ pub(crate) const FAULTS: &[Fault] = &[
                 scene.nodes[0].ctl(&["close_all_connections", "rights"]);
             })
         },
-        end: |scene| Box::pin(async { drop(scene.nodes[0].ctl(&["set_permissions", "guest", ".*", ".*", ".*"])) }),
+        end: |scene| {
+            Box::pin(async {
+                drop(scene.nodes[0].ctl(&["set_permissions", "guest", ".*", ".*", ".*"]))
+            })
+        },
         ..FAULT
     },
     Fault {
         name: "connection-closed",
         says: "The broker closes the connection.",
-        begin: |scene| Box::pin(async { drop(scene.nodes[0].ctl(&["close_all_connections", "maintenance"])) }),
+        begin: |scene| {
+            Box::pin(async { drop(scene.nodes[0].ctl(&["close_all_connections", "maintenance"])) })
+        },
         ..FAULT
     },
     Fault {
@@ -92,7 +102,9 @@ pub(crate) const FAULTS: &[Fault] = &[
             Box::pin(async {
                 // As if each channel's client had asked for an exchange that is not there.
                 let ask = "{'exchange.declare', 0, <<\"none\">>, <<\"direct\">>, true, false, false, false, false, []}";
-                let cast = format!("[gen_server2:cast(P, {{method, {ask}, none, noflow}}) || P <- rabbit_channel:list()].");
+                let cast = format!(
+                    "[gen_server2:cast(P, {{method, {ask}, none, noflow}}) || P <- rabbit_channel:list()]."
+                );
                 scene.nodes[0].ctl(&["eval", &cast]);
             })
         },
@@ -105,8 +117,17 @@ pub(crate) const FAULTS: &[Fault] = &[
         begin: |scene| {
             Box::pin(async {
                 let limit = r#"{"max-length":20,"overflow":"reject-publish"}"#;
-                scene.nodes[0].ctl(&["set_policy", "full", "^cartwire", limit, "--apply-to", "queues"]);
-                scene.until_counted("cartwire_publish_retries_total", "refused", 0.0).await;
+                scene.nodes[0].ctl(&[
+                    "set_policy",
+                    "full",
+                    "^cartwire",
+                    limit,
+                    "--apply-to",
+                    "queues",
+                ]);
+                scene
+                    .until_counted("cartwire_publish_retries_total", "refused", 0.0)
+                    .await;
             })
         },
         end: |scene| Box::pin(async { drop(scene.nodes[0].ctl(&["clear_policy", "full"])) }),
@@ -174,12 +195,25 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
 ];
 
-const FAULT: Fault =
-    Fault { name: "", says: "", turned_away: &[], may_repeat: true, nodes: 1, only_long: false, begin: nothing, end: nothing };
+const FAULT: Fault = Fault {
+    name: "",
+    says: "",
+    turned_away: &[],
+    may_repeat: true,
+    nodes: 1,
+    only_long: false,
+    begin: nothing,
+    end: nothing,
+};
 
 async fn kill_one_of_three(scene: &mut Scene) {
     let one = usize::try_from(scene.dice.below(3)).unwrap_or_default();
     scene.nodes[one].kill();
-    let before = scene.gateway.metric("cartwire_events_total", "ending=\"published\"").await;
-    scene.until_counted("cartwire_events_total", "ending=\"published\"", before).await;
+    let before = scene
+        .gateway
+        .metric("cartwire_events_total", "ending=\"published\"")
+        .await;
+    scene
+        .until_counted("cartwire_events_total", "ending=\"published\"", before)
+        .await;
 }

@@ -54,11 +54,16 @@ pub(crate) async fn run(
     dice: Dice,
     long: bool,
 ) -> (Vec<RabbitNode>, Counted) {
-    let turned_away: Vec<u16> = faults.iter().flat_map(|fault| fault.turned_away).copied().collect();
+    let turned_away: Vec<u16> = faults
+        .iter()
+        .flat_map(|fault| fault.turned_away)
+        .copied()
+        .collect();
     let mut scene = Scene::set(nodes, turned_away.clone(), dice, long, faults.len() == 1).await;
     scene.some_moment().await;
     // The gateway is taken down last and comes back last: what stops it from starting is no fault of its.
-    let (stops, others): (Vec<&Fault>, Vec<&Fault>) = faults.into_iter().partition(|fault| fault.stops_gateway());
+    let (stops, others): (Vec<&Fault>, Vec<&Fault>) =
+        faults.into_iter().partition(|fault| fault.stops_gateway());
     let all = [others, stops].concat();
     let rounds = if long { 2 } else { 1 };
     for _ in 0..rounds {

@@ -26,7 +26,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         begin: |scene| {
             Box::pin(async {
                 scene.gateway.kill();
-                scene.machine.cut_power(scene.gateway.data(), &mut scene.dice);
+                scene
+                    .machine
+                    .cut_power(scene.gateway.data(), &mut scene.dice);
             })
         },
         ..FAULT

@@ -39,8 +39,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         may_repeat: true,
         begin: |scene| {
             Box::pin(async {
-                let Some(pid) = scene.gateway.pid() else { return };
-                let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").count();
+                let Some(pid) = scene.gateway.pid() else {
+                    return;
+                };
+                let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
+                    .expect("its descriptors")
+                    .count();
                 limit(scene, &format!("--nofile={open}:"));
                 scene.store.set_copies(3);
                 scene.network.cut();
@@ -63,10 +67,20 @@ pub(crate) const FAULTS: &[Fault] = &[
         may_repeat: true,
         begin: |scene| {
             Box::pin(async {
-                let Some(pid) = scene.gateway.pid() else { return };
-                let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
-                let size = status.lines().find_map(|line| line.strip_prefix("VmData:")).expect("its size");
-                let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().expect("a number");
+                let Some(pid) = scene.gateway.pid() else {
+                    return;
+                };
+                let status =
+                    std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+                let size = status
+                    .lines()
+                    .find_map(|line| line.strip_prefix("VmData:"))
+                    .expect("its size");
+                let kilobytes: u64 = size
+                    .trim()
+                    .trim_end_matches(" kB")
+                    .parse()
+                    .expect("a number");
                 limit(scene, &format!("--data={}:", kilobytes * 1024));
                 scene.store.set_copies(20);
             })
@@ -87,8 +101,16 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
 ];
 
-const FAULT: Fault =
-    Fault { name: "", says: "", turned_away: &[], may_repeat: false, nodes: 1, only_long: false, begin: nothing, end: nothing };
+const FAULT: Fault = Fault {
+    name: "",
+    says: "",
+    turned_away: &[],
+    may_repeat: false,
+    nodes: 1,
+    only_long: false,
+    begin: nothing,
+    end: nothing,
+};
 
 async fn set_clock_off(scene: &mut Scene, seconds: i64) {
     scene.machine.set_clock_off(seconds);
@@ -97,7 +119,12 @@ async fn set_clock_off(scene: &mut Scene, seconds: i64) {
 
 /// Sets one of the gateway's soft limits, while it runs.
 fn limit(scene: &mut Scene, limit: &str) {
-    let Some(pid) = scene.gateway.pid() else { return };
-    let set = Command::new("prlimit").args(["--pid", &pid.to_string(), limit]).status().expect("prlimit (util-linux)");
+    let Some(pid) = scene.gateway.pid() else {
+        return;
+    };
+    let set = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), limit])
+        .status()
+        .expect("prlimit (util-linux)");
     assert!(set.success(), "{limit} cannot be set");
 }

@@ -33,8 +33,14 @@ use support::Dice;
 use support::node::RabbitNode;
 
 /// Faults of one place each. Of several at once no two are of the same place: they would undo each other.
-const FAMILIES: [&[Fault]; 6] =
-    [gateway::FAULTS, senders::FAULTS, network::FAULTS, disk::FAULTS, machine::FAULTS, broker::FAULTS];
+const FAMILIES: [&[Fault]; 6] = [
+    gateway::FAULTS,
+    senders::FAULTS,
+    network::FAULTS,
+    disk::FAULTS,
+    machine::FAULTS,
+    broker::FAULTS,
+];
 /// The name of several faults at once.
 const TOGETHER: &str = "together";
 /// Runs of several faults at once, for each round of single ones.
@@ -44,7 +50,10 @@ const COMBINATIONS: (usize, usize) = (2, 8);
 const SHORT_SEED: u64 = 2026;
 
 #[derive(Parser, Debug)]
-#[command(name = "tests/faults/run", about = "Injures the gateway and what it stands on, and counts what arrives")]
+#[command(
+    name = "tests/faults/run",
+    about = "Injures the gateway and what it stands on, and counts what arrives"
+)]
 struct Args {
     /// Only faults whose name contains one of these
     #[arg(value_name = "NAME")]
@@ -80,7 +89,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600,
         _ => return Err("a number and s, m or h".to_owned()),
     };
-    let number: u64 = number.parse().map_err(|_| "a number and s, m or h".to_owned())?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a number and s, m or h".to_owned())?;
     Ok(Duration::from_secs(number * seconds))
 }
 
@@ -93,7 +104,12 @@ impl Args {
     /// What to run in one round: each fault, then several together.
     fn round(&self, dice: &mut Dice) -> Vec<(&'static str, Vec<&'static Fault>)> {
         let long = self.duration.is_some();
-        let named = |fault: &Fault| self.names.iter().chain(&self.only).any(|name| name == fault.name);
+        let named = |fault: &Fault| {
+            self.names
+                .iter()
+                .chain(&self.only)
+                .any(|name| name == fault.name)
+        };
         let all = FAMILIES.iter().flat_map(|family| family.iter());
         let single = all.filter(|fault| long || !fault.only_long || named(fault));
         let mut runs: Vec<_> = single.map(|fault| (fault.name, vec![fault])).collect();
@@ -102,7 +118,9 @@ impl Args {
         runs.retain(|(name, _)| self.wants(name));
         // A run that is over before a round is has seen some of everything.
         if long {
-            (1..runs.len()).rev().for_each(|last| runs.swap(last, pick(dice, last + 1)));
+            (1..runs.len())
+                .rev()
+                .for_each(|last| runs.swap(last, pick(dice, last + 1)));
         }
         runs
     }
@@ -114,7 +132,10 @@ fn together(dice: &mut Dice, long: bool) -> Vec<&'static Fault> {
     let mut chosen = Vec::new();
     for _ in 0..3 {
         let family = families.swap_remove(pick(dice, families.len()));
-        let family: Vec<&Fault> = family.iter().filter(|fault| fault.nodes == 1 && (long || !fault.only_long)).collect();
+        let family: Vec<&Fault> = family
+            .iter()
+            .filter(|fault| fault.nodes == 1 && (long || !fault.only_long))
+            .collect();
         chosen.push(family[pick(dice, family.len())]);
     }
     chosen
@@ -128,7 +149,11 @@ fn pick(dice: &mut Dice, many: usize) -> usize {
 async fn main() -> ExitCode {
     let args = Args::parse();
     if args.list {
-        for fault in FAMILIES.iter().flat_map(|family| family.iter()).filter(|fault| args.wants(fault.name)) {
+        for fault in FAMILIES
+            .iter()
+            .flat_map(|family| family.iter())
+            .filter(|fault| args.wants(fault.name))
+        {
             println!("{:20}  {}", fault.name, fault.says);
         }
         println!("{TOGETHER:20}  Three of them at once, of different places.");
@@ -136,7 +161,10 @@ async fn main() -> ExitCode {
     }
     let begun = Instant::now();
     // The short version makes the same choices each time, as a test should; the long one others each time.
-    let fresh = || args.duration.and_then(|_| u64::try_from(jiff::Timestamp::now().as_millisecond()).ok());
+    let fresh = || {
+        args.duration
+            .and_then(|_| u64::try_from(jiff::Timestamp::now().as_millisecond()).ok())
+    };
     let seed = args.seed.or_else(fresh).unwrap_or(SHORT_SEED);
     println!("seed: --seed {seed}");
     let rows = suite(&args, seed, begun).await;
@@ -146,7 +174,11 @@ async fn main() -> ExitCode {
         std::fs::write(path, text).expect("the result is written");
     }
     println!("{} s, seed: --seed {seed}", begun.elapsed().as_secs());
-    if rows.iter().all(|row| row.wrong.is_empty()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if rows.iter().all(|row| row.wrong.is_empty()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
@@ -155,20 +187,41 @@ async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
     for round in 0.. {
         let mut dice = Dice::of(seed.wrapping_add(round));
         for (name, faults) in args.round(&mut dice) {
-            if args.duration.is_some_and(|duration| begun.elapsed() >= duration) {
+            if args
+                .duration
+                .is_some_and(|duration| begun.elapsed() >= duration)
+            {
                 return rows;
             }
             // Its own dice, so that a fault alone makes the choices that it made among all.
-            let own =
-                name.bytes().chain(round.to_le_bytes()).fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+            let own = name
+                .bytes()
+                .chain(round.to_le_bytes())
+                .fold(seed, |sum, byte| {
+                    sum.wrapping_mul(31).wrapping_add(byte.into())
+                });
             let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
             let took = Instant::now();
-            let index = rows.iter().position(|row| row.is_of(name)).unwrap_or_else(|| {
-                rows.push(Row::of(name));
-                rows.len() - 1
-            });
-            nodes = run(&mut rows[index], nodes, faults, Dice::of(own), args.duration.is_some()).await;
-            eprintln!("{:>6} ms  {}", took.elapsed().as_millis(), names.join(" + "));
+            let index = rows
+                .iter()
+                .position(|row| row.is_of(name))
+                .unwrap_or_else(|| {
+                    rows.push(Row::of(name));
+                    rows.len() - 1
+                });
+            nodes = run(
+                &mut rows[index],
+                nodes,
+                faults,
+                Dice::of(own),
+                args.duration.is_some(),
+            )
+            .await;
+            eprintln!(
+                "{:>6} ms  {}",
+                took.elapsed().as_millis(),
+                names.join(" + ")
+            );
         }
         if args.duration.is_none() {
             break;
@@ -178,10 +231,18 @@ async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
 }
 
 /// One run of one or several faults. A broker that was left in pieces is not used again.
-async fn run(row: &mut Row, nodes: Vec<RabbitNode>, faults: Vec<&'static Fault>, dice: Dice, long: bool) -> Vec<RabbitNode> {
+async fn run(
+    row: &mut Row,
+    nodes: Vec<RabbitNode>,
+    faults: Vec<&'static Fault>,
+    dice: Dice,
+    long: bool,
+) -> Vec<RabbitNode> {
     let wanted = faults.iter().map(|fault| fault.nodes).max().unwrap_or(1);
     let may_repeat = faults.iter().any(|fault| fault.may_repeat);
-    let may_be_unanswered = faults.iter().any(|fault| fault.turned_away.contains(&UNANSWERED));
+    let may_be_unanswered = faults
+        .iter()
+        .any(|fault| fault.turned_away.contains(&UNANSWERED));
     let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
     let names = names.join(" + ");
     // A task of its own: a panic in it is the end of this run only.
@@ -200,7 +261,9 @@ async fn run(row: &mut Row, nodes: Vec<RabbitNode>, faults: Vec<&'static Fault>,
         }
         Err(error) => {
             let why = match error.try_into_panic() {
-                Ok(panic) => panic.downcast::<String>().map_or_else(|_| "a panic".to_owned(), |text| *text),
+                Ok(panic) => panic
+                    .downcast::<String>()
+                    .map_or_else(|_| "a panic".to_owned(), |text| *text),
                 Err(error) => error.to_string(),
             };
             row.add_failure(&names, &why);

@@ -41,5 +41,13 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
 ];
 
-const FAULT: Fault =
-    Fault { name: "", says: "", turned_away: &[], may_repeat: true, nodes: 1, only_long: false, begin: nothing, end: nothing };
+const FAULT: Fault = Fault {
+    name: "",
+    says: "",
+    turned_away: &[],
+    may_repeat: true,
+    nodes: 1,
+    only_long: false,
+    begin: nothing,
+    end: nothing,
+};

@@ -37,11 +37,23 @@ impl Proxy {
         let (now, cut) = (Arc::clone(&weather), cuts.subscribe());
         let accepting = tokio::spawn(async move {
             loop {
-                let Ok((client, _)) = listener.accept().await else { continue };
-                tokio::spawn(connect(client, nodes.clone(), Arc::clone(&now), cut.clone()));
+                let Ok((client, _)) = listener.accept().await else {
+                    continue;
+                };
+                tokio::spawn(connect(
+                    client,
+                    nodes.clone(),
+                    Arc::clone(&now),
+                    cut.clone(),
+                ));
             }
         });
-        Self { port, weather, cuts, accepting }
+        Self {
+            port,
+            weather,
+            cuts,
+            accepting,
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -71,24 +83,45 @@ impl Drop for Proxy {
     }
 }
 
-async fn connect(client: TcpStream, nodes: Vec<u16>, weather: Arc<Weather>, cut: watch::Receiver<u64>) {
+async fn connect(
+    client: TcpStream,
+    nodes: Vec<u16>,
+    weather: Arc<Weather>,
+    cut: watch::Receiver<u64>,
+) {
     for node in nodes {
-        let Ok(broker) = TcpStream::connect(("127.0.0.1", node)).await else { continue };
+        let Ok(broker) = TcpStream::connect(("127.0.0.1", node)).await else {
+            continue;
+        };
         let _ = (client.set_nodelay(true), broker.set_nodelay(true));
-        let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
-        tokio::spawn(pump(from_client, to_broker, Arc::clone(&weather), cut.clone()));
+        let ((from_client, to_client), (from_broker, to_broker)) =
+            (client.into_split(), broker.into_split());
+        tokio::spawn(pump(
+            from_client,
+            to_broker,
+            Arc::clone(&weather),
+            cut.clone(),
+        ));
         return pump(from_broker, to_client, weather, cut).await;
     }
 }
 
 /// Carries one direction until it ends or is cut.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, weather: Arc<Weather>, mut cut: watch::Receiver<u64>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    weather: Arc<Weather>,
+    mut cut: watch::Receiver<u64>,
+) {
     cut.mark_unchanged();
     let carry = async {
         let mut bytes = vec![0; 64 << 10];
         let mut dead = false;
         while let Ok(many @ 1..) = from.read(&mut bytes).await {
-            tokio::time::sleep(Duration::from_millis(weather.delay_ms.load(Ordering::Relaxed))).await;
+            tokio::time::sleep(Duration::from_millis(
+                weather.delay_ms.load(Ordering::Relaxed),
+            ))
+            .await;
             dead |= weather.swallows.load(Ordering::Relaxed);
             if !dead && to.write_all(&bytes[..many]).await.is_err() {
                 return;

@@ -24,7 +24,10 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn of(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn is_of(&self, name: &str) -> bool {
@@ -32,7 +35,13 @@ impl Row {
     }
 
     /// Adds a run of these faults that came to its end.
-    pub(crate) fn add(&mut self, faults: &str, counted: &Counted, may_repeat: bool, may_be_unanswered: bool) {
+    pub(crate) fn add(
+        &mut self,
+        faults: &str,
+        counted: &Counted,
+        may_repeat: bool,
+        may_be_unanswered: bool,
+    ) {
         let comparison = &counted.comparison;
         self.runs += 1;
         self.answered += counted.answered;
@@ -44,7 +53,10 @@ impl Row {
         self.worst = self.worst.max(counted.worst);
         let mut wrong = |what: &str, found: &[String]| {
             if let Some(first) = found.first() {
-                self.wrong.push(format!("{faults}: {} {what}, {first} among them", found.len()));
+                self.wrong.push(format!(
+                    "{faults}: {} {what}, {first} among them",
+                    found.len()
+                ));
             }
         };
         wrong("lost", &comparison.lost);
@@ -54,7 +66,10 @@ impl Row {
             wrong("repeated without a reason", &comparison.repeated);
         }
         if !may_be_unanswered && counted.unanswered > 0 {
-            self.wrong.push(format!("{faults}: {} requests without an answer", counted.unanswered));
+            self.wrong.push(format!(
+                "{faults}: {} requests without an answer",
+                counted.unanswered
+            ));
         }
     }
 
@@ -87,26 +102,57 @@ impl Row {
     }
 }
 
-const HEAD: [&str; 9] =
-    ["fault", "runs", "answered 200", "turned away", "arrived", "lost", "repeated", "out of order", "worst answer"];
+const HEAD: [&str; 9] = [
+    "fault",
+    "runs",
+    "answered 200",
+    "turned away",
+    "arrived",
+    "lost",
+    "repeated",
+    "out of order",
+    "worst answer",
+];
 
 /// The table, with what was wrong below it.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines = vec![HEAD.map(str::to_owned)];
     lines.extend(rows.iter().map(Row::cells));
-    let width = |column: usize| lines.iter().map(|cells| cells[column].len()).max().unwrap_or_default();
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|cells| cells[column].len())
+            .max()
+            .unwrap_or_default()
+    };
     let widths: [usize; 9] = std::array::from_fn(width);
     let line = |cells: &[String; 9]| {
-        let cell =
-            |(cell, width): (&String, usize), left: bool| if left { format!("{cell:width$}") } else { format!("{cell:>width$}") };
-        let cells: Vec<String> = cells.iter().zip(widths).enumerate().map(|(index, pair)| cell(pair, index == 0)).collect();
+        let cell = |(cell, width): (&String, usize), left: bool| {
+            if left {
+                format!("{cell:width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        };
+        let cells: Vec<String> = cells
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(index, pair)| cell(pair, index == 0))
+            .collect();
         format!("| {} |", cells.join(" | "))
     };
     let mut text: Vec<String> = lines.iter().map(line).collect();
     let ruler: Vec<String> = widths
         .iter()
         .enumerate()
-        .map(|(index, width)| if index == 0 { "-".repeat(*width) } else { "-".repeat(width - 1) + ":" })
+        .map(|(index, width)| {
+            if index == 0 {
+                "-".repeat(*width)
+            } else {
+                "-".repeat(width - 1) + ":"
+            }
+        })
         .collect();
     text.insert(1, format!("| {} |", ruler.join(" | ")));
     for row in rows {

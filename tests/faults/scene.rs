@@ -49,7 +49,13 @@ pub(crate) struct Counted {
 
 impl Scene {
     /// Starts a gateway, and lets webhooks come.
-    pub(crate) async fn set(nodes: Vec<RabbitNode>, refusals: Vec<u16>, dice: Dice, long: bool, alone: bool) -> Self {
+    pub(crate) async fn set(
+        nodes: Vec<RabbitNode>,
+        refusals: Vec<u16>,
+        dice: Dice,
+        long: bool,
+        alone: bool,
+    ) -> Self {
         let network = Proxy::to(nodes.iter().map(RabbitNode::port).collect()).await;
         let machine = Shim::new();
         let mut gateway = Gateway::with_broker(&url_at(network.port()));
@@ -57,11 +63,25 @@ impl Scene {
         machine.all_is_synced(gateway.data());
         gateway.start().await;
         let connected = || gateway.metric("cartwire_broker_connected", "");
-        until("the gateway has its broker", || async { (connected().await == 1.0).then_some(()) }).await;
+        until("the gateway has its broker", || async {
+            (connected().await == 1.0).then_some(())
+        })
+        .await;
         let store = gateway.store().with_refusals(refusals);
         let load = store.load(&Order::some(SENDERS));
         load.flow(FLOW);
-        Self { nodes, network, machine, gateway, store, load, dice, long, alone, to_redrive: Vec::new() }
+        Self {
+            nodes,
+            network,
+            machine,
+            gateway,
+            store,
+            load,
+            dice,
+            long,
+            alone,
+            to_redrive: Vec::new(),
+        }
     }
 
     /// Starts the gateway, on what its disk holds.
@@ -72,21 +92,29 @@ impl Scene {
 
     /// Lets some webhooks be answered and then a moment pass that falls anywhere in what the gateway does.
     pub(crate) async fn some_moment(&mut self) {
-        self.load.more(20 + u32::try_from(self.dice.below(100)).unwrap_or_default()).await;
+        self.load
+            .more(20 + u32::try_from(self.dice.below(100)).unwrap_or_default())
+            .await;
         tokio::time::sleep(Duration::from_micros(self.dice.below(20_000))).await;
     }
 
     /// Lets the fault last: up to so many milliseconds, or up to so many where there is time.
     pub(crate) async fn last(&mut self, short: u64, long: u64) {
         let most = if self.long { long } else { short };
-        tokio::time::sleep(Duration::from_millis(most / 5 + self.dice.below(most * 4 / 5))).await;
+        tokio::time::sleep(Duration::from_millis(
+            most / 5 + self.dice.below(most * 4 / 5),
+        ))
+        .await;
     }
 
     /// Waits until the machine's fault was met, where it is the only one.
     pub(crate) async fn until_met(&mut self) {
         if self.alone {
             let before = self.machine.met();
-            until("the fault is met", || async { (self.machine.met() > before).then_some(()) }).await;
+            until("the fault is met", || async {
+                (self.machine.met() > before).then_some(())
+            })
+            .await;
         }
     }
 
@@ -100,20 +128,31 @@ impl Scene {
 
     /// As the operator, at the first node that runs.
     pub(crate) async fn consumer(&self) -> Consumer {
-        let node = self.nodes.iter().find(|node| node.runs()).expect("a node runs");
+        let node = self
+            .nodes
+            .iter()
+            .find(|node| node.runs())
+            .expect("a node runs");
         Consumer::connect(&node.url()).await
     }
 
     /// When all is well again: everything must be answered, settled and in the queue.
     pub(crate) async fn count(mut self) -> (Vec<RabbitNode>, Counted) {
         self.load.more(50).await;
-        until("the gateway is ready", || async { self.gateway.is_ready().await.then_some(()) }).await;
+        until("the gateway is ready", || async {
+            self.gateway.is_ready().await.then_some(())
+        })
+        .await;
         let consumer = self.consumer().await;
         let ledger = self.load.stop().await;
         self.gateway.settled().await;
         for state in self.to_redrive {
             // 1: there was nothing to redrive.
-            let code = self.gateway.cli(&["deliveries", "redrive", "--state", state]).status.code();
+            let code = self
+                .gateway
+                .cli(&["deliveries", "redrive", "--state", state])
+                .status
+                .code();
             assert!(matches!(code, Some(0 | 1)), "redriving ended with {code:?}");
             self.gateway.settled().await;
         }
@@ -121,7 +160,9 @@ impl Scene {
         let ended = self.gateway.terminate().await;
         assert!(ended.success(), "the gateway ended with {ended}");
         let seen = self.store.seen();
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        let count = |counter: &std::sync::atomic::AtomicU64| {
+            counter.load(std::sync::atomic::Ordering::Relaxed)
+        };
         let counted = Counted {
             answered: ledger.0.len(),
             refused: count(&seen.refused),

@@ -41,12 +41,24 @@ pub(crate) struct Shim {
 
 impl Shim {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("cartwire-shim-").tempdir().expect("a folder");
+        let folder = tempfile::Builder::new()
+            .prefix("cartwire-shim-")
+            .tempdir()
+            .expect("a folder");
         std::fs::create_dir(folder.path().join("shadow")).expect("a folder for the shadow");
         let path = folder.path().join("control");
-        let control = File::options().create_new(true).read(true).write(true).open(path).expect("a file");
+        let control = File::options()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(path)
+            .expect("a file");
         control.write_all_at(&[0; 5 * 8], 0).expect("written");
-        Self { folder, library: library(), control }
+        Self {
+            folder,
+            library: library(),
+            control,
+        }
     }
 
     /// What a gateway on that data folder must be started with.
@@ -84,12 +96,16 @@ impl Shim {
     /// How often the gateway has met what is wrong: a fault that nobody met shows nothing.
     pub(crate) fn met(&self) -> i64 {
         let mut bytes = [0; 8];
-        self.control.read_exact_at(&mut bytes, Word::Met as u64 * 8).expect("read");
+        self.control
+            .read_exact_at(&mut bytes, Word::Met as u64 * 8)
+            .expect("read");
         i64::from_ne_bytes(bytes)
     }
 
     fn set(&self, word: Word, value: i64) {
-        self.control.write_all_at(&value.to_ne_bytes(), word as u64 * 8).expect("written");
+        self.control
+            .write_all_at(&value.to_ne_bytes(), word as u64 * 8)
+            .expect("written");
     }
 
     /// Before a start: all that the folder holds counts as on the disk.
@@ -112,7 +128,11 @@ impl Shim {
             let length = if longer { written.len() } else { synced.len() };
             let mut disk = vec![0; length];
             for (index, sector) in disk.chunks_mut(SECTOR).enumerate() {
-                let from = if only_synced || dice.below(2) == 0 { &synced } else { &written };
+                let from = if only_synced || dice.below(2) == 0 {
+                    &synced
+                } else {
+                    &written
+                };
                 let from = from.get(index * SECTOR..).unwrap_or_default();
                 let most = from.len().min(sector.len());
                 sector[..most].copy_from_slice(&from[..most]);
@@ -125,8 +145,12 @@ impl Shim {
 
 /// What stands on the disk of a data folder: the shared memory beside SQLite's log does not.
 fn files(data: &Path) -> Vec<OsString> {
-    let entries = std::fs::read_dir(data).expect("the data folder can be listed").map(|entry| entry.expect("listed").file_name());
-    entries.filter(|name| !name.to_string_lossy().ends_with("-shm")).collect()
+    let entries = std::fs::read_dir(data)
+        .expect("the data folder can be listed")
+        .map(|entry| entry.expect("listed").file_name());
+    entries
+        .filter(|name| !name.to_string_lossy().ends_with("-shm"))
+        .collect()
 }
 
 /// Compiles `shim.c`.
@@ -136,9 +160,20 @@ fn library() -> PathBuf {
     let draft = library.with_extension(format!("{}-{}", std::process::id(), unique()));
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(compiler);
-    command.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"]).arg("-o").arg(&draft).arg(source);
-    let output = command.args(["-ldl", "-lpthread"]).output().expect("a C compiler (cc, or $CC): tests/faults/run installs one");
-    assert!(output.status.success(), "shim.c: {}", String::from_utf8_lossy(&output.stderr));
+    command
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"])
+        .arg("-o")
+        .arg(&draft)
+        .arg(source);
+    let output = command
+        .args(["-ldl", "-lpthread"])
+        .output()
+        .expect("a C compiler (cc, or $CC): tests/faults/run installs one");
+    assert!(
+        output.status.success(),
+        "shim.c: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     std::fs::rename(draft, &library).expect("the library has its place");
     library
 }

@@ -30,7 +30,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 pub(crate) use world::{
-    ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, INSTANCE, Installation, OTHER_SITE_ID, RefusalShape, SITE_ID, World,
+    ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, INSTANCE, Installation, OTHER_SITE_ID, RefusalShape,
+    SITE_ID, World,
 };
 
 /// What goes wrong instead of an answer.
@@ -90,7 +91,10 @@ impl Wixapis {
     pub(crate) fn start(world: World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let state = Arc::new(Mutex::new(State { world, ..State::default() }));
+        let state = Arc::new(Mutex::new(State {
+            world,
+            ..State::default()
+        }));
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -102,7 +106,11 @@ impl Wixapis {
                 std::thread::spawn(move || drop(serve(&stream, &shared)));
             }
         });
-        Self { url: format!("http://{address}"), address, state }
+        Self {
+            url: format!("http://{address}"),
+            address,
+            state,
+        }
     }
 
     /// Changes what it knows.
@@ -112,7 +120,9 @@ impl Wixapis {
 
     /// Lets the next so many requests whose path begins so fail.
     pub(crate) fn fail(&self, path: &str, failure: Failure, times: usize) {
-        locked(&self.state).failures.push((path.to_owned(), failure, times));
+        locked(&self.state)
+            .failures
+            .push((path.to_owned(), failure, times));
     }
 
     /// No request fails any more.
@@ -127,13 +137,21 @@ impl Wixapis {
 
     /// The requests so far whose path begins so.
     pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
-        locked(&self.state).asked.iter().filter(|asked| asked.path.starts_with(path)).cloned().collect()
+        locked(&self.state)
+            .asked
+            .iter()
+            .filter(|asked| asked.path.starts_with(path))
+            .cloned()
+            .collect()
     }
 
     /// How many tokens an installation was given.
     pub(crate) fn tokens(&self, instance: &str) -> usize {
         let asked = self.asked("/oauth2/token");
-        asked.iter().filter(|asked| asked.status == 200 && asked.body["instance_id"] == instance).count()
+        asked
+            .iter()
+            .filter(|asked| asked.status == 200 && asked.body["instance_id"] == instance)
+            .count()
     }
 }
 
@@ -154,13 +172,22 @@ type Response = (u16, Vec<(&'static str, String)>, String);
 
 fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let Some(mut asked) = read(stream)? else { return Ok(()) };
+    let Some(mut asked) = read(stream)? else {
+        return Ok(());
+    };
     let (failure, right) = {
         let mut state = locked(state);
         let failure = take_failure(&mut state.failures, &asked.path);
         // Who is turned away at the door was not heard inside.
         let heard = matches!(failure, None | Some(Failure::Slow(_) | Failure::CutOff));
-        (failure, if heard { answer(&mut state, &asked) } else { plain(500, &json!({})) })
+        (
+            failure,
+            if heard {
+                answer(&mut state, &asked)
+            } else {
+                plain(500, &json!({}))
+            },
+        )
     };
     let (response, whole) = match failure {
         None => (right, true),
@@ -170,19 +197,34 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         }
         Some(Failure::CutOff) => (right, false),
         Some(Failure::TooMany(after)) => {
-            let headers = after.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect();
+            let headers = after
+                .map(|seconds| ("retry-after", seconds.to_string()))
+                .into_iter()
+                .collect();
             let body = json!({"message": "Too many requests", "details": {"applicationError": {"code": "RESOURCE_EXHAUSTED"}}});
             ((429, headers, body.to_string()), true)
         }
-        Some(Failure::Status(status)) => (plain(status, &json!({"message": "", "details": {}})), true),
-        Some(Failure::Html(status, body)) => ((status, vec![("content-type", "text/html".to_owned())], body.to_owned()), true),
+        Some(Failure::Status(status)) => {
+            (plain(status, &json!({"message": "", "details": {}})), true)
+        }
+        Some(Failure::Html(status, body)) => (
+            (
+                status,
+                vec![("content-type", "text/html".to_owned())],
+                body.to_owned(),
+            ),
+            true,
+        ),
         Some(Failure::Redirect(to)) => ((302, vec![("location", to)], String::new()), true),
     };
     asked.status = if whole { response.0 } else { 0 };
     // Noted before it is answered: who was answered finds his request.
     locked(state).asked.push(asked);
     let (status, headers, body) = response;
-    let mut head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
+    let mut head = format!(
+        "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n",
+        body.len()
+    );
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         head += "content-type: application/json\r\n";
     }
@@ -190,13 +232,19 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
-    let sent = if whole { body.as_bytes() } else { &body.as_bytes()[..body.len() / 2] };
+    let sent = if whole {
+        body.as_bytes()
+    } else {
+        &body.as_bytes()[..body.len() / 2]
+    };
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     stream.write_all(sent)
 }
 
 fn take_failure(failures: &mut Vec<(String, Failure, usize)>, path: &str) -> Option<Failure> {
-    let found = failures.iter_mut().find(|(prefix, _, times)| *times > 0 && path.starts_with(prefix.as_str()))?;
+    let found = failures
+        .iter_mut()
+        .find(|(prefix, _, times)| *times > 0 && path.starts_with(prefix.as_str()))?;
     found.2 -= 1;
     let failure = found.1.clone();
     failures.retain(|(_, _, times)| *times > 0);
@@ -217,15 +265,27 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim().split_once(':') else { break };
+        let Some((name, value)) = line.trim().split_once(':') else {
+            break;
+        };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let length = headers
+        .get("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let body = serde_json::from_slice(&body).unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Ok(Some(Asked { method, path: path.to_owned(), query: query.to_owned(), headers, body, status: 0 }))
+    Ok(Some(Asked {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body,
+        status: 0,
+    }))
 }
 
 fn plain(status: u16, body: &Value) -> Response {
@@ -237,19 +297,40 @@ fn answer(state: &mut State, asked: &Asked) -> Response {
     if asked.path == "/oauth2/token" {
         return token(state, asked);
     }
-    let (status, body) = state.world.answer(&asked.method, &asked.path, &asked.query, &asked.body, &asked.headers, &state.given);
+    let (status, body) = state.world.answer(
+        &asked.method,
+        &asked.path,
+        &asked.query,
+        &asked.body,
+        &asked.headers,
+        &state.given,
+    );
     plain(status, &body)
 }
 
 fn token(state: &mut State, asked: &Asked) -> Response {
     let told = |name: &str| asked.body[name].as_str().unwrap_or_default();
-    match state.world.token_refusal(told("grant_type"), told("client_id"), told("client_secret"), told("instance_id")) {
+    match state.world.token_refusal(
+        told("grant_type"),
+        told("client_id"),
+        told("client_secret"),
+        told("instance_id"),
+    ) {
         Some((status, body)) => plain(status, &body),
         None => {
             let token = format!("OauthNG.JWS.{}.{}", state.asked.len(), told("instance_id"));
-            state.given.insert(token.clone(), told("instance_id").to_owned());
+            state
+                .given
+                .insert(token.clone(), told("instance_id").to_owned());
             let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": state.world.token_seconds});
-            plain(200, &if state.world.wraps_tokens { json!({"body": body.to_string()}) } else { body })
+            plain(
+                200,
+                &if state.world.wraps_tokens {
+                    json!({"body": body.to_string()})
+                } else {
+                    body
+                },
+            )
         }
     }
 }

@@ -100,8 +100,14 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
-        let told: Value = serde_json::from_str(include_str!("wix_answers.json")).expect("the answers are JSON");
-        let answers = told.as_object().expect("an object").iter().map(|(path, body)| (path.clone(), body.clone())).collect();
+        let told: Value =
+            serde_json::from_str(include_str!("wix_answers.json")).expect("the answers are JSON");
+        let answers = told
+            .as_object()
+            .expect("an object")
+            .iter()
+            .map(|(path, body)| (path.clone(), body.clone()))
+            .collect();
         let pair = |id: &str, name: &str| (id.to_owned(), name.to_owned());
         Self {
             app_id: APP_ID.to_owned(),
@@ -112,7 +118,10 @@ impl Default for World {
             shape: RefusalShape::OAuth,
             account_id: ACCOUNT_ID.to_owned(),
             api_key: API_KEY.to_owned(),
-            sites: vec![pair(OTHER_SITE_ID, "Probeseite"), pair(SITE_ID, "Hafenladen")],
+            sites: vec![
+                pair(OTHER_SITE_ID, "Probeseite"),
+                pair(SITE_ID, "Hafenladen"),
+            ],
             sites_a_page: 1,
             forbidden: Vec::new(),
             answers,
@@ -122,12 +131,26 @@ impl Default for World {
 
 impl World {
     /// Why no token is given; `None` where one is.
-    pub(crate) fn token_refusal(&self, grant: &str, client: &str, secret: &str, instance: &str) -> Option<(u16, Value)> {
+    pub(crate) fn token_refusal(
+        &self,
+        grant: &str,
+        client: &str,
+        secret: &str,
+        instance: &str,
+    ) -> Option<(u16, Value)> {
         if grant != "client_credentials" {
-            return Some(self.refusal(400, "unsupported_grant_type", "the grant type is not supported"));
+            return Some(self.refusal(
+                400,
+                "unsupported_grant_type",
+                "the grant type is not supported",
+            ));
         }
         if client != self.app_id || secret != self.app_secret {
-            return Some(self.refusal(401, "invalid_client", "client authentication failed: wrong client_id or client_secret"));
+            return Some(self.refusal(
+                401,
+                "invalid_client",
+                "client authentication failed: wrong client_id or client_secret",
+            ));
         }
         if !self.installations.contains_key(instance) {
             return Some(self.refusal(404, "not_found", "the app instance was not found"));
@@ -140,7 +163,10 @@ impl World {
             RefusalShape::OAuth => (status, json!({"error": code, "error_description": text})),
             RefusalShape::Application => {
                 let code = code.to_uppercase();
-                (status, json!({"message": text, "details": {"applicationError": {"code": code, "description": text}}}))
+                (
+                    status,
+                    json!({"message": text, "details": {"applicationError": {"code": code, "description": text}}}),
+                )
             }
             RefusalShape::Bare => (403, json!({"message": "", "details": {}})),
         }
@@ -157,9 +183,13 @@ impl World {
         given: &BTreeMap<String, String>,
     ) -> (u16, Value) {
         let header = |name: &str| headers.get(name).map(String::as_str);
-        let credential = header("authorization").unwrap_or_default().trim_start_matches("Bearer ");
+        let credential = header("authorization")
+            .unwrap_or_default()
+            .trim_start_matches("Bearer ");
         let wants_account = path.starts_with("/site-list/");
-        let installation = given.get(credential).and_then(|instance| self.installations.get_key_value(instance));
+        let installation = given
+            .get(credential)
+            .and_then(|instance| self.installations.get_key_value(instance));
         if installation.is_none() {
             if credential != self.api_key {
                 return self.refusal(401, "unauthenticated", "the request is not authenticated");
@@ -168,27 +198,56 @@ impl World {
             match (site, account) {
                 (Some(site), None) if !wants_account => {
                     if !self.sites.iter().any(|(id, _)| id == site) {
-                        return self.refusal(403, "permission_denied", "No Metasite Context in identity.");
+                        return self.refusal(
+                            403,
+                            "permission_denied",
+                            "No Metasite Context in identity.",
+                        );
                     }
                 }
                 (None, Some(account)) if wants_account => {
                     if account != self.account_id {
-                        return self.refusal(403, "permission_denied", "the key does not belong to this account");
+                        return self.refusal(
+                            403,
+                            "permission_denied",
+                            "the key does not belong to this account",
+                        );
                     }
                 }
-                _ => return self.refusal(400, "bad_request", "pass either wix-site-id or wix-account-id"),
+                _ => {
+                    return self.refusal(
+                        400,
+                        "bad_request",
+                        "pass either wix-site-id or wix-account-id",
+                    );
+                }
             }
         }
-        if self.forbidden.iter().any(|prefix| path.starts_with(prefix.as_str())) {
-            return self.refusal(403, "permission_denied", "the permission for this call is missing");
+        if self
+            .forbidden
+            .iter()
+            .any(|prefix| path.starts_with(prefix.as_str()))
+        {
+            return self.refusal(
+                403,
+                "permission_denied",
+                "the permission for this call is missing",
+            );
         }
         match (path, installation) {
-            ("/apps/v1/instance", Some((id, installation))) => (200, self.instance(id, installation)),
+            ("/apps/v1/instance", Some((id, installation))) => {
+                (200, self.instance(id, installation))
+            }
             ("/stores/v3/provision/version", Some((_, installation))) => {
                 (200, json!({"catalogVersion": installation.catalog_version}))
             }
-            ("/site-list/v2/sites/query", None) => (200, self.sites_page(&body["query"]["cursorPaging"]["cursor"])),
-            _ if query.contains("NO_SUCH_FIELD") => self.refusal(400, "invalid_argument", "fields: unknown value"),
+            ("/site-list/v2/sites/query", None) => (
+                200,
+                self.sites_page(&body["query"]["cursorPaging"]["cursor"]),
+            ),
+            _ if query.contains("NO_SUCH_FIELD") => {
+                self.refusal(400, "invalid_argument", "fields: unknown value")
+            }
             _ => match self.answers.get(&format!("{method} {path}")) {
                 Some(body) => (200, body.clone()),
                 None => self.refusal(404, "not_found", "there is no such entity"),
@@ -217,8 +276,16 @@ impl World {
 
     /// The cursor is an object, as the platform's is.
     fn sites_page(&self, cursor: &Value) -> Value {
-        let from = cursor["id"].as_str().and_then(|id| self.sites.iter().position(|(site, _)| site == id)).map_or(0, |at| at + 1);
-        let page: Vec<_> = self.sites.iter().skip(from).take(self.sites_a_page.max(1)).collect();
+        let from = cursor["id"]
+            .as_str()
+            .and_then(|id| self.sites.iter().position(|(site, _)| site == id))
+            .map_or(0, |at| at + 1);
+        let page: Vec<_> = self
+            .sites
+            .iter()
+            .skip(from)
+            .take(self.sites_a_page.max(1))
+            .collect();
         let sites: Vec<Value> = page
             .iter()
             .map(|(id, name)| {
@@ -229,7 +296,10 @@ impl World {
             })
             .collect();
         let last = page.last().filter(|_| from + page.len() < self.sites.len());
-        let paging = last.map_or_else(|| json!({}), |(id, name)| json!({"cursor": {"id": id, "siteDisplayName": name}}));
+        let paging = last.map_or_else(
+            || json!({}),
+            |(id, name)| json!({"cursor": {"id": id, "siteDisplayName": name}}),
+        );
         json!({"sites": sites, "cursorPaging": paging})
     }
 }

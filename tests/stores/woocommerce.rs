@@ -236,7 +236,13 @@ impl Shop {
                 }
             }
         });
-        Self { url, address, state, closed, door: Some(door) }
+        Self {
+            url,
+            address,
+            state,
+            closed,
+            door: Some(door),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -286,18 +292,28 @@ impl Shop {
 
     /// Changes a webhook in the shop's administration.
     pub(crate) fn edit(&self, id: u64, change: impl FnOnce(&mut Webhook)) {
-        change(self.state().webhooks.get_mut(&id).expect("the webhook is there"));
+        change(
+            self.state()
+                .webhooks
+                .get_mut(&id)
+                .expect("the webhook is there"),
+        );
     }
 
     /// Deletes a webhook in the shop's administration.
     pub(crate) fn delete_webhook(&self, id: u64) {
-        self.state().webhooks.remove(&id).expect("the webhook is there");
+        self.state()
+            .webhooks
+            .remove(&id)
+            .expect("the webhook is there");
     }
 
     /// Keeps an entity with its `id`, under `orders`, `products`, `customers`, `coupons`.
     pub(crate) fn keep(&self, resource: &str, entity: Value) {
         let id = entity["id"].as_u64().expect("an id");
-        self.state().entities.insert((resource.to_owned(), id), entity);
+        self.state()
+            .entities
+            .insert((resource.to_owned(), id), entity);
     }
 
     /// Deletes an entity for good.
@@ -308,8 +324,11 @@ impl Shop {
     /// Something happens in the shop: delivers the payload to every active webhook of the topic, signed, and counts
     /// failures as WooCommerce does. The webhooks' ids, with the status that each was answered, 0 for none.
     pub(crate) fn fire(&self, topic: &str, payload: &Value) -> Vec<(u64, u16)> {
-        let due: Vec<Webhook> =
-            self.webhooks().into_iter().filter(|webhook| webhook.status == "active" && webhook.topic == topic).collect();
+        let due: Vec<Webhook> = self
+            .webhooks()
+            .into_iter()
+            .filter(|webhook| webhook.status == "active" && webhook.topic == topic)
+            .collect();
         due.into_iter()
             .map(|webhook| {
                 let delivery = {
@@ -318,7 +337,8 @@ impl Shop {
                     state.deliveries
                 };
                 let status = http::deliver(&webhook, &self.url, delivery, payload);
-                self.state().delivered(webhook.id, (200..303).contains(&status));
+                self.state()
+                    .delivered(webhook.id, (200..303).contains(&status));
                 (webhook.id, status)
             })
             .collect()
@@ -338,7 +358,9 @@ impl Drop for Shop {
 
 /// A test that failed while it looked must not hide behind a poisoned lock.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    state
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl State {
@@ -351,13 +373,22 @@ impl State {
         let id = self.next_webhook;
         self.next_webhook += 1;
         let modified = self.tick();
-        self.webhooks.insert(id, Webhook { id, modified, ..webhook });
+        self.webhooks.insert(
+            id,
+            Webhook {
+                id,
+                modified,
+                ..webhook
+            },
+        );
         id
     }
 
     fn delivered(&mut self, id: u64, well: bool) {
         let modified = self.tick();
-        let Some(webhook) = self.webhooks.get_mut(&id) else { return };
+        let Some(webhook) = self.webhooks.get_mut(&id) else {
+            return;
+        };
         webhook.modified = modified;
         if well {
             webhook.failures = 0;
@@ -370,7 +401,14 @@ impl State {
 
     /// Is the version at least that?
     fn is_at_least(&self, major: u32, minor: u32) -> bool {
-        let mut parts = self.options.version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
-        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= (major, minor)
+        let mut parts = self
+            .options
+            .version
+            .split('.')
+            .map(|part| part.parse::<u32>().unwrap_or_default());
+        (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        ) >= (major, minor)
     }
 }

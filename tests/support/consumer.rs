@@ -2,8 +2,8 @@
 
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicAckOptions, BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -25,7 +25,12 @@ pub(crate) struct Arrived {
 
 impl Arrived {
     fn read(message: Delivery) -> Self {
-        let id = message.properties.message_id().as_ref().expect("a message_id").to_string();
+        let id = message
+            .properties
+            .message_id()
+            .as_ref()
+            .expect("a message_id")
+            .to_string();
         let event: Value = serde_json::from_slice(&message.data).expect("the body is JSON");
         assert_eq!(event["id"], id.as_str(), "message_id is the event's id");
         Self { id, event, message }
@@ -48,7 +53,10 @@ impl Arrived {
 
 /// The events of messages, in the order of arrival.
 pub(crate) fn events(arrived: &[Arrived]) -> Vec<Value> {
-    arrived.iter().map(|arrived| arrived.event.clone()).collect()
+    arrived
+        .iter()
+        .map(|arrived| arrived.event.clone())
+        .collect()
 }
 
 /// A connection of the test's own.
@@ -59,23 +67,37 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     pub(crate) async fn connect(url: &str) -> Self {
-        let connect = || async { Connection::connect(url, ConnectionProperties::default()).await.ok() };
+        let connect = || async {
+            Connection::connect(url, ConnectionProperties::default())
+                .await
+                .ok()
+        };
         let connection = super::until("a connection to the broker", connect).await;
         let channel = connection.create_channel().await.expect("a channel");
-        Self { connection, channel }
+        Self {
+            connection,
+            channel,
+        }
     }
 
     /// Takes all that is in a queue now.
     pub(crate) async fn drain(&self, queue: &str) -> Vec<Arrived> {
         let mut arrived = Vec::new();
         let mut last = None;
-        while let Some(got) = self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.expect("the queue is there")
+        while let Some(got) = self
+            .channel
+            .basic_get(queue.into(), BasicGetOptions::default())
+            .await
+            .expect("the queue is there")
         {
             last = Some(got.delivery.delivery_tag);
             arrived.push(Arrived::read(got.delivery));
         }
         if let Some(last) = last {
-            self.channel.basic_ack(last, BasicAckOptions { multiple: true }).await.expect("acknowledged");
+            self.channel
+                .basic_ack(last, BasicAckOptions { multiple: true })
+                .await
+                .expect("acknowledged");
         }
         arrived
     }
@@ -83,41 +105,74 @@ impl Consumer {
     /// Does a queue exist as one that survives the broker? A channel of its own, because a no ends it.
     pub(crate) async fn declares(&self, queue: &str, arguments: FieldTable) -> bool {
         let channel = self.connection.create_channel().await.expect("a channel");
-        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(queue.into(), options, arguments).await.is_ok()
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        channel
+            .queue_declare(queue.into(), options, arguments)
+            .await
+            .is_ok()
     }
 
     /// Is there such an exchange, of this kind and durable?
     pub(crate) async fn declares_exchange(&self, kind: ExchangeKind, durable: bool) -> bool {
         let channel = self.connection.create_channel().await.expect("a channel");
-        let options = ExchangeDeclareOptions { durable, ..ExchangeDeclareOptions::default() };
-        channel.exchange_declare(EVENTS.into(), kind, options, FieldTable::default()).await.is_ok()
+        let options = ExchangeDeclareOptions {
+            durable,
+            ..ExchangeDeclareOptions::default()
+        };
+        channel
+            .exchange_declare(EVENTS.into(), kind, options, FieldTable::default())
+            .await
+            .is_ok()
     }
 
     pub(crate) async fn bind(&self, queue: &str, pattern: &str) {
         let (queue, options) = (queue.into(), QueueBindOptions::default());
-        self.channel.queue_bind(queue, EVENTS.into(), pattern.into(), options, FieldTable::default()).await.expect("bound");
+        self.channel
+            .queue_bind(
+                queue,
+                EVENTS.into(),
+                pattern.into(),
+                options,
+                FieldTable::default(),
+            )
+            .await
+            .expect("bound");
     }
 
     pub(crate) async fn unbind(&self, queue: &str, pattern: &str) {
         let queue = queue.into();
-        self.channel.queue_unbind(queue, EVENTS.into(), pattern.into(), FieldTable::default()).await.expect("unbound");
+        self.channel
+            .queue_unbind(queue, EVENTS.into(), pattern.into(), FieldTable::default())
+            .await
+            .expect("unbound");
     }
 
     pub(crate) async fn delete_queue(&self, queue: &str) {
-        self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
+        self.channel
+            .queue_delete(queue.into(), QueueDeleteOptions::default())
+            .await
+            .expect("the queue is deleted");
     }
 
     pub(crate) async fn delete_exchange(&self) {
         let options = ExchangeDeleteOptions::default();
-        self.channel.exchange_delete(EVENTS.into(), options).await.expect("the exchange is deleted");
+        self.channel
+            .exchange_delete(EVENTS.into(), options)
+            .await
+            .expect("the exchange is deleted");
     }
 }
 
 /// A quorum queue's arguments, and more.
 pub(crate) fn quorum(more: &[(&str, AMQPValue)]) -> FieldTable {
     let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
     for (name, value) in more {
         arguments.insert((*name).into(), value.clone());
     }

@@ -28,7 +28,10 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// A gateway that is not started yet, with a shop and an app added to it. `options` go to `serve`.
     pub(crate) fn new(options: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("cartwire-").tempdir().expect("a folder");
+        let folder = tempfile::Builder::new()
+            .prefix("cartwire-")
+            .tempdir()
+            .expect("a folder");
         let data = folder.path().join("data");
         let gateway = Self::on(folder, data, options);
         gateway.add_connections();
@@ -47,9 +50,21 @@ impl Gateway {
     }
 
     fn on(folder: TempDir, data: PathBuf, options: &[&str]) -> Self {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Self { folder, data, port: free_port(), admin_port: free_port(), options, environment: Vec::new(), process: None, client }
+        Self {
+            folder,
+            data,
+            port: free_port(),
+            admin_port: free_port(),
+            options,
+            environment: Vec::new(),
+            process: None,
+            client,
+        }
     }
 
     /// What `serve` is given from the next start on.
@@ -75,8 +90,15 @@ impl Gateway {
     /// The most memory that the running gateway has had, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let pid = self.process.as_ref().expect("the gateway runs").id();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway's status");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        let status =
+            std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway's status");
+        let peak = status.lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse::<u64>()
+                .ok()
+        });
         peak.expect("a peak") >> 10
     }
 
@@ -94,24 +116,51 @@ impl Gateway {
         };
         let secret = file("shop.key", &keys.shop);
         let public = file("app.key", &keys.app_public);
-        let shop = ["woocommerce", "--id", SHOP, "--url", "https://shop.example", "--webhook-secret-file", &secret];
+        let shop = [
+            "woocommerce",
+            "--id",
+            SHOP,
+            "--url",
+            "https://shop.example",
+            "--webhook-secret-file",
+            &secret,
+        ];
         let uuid = "4d4e1f2a-93a1-4c2a-8f0b-0c6f4f1b2a3d";
-        let app = ["wix-app", "--id", APP, "--app-id", uuid, "--public-key-file", &public];
+        let app = [
+            "wix-app",
+            "--id",
+            APP,
+            "--app-id",
+            uuid,
+            "--public-key-file",
+            &public,
+        ];
         for kind in [&shop[..], &app[..]] {
             let output = self.cli(&[&["connections", "add"], kind].concat());
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
     }
 
     /// Starts it and waits until it is alive and ready.
     pub(crate) async fn start(&mut self) {
         assert!(self.process.is_none(), "the gateway runs");
-        let log = File::options().create(true).append(true).open(self.log()).expect("a file for the log");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("a file for the log");
         let mut command = self.serve();
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(["--admin-listen", &format!("127.0.0.1:{}", self.admin_port)]);
         self.process = Some(command.stderr(log).spawn().expect("the gateway starts"));
-        for url in [format!("http://127.0.0.1:{}/healthz", self.port), self.admin("/readyz")] {
+        for url in [
+            format!("http://127.0.0.1:{}/healthz", self.port),
+            self.admin("/readyz"),
+        ] {
             let (client, log) = (self.client.clone(), self.log());
             let process = self.process.as_mut().expect("it was started");
             until(&url, || {
@@ -119,7 +168,12 @@ impl Gateway {
                     panic!("the gateway ended with {status}:\n{}", tail(&log));
                 }
                 let request = client.get(&url).send();
-                async move { request.await.is_ok_and(|answer| answer.status() == 200).then_some(()) }
+                async move {
+                    request
+                        .await
+                        .is_ok_and(|answer| answer.status() == 200)
+                        .then_some(())
+                }
             })
             .await;
         }
@@ -130,13 +184,20 @@ impl Gateway {
         let mut command = self.serve();
         command.args(["--listen", &format!("127.0.0.1:{}", free_port())]);
         command.args(["--admin-listen", &format!("127.0.0.1:{}", free_port())]);
-        command.stderr(Stdio::piped()).output().expect("a second gateway runs")
+        command
+            .stderr(Stdio::piped())
+            .output()
+            .expect("a second gateway runs")
     }
 
     /// Its process, where it still runs.
     pub(crate) fn pid(&mut self) -> Option<u32> {
         let process = self.process.as_mut()?;
-        process.try_wait().expect("the gateway can be waited for").is_none().then(|| process.id())
+        process
+            .try_wait()
+            .expect("the gateway can be waited for")
+            .is_none()
+            .then(|| process.id())
     }
 
     /// Was it started and has ended by itself? Then it can be started again.
@@ -168,13 +229,20 @@ impl Gateway {
 
     /// Runs a command on its data.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
-        self.program().args(arguments).output().expect("the program runs")
+        self.program()
+            .args(arguments)
+            .output()
+            .expect("the program runs")
     }
 
     /// Runs a command that must succeed, and reads the JSON that it prints.
     pub(crate) fn cli_json(&self, arguments: &[&str]) -> Value {
         let output = self.cli(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).expect("JSON is printed")
     }
 
@@ -182,15 +250,24 @@ impl Gateway {
     pub(crate) fn deliveries_in(&self, state: &str) -> Vec<String> {
         let listed = self.cli_json(&["deliveries", "list", "--state", state, "--limit", "100000"]);
         let deliveries = listed["deliveries"].as_array().expect("a list");
-        deliveries.iter().map(|delivery| delivery["id"].as_str().expect("an id").to_owned()).collect()
+        deliveries
+            .iter()
+            .map(|delivery| delivery["id"].as_str().expect("an id").to_owned())
+            .collect()
     }
 
     /// All events of the log, oldest first, as `events export` prints them.
     pub(crate) fn exported_events(&self) -> Vec<Value> {
         let output = self.cli(&["events", "export"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let text = String::from_utf8(output.stdout).expect("text");
-        text.lines().map(|line| serde_json::from_str(line).expect("an event in each line")).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("an event in each line"))
+            .collect()
     }
 
     /// All events of the log, oldest first, as the admin API gives them page by page.
@@ -200,7 +277,12 @@ impl Gateway {
             let url = self.admin(&format!("/api/events?after={after}&limit=200"));
             let answer = self.client.get(url).send().await.expect("an answer");
             let mut page = answer.json_text().await;
-            let Some(page_events) = page["events"].as_array_mut().filter(|events| !events.is_empty()) else { return events };
+            let Some(page_events) = page["events"]
+                .as_array_mut()
+                .filter(|events| !events.is_empty())
+            else {
+                return events;
+            };
             events.append(page_events);
             after = page["next"].as_str().expect("a cursor").to_owned();
         }
@@ -208,31 +290,55 @@ impl Gateway {
 
     /// Is it ready?
     pub(crate) async fn is_ready(&self) -> bool {
-        self.client.get(self.admin("/readyz")).send().await.is_ok_and(|answer| answer.status() == 200)
+        self.client
+            .get(self.admin("/readyz"))
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
     }
 
     /// What the admin API shows.
     pub(crate) async fn admin_json(&self, path: &str) -> Value {
-        self.client.get(self.admin(path)).send().await.expect("an answer").json_text().await
+        self.client
+            .get(self.admin(path))
+            .send()
+            .await
+            .expect("an answer")
+            .json_text()
+            .await
     }
 
     /// The first delivery that is still pending, if any.
     async fn pending(&self) -> Option<Value> {
-        let page = self.admin_json("/api/deliveries?state=pending&limit=1").await;
+        let page = self
+            .admin_json("/api/deliveries?state=pending&limit=1")
+            .await;
         page["deliveries"].get(0).cloned()
     }
 
     /// Waits until nothing is pending any more.
     pub(crate) async fn settled(&self) {
-        until("everything is settled", || async { self.pending().await.is_none().then_some(()) }).await;
+        until("everything is settled", || async {
+            self.pending().await.is_none().then_some(())
+        })
+        .await;
     }
 
     /// A counter or gauge, summed over its labels but for those that `labels` names.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
-        let answer = self.client.get(self.admin("/metrics")).send().await.expect("an answer");
+        let answer = self
+            .client
+            .get(self.admin("/metrics"))
+            .send()
+            .await
+            .expect("an answer");
         let text = answer.text().await.expect("text");
-        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(labels));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(labels));
+        lines
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     fn admin(&self, path: &str) -> String {
@@ -245,17 +351,25 @@ impl Gateway {
 
     fn program(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cartwire"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_"))
+        {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().cloned());
-        command.arg("--data-dir").arg(&self.data).stdin(Stdio::null());
+        command
+            .arg("--data-dir")
+            .arg(&self.data)
+            .stdin(Stdio::null());
         command
     }
 
     fn serve(&self) -> Command {
         let mut command = self.program();
-        command.arg("serve").args(&self.options).stdout(Stdio::null());
+        command
+            .arg("serve")
+            .args(&self.options)
+            .stdout(Stdio::null());
         command
     }
 }

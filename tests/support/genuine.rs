@@ -19,14 +19,39 @@ pub(crate) fn genuine(
 ) -> VerifiedDelivery {
     let key = |name| fixture::test_key(platform, name).expect("a test key");
     let options = BTreeMap::new();
-    let unsigned = Unsigned { topic, payload: payload.as_bytes(), nonce, options: &options };
-    let request = platform.sign(&unsigned, &key("signing"), at).expect("signed");
-    let names: Vec<String> = request.headers.iter().map(|(name, _)| name.to_lowercase()).collect();
-    let headers = names.iter().map(String::as_str).zip(request.headers.iter().map(|(_, value)| value.as_bytes()));
+    let unsigned = Unsigned {
+        topic,
+        payload: payload.as_bytes(),
+        nonce,
+        options: &options,
+    };
+    let request = platform
+        .sign(&unsigned, &key("signing"), at)
+        .expect("signed");
+    let names: Vec<String> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.to_lowercase())
+        .collect();
+    let headers = names
+        .iter()
+        .map(String::as_str)
+        .zip(request.headers.iter().map(|(_, value)| value.as_bytes()));
     let endpoint = ConnectionId::new(endpoint).expect("an id");
     let body = Bytes::copy_from_slice(&request.body);
-    let raw = RawDelivery { endpoint: &endpoint, headers: Headers(headers.collect()), body, received_at: at };
-    match platform.verify(&raw, &[platform.verification_key(&key("verification")).expect("a key")], at) {
+    let raw = RawDelivery {
+        endpoint: &endpoint,
+        headers: Headers(headers.collect()),
+        body,
+        received_at: at,
+    };
+    match platform.verify(
+        &raw,
+        &[platform
+            .verification_key(&key("verification"))
+            .expect("a key")],
+        at,
+    ) {
         Ok(Verified::Delivery(delivery)) => *delivery,
         other => panic!("no delivery: {other:?}"),
     }

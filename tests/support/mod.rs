@@ -23,7 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// Polls until `look` finds something.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
         // A look that hangs is a look in vain: lapin's connect, for one, was seen never to end where it was refused.
@@ -42,7 +45,8 @@ pub(crate) fn free_port() -> u16 {
     const MANY: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test programs that run side by side begin far from each other.
-    let begin = u16::try_from(std::process::id().wrapping_mul(37) % u32::from(MANY)).unwrap_or_default();
+    let begin =
+        u16::try_from(std::process::id().wrapping_mul(37) % u32::from(MANY)).unwrap_or_default();
     for _ in 0..MANY {
         let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % MANY) % MANY;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
@@ -61,7 +65,10 @@ pub(crate) fn unique() -> u64 {
 /// The number in an environment variable.
 pub(crate) fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} must be a number, not {text:?}")),
+    )
 }
 
 /// Random numbers that a printed seed repeats (SplitMix64).
@@ -93,13 +100,18 @@ impl Dice {
 
 /// The last lines of a log, for the message of a failure.
 pub(crate) fn tail(path: &std::path::Path) -> String {
-    let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 /// Sends a signal (`TERM`, `STOP`, `CONT`) to a process that we started.
 pub(crate) fn send_signal(signal: &str, pid: u32) {
-    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().expect("sh runs");
+    let sent = std::process::Command::new("sh")
+        .args(["-c", &format!("kill -{signal} {pid}")])
+        .status()
+        .expect("sh runs");
     assert!(sent.success(), "no process {pid} to send {signal} to");
 }

@@ -92,26 +92,50 @@ impl RabbitNode {
             Path::new(BIN).join("rabbitmq-server").exists(),
             "these tests need a RabbitMQ server of their own and there is none in {BIN}: apt-get install rabbitmq-server"
         );
-        let folder = tempfile::Builder::new().prefix("cartwire-rabbit-").tempdir().expect("a folder");
+        let folder = tempfile::Builder::new()
+            .prefix("cartwire-rabbit-")
+            .tempdir()
+            .expect("a folder");
         let as_user = id("-u", None) == 0;
         let node = |file: &str| folder.path().join(file);
-        std::fs::write(node(".erlang.cookie"), format!("cartwire{}", std::process::id())).expect("the cookie is written");
-        std::fs::set_permissions(node(".erlang.cookie"), PermissionsExt::from_mode(0o400)).expect("the cookie is private");
+        std::fs::write(
+            node(".erlang.cookie"),
+            format!("cartwire{}", std::process::id()),
+        )
+        .expect("the cookie is written");
+        std::fs::set_permissions(node(".erlang.cookie"), PermissionsExt::from_mode(0o400))
+            .expect("the cookie is private");
         // The disk of a test machine may be small; alarms are raised by the tests alone.
         let mut configuration = format!("disk_free_limit.absolute = {DISK_LIMIT}\n");
         for (index, peer) in peers.iter().enumerate() {
-            configuration += &format!("cluster_formation.classic_config.nodes.{} = {peer}\n", index + 1);
+            configuration += &format!(
+                "cluster_formation.classic_config.nodes.{} = {peer}\n",
+                index + 1
+            );
         }
         std::fs::write(node("rabbitmq.conf"), configuration).expect("the configuration is written");
         std::fs::write(node("plugins"), "[].\n").expect("the list of plugins is written");
         if as_user {
             let (user, group) = (id("-u", Some(USER)), id("-g", Some(USER)));
-            for path in [folder.path().to_owned(), node(".erlang.cookie"), node("rabbitmq.conf"), node("plugins")] {
+            for path in [
+                folder.path().to_owned(),
+                node(".erlang.cookie"),
+                node("rabbitmq.conf"),
+                node("plugins"),
+            ] {
                 chown(&path, Some(user), Some(group)).expect("the server's user gets the folder");
             }
         }
         let epmd = epmd.unwrap_or_else(|| Arc::new(Epmd::start(as_user, folder.path())));
-        Self { folder, name, port: free_port(), dist_port: free_port(), as_user, epmd, server: None }
+        Self {
+            folder,
+            name,
+            port: free_port(),
+            dist_port: free_port(),
+            as_user,
+            epmd,
+            server: None,
+        }
     }
 
     /// A node that takes connections.
@@ -132,7 +156,13 @@ impl RabbitNode {
     /// which quorum queues there are half a second after one was made; killed before, the queue comes back without a leader
     /// and never confirms anything again.
     async fn write_down_a_queue(&self, nodes: &[Self]) {
-        assert!(Consumer::connect(&self.url()).await.declares(EVENTS, quorum(&[])).await, "a new queue can be declared");
+        assert!(
+            Consumer::connect(&self.url())
+                .await
+                .declares(EVENTS, quorum(&[]))
+                .await,
+            "a new queue can be declared"
+        );
         for node in nodes {
             node.ctl(&["eval", "[dets:sync(Table) || Table <- dets:all()]."]);
         }
@@ -167,7 +197,11 @@ impl RabbitNode {
     /// Starts it and does not wait.
     pub(crate) fn launch(&mut self) {
         assert!(self.server.is_none(), "the node runs");
-        let output = File::options().create(true).append(true).open(self.output()).expect("a file for the server's output");
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(self.output())
+            .expect("a file for the server's output");
         let folder = self.folder.path();
         let mut command = self.command("rabbitmq-server");
         command
@@ -180,7 +214,10 @@ impl RabbitNode {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("plugins"))
             .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
             .env("RABBITMQ_PID_FILE", folder.join("pid"))
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "-kernel inet_dist_use_interface {127,0,0,1}",
+            )
             // The script then becomes the server instead of keeping it as a child: the process we started is the server.
             .env("RABBITMQ_ALLOW_INPUT", "1")
             .env("RABBITMQ_SERVER_START_ARGS", "-noinput")
@@ -199,7 +236,9 @@ impl RabbitNode {
             }
             let url = url.clone();
             async move {
-                let connection = Connection::connect(&url, ConnectionProperties::default()).await.ok()?;
+                let connection = Connection::connect(&url, ConnectionProperties::default())
+                    .await
+                    .ok()?;
                 connection.close(200, "there".into()).await.ok()
             }
         })
@@ -234,9 +273,18 @@ impl RabbitNode {
 
     /// `rabbitmqctl`, for this node.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
-        let output = self.command("rabbitmqctl").args(["-q", "-n", &self.name]).args(arguments).output().expect("rabbitmqctl");
+        let output = self
+            .command("rabbitmqctl")
+            .args(["-q", "-n", &self.name])
+            .args(arguments)
+            .output()
+            .expect("rabbitmqctl");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "rabbitmqctl {arguments:?}: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         text
     }
 
@@ -251,12 +299,18 @@ impl RabbitNode {
 
     /// Raises the disk alarm, or ends it.
     pub(crate) fn set_disk_alarm(&self, raised: bool) {
-        self.ctl(&["set_disk_free_limit", if raised { "100000GB" } else { DISK_LIMIT }]);
+        self.ctl(&[
+            "set_disk_free_limit",
+            if raised { "100000GB" } else { DISK_LIMIT },
+        ]);
     }
 
     /// Stops all that it does without its knowing, or lets it go on.
     pub(crate) fn set_frozen(&self, frozen: bool) {
-        send_signal(if frozen { "STOP" } else { "CONT" }, self.server.as_ref().expect("the node runs").id());
+        send_signal(
+            if frozen { "STOP" } else { "CONT" },
+            self.server.as_ref().expect("the node runs").id(),
+        );
     }
 
     fn output(&self) -> PathBuf {
@@ -281,11 +335,17 @@ fn new_name() -> String {
 impl Drop for RabbitNode {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.folder.path().join("log").join(format!("{}.log", self.name));
+            let log = self
+                .folder
+                .path()
+                .join("log")
+                .join(format!("{}.log", self.name));
             eprintln!("the broker's log:\n{}", tail(&log));
             if self.server.is_some() {
-                let queues =
-                    self.command("rabbitmqctl").args(["-n", &self.name, "list_queues", "name", "state", "messages"]).output();
+                let queues = self
+                    .command("rabbitmqctl")
+                    .args(["-n", &self.name, "list_queues", "name", "state", "messages"])
+                    .output();
                 eprintln!("its queues: {queues:?}");
             }
         }
@@ -300,7 +360,12 @@ impl Drop for RabbitNode {
 fn environment(as_user: bool, home: &Path, epmd_port: u16, program: &str) -> Command {
     let mut command = if as_user {
         let mut command = Command::new("setpriv");
-        command.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups", program]);
+        command.args([
+            &format!("--reuid={USER}"),
+            &format!("--regid={USER}"),
+            "--clear-groups",
+            program,
+        ]);
         command
     } else {
         Command::new(program)
@@ -321,7 +386,13 @@ fn environment(as_user: bool, home: &Path, epmd_port: u16, program: &str) -> Com
 
 /// The number of a user or group; without a name, our own.
 fn id(option: &str, user: Option<&str>) -> u32 {
-    let output = Command::new("id").arg(option).args(user).output().expect("id runs");
+    let output = Command::new("id")
+        .arg(option)
+        .args(user)
+        .output()
+        .expect("id runs");
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    text.parse().unwrap_or_else(|_| panic!("there is no user {user:?}: is the rabbitmq-server package whole?"))
+    text.parse().unwrap_or_else(|_| {
+        panic!("there is no user {user:?}: is the rabbitmq-server package whole?")
+    })
 }

@@ -35,9 +35,15 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn test() -> Self {
-        let key = |platform: &'static dyn Platform, name| fixture::test_key(platform, name).expect("a key of the fixtures");
+        let key = |platform: &'static dyn Platform, name| {
+            fixture::test_key(platform, name).expect("a key of the fixtures")
+        };
         let (shop, app) = (known("woocommerce"), known("wix"));
-        Self { shop: key(shop, "signing"), app_public: key(app, "verification"), app_private: key(app, "signing") }
+        Self {
+            shop: key(shop, "signing"),
+            app_public: key(app, "verification"),
+            app_private: key(app, "signing"),
+        }
     }
 }
 
@@ -57,7 +63,15 @@ pub(crate) enum Order {
 impl Order {
     /// The first few orders of shop and site in turn.
     pub(crate) fn some(many: u64) -> Vec<Self> {
-        (0..many).map(|n| if n % 2 == 0 { Order::Shop(1000 + n) } else { Order::Site(1000 + n) }).collect()
+        (0..many)
+            .map(|n| {
+                if n % 2 == 0 {
+                    Order::Shop(1000 + n)
+                } else {
+                    Order::Site(1000 + n)
+                }
+            })
+            .collect()
     }
 
     fn site_id(number: u64) -> String {
@@ -113,7 +127,8 @@ impl Seen {
         match answer {
             None => drop(self.unanswered.fetch_add(1, Ordering::Relaxed)),
             Some(answer) => {
-                self.refused.fetch_add(u64::from(answer.status != 200), Ordering::Relaxed);
+                self.refused
+                    .fetch_add(u64::from(answer.status != 200), Ordering::Relaxed);
                 let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 self.worst_micros.fetch_max(took, Ordering::Relaxed);
             }
@@ -174,8 +189,15 @@ impl Store {
         };
         let payload = payload.to_string();
         let nonce = revision;
-        let unsigned = Unsigned { topic, payload: payload.as_bytes(), nonce, options: &options };
-        known(order.route().0).sign(&unsigned, key, Timestamp::now()).expect("it can be signed")
+        let unsigned = Unsigned {
+            topic,
+            payload: payload.as_bytes(),
+            nonce,
+            options: &options,
+        };
+        known(order.route().0)
+            .sign(&unsigned, key, Timestamp::now())
+            .expect("it can be signed")
     }
 
     /// Sends a revision once; `None` where there was no answer.
@@ -192,21 +214,36 @@ impl Store {
     pub(crate) async fn send(&self, order: Order, revision: u64) -> Accepted {
         let request = self.webhook(order, revision);
         loop {
-            let copies = (0..self.copies.load(Ordering::Relaxed)).map(|_| self.try_send(order, &request));
+            let copies =
+                (0..self.copies.load(Ordering::Relaxed)).map(|_| self.try_send(order, &request));
             let mut accepted: Option<String> = None;
             for answer in join_all(copies).await.into_iter().flatten() {
                 if let (Some(word), Some(delivery)) = (answer.word(), answer.delivery()) {
-                    assert!(["accepted", "duplicate"].contains(&word), "{order:?} {revision}: {word}");
+                    assert!(
+                        ["accepted", "duplicate"].contains(&word),
+                        "{order:?} {revision}: {word}"
+                    );
                     let delivery = delivery.to_owned();
-                    assert!(accepted.as_ref().is_none_or(|other| *other == delivery), "{order:?} {revision} has two ids");
+                    assert!(
+                        accepted.as_ref().is_none_or(|other| *other == delivery),
+                        "{order:?} {revision} has two ids"
+                    );
                     accepted = Some(delivery);
                 } else {
                     let may = self.refusals.contains(&answer.status);
-                    assert!(may, "{order:?} {revision} is refused: {} {}", answer.status, answer.body);
+                    assert!(
+                        may,
+                        "{order:?} {revision} is refused: {} {}",
+                        answer.status, answer.body
+                    );
                 }
             }
             if let Some(delivery) = accepted {
-                return Accepted { partition_key: order.partition_key(), revision, delivery };
+                return Accepted {
+                    partition_key: order.partition_key(),
+                    revision,
+                    delivery,
+                };
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -237,7 +274,9 @@ impl Store {
             tokio::spawn(async move {
                 let mut ledger = Ledger::default();
                 for revision in 0.. {
-                    let Ok(permit) = allowed.acquire().await else { break };
+                    let Ok(permit) = allowed.acquire().await else {
+                        break;
+                    };
                     permit.forget();
                     ledger.0.push(store.send(order, revision).await);
                     answered.fetch_add(1, Ordering::Relaxed);
@@ -247,7 +286,11 @@ impl Store {
         };
         let senders = orders.iter().map(sender).collect();
         allowed.add_permits(BEYOND);
-        Load { allowed, answered, senders }
+        Load {
+            allowed,
+            answered,
+            senders,
+        }
     }
 }
 
@@ -266,7 +309,10 @@ impl Load {
     pub(crate) async fn more(&self, many: u32) {
         let goal = self.answered.load(Ordering::Relaxed) + u64::from(many);
         self.allowed.add_permits(many as usize);
-        super::until("webhooks are answered", || async { (self.answered.load(Ordering::Relaxed) >= goal).then_some(()) }).await;
+        super::until("webhooks are answered", || async {
+            (self.answered.load(Ordering::Relaxed) >= goal).then_some(())
+        })
+        .await;
     }
 
     /// Lets so many more come in each second, without waiting for them.

@@ -10,14 +10,17 @@ mod money_flow;
 mod order;
 
 pub use catalog::{
-    Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
-    StockStatus, Variant,
+    Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,
+    ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
 };
 pub use customer::{Address, Coupon, Customer};
 pub use installation::{Action, App, ConnectionHealth, Plan, Site, Unrecognised};
-pub use money_flow::{Checkout, Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry, Refund};
+pub use money_flow::{
+    Checkout, Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry, Refund,
+};
 pub use order::{
-    Buyer, Discount, FeeLine, FulfillmentStatus, LineItem, Order, OrderStatus, PaymentStatus, ShippingLine, Subscription, Totals,
+    Buyer, Discount, FeeLine, FulfillmentStatus, LineItem, Order, OrderStatus, PaymentStatus,
+    ShippingLine, Subscription, Totals,
 };
 
 use schemars::JsonSchema;

@@ -8,10 +8,15 @@ struct File(Sqlite);
 impl File {
     fn new() -> Self {
         let sqlite = Sqlite::open_in_memory().expect("a file");
-        sqlite.execute_batch(&MIGRATIONS.concat()).expect("its tables");
+        sqlite
+            .execute_batch(&MIGRATIONS.concat())
+            .expect("its tables");
         let mut file = Self(sqlite);
         let connection = Connection::new(id(), "platform", "kind", BTreeMap::new(), at(1));
-        assert_eq!(file.change(ConnectionChange::Add(connection, Vec::new()), 1), Changed::Yes);
+        assert_eq!(
+            file.change(ConnectionChange::Add(connection, Vec::new()), 1),
+            Changed::Yes
+        );
         file
     }
 
@@ -27,23 +32,45 @@ impl File {
     }
 
     fn learned(&mut self, settings: &[(&str, &str)], verdict: Verdict, second: i64) -> Changed {
-        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        self.change(ConnectionChange::Examined { id: id(), settings, verdict, began: at(second) }, second)
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.change(
+            ConnectionChange::Examined {
+                id: id(),
+                settings,
+                verdict,
+                began: at(second),
+            },
+            second,
+        )
     }
 
     fn connection(&self) -> Connection {
-        store::get(&self.0, &id()).expect("read").expect("it is there")
+        store::get(&self.0, &id())
+            .expect("read")
+            .expect("it is there")
     }
 
     /// What consumers were told, in order.
     fn told(&self) -> Vec<String> {
-        let mut statement = self.0.prepare("SELECT topic FROM deliveries ORDER BY position").expect("a statement");
+        let mut statement = self
+            .0
+            .prepare("SELECT topic FROM deliveries ORDER BY position")
+            .expect("a statement");
         let topics = statement.query_map([], |row| row.get(0)).expect("asked");
         topics.collect::<rusqlite::Result<_>>().expect("read")
     }
 
     fn mark(&self) -> i64 {
-        self.0.query_row("SELECT version FROM marks WHERE name = 'connections'", [], |row| row.get(0)).expect("a mark")
+        self.0
+            .query_row(
+                "SELECT version FROM marks WHERE name = 'connections'",
+                [],
+                |row| row.get(0),
+            )
+            .expect("a mark")
     }
 }
 
@@ -58,30 +85,63 @@ fn at(second: i64) -> Timestamp {
 #[test]
 fn an_examination_moves_a_connection_and_tells_of_it_once() {
     let mut file = File::new();
-    assert_eq!(file.examined(Verdict::Degraded("webhook_disabled"), 2), Changed::Yes);
-    assert_eq!(file.examined(Verdict::Degraded("webhook_disabled"), 3), Changed::No);
-    assert_eq!(file.examined(Verdict::Degraded("key_revoked"), 4), Changed::Yes);
+    assert_eq!(
+        file.examined(Verdict::Degraded("webhook_disabled"), 2),
+        Changed::Yes
+    );
+    assert_eq!(
+        file.examined(Verdict::Degraded("webhook_disabled"), 3),
+        Changed::No
+    );
+    assert_eq!(
+        file.examined(Verdict::Degraded("key_revoked"), 4),
+        Changed::Yes
+    );
     assert_eq!(file.connection().reason.as_deref(), Some("key_revoked"));
     assert_eq!(file.examined(Verdict::Open, 5), Changed::No);
     assert_eq!(file.examined(Verdict::Well, 6), Changed::Yes);
     assert_eq!(file.connection().status, Status::Connected);
     assert_eq!(file.examined(Verdict::Gone("app_removed"), 7), Changed::Yes);
     assert_eq!(file.connection().status, Status::Disconnected);
-    let told = ["connection.connected", "connection.degraded", "connection.degraded", "connection.recovered"];
-    assert_eq!(file.told(), [&told[..], &["connection.disconnected"]].concat());
+    let told = [
+        "connection.connected",
+        "connection.degraded",
+        "connection.degraded",
+        "connection.recovered",
+    ];
+    assert_eq!(
+        file.told(),
+        [&told[..], &["connection.disconnected"]].concat()
+    );
 }
 
 #[test]
 fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
     let mut file = File::new();
-    assert_eq!(file.learned(&[("version", "11.0"), ("currency", "EUR")], Verdict::Well, 2), Changed::Yes);
+    assert_eq!(
+        file.learned(
+            &[("version", "11.0"), ("currency", "EUR")],
+            Verdict::Well,
+            2
+        ),
+        Changed::Yes
+    );
     let mark = file.mark();
-    assert_eq!(file.learned(&[("currency", "EUR")], Verdict::Well, 3), Changed::No);
+    assert_eq!(
+        file.learned(&[("currency", "EUR")], Verdict::Well, 3),
+        Changed::No
+    );
     assert_eq!(file.mark(), mark);
-    assert_eq!(file.learned(&[("currency", "USD")], Verdict::Well, 4), Changed::Yes);
+    assert_eq!(
+        file.learned(&[("currency", "USD")], Verdict::Well, 4),
+        Changed::Yes
+    );
     assert!(file.mark() > mark);
     let settings = file.connection().settings;
-    assert_eq!((settings["version"].as_str(), settings["currency"].as_str()), ("11.0", "USD"));
+    assert_eq!(
+        (settings["version"].as_str(), settings["currency"].as_str()),
+        ("11.0", "USD")
+    );
     assert_eq!(file.told(), ["connection.connected"]);
 }
 
@@ -89,7 +149,11 @@ fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
 fn what_changed_during_an_examination_is_known_better() {
     let mut file = File::new();
     file.examined(Verdict::Gone("app_removed"), 5);
-    assert_eq!(file.examined(Verdict::Well, 4), Changed::No, "it was asked before the store removed us");
+    assert_eq!(
+        file.examined(Verdict::Well, 4),
+        Changed::No,
+        "it was asked before the store removed us"
+    );
     assert_eq!(file.examined(Verdict::Well, 6), Changed::Yes);
 }
 
@@ -97,13 +161,29 @@ fn what_changed_during_an_examination_is_known_better() {
 fn a_paused_connection_stays_paused_and_returns_to_what_was_found() {
     let mut file = File::new();
     file.change(ConnectionChange::Pause(id()), 2);
-    assert_eq!(file.examined(Verdict::Degraded("webhook_disabled"), 3), Changed::Yes);
-    assert_eq!(file.examined(Verdict::Degraded("webhook_disabled"), 4), Changed::No);
+    assert_eq!(
+        file.examined(Verdict::Degraded("webhook_disabled"), 3),
+        Changed::Yes
+    );
+    assert_eq!(
+        file.examined(Verdict::Degraded("webhook_disabled"), 4),
+        Changed::No
+    );
     assert_eq!(file.connection().status, Status::Paused);
-    assert_eq!(file.connection().standing(), (Status::Degraded, Some("webhook_disabled")));
+    assert_eq!(
+        file.connection().standing(),
+        (Status::Degraded, Some("webhook_disabled"))
+    );
     file.change(ConnectionChange::Resume(id()), 5);
-    assert_eq!(file.connection().standing(), (Status::Degraded, Some("webhook_disabled")));
-    let told = ["connection.connected", "connection.degraded", "connection.degraded"];
+    assert_eq!(
+        file.connection().standing(),
+        (Status::Degraded, Some("webhook_disabled"))
+    );
+    let told = [
+        "connection.connected",
+        "connection.degraded",
+        "connection.degraded",
+    ];
     assert_eq!(file.told(), told, "paused, and back to where it stands");
 }
 
@@ -111,20 +191,31 @@ fn a_paused_connection_stays_paused_and_returns_to_what_was_found() {
 fn one_that_is_not_there_is_not_examined() {
     let mut file = File::new();
     file.change(ConnectionChange::Remove(id()), 2);
-    assert_eq!(file.learned(&[("currency", "EUR")], Verdict::Degraded("silent"), 3), Changed::NoSuchConnection);
+    assert_eq!(
+        file.learned(&[("currency", "EUR")], Verdict::Degraded("silent"), 3),
+        Changed::NoSuchConnection
+    );
 }
 
 #[test]
 fn each_secret_that_was_rotated_away_keeps_its_own_time() {
     let mut file = File::new();
-    let secret = |byte: u8| SealedSecret { name: "secret".to_owned(), sealed: vec![byte], valid_until: None };
-    let rotated = |byte: u8| ConnectionChange::Rotate(id(), secret(byte), SignedDuration::from_hours(1));
+    let secret = |byte: u8| SealedSecret {
+        name: "secret".to_owned(),
+        sealed: vec![byte],
+        valid_until: None,
+    };
+    let rotated =
+        |byte: u8| ConnectionChange::Rotate(id(), secret(byte), SignedDuration::from_hours(1));
     for (byte, second) in [(1, 0), (2, 10), (3, 20), (4, 3615)] {
         assert_eq!(file.change(rotated(byte), second), Changed::Yes);
     }
     let valid = |second: i64| {
         let secrets = store::secrets(&file.0, &id(), at(second)).expect("read");
-        secrets.iter().map(|secret| secret.sealed[0]).collect::<Vec<_>>()
+        secrets
+            .iter()
+            .map(|secret| secret.sealed[0])
+            .collect::<Vec<_>>()
     };
     assert_eq!(valid(3615), [4, 2, 3], "the first one's hour is over");
     assert_eq!(valid(3625), [4, 3]);
@@ -144,5 +235,8 @@ fn what_a_store_says_while_it_is_paused_counts_when_it_is_resumed() {
     assert_eq!(file.connection().status, Status::Paused);
     file.change(ConnectionChange::Resume(id()), 4);
     let connection = file.connection();
-    assert_eq!((connection.status, connection.reason.as_deref()), (Status::Disconnected, Some("app_removed")));
+    assert_eq!(
+        (connection.status, connection.reason.as_deref()),
+        (Status::Disconnected, Some("app_removed"))
+    );
 }

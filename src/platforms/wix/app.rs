@@ -14,16 +14,31 @@ use crate::platforms::lenient::{Node, filled};
 type Told = (Option<Vec<Draft>>, Option<ConnectionSignal>);
 
 pub(super) fn installed(event: &Legacy<'_>) -> Told {
-    let known: BTreeMap<String, String> = [("app_id", "appId"), ("origin_instance_id", "originInstanceId")]
-        .into_iter()
-        .filter_map(|(name, member)| Some((name.to_owned(), event.root.get(member).id()?)))
-        .collect();
+    let known: BTreeMap<String, String> = [
+        ("app_id", "appId"),
+        ("origin_instance_id", "originInstanceId"),
+    ]
+    .into_iter()
+    .filter_map(|(name, member)| Some((name.to_owned(), event.root.get(member).id()?)))
+    .collect();
     let settings = (!known.is_empty()).then(|| known.clone());
-    told(event, verbs::INSTALLED, verbs::CONNECTED, settings, ConnectionSignal::Installed(known))
+    told(
+        event,
+        verbs::INSTALLED,
+        verbs::CONNECTED,
+        settings,
+        ConnectionSignal::Installed(known),
+    )
 }
 
 pub(super) fn removed(event: &Legacy<'_>) -> Told {
-    told(event, verbs::REMOVED, verbs::DISCONNECTED, None, ConnectionSignal::Removed)
+    told(
+        event,
+        verbs::REMOVED,
+        verbs::DISCONNECTED,
+        None,
+        ConnectionSignal::Removed,
+    )
 }
 
 fn told(
@@ -34,11 +49,19 @@ fn told(
     signal: ConnectionSignal,
 ) -> Told {
     let app = app(event, None);
-    let mut drafts = vec![event.draft(app_verb, app.id.clone(), Authority::Partial, Entity::App(Box::new(app)))];
+    let mut drafts = vec![event.draft(
+        app_verb,
+        app.id.clone(),
+        Authority::Partial,
+        Entity::App(Box::new(app)),
+    )];
     if !event.installation {
         return (Some(drafts), None);
     }
-    let (connection, endpoint) = (event.delivery.connection.as_str(), event.delivery.endpoint.as_str());
+    let (connection, endpoint) = (
+        event.delivery.connection.as_str(),
+        event.delivery.endpoint.as_str(),
+    );
     let health = ConnectionHealth {
         id: connection.to_owned(),
         status: Some(verb.to_owned()),
@@ -46,7 +69,12 @@ fn told(
         settings,
         ..ConnectionHealth::default()
     };
-    drafts.push(event.draft(verb, connection.to_owned(), Authority::Full, Entity::Connection(Box::new(health))));
+    drafts.push(event.draft(
+        verb,
+        connection.to_owned(),
+        Authority::Full,
+        Entity::Connection(Box::new(health)),
+    ));
     (Some(drafts), Some(signal))
 }
 
@@ -72,24 +100,45 @@ pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
         expires_at: told.get("expiresOn").utc(),
     };
     let app = app(event, filled(plan));
-    let draft = event.draft(verb, app.id.clone(), Authority::Partial, Entity::App(Box::new(app)));
-    Some(Draft { time: told.get("operationTimeStamp").utc().or(event.issued_at), ..draft })
+    let draft = event.draft(
+        verb,
+        app.id.clone(),
+        Authority::Partial,
+        Entity::App(Box::new(app)),
+    );
+    Some(Draft {
+        time: told.get("operationTimeStamp").utc().or(event.issued_at),
+        ..draft
+    })
 }
 
 pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
     let told = event.root.get("event");
     let properties = told.get("properties");
-    let id = event.root.get("metasiteId").id().unwrap_or_else(|| event.delivery.connection.as_str().to_owned());
-    let draft =
-        event.draft(verbs::UPDATED, id.clone(), Authority::Partial, Entity::Site(Box::new(properties_of(properties, id))));
-    Some(Draft { changed: paths(told.get("fields")), ..draft })
+    let id = event
+        .root
+        .get("metasiteId")
+        .id()
+        .unwrap_or_else(|| event.delivery.connection.as_str().to_owned());
+    let draft = event.draft(
+        verbs::UPDATED,
+        id.clone(),
+        Authority::Partial,
+        Entity::Site(Box::new(properties_of(properties, id))),
+    );
+    Some(Draft {
+        changed: paths(told.get("fields")),
+        ..draft
+    })
 }
 
 /// A site by its properties, or by those that have changed.
 pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
     Site {
         id,
-        name: properties.first(&["siteDisplayName", "businessName"]).text(),
+        name: properties
+            .first(&["siteDisplayName", "businessName"])
+            .text(),
         url: None,
         // The language's own code; a locale's country is a way of writing, not where the site is.
         language: properties.get("language").text(),
@@ -114,9 +163,18 @@ pub(super) fn plan_of(instance: Node<'_>) -> Option<Plan> {
 
 /// A field mask: a list of paths, or an object that holds one, or the paths in one string.
 pub(super) fn paths(mask: Node<'_>) -> Option<Vec<String>> {
-    let list = if mask.is_object() { mask.get("paths") } else { mask };
+    let list = if mask.is_object() {
+        mask.get("paths")
+    } else {
+        mask
+    };
     match list.str() {
-        Some(joined) => Some(joined.split(',').map(|path| path.trim().to_owned()).collect()),
+        Some(joined) => Some(
+            joined
+                .split(',')
+                .map(|path| path.trim().to_owned())
+                .collect(),
+        ),
         None => list.list_of(Node::text),
     }
     .filter(|paths| !paths.is_empty())

@@ -5,8 +5,8 @@ use super::app::paths;
 use super::catalog_v3::{in_stock, stock};
 use super::normalise::{Legacy, MOST_DRAFTS};
 use crate::event::data::{
-    Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
-    StockStatus, Variant,
+    Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,
+    ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
 };
 use crate::event::{Authority, Draft, Entity, Money, verbs};
 use crate::platforms::lenient::{Node, filled};
@@ -17,7 +17,12 @@ const MOST_BYTES: usize = 16 << 20;
 pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
     let id = event.root.get("productId").id()?;
     let product = product(event.root, id.clone());
-    Some(event.draft(verbs::CREATED, id, Authority::Partial, Entity::Product(Box::new(product))))
+    Some(event.draft(
+        verbs::CREATED,
+        id,
+        Authority::Partial,
+        Entity::Product(Box::new(product)),
+    ))
 }
 
 /// A product, or as much of it as an event tells.
@@ -46,27 +51,48 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         regular_price: regular,
         description: told.get("description").text(),
         images: images(told.get("media")),
-        categories: told.get("collectionIds").list_of(|id| filled(Category { id: id.id(), name: None })),
+        categories: told.get("collectionIds").list_of(|id| {
+            filled(Category {
+                id: id.id(),
+                name: None,
+            })
+        }),
         options: options.list(|option| ProductOption {
             name: option.get("name").text(),
             // A colour's value is its code; what buyers read is the description.
-            values: option.get("choices").list_of(|choice| choice.first(&["description", "value"]).text()),
+            values: option
+                .get("choices")
+                .list_of(|choice| choice.first(&["description", "value"]).text()),
         }),
-        variants: told.get("variants").list_of(|variant| one_of(variant, currency.as_deref())),
+        variants: told
+            .get("variants")
+            .list_of(|variant| one_of(variant, currency.as_deref())),
         inventory: filled(ProductInventory {
             managed: stock.first(&["trackInventory", "trackQuantity"]).flag(),
             quantity: stock.get("quantity").number(),
-            status: stock.get("inventoryStatus").str().map(self::stock).or_else(|| in_stock(stock)),
+            status: stock
+                .get("inventoryStatus")
+                .str()
+                .map(self::stock)
+                .or_else(|| in_stock(stock)),
         }),
-        weight: told
-            .get("weight")
-            .amount()
-            .or_else(|| range.get("minValue").amount().filter(|least| range.get("maxValue").amount().as_ref() == Some(least))),
+        weight: told.get("weight").amount().or_else(|| {
+            range
+                .get("minValue")
+                .amount()
+                .filter(|least| range.get("maxValue").amount().as_ref() == Some(least))
+        }),
         url: page
             .get("base")
             .str()
             .zip(page.get("path").str())
-            .map(|(base, path)| format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/'))),
+            .map(|(base, path)| {
+                format!(
+                    "{}/{}",
+                    base.trim_end_matches('/'),
+                    path.trim_start_matches('/')
+                )
+            }),
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("lastUpdated").utc(),
         currency,
@@ -77,7 +103,13 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
 /// What it costs without a discount, and with it.
 fn prices(told: Node<'_>, currency: Option<&str>) -> (Option<Money>, Option<Money>) {
     let prices = told.first(&["priceData", "price"]);
-    (prices.get("price").money(currency).or_else(|| prices.money(currency)), prices.get("discountedPrice").money(currency))
+    (
+        prices
+            .get("price")
+            .money(currency)
+            .or_else(|| prices.money(currency)),
+        prices.get("discountedPrice").money(currency),
+    )
 }
 
 /// A variant in its product's list.
@@ -87,8 +119,15 @@ fn one_of(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
     Some(Variant {
         id: listed.get("id").id()?,
         sku: told.get("sku").text(),
-        options: chosen(listed)
-            .map(|choices| choices.into_iter().map(|(name, value)| OptionValue { name: Some(name), value }).collect()),
+        options: chosen(listed).map(|choices| {
+            choices
+                .into_iter()
+                .map(|(name, value)| OptionValue {
+                    name: Some(name),
+                    value,
+                })
+                .collect()
+        }),
         visible: told.get("visible").flag(),
         price: reduced.or_else(|| regular.clone()),
         regular_price: regular,
@@ -100,10 +139,18 @@ fn one_of(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
 
 /// A variant as a thing of its own, out of its product's list; `None` where it is not there.
 pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) -> Option<Product> {
-    let listed = product.get("variants").items().find(|variant| variant.get("id").str() == Some(id))?;
+    let listed = product
+        .get("variants")
+        .items()
+        .find(|variant| variant.get("id").str() == Some(id))?;
     let told = listed.get("variant");
     let own = told.first(&["priceData", "price"]).get("currency").text();
-    let currency = own.or_else(|| product.first(&["priceData", "price"]).get("currency").text());
+    let currency = own.or_else(|| {
+        product
+            .first(&["priceData", "price"])
+            .get("currency")
+            .text()
+    });
     let (regular, reduced) = prices(told, currency.as_deref());
     let stock = variant_stock(listed);
     Some(Product {
@@ -130,26 +177,49 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
 /// Where a variant's stock stands, in one place or the other.
 fn variant_stock(listed: Node<'_>) -> Node<'_> {
     let beside = listed.get("stock");
-    if beside.exists() { beside } else { listed.get("variant").get("stock") }
+    if beside.exists() {
+        beside
+    } else {
+        listed.get("variant").get("stock")
+    }
 }
 
 /// What is chosen, by name.
 fn chosen(variant: Node<'_>) -> Option<Vec<(String, Option<String>)>> {
     let choices = variant.get("choices");
-    choices.is_object().then(|| choices.members().map(|(name, value)| (name.to_owned(), value.text())).collect())
+    choices.is_object().then(|| {
+        choices
+            .members()
+            .map(|(name, value)| (name.to_owned(), value.text()))
+            .collect()
+    })
 }
 
 /// What is chosen, as a product's options.
 fn options(variant: Node<'_>) -> Option<Vec<ProductOption>> {
-    let option = |(name, value): (String, Option<String>)| ProductOption { name: Some(name), values: value.map(|v| vec![v]) };
+    let option = |(name, value): (String, Option<String>)| ProductOption {
+        name: Some(name),
+        values: value.map(|v| vec![v]),
+    };
     chosen(variant).map(|choices| choices.into_iter().map(option).collect())
 }
 
 pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
     let id = event.root.get("productId").id()?;
-    let product = Product { id: id.clone(), ..Product::default() };
-    let draft = event.draft(verb, id, Authority::Reference, Entity::Product(Box::new(product)));
-    Some(Draft { changed: paths(event.root.get("changedFields")), ..draft })
+    let product = Product {
+        id: id.clone(),
+        ..Product::default()
+    };
+    let draft = event.draft(
+        verb,
+        id,
+        Authority::Reference,
+        Entity::Product(Box::new(product)),
+    );
+    Some(Draft {
+        changed: paths(event.root.get("changedFields")),
+        ..draft
+    })
 }
 
 /// One event for each variant: a consumer follows variants, not lists of them.
@@ -159,12 +229,19 @@ pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
     // Each event carries the whole payload as `raw`, so what one delivery can grow to has to have an end.
     let count = told().take(MOST_DRAFTS + 1).count();
     let few = (1..=MOST_DRAFTS).contains(&count) && count * event.delivery.body.len() <= MOST_BYTES;
-    let each = || told().map(|told| variant(event, told, parent.as_deref())).collect();
+    let each = || {
+        told()
+            .map(|told| variant(event, told, parent.as_deref()))
+            .collect()
+    };
     if let Some(drafts) = few.then(each).flatten() {
         return Some(drafts);
     }
     let draft = product_reference(event, verbs::UPDATED)?;
-    Some(vec![Draft { changed: Some(vec!["variants".to_owned()]), ..draft }])
+    Some(vec![Draft {
+        changed: Some(vec!["variants".to_owned()]),
+        ..draft
+    }])
 }
 
 fn variant(event: &Legacy<'_>, told: Node<'_>, parent: Option<&str>) -> Option<Draft> {
@@ -176,13 +253,26 @@ fn variant(event: &Legacy<'_>, told: Node<'_>, parent: Option<&str>) -> Option<D
         options: options(told),
         ..Product::default()
     };
-    let draft = event.draft(verbs::UPDATED, id, Authority::Reference, Entity::Variant(Box::new(product)));
-    Some(Draft { changed: paths(told.get("changedFields")), ..draft })
+    let draft = event.draft(
+        verbs::UPDATED,
+        id,
+        Authority::Reference,
+        Entity::Variant(Box::new(product)),
+    );
+    Some(Draft {
+        changed: paths(told.get("changedFields")),
+        ..draft
+    })
 }
 
 pub(super) fn collection_created(event: &Legacy<'_>) -> Option<Draft> {
     let collection = collection(event.root, collection_id(event)?);
-    Some(event.draft(verbs::CREATED, collection.id.clone(), Authority::Partial, Entity::Collection(Box::new(collection))))
+    Some(event.draft(
+        verbs::CREATED,
+        collection.id.clone(),
+        Authority::Partial,
+        Entity::Collection(Box::new(collection)),
+    ))
 }
 
 /// A collection, or as much of it as an event tells.
@@ -200,9 +290,20 @@ pub(super) fn collection(told: Node<'_>, id: String) -> Collection {
 }
 
 pub(super) fn collection_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
-    let collection = Collection { id: collection_id(event)?, ..Collection::default() };
-    let draft = event.draft(verb, collection.id.clone(), Authority::Reference, Entity::Collection(Box::new(collection)));
-    Some(Draft { changed: paths(event.root.get("changedFields")), ..draft })
+    let collection = Collection {
+        id: collection_id(event)?,
+        ..Collection::default()
+    };
+    let draft = event.draft(
+        verb,
+        collection.id.clone(),
+        Authority::Reference,
+        Entity::Collection(Box::new(collection)),
+    );
+    Some(Draft {
+        changed: paths(event.root.get("changedFields")),
+        ..draft
+    })
 }
 
 fn collection_id(event: &Legacy<'_>) -> Option<String> {
@@ -211,8 +312,16 @@ fn collection_id(event: &Legacy<'_>) -> Option<String> {
 
 pub(super) fn inventory_item(event: &Legacy<'_>) -> Option<Draft> {
     let item = inventory(event)?;
-    let draft = event.draft(verbs::UPDATED, item.id.clone(), Authority::Reference, Entity::Inventory(Box::new(item)));
-    Some(Draft { changed: paths(event.root.get("fieldMask")), ..draft })
+    let draft = event.draft(
+        verbs::UPDATED,
+        item.id.clone(),
+        Authority::Reference,
+        Entity::Inventory(Box::new(item)),
+    );
+    Some(Draft {
+        changed: paths(event.root.get("fieldMask")),
+        ..draft
+    })
 }
 
 pub(super) fn inventory_variants(event: &Legacy<'_>) -> Option<Draft> {
@@ -226,8 +335,16 @@ pub(super) fn inventory_variants(event: &Legacy<'_>) -> Option<Draft> {
             previous_status: in_stock(old),
         })
     });
-    let item = Inventory { variants, ..inventory(event)? };
-    Some(event.draft(verbs::UPDATED, item.id.clone(), Authority::Partial, Entity::Inventory(Box::new(item))))
+    let item = Inventory {
+        variants,
+        ..inventory(event)?
+    };
+    Some(event.draft(
+        verbs::UPDATED,
+        item.id.clone(),
+        Authority::Partial,
+        Entity::Inventory(Box::new(item)),
+    ))
 }
 
 fn inventory(event: &Legacy<'_>) -> Option<Inventory> {
@@ -243,7 +360,13 @@ fn inventory(event: &Legacy<'_>) -> Option<Inventory> {
 
 /// The stock of a product with all its variants. What a variant had before, only the event knows.
 pub(super) fn stock_of(told: Node<'_>, known: &Inventory) -> Inventory {
-    let before = |id: &str| known.variants.iter().flatten().find(|variant| variant.id == id);
+    let before = |id: &str| {
+        known
+            .variants
+            .iter()
+            .flatten()
+            .find(|variant| variant.id == id)
+    };
     let variants = told.get("variants").list_of(|variant| {
         let id = variant.first(&["variantId", "id"]).id()?;
         let before = before(&id);
@@ -256,11 +379,23 @@ pub(super) fn stock_of(told: Node<'_>, known: &Inventory) -> Inventory {
         })
     });
     // A product without variants has one that stands for it.
-    let only = variants.as_deref().and_then(|all| if let [only] = all { Some(only.clone()) } else { None });
+    let only = variants.as_deref().and_then(|all| {
+        if let [only] = all {
+            Some(only.clone())
+        } else {
+            None
+        }
+    });
     Inventory {
         id: known.id.clone(),
-        product_id: told.get("productId").id().or_else(|| known.product_id.clone()),
-        managed: told.first(&["trackQuantity", "trackInventory"]).flag().or(known.managed),
+        product_id: told
+            .get("productId")
+            .id()
+            .or_else(|| known.product_id.clone()),
+        managed: told
+            .first(&["trackQuantity", "trackInventory"])
+            .flag()
+            .or(known.managed),
         quantity: only.as_ref().and_then(|only| only.quantity.clone()),
         status: only.as_ref().and_then(|only| only.status),
         variants,
@@ -280,13 +415,20 @@ fn buyable(told: Node<'_>) -> Option<StockStatus> {
 /// The main picture first, then the others.
 fn images(media: Node<'_>) -> Option<Vec<Image>> {
     let image = |item: Node<'_>| {
-        filled(Image { id: item.get("id").id(), url: item.get("image").get("url").text(), alt: item.get("title").text() })
+        filled(Image {
+            id: item.get("id").id(),
+            url: item.get("image").get("url").text(),
+            alt: item.get("title").text(),
+        })
     };
     let main = image(media.get("mainMedia"));
     let rest = media.get("items").list_of(image);
     if main.is_none() && rest.is_none() {
         return None;
     }
-    let others = rest.unwrap_or_default().into_iter().filter(|other| main.as_ref() != Some(other));
+    let others = rest
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|other| main.as_ref() != Some(other));
     Some(main.iter().cloned().chain(others).collect())
 }

@@ -6,7 +6,8 @@
 use super::domain::{Domain, full_if};
 use super::shapes::price;
 use crate::event::data::{
-    Category, Image, Inventory, OptionValue, Product, ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
+    Category, Image, Inventory, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
+    StockStatus, Variant,
 };
 use crate::event::{Amount, Authority, Draft, Entity, Money, verbs};
 use crate::platforms::lenient::{Node, filled};
@@ -27,7 +28,12 @@ pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
         Some(_) => Authority::Partial,
         None => Authority::Reference,
     };
-    Some(event.draft(verb, id.clone(), authority, Entity::Product(Box::new(product(told, id)))))
+    Some(event.draft(
+        verb,
+        id.clone(),
+        authority,
+        Entity::Product(Box::new(product(told, id))),
+    ))
 }
 
 /// Are its variants with it?
@@ -40,10 +46,15 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
     let currency = told.get("currency").text();
     let money = currency.as_deref();
     let given = told.get("variantsInfo").get("variants");
-    let only = Some(given.items().collect::<Vec<_>>()).filter(|all| all.len() == 1).map_or_else(Node::nowhere, |all| all[0]);
+    let only = Some(given.items().collect::<Vec<_>>())
+        .filter(|all| all.len() == 1)
+        .map_or_else(Node::nowhere, |all| all[0]);
     let current = range(told.get("actualPriceRange"), money);
-    let reduced = given.items().all(|variant| variant.get("price").get("compareAtPrice").exists());
-    let before = range(told.get("compareAtPriceRange"), money).filter(|_| current.is_some() && reduced);
+    let reduced = given
+        .items()
+        .all(|variant| variant.get("price").get("compareAtPrice").exists());
+    let before =
+        range(told.get("compareAtPriceRange"), money).filter(|_| current.is_some() && reduced);
     let options = told.get("options");
     Product {
         id,
@@ -66,18 +77,34 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         categories: told
             .get("directCategoriesInfo")
             .get("categories")
-            .list_of(|category| filled(Category { id: category.get("id").id(), name: category.get("name").text() })),
+            .list_of(|category| {
+                filled(Category {
+                    id: category.get("id").id(),
+                    name: category.get("name").text(),
+                })
+            }),
         options: options.list(|option| ProductOption {
             name: option.get("name").text(),
-            values: option.get("choicesSettings").get("choices").list_of(|choice| choice.get("name").text()),
+            values: option
+                .get("choicesSettings")
+                .get("choices")
+                .list_of(|choice| choice.get("name").text()),
         }),
         variants: given.list_of(|variant| self::variant(variant, options, money)),
         inventory: filled(ProductInventory {
-            status: told.get("inventory").get("availabilityStatus").str().map(stock),
+            status: told
+                .get("inventory")
+                .get("availabilityStatus")
+                .str()
+                .map(stock),
             ..ProductInventory::default()
         }),
         weight: weight(told.get("physicalProperties").get("shippingWeightRange")),
-        url: told.get("url").get("url").text().or_else(|| told.get("url").text()),
+        url: told
+            .get("url")
+            .get("url")
+            .text()
+            .or_else(|| told.get("url").text()),
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("updatedDate").utc(),
         currency,
@@ -87,12 +114,18 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
 
 /// A price that all variants share.
 fn range(range: Node<'_>, currency: Option<&str>) -> Option<Money> {
-    let (least, most) = (price(range.get("minValue"), currency), price(range.get("maxValue"), currency));
+    let (least, most) = (
+        price(range.get("minValue"), currency),
+        price(range.get("maxValue"), currency),
+    );
     least.filter(|least| most.as_ref() == Some(least))
 }
 
 fn weight(range: Node<'_>) -> Option<Amount> {
-    range.get("minValue").amount().filter(|least| range.get("maxValue").amount().as_ref() == Some(least))
+    range
+        .get("minValue")
+        .amount()
+        .filter(|least| range.get("maxValue").amount().as_ref() == Some(least))
 }
 
 fn images(media: Node<'_>) -> Option<Vec<Image>> {
@@ -100,7 +133,10 @@ fn images(media: Node<'_>) -> Option<Vec<Image>> {
         let is_image = matches!(item.get("mediaType").str(), None | Some("IMAGE"));
         let picture = Image {
             id: item.get("id").id(),
-            url: item.get("url").text().or_else(|| item.get("image").get("url").text()),
+            url: item
+                .get("url")
+                .text()
+                .or_else(|| item.get("image").get("url").text()),
             alt: item.get("altText").text(),
         };
         filled(picture).filter(|_| is_image)
@@ -110,7 +146,10 @@ fn images(media: Node<'_>) -> Option<Vec<Image>> {
     if main.is_none() && rest.is_none() {
         return None;
     }
-    let others = rest.unwrap_or_default().into_iter().filter(|other| main.as_ref().is_none_or(|main| main.id != other.id));
+    let others = rest
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|other| main.as_ref().is_none_or(|main| main.id != other.id));
     Some(main.iter().cloned().chain(others).collect())
 }
 
@@ -121,11 +160,16 @@ fn variant(told: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<
         id: told.get("id").id()?,
         sku: told.get("sku").text(),
         gtin: told.get("barcode").text(),
-        options: told.get("choices").list_of(|choice| chosen(choice, options)),
+        options: told
+            .get("choices")
+            .list_of(|choice| chosen(choice, options)),
         visible: told.get("visible").flag(),
         price: price(prices.get("actualPrice"), currency),
         regular_price: price(prices.get("compareAtPrice"), currency),
-        status: match (stock.get("inStock").flag(), stock.get("preorderEnabled").flag()) {
+        status: match (
+            stock.get("inStock").flag(),
+            stock.get("preorderEnabled").flag(),
+        ) {
             (Some(true), _) => Some(StockStatus::InStock),
             (Some(false), Some(true)) => Some(StockStatus::Backorder),
             (Some(false), _) => Some(StockStatus::OutOfStock),
@@ -137,19 +181,33 @@ fn variant(told: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<
 
 /// A choice by name, or by the ids that the product's options explain.
 fn chosen(choice: Node<'_>, options: Node<'_>) -> Option<OptionValue> {
-    let (ids, names) = (choice.get("optionChoiceIds"), choice.get("optionChoiceNames"));
+    let (ids, names) = (
+        choice.get("optionChoiceIds"),
+        choice.get("optionChoiceNames"),
+    );
     let by_id = |list: Node<'_>, key: &str, id: Node<'_>| -> Option<String> {
         let id = id.str()?;
-        list.items().find(|item| item.get(key).str() == Some(id)).and_then(|item| item.get("name").text())
+        list.items()
+            .find(|item| item.get(key).str() == Some(id))
+            .and_then(|item| item.get("name").text())
     };
     let choices = || {
-        let option =
-            options.items().find(|option| option.get("id").exists() && option.get("id").str() == ids.get("optionId").str());
-        option.map_or_else(Node::nowhere, |option| option.get("choicesSettings").get("choices"))
+        let option = options.items().find(|option| {
+            option.get("id").exists() && option.get("id").str() == ids.get("optionId").str()
+        });
+        option.map_or_else(Node::nowhere, |option| {
+            option.get("choicesSettings").get("choices")
+        })
     };
     filled(OptionValue {
-        name: names.get("optionName").text().or_else(|| by_id(options, "id", ids.get("optionId"))),
-        value: names.get("choiceName").text().or_else(|| by_id(choices(), "choiceId", ids.get("choiceId"))),
+        name: names
+            .get("optionName")
+            .text()
+            .or_else(|| by_id(options, "id", ids.get("optionId"))),
+        value: names
+            .get("choiceName")
+            .text()
+            .or_else(|| by_id(choices(), "choiceId", ids.get("choiceId"))),
     })
 }
 
@@ -160,15 +218,36 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
     let id = told.get("id").id().or_else(|| event.entity_id())?;
     let item = named_item(told, id.clone());
     let (authority, item) = match event.slug() {
-        "created" | "updated" | "updated_with_reason" => {
-            (full_if(found), Inventory { reason: body.get("reason").text(), ..stock_item(told, id) })
-        }
-        "stock_status_updated" => (Authority::Partial, Inventory { status: in_stock(body), ..item }),
+        "created" | "updated" | "updated_with_reason" => (
+            full_if(found),
+            Inventory {
+                reason: body.get("reason").text(),
+                ..stock_item(told, id)
+            },
+        ),
+        "stock_status_updated" => (
+            Authority::Partial,
+            Inventory {
+                status: in_stock(body),
+                ..item
+            },
+        ),
         // What it held is gone with it.
-        "deleted" => (Authority::Reference, Inventory { status: Some(StockStatus::Deleted), ..item }),
+        "deleted" => (
+            Authority::Reference,
+            Inventory {
+                status: Some(StockStatus::Deleted),
+                ..item
+            },
+        ),
         _ => return None,
     };
-    Some(event.draft(verbs::UPDATED, item.id.clone(), authority, Entity::Inventory(Box::new(item))))
+    Some(event.draft(
+        verbs::UPDATED,
+        item.id.clone(),
+        authority,
+        Entity::Inventory(Box::new(item)),
+    ))
 }
 
 /// A stock item by name: what it is the stock of.
@@ -188,7 +267,11 @@ pub(super) fn stock_item(told: Node<'_>, id: String) -> Inventory {
     Inventory {
         managed: told.get("trackQuantity").flag(),
         quantity: told.get("quantity").number(),
-        status: told.get("availabilityStatus").str().map(stock).or_else(|| in_stock(told)),
+        status: told
+            .get("availabilityStatus")
+            .str()
+            .map(stock)
+            .or_else(|| in_stock(told)),
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("updatedDate").utc(),
         ..named_item(told, id)
@@ -197,7 +280,13 @@ pub(super) fn stock_item(told: Node<'_>, id: String) -> Inventory {
 
 /// Yes or no, as a status.
 pub(super) fn in_stock(told: Node<'_>) -> Option<StockStatus> {
-    told.get("inStock").flag().map(|there| if there { StockStatus::InStock } else { StockStatus::OutOfStock })
+    told.get("inStock").flag().map(|there| {
+        if there {
+            StockStatus::InStock
+        } else {
+            StockStatus::OutOfStock
+        }
+    })
 }
 
 pub(super) fn stock(word: &str) -> StockStatus {

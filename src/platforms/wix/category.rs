@@ -13,12 +13,18 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         "updated" => (verbs::UPDATED, None),
         "deleted" => (verbs::DELETED, None),
         "category_moved" => (verbs::UPDATED, Some("parentCategory")),
-        "item_added_to_category" | "item_removed_from_category" | "items_arranged_in_category" => (verbs::UPDATED, Some("items")),
+        "item_added_to_category" | "item_removed_from_category" | "items_arranged_in_category" => {
+            (verbs::UPDATED, Some("items"))
+        }
         _ => return None,
     };
     let found = event.entity(&["category", "currentEntity"], "id");
     let told = found.unwrap_or_else(|| event.content());
-    let id = told.get("id").id().or_else(|| event.entity_id()).or_else(|| told.get("categoryId").id())?;
+    let id = told
+        .get("id")
+        .id()
+        .or_else(|| event.entity_id())
+        .or_else(|| told.get("categoryId").id())?;
     let shape = Collection {
         id: id.clone(),
         parent_id: told.get("parentCategory").get("id").id(),
@@ -31,10 +37,17 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("updatedDate").utc(),
     };
-    let authority = if changed.is_some() { Authority::Reference } else { full_if(found) };
+    let authority = if changed.is_some() {
+        Authority::Reference
+    } else {
+        full_if(found)
+    };
     let draft = event.draft(verb, id, authority, Entity::Collection(Box::new(shape)));
     Some(match changed {
-        Some(path) => Draft { changed: Some(vec![path.to_owned()]), ..draft },
+        Some(path) => Draft {
+            changed: Some(vec![path.to_owned()]),
+            ..draft
+        },
         None => draft,
     })
 }

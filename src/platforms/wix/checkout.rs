@@ -33,7 +33,9 @@ pub(super) fn shape(told: Node<'_>, id: String) -> Checkout {
         platform_status: told.get("status").text(),
         total: price(told.get("totalPrice"), currency.as_deref()),
         customer: buyer(told.get("buyerInfo"), told.get("contactDetails")),
-        line_items: told.get("lineItems").list(|line| line_item(line, currency.as_deref())),
+        line_items: told
+            .get("lineItems")
+            .list(|line| line_item(line, currency.as_deref())),
         url: told.get("checkoutUrl").text(),
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("updatedDate").utc(),

@@ -14,8 +14,15 @@ use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
 /// Reads what was told for `lacking` into the drafts, and into what the delivery says about the connection.
-pub(super) fn complete(drafts: &mut [Draft], signal: &mut Option<ConnectionSignal>, lacking: &Lacking, told: &Bytes) {
-    let Some(document) = std::str::from_utf8(told).ok().and_then(parse) else { return };
+pub(super) fn complete(
+    drafts: &mut [Draft],
+    signal: &mut Option<ConnectionSignal>,
+    lacking: &Lacking,
+    told: &Bytes,
+) {
+    let Some(document) = std::str::from_utf8(told).ok().and_then(parse) else {
+        return;
+    };
     let told = Node::root(&document);
     if lacking.what == What::Installation
         && let Some(ConnectionSignal::Installed(settings)) = signal
@@ -40,66 +47,133 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 let variant = catalog_v1::variant_of(product, &known.id, known.parent_id.clone())?;
                 return Some(Entity::Variant(Box::new(variant)));
             }
-            let Entity::Product(known) = entity else { return None };
-            Some(Entity::Product(Box::new(catalog_v1::product(product, known.id.clone()))))
+            let Entity::Product(known) = entity else {
+                return None;
+            };
+            Some(Entity::Product(Box::new(catalog_v1::product(
+                product,
+                known.id.clone(),
+            ))))
         }
         What::ProductV3 => {
-            let Entity::Product(known) = entity else { return None };
+            let Entity::Product(known) = entity else {
+                return None;
+            };
             let product = inside("product").filter(|product| catalog_v3::has_variants(*product))?;
-            Some(Entity::Product(Box::new(catalog_v3::product(product, known.id.clone()))))
+            Some(Entity::Product(Box::new(catalog_v3::product(
+                product,
+                known.id.clone(),
+            ))))
         }
         What::Collection => {
-            let Entity::Collection(known) = entity else { return None };
-            Some(Entity::Collection(Box::new(catalog_v1::collection(inside("collection")?, known.id.clone()))))
+            let Entity::Collection(known) = entity else {
+                return None;
+            };
+            Some(Entity::Collection(Box::new(catalog_v1::collection(
+                inside("collection")?,
+                known.id.clone(),
+            ))))
         }
         What::Inventory => {
-            let Entity::Inventory(known) = entity else { return None };
-            Some(Entity::Inventory(Box::new(catalog_v1::stock_of(inside("inventoryItem")?, known))))
+            let Entity::Inventory(known) = entity else {
+                return None;
+            };
+            Some(Entity::Inventory(Box::new(catalog_v1::stock_of(
+                inside("inventoryItem")?,
+                known,
+            ))))
         }
         What::InventoryItem => {
-            let Entity::Inventory(known) = entity else { return None };
+            let Entity::Inventory(known) = entity else {
+                return None;
+            };
             let item = catalog_v3::stock_item(inside("inventoryItem")?, known.id.clone());
-            Some(Entity::Inventory(Box::new(Inventory { reason: known.reason.clone(), ..item })))
+            Some(Entity::Inventory(Box::new(Inventory {
+                reason: known.reason.clone(),
+                ..item
+            })))
         }
         What::Order => {
-            let Entity::Order(known) = entity else { return None };
-            Some(Entity::Order(Box::new(order::shape(inside("order")?, known.id.clone()))))
+            let Entity::Order(known) = entity else {
+                return None;
+            };
+            Some(Entity::Order(Box::new(order::shape(
+                inside("order")?,
+                known.id.clone(),
+            ))))
         }
         What::Currency | What::Payments => {
-            let Entity::Payment(known) = entity else { return None };
+            let Entity::Payment(known) = entity else {
+                return None;
+            };
             Some(Entity::Payment(Box::new(payments(known, told)?)))
         }
         What::Fulfilments => {
-            let Entity::Fulfillment(known) = entity else { return None };
-            let parcels = inside("orderWithFulfillments")?.get("fulfillments").list(payment::parcel);
-            Some(Entity::Fulfillment(Box::new(Fulfillment { parcels, ..(**known).clone() })))
+            let Entity::Fulfillment(known) = entity else {
+                return None;
+            };
+            let parcels = inside("orderWithFulfillments")?
+                .get("fulfillments")
+                .list(payment::parcel);
+            Some(Entity::Fulfillment(Box::new(Fulfillment {
+                parcels,
+                ..(**known).clone()
+            })))
         }
         What::Contact => {
-            let Entity::Customer(known) = entity else { return None };
+            let Entity::Customer(known) = entity else {
+                return None;
+            };
             let contact = people::contact(inside("contact")?, known.id.clone());
-            Some(Entity::Customer(Box::new(Customer { merged_ids: known.merged_ids.clone(), ..contact })))
+            Some(Entity::Customer(Box::new(Customer {
+                merged_ids: known.merged_ids.clone(),
+                ..contact
+            })))
         }
         What::Member => {
-            let Entity::Customer(known) = entity else { return None };
-            Some(Entity::Customer(Box::new(people::member(inside("member")?, known.id.clone()))))
+            let Entity::Customer(known) = entity else {
+                return None;
+            };
+            Some(Entity::Customer(Box::new(people::member(
+                inside("member")?,
+                known.id.clone(),
+            ))))
         }
         What::Checkout => {
-            let Entity::Checkout(known) = entity else { return None };
-            Some(Entity::Checkout(Box::new(checkout::shape(inside("abandonedCheckout")?, known.id.clone()))))
+            let Entity::Checkout(known) = entity else {
+                return None;
+            };
+            Some(Entity::Checkout(Box::new(checkout::shape(
+                inside("abandonedCheckout")?,
+                known.id.clone(),
+            ))))
         }
         What::Site => {
-            let Entity::Site(known) = entity else { return None };
-            Some(Entity::Site(Box::new(app::properties_of(inside("properties")?, known.id.clone()))))
+            let Entity::Site(known) = entity else {
+                return None;
+            };
+            Some(Entity::Site(Box::new(app::properties_of(
+                inside("properties")?,
+                known.id.clone(),
+            ))))
         }
         What::Installation => {
             if let Entity::Connection(known) = entity {
                 let mut health = known.clone();
-                health.settings.get_or_insert_default().extend(self::known(told));
+                health
+                    .settings
+                    .get_or_insert_default()
+                    .extend(self::known(told));
                 return Some(Entity::Connection(health));
             }
-            let Entity::App(known) = entity else { return None };
+            let Entity::App(known) = entity else {
+                return None;
+            };
             let plan = app::plan_of(inside("instance")?).or_else(|| known.plan.clone());
-            Some(Entity::App(Box::new(App { plan, ..(**known).clone() })))
+            Some(Entity::App(Box::new(App {
+                plan,
+                ..(**known).clone()
+            })))
         }
     }
 }
@@ -110,12 +184,26 @@ fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
     let all = told.get("orderTransactions");
     let mut payment = Payment {
         currency: Some(currency.clone()),
-        payments: all.get("payments").list(payment::payment).or_else(|| known.payments.clone()),
-        refunds: all.get("refunds").list(payment::refund).or_else(|| known.refunds.clone()),
+        payments: all
+            .get("payments")
+            .list(payment::payment)
+            .or_else(|| known.payments.clone()),
+        refunds: all
+            .get("refunds")
+            .list(payment::refund)
+            .or_else(|| known.refunds.clone()),
         ..known.clone()
     };
-    let paid = payment.payments.iter_mut().flatten().map(|payment| &mut payment.amount);
-    let refunded = payment.refunds.iter_mut().flatten().map(|refund| &mut refund.amount);
+    let paid = payment
+        .payments
+        .iter_mut()
+        .flatten()
+        .map(|payment| &mut payment.amount);
+    let refunded = payment
+        .refunds
+        .iter_mut()
+        .flatten()
+        .map(|refund| &mut refund.amount);
     for money in paid.chain(refunded).flatten() {
         money.currency = Some(currency.clone());
     }

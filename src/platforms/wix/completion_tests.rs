@@ -20,10 +20,14 @@ fn delivery(topic: &str, payload: &Value, told: Option<&Value>) -> JournaledDeli
         connection: id("instance"),
         topic: topic.to_owned(),
         headers: Vec::new(),
-        body: json!({"data": envelope, "iat": 1_640_788_554}).to_string().into(),
+        body: json!({"data": envelope, "iat": 1_640_788_554})
+            .to_string()
+            .into(),
         received_at: Timestamp::UNIX_EPOCH,
-        completion: told
-            .map(|told| Completion { outcome: Completed::Whole(told.to_string().into()), asked_at: Timestamp::UNIX_EPOCH }),
+        completion: told.map(|told| Completion {
+            outcome: Completed::Whole(told.to_string().into()),
+            asked_at: Timestamp::UNIX_EPOCH,
+        }),
     }
 }
 
@@ -41,16 +45,33 @@ fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Valu
     let whole_delivery = delivery(topic, payload, Some(told));
     let (whole, _) = normalised(&whole_delivery);
     let rest = |drafts: &[Draft]| -> Vec<_> {
-        drafts.iter().map(|d| (d.verb.clone(), d.id.clone(), d.entity.name(), d.time, d.changed.clone())).collect()
+        drafts
+            .iter()
+            .map(|d| {
+                (
+                    d.verb.clone(),
+                    d.id.clone(),
+                    d.entity.name(),
+                    d.time,
+                    d.changed.clone(),
+                )
+            })
+            .collect()
     };
     assert_eq!(rest(&thin), rest(&whole));
     let all_full = whole.iter().all(|draft| draft.authority == Authority::Full);
-    assert!(!all_full || Lacking::of(&whole_delivery, &whole).is_none(), "{topic}");
+    assert!(
+        !all_full || Lacking::of(&whole_delivery, &whole).is_none(),
+        "{topic}"
+    );
     whole
         .into_iter()
         .map(|draft| {
             let name = draft.entity.name();
-            (draft.authority, serde_json::to_value(&draft.entity).expect("JSON")[name].clone())
+            (
+                draft.authority,
+                serde_json::to_value(&draft.entity).expect("JSON")[name].clone(),
+            )
         })
         .collect()
 }
@@ -106,9 +127,16 @@ fn a_changed_product_becomes_a_whole_one() {
         "weight": "0.1", "url": "https://www.hafen.example/product-page/assam",
         "created_at": "2025-10-01T08:00:00.287Z", "updated_at": "2026-03-14T09:26:08.683Z",
     });
-    assert_eq!(one(&format!("{V1}ProductChanged"), &payload, &product()), expected);
-    let created = json!({"productId": "p1", "name": "Ass", "priceData": {"currency": "EUR", "price": 9}});
-    assert_eq!(one(&format!("{V1}ProductCreated"), &created, &product()), expected);
+    assert_eq!(
+        one(&format!("{V1}ProductChanged"), &payload, &product()),
+        expected
+    );
+    let created =
+        json!({"productId": "p1", "name": "Ass", "priceData": {"currency": "EUR", "price": 9}});
+    assert_eq!(
+        one(&format!("{V1}ProductCreated"), &created, &product()),
+        expected
+    );
 }
 
 #[test]
@@ -125,14 +153,27 @@ fn changed_variants_find_themselves_in_their_product() {
         "inventory": {"managed": true, "quantity": 0, "status": "out_of_stock"}, "weight": "0.25",
     });
     assert_eq!(all[0].1, expected);
-    assert_eq!(all[1], (Authority::Reference, json!({"id": "gone", "parent_id": "p1", "kind": "variation"})));
+    assert_eq!(
+        all[1],
+        (
+            Authority::Reference,
+            json!({"id": "gone", "parent_id": "p1", "kind": "variation"})
+        )
+    );
 }
 
 #[test]
 fn a_collection_becomes_whole() {
     let told = json!({"collection": {"id": "c1", "name": "Tee", "slug": "tee", "visible": true, "description": "x", "numberOfProducts": 5}});
     let expected = json!({"id": "c1", "name": "Tee", "slug": "tee", "visible": true, "description": "x", "item_count": 5});
-    assert_eq!(one(&format!("{V1}CollectionChanged"), &json!({"collectionId": "c1"}), &told), expected);
+    assert_eq!(
+        one(
+            &format!("{V1}CollectionChanged"),
+            &json!({"collectionId": "c1"}),
+            &told
+        ),
+        expected
+    );
 }
 
 #[test]
@@ -154,8 +195,15 @@ fn stock_gets_its_quantities_and_keeps_what_was_before() {
     assert_eq!(whole["variants"], json!([v1, v2]));
     let zeros = "00000000-0000-0000-0000-000000000000";
     let told = json!({"inventoryItem": {"id": "i1", "trackQuantity": false, "variants": [{"variantId": zeros, "inStock": true, "quantity": 2}]}});
-    let whole = one(&format!("{STOCK}InventoryItemChanged"), &json!({"inventoryItemId": "i1"}), &told);
-    assert_eq!((&whole["quantity"], &whole["status"], &whole["managed"]), (&json!(2), &json!("in_stock"), &json!(false)));
+    let whole = one(
+        &format!("{STOCK}InventoryItemChanged"),
+        &json!({"inventoryItemId": "i1"}),
+        &told,
+    );
+    assert_eq!(
+        (&whole["quantity"], &whole["status"], &whole["managed"]),
+        (&json!(2), &json!("in_stock"), &json!(false))
+    );
 }
 
 fn domain(fqdn: &str, slug: &str, id: &str, wrapper: &str, content: &Value) -> (String, Value) {
@@ -168,34 +216,76 @@ fn payments_get_their_orders_currency() {
     let all = json!({"orderTransactions": {"orderId": "o1",
         "payments": [{"id": "y1", "amount": {"amount": "59.25"}, "regularPaymentDetails": {"status": "APPROVED"}}],
         "refunds": [{"id": "r1", "summary": {"refunded": {"amount": "9.25"}}}]}});
-    let (topic, payload) = domain("wix.ecom.v1.order_transactions", "updated", "o1", "actionEvent", &json!({"body": all}));
+    let (topic, payload) = domain(
+        "wix.ecom.v1.order_transactions",
+        "updated",
+        "o1",
+        "actionEvent",
+        &json!({"body": all}),
+    );
     let eur = |amount: &str| json!({"amount": amount, "currency": "EUR"});
     let expected = json!({"id": "o1", "order_id": "o1", "currency": "EUR",
         "payments": [{"id": "y1", "amount": eur("59.25"), "status": "APPROVED"}], "refunds": [{"id": "r1", "amount": eur("9.25")}]});
-    assert_eq!(one(&topic, &payload, &json!({"order": {"id": "o1", "currency": "EUR"}})), expected);
+    assert_eq!(
+        one(
+            &topic,
+            &payload,
+            &json!({"order": {"id": "o1", "currency": "EUR"}})
+        ),
+        expected
+    );
 
     let body = json!({"body": {"orderId": "o1", "refund": {"id": "r1", "summary": {"refunded": {"amount": "9.25"}}}}});
-    let (topic, payload) = domain("wix.ecom.v1.order_transactions", "refund_completed", "o1", "actionEvent", &body);
+    let (topic, payload) = domain(
+        "wix.ecom.v1.order_transactions",
+        "refund_completed",
+        "o1",
+        "actionEvent",
+        &body,
+    );
     let mut told = all.clone();
     told["order"] = json!({"id": "o1", "currency": "EUR"});
     assert_eq!(one(&topic, &payload, &told), expected);
     let all = completed(&topic, &payload, &json!({"order": {"id": "o1"}}));
-    assert_eq!(all[0].0, Authority::Partial, "without a currency nothing is gained");
+    assert_eq!(
+        all[0].0,
+        Authority::Partial,
+        "without a currency nothing is gained"
+    );
 }
 
 #[test]
 fn products_and_stock_of_the_third_catalogue_become_whole() {
     let entity = json!({"currentEntity": {"id": "p3", "name": "Earl Grey"}});
-    let (topic, payload) = domain("wix.stores.catalog.v3.product", "updated", "p3", "updatedEvent", &entity);
+    let (topic, payload) = domain(
+        "wix.stores.catalog.v3.product",
+        "updated",
+        "p3",
+        "updatedEvent",
+        &entity,
+    );
     let variant = json!({"id": "v", "sku": "EG", "price": {"actualPrice": {"amount": "7.20"}}});
     let told = json!({"product": {"id": "p3", "name": "Earl Grey", "currency": "EUR", "variantsInfo": {"variants": [variant]}}});
     let whole = one(&topic, &payload, &told);
-    assert_eq!((&whole["sku"], &whole["variants"][0]["price"]), (&json!("EG"), &json!({"amount": "7.20", "currency": "EUR"})));
+    assert_eq!(
+        (&whole["sku"], &whole["variants"][0]["price"]),
+        (&json!("EG"), &json!({"amount": "7.20", "currency": "EUR"}))
+    );
     let without = json!({"product": {"id": "p3", "name": "Earl Grey"}});
-    assert_eq!(completed(&topic, &payload, &without)[0].0, Authority::Partial, "no variants, not whole");
+    assert_eq!(
+        completed(&topic, &payload, &without)[0].0,
+        Authority::Partial,
+        "no variants, not whole"
+    );
 
     let body = json!({"body": {"inStock": false}});
-    let (topic, payload) = domain("wix.stores.catalog.v3.inventory_item", "stock_status_updated", "i3", "actionEvent", &body);
+    let (topic, payload) = domain(
+        "wix.stores.catalog.v3.inventory_item",
+        "stock_status_updated",
+        "i3",
+        "actionEvent",
+        &body,
+    );
     let told = json!({"inventoryItem": {"id": "i3", "productId": "p3", "trackQuantity": true, "quantity": 0, "availabilityStatus": "OUT_OF_STOCK"}});
     let expected = json!({"id": "i3", "product_id": "p3", "managed": true, "quantity": 0, "status": "out_of_stock"});
     assert_eq!(one(&topic, &payload, &told), expected);
@@ -203,23 +293,60 @@ fn products_and_stock_of_the_third_catalogue_become_whole() {
 
 #[test]
 fn orders_people_checkouts_and_sites_become_whole() {
-    let order =
-        json!({"order": {"id": "o1", "number": "10133", "currency": "EUR", "status": "APPROVED", "paymentStatus": "PAID"}});
+    let order = json!({"order": {"id": "o1", "number": "10133", "currency": "EUR", "status": "APPROVED", "paymentStatus": "PAID"}});
     let expected = json!({"id": "o1", "number": "10133", "currency": "EUR", "status": "open", "payment_status": "paid", "platform_status": "APPROVED"});
-    assert_eq!(one("OrderCreated", &json!({"orderId": "o1", "number": "1"}), &order), expected);
-    let (topic, payload) = domain("wix.ecom.v1.order", "approved", "o1", "actionEvent", &json!({"body": {}}));
+    assert_eq!(
+        one(
+            "OrderCreated",
+            &json!({"orderId": "o1", "number": "1"}),
+            &order
+        ),
+        expected
+    );
+    let (topic, payload) = domain(
+        "wix.ecom.v1.order",
+        "approved",
+        "o1",
+        "actionEvent",
+        &json!({"body": {}}),
+    );
     assert_eq!(one(&topic, &payload, &order), expected);
 
-    let (topic, payload) = domain("wix.contacts.v4.contact", "updated", "k1", "updatedEvent", &json!({}));
+    let (topic, payload) = domain(
+        "wix.contacts.v4.contact",
+        "updated",
+        "k1",
+        "updatedEvent",
+        &json!({}),
+    );
     let told = json!({"contact": {"id": "k1", "primaryInfo": {"email": "kai@kunde.example"}}});
-    assert_eq!(one(&topic, &payload, &told), json!({"id": "k1", "kind": "contact", "email": "kai@kunde.example"}));
-    let (topic, payload) = domain("wix.members.v1.member", "updated", "m1", "updatedEvent", &json!({}));
+    assert_eq!(
+        one(&topic, &payload, &told),
+        json!({"id": "k1", "kind": "contact", "email": "kai@kunde.example"})
+    );
+    let (topic, payload) = domain(
+        "wix.members.v1.member",
+        "updated",
+        "m1",
+        "updatedEvent",
+        &json!({}),
+    );
     let told = json!({"member": {"id": "m1", "loginEmail": "kai@kunde.example"}});
-    assert_eq!(one(&topic, &payload, &told), json!({"id": "m1", "kind": "member", "email": "kai@kunde.example"}));
+    assert_eq!(
+        one(&topic, &payload, &told),
+        json!({"id": "m1", "kind": "member", "email": "kai@kunde.example"})
+    );
 
-    let (topic, payload) = domain("wix.ecom.v1.abandoned_checkout", "recovered", "a1", "actionEvent", &json!({"body": {}}));
+    let (topic, payload) = domain(
+        "wix.ecom.v1.abandoned_checkout",
+        "recovered",
+        "a1",
+        "actionEvent",
+        &json!({"body": {}}),
+    );
     let told = json!({"abandonedCheckout": {"id": "a1", "currency": "EUR", "totalPrice": {"amount": "5"}}});
-    let expected = json!({"id": "a1", "currency": "EUR", "total": {"amount": "5", "currency": "EUR"}});
+    let expected =
+        json!({"id": "a1", "currency": "EUR", "total": {"amount": "5", "currency": "EUR"}});
     assert_eq!(one(&topic, &payload, &told), expected);
 
     let payload = json!({"metasiteId": "s1", "event": {"fields": ["language"], "properties": {"language": "de"}}});
@@ -229,7 +356,14 @@ fn orders_people_checkouts_and_sites_become_whole() {
 
     let told = json!({"orderWithFulfillments": {"orderId": "o1", "fulfillments": [{"id": "f1"}, {"id": "f2"}]}});
     let expected = json!({"id": "o1", "order_id": "o1", "parcels": [{"id": "f1"}, {"id": "f2"}]});
-    assert_eq!(one("FulfillmentCreated", &json!({"orderId": "o1", "fulfillmentId": "f2"}), &told), expected);
+    assert_eq!(
+        one(
+            "FulfillmentCreated",
+            &json!({"orderId": "o1", "fulfillmentId": "f2"}),
+            &told
+        ),
+        expected
+    );
 }
 
 #[test]
@@ -242,7 +376,8 @@ fn an_installation_knows_its_site() {
     });
     let all = completed("AppInstalled", &payload, &told);
     let plan = json!({"product_id": "gold", "cycle": "MONTHLY"});
-    let app = json!({"id": "instance", "app_id": "app-1", "origin_instance_id": "old", "plan": plan});
+    let app =
+        json!({"id": "instance", "app_id": "app-1", "origin_instance_id": "old", "plan": plan});
     assert_eq!(all[0], (Authority::Full, app));
     let settings = json!({
         "app_id": "app-1", "origin_instance_id": "old", "site_name": "Hafenladen", "site_url": "https://www.hafen.example",
@@ -250,7 +385,9 @@ fn an_installation_knows_its_site() {
     });
     assert_eq!(all[1].1["settings"], settings);
     let (_, signal) = normalised(&delivery("AppInstalled", &payload, Some(&told)));
-    let Some(ConnectionSignal::Installed(known)) = signal else { panic!("{signal:?}") };
+    let Some(ConnectionSignal::Installed(known)) = signal else {
+        panic!("{signal:?}")
+    };
     assert_eq!(serde_json::to_value(known).expect("JSON"), settings);
 }
 
@@ -258,7 +395,12 @@ fn an_installation_knows_its_site() {
 fn what_makes_no_sense_changes_nothing() {
     let topic = format!("{V1}ProductChanged");
     let payload = json!({"productId": "p1"});
-    for told in [json!({}), json!({"product": 7}), json!("text"), json!({"collection": {"id": "p1"}})] {
+    for told in [
+        json!({}),
+        json!({"product": 7}),
+        json!("text"),
+        json!({"collection": {"id": "p1"}}),
+    ] {
         let all = completed(&topic, &payload, &told);
         assert_eq!(all, [(Authority::Reference, json!({"id": "p1"}))], "{told}");
     }

@@ -30,7 +30,11 @@ pub(super) struct PublicKey {
 /// Reads a public key: PEM with any sort of line ends or none, base64 of PEM, or base64 of DER.
 pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
     let der = der_of(material, Wanted::Public)?;
-    let refused = || InvalidKey(format!("the public key is damaged or not an RSA key; {WHERE}"));
+    let refused = || {
+        InvalidKey(format!(
+            "the public key is damaged or not an RSA key; {WHERE}"
+        ))
+    };
     // What follows the key would otherwise be overlooked.
     if let [0x30, 0x82, high, low, contents @ ..] = &der[..]
         && contents.len() != usize::from(u16::from_be_bytes([*high, *low]))
@@ -38,17 +42,34 @@ pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
         return Err(refused());
     }
     // Reading the components is the only real check: making a `DecodingKey` copies bytes without looking at them.
-    let (modulus, exponent) = (DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_public_key)(&der).map_err(|_| refused())?;
-    let significant: Vec<u8> = modulus.iter().copied().skip_while(|byte| *byte == 0).collect();
-    let bits = significant.len() * 8 - significant.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let (modulus, exponent) = (DEFAULT_PROVIDER
+        .key_utils
+        .rsa_pub_components_from_public_key)(&der)
+    .map_err(|_| refused())?;
+    let significant: Vec<u8> = modulus
+        .iter()
+        .copied()
+        .skip_while(|byte| *byte == 0)
+        .collect();
+    let bits = significant.len() * 8
+        - significant
+            .first()
+            .map_or(0, |byte| byte.leading_zeros() as usize);
     if !(LEAST_BITS..=MOST_BITS).contains(&bits) {
         return Err(InvalidKey(format!(
             "the public key has {bits} bits; RSA keys of {LEAST_BITS} to {MOST_BITS} bits can be used, and {WHERE}"
         )));
     }
     // SPKI begins with a sequence inside its sequence, PKCS#1 with the modulus.
-    let label = if begins_with(&der, &[0x30]) { "PUBLIC KEY" } else { "RSA PUBLIC KEY" };
-    Ok(PublicKey { decoding: DecodingKey::from_rsa_raw_components(&modulus, &exponent), pem: pem_of(label, &der) })
+    let label = if begins_with(&der, &[0x30]) {
+        "PUBLIC KEY"
+    } else {
+        "RSA PUBLIC KEY"
+    };
+    Ok(PublicKey {
+        decoding: DecodingKey::from_rsa_raw_components(&modulus, &exponent),
+        pem: pem_of(label, &der),
+    })
 }
 
 /// Reads a private key for signing fixtures. Its numbers are looked at when it signs.
@@ -58,14 +79,22 @@ pub(super) fn private_key(material: &str) -> Result<EncodingKey, InvalidKey> {
 
 /// A private key as tidy PEM, tried once.
 pub(super) fn tried_private_key(material: &str) -> Result<String, InvalidKey> {
-    jsonwebtoken::crypto::sign(b"", &private_key(material)?, Algorithm::RS256).map_err(|_| no_private_key())?;
+    jsonwebtoken::crypto::sign(b"", &private_key(material)?, Algorithm::RS256)
+        .map_err(|_| no_private_key())?;
     private_pem(material)
 }
 
 fn private_pem(material: &str) -> Result<String, InvalidKey> {
     let der = der_of(material, Wanted::Private)?;
     let pkcs8 = begins_with(&der, &[0x02, 0x01, 0x00, 0x30]);
-    Ok(pem_of(if pkcs8 { "PRIVATE KEY" } else { "RSA PRIVATE KEY" }, &der))
+    Ok(pem_of(
+        if pkcs8 {
+            "PRIVATE KEY"
+        } else {
+            "RSA PRIVATE KEY"
+        },
+        &der,
+    ))
 }
 
 fn no_private_key() -> InvalidKey {
@@ -92,8 +121,9 @@ fn der_of(material: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
     let der = if text.contains("-----BEGIN") {
         der_of_pem(&text, wanted)?
     } else {
-        let bytes = from_base64(&text)
-            .ok_or_else(|| InvalidKey("this is neither PEM (-----BEGIN …) nor base64 of PEM or DER".to_owned()))?;
+        let bytes = from_base64(&text).ok_or_else(|| {
+            InvalidKey("this is neither PEM (-----BEGIN …) nor base64 of PEM or DER".to_owned())
+        })?;
         match std::str::from_utf8(&bytes) {
             Ok(inner) if inner.contains("-----BEGIN") => der_of_pem(&unwrapped(inner), wanted)?,
             _ => bytes,
@@ -103,13 +133,17 @@ fn der_of(material: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
     let private = begins_with(&der, &[0x02, 0x01, 0x00]) || begins_with(&der, &[0x02, 0x01, 0x01]);
     match wanted {
         Wanted::Public if private => Err(is_private()),
-        Wanted::Private if !private => Err(InvalidKey("the signing key is not a private key".to_owned())),
+        Wanted::Private if !private => Err(InvalidKey(
+            "the signing key is not a private key".to_owned(),
+        )),
         Wanted::Public | Wanted::Private => Ok(der),
     }
 }
 
 fn is_private() -> InvalidKey {
-    InvalidKey(format!("this is a private key; the public one is needed: {WHERE}"))
+    InvalidKey(format!(
+        "this is a private key; the public one is needed: {WHERE}"
+    ))
 }
 
 /// Without what surrounds a value in shells and files, and with real line ends.
@@ -120,7 +154,9 @@ fn unwrapped(text: &str) -> String {
 }
 
 fn der_of_pem(text: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
-    let damaged = || InvalidKey("the PEM text is damaged: -----BEGIN … and -----END … do not match".to_owned());
+    let damaged = || {
+        InvalidKey("the PEM text is damaged: -----BEGIN … and -----END … do not match".to_owned())
+    };
     let (_, rest) = text.split_once("-----BEGIN").ok_or_else(damaged)?;
     let (label, rest) = rest.split_once("-----").ok_or_else(damaged)?;
     let (body, rest) = rest.split_once("-----END").ok_or_else(damaged)?;
@@ -132,13 +168,17 @@ fn der_of_pem(text: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
         return Err(InvalidKey("there is more than one key here".to_owned()));
     }
     match (label.trim(), wanted) {
-        ("PUBLIC KEY" | "RSA PUBLIC KEY", Wanted::Public) | ("PRIVATE KEY" | "RSA PRIVATE KEY", Wanted::Private) => {
-            from_base64(body).ok_or_else(|| InvalidKey("the PEM text is damaged: its body is no base64".to_owned()))
-        }
+        ("PUBLIC KEY" | "RSA PUBLIC KEY", Wanted::Public)
+        | ("PRIVATE KEY" | "RSA PRIVATE KEY", Wanted::Private) => from_base64(body)
+            .ok_or_else(|| InvalidKey("the PEM text is damaged: its body is no base64".to_owned())),
         (label, Wanted::Public) if label.ends_with("PRIVATE KEY") => Err(is_private()),
-        ("CERTIFICATE", Wanted::Public) => Err(InvalidKey(format!("this is a certificate; the public key is needed: {WHERE}"))),
+        ("CERTIFICATE", Wanted::Public) => Err(InvalidKey(format!(
+            "this is a certificate; the public key is needed: {WHERE}"
+        ))),
         (_, Wanted::Public) => Err(InvalidKey(format!("this is no RSA public key; {WHERE}"))),
-        (_, Wanted::Private) => Err(InvalidKey("the signing key is not an RSA private key".to_owned())),
+        (_, Wanted::Private) => Err(InvalidKey(
+            "the signing key is not an RSA private key".to_owned(),
+        )),
     }
 }
 
@@ -149,7 +189,10 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
 
 /// Do the contents of the outer sequence begin so? Of the sizes that are taken, all lengths have two bytes.
 fn begins_with(der: &[u8], contents: &[u8]) -> bool {
-    der.starts_with(&[0x30, 0x82]) && der.get(4..).is_some_and(|inner| inner.starts_with(contents))
+    der.starts_with(&[0x30, 0x82])
+        && der
+            .get(4..)
+            .is_some_and(|inner| inner.starts_with(contents))
 }
 
 fn pem_of(label: &str, der: &[u8]) -> String {

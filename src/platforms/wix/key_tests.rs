@@ -27,7 +27,9 @@ XMOeQB97JvS8K+P4nwIDAQAB
 ";
 
 fn body(pem: &str) -> String {
-    pem.lines().filter(|line| !line.starts_with("-----")).collect()
+    pem.lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect()
 }
 
 #[test]
@@ -48,17 +50,41 @@ fn a_key_is_read_in_every_shape_it_comes_in() {
         format!("{}\n{}", &body(PEM)[..64], &body(PEM)[64..]),
     ];
     for shape in shapes {
-        assert_eq!(public_key(&shape).map(|key| key.pem).map_err(|e| e.to_string()).as_deref(), Ok(PEM), "{shape}");
+        assert_eq!(
+            public_key(&shape)
+                .map(|key| key.pem)
+                .map_err(|e| e.to_string())
+                .as_deref(),
+            Ok(PEM),
+            "{shape}"
+        );
     }
-    for shape in [PKCS1.to_owned(), PKCS1.replace('\n', "\\n"), STANDARD.encode(PKCS1), body(PKCS1)] {
-        assert_eq!(public_key(&shape).map(|key| key.pem).map_err(|e| e.to_string()).as_deref(), Ok(PKCS1), "{shape}");
+    for shape in [
+        PKCS1.to_owned(),
+        PKCS1.replace('\n', "\\n"),
+        STANDARD.encode(PKCS1),
+        body(PKCS1),
+    ] {
+        assert_eq!(
+            public_key(&shape)
+                .map(|key| key.pem)
+                .map_err(|e| e.to_string())
+                .as_deref(),
+            Ok(PKCS1),
+            "{shape}"
+        );
     }
 }
 
 #[test]
 fn what_is_no_such_key_is_refused_with_a_reason_that_does_not_contain_it() {
     let damaged = PEM.replacen("Geq0Zaz9", "Geq0Zaz", 1);
-    let cut = PEM.lines().enumerate().filter(|(n, _)| *n != 3).map(|(_, line)| format!("{line}\n")).collect::<String>();
+    let cut = PEM
+        .lines()
+        .enumerate()
+        .filter(|(n, _)| *n != 3)
+        .map(|(_, line)| format!("{line}\n"))
+        .collect::<String>();
     let public_in_private = PRIVATE.replace("PRIVATE", "PUBLIC");
     for (bad, word) in [
         ("", "empty"),
@@ -67,21 +93,33 @@ fn what_is_no_such_key_is_refused_with_a_reason_that_does_not_contain_it() {
         ("aGVsbG8=", "damaged"),
         (damaged.as_str(), "damaged"),
         (cut.as_str(), "damaged"),
-        (PEM.trim_end_matches("-----END PUBLIC KEY-----\n"), "damaged"),
+        (
+            PEM.trim_end_matches("-----END PUBLIC KEY-----\n"),
+            "damaged",
+        ),
         (PRIVATE, "private key"),
         (&STANDARD.encode(PRIVATE), "private key"),
         (&body(PRIVATE), "private key"),
         (&public_in_private, "private key"),
         (ELLIPTIC, "not an RSA key"),
         (SHORT, "1024 bits"),
-        ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "certificate"),
-        ("-----BEGIN OPENSSH PRIVATE KEY-----\nMIIB\n-----END OPENSSH PRIVATE KEY-----", "private key"),
+        (
+            "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+            "certificate",
+        ),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nMIIB\n-----END OPENSSH PRIVATE KEY-----",
+            "private key",
+        ),
         (&format!("{PEM}{PEM}"), "more than one"),
         (&"A".repeat(100_000), "far too long"),
     ] {
         let message = public_key(bad).map(|_| ()).expect_err(bad).to_string();
         assert!(message.contains(word), "{bad}: {message}");
-        assert!(!message.contains("MII") && !message.contains(body(PEM).get(60..80).expect("a piece")), "{message}");
+        assert!(
+            !message.contains("MII") && !message.contains(body(PEM).get(60..80).expect("a piece")),
+            "{message}"
+        );
     }
 }
 
@@ -92,20 +130,37 @@ fn every_changed_byte_before_the_numbers_is_noticed() {
     for index in (0..28).filter(|index| !matches!(index, 17 | 18)) {
         let mut changed = der.clone();
         changed[index] ^= 0x55;
-        assert!(public_key(&STANDARD.encode(&changed)).is_err(), "byte {index}");
+        assert!(
+            public_key(&STANDARD.encode(&changed)).is_err(),
+            "byte {index}"
+        );
     }
     for length in 0..der.len() {
-        assert!(public_key(&STANDARD.encode(&der[..length])).is_err(), "cut at {length}");
+        assert!(
+            public_key(&STANDARD.encode(&der[..length])).is_err(),
+            "cut at {length}"
+        );
     }
-    assert!(public_key(&STANDARD.encode([&der[..], b"\0"].concat())).is_err(), "a byte too many");
+    assert!(
+        public_key(&STANDARD.encode([&der[..], b"\0"].concat())).is_err(),
+        "a byte too many"
+    );
 }
 
 #[test]
 fn only_a_private_key_signs() {
     assert!(private_key(PRIVATE).is_ok() && private_key(&PRIVATE.replace('\n', "\\n")).is_ok());
-    assert_eq!(tried_private_key(PRIVATE).map_err(|e| e.to_string()).as_deref(), Ok(PRIVATE));
+    assert_eq!(
+        tried_private_key(PRIVATE)
+            .map_err(|e| e.to_string())
+            .as_deref(),
+        Ok(PRIVATE)
+    );
     for bad in ["", "x", PEM, ELLIPTIC] {
         let message = private_key(bad).map(|_| ()).expect_err(bad).to_string();
-        assert!(message.contains("signing key") || message.contains("neither"), "{message}");
+        assert!(
+            message.contains("signing key") || message.contains("neither"),
+            "{message}"
+        );
     }
 }

@@ -28,7 +28,11 @@ pub(super) const KINDS: &[ConnectionKind] = &[
                 help: "the app's public key, from its dashboard under Webhooks, \"Get Public Key\"",
                 required: true,
                 role: FieldRole::VerificationKey,
-                check: |text| public_key(text).map(|key| key.pem).map_err(|error| error.to_string()),
+                check: |text| {
+                    public_key(text)
+                        .map(|key| key.pem)
+                        .map_err(|error| error.to_string())
+                },
             },
             Field {
                 name: "app-secret",
@@ -98,7 +102,9 @@ const API_BASE: Field = Field {
 fn api_base(text: &str) -> Result<String, String> {
     let right = || "an address such as http://127.0.0.1:8000 is needed".to_owned();
     let url = Url::parse(text.trim()).map_err(|_| right())?;
-    let fits = matches!(url.scheme(), "http" | "https") && url.host_str().is_some() && url.username().is_empty();
+    let fits = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some()
+        && url.username().is_empty();
     if !fits || url.query().is_some() || url.fragment().is_some() {
         return Err(right());
     }
@@ -108,8 +114,13 @@ fn api_base(text: &str) -> Result<String, String> {
 fn uuid(text: &str) -> Result<String, String> {
     let text = text.trim().trim_matches(['{', '}', '"', '\'']).trim();
     let groups: Vec<usize> = text.split('-').map(str::len).collect();
-    let fits = groups == [8, 4, 4, 4, 12] && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    if fits { Ok(text.to_ascii_lowercase()) } else { Err("this is no UUID like 5bc2062d-010b-448c-a62a-d6bb269c5a4c".to_owned()) }
+    let fits =
+        groups == [8, 4, 4, 4, 12] && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    if fits {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("this is no UUID like 5bc2062d-010b-448c-a62a-d6bb269c5a4c".to_owned())
+    }
 }
 
 fn site_id(text: &str) -> Result<String, String> {
@@ -143,7 +154,10 @@ fn api_key(text: &str) -> Result<String, String> {
         );
     }
     if key.contains("://") {
-        return Err("this is an address; keys are made at https://manage.wix.com/account/api-keys".to_owned());
+        return Err(
+            "this is an address; keys are made at https://manage.wix.com/account/api-keys"
+                .to_owned(),
+        );
     }
     Ok(key)
 }
@@ -174,7 +188,12 @@ mod tests {
         ] {
             assert_eq!(site_id(&given).as_deref(), Ok(id), "{given}");
         }
-        for bad in ["", "https://www.example.com", "https://manage.wix.com/dashboard/home", "64fc2d7e158545efb1c36081185108c1"] {
+        for bad in [
+            "",
+            "https://www.example.com",
+            "https://manage.wix.com/dashboard/home",
+            "64fc2d7e158545efb1c36081185108c1",
+        ] {
             assert!(site_id(bad).is_err(), "{bad}");
         }
     }
@@ -189,7 +208,10 @@ mod tests {
     fn ids_and_keys_in_each_others_places_are_explained() {
         let id = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
         assert!(api_key(id).is_err_and(|error| error.contains("this is an id")));
-        assert!(api_key("https://manage.wix.com/account/api-keys").is_err_and(|error| error.contains("an address")));
+        assert!(
+            api_key("https://manage.wix.com/account/api-keys")
+                .is_err_and(|error| error.contains("an address"))
+        );
         assert_eq!(api_key(" IST.a.b-c-d-e\n").as_deref(), Ok("IST.a.b-c-d-e"));
         let dashboard = format!("https://manage.wix.com/dashboard/{id}/home");
         assert!(account_id(&dashboard).is_err_and(|error| error.contains("dashboard")));
@@ -198,9 +220,22 @@ mod tests {
 
     #[test]
     fn another_address_of_the_api_is_a_plain_one() {
-        assert_eq!(api_base(" http://127.0.0.1:8000/ ").as_deref(), Ok("http://127.0.0.1:8000"));
-        assert_eq!(api_base("https://api.example/wix/").as_deref(), Ok("https://api.example/wix"));
-        for bad in ["", "127.0.0.1:8000", "ftp://a.example", "http://u@a.example", "http://a.example?x", "http://a.example/#x"] {
+        assert_eq!(
+            api_base(" http://127.0.0.1:8000/ ").as_deref(),
+            Ok("http://127.0.0.1:8000")
+        );
+        assert_eq!(
+            api_base("https://api.example/wix/").as_deref(),
+            Ok("https://api.example/wix")
+        );
+        for bad in [
+            "",
+            "127.0.0.1:8000",
+            "ftp://a.example",
+            "http://u@a.example",
+            "http://a.example?x",
+            "http://a.example/#x",
+        ] {
             assert!(api_base(bad).is_err(), "{bad}");
         }
     }

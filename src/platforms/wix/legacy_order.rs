@@ -7,15 +7,19 @@ use super::order::{fulfillment_word, payment_word};
 use super::payment::tracking;
 use super::shapes::{address, buyer, variant_id};
 use crate::event::data::{
-    Buyer, Checkout, Discount, Fulfillment, LineItem, OptionValue, Order, OrderStatus, Parcel, Payment, Refund, ShippingLine,
-    Totals,
+    Buyer, Checkout, Discount, Fulfillment, LineItem, OptionValue, Order, OrderStatus, Parcel,
+    Payment, Refund, ShippingLine, Totals,
 };
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::lenient::{Node, filled};
 
 pub(super) fn event(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
     let told = event.root.get("order");
-    let (order, authority) = if told.has_members() { (told, Authority::Full) } else { (event.root, Authority::Partial) };
+    let (order, authority) = if told.has_members() {
+        (told, Authority::Full)
+    } else {
+        (event.root, Authority::Partial)
+    };
     let id = order_id(order).or_else(|| order_id(event.root))?;
     let mut shape = shape(order, id.clone());
     if verb == verbs::CANCELLED {
@@ -51,12 +55,18 @@ fn shape(order: Node<'_>, id: String) -> Order {
             tax: total("tax"),
             fees: None,
             total: total("total"),
-            refunded: totals.get("refund").amount().map(|amount| amount.unsigned().in_currency(money)),
+            refunded: totals
+                .get("refund")
+                .amount()
+                .map(|amount| amount.unsigned().in_currency(money)),
         }),
         prices_include_tax: tax_included(order.get("lineItems")),
         customer: customer(order.get("buyerInfo"), billing.get("address")),
         billing_address: address(billing.get("address"), Node::nowhere()),
-        shipping_address: address(shipping.get("shipmentDetails").get("address"), Node::nowhere()),
+        shipping_address: address(
+            shipping.get("shipmentDetails").get("address"),
+            Node::nowhere(),
+        ),
         line_items: order.get("lineItems").list(|line| line_item(line, money)),
         shipping_lines: filled(ShippingLine {
             id: None,
@@ -79,10 +89,17 @@ fn shape(order: Node<'_>, id: String) -> Order {
 
 /// Visitors have ids that mean nothing elsewhere.
 fn customer(told: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
-    let known = matches!(told.first(&["identityType", "type"]).str(), Some("CONTACT" | "MEMBER"));
+    let known = matches!(
+        told.first(&["identityType", "type"]).str(),
+        Some("CONTACT" | "MEMBER")
+    );
     let shape = buyer(told, billing.get("fullName")).unwrap_or_default();
     filled(Buyer {
-        id: if known { told.get("id").id().or(shape.id) } else { shape.id },
+        id: if known {
+            told.get("id").id().or(shape.id)
+        } else {
+            shape.id
+        },
         email: shape.email.or_else(|| billing.get("email").text()),
         phone: shape.phone.or_else(|| billing.get("phone").text()),
         ..shape
@@ -91,7 +108,9 @@ fn customer(told: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
 
 /// The lines say it one by one; where they differ, nothing can be said of the order.
 fn tax_included(lines: Node<'_>) -> Option<bool> {
-    let mut flags = lines.items().map(|line| line.get("priceData").get("taxIncludedInPrice").flag());
+    let mut flags = lines
+        .items()
+        .map(|line| line.get("priceData").get("taxIncludedInPrice").flag());
     let first = flags.next()??;
     flags.all(|flag| flag == Some(first)).then_some(first)
 }
@@ -109,12 +128,21 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
         variant_id: variant_id(line.get("variantId")),
         sku: line.get("sku").text(),
         name: line.get("name").text(),
-        options: line
-            .get("options")
-            .list_of(|option| filled(OptionValue { name: option.get("option").text(), value: option.get("selection").text() })),
+        options: line.get("options").list_of(|option| {
+            filled(OptionValue {
+                name: option.get("option").text(),
+                value: option.get("selection").text(),
+            })
+        }),
         quantity: line.get("quantity").number(),
-        unit_price: prices.get("price").money(currency).or_else(|| line.get("price").money(currency)),
-        subtotal: prices.get("totalPrice").money(currency).or_else(|| line.get("totalPrice").money(currency)),
+        unit_price: prices
+            .get("price")
+            .money(currency)
+            .or_else(|| line.get("price").money(currency)),
+        subtotal: prices
+            .get("totalPrice")
+            .money(currency)
+            .or_else(|| line.get("totalPrice").money(currency)),
         discount: line.get("discount").money(currency),
         tax: line.get("tax").money(currency),
         total: None,
@@ -123,7 +151,10 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
 
 fn discount(told: Node<'_>, currency: Option<&str>) -> Option<Discount> {
     let coupon = told.get("appliedCoupon");
-    let amount = told.get("value").amount().filter(|amount| !amount.is_zero() || coupon.exists());
+    let amount = told
+        .get("value")
+        .amount()
+        .filter(|amount| !amount.is_zero() || coupon.exists());
     filled(Discount {
         code: coupon.get("code").text(),
         name: coupon.get("name").text(),
@@ -135,7 +166,10 @@ fn refund(told: Node<'_>, currency: Option<&str>) -> Refund {
     Refund {
         id: told.get("id").id(),
         reason: told.get("reason").text(),
-        amount: told.get("amount").amount().map(|amount| amount.unsigned().in_currency(currency)),
+        amount: told
+            .get("amount")
+            .amount()
+            .map(|amount| amount.unsigned().in_currency(currency)),
         created_at: told.get("dateCreated").utc(),
     }
 }
@@ -144,15 +178,30 @@ pub(super) fn refunded(event: &Legacy<'_>) -> Option<Draft> {
     let order = event.root.get("order");
     let id = order_id(order).or_else(|| event.root.get("orderId").id())?;
     let currency = order.get("currency").text();
-    let named = || event.root.get("refundId").id().map(|id| vec![Refund { id: Some(id), ..Refund::default() }]);
+    let named = || {
+        event.root.get("refundId").id().map(|id| {
+            vec![Refund {
+                id: Some(id),
+                ..Refund::default()
+            }]
+        })
+    };
     let shape = Payment {
         id: id.clone(),
         order_id: Some(id.clone()),
         payments: None,
-        refunds: order.get("refunds").list(|told| refund(told, currency.as_deref())).or_else(named),
+        refunds: order
+            .get("refunds")
+            .list(|told| refund(told, currency.as_deref()))
+            .or_else(named),
         currency,
     };
-    Some(event.draft(verbs::REFUNDED, id, Authority::Partial, Entity::Payment(Box::new(shape))))
+    Some(event.draft(
+        verbs::REFUNDED,
+        id,
+        Authority::Partial,
+        Entity::Payment(Box::new(shape)),
+    ))
 }
 
 pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
@@ -165,10 +214,25 @@ pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
     };
     // One that was taken back is no parcel any more: what is left of the others, the store knows.
     let deleted = event.delivery.topic.ends_with("FulfillmentDeleted");
-    let parcels = filled(parcel).filter(|_| !deleted).map(|parcel| vec![parcel]);
-    let shape = Fulfillment { id: id.clone(), order_id: Some(id.clone()), parcels };
-    let authority = if deleted { Authority::Reference } else { Authority::Partial };
-    Some(event.draft(verbs::UPDATED, id, authority, Entity::Fulfillment(Box::new(shape))))
+    let parcels = filled(parcel)
+        .filter(|_| !deleted)
+        .map(|parcel| vec![parcel]);
+    let shape = Fulfillment {
+        id: id.clone(),
+        order_id: Some(id.clone()),
+        parcels,
+    };
+    let authority = if deleted {
+        Authority::Reference
+    } else {
+        Authority::Partial
+    };
+    Some(event.draft(
+        verbs::UPDATED,
+        id,
+        authority,
+        Entity::Fulfillment(Box::new(shape)),
+    ))
 }
 
 pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
@@ -186,7 +250,21 @@ pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
         currency,
         ..Checkout::default()
     };
-    let when = told.get(if verb == verbs::RECOVERED { "recoveredTime" } else { "abandonTime" }).utc();
-    let draft = event.draft(verb, id, Authority::Partial, Entity::Checkout(Box::new(shape)));
-    Some(Draft { time: when.or(event.issued_at), ..draft })
+    let when = told
+        .get(if verb == verbs::RECOVERED {
+            "recoveredTime"
+        } else {
+            "abandonTime"
+        })
+        .utc();
+    let draft = event.draft(
+        verb,
+        id,
+        Authority::Partial,
+        Entity::Checkout(Box::new(shape)),
+    );
+    Some(Draft {
+        time: when.or(event.issued_at),
+        ..draft
+    })
 }

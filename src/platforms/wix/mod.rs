@@ -27,7 +27,10 @@ mod verify;
 use jiff::Timestamp;
 
 use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
-use super::{ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified};
+use super::{
+    ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned,
+    VerificationKey, Verified,
+};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
 
@@ -54,7 +57,12 @@ impl Platform for Wix {
         Ok(usize::MAX)
     }
 
-    fn verify(&self, raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Timestamp) -> Result<Verified, Rejection> {
+    fn verify(
+        &self,
+        raw: &RawDelivery<'_>,
+        keys: &[VerificationKey],
+        now: Timestamp,
+    ) -> Result<Verified, Rejection> {
         verify::verify(raw, keys, now)
     }
 
@@ -62,7 +70,12 @@ impl Platform for Wix {
         normalise::normalise(delivery)
     }
 
-    fn sign(&self, unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result<SignedRequest, InvalidKey> {
+    fn sign(
+        &self,
+        unsigned: &Unsigned<'_>,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<SignedRequest, InvalidKey> {
         sign::sign(unsigned, key, now)
     }
 
@@ -74,7 +87,12 @@ impl Platform for Wix {
         api::can_ask(subject)
     }
 
-    fn examine(&self, subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+    fn examine(
+        &self,
+        subject: &Subject,
+        intent: Intent,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Examination, Unanswered> {
         api::examine(subject, intent, dialogue).map(Examination::shown)
     }
 
@@ -82,7 +100,12 @@ impl Platform for Wix {
         api::Lacking::of(delivery, drafts).map(|lacking| lacking.word())
     }
 
-    fn complete(&self, lacking: &str, subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {
+    fn complete(
+        &self,
+        lacking: &str,
+        subject: &Subject,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Told, Unanswered> {
         api::complete(lacking, subject, dialogue)
     }
 

@@ -7,7 +7,10 @@ use serde_json::value::RawValue;
 use super::api::Lacking;
 use super::domain::Domain;
 use super::payload::Kept;
-use super::{app, catalog_v1, catalog_v3, category, checkout, completion, legacy_order, order, payment, people};
+use super::{
+    app, catalog_v1, catalog_v3, category, checkout, completion, legacy_order, order, payment,
+    people,
+};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Unrecognised;
 use crate::event::{Authority, Draft, Entity, verbs};
@@ -19,17 +22,34 @@ use crate::platforms::{ConnectionSignal, Normalised};
 pub(super) const MOST_DRAFTS: usize = 1000;
 
 pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
-    let Kept { issued_at, installation, payload } = match Kept::read(delivery) {
+    let Kept {
+        issued_at,
+        installation,
+        payload,
+    } = match Kept::read(delivery) {
         Ok(kept) => kept,
         Err(reason) => return Normalised::Unreadable { reason },
     };
-    let unreadable = Normalised::Unreadable { reason: "payload_unreadable" };
-    let Ok(raw) = RawValue::from_string(payload) else { return unreadable };
-    let Some(value) = parse(raw.get()) else { return unreadable };
+    let unreadable = Normalised::Unreadable {
+        reason: "payload_unreadable",
+    };
+    let Ok(raw) = RawValue::from_string(payload) else {
+        return unreadable;
+    };
+    let Some(value) = parse(raw.get()) else {
+        return unreadable;
+    };
     let root = Node::root(&value);
-    let legacy = Legacy { delivery, root, issued_at, installation };
+    let legacy = Legacy {
+        delivery,
+        root,
+        issued_at,
+        installation,
+    };
     if Domain::is_broken(root) {
-        return Normalised::Unreadable { reason: "entity_unreadable" };
+        return Normalised::Unreadable {
+            reason: "entity_unreadable",
+        };
     }
     let (drafts, mut signal) = match Domain::read(root, &delivery.topic, issued_at) {
         Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
@@ -42,7 +62,11 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
     {
         completion::complete(&mut drafts, &mut signal, &lacking, told);
     }
-    Normalised::Events { drafts, raw, signal }
+    Normalised::Events {
+        drafts,
+        raw,
+        signal,
+    }
 }
 
 /// An event of the older sort: a flat payload without an id or a time of its own.
@@ -59,11 +83,28 @@ pub(super) struct Legacy<'a> {
 
 impl Legacy<'_> {
     /// A draft at the time of the token.
-    pub(super) fn draft(&self, verb: &str, id: String, authority: Authority, entity: Entity) -> Draft {
+    pub(super) fn draft(
+        &self,
+        verb: &str,
+        id: String,
+        authority: Authority,
+        entity: Entity,
+    ) -> Draft {
         let order = self.root.get("order");
-        let told = [self.root.get("updatedDate"), order.get("lastUpdated"), self.root.get("dateCreated")];
+        let told = [
+            self.root.get("updatedDate"),
+            order.get("lastUpdated"),
+            self.root.get("dateCreated"),
+        ];
         let time = told.into_iter().find_map(Node::utc).or(self.issued_at);
-        Draft { verb: verb.to_owned(), id, time, authority, entity, changed: None }
+        Draft {
+            verb: verb.to_owned(),
+            id,
+            time,
+            authority,
+            entity,
+            changed: None,
+        }
     }
 }
 
@@ -113,7 +154,9 @@ fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSig
         "OrderPaid" => legacy_order::event(event, verbs::PAYMENT_UPDATED),
         "OrderCanceled" => legacy_order::event(event, verbs::CANCELLED),
         "OrderRefunded" => legacy_order::refunded(event),
-        "FulfillmentCreated" | "FulfillmentUpdated" | "FulfillmentDeleted" => legacy_order::fulfillment(event),
+        "FulfillmentCreated" | "FulfillmentUpdated" | "FulfillmentDeleted" => {
+            legacy_order::fulfillment(event)
+        }
         "CartAbandoned" => legacy_order::cart(event, verbs::ABANDONED),
         "CartRecovered" => legacy_order::cart(event, verbs::RECOVERED),
         _ => None,
@@ -129,11 +172,22 @@ fn is_id(id: &str) -> bool {
 /// Named after what it is about where it says, else after its type.
 fn unrecognised(event: &Legacy<'_>) -> Draft {
     let topic = Some(event.delivery.topic.clone()).filter(|topic| !topic.is_empty());
-    let id =
-        event.root.get("entityId").id().filter(|id| is_id(id)).or_else(|| topic.clone()).unwrap_or_else(|| "untitled".to_owned());
+    let id = event
+        .root
+        .get("entityId")
+        .id()
+        .filter(|id| is_id(id))
+        .or_else(|| topic.clone())
+        .unwrap_or_else(|| "untitled".to_owned());
     let time = event.root.get("eventTime").utc().or(event.issued_at);
-    let entity = Entity::Unrecognised(Box::new(Unrecognised { id: id.clone(), topic }));
-    Draft { time, ..event.draft(verbs::RECEIVED, id, Authority::Partial, entity) }
+    let entity = Entity::Unrecognised(Box::new(Unrecognised {
+        id: id.clone(),
+        topic,
+    }));
+    Draft {
+        time,
+        ..event.draft(verbs::RECEIVED, id, Authority::Partial, entity)
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +220,9 @@ mod tests {
     fn what_is_kept_of_a_token_means_what_its_claims_mean() {
         let payload = r#"{"productId":"p1","changedFields":["price"]}"#;
         let claims = format!(r#"{{"iat":1640788554,{}"#, &claims(payload)[1..]);
-        let opened = crate::platforms::wix::payload::Claims::parse(claims.as_bytes()).expect("claims").open();
+        let opened = crate::platforms::wix::payload::Claims::parse(claims.as_bytes())
+            .expect("claims")
+            .open();
         let (headers, body) = Kept::parts(opened, claims.clone().into_bytes());
         assert_eq!(body, payload.as_bytes());
         let id = |name| ConnectionId::new(name).expect("an id");
@@ -180,14 +236,22 @@ mod tests {
             received_at: jiff::Timestamp::UNIX_EPOCH,
             completion: None,
         };
-        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         let drafts = |delivery| match normalise(&delivery) {
             Normalised::Events { drafts, .. } => drafts,
-            Normalised::Ignored { reason } | Normalised::Unreadable { reason } => panic!("{reason}"),
+            Normalised::Ignored { reason } | Normalised::Unreadable { reason } => {
+                panic!("{reason}")
+            }
         };
         let kept = drafts(delivery(headers, body));
         assert_eq!(kept, drafts(delivery(Vec::new(), claims.into_bytes())));
-        assert_eq!(kept[0].time.map(|time| time.as_second()), Some(1_640_788_554));
+        assert_eq!(
+            kept[0].time.map(|time| time.as_second()),
+            Some(1_640_788_554)
+        );
     }
 
     fn drafts(topic: &str, payload: &str) -> Vec<Draft> {
@@ -204,9 +268,19 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let known = [("app_id".to_owned(), "a".to_owned())].into();
-        assert_eq!(signal(&claims(r#"{"appId":"a"}"#), "AppInstalled"), Some(ConnectionSignal::Installed(known)));
-        assert_eq!(signal(&claims(r#"{"appId":"a"}"#), "AppRemoved"), Some(ConnectionSignal::Removed));
-        assert_eq!(signal(r#"{"data":{"data":{"appId":"a"}}}"#, "AppRemoved"), None, "which one?");
+        assert_eq!(
+            signal(&claims(r#"{"appId":"a"}"#), "AppInstalled"),
+            Some(ConnectionSignal::Installed(known))
+        );
+        assert_eq!(
+            signal(&claims(r#"{"appId":"a"}"#), "AppRemoved"),
+            Some(ConnectionSignal::Removed)
+        );
+        assert_eq!(
+            signal(r#"{"data":{"data":{"appId":"a"}}}"#, "AppRemoved"),
+            None,
+            "which one?"
+        );
     }
 
     #[test]
@@ -234,9 +308,14 @@ mod tests {
     fn an_id_that_is_none_makes_the_event_unrecognised() {
         let long = "x".repeat(201);
         for id in [long.as_str(), "a\\nb"] {
-            let payload = format!(r#"{{"entityFqdn":"wix.members.v1.member","slug":"deleted","entityId":"{id}"}}"#);
+            let payload = format!(
+                r#"{{"entityFqdn":"wix.members.v1.member","slug":"deleted","entityId":"{id}"}}"#
+            );
             let drafts = drafts("wix.members.v1.member_deleted", &payload);
-            assert_eq!((drafts[0].verb.as_str(), drafts[0].id.as_str()), ("received", "wix.members.v1.member_deleted"));
+            assert_eq!(
+                (drafts[0].verb.as_str(), drafts[0].id.as_str()),
+                ("received", "wix.members.v1.member_deleted")
+            );
         }
         assert_eq!(drafts("", "{}")[0].id, "untitled");
     }
@@ -245,8 +324,14 @@ mod tests {
     fn more_variants_than_a_delivery_may_tell_are_told_as_one() {
         const TOPIC: &str = "com.wix.ecommerce.catalog.api.v1.VariantsChanged";
         let changed = |count: usize, note: &str| {
-            let variants: Vec<_> = (0..count).map(|n| json!({"variantId": n + 1, "note": note})).collect();
-            drafts(TOPIC, &json!({"productId": "p", "variants": variants}).to_string()).len()
+            let variants: Vec<_> = (0..count)
+                .map(|n| json!({"variantId": n + 1, "note": note}))
+                .collect();
+            drafts(
+                TOPIC,
+                &json!({"productId": "p", "variants": variants}).to_string(),
+            )
+            .len()
         };
         assert_eq!(changed(300, ""), 300);
         assert_eq!(changed(MOST_DRAFTS + 1, ""), 1);
@@ -257,6 +342,9 @@ mod tests {
     #[test]
     fn the_slug_is_found_in_the_type_where_the_payload_lacks_it() {
         let payload = r#"{"entityFqdn":"wix.members.v1.member","entityId":"m"}"#;
-        assert_eq!(drafts("wix.members.v1.member_deleted", payload)[0].verb, "deleted");
+        assert_eq!(
+            drafts("wix.members.v1.member_deleted", payload)[0].verb,
+            "deleted"
+        );
     }
 }

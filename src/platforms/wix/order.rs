@@ -4,7 +4,9 @@
 
 use super::domain::{Domain, full_if};
 use super::shapes::{address, buyer, line_item, original, price, tax};
-use crate::event::data::{Discount, FeeLine, FulfillmentStatus, Order, OrderStatus, PaymentStatus, ShippingLine, Totals};
+use crate::event::data::{
+    Discount, FeeLine, FulfillmentStatus, Order, OrderStatus, PaymentStatus, ShippingLine, Totals,
+};
 use crate::event::{Draft, Entity, verbs};
 use crate::platforms::lenient::{Node, filled};
 
@@ -20,13 +22,26 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         "payment_status_updated" => verbs::PAYMENT_UPDATED,
         // A parcel that was taken back brings the same slug.
         "fulfilled" => {
-            let stated = event.content().get("newFulfillmentStatus").str().or(order.get("fulfillmentStatus").str());
-            if stated == Some("NOT_FULFILLED") { verbs::UPDATED } else { verbs::FULFILLED }
+            let stated = event
+                .content()
+                .get("newFulfillmentStatus")
+                .str()
+                .or(order.get("fulfillmentStatus").str());
+            if stated == Some("NOT_FULFILLED") {
+                verbs::UPDATED
+            } else {
+                verbs::FULFILLED
+            }
         }
         _ => return None,
     };
     let id = order.get("id").id().or_else(|| event.entity_id())?;
-    Some(event.draft(verb, id.clone(), full_if(found), Entity::Order(Box::new(shape(order, id)))))
+    Some(event.draft(
+        verb,
+        id.clone(),
+        full_if(found),
+        Entity::Order(Box::new(shape(order, id))),
+    ))
 }
 
 /// An order, or as much of it as is told.
@@ -34,14 +49,24 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     let currency = order.get("currency").text();
     let money = currency.as_deref();
     let billing = order.get("billingInfo");
-    let destination = order.get("shippingInfo").get("logistics").get("shippingDestination");
-    let recipient = if destination.has_members() { destination } else { order.get("recipientInfo") };
+    let destination = order
+        .get("shippingInfo")
+        .get("logistics")
+        .get("shippingDestination");
+    let recipient = if destination.has_members() {
+        destination
+    } else {
+        order.get("recipientInfo")
+    };
     let payment_status = order.get("paymentStatus").str().map(payment_word);
     let fulfillment_status = order.get("fulfillmentStatus").str().map(fulfillment_word);
     Order {
         id,
         number: order.get("number").text(),
-        status: order.get("status").str().map(|word| status(word, payment_status, fulfillment_status)),
+        status: order
+            .get("status")
+            .str()
+            .map(|word| status(word, payment_status, fulfillment_status)),
         payment_status,
         fulfillment_status,
         platform_status: order.get("status").text(),
@@ -61,7 +86,9 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
             total: price(fee.first(&["priceBeforeTax", "price"]), money),
             tax: tax(fee, money),
         }),
-        discounts: order.get("appliedDiscounts").list_of(|applied| discount(applied, money)),
+        discounts: order
+            .get("appliedDiscounts")
+            .list_of(|applied| discount(applied, money)),
         refunds: None,
         note: order.get("buyerNote").text(),
         created_at: order.get("createdDate").utc(),
@@ -112,11 +139,20 @@ fn discount(applied: Node<'_>, currency: Option<&str>) -> Option<Discount> {
     })
 }
 
-fn status(word: &str, payment: Option<PaymentStatus>, fulfillment: Option<FulfillmentStatus>) -> OrderStatus {
-    let was_paid = matches!(payment, Some(PaymentStatus::Paid | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded));
+fn status(
+    word: &str,
+    payment: Option<PaymentStatus>,
+    fulfillment: Option<FulfillmentStatus>,
+) -> OrderStatus {
+    let was_paid = matches!(
+        payment,
+        Some(PaymentStatus::Paid | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded)
+    );
     match word {
         "INITIALIZED" => OrderStatus::Draft,
-        "APPROVED" if was_paid && fulfillment == Some(FulfillmentStatus::Fulfilled) => OrderStatus::Completed,
+        "APPROVED" if was_paid && fulfillment == Some(FulfillmentStatus::Fulfilled) => {
+            OrderStatus::Completed
+        }
         "APPROVED" | "PENDING" => OrderStatus::Open,
         "CANCELED" | "REJECTED" => OrderStatus::Cancelled,
         _ => OrderStatus::Unknown,

@@ -82,7 +82,10 @@ impl<'de> Visitor<'de> for UsualLayer {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Layer<'de>, A::Error> {
-        let mut layer = Layer { beside: BTreeMap::new(), data: None };
+        let mut layer = Layer {
+            beside: BTreeMap::new(),
+            data: None,
+        };
         while let Some(key) = map.next_key::<String>()? {
             if key == "data" {
                 layer.data = Some(Data::Decoded(map.next_value()?));
@@ -104,7 +107,10 @@ impl<'a> Claims<'a> {
     /// Reads the bytes of the token's second part.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        Some(Self { layer: Layer::read(text)?, text })
+        Some(Self {
+            layer: Layer::read(text)?,
+            text,
+        })
     }
 
     /// A member beside the envelope.
@@ -119,20 +125,45 @@ impl<'a> Claims<'a> {
             // It is known by the text that the claims have in its place.
             let data = members(self.text).and_then(|claims| claims.get("data").copied());
             let text = data.map_or(self.text, RawValue::get).to_owned();
-            let payload = Err(Broken { reason: "envelope_unreadable", text });
-            Opened { instance_id: None, event_type: None, claims: claims.clone(), envelope: object(&Members::new()), payload }
+            let payload = Err(Broken {
+                reason: "envelope_unreadable",
+                text,
+            });
+            Opened {
+                instance_id: None,
+                event_type: None,
+                claims: claims.clone(),
+                envelope: object(&Members::new()),
+                payload,
+            }
         };
-        let Some(text_of_envelope) = self.layer.data.and_then(Data::open) else { return unreadable() };
-        let Some(envelope) = Layer::read(&text_of_envelope) else { return unreadable() };
+        let Some(text_of_envelope) = self.layer.data.and_then(Data::open) else {
+            return unreadable();
+        };
+        let Some(envelope) = Layer::read(&text_of_envelope) else {
+            return unreadable();
+        };
         let get = |name: &str| envelope.beside.get(name).and_then(|raw| text(raw));
         let (instance_id, event_type) = (get("instanceId"), get("eventType"));
         let beside = object(&envelope.beside);
-        let broken = |reason| Broken { reason, text: text_of_envelope.clone() };
+        let broken = |reason| Broken {
+            reason,
+            text: text_of_envelope.clone(),
+        };
         let payload = match envelope.data {
-            Some(data) => data.open().and_then(Payload::read).ok_or_else(|| broken("payload_unreadable")),
+            Some(data) => data
+                .open()
+                .and_then(Payload::read)
+                .ok_or_else(|| broken("payload_unreadable")),
             None => Err(broken("payload_missing")),
         };
-        Opened { instance_id, event_type, claims, envelope: beside, payload }
+        Opened {
+            instance_id,
+            event_type,
+            claims,
+            envelope: beside,
+            payload,
+        }
     }
 }
 
@@ -172,9 +203,20 @@ pub(super) struct Broken {
 impl Opened {
     /// The event type as the envelope names it, else as the payload does; empty where there is none or it is no name.
     pub(super) fn topic(&self) -> String {
-        let named = self.payload.as_ref().ok().and_then(|payload| payload.named.as_deref());
-        let fits = |topic: &&str| topic.len() <= LONGEST_TOPIC && !topic.is_empty() && !topic.contains(char::is_control);
-        self.event_type.as_deref().or(named).filter(fits).unwrap_or_default().to_owned()
+        let named = self
+            .payload
+            .as_ref()
+            .ok()
+            .and_then(|payload| payload.named.as_deref());
+        let fits = |topic: &&str| {
+            topic.len() <= LONGEST_TOPIC && !topic.is_empty() && !topic.contains(char::is_control)
+        };
+        self.event_type
+            .as_deref()
+            .or(named)
+            .filter(fits)
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -184,8 +226,14 @@ impl Payload {
         let get = |name: &str| members.get(name).and_then(|raw| text(raw));
         let fqdn = get("entityFqdn");
         let event_id = fqdn.as_ref().and_then(|_| get("id"));
-        let named = fqdn.zip(get("slug")).map(|(fqdn, slug)| format!("{fqdn}_{slug}"));
-        Some(Self { event_id, named, text: trimmed(given) })
+        let named = fqdn
+            .zip(get("slug"))
+            .map(|(fqdn, slug)| format!("{fqdn}_{slug}"));
+        Some(Self {
+            event_id,
+            named,
+            text: trimmed(given),
+        })
     }
 }
 
@@ -210,39 +258,68 @@ impl Kept {
     /// The headers and the body to keep; `claims` is the text of the claims.
     pub(super) fn parts(opened: Opened, claims: Vec<u8>) -> (Vec<(&'static str, String)>, Vec<u8>) {
         match opened.payload {
-            Ok(payload) if opened.claims.len() + opened.envelope.len() <= LONGEST_BESIDE => {
-                (vec![(CLAIMS, opened.claims), (ENVELOPE, opened.envelope)], payload.text.into_bytes())
-            }
+            Ok(payload) if opened.claims.len() + opened.envelope.len() <= LONGEST_BESIDE => (
+                vec![(CLAIMS, opened.claims), (ENVELOPE, opened.envelope)],
+                payload.text.into_bytes(),
+            ),
             Ok(_) | Err(_) => (Vec::new(), claims),
         }
     }
 
     /// Reads what was kept; a bounded word where the token was not readable.
     pub(super) fn read(delivery: &JournaledDelivery) -> Result<Self, &'static str> {
-        if let (Some(claims), Some(envelope)) = (delivery.header(CLAIMS), delivery.header(ENVELOPE)) {
+        if let (Some(claims), Some(envelope)) = (delivery.header(CLAIMS), delivery.header(ENVELOPE))
+        {
             let payload = std::str::from_utf8(&delivery.body).map_err(|_| "payload_unreadable")?;
-            return Ok(Self::of(claims, envelope, payload.to_owned(), &delivery.connection));
+            return Ok(Self::of(
+                claims,
+                envelope,
+                payload.to_owned(),
+                &delivery.connection,
+            ));
         }
-        let opened = Claims::parse(&delivery.body).ok_or("claims_unreadable")?.open();
+        let opened = Claims::parse(&delivery.body)
+            .ok_or("claims_unreadable")?
+            .open();
         let payload = opened.payload.map_err(|broken| broken.reason)?.text;
-        Ok(Self::of(&opened.claims, &opened.envelope, payload, &delivery.connection))
+        Ok(Self::of(
+            &opened.claims,
+            &opened.envelope,
+            payload,
+            &delivery.connection,
+        ))
     }
 
     fn of(claims: &str, envelope: &str, payload: String, connection: &ConnectionId) -> Self {
-        let (claims, envelope) = (members(claims).unwrap_or_default(), members(envelope).unwrap_or_default());
-        let issued_at = claims.get("iat").and_then(|raw| Timestamp::from_nanosecond(nanoseconds(raw)?).ok());
+        let (claims, envelope) = (
+            members(claims).unwrap_or_default(),
+            members(envelope).unwrap_or_default(),
+        );
+        let issued_at = claims
+            .get("iat")
+            .and_then(|raw| Timestamp::from_nanosecond(nanoseconds(raw)?).ok());
         let instance = envelope.get("instanceId").and_then(|raw| text(raw));
-        Self { issued_at, installation: instance.as_deref() == Some(connection.as_str()), payload }
+        Self {
+            issued_at,
+            installation: instance.as_deref() == Some(connection.as_str()),
+            payload,
+        }
     }
 }
 
 /// A string that is not empty.
 fn text(raw: &RawValue) -> Option<String> {
-    serde_json::from_str::<String>(raw.get()).ok().filter(|text| !text.trim().is_empty())
+    serde_json::from_str::<String>(raw.get())
+        .ok()
+        .filter(|text| !text.trim().is_empty())
 }
 
 fn trimmed(text: String) -> String {
-    if text.trim().len() == text.len() { text } else { text.trim().to_owned() }
+    if text.trim().len() == text.len() {
+        text
+    } else {
+        text.trim().to_owned()
+    }
 }
 
 /// Seconds since 1970 as a JSON number, with or without decimals, in nanoseconds; exact, and `None` for what is no number
@@ -253,8 +330,15 @@ pub(super) fn nanoseconds(raw: &RawValue) -> Option<i128> {
         return None;
     }
     let seconds = Amount::parse(text)?;
-    let (whole, fraction) = seconds.as_str().split_once('.').unwrap_or((seconds.as_str(), ""));
-    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let (whole, fraction) = seconds
+        .as_str()
+        .split_once('.')
+        .unwrap_or((seconds.as_str(), ""));
+    let fraction: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
     let negative = whole.starts_with('-');
     let whole = whole.parse::<i128>().ok()?.checked_mul(1_000_000_000)?;
     let fraction = fraction.parse::<i128>().ok()?;
@@ -280,7 +364,10 @@ mod tests {
             assert_eq!(opened.topic(), "wix.x_made");
             assert_eq!(opened.instance_id.as_deref(), Some("i"));
             let read = opened.payload.ok().expect("a payload");
-            assert_eq!((read.text.as_str(), read.event_id.as_deref()), (payload, Some("e1")));
+            assert_eq!(
+                (read.text.as_str(), read.event_id.as_deref()),
+                (payload, Some("e1"))
+            );
         }
     }
 
@@ -292,11 +379,24 @@ mod tests {
             (r#"{"data":"no JSON"}"#, "envelope_unreadable"),
             (r#"{"data":"\ud800"}"#, "envelope_unreadable"),
             (r#"{"data":{"eventType":"A"}}"#, "payload_missing"),
-            (r#"{"data":{"eventType":"A","data":null}}"#, "payload_unreadable"),
-            (r#"{"data":{"eventType":"A","data":"[1]"}}"#, "payload_unreadable"),
-            (r#"{"data":{"eventType":"A","data":"\udc00"}}"#, "payload_unreadable"),
+            (
+                r#"{"data":{"eventType":"A","data":null}}"#,
+                "payload_unreadable",
+            ),
+            (
+                r#"{"data":{"eventType":"A","data":"[1]"}}"#,
+                "payload_unreadable",
+            ),
+            (
+                r#"{"data":{"eventType":"A","data":"\udc00"}}"#,
+                "payload_unreadable",
+            ),
         ] {
-            assert_eq!(open(claims).payload.err().map(|broken| broken.reason), Some(reason), "{claims}");
+            assert_eq!(
+                open(claims).payload.err().map(|broken| broken.reason),
+                Some(reason),
+                "{claims}"
+            );
         }
     }
 
@@ -304,19 +404,44 @@ mod tests {
     fn deep_doubled_and_giant_payloads_are_kept_as_they_are() {
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         let giant = format!(r#"{{"a":{}}}"#, "9".repeat(100_000));
-        for payload in [deep.as_str(), giant.as_str(), r#"{"a":1,"a":2}"#, r#"{"a":"\ud800"}"#] {
+        for payload in [
+            deep.as_str(),
+            giant.as_str(),
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":"\ud800"}"#,
+        ] {
             let opened = open(&format!(r#"{{"data":{{"data":{payload}}}}}"#));
             assert!(opened.payload.is_ok_and(|read| read.text == payload));
         }
-        assert_eq!(open(r#"{"data":{"eventType":"A","eventType":"B","data":{}}}"#).topic(), "B");
+        assert_eq!(
+            open(r#"{"data":{"eventType":"A","eventType":"B","data":{}}}"#).topic(),
+            "B"
+        );
     }
 
     #[test]
     fn a_topic_is_a_name_or_nothing() {
-        for (given, topic) in [("A\\u0000B", ""), ("", ""), ("AppInstalled", "AppInstalled")] {
-            assert_eq!(open(&format!(r#"{{"data":{{"eventType":"{given}","data":{{}}}}}}"#)).topic(), topic);
+        for (given, topic) in [
+            ("A\\u0000B", ""),
+            ("", ""),
+            ("AppInstalled", "AppInstalled"),
+        ] {
+            assert_eq!(
+                open(&format!(
+                    r#"{{"data":{{"eventType":"{given}","data":{{}}}}}}"#
+                ))
+                .topic(),
+                topic
+            );
         }
-        assert_eq!(open(&format!(r#"{{"data":{{"eventType":"{}","data":{{}}}}}}"#, "x".repeat(201))).topic(), "");
+        assert_eq!(
+            open(&format!(
+                r#"{{"data":{{"eventType":"{}","data":{{}}}}}}"#,
+                "x".repeat(201)
+            ))
+            .topic(),
+            ""
+        );
     }
 
     #[test]

@@ -15,15 +15,27 @@ pub(super) fn fulfillments(event: &Domain<'_>) -> Option<Draft> {
     let found = event.entity(&["currentEntity", "orderWithFulfillments"], "fulfillments");
     let told = found.unwrap_or_else(Node::nowhere);
     let id = told.get("orderId").id().or_else(|| event.entity_id())?;
-    let shape = Fulfillment { id: id.clone(), order_id: Some(id.clone()), parcels: told.get("fulfillments").list(parcel) };
-    Some(event.draft(verbs::UPDATED, id, full_if(found), Entity::Fulfillment(Box::new(shape))))
+    let shape = Fulfillment {
+        id: id.clone(),
+        order_id: Some(id.clone()),
+        parcels: told.get("fulfillments").list(parcel),
+    };
+    Some(event.draft(
+        verbs::UPDATED,
+        id,
+        full_if(found),
+        Entity::Fulfillment(Box::new(shape)),
+    ))
 }
 
 pub(super) fn parcel(parcel: Node<'_>) -> Parcel {
     Parcel {
         id: parcel.get("id").id(),
         items: parcel.get("lineItems").list_of(|item| {
-            filled(FulfillmentItem { line_item_id: item.get("id").id(), quantity: item.get("quantity").number() })
+            filled(FulfillmentItem {
+                line_item_id: item.get("id").id(),
+                quantity: item.get("quantity").number(),
+            })
         }),
         status: parcel.get("status").text(),
         created_at: parcel.get("createdDate").utc(),
@@ -43,13 +55,21 @@ pub(super) fn tracking(tracking: Node<'_>) -> Parcel {
 
 pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
     let verb = match event.slug() {
-        "updated" | "details_updated" | "chargeback_approved" | "chargeback_reversed" => verbs::UPDATED,
+        "updated" | "details_updated" | "chargeback_approved" | "chargeback_reversed" => {
+            verbs::UPDATED
+        }
         "refund_completed" => verbs::REFUNDED,
         _ => return None,
     };
     let body = event.content();
-    let all = event.entity(&["orderTransactions"], "payments").unwrap_or_else(Node::nowhere);
-    let id = all.get("orderId").id().or_else(|| body.get("orderId").id()).or_else(|| event.entity_id())?;
+    let all = event
+        .entity(&["orderTransactions"], "payments")
+        .unwrap_or_else(Node::nowhere);
+    let id = all
+        .get("orderId")
+        .id()
+        .or_else(|| body.get("orderId").id())
+        .or_else(|| event.entity_id())?;
     let one = filled(refund(body.get("refund"))).map(|refund| vec![refund]);
     let shape = Payment {
         id: id.clone(),
@@ -59,7 +79,11 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
         refunds: all.get("refunds").list(refund).or(one),
     };
     let known = shape.payments.is_some() || shape.refunds.is_some();
-    let authority = if known { Authority::Partial } else { Authority::Reference };
+    let authority = if known {
+        Authority::Partial
+    } else {
+        Authority::Reference
+    };
     Some(event.draft(verb, id, authority, Entity::Payment(Box::new(shape))))
 }
 
@@ -68,7 +92,10 @@ pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {
     PaymentEntry {
         id: payment.get("id").id(),
         amount: price(payment.get("amount"), None),
-        status: details.get("status").text().or_else(|| payment.get("status").text()),
+        status: details
+            .get("status")
+            .text()
+            .or_else(|| payment.get("status").text()),
         method: details.get("paymentMethod").text(),
         provider_transaction_id: details.get("providerTransactionId").id(),
         created_at: payment.get("createdDate").utc(),
@@ -91,8 +118,12 @@ fn given_back(refund: Node<'_>) -> Option<Money> {
         let amounts: Vec<Amount> = refund
             .get("transactions")
             .items()
-            .filter(|transfer| matches!(transfer.get("refundStatus").str(), None | Some("SUCCEEDED")))
-            .filter_map(|transfer| price(transfer.get("amount"), None).map(|money| money.amount.unsigned()))
+            .filter(|transfer| {
+                matches!(transfer.get("refundStatus").str(), None | Some("SUCCEEDED"))
+            })
+            .filter_map(|transfer| {
+                price(transfer.get("amount"), None).map(|money| money.amount.unsigned())
+            })
             .collect();
         Amount::sum(&amounts)
     };

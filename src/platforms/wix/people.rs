@@ -13,8 +13,15 @@ pub(super) fn contact_event(event: &Domain<'_>) -> Option<Draft> {
     let found = event.entity(&["targetContact", "currentEntity", "contact"], "id");
     let told = found.unwrap_or_else(Node::nowhere);
     let body = event.content();
-    let id = body.get("targetContactId").id().or_else(|| told.get("id").id()).or_else(|| event.entity_id())?;
-    let shape = Customer { merged_ids: body.get("sourceContactIds").list_of(Node::id), ..contact(told, id.clone()) };
+    let id = body
+        .get("targetContactId")
+        .id()
+        .or_else(|| told.get("id").id())
+        .or_else(|| event.entity_id())?;
+    let shape = Customer {
+        merged_ids: body.get("sourceContactIds").list_of(Node::id),
+        ..contact(told, id.clone())
+    };
     Some(event.draft(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
 }
 
@@ -33,7 +40,10 @@ pub(super) fn member(told: Node<'_>, id: String) -> Customer {
     Customer {
         id,
         kind: Some("member".to_owned()),
-        email: told.get("loginEmail").text().or_else(|| contact.get("emails").items().find_map(Node::text)),
+        email: told
+            .get("loginEmail")
+            .text()
+            .or_else(|| contact.get("emails").items().find_map(Node::text)),
         first_name: contact.get("firstName").text(),
         last_name: contact.get("lastName").text(),
         username: told.get("profile").get("nickname").text(),
@@ -61,26 +71,38 @@ pub(super) fn contact(told: Node<'_>, id: String) -> Customer {
     let extended = info.get("extendedFields").get("items");
     let marked = |tag: &str| {
         let mut addresses = info.get("addresses").get("items").items();
-        addresses.find(|item| item.get("tag").str() == Some(tag)).and_then(|item| address(item.get("address"), Node::nowhere()))
+        addresses
+            .find(|item| item.get("tag").str() == Some(tag))
+            .and_then(|item| address(item.get("address"), Node::nowhere()))
     };
     let first_of = |list: &str, key: &str| {
         let items = || info.get(list).get("items").items();
-        let main = items().find(|item| item.get("primary").flag() == Some(true)).or_else(|| items().next());
+        let main = items()
+            .find(|item| item.get("primary").flag() == Some(true))
+            .or_else(|| items().next());
         main.and_then(|item| item.get(key).text())
     };
     Customer {
         id,
         kind: Some("contact".to_owned()),
-        email: primary.get("email").text().or_else(|| first_of("emails", "email")),
+        email: primary
+            .get("email")
+            .text()
+            .or_else(|| first_of("emails", "email")),
         first_name: info.get("name").get("first").text(),
         last_name: info.get("name").get("last").text(),
-        phone: primary.get("phone").text().or_else(|| first_of("phones", "phone")),
+        phone: primary
+            .get("phone")
+            .text()
+            .or_else(|| first_of("phones", "phone")),
         company: info.get("company").text(),
         billing_address: marked("BILLING"),
         shipping_address: marked("SHIPPING"),
         tags: info.get("labelKeys").get("items").list_of(Node::text),
         orders_count: extended.get("ecom.numOfPurchases").number(),
-        total_spent: extended.get("ecom.totalSpentAmount").money(extended.get("ecom.totalSpentCurrency").str()),
+        total_spent: extended
+            .get("ecom.totalSpentAmount")
+            .money(extended.get("ecom.totalSpentCurrency").str()),
         created_at: told.get("createdDate").utc(),
         updated_at: told.get("updatedDate").utc(),
         ..Customer::default()

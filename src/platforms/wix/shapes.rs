@@ -8,30 +8,49 @@ use crate::platforms::lenient::{Node, filled};
 
 /// A price: `{"amount": "19.90", …}`, or the bare amount.
 pub(super) fn price(node: Node<'_>, currency: Option<&str>) -> Option<Money> {
-    node.get("amount").money(currency).or_else(|| node.money(currency))
+    node.get("amount")
+        .money(currency)
+        .or_else(|| node.money(currency))
 }
 
 /// The original of a translatable text.
 pub(super) fn original(node: Node<'_>) -> Option<String> {
-    node.get("original").text().or_else(|| node.get("translated").text()).or_else(|| node.text())
+    node.get("original")
+        .text()
+        .or_else(|| node.get("translated").text())
+        .or_else(|| node.text())
 }
 
 /// An id of zeros stands for "the only variant".
 pub(super) fn variant_id(node: Node<'_>) -> Option<String> {
-    node.id().filter(|id| !id.bytes().all(|b| matches!(b, b'0' | b'-')))
+    node.id()
+        .filter(|id| !id.bytes().all(|b| matches!(b, b'0' | b'-')))
 }
 
 /// An address, and the person at it, of the new sort or the old one.
 pub(super) fn address(place: Node<'_>, person: Node<'_>) -> Option<Address> {
     let street = place.get("streetAddress");
-    let street = [street.get("number").text(), street.get("name").text()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let street = [street.get("number").text(), street.get("name").text()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ");
     let name = place.get("fullName");
     let either = |key: &str| person.get(key).text().or_else(|| place.get(key).text());
     filled(Address {
-        first_name: person.get("firstName").text().or_else(|| name.get("firstName").text()),
-        last_name: person.get("lastName").text().or_else(|| name.get("lastName").text()),
+        first_name: person
+            .get("firstName")
+            .text()
+            .or_else(|| name.get("firstName").text()),
+        last_name: person
+            .get("lastName")
+            .text()
+            .or_else(|| name.get("lastName").text()),
         company: either("company"),
-        line1: place.first(&["addressLine", "addressLine1"]).text().or((!street.is_empty()).then_some(street)),
+        line1: place
+            .first(&["addressLine", "addressLine1"])
+            .text()
+            .or((!street.is_empty()).then_some(street)),
         line2: place.get("addressLine2").text(),
         city: place.get("city").text(),
         region: place.get("subdivision").text(),
@@ -47,9 +66,18 @@ pub(super) fn buyer(buyer: Node<'_>, person: Node<'_>) -> Option<Buyer> {
     filled(Buyer {
         id: buyer.first(&["contactId", "memberId"]).id(),
         email: buyer.get("email").text(),
-        first_name: buyer.get("firstName").text().or_else(|| person.get("firstName").text()),
-        last_name: buyer.get("lastName").text().or_else(|| person.get("lastName").text()),
-        phone: buyer.get("phone").text().or_else(|| person.get("phone").text()),
+        first_name: buyer
+            .get("firstName")
+            .text()
+            .or_else(|| person.get("firstName").text()),
+        last_name: buyer
+            .get("lastName")
+            .text()
+            .or_else(|| person.get("lastName").text()),
+        phone: buyer
+            .get("phone")
+            .text()
+            .or_else(|| person.get("phone").text()),
     })
 }
 
@@ -76,12 +104,16 @@ pub(super) fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
 
 /// A line's tax, under the older and the newer name.
 pub(super) fn tax(line: Node<'_>, currency: Option<&str>) -> Option<Money> {
-    price(line.get("taxDetails").get("totalTax"), currency).or_else(|| price(line.get("taxInfo").get("taxAmount"), currency))
+    price(line.get("taxDetails").get("totalTax"), currency)
+        .or_else(|| price(line.get("taxInfo").get("taxAmount"), currency))
 }
 
 fn option(line: Node<'_>) -> Option<OptionValue> {
     let value = original(line.first(&["plainText", "plainTextValue"]))
         .or_else(|| original(line.get("colorInfo")))
         .or_else(|| line.get("color").text());
-    filled(OptionValue { name: original(line.get("name")), value })
+    filled(OptionValue {
+        name: original(line.get("name")),
+        value,
+    })
 }

@@ -42,14 +42,23 @@ struct Claims<'a> {
     exp: i64,
 }
 
-pub(super) fn sign(unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result<SignedRequest, InvalidKey> {
+pub(super) fn sign(
+    unsigned: &Unsigned<'_>,
+    key: &str,
+    now: Timestamp,
+) -> Result<SignedRequest, InvalidKey> {
     let key = private_key(key)?;
     let option = |name: &str| unsigned.options.get(name).map(String::as_str);
     let as_objects = option("layers") == Some("objects");
-    let offset = option("iat_offset").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let offset = option("iat_offset")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     let iat = now.as_second().saturating_add(offset);
-    let payload = std::str::from_utf8(unsigned.payload).map_err(|_| InvalidKey("the payload is no UTF-8".to_owned()))?;
-    let account = option("account").map(|text| RawValue::from_string(text.to_owned())).transpose();
+    let payload = std::str::from_utf8(unsigned.payload)
+        .map_err(|_| InvalidKey("the payload is no UTF-8".to_owned()))?;
+    let account = option("account")
+        .map(|text| RawValue::from_string(text.to_owned()))
+        .transpose();
     let envelope = written(&Envelope {
         data: &layer(payload, as_objects)?,
         instance_id: option("instance_id").unwrap_or(INSTANCE),
@@ -57,12 +66,20 @@ pub(super) fn sign(unsigned: &Unsigned<'_>, key: &str, now: Timestamp) -> Result
         identity: option("identity"),
         account: account.map_err(no_json)?.as_deref(),
     })?;
-    let claims = written(&Claims { data: &layer(&envelope, as_objects)?, iat, exp: iat.saturating_add(LIFETIME) })?;
+    let claims = written(&Claims {
+        data: &layer(&envelope, as_objects)?,
+        iat,
+        exp: iat.saturating_add(LIFETIME),
+    })?;
     token(HEADER, claims.as_bytes(), &key)
 }
 
 /// Puts header, claims and signature together.
-fn token(header: &[u8], claims: &[u8], key: &jsonwebtoken::EncodingKey) -> Result<SignedRequest, InvalidKey> {
+fn token(
+    header: &[u8],
+    claims: &[u8],
+    key: &jsonwebtoken::EncodingKey,
+) -> Result<SignedRequest, InvalidKey> {
     let message = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, Algorithm::RS256)
         .map_err(|_| InvalidKey("the signing key cannot sign".to_owned()))?;
@@ -73,7 +90,12 @@ fn token(header: &[u8], claims: &[u8], key: &jsonwebtoken::EncodingKey) -> Resul
 }
 
 fn layer(text: &str, as_object: bool) -> Result<Box<RawValue>, InvalidKey> {
-    if as_object { RawValue::from_string(text.to_owned()) } else { serde_json::value::to_raw_value(text) }.map_err(no_json)
+    if as_object {
+        RawValue::from_string(text.to_owned())
+    } else {
+        serde_json::value::to_raw_value(text)
+    }
+    .map_err(no_json)
 }
 
 fn written(layer: &impl Serialize) -> Result<String, InvalidKey> {

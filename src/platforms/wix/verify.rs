@@ -11,14 +11,20 @@ use jsonwebtoken::Algorithm;
 
 use super::payload::{Claims, Kept, Opened, members, nanoseconds};
 use crate::delivery::{ConnectionId, DeliveryKey, RawDelivery};
-use crate::platforms::{DeliveryParts, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery};
+use crate::platforms::{
+    DeliveryParts, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery,
+};
 
 /// The platform's token headers have some forty characters.
 const LONGEST_HEADER: usize = 4096;
 /// How far the sender's clock and ours may disagree.
 const LEEWAY: i128 = 60 * 1_000_000_000;
 
-pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Timestamp) -> Result<Verified, Rejection> {
+pub(super) fn verify(
+    raw: &RawDelivery<'_>,
+    keys: &[VerificationKey],
+    now: Timestamp,
+) -> Result<Verified, Rejection> {
     let token = std::str::from_utf8(raw.body.trim_ascii()).map_err(|_| Rejection::Unreadable)?;
     let mut parts = token.split('.');
     check_header(parts.next().unwrap_or_default())?;
@@ -38,46 +44,64 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey], now: Times
     let opened = Claims::parse(&claims).ok_or(Rejection::Unreadable)?;
     check_time(&opened, now)?;
     let opened = opened.open();
-    let connection = opened.instance_id.as_deref().and_then(|id| ConnectionId::new(id).ok());
+    let connection = opened
+        .instance_id
+        .as_deref()
+        .and_then(|id| ConnectionId::new(id).ok());
     let connection = connection.unwrap_or_else(|| raw.endpoint.clone());
     let topic = opened.topic();
     let key = delivery_key(raw.endpoint, &connection, &topic, &opened);
     let recurrence = recurrence(&topic, &opened);
     let (headers, body) = Kept::parts(opened, claims);
-    Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(DeliveryParts {
-        platform: super::NAME,
-        endpoint: raw.endpoint.clone(),
-        connection,
-        topic,
-        key,
-        headers,
-        body: Bytes::from(body),
-        received_at: raw.received_at,
-        recurrence,
-    }))))
+    Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(
+        DeliveryParts {
+            platform: super::NAME,
+            endpoint: raw.endpoint.clone(),
+            connection,
+            topic,
+            key,
+            headers,
+            body: Bytes::from(body),
+            received_at: raw.received_at,
+            recurrence,
+        },
+    ))))
 }
 
 /// Is it a token at all, and one of the only sort that the platform signs? The algorithm is ours to say, not the token's:
 /// a token that names another one is refused before any key is touched.
 fn check_header(segment: &str) -> Result<(), Rejection> {
     // Nobody has proved anything yet: what is no header costs no time.
-    let segment = Some(segment).filter(|segment| segment.len() <= LONGEST_HEADER).ok_or(Rejection::Unreadable)?;
+    let segment = Some(segment)
+        .filter(|segment| segment.len() <= LONGEST_HEADER)
+        .ok_or(Rejection::Unreadable)?;
     let bytes = decoded(segment).ok_or(Rejection::Unreadable)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Rejection::Unreadable)?;
     let header = members(text).ok_or(Rejection::Unreadable)?;
     // `crit` names extensions that must be understood; we understand none.
-    let rs256 = header.get("alg").is_some_and(|alg| alg.get() == r#""RS256""#);
-    if rs256 && !header.contains_key("crit") { Ok(()) } else { Err(Rejection::AlgorithmRefused) }
+    let rs256 = header
+        .get("alg")
+        .is_some_and(|alg| alg.get() == r#""RS256""#);
+    if rs256 && !header.contains_key("crit") {
+        Ok(())
+    } else {
+        Err(Rejection::AlgorithmRefused)
+    }
 }
 
 fn decoded(segment: &str) -> Option<Vec<u8>> {
-    if segment.is_empty() { None } else { URL_SAFE_NO_PAD.decode(segment).ok() }
+    if segment.is_empty() {
+        None
+    } else {
+        URL_SAFE_NO_PAD.decode(segment).ok()
+    }
 }
 
 fn fits(key: &VerificationKey, signature: &str, signed: &str) -> bool {
     match key {
         VerificationKey::Rs256(key) => {
-            jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, Algorithm::RS256).unwrap_or(false)
+            jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, Algorithm::RS256)
+                .unwrap_or(false)
         }
         VerificationKey::HmacSha256(_) => false,
     }
@@ -103,11 +127,22 @@ fn check_time(claims: &Claims<'_>, now: Timestamp) -> Result<(), Rejection> {
 
 /// Domain events name themselves; of the others the whole content is the name, without the token's times, which a retry
 /// may renew.
-fn delivery_key(endpoint: &ConnectionId, connection: &ConnectionId, topic: &str, opened: &Opened) -> DeliveryKey {
+fn delivery_key(
+    endpoint: &ConnectionId,
+    connection: &ConnectionId,
+    topic: &str,
+    opened: &Opened,
+) -> DeliveryKey {
     let (platform, endpoint) = (super::NAME.as_bytes(), endpoint.as_str().as_bytes());
     match &opened.payload {
         Ok(payload) => match &payload.event_id {
-            Some(id) => DeliveryKey::of(&[platform, endpoint, connection.as_str().as_bytes(), b"event", id.as_bytes()]),
+            Some(id) => DeliveryKey::of(&[
+                platform,
+                endpoint,
+                connection.as_str().as_bytes(),
+                b"event",
+                id.as_bytes(),
+            ]),
             None => DeliveryKey::of(&[
                 platform,
                 endpoint,

@@ -13,7 +13,8 @@ const GENUINE_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFA
 const SIGNING: &str = include_str!("../../../fixtures/keys/wix/signing.key");
 const VERIFICATION: &str = include_str!("../../../fixtures/keys/wix/verification.key");
 const NOW: i64 = 1_700_000_000;
-const CLAIMS: &str = r#"{"data":"{\"data\":\"{}\",\"instanceId\":\"i\",\"eventType\":\"AppInstalled\"}"}"#;
+const CLAIMS: &str =
+    r#"{"data":"{\"data\":\"{}\",\"instanceId\":\"i\",\"eventType\":\"AppInstalled\"}"}"#;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("an instant")
@@ -23,7 +24,11 @@ fn key(pem: &str) -> VerificationKey {
     VerificationKey::Rs256(Box::new(public_key(pem).expect("a key").decoding))
 }
 
-fn verified(body: &[u8], keys: &[VerificationKey], now: Timestamp) -> Result<DeliveryParts, Rejection> {
+fn verified(
+    body: &[u8],
+    keys: &[VerificationKey],
+    now: Timestamp,
+) -> Result<DeliveryParts, Rejection> {
     let endpoint = ConnectionId::new("my-app").expect("an id");
     let raw = RawDelivery {
         endpoint: &endpoint,
@@ -42,14 +47,23 @@ fn outcome(body: impl AsRef<[u8]>) -> Result<DeliveryParts, Rejection> {
 }
 
 fn signed_as(algorithm: Algorithm, header: &str, claims: &str) -> String {
-    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
     let key = EncodingKey::from_rsa_pem(SIGNING.as_bytes()).expect("a key");
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).expect("a signature");
+    let signature =
+        jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).expect("a signature");
     format!("{message}.{signature}")
 }
 
 fn signed(claims: &str) -> String {
-    signed_as(Algorithm::RS256, r#"{"kid":"testonly","alg":"RS256"}"#, claims)
+    signed_as(
+        Algorithm::RS256,
+        r#"{"kid":"testonly","alg":"RS256"}"#,
+        claims,
+    )
 }
 
 fn with(members: &str) -> String {
@@ -58,30 +72,54 @@ fn with(members: &str) -> String {
 
 #[test]
 fn the_genuine_delivery_is_taken() {
-    let parts = verified(GENUINE.as_bytes(), &[key(GENUINE_KEY)], at(1_641_000_000)).expect("genuine");
-    assert_eq!((parts.platform, parts.topic.as_str()), ("wix", "AppInstalled"));
-    assert_eq!(parts.connection.as_str(), "3bbcabc7-ebb7-4fc8-8829-13ea0e142123");
+    let parts =
+        verified(GENUINE.as_bytes(), &[key(GENUINE_KEY)], at(1_641_000_000)).expect("genuine");
+    assert_eq!(
+        (parts.platform, parts.topic.as_str()),
+        ("wix", "AppInstalled")
+    );
+    assert_eq!(
+        parts.connection.as_str(),
+        "3bbcabc7-ebb7-4fc8-8829-13ea0e142123"
+    );
     assert_eq!(parts.endpoint.as_str(), "my-app");
     // Everything that it says is kept: the payload, and what stands beside each layer.
-    let payload =
-        r#"{"appId":"5bc2062d-010b-448c-a62a-d6bb269c5a4c", "originInstanceId":"07864c16-3a6f-4dd2-9973-028705762b2c"}"#;
+    let payload = r#"{"appId":"5bc2062d-010b-448c-a62a-d6bb269c5a4c", "originInstanceId":"07864c16-3a6f-4dd2-9973-028705762b2c"}"#;
     assert_eq!(parts.body, payload);
-    let envelope = r#"{"eventType":"AppInstalled","instanceId":"3bbcabc7-ebb7-4fc8-8829-13ea0e142123"}"#;
+    let envelope =
+        r#"{"eventType":"AppInstalled","instanceId":"3bbcabc7-ebb7-4fc8-8829-13ea0e142123"}"#;
     let claims = r#"{"exp":1644388554,"iat":1640788554}"#;
-    assert_eq!(parts.headers, [("claims", claims.to_owned()), ("envelope", envelope.to_owned())]);
+    assert_eq!(
+        parts.headers,
+        [
+            ("claims", claims.to_owned()),
+            ("envelope", envelope.to_owned())
+        ]
+    );
     // Years later it is over, and with another app's key it never was.
     assert_eq!(
-        verified(GENUINE.as_bytes(), &[key(GENUINE_KEY)], "2026-11-21T00:00:00Z".parse().expect("an instant")).err(),
+        verified(
+            GENUINE.as_bytes(),
+            &[key(GENUINE_KEY)],
+            "2026-11-21T00:00:00Z".parse().expect("an instant")
+        )
+        .err(),
         Some(Rejection::TokenExpired)
     );
-    assert_eq!(verified(GENUINE.as_bytes(), &[key(VERIFICATION)], at(1_641_000_000)).err(), Some(Rejection::SignatureWrong));
+    assert_eq!(
+        verified(GENUINE.as_bytes(), &[key(VERIFICATION)], at(1_641_000_000)).err(),
+        Some(Rejection::SignatureWrong)
+    );
 }
 
 #[test]
 fn any_of_the_keys_may_fit() {
     let keys = [key(GENUINE_KEY), key(VERIFICATION)];
     assert!(verified(signed(CLAIMS).as_bytes(), &keys, at(NOW)).is_ok());
-    assert_eq!(verified(signed(CLAIMS).as_bytes(), &[], at(NOW)).err(), Some(Rejection::SignatureWrong));
+    assert_eq!(
+        verified(signed(CLAIMS).as_bytes(), &[], at(NOW)).err(),
+        Some(Rejection::SignatureWrong)
+    );
 }
 
 #[test]
@@ -95,16 +133,26 @@ fn every_tampered_byte_is_noticed() {
     let mut parts: Vec<&str> = token.split('.').collect();
     let other = URL_SAFE_NO_PAD.encode(CLAIMS.replace("AppInstalled", "AppRemoved"));
     parts[1] = &other;
-    assert_eq!(outcome(parts.join(".")).err(), Some(Rejection::SignatureWrong));
+    assert_eq!(
+        outcome(parts.join(".")).err(),
+        Some(Rejection::SignatureWrong)
+    );
 }
 
 #[test]
 fn other_algorithms_are_refused_even_with_the_right_key() {
-    for (algorithm, name) in
-        [(Algorithm::RS512, "RS512"), (Algorithm::RS384, "RS384"), (Algorithm::PS256, "PS256"), (Algorithm::RS256, "rs256")]
-    {
+    for (algorithm, name) in [
+        (Algorithm::RS512, "RS512"),
+        (Algorithm::RS384, "RS384"),
+        (Algorithm::PS256, "PS256"),
+        (Algorithm::RS256, "rs256"),
+    ] {
         let token = signed_as(algorithm, &format!(r#"{{"alg":"{name}"}}"#), CLAIMS);
-        assert_eq!(outcome(token).err(), Some(Rejection::AlgorithmRefused), "{name}");
+        assert_eq!(
+            outcome(token).err(),
+            Some(Rejection::AlgorithmRefused),
+            "{name}"
+        );
     }
     for header in [
         "{}",
@@ -115,7 +163,11 @@ fn other_algorithms_are_refused_even_with_the_right_key() {
         r#"{"alg":"RS256","crit":[]}"#,
     ] {
         let token = signed_as(Algorithm::RS256, header, CLAIMS);
-        assert_eq!(outcome(token).err(), Some(Rejection::AlgorithmRefused), "{header}");
+        assert_eq!(
+            outcome(token).err(),
+            Some(Rejection::AlgorithmRefused),
+            "{header}"
+        );
     }
     // A body signed otherwise than its header says.
     let token = signed_as(Algorithm::PS256, r#"{"alg":"RS256"}"#, CLAIMS);
@@ -124,47 +176,102 @@ fn other_algorithms_are_refused_even_with_the_right_key() {
 
 #[test]
 fn the_public_key_is_no_shared_secret() {
-    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(CLAIMS));
-    let der = STANDARD.decode(VERIFICATION.lines().filter(|l| !l.starts_with('-')).collect::<String>()).expect("base64");
-    for secret in [VERIFICATION.as_bytes(), VERIFICATION.trim().as_bytes(), &der] {
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
+        URL_SAFE_NO_PAD.encode(CLAIMS)
+    );
+    let der = STANDARD
+        .decode(
+            VERIFICATION
+                .lines()
+                .filter(|l| !l.starts_with('-'))
+                .collect::<String>(),
+        )
+        .expect("base64");
+    for secret in [
+        VERIFICATION.as_bytes(),
+        VERIFICATION.trim().as_bytes(),
+        &der,
+    ] {
         let key = EncodingKey::from_secret(secret);
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("a signature");
-        assert_eq!(outcome(format!("{message}.{signature}")).err(), Some(Rejection::AlgorithmRefused));
-        let as_rs256 =
-            message.replacen(&URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), &URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#), 1);
-        assert_eq!(outcome(format!("{as_rs256}.{signature}")).err(), Some(Rejection::SignatureWrong));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256)
+            .expect("a signature");
+        assert_eq!(
+            outcome(format!("{message}.{signature}")).err(),
+            Some(Rejection::AlgorithmRefused)
+        );
+        let as_rs256 = message.replacen(
+            &URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
+            &URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#),
+            1,
+        );
+        assert_eq!(
+            outcome(format!("{as_rs256}.{signature}")).err(),
+            Some(Rejection::SignatureWrong)
+        );
     }
     for none in ["none", "None", "NONE", "nOnE"] {
         let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{none}"}}"#));
         let token = format!("{header}.{}.", URL_SAFE_NO_PAD.encode(CLAIMS));
-        assert_eq!(outcome(token).err(), Some(Rejection::AlgorithmRefused), "{none}");
+        assert_eq!(
+            outcome(token).err(),
+            Some(Rejection::AlgorithmRefused),
+            "{none}"
+        );
     }
     let hmac = VerificationKey::Rs256(Box::new(DecodingKey::from_secret(b"x")));
-    assert_eq!(verified(signed(CLAIMS).as_bytes(), &[hmac], at(NOW)).err(), Some(Rejection::SignatureWrong));
+    assert_eq!(
+        verified(signed(CLAIMS).as_bytes(), &[hmac], at(NOW)).err(),
+        Some(Rejection::SignatureWrong)
+    );
 }
 
 #[test]
 fn a_token_without_its_signature_is_told_from_no_token() {
     let token = signed(CLAIMS);
     let parts: Vec<&str> = token.split('.').collect();
-    let [header, payload, signature] = parts[..] else { panic!("three parts") };
+    let [header, payload, signature] = parts[..] else {
+        panic!("three parts")
+    };
     for (body, rejection) in [
         (format!("{header}.{payload}."), Rejection::SignatureMissing),
         (format!("{header}.{payload}"), Rejection::SignatureMalformed),
         (header.to_owned(), Rejection::SignatureMalformed),
-        (format!("{token}.{signature}"), Rejection::SignatureMalformed),
-        (format!("{header}.{payload}.{signature}=="), Rejection::SignatureMalformed),
-        (format!("{header}.{payload}.not base64"), Rejection::SignatureMalformed),
-        (format!("{header}.!{payload}.{signature}"), Rejection::SignatureMalformed),
-        (token[..token.len() - 10].to_owned(), Rejection::SignatureWrong),
-        (format!("{header}..{signature}"), Rejection::SignatureMalformed),
+        (
+            format!("{token}.{signature}"),
+            Rejection::SignatureMalformed,
+        ),
+        (
+            format!("{header}.{payload}.{signature}=="),
+            Rejection::SignatureMalformed,
+        ),
+        (
+            format!("{header}.{payload}.not base64"),
+            Rejection::SignatureMalformed,
+        ),
+        (
+            format!("{header}.!{payload}.{signature}"),
+            Rejection::SignatureMalformed,
+        ),
+        (
+            token[..token.len() - 10].to_owned(),
+            Rejection::SignatureWrong,
+        ),
+        (
+            format!("{header}..{signature}"),
+            Rejection::SignatureMalformed,
+        ),
         (String::new(), Rejection::Unreadable),
         (" ".to_owned(), Rejection::Unreadable),
         ("hello".to_owned(), Rejection::Unreadable),
         ("a.b.c".to_owned(), Rejection::Unreadable),
         (r#"{"data":{}}"#.to_owned(), Rejection::Unreadable),
         (format!("\"{token}\""), Rejection::Unreadable),
-        (format!("{}.{payload}.{signature}", URL_SAFE_NO_PAD.encode("[1]")), Rejection::Unreadable),
+        (
+            format!("{}.{payload}.{signature}", URL_SAFE_NO_PAD.encode("[1]")),
+            Rejection::Unreadable,
+        ),
         (format!("Bearer {token}"), Rejection::Unreadable),
     ] {
         assert_eq!(outcome(&body).err(), Some(rejection), "{body}");
@@ -176,7 +283,11 @@ fn a_token_without_its_signature_is_told_from_no_token() {
 fn white_space_around_a_token_is_no_part_of_it() {
     let token = signed(CLAIMS);
     let plain = outcome(&token).expect("genuine").key;
-    for body in [format!("{token}\n"), format!(" {token}"), format!("\r\n\t{token}\r\n")] {
+    for body in [
+        format!("{token}\n"),
+        format!(" {token}"),
+        format!("\r\n\t{token}\r\n"),
+    ] {
         assert_eq!(outcome(&body).map(|parts| parts.key), Ok(plain), "{body:?}");
     }
 }
@@ -200,7 +311,10 @@ fn a_token_ends_sixty_seconds_after_it_says() {
         let found = outcome(with(&format!(r#""exp":{exp}"#))).err();
         assert_eq!(found, ends.then_some(Rejection::TokenExpired), "{exp}");
     }
-    assert!(outcome(signed(CLAIMS)).is_ok(), "without an end it does not end");
+    assert!(
+        outcome(signed(CLAIMS)).is_ok(),
+        "without an end it does not end"
+    );
 }
 
 #[test]
@@ -220,7 +334,13 @@ fn a_token_begins_at_most_sixty_seconds_from_now() {
 
 #[test]
 fn issuer_audience_and_time_of_issue_do_not_matter() {
-    for members in [r#""iss":"nobody","aud":["x"]"#, r#""aud":7"#, r#""iat":9999999999"#, r#""iat":"x""#, r#""sub":{}"#] {
+    for members in [
+        r#""iss":"nobody","aud":["x"]"#,
+        r#""aud":7"#,
+        r#""iat":9999999999"#,
+        r#""iat":"x""#,
+        r#""sub":{}"#,
+    ] {
         assert!(outcome(with(members)).is_ok(), "{members}");
     }
 }
@@ -228,7 +348,11 @@ fn issuer_audience_and_time_of_issue_do_not_matter() {
 #[test]
 fn claims_that_are_no_object_are_unreadable() {
     for claims in ["[]", "7", "null", "\"x\"", "{", "", "{\"a\":}"] {
-        let expected = if claims.is_empty() { Rejection::SignatureMalformed } else { Rejection::Unreadable };
+        let expected = if claims.is_empty() {
+            Rejection::SignatureMalformed
+        } else {
+            Rejection::Unreadable
+        };
         assert_eq!(outcome(signed(claims)).err(), Some(expected), "{claims}");
     }
 }
@@ -246,28 +370,94 @@ fn a_genuine_token_with_unreadable_layers_is_kept() {
         assert_eq!(parts.connection.as_str(), "my-app", "{claims}");
         assert_eq!(parts.body, claims);
     }
-    let deep = format!(r#"{{"data":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+    let deep = format!(
+        r#"{{"data":{}{}}}"#,
+        "[".repeat(200_000),
+        "]".repeat(200_000)
+    );
     assert_eq!(outcome(signed(&deep)).expect("a delivery").topic, "");
 }
 
 #[test]
 fn a_retry_is_the_same_delivery_even_when_it_is_signed_anew() {
     let platform = crate::platforms::wix::Wix;
-    let options = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let options = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    };
     let key_of = |topic: &str, payload: &str, pairs: &[(&str, &str)], second: i64| {
         let options = options(pairs);
-        let unsigned = Unsigned { topic, payload: payload.as_bytes(), nonce: 1, options: &options };
-        let request = platform.sign(&unsigned, SIGNING, at(second)).expect("signed");
-        verified(&request.body, &[key(VERIFICATION)], at(NOW)).expect("genuine").key
+        let unsigned = Unsigned {
+            topic,
+            payload: payload.as_bytes(),
+            nonce: 1,
+            options: &options,
+        };
+        let request = platform
+            .sign(&unsigned, SIGNING, at(second))
+            .expect("signed");
+        verified(&request.body, &[key(VERIFICATION)], at(NOW))
+            .expect("genuine")
+            .key
     };
     let legacy = key_of("AppInstalled", r#"{"appId":"a"}"#, &[], NOW);
-    assert_eq!(legacy, key_of("AppInstalled", r#"{"appId":"a"}"#, &[], NOW - 4000));
-    assert_eq!(legacy, key_of("AppInstalled", r#"{"appId":"a"}"#, &[("layers", "objects")], NOW));
+    assert_eq!(
+        legacy,
+        key_of("AppInstalled", r#"{"appId":"a"}"#, &[], NOW - 4000)
+    );
+    assert_eq!(
+        legacy,
+        key_of(
+            "AppInstalled",
+            r#"{"appId":"a"}"#,
+            &[("layers", "objects")],
+            NOW
+        )
+    );
     assert_ne!(legacy, key_of("AppInstalled", r#"{"appId":"b"}"#, &[], NOW));
     assert_ne!(legacy, key_of("AppRemoved", r#"{"appId":"a"}"#, &[], NOW));
-    assert_ne!(legacy, key_of("AppInstalled", r#"{"appId":"a"}"#, &[("instance_id", "another")], NOW));
-    let event = key_of("f_s", r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"1"}"#, &[], NOW);
-    assert_eq!(event, key_of("f_s", r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"2"}"#, &[], NOW - 1));
-    assert_ne!(event, key_of("f_s", r#"{"id":"e2","entityFqdn":"f","slug":"s","entityId":"1"}"#, &[], NOW));
-    assert_ne!(event, key_of("f_s", r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"1"}"#, &[("instance_id", "x")], NOW));
+    assert_ne!(
+        legacy,
+        key_of(
+            "AppInstalled",
+            r#"{"appId":"a"}"#,
+            &[("instance_id", "another")],
+            NOW
+        )
+    );
+    let event = key_of(
+        "f_s",
+        r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"1"}"#,
+        &[],
+        NOW,
+    );
+    assert_eq!(
+        event,
+        key_of(
+            "f_s",
+            r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"2"}"#,
+            &[],
+            NOW - 1
+        )
+    );
+    assert_ne!(
+        event,
+        key_of(
+            "f_s",
+            r#"{"id":"e2","entityFqdn":"f","slug":"s","entityId":"1"}"#,
+            &[],
+            NOW
+        )
+    );
+    assert_ne!(
+        event,
+        key_of(
+            "f_s",
+            r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"1"}"#,
+            &[("instance_id", "x")],
+            NOW
+        )
+    );
 }

@@ -52,7 +52,9 @@ pub(super) const KINDS: &[ConnectionKind] = &[ConnectionKind {
 
 /// Tidies a store's address down to what its REST API's address is made from.
 fn store_url(typed: &str) -> Result<String, String> {
-    let wrong = |what: &str| format!("{what}; a store's URL looks like https://shop.example or https://example.com/shop");
+    let wrong = |what: &str| {
+        format!("{what}; a store's URL looks like https://shop.example or https://example.com/shop")
+    };
     let typed = typed.trim();
     let (scheme, rest) = typed.split_once("://").unwrap_or(("https", typed));
     let scheme = scheme.to_ascii_lowercase();
@@ -62,7 +64,9 @@ fn store_url(typed: &str) -> Result<String, String> {
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.contains('@') {
-        return Err(wrong("a user name or password does not belong into the URL"));
+        return Err(wrong(
+            "a user name or password does not belong into the URL",
+        ));
     }
     if !is_authority(authority) {
         return Err(wrong("there is no host in it"));
@@ -71,10 +75,23 @@ fn store_url(typed: &str) -> Result<String, String> {
         return Err(wrong("there is white space in it"));
     }
     // What people copy is a page of the shop's administration or its REST API.
-    let own = |segment: &&str| !matches!(*segment, "wp-admin" | "wp-login.php" | "wp-json" | "index.php");
-    let path: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).take_while(own).collect();
+    let own = |segment: &&str| {
+        !matches!(
+            *segment,
+            "wp-admin" | "wp-login.php" | "wp-json" | "index.php"
+        )
+    };
+    let path: Vec<&str> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .take_while(own)
+        .collect();
     let slash = if path.is_empty() { "" } else { "/" };
-    Ok(format!("{scheme}://{}{slash}{}", authority.to_lowercase(), path.join("/")))
+    Ok(format!(
+        "{scheme}://{}{slash}{}",
+        authority.to_lowercase(),
+        path.join("/")
+    ))
 }
 
 /// Is this `host` or `host:port`?
@@ -93,10 +110,18 @@ fn is_authority(text: &str) -> bool {
     let host_fits = if text.starts_with('[') {
         host.parse::<std::net::Ipv6Addr>().is_ok()
     } else {
-        let label = |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        let label = |label: &str| {
+            !label.is_empty()
+                && label
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+        };
         host.strip_suffix('.').unwrap_or(host).split('.').all(label)
     };
-    host_fits && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0))
+    host_fits
+        && port.is_none_or(|port| {
+            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0)
+        })
 }
 
 fn consumer_key(typed: &str) -> Result<String, String> {
@@ -110,13 +135,17 @@ fn consumer_secret(typed: &str) -> Result<String, String> {
 /// Checks one half of a REST API key. The message never repeats what was typed.
 fn rest_key(typed: &str, prefix: &str, what: &str) -> Result<String, String> {
     let key = typed.trim();
-    let fits = key.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let fits = key
+        .strip_prefix(prefix)
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric()));
     if fits {
         return Ok(key.to_owned());
     }
     let other = if prefix == "ck_" { "cs_" } else { "ck_" };
     if key.starts_with(other) {
-        return Err(format!("this begins with {other}, but {what} begins with {prefix}: the two halves were swapped"));
+        return Err(format!(
+            "this begins with {other}, but {what} begins with {prefix}: the two halves were swapped"
+        ));
     }
     Err(format!(
         "{what} begins with {prefix} and goes on with letters and digits; it is shown once when a key is added under \
@@ -126,7 +155,11 @@ fn rest_key(typed: &str, prefix: &str, what: &str) -> Result<String, String> {
 
 /// White space can be part of a secret, so nothing is tidied.
 fn webhook_secret(typed: &str) -> Result<String, String> {
-    if typed.is_empty() { Err("the webhook's secret is empty".to_owned()) } else { Ok(typed.to_owned()) }
+    if typed.is_empty() {
+        Err("the webhook's secret is empty".to_owned())
+    } else {
+        Ok(typed.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -141,9 +174,15 @@ mod tests {
             ("shop.example", "https://shop.example"),
             ("shop.example:8443/", "https://shop.example:8443"),
             ("HTTP://shop.example/Store//", "http://shop.example/Store"),
-            ("https://shop.example/a/wp-admin/admin.php?page=wc-settings", "https://shop.example/a"),
+            (
+                "https://shop.example/a/wp-admin/admin.php?page=wc-settings",
+                "https://shop.example/a",
+            ),
             ("https://shop.example/wp-login.php", "https://shop.example"),
-            ("https://shop.example/wp-json/wc/v3/", "https://shop.example"),
+            (
+                "https://shop.example/wp-json/wc/v3/",
+                "https://shop.example",
+            ),
             ("https://shop.example?x=1#y", "https://shop.example"),
             ("https://bücher.example", "https://bücher.example"),
             ("http://127.0.0.1:8711", "http://127.0.0.1:8711"),
@@ -181,16 +220,32 @@ mod tests {
             let error = consumer_key(bad).expect_err(bad);
             assert!(bad.len() < 4 || !error.contains(bad), "{error}");
         }
-        assert!(consumer_key("cs_0a1b").expect_err("swapped").contains("swapped"));
-        assert!(consumer_secret("ck_0a1b").expect_err("swapped").contains("swapped"));
+        assert!(
+            consumer_key("cs_0a1b")
+                .expect_err("swapped")
+                .contains("swapped")
+        );
+        assert!(
+            consumer_secret("ck_0a1b")
+                .expect_err("swapped")
+                .contains("swapped")
+        );
         assert_eq!(webhook_secret(" s ").as_deref(), Ok(" s "));
         assert!(webhook_secret("").is_err());
     }
 
     #[test]
     fn secrets_are_fields_that_are_sealed() {
-        let secret: Vec<_> = KINDS[0].fields.iter().filter(|field| field.is_secret()).map(|field| field.name).collect();
-        assert_eq!(secret, ["consumer-key", "consumer-secret", "webhook-secret"]);
+        let secret: Vec<_> = KINDS[0]
+            .fields
+            .iter()
+            .filter(|field| field.is_secret())
+            .map(|field| field.name)
+            .collect();
+        assert_eq!(
+            secret,
+            ["consumer-key", "consumer-secret", "webhook-secret"]
+        );
         assert!(KINDS[0].next_step.contains("{url}"));
     }
 }

@@ -13,7 +13,10 @@ mod verify;
 use jiff::Timestamp;
 
 use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
-use super::{ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified};
+use super::{
+    ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned,
+    VerificationKey, Verified,
+};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
 
@@ -39,7 +42,12 @@ impl Platform for WooCommerce {
         verify::longest_body(headers)
     }
 
-    fn verify(&self, raw: &RawDelivery<'_>, keys: &[VerificationKey], _now: Timestamp) -> Result<Verified, Rejection> {
+    fn verify(
+        &self,
+        raw: &RawDelivery<'_>,
+        keys: &[VerificationKey],
+        _now: Timestamp,
+    ) -> Result<Verified, Rejection> {
         verify::verify(raw, keys)
     }
 
@@ -47,7 +55,12 @@ impl Platform for WooCommerce {
         normalise::normalise(delivery)
     }
 
-    fn sign(&self, unsigned: &Unsigned<'_>, key: &str, _now: Timestamp) -> Result<SignedRequest, InvalidKey> {
+    fn sign(
+        &self,
+        unsigned: &Unsigned<'_>,
+        key: &str,
+        _now: Timestamp,
+    ) -> Result<SignedRequest, InvalidKey> {
         sign::sign(unsigned, key)
     }
 
@@ -59,7 +72,12 @@ impl Platform for WooCommerce {
         api::can_ask(subject)
     }
 
-    fn examine(&self, subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+    fn examine(
+        &self,
+        subject: &Subject,
+        intent: Intent,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Examination, Unanswered> {
         api::examine(subject, intent, dialogue).map(Examination::shown)
     }
 
@@ -67,7 +85,12 @@ impl Platform for WooCommerce {
         api::lacks(delivery, drafts)
     }
 
-    fn complete(&self, lacking: &str, subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {
+    fn complete(
+        &self,
+        lacking: &str,
+        subject: &Subject,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Told, Unanswered> {
         api::complete(lacking, subject, dialogue)
     }
 

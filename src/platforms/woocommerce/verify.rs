@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::{NAME, entities};
 use crate::delivery::{DeliveryKey, HeaderFault, Headers, RawDelivery};
-use crate::platforms::{DeliveryParts, InvalidKey, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery};
+use crate::platforms::{
+    DeliveryParts, InvalidKey, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery,
+};
 
 pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";
 pub(super) const TOPIC: &str = "x-wc-webhook-topic";
@@ -21,7 +23,13 @@ pub(super) const WEBHOOK_ID: &str = "x-wc-webhook-id";
 pub(super) const DELIVERY_ID: &str = "x-wc-webhook-delivery-id";
 
 /// The headers that the journal keeps.
-const KEPT: [&str; 5] = [TOPIC, WEBHOOK_ID, DELIVERY_ID, "x-wc-webhook-source", "user-agent"];
+const KEPT: [&str; 5] = [
+    TOPIC,
+    WEBHOOK_ID,
+    DELIVERY_ID,
+    "x-wc-webhook-source",
+    "user-agent",
+];
 /// No header that means anything is longer.
 const LONGEST_KEPT: usize = 512;
 /// WordPress stores topics in 200 characters.
@@ -30,7 +38,10 @@ const LONGEST_TOPIC: usize = 200;
 /// The keys that a secret may stand for: as it was given, and as WordPress decodes what its form has stored.
 pub(super) fn key(given: &str) -> Result<VerificationKey, InvalidKey> {
     if given.is_empty() {
-        return Err(InvalidKey("the webhook's secret is empty; give the text of the webhook's field \"Secret\"".to_owned()));
+        return Err(InvalidKey(
+            "the webhook's secret is empty; give the text of the webhook's field \"Secret\""
+                .to_owned(),
+        ));
     }
     let decoded = entities::decode(given);
     let mut readings = vec![keyed(given.as_bytes())?];
@@ -42,7 +53,8 @@ pub(super) fn key(given: &str) -> Result<VerificationKey, InvalidKey> {
 
 /// An HMAC that waits for its message.
 pub(super) fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, InvalidKey> {
-    Hmac::new_from_slice(key).map_err(|_| InvalidKey("the webhook's secret cannot be a key".to_owned()))
+    Hmac::new_from_slice(key)
+        .map_err(|_| InvalidKey("the webhook's secret cannot be a key".to_owned()))
 }
 
 /// What the headers say that the request is: nothing of it is proved yet.
@@ -84,7 +96,10 @@ pub(super) fn longest_body(headers: &Headers<'_>) -> Result<usize, Rejection> {
 }
 
 /// Checks the signature, then finds out which delivery this is.
-pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<Verified, Rejection> {
+pub(super) fn verify(
+    raw: &RawDelivery<'_>,
+    keys: &[VerificationKey],
+) -> Result<Verified, Rejection> {
     match claim(&raw.headers)? {
         Claim::Signed(tag) => check(&tag, &raw.body, keys)?,
         Claim::Ping if is_ping(&raw.body) => return Ok(Verified::Ping),
@@ -94,7 +109,9 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<
     let webhook = one(raw, WEBHOOK_ID)?.unwrap_or_default();
     let delivery = one(raw, DELIVERY_ID)?.unwrap_or_default();
     // Skipping a value does not recurse, so no depth of nesting can harm us here.
-    if std::str::from_utf8(&raw.body).is_err() || serde_json::from_slice::<IgnoredAny>(&raw.body).is_err() {
+    if std::str::from_utf8(&raw.body).is_err()
+        || serde_json::from_slice::<IgnoredAny>(&raw.body).is_err()
+    {
         return Err(Rejection::Unreadable);
     }
     let key = DeliveryKey::of(&[
@@ -107,19 +124,24 @@ pub(super) fn verify(raw: &RawDelivery<'_>, keys: &[VerificationKey]) -> Result<
     ]);
     let kept = KEPT.iter().filter_map(|name| {
         let value = raw.headers.one(name).ok().flatten()?;
-        Some((*name, value[..value.floor_char_boundary(LONGEST_KEPT)].to_owned()))
+        Some((
+            *name,
+            value[..value.floor_char_boundary(LONGEST_KEPT)].to_owned(),
+        ))
     });
-    Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(DeliveryParts {
-        platform: NAME,
-        endpoint: raw.endpoint.clone(),
-        connection: raw.endpoint.clone(),
-        topic,
-        key,
-        headers: kept.collect(),
-        body: raw.body.clone(),
-        received_at: raw.received_at,
-        recurrence: Recurrence::Never,
-    }))))
+    Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(
+        DeliveryParts {
+            platform: NAME,
+            endpoint: raw.endpoint.clone(),
+            connection: raw.endpoint.clone(),
+            topic,
+            key,
+            headers: kept.collect(),
+            body: raw.body.clone(),
+            received_at: raw.received_at,
+            recurrence: Recurrence::Never,
+        },
+    ))))
 }
 
 /// Compares with every reading of every key, in constant time: `verify_slice` looks at all bytes, whatever the first ones
@@ -134,7 +156,11 @@ fn check(tag: &[u8; 32], body: &[u8], keys: &[VerificationKey]) -> Result<(), Re
             return Ok(());
         }
     }
-    Err(if was_reencoded(body) { Rejection::BodyReencoded } else { Rejection::SignatureWrong })
+    Err(if was_reencoded(body) {
+        Rejection::BodyReencoded
+    } else {
+        Rejection::SignatureWrong
+    })
 }
 
 /// Can it not have been WordPress that wrote these bytes? Its encoder escapes whatever is not ASCII, and every slash in a
@@ -158,13 +184,17 @@ fn was_reencoded(body: &[u8]) -> bool {
 
 /// Could it be the unsigned form? Anybody can send one: it is answered and forgotten.
 fn is_form(headers: &Headers<'_>) -> bool {
-    let Ok(Some(content_type)) = headers.one("content-type") else { return false };
+    let Ok(Some(content_type)) = headers.one("content-type") else {
+        return false;
+    };
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 fn is_ping(body: &[u8]) -> bool {
-    let Some(id) = body.strip_prefix(PING) else { return false };
+    let Some(id) = body.strip_prefix(PING) else {
+        return false;
+    };
     (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_digit)
 }
 

@@ -12,7 +12,11 @@ fn at(second: i64) -> Timestamp {
 fn standing(status: Status, reason: Option<&str>) -> Connection {
     let id = ConnectionId::new("shop-a").expect("an id");
     let connection = Connection::new(id, "platform", "kind", BTreeMap::new(), at(100));
-    Connection { status, reason: reason.map(str::to_owned), ..connection }
+    Connection {
+        status,
+        reason: reason.map(str::to_owned),
+        ..connection
+    }
 }
 
 fn found(weight: Weight, code: &'static str) -> Examination {
@@ -22,24 +26,50 @@ fn found(weight: Weight, code: &'static str) -> Examination {
 }
 
 fn facts<'a>(connection: &'a Connection, examination: Option<&'a Examination>) -> Facts<'a> {
-    Facts { connection, examination, outage: None, rejected: None, accepted_at: None, silent: false, mended: false }
+    Facts {
+        connection,
+        examination,
+        outage: None,
+        rejected: None,
+        accepted_at: None,
+        silent: false,
+        mended: false,
+    }
 }
 
 fn counts(counts: &[(&'static str, u64)]) -> Vec<RejectionCount> {
-    counts.iter().map(|(reason, count)| RejectionCount { reason, count: *count, last_at: at(0) }).collect()
+    counts
+        .iter()
+        .map(|(reason, count)| RejectionCount {
+            reason,
+            count: *count,
+            last_at: at(0),
+        })
+        .collect()
 }
 
 #[test]
 fn what_the_store_says_goes_before_what_deliveries_tell() {
     let connected = standing(Status::Connected, None);
-    for (weight, verdict) in [(Weight::Gone, Verdict::Gone("x")), (Weight::Broken, Verdict::Degraded("x"))] {
+    for (weight, verdict) in [
+        (Weight::Gone, Verdict::Gone("x")),
+        (Weight::Broken, Verdict::Degraded("x")),
+    ] {
         let examination = found(weight, "x");
-        let told = Facts { silent: true, rejected: Some(SIGNATURE_WRONG), ..facts(&connected, Some(&examination)) };
+        let told = Facts {
+            silent: true,
+            rejected: Some(SIGNATURE_WRONG),
+            ..facts(&connected, Some(&examination))
+        };
         assert_eq!(told.verdict(), verdict);
     }
     let note = found(Weight::Note, "x");
     assert_eq!(facts(&connected, Some(&note)).verdict(), Verdict::Well);
-    assert_eq!(facts(&connected, None).verdict(), Verdict::Open, "nobody was asked");
+    assert_eq!(
+        facts(&connected, None).verdict(),
+        Verdict::Open,
+        "nobody was asked"
+    );
 }
 
 #[test]
@@ -49,24 +79,61 @@ fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
     let first = Outage::after(None, &away, at(0)).expect("an outage");
     assert_eq!(first.lasting(at(0)), None);
     assert_eq!(facts(&connected, Some(&away)).verdict(), Verdict::Open);
-    assert_eq!(first.lasting(at(15 * 60)), Some("timed_out"), "however seldom it is asked");
-    let second = Outage::after(Some(first), &found(Weight::Unavailable, "cut_off"), at(1)).expect("an outage");
+    assert_eq!(
+        first.lasting(at(15 * 60)),
+        Some("timed_out"),
+        "however seldom it is asked"
+    );
+    let second = Outage::after(Some(first), &found(Weight::Unavailable, "cut_off"), at(1))
+        .expect("an outage");
     assert_eq!(second.lasting(at(1)), Some("timed_out"));
-    let told = Facts { outage: second.lasting(at(1)), ..facts(&connected, Some(&away)) };
+    let told = Facts {
+        outage: second.lasting(at(1)),
+        ..facts(&connected, Some(&away))
+    };
     assert_eq!(told.verdict(), Verdict::Degraded("timed_out"));
-    assert_eq!(Outage::after(Some(second), &found(Weight::Broken, "x"), at(2)), None, "it was asked");
-    assert_eq!(Outage::after(Some(second), &Examination::default(), at(2)), None);
+    assert_eq!(
+        Outage::after(Some(second), &found(Weight::Broken, "x"), at(2)),
+        None,
+        "it was asked"
+    );
+    assert_eq!(
+        Outage::after(Some(second), &Examination::default(), at(2)),
+        None
+    );
 }
 
 #[test]
 fn rejections_are_a_sign_when_they_are_many_and_nothing_is_accepted() {
     let three = counts(&[("signature_wrong", 3)]);
     assert_eq!(rejected(&[], &three, false), Some("signature_wrong"));
-    assert_eq!(rejected(&[], &three, true), None, "the store's own came through: a stranger knocks");
-    assert_eq!(rejected(&[], &counts(&[("signature_wrong", 2)]), false), None);
-    assert_eq!(rejected(&three, &three, false), None, "they were seen before");
-    assert_eq!(rejected(&three, &counts(&[("signature_wrong", 6)]), false), Some("signature_wrong"));
-    assert_eq!(rejected(&[], &counts(&[("signature_missing", 9), ("too_large", 9)]), false), None, "no store's");
+    assert_eq!(
+        rejected(&[], &three, true),
+        None,
+        "the store's own came through: a stranger knocks"
+    );
+    assert_eq!(
+        rejected(&[], &counts(&[("signature_wrong", 2)]), false),
+        None
+    );
+    assert_eq!(
+        rejected(&three, &three, false),
+        None,
+        "they were seen before"
+    );
+    assert_eq!(
+        rejected(&three, &counts(&[("signature_wrong", 6)]), false),
+        Some("signature_wrong")
+    );
+    assert_eq!(
+        rejected(
+            &[],
+            &counts(&[("signature_missing", 9), ("too_large", 9)]),
+            false
+        ),
+        None,
+        "no store's"
+    );
 }
 
 #[test]
@@ -88,25 +155,44 @@ fn what_deliveries_told_of_ends_with_a_delivery_and_not_with_a_good_examination(
         for examination in [None, Some(&well)] {
             let before = facts(&degraded, examination);
             assert_eq!(before.verdict(), Verdict::Open, "{reason}");
-            let earlier = Facts { accepted_at: Some(at(99)), ..before };
+            let earlier = Facts {
+                accepted_at: Some(at(99)),
+                ..before
+            };
             assert_eq!(earlier.verdict(), Verdict::Open, "{reason}");
-            let since = Facts { accepted_at: Some(at(101)), ..before };
+            let since = Facts {
+                accepted_at: Some(at(101)),
+                ..before
+            };
             assert_eq!(since.verdict(), Verdict::Well, "{reason}");
         }
-        let mended = Facts { mended: true, ..facts(&degraded, Some(&well)) };
+        let mended = Facts {
+            mended: true,
+            ..facts(&degraded, Some(&well))
+        };
         assert_eq!(mended.verdict(), Verdict::Well, "{reason}");
     }
     let disabled = standing(Status::Degraded, Some("webhook_disabled"));
     assert_eq!(facts(&disabled, Some(&well)).verdict(), Verdict::Well);
-    assert_eq!(facts(&disabled, None).verdict(), Verdict::Open, "nobody looked whether it is still so");
+    assert_eq!(
+        facts(&disabled, None).verdict(),
+        Verdict::Open,
+        "nobody looked whether it is still so"
+    );
 }
 
 #[test]
 fn silence_is_told_where_nothing_else_is() {
     let connected = standing(Status::Connected, None);
-    let silent = Facts { silent: true, ..facts(&connected, None) };
+    let silent = Facts {
+        silent: true,
+        ..facts(&connected, None)
+    };
     assert_eq!(silent.verdict(), Verdict::Degraded("silent"));
-    let rejecting = Facts { rejected: Some(SIGNATURE_WRONG), ..silent };
+    let rejecting = Facts {
+        rejected: Some(SIGNATURE_WRONG),
+        ..silent
+    };
     assert_eq!(rejecting.verdict(), Verdict::Degraded("signature_wrong"));
 }
 
@@ -114,8 +200,19 @@ fn silence_is_told_where_nothing_else_is() {
 fn lost_rights_that_deliveries_carry_end_with_the_operators_word_alone() {
     let degraded = standing(Status::Degraded, Some(OWNER_LOST_RIGHTS));
     let well = Examination::default();
-    let told = Facts { accepted_at: Some(at(200)), mended: true, ..facts(&degraded, Some(&well)) };
-    assert_eq!(told.verdict(), Verdict::Open, "otherwise it would come and go with every check");
+    let told = Facts {
+        accepted_at: Some(at(200)),
+        mended: true,
+        ..facts(&degraded, Some(&well))
+    };
+    assert_eq!(
+        told.verdict(),
+        Verdict::Open,
+        "otherwise it would come and go with every check"
+    );
     let broken = found(Weight::Broken, "key_role");
-    assert_eq!(facts(&degraded, Some(&broken)).verdict(), Verdict::Degraded("key_role"));
+    assert_eq!(
+        facts(&degraded, Some(&broken)).verdict(),
+        Verdict::Degraded("key_role")
+    );
 }

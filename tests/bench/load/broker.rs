@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::runtime::Runtime;
@@ -29,17 +31,39 @@ impl Broker {
         let runtime = Runtime::new().expect("a runtime");
         let (node, connection, channel) = runtime.block_on(async {
             let node = RabbitNode::started().await;
-            let connection = Connection::connect(&node.url(), ConnectionProperties::default()).await.expect("connected");
+            let connection = Connection::connect(&node.url(), ConnectionProperties::default())
+                .await
+                .expect("connected");
             let channel = connection.create_channel().await.expect("a channel");
-            let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+            let durable = ExchangeDeclareOptions {
+                durable: true,
+                ..ExchangeDeclareOptions::default()
+            };
             let (none, bind) = (FieldTable::default(), QueueBindOptions::default());
-            channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, none.clone()).await.expect("declared");
-            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-            channel.queue_declare(EVENTS.into(), durable, quorum(&[])).await.expect("declared");
-            channel.queue_bind(EVENTS.into(), EVENTS.into(), "#".into(), bind, none).await.expect("bound");
+            channel
+                .exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, none.clone())
+                .await
+                .expect("declared");
+            let durable = QueueDeclareOptions {
+                durable: true,
+                ..QueueDeclareOptions::default()
+            };
+            channel
+                .queue_declare(EVENTS.into(), durable, quorum(&[]))
+                .await
+                .expect("declared");
+            channel
+                .queue_bind(EVENTS.into(), EVENTS.into(), "#".into(), bind, none)
+                .await
+                .expect("bound");
             (node, connection, channel)
         });
-        Self { runtime, node, channel, _connection: connection }
+        Self {
+            runtime,
+            node,
+            channel,
+            _connection: connection,
+        }
     }
 
     /// Where it is.
@@ -54,8 +78,15 @@ impl Broker {
 
     /// Messages in the queue: confirmed and not consumed.
     pub(crate) fn count(&self) -> u64 {
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let declared = self.runtime.block_on(self.channel.queue_declare(EVENTS.into(), passive, FieldTable::default()));
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = self.runtime.block_on(self.channel.queue_declare(
+            EVENTS.into(),
+            passive,
+            FieldTable::default(),
+        ));
         u64::from(declared.expect("the queue is there").message_count())
     }
 
@@ -70,13 +101,21 @@ impl Broker {
             if count > seen {
                 (seen, grown) = (count, Instant::now());
             }
-            assert!(grown.elapsed() < PATIENCE, "{count} of {many} messages came into the queue");
+            assert!(
+                grown.elapsed() < PATIENCE,
+                "{count} of {many} messages came into the queue"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// Empties the queue.
     pub(crate) fn purge(&self) {
-        self.runtime.block_on(self.channel.queue_purge(EVENTS.into(), QueuePurgeOptions::default())).expect("emptied");
+        self.runtime
+            .block_on(
+                self.channel
+                    .queue_purge(EVENTS.into(), QueuePurgeOptions::default()),
+            )
+            .expect("emptied");
     }
 }

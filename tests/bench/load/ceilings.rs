@@ -55,9 +55,18 @@ pub(crate) enum Loop {
     /// Checks of a token's signature on that many threads.
     Rs256 { threads: usize, seconds: f64 },
     /// Commits of as many deliveries as there are senders.
-    Sqlite { shop: Shop, bytes: usize, seconds: f64 },
+    Sqlite {
+        shop: Shop,
+        bytes: usize,
+        seconds: f64,
+    },
     /// Confirmed persistent messages of the size of our events, into the queue.
-    Lapin { shop: Shop, bytes: usize, seconds: f64, url: String },
+    Lapin {
+        shop: Shop,
+        bytes: usize,
+        seconds: f64,
+        url: String,
+    },
 }
 
 /// What a loop did.
@@ -91,30 +100,56 @@ pub(crate) fn serve(ceiling: Ceiling) -> Server {
 /// Runs a loop to its end.
 pub(crate) fn run_loop(which: Loop) -> Done {
     let output = command(&Role::Loop(which)).output().expect("the loop runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("what it did")
 }
 
 /// The process.
-#[allow(clippy::print_stdout, reason = "the result goes to the process that asked for it")]
+#[allow(
+    clippy::print_stdout,
+    reason = "the result goes to the process that asked for it"
+)]
 pub(crate) fn run(role: &str) {
     let which = match serde_json::from_str(role).expect("a role") {
         Role::Serve(ceiling, port) => {
-            actix_web::rt::System::new().block_on(server(ceiling, port)).expect("it serves");
+            actix_web::rt::System::new()
+                .block_on(server(ceiling, port))
+                .expect("it serves");
             return;
         }
         Role::Loop(which) => which,
     };
     let (many, seconds, cpu) = match which {
         Loop::Rs256 { threads, seconds } => rs256(threads, Duration::from_secs_f64(seconds)),
-        Loop::Sqlite { shop, bytes, seconds } => sqlite(shop, bytes, Duration::from_secs_f64(seconds)),
-        Loop::Lapin { shop, bytes, seconds, url } => {
+        Loop::Sqlite {
+            shop,
+            bytes,
+            seconds,
+        } => sqlite(shop, bytes, Duration::from_secs_f64(seconds)),
+        Loop::Lapin {
+            shop,
+            bytes,
+            seconds,
+            url,
+        } => {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(lapin(shop, bytes, Duration::from_secs_f64(seconds), &url))
         }
     };
-    let Usage { resident, written, .. } = Usage::own();
-    let done = Done { many, seconds, cpu_seconds: cpu.as_secs_f64(), resident, written };
+    let Usage {
+        resident, written, ..
+    } = Usage::own();
+    let done = Done {
+        many,
+        seconds,
+        cpu_seconds: cpu.as_secs_f64(),
+        resident,
+        written,
+    };
     print!("{}", serde_json::to_string(&done).expect("JSON"));
 }
 
@@ -128,7 +163,11 @@ struct Meter {
 impl Meter {
     fn new(time: Duration) -> Self {
         let started = Instant::now();
-        Self { started, before: Usage::own(), end: started + time }
+        Self {
+            started,
+            before: Usage::own(),
+            end: started + time,
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -136,12 +175,17 @@ impl Meter {
     }
 
     fn read(&self, many: u64) -> (u64, f64, Duration) {
-        (many, self.started.elapsed().as_secs_f64(), Usage::own().cpu - self.before.cpu)
+        (
+            many,
+            self.started.elapsed().as_secs_f64(),
+            Usage::own().cpu - self.before.cpu,
+        )
     }
 }
 
 async fn server(ceiling: Ceiling, port: u16) -> std::io::Result<()> {
-    let hmac: Hmac<Sha256> = Hmac::new_from_slice(Shop::WooCommerce.key("signing").as_bytes()).expect("a key");
+    let hmac: Hmac<Sha256> =
+        Hmac::new_from_slice(Shop::WooCommerce.key("signing").as_bytes()).expect("a key");
     let rsa = decoding_key();
     let serve = move || {
         let (hmac, rsa) = (hmac.clone(), rsa.clone());
@@ -151,14 +195,22 @@ async fn server(ceiling: Ceiling, port: u16) -> std::io::Result<()> {
                 Ceiling::Hmac => has_hmac(&hmac, &request, &body),
                 Ceiling::Rs256 => has_rs256(&rsa, &body),
             };
-            let answer = if genuine { HttpResponse::Ok() } else { HttpResponse::Unauthorized() };
+            let answer = if genuine {
+                HttpResponse::Ok()
+            } else {
+                HttpResponse::Unauthorized()
+            };
             std::future::ready({ answer }.json(serde_json::json!({"status": "accepted"})))
         };
         App::new()
             .app_data(web::PayloadConfig::new(8 << 20))
             .service(web::resource("/webhooks/{platform}/{connection}").to(handle))
     };
-    HttpServer::new(serve).client_request_timeout(Duration::from_secs(10)).bind(("127.0.0.1", port))?.run().await
+    HttpServer::new(serve)
+        .client_request_timeout(Duration::from_secs(10))
+        .bind(("127.0.0.1", port))?
+        .run()
+        .await
 }
 
 fn decoding_key() -> DecodingKey {
@@ -166,33 +218,48 @@ fn decoding_key() -> DecodingKey {
 }
 
 fn has_hmac(key: &Hmac<Sha256>, request: &HttpRequest, body: &[u8]) -> bool {
-    let signature = request.headers().get("x-wc-webhook-signature").and_then(|value| STANDARD.decode(value).ok());
+    let signature = request
+        .headers()
+        .get("x-wc-webhook-signature")
+        .and_then(|value| STANDARD.decode(value).ok());
     signature.is_some_and(|tag| key.clone().chain_update(body).verify_slice(&tag).is_ok())
 }
 
 fn has_rs256(key: &DecodingKey, body: &[u8]) -> bool {
-    let Some((signed, signature)) = std::str::from_utf8(body).ok().and_then(|token| token.rsplit_once('.')) else {
+    let Some((signed, signature)) = std::str::from_utf8(body)
+        .ok()
+        .and_then(|token| token.rsplit_once('.'))
+    else {
         return false;
     };
-    jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, Algorithm::RS256).unwrap_or(false)
+    jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, Algorithm::RS256)
+        .unwrap_or(false)
 }
 
 fn rs256(threads: usize, time: Duration) -> (u64, f64, Duration) {
     let mut requests = Requests::prepare(Shop::Wix, 0, GROUP, 1, false);
-    let tokens: Vec<Vec<u8>> = (0..requests.count()).map(|number| requests.body(number)).collect();
+    let tokens: Vec<Vec<u8>> = (0..requests.count())
+        .map(|number| requests.body(number))
+        .collect();
     let key = decoding_key();
     let meter = Meter::new(time);
     let count = || {
         let mut many = 0;
         while !meter.is_over() {
-            assert!(tokens.iter().all(|token| has_rs256(&key, token)), "they are genuine");
+            assert!(
+                tokens.iter().all(|token| has_rs256(&key, token)),
+                "they are genuine"
+            );
             many += tokens.len() as u64;
         }
         many
     };
     let many = std::thread::scope(|scope| {
         let counts: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
-        counts.into_iter().map(|count| count.join().expect("a thread")).sum()
+        counts
+            .into_iter()
+            .map(|count| count.join().expect("a thread"))
+            .sum()
     });
     meter.read(many)
 }
@@ -209,7 +276,8 @@ fn sqlite(shop: Shop, bytes: usize, time: Duration) -> (u64, f64, Duration) {
         let transaction = sqlite.transaction().expect("a transaction");
         for _ in 0..GROUP {
             many += 1;
-            super::journal::append(&transaction, shop, many, &body, &connection(0)).expect("written");
+            super::journal::append(&transaction, shop, many, &body, &connection(0))
+                .expect("written");
         }
         transaction.commit().expect("committed");
     }
@@ -218,16 +286,23 @@ fn sqlite(shop: Shop, bytes: usize, time: Duration) -> (u64, f64, Duration) {
 
 async fn lapin(shop: Shop, bytes: usize, time: Duration, url: &str) -> (u64, f64, Duration) {
     let message = message(shop, bytes);
-    let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("the broker is there");
+    let connection = Connection::connect(url, ConnectionProperties::default())
+        .await
+        .expect("the broker is there");
     let mut channels = Vec::new();
     for _ in 0..CHANNELS {
         let channel = connection.create_channel().await.expect("a channel");
-        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .expect("confirms");
         channels.push(channel);
     }
     let meter = Meter::new(time);
     let end = meter.end;
-    let publishing = channels.into_iter().map(|channel| tokio::spawn(publish(channel, message.clone(), end)));
+    let publishing = channels
+        .into_iter()
+        .map(|channel| tokio::spawn(publish(channel, message.clone(), end)));
     let mut many = 0;
     for count in publishing.collect::<Vec<_>>() {
         many += count.await.expect("it publishes");
@@ -236,18 +311,28 @@ async fn lapin(shop: Shop, bytes: usize, time: Duration, url: &str) -> (u64, f64
 }
 
 async fn publish(channel: Channel, message: Message, end: Instant) -> u64 {
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
     let (mut many, mut waiting) = (0, VecDeque::<PublisherConfirm>::with_capacity(WINDOW));
     loop {
         let more = Instant::now() < end;
         if waiting.len() >= WINDOW || !more {
-            let Some(confirm) = waiting.pop_front() else { return many };
-            assert!(confirm.await.expect("the broker answers").is_ack(), "the broker takes it");
+            let Some(confirm) = waiting.pop_front() else {
+                return many;
+            };
+            assert!(
+                confirm.await.expect("the broker answers").is_ack(),
+                "the broker takes it"
+            );
             many += 1;
         } else {
             let key = message.routing_key.as_str().into();
             let properties = properties(&message);
-            let published = channel.basic_publish(EVENTS.into(), key, options, &message.body, properties).await;
+            let published = channel
+                .basic_publish(EVENTS.into(), key, options, &message.body, properties)
+                .await;
             waiting.push_back(published.expect("it is published"));
         }
     }
@@ -293,6 +378,13 @@ fn message(shop: Shop, bytes: usize) -> Message {
         completion: None,
     };
     let key = DeliveryKey::of(&[b"ceiling"]);
-    let entry = Entry { position: 1, key, kind: EntryKind::Delivery, redriven: false, attempts: 0, delivery };
+    let entry = Entry {
+        position: 1,
+        key,
+        kind: EntryKind::Delivery,
+        redriven: false,
+        attempts: 0,
+        delivery,
+    };
     Message::render(&assemble_one(&entry, 0).expect("an event")).expect("rendered")
 }

@@ -29,7 +29,9 @@ pub(crate) fn with_connections(folder: &Path, shop: Shop, many: u32) {
         let id = ConnectionId::new(&connection(number)).expect("an id");
         let secrets = vec![SealedSecret::new(&seal, &id, secret, &key).expect("sealed")];
         let added = Connection::new(id, shop.name(), kind, Default::default(), Timestamp::now());
-        let changed = file.change_connection(&ConnectionChange::Add(added, secrets)).expect("added");
+        let changed = file
+            .change_connection(&ConnectionChange::Add(added, secrets))
+            .expect("added");
         assert_eq!(changed, Changed::Yes, "added");
     }
 }
@@ -38,7 +40,11 @@ pub(crate) fn with_connections(folder: &Path, shop: Shop, many: u32) {
 pub(crate) fn empty(folder: &Path) -> rusqlite::Connection {
     drop(DataFile::open(folder).expect("a data file"));
     let sqlite = rusqlite::Connection::open(folder.join(cartwire::sqlite::FILE)).expect("opened");
-    for (name, value) in [("synchronous", 2), ("cache_size", -32_000), ("wal_autocheckpoint", 4_000)] {
+    for (name, value) in [
+        ("synchronous", 2),
+        ("cache_size", -32_000),
+        ("wal_autocheckpoint", 4_000),
+    ] {
         sqlite.pragma_update(None, name, value).expect("set");
     }
     sqlite
@@ -72,7 +78,9 @@ pub(crate) fn append(
             body
         ])?;
     let position = transaction.last_insert_rowid();
-    transaction.prepare_cached("INSERT INTO entries (position, state) VALUES (?1, 0)")?.execute([position])?;
+    transaction
+        .prepare_cached("INSERT INTO entries (position, state) VALUES (?1, 0)")?
+        .execute([position])?;
     Ok(position)
 }
 
@@ -98,14 +106,23 @@ pub(crate) fn with_settled(folder: &Path, shop: Shop, bytes: usize, many: u64) {
 /// Named after the day: retention would remove what is a month old.
 fn kept(shop: Shop, bytes: usize, many: u64) -> PathBuf {
     let day = Timestamp::now().as_second() / 86_400;
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("settled-{}-{bytes}-{many}-{day}", shop.name()))
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("settled-{}-{bytes}-{many}-{day}", shop.name()))
 }
 
 /// Gigabytes that no later run would use.
 fn forget_older(kept: &Path) {
-    let stem = |path: &Path| path.file_name().and_then(|name| Some(name.to_str()?.rsplit_once('-')?.0.to_owned()));
-    let beside = std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).expect("listed").flatten().map(|entry| entry.path());
-    for older in beside.filter(|path| path.is_dir() && stem(path).is_some() && stem(path) == stem(kept)) {
+    let stem = |path: &Path| {
+        path.file_name()
+            .and_then(|name| Some(name.to_str()?.rsplit_once('-')?.0.to_owned()))
+    };
+    let beside = std::fs::read_dir(env!("CARGO_TARGET_TMPDIR"))
+        .expect("listed")
+        .flatten()
+        .map(|entry| entry.path());
+    for older in
+        beside.filter(|path| path.is_dir() && stem(path).is_some() && stem(path) == stem(kept))
+    {
         std::fs::remove_dir_all(older).expect("removed");
     }
 }
@@ -120,13 +137,21 @@ fn settle(folder: &Path, shop: Shop, bytes: usize, many: u64) {
     for first in (0..many).step_by(CHUNK as usize) {
         let transaction = sqlite.transaction().expect("a transaction");
         for number in first..(first + CHUNK).min(many) {
-            let position = append(&transaction, shop, number, &body, &connection(0)).expect("written");
-            let mut settled =
-                transaction.prepare_cached("UPDATE entries SET state = ?2, settled_at = ?3 WHERE position = ?1").expect("SQL");
-            settled.execute(params![position, published(), now]).expect("settled");
+            let position =
+                append(&transaction, shop, number, &body, &connection(0)).expect("written");
+            let mut settled = transaction
+                .prepare_cached(
+                    "UPDATE entries SET state = ?2, settled_at = ?3 WHERE position = ?1",
+                )
+                .expect("SQL");
+            settled
+                .execute(params![position, published(), now])
+                .expect("settled");
             let statement = "INSERT INTO events (delivery, idx, type, subject) VALUES (?1, 0, 'cartwire.order.updated', ?2)";
             let mut event = transaction.prepare_cached(statement).expect("SQL");
-            event.execute(params![position, format!("order/{number}")]).expect("logged");
+            event
+                .execute(params![position, format!("order/{number}")])
+                .expect("logged");
         }
         transaction.commit().expect("committed");
     }
@@ -134,11 +159,16 @@ fn settle(folder: &Path, shop: Shop, bytes: usize, many: u64) {
     let index = "INSERT OR IGNORE INTO keys SELECT key, position FROM deliveries ORDER BY key;
                  UPDATE marks SET version = (SELECT max(position) FROM deliveries) WHERE name = 'indexed'";
     sqlite.execute_batch(index).expect("indexed");
-    sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("folded in");
+    sqlite
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .expect("folded in");
 }
 
 /// The state's code in the file, found by its place.
 fn published() -> i64 {
     let states = cartwire::journal::entry::STATES;
-    states.iter().position(|state| *state == State::Published).map_or(0, |code| code as i64)
+    states
+        .iter()
+        .position(|state| *state == State::Published)
+        .map_or(0, |code| code as i64)
 }

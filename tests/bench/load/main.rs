@@ -81,7 +81,10 @@ fn measure_all() -> ExitCode {
     let mut rows = Vec::new();
     for case in cases {
         eprintln!("{} ...", case.name);
-        let row = measure::Row { name: case.name, ..(case.measure)(&run) };
+        let row = measure::Row {
+            name: case.name,
+            ..(case.measure)(&run)
+        };
         eprint!("{}", table::rows(std::slice::from_ref(&row)));
         rows.push(row);
     }
@@ -91,5 +94,9 @@ fn measure_all() -> ExitCode {
         let all = serde_json::json!({"machine": machine, "rows": rows, "targets": targets, "seconds": options.seconds});
         std::fs::write(&path, format!("{all:#}\n")).expect("the results are written");
     }
-    if rows.iter().all(|row| row.wrong() == 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if rows.iter().all(|row| row.wrong() == 0) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -79,7 +79,10 @@ impl Row {
 
     /// A row that cannot be measured here.
     pub(crate) fn missing(why: String) -> Self {
-        Self { missing: Some(why), ..Self::default() }
+        Self {
+            missing: Some(why),
+            ..Self::default()
+        }
     }
 }
 
@@ -87,7 +90,14 @@ impl Row {
 pub(crate) fn measure(plan: &Plan, broker: Option<&Broker>, start: impl Fn() -> Server) -> Row {
     let mut row = maximum(plan, broker, start());
     let rate = (row.per_second / 2.0).max(1.0);
-    let (open, report) = at_rate(&Plan { rate: Some(rate), ..plan.clone() }, broker, start());
+    let (open, report) = at_rate(
+        &Plan {
+            rate: Some(rate),
+            ..plan.clone()
+        },
+        broker,
+        start(),
+    );
     row.open = Some(open);
     row.closed += report.closed;
     for (status, many) in report.others {
@@ -98,19 +108,32 @@ pub(crate) fn measure(plan: &Plan, broker: Option<&Broker>, start: impl Fn() -> 
 
 /// As much as it takes.
 pub(crate) fn maximum(plan: &Plan, broker: Option<&Broker>, server: Server) -> Row {
-    let plan = Plan { port: server.port, ..plan.clone() };
+    let plan = Plan {
+        port: server.port,
+        ..plan.clone()
+    };
     if let Some(many) = plan.repeated {
         // What is repeated was there before.
-        Ready::start(&Plan { most: Some(many), ..plan.clone() }).send(|| {});
+        Ready::start(&Plan {
+            most: Some(many),
+            ..plan.clone()
+        })
+        .send(|| {});
     }
     let ready = Ready::start(&plan);
     let queued = broker.map_or(0, Broker::count);
-    let (before, broker_before) = (server.usage(), broker.map(Broker::usage).unwrap_or_default());
+    let (before, broker_before) = (
+        server.usage(),
+        broker.map(Broker::usage).unwrap_or_default(),
+    );
     let (started, mut samples, mut last) = (Instant::now(), Vec::new(), Instant::now());
     let report = ready.send(|| {
         if last.elapsed() >= Duration::from_secs(1) {
             last = Instant::now();
-            samples.push(Sample { second: started.elapsed().as_secs_f64(), resident: server.usage().resident });
+            samples.push(Sample {
+                second: started.elapsed().as_secs_f64(),
+                resident: server.usage().resident,
+            });
         }
     });
     let (mut seconds, mut backlog) = (report.seconds, 0);
@@ -119,7 +142,10 @@ pub(crate) fn maximum(plan: &Plan, broker: Option<&Broker>, server: Server) -> R
         broker.wait_for(queued + report.answered);
         seconds = started.elapsed().as_secs_f64().max(seconds);
     }
-    let (after, broker_after) = (server.usage(), broker.map(Broker::usage).unwrap_or_default());
+    let (after, broker_after) = (
+        server.usage(),
+        broker.map(Broker::usage).unwrap_or_default(),
+    );
     let many = report.answered.max(1) as f64;
     let micros = |before: Usage, after: Usage| (after.cpu - before.cpu).as_secs_f64() * 1e6 / many;
     Row {
@@ -141,14 +167,24 @@ pub(crate) fn maximum(plan: &Plan, broker: Option<&Broker>, server: Server) -> R
 }
 
 fn at_rate(plan: &Plan, broker: Option<&Broker>, server: Server) -> (Open, Report) {
-    let plan = Plan { port: server.port, ..plan.clone() };
+    let plan = Plan {
+        port: server.port,
+        ..plan.clone()
+    };
     if let Some(many) = plan.repeated {
-        Ready::start(&Plan { most: Some(many), rate: None, ..plan.clone() }).send(|| {});
+        Ready::start(&Plan {
+            most: Some(many),
+            rate: None,
+            ..plan.clone()
+        })
+        .send(|| {});
     }
     let ready = Ready::start(&plan);
     let queued = broker.map_or(0, Broker::count);
     let report = ready.send(|| {});
-    let backlog = broker.map_or(0, |broker| (queued + report.answered).saturating_sub(broker.count()));
+    let backlog = broker.map_or(0, |broker| {
+        (queued + report.answered).saturating_sub(broker.count())
+    });
     let open = Open {
         per_second: report.answered as f64 / report.seconds,
         p50: report.p50,

@@ -42,13 +42,27 @@ pub(crate) fn start(shop: Shop, before: Before, broker: Option<&Broker>) -> Serv
         broker.purge();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_cartwire"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_"))
+    {
         command.env_remove(name);
     }
     let log = File::create(folder.path().join("serve.log")).expect("a file for the log");
-    command.arg("--data-dir").arg(&data).arg("serve").args(["--listen", &format!("127.0.0.1:{port}")]);
-    command.args(["--admin-listen", &format!("127.0.0.1:{admin}"), "--amqp-url", &url]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command
+        .arg("--data-dir")
+        .arg(&data)
+        .arg("serve")
+        .args(["--listen", &format!("127.0.0.1:{port}")]);
+    command.args([
+        "--admin-listen",
+        &format!("127.0.0.1:{admin}"),
+        "--amqp-url",
+        &url,
+    ]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
     let server = Server::start(command, port, folder);
     if let Some(broker) = broker {
         // It tells of each connection first.

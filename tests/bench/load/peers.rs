@@ -29,7 +29,9 @@ impl Peer {
     }
 
     fn installed(self) -> PathBuf {
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers").join(self.name())
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join("peers")
+            .join(self.name())
     }
 
     /// Why it cannot be measured here, if so.
@@ -46,19 +48,30 @@ impl Peer {
     pub(crate) fn start(self, broker: &Broker) -> Server {
         broker.purge();
         let (port, folder) = (free_port(), folder());
-        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/bench/peers").join(self.name());
+        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/bench/peers")
+            .join(self.name());
         let mut command = match self {
             Peer::Node => {
                 let mut command = Command::new("node");
                 // Modules are looked for beside the program.
-                std::fs::copy(source.join("server.js"), self.installed().join("server.js")).expect("copied");
-                command.arg(self.installed().join("server.js")).env("NODE_ENV", "production");
+                std::fs::copy(source.join("server.js"), self.installed().join("server.js"))
+                    .expect("copied");
+                command
+                    .arg(self.installed().join("server.js"))
+                    .env("NODE_ENV", "production");
                 command
             }
             Peer::FastApi => {
                 let mut command = Command::new(self.installed().join("venv/bin/uvicorn"));
-                command.arg("server:app").arg("--app-dir").arg(source).args(["--port", &port.to_string()]);
-                command.args(["--no-access-log", "--log-level", "warning"]).env("PYTHONDONTWRITEBYTECODE", "1");
+                command
+                    .arg("server:app")
+                    .arg("--app-dir")
+                    .arg(source)
+                    .args(["--port", &port.to_string()]);
+                command
+                    .args(["--no-access-log", "--log-level", "warning"])
+                    .env("PYTHONDONTWRITEBYTECODE", "1");
                 command
             }
         };

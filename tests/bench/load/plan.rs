@@ -28,7 +28,10 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(seconds: f64) -> Self {
-        Self { seconds, broker: OnceCell::new() }
+        Self {
+            seconds,
+            broker: OnceCell::new(),
+        }
     }
 
     /// Started with the first row that needs it; then all rows run beside it.
@@ -59,7 +62,10 @@ pub(crate) struct Case {
 }
 
 fn case(name: impl Into<String>, measure: impl Fn(&Run) -> Row + 'static) -> Case {
-    Case { name: name.into(), measure: Box::new(measure) }
+    Case {
+        name: name.into(),
+        measure: Box::new(measure),
+    }
 }
 
 /// The rows that are asked for.
@@ -72,11 +78,24 @@ pub(crate) fn cases(options: &Options) -> Vec<Case> {
     }
     if let Some(seconds) = options.sustained {
         all.push(case("ours b woocommerce, sustained", move |run| {
-            let server = ours::start(Shop::WooCommerce, Before::Connections(1), Some(run.broker()));
-            maximum(&Plan { seconds, ..run.plan(Shop::WooCommerce) }, Some(run.broker()), server)
+            let server = ours::start(
+                Shop::WooCommerce,
+                Before::Connections(1),
+                Some(run.broker()),
+            );
+            maximum(
+                &Plan {
+                    seconds,
+                    ..run.plan(Shop::WooCommerce)
+                },
+                Some(run.broker()),
+                server,
+            )
         }));
     }
-    all.retain(|case| options.only.is_empty() || options.only.iter().any(|only| case.name.contains(only)));
+    all.retain(|case| {
+        options.only.is_empty() || options.only.iter().any(|only| case.name.contains(only))
+    });
     all
 }
 
@@ -84,21 +103,45 @@ fn ceilings() -> Vec<Case> {
     let http = |name, ceiling, shop| {
         case(name, move |run: &Run| {
             let repeated = (shop == Shop::Wix).then_some(TOKENS);
-            measure(&Plan { repeated, ..run.plan(shop) }, None, || serve(ceiling))
+            measure(
+                &Plan {
+                    repeated,
+                    ..run.plan(shop)
+                },
+                None,
+                || serve(ceiling),
+            )
         })
     };
-    let rs256 =
-        |name, threads| case(name, move |run: &Run| Row::of_loop(run_loop(Loop::Rs256 { threads, seconds: run.seconds })));
-    let lapin = |shop: Shop| {
-        case(format!("ceiling: lapin, {}", shop.name()), move |run: &Run| {
-            let broker = run.broker();
-            broker.purge();
-            let before = broker.usage();
-            let done = run_loop(Loop::Lapin { shop, bytes: ORDER, seconds: run.seconds, url: broker.url() });
-            broker.wait_for(done.many);
-            let cpu = broker.usage().cpu - before.cpu;
-            Row { broker_cpu_us: cpu.as_secs_f64() * 1e6 / done.many as f64, ..Row::of_loop(done) }
+    let rs256 = |name, threads| {
+        case(name, move |run: &Run| {
+            Row::of_loop(run_loop(Loop::Rs256 {
+                threads,
+                seconds: run.seconds,
+            }))
         })
+    };
+    let lapin = |shop: Shop| {
+        case(
+            format!("ceiling: lapin, {}", shop.name()),
+            move |run: &Run| {
+                let broker = run.broker();
+                broker.purge();
+                let before = broker.usage();
+                let done = run_loop(Loop::Lapin {
+                    shop,
+                    bytes: ORDER,
+                    seconds: run.seconds,
+                    url: broker.url(),
+                });
+                broker.wait_for(done.many);
+                let cpu = broker.usage().cpu - before.cpu;
+                Row {
+                    broker_cpu_us: cpu.as_secs_f64() * 1e6 / done.many as f64,
+                    ..Row::of_loop(done)
+                }
+            },
+        )
     };
     vec![
         http("ceiling: empty", Ceiling::Empty, Shop::WooCommerce),
@@ -107,7 +150,11 @@ fn ceilings() -> Vec<Case> {
         rs256("ceiling: RS256 on one thread", 1),
         rs256("ceiling: RS256 on two threads", 2),
         case("ceiling: SQLite, 64 deliveries a commit", |run: &Run| {
-            let which = Loop::Sqlite { shop: Shop::WooCommerce, bytes: ORDER, seconds: run.seconds };
+            let which = Loop::Sqlite {
+                shop: Shop::WooCommerce,
+                bytes: ORDER,
+                seconds: run.seconds,
+            };
             Row::of_loop(run_loop(which))
         }),
         lapin(Shop::WooCommerce),
@@ -117,16 +164,29 @@ fn ceilings() -> Vec<Case> {
 
 fn peers() -> Vec<Case> {
     let peer = |peer: Peer, shop: Shop| {
-        case(format!("peer: {}, {}", peer.name(), shop.name()), move |run: &Run| match peer.missing() {
-            Some(why) => Row::missing(why),
-            None => {
-                let repeated = (shop == Shop::Wix).then_some(TOKENS);
-                measure(&Plan { repeated, ..run.plan(shop) }, Some(run.broker()), || peer.start(run.broker()))
-            }
-        })
+        case(
+            format!("peer: {}, {}", peer.name(), shop.name()),
+            move |run: &Run| match peer.missing() {
+                Some(why) => Row::missing(why),
+                None => {
+                    let repeated = (shop == Shop::Wix).then_some(TOKENS);
+                    measure(
+                        &Plan {
+                            repeated,
+                            ..run.plan(shop)
+                        },
+                        Some(run.broker()),
+                        || peer.start(run.broker()),
+                    )
+                }
+            },
+        )
     };
     let shops = [Shop::WooCommerce, Shop::Wix];
-    [Peer::Node, Peer::FastApi].iter().flat_map(|one| shops.map(|shop| peer(*one, shop))).collect()
+    [Peer::Node, Peer::FastApi]
+        .iter()
+        .flat_map(|one| shops.map(|shop| peer(*one, shop)))
+        .collect()
 }
 
 /// How the gateway is measured.
@@ -151,29 +211,66 @@ const PLAIN: Variant = Variant {
 };
 
 fn ours(name: impl Into<String>, variant: Variant) -> Case {
-    let Variant { shop, before, published, bytes, repeated, forged } = variant;
+    let Variant {
+        shop,
+        before,
+        published,
+        bytes,
+        repeated,
+        forged,
+    } = variant;
     case(name, move |run: &Run| {
         let broker = published.then(|| run.broker());
-        let plan = Plan { bytes, connections: before.connections(), repeated, forged, ..run.plan(shop) };
+        let plan = Plan {
+            bytes,
+            connections: before.connections(),
+            repeated,
+            forged,
+            ..run.plan(shop)
+        };
         measure(&plan, broker, || ours::start(shop, before, broker))
     })
 }
 
 fn gateway() -> Vec<Case> {
     let mut all = vec![case("ours idle", |run: &Run| {
-        let server = ours::start(Shop::WooCommerce, Before::Connections(1), Some(run.broker()));
+        let server = ours::start(
+            Shop::WooCommerce,
+            Before::Connections(1),
+            Some(run.broker()),
+        );
         std::thread::sleep(std::time::Duration::from_secs_f64(run.seconds));
         let usage = server.usage();
-        Row { resident: usage.resident, peak: usage.peak, ..Row::default() }
+        Row {
+            resident: usage.resident,
+            peak: usage.peak,
+            ..Row::default()
+        }
     })];
     for shop in [Shop::WooCommerce, Shop::Wix] {
         let (name, plain) = (shop.name(), Variant { shop, ..PLAIN });
         all.push(ours(format!("ours a {name}"), plain));
-        all.push(ours(format!("ours b {name}"), Variant { published: true, ..plain }));
-        all.push(ours(format!("ours c {name}"), Variant { repeated: Some(REPEATED), ..plain }));
+        all.push(ours(
+            format!("ours b {name}"),
+            Variant {
+                published: true,
+                ..plain
+            },
+        ));
+        all.push(ours(
+            format!("ours c {name}"),
+            Variant {
+                repeated: Some(REPEATED),
+                ..plain
+            },
+        ));
         all.push(ours(
             format!("ours d {name}"),
-            Variant { forged: true, repeated: (shop == Shop::Wix).then_some(TOKENS), ..plain },
+            Variant {
+                forged: true,
+                repeated: (shop == Shop::Wix).then_some(TOKENS),
+                ..plain
+            },
         ));
     }
     all
@@ -183,14 +280,40 @@ fn growth() -> Vec<Case> {
     let mut all = Vec::new();
     let mut both = |name: &str, variant: Variant| {
         all.push(ours(format!("ours a woocommerce, {name}"), variant));
-        all.push(ours(format!("ours b woocommerce, {name}"), Variant { published: true, ..variant }));
+        all.push(ours(
+            format!("ours b woocommerce, {name}"),
+            Variant {
+                published: true,
+                ..variant
+            },
+        ));
     };
     for many in [100, 10_000] {
-        both(&format!("{many} connections"), Variant { before: Before::Connections(many), ..PLAIN });
+        both(
+            &format!("{many} connections"),
+            Variant {
+                before: Before::Connections(many),
+                ..PLAIN
+            },
+        );
     }
-    for (name, bytes) in [("1 KB", 1 << 10), ("30 KB", 30 << 10), ("300 KB", 300 << 10), ("1 MB", 1 << 20)] {
+    for (name, bytes) in [
+        ("1 KB", 1 << 10),
+        ("30 KB", 30 << 10),
+        ("300 KB", 300 << 10),
+        ("1 MB", 1 << 20),
+    ] {
         both(name, Variant { bytes, ..PLAIN });
     }
-    both("1000000 settled", Variant { before: Before::Settled { bytes: ORDER, many: 1_000_000 }, ..PLAIN });
+    both(
+        "1000000 settled",
+        Variant {
+            before: Before::Settled {
+                bytes: ORDER,
+                many: 1_000_000,
+            },
+            ..PLAIN
+        },
+    );
     all
 }

@@ -34,7 +34,8 @@ pub(crate) struct Sample {
 impl Usage {
     /// Of a process.
     pub(crate) fn of(pid: u32) -> Self {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let read =
+            |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let status = read("status");
         let kibibytes = |name: &str| field(&status, name) << 10;
         Self {
@@ -52,15 +53,29 @@ impl Usage {
 }
 
 fn field(text: &str, name: &str) -> u64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }
 
 /// The name in the second field may contain anything, so fields are counted behind its bracket: `utime` and `stime` are the
 /// fourteenth and fifteenth.
 fn cpu(stat: &str) -> Duration {
-    let behind = stat.rsplit_once(')').map(|(_, behind)| behind).unwrap_or_default();
-    let ticks: u32 = behind.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
+    let behind = stat
+        .rsplit_once(')')
+        .map(|(_, behind)| behind)
+        .unwrap_or_default();
+    let ticks: u32 = behind
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u32>().ok())
+        .sum();
     TICK * ticks
 }
 
@@ -69,7 +84,10 @@ pub(crate) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let information = read("/proc/cpuinfo");
-    let model = information.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let model = information
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or_default();
     let memory = field(&read("/proc/meminfo"), "MemTotal:") >> 20;
     let load = read("/proc/loadavg");
     format!(

@@ -84,10 +84,16 @@ fn order(shop: Shop, bytes: usize) -> String {
             let (event, entity) = (order["id"].take(), order["entityId"].take());
             let marked = |id: &Value| {
                 let id = id.as_str().expect("an id");
-                (id.to_owned(), format!("{}{MARK}", &id[..id.len() - MARK.len()]))
+                (
+                    id.to_owned(),
+                    format!("{}{MARK}", &id[..id.len() - MARK.len()]),
+                )
             };
-            let ((event, marked_event), (entity, marked_entity)) = (marked(&event), marked(&entity));
-            payload.replace(&event, &marked_event).replace(&entity, &marked_entity)
+            let ((event, marked_event), (entity, marked_entity)) =
+                (marked(&event), marked(&entity));
+            payload
+                .replace(&event, &marked_event)
+                .replace(&entity, &marked_entity)
         }
     }
 }
@@ -99,7 +105,15 @@ fn shop_order(payload: &str, bytes: usize) -> String {
     order["id"] = serde_json::from_str(mark).expect("a number");
     order["number"] = json!(mark);
     if order.to_string().len() > bytes {
-        for name in ["shipping", "shipping_lines", "_links", "billing", "payment_url", "meta_data", "coupon_lines"] {
+        for name in [
+            "shipping",
+            "shipping_lines",
+            "_links",
+            "billing",
+            "payment_url",
+            "meta_data",
+            "coupon_lines",
+        ] {
             order.as_object_mut().expect("an object").remove(name);
         }
     }
@@ -139,10 +153,22 @@ impl Template {
     fn new(shop: Shop, bytes: usize, at: Timestamp) -> Self {
         let options = BTreeMap::new();
         let payload = order(shop, bytes);
-        let unsigned = Unsigned { topic: shop.topic(), payload: payload.as_bytes(), nonce: 0, options: &options };
+        let unsigned = Unsigned {
+            topic: shop.topic(),
+            payload: payload.as_bytes(),
+            nonce: 0,
+            options: &options,
+        };
         let key = shop.key("signing");
-        let signed = platform(shop.name()).expect("a platform").sign(&unsigned, &key, at).expect("it can be signed");
-        let mut head = format!("POST /webhooks/{}/{} HTTP/1.1\r\nhost: 127.0.0.1\r\n", shop.name(), connection(0));
+        let signed = platform(shop.name())
+            .expect("a platform")
+            .sign(&unsigned, &key, at)
+            .expect("it can be signed");
+        let mut head = format!(
+            "POST /webhooks/{}/{} HTTP/1.1\r\nhost: 127.0.0.1\r\n",
+            shop.name(),
+            connection(0)
+        );
         for (name, value) in &signed.headers {
             head += &format!("{name}: {value}\r\n");
         }
@@ -151,8 +177,14 @@ impl Template {
             let start = head.find(name).map(|at| at + name.len() + 2)?;
             Some(start..start + head[start..].find('\r')?)
         };
-        let connection = head.find(" HTTP").map(|end| end - CONNECTION_DIGITS..end).expect("a path");
-        let (delivery, signature) = (value("X-WC-Webhook-Delivery-ID"), value("X-WC-Webhook-Signature"));
+        let connection = head
+            .find(" HTTP")
+            .map(|end| end - CONNECTION_DIGITS..end)
+            .expect("a path");
+        let (delivery, signature) = (
+            value("X-WC-Webhook-Delivery-ID"),
+            value("X-WC-Webhook-Signature"),
+        );
         let start = head.len();
         let request = [head.as_bytes(), &signed.body[..]].concat();
         let template = match shop {
@@ -170,7 +202,9 @@ impl Template {
             Shop::Wix => {
                 let token = std::str::from_utf8(&signed.body).expect("text");
                 let dots: Vec<usize> = token.match_indices('.').map(|(at, _)| start + at).collect();
-                let json = URL_SAFE_NO_PAD.decode(&request[dots[0] + 1..dots[1]]).expect("claims");
+                let json = URL_SAFE_NO_PAD
+                    .decode(&request[dots[0] + 1..dots[1]])
+                    .expect("claims");
                 Self {
                     shop,
                     connection,
@@ -193,7 +227,10 @@ impl Template {
         let mut copy = self.clone();
         let signature = Signer::new(self.shop).sign(&copy.request[copy.signed.clone()]);
         copy.write_signature(&signature);
-        assert!(copy.request == self.request, "the template is signed otherwise than the platform does");
+        assert!(
+            copy.request == self.request,
+            "the template is signed otherwise than the platform does"
+        );
         assert!(self.marks.len() >= 2, "the number stands in the payload");
     }
 
@@ -223,13 +260,19 @@ impl Template {
             Shop::WooCommerce => STANDARD.encode_slice(signature, out),
             Shop::Wix => URL_SAFE_NO_PAD.encode_slice(signature, out),
         };
-        assert_eq!(written.expect("it fits"), self.signature.len(), "a signature's length");
+        assert_eq!(
+            written.expect("it fits"),
+            self.signature.len(),
+            "a signature's length"
+        );
     }
 }
 
 fn marks(json: &[u8], digits: usize) -> Vec<Range<usize>> {
     let text = std::str::from_utf8(json).expect("text");
-    text.match_indices(&MARK[..digits]).map(|(at, _)| at..at + digits).collect()
+    text.match_indices(&MARK[..digits])
+        .map(|(at, _)| at..at + digits)
+        .collect()
 }
 
 fn digits(out: &mut [u8], mut number: u64) {
@@ -256,9 +299,15 @@ impl Signer {
 
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         match self {
-            Signer::Hmac(keyed) => keyed.clone().chain_update(message).finalize().into_bytes().to_vec(),
+            Signer::Hmac(keyed) => keyed
+                .clone()
+                .chain_update(message)
+                .finalize()
+                .into_bytes()
+                .to_vec(),
             Signer::Rs256(key) => {
-                let text = jsonwebtoken::crypto::sign(message, key, Algorithm::RS256).expect("signed");
+                let text =
+                    jsonwebtoken::crypto::sign(message, key, Algorithm::RS256).expect("signed");
                 URL_SAFE_NO_PAD.decode(text).expect("base64")
             }
         }
@@ -282,18 +331,34 @@ const SIGNED_BYTES: usize = 1 << 30;
 
 impl Requests {
     /// Prepares `count` deliveries, spread over so many connections.
-    pub(crate) fn prepare(shop: Shop, bytes: usize, count: usize, connections: u32, forged: bool) -> Self {
+    pub(crate) fn prepare(
+        shop: Shop,
+        bytes: usize,
+        count: usize,
+        connections: u32,
+        forged: bool,
+    ) -> Self {
         // Tokens carry their time: those of one week are the same, so that they can be kept.
         const WEEK: i64 = 7 * 86_400;
-        let at = Timestamp::from_second(Timestamp::now().as_second() / WEEK * WEEK).expect("a time");
+        let at =
+            Timestamp::from_second(Timestamp::now().as_second() / WEEK * WEEK).expect("a time");
         let template = Template::new(shop, bytes, at);
-        let count = count.min(MOST).min(SIGNED_BYTES / template.signed.len()).max(1);
+        let count = count
+            .min(MOST)
+            .min(SIGNED_BYTES / template.signed.len())
+            .max(1);
         let length = Signer::new(shop).sign(b"").len();
         let signatures = match shop {
             Shop::WooCommerce => sign(&template, 0..count),
             Shop::Wix => kept_signatures(&template, count, length),
         };
-        Self { template, signatures, length, connections: u64::from(connections.max(1)), forged }
+        Self {
+            template,
+            signatures,
+            length,
+            connections: u64::from(connections.max(1)),
+            forged,
+        }
     }
 
     /// How many have a signature of their own.
@@ -315,9 +380,17 @@ impl Requests {
         if let Some(delivery) = template.delivery.clone() {
             digits(&mut template.request[delivery], number);
         }
-        digits(&mut template.request[template.connection.clone()], number % self.connections);
+        digits(
+            &mut template.request[template.connection.clone()],
+            number % self.connections,
+        );
         // The neighbour's signature is well made and wrong.
-        let signature = if self.forged { (body + 1) % count } else { body } as usize * self.length;
+        let signature = if self.forged {
+            (body + 1) % count
+        } else {
+            body
+        } as usize
+            * self.length;
         template.write_signature(&self.signatures[signature..signature + self.length]);
         out.clear();
         out.extend_from_slice(&template.request);
@@ -327,7 +400,11 @@ impl Requests {
     pub(crate) fn body(&mut self, number: u64) -> Vec<u8> {
         let mut request = Vec::new();
         self.write(number, &mut request);
-        let start = request.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+        let start = request
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("a head")
+            + 4;
         request.split_off(start)
     }
 }
@@ -349,13 +426,19 @@ fn sign(template: &Template, numbers: Range<usize>) -> Vec<u8> {
             })
         };
         let parts: Vec<_> = numbers.clone().step_by(each).map(part).collect();
-        parts.into_iter().flat_map(|part| part.join().expect("a signer")).collect()
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().expect("a signer"))
+            .collect()
     })
 }
 
 /// Signatures from the file of an earlier run, and those that it lacks.
 fn kept_signatures(template: &Template, count: usize, length: usize) -> Vec<u8> {
-    let name = Sha256::digest(&template.request).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let name = Sha256::digest(&template.request)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("signatures-{name}"));
     let mut signatures = std::fs::read(&path).unwrap_or_default();
     signatures.truncate(signatures.len() / length * length);

@@ -85,13 +85,23 @@ impl Ready {
             .spawn()
             .expect("the senders start");
         let mut word = [0; 6];
-        child.stdout.as_mut().expect("a pipe").read_exact(&mut word).expect("the senders get ready");
+        child
+            .stdout
+            .as_mut()
+            .expect("a pipe")
+            .read_exact(&mut word)
+            .expect("the senders get ready");
         Self(child)
     }
 
     /// Lets them send, and waits for the end; `meanwhile` is called a few times a second.
     pub(crate) fn send(mut self, mut meanwhile: impl FnMut()) -> Report {
-        self.0.stdin.take().expect("a pipe").write_all(b"go").expect("the senders wait");
+        self.0
+            .stdin
+            .take()
+            .expect("a pipe")
+            .write_all(b"go")
+            .expect("the senders wait");
         let status = loop {
             if let Some(status) = self.0.try_wait().expect("the senders can be waited for") {
                 break status;
@@ -101,16 +111,28 @@ impl Ready {
         };
         assert!(status.success(), "the senders failed");
         let mut text = String::new();
-        self.0.stdout.take().expect("a pipe").read_to_string(&mut text).expect("a report");
+        self.0
+            .stdout
+            .take()
+            .expect("a pipe")
+            .read_to_string(&mut text)
+            .expect("a report");
         serde_json::from_str(&text).expect("a report")
     }
 }
 
 /// The process: prepares, says so, waits for the word, sends, reports.
-#[allow(clippy::print_stdout, reason = "the report goes to the process that asked for it")]
+#[allow(
+    clippy::print_stdout,
+    reason = "the report goes to the process that asked for it"
+)]
 pub(crate) fn run(plan: &str) {
     let plan: Plan = serde_json::from_str(plan).expect("a plan");
-    let most_a_second = if plan.shop == Shop::Wix { 20_000.0 } else { 100_000.0 };
+    let most_a_second = if plan.shop == Shop::Wix {
+        20_000.0
+    } else {
+        100_000.0
+    };
     let expected = plan.rate.unwrap_or(most_a_second) * plan.seconds;
     let count = plan.repeated.or(plan.most).unwrap_or(expected as u64 + 1);
     let count = usize::try_from(count).expect("a count");
@@ -118,7 +140,9 @@ pub(crate) fn run(plan: &str) {
     let mut senders = Senders::connect(plan, requests);
     println!("ready");
     std::io::stdout().flush().expect("told");
-    std::io::stdin().read_to_end(&mut Vec::new()).expect("the word");
+    std::io::stdin()
+        .read_to_end(&mut Vec::new())
+        .expect("the word");
     let report = senders.send();
     print!("{}", serde_json::to_string(&report).expect("JSON"));
 }
@@ -150,11 +174,26 @@ impl Senders {
         let connect = |index| {
             let stream = line(plan.port);
             watch(&epoll, &stream, index);
-            Line { stream, out: Vec::new(), sent: 0, answer: Vec::new(), due: Instant::now() }
+            Line {
+                stream,
+                out: Vec::new(),
+                sent: 0,
+                answer: Vec::new(),
+                due: Instant::now(),
+            }
         };
         let lines: Vec<Line> = (0..plan.senders).map(connect).collect();
         let idle = (0..lines.len()).collect();
-        Self { plan, requests, epoll, lines, idle, next: 0, times: Vec::new(), report: Report::default() }
+        Self {
+            plan,
+            requests,
+            epoll,
+            lines,
+            idle,
+            next: 0,
+            times: Vec::new(),
+            report: Report::default(),
+        }
     }
 
     fn send(&mut self) -> Report {
@@ -166,10 +205,16 @@ impl Senders {
             if self.idle.len() == self.lines.len() && due.is_none() {
                 break;
             }
-            let wait = due.map_or(PATIENCE, |due| due.saturating_duration_since(Instant::now()));
+            let wait = due.map_or(PATIENCE, |due| {
+                due.saturating_duration_since(Instant::now())
+            });
             let wait = Timespec::try_from(wait).expect("a time");
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait)) {
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&wait),
+            ) {
                 Ok(0) => assert!(due.is_some(), "the server does not answer"),
                 Ok(_) => {}
                 Err(error) => assert_eq!(error, rustix::io::Errno::INTR, "epoll"),
@@ -182,7 +227,9 @@ impl Senders {
         self.times.sort_unstable();
         let at = |share: f64| {
             let index = (self.times.len() as f64 * share) as usize;
-            self.times.get(index.min(self.times.len().saturating_sub(1))).map_or(0.0, |micros| f64::from(*micros) / 1000.0)
+            self.times
+                .get(index.min(self.times.len().saturating_sub(1)))
+                .map_or(0.0, |micros| f64::from(*micros) / 1000.0)
         };
         Report {
             seconds,
@@ -218,11 +265,15 @@ impl Senders {
 
     fn is_exhausted(&self) -> bool {
         let new_ones_end = self.plan.repeated.is_none() && !self.requests.is_endless();
-        self.plan.most.is_some_and(|most| self.next >= most) || (new_ones_end && self.next >= self.requests.count())
+        self.plan.most.is_some_and(|most| self.next >= most)
+            || (new_ones_end && self.next >= self.requests.count())
     }
 
     fn begin(&mut self, index: usize, due: Instant) {
-        let number = self.plan.repeated.map_or(self.next, |many| self.next % many);
+        let number = self
+            .plan
+            .repeated
+            .map_or(self.next, |many| self.next % many);
         self.next += 1;
         let line = &mut self.lines[index];
         line.answer.clear();
@@ -250,7 +301,8 @@ impl Senders {
             self.report.closed += 1;
         } else if status == self.plan.status() {
             self.report.answered += 1;
-            self.times.push(u32::try_from((now - line.due).as_micros()).unwrap_or(u32::MAX));
+            self.times
+                .push(u32::try_from((now - line.due).as_micros()).unwrap_or(u32::MAX));
         } else {
             *self.report.others.entry(status).or_default() += 1;
         }
@@ -272,7 +324,13 @@ fn line(port: u16) -> TcpStream {
 /// Edge-triggered and once for both directions: nothing is to be changed while it runs.
 fn watch(epoll: &rustix::fd::OwnedFd, stream: &TcpStream, index: usize) {
     let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
-    epoll::add(epoll, stream, epoll::EventData::new_u64(index as u64), flags).expect("watched");
+    epoll::add(
+        epoll,
+        stream,
+        epoll::EventData::new_u64(index as u64),
+        flags,
+    )
+    .expect("watched");
 }
 
 fn write(line: &mut Line) {
@@ -307,9 +365,15 @@ fn status(answer: &[u8]) -> Option<u16> {
     const LENGTH: &[u8] = b"content-length: ";
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let number = |bytes: &[u8]| -> usize {
-        bytes.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'))
+        bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'))
     };
-    let length = answer[..head].windows(LENGTH.len()).position(|name| name.eq_ignore_ascii_case(LENGTH));
+    let length = answer[..head]
+        .windows(LENGTH.len())
+        .position(|name| name.eq_ignore_ascii_case(LENGTH));
     let length = length.map_or(0, |at| number(&answer[at + LENGTH.len()..]));
-    (answer.len() >= head + 4 + length).then(|| u16::try_from(number(&answer[9..])).unwrap_or_default())
+    (answer.len() >= head + 4 + length)
+        .then(|| u16::try_from(number(&answer[9..])).unwrap_or_default())
 }

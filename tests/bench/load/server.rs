@@ -32,10 +32,17 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             let ended = process.try_wait().expect("the server can be waited for");
-            assert!(ended.is_none() && Instant::now() < deadline, "the server does not listen: {command:?} {ended:?}");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the server does not listen: {command:?} {ended:?}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { process, port, _folder: folder }
+        Self {
+            process,
+            port,
+            _folder: folder,
+        }
     }
 
     /// What it has used so far.

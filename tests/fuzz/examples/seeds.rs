@@ -38,7 +38,8 @@ const WIX_CATALOG: &str = r#"{"catalogVersion":"V3_CATALOG"}"#;
 
 const WOOCOMMERCE_ENTITY: &str = r#"{"id":18,"status":"trash","number":"18","name":"Tee","code":"zehn","email":"a@b.example","currency":"EUR","total":"9.50","price":"9.50","date_modified_gmt":"2026-11-21T00:30:00","line_items":[{"id":1,"product_id":2,"quantity":1,"total":"9.50"}]}"#;
 
-const HOME: &str = "200\nlink: <https://shop.example/wp-json/>; rel=\"https://api.w.org/\"\n\n<html></html>";
+const HOME: &str =
+    "200\nlink: <https://shop.example/wp-json/>; rel=\"https://api.w.org/\"\n\n<html></html>";
 const ROOT: &str = "200\n\n{\"name\":\"Caf&eacute;\",\"home\":\"https://shop.example\",\"gmt_offset\":\"-3.5\",\"namespaces\":[\"wp/v2\",\"wc/v3\"]}";
 const STATUS: &str = "200\ndate: Thu, 28 May 2026 20:26:41 GMT\nage: 1\n\n{\"environment\":{\"version\":\"11.0.1\",\"wp_version\":\"7.1\"},\"settings\":{\"currency\":\"EUR\"}}";
 const WEBHOOKS: &str = r#"200
@@ -56,13 +57,13 @@ const WRITTEN: &str = r#"200
 
 {"id":21,"name":"Cartwire order.created","status":"active","topic":"order.created","delivery_url":"https://hooks.example/webhooks/shop"}"#;
 const UNSEEN: &str = "401\n\n{\"code\":\"woocommerce_rest_cannot_view\",\"message\":\"\"}";
-const REFUSED: &str = "401\n\n{\"code\":\"woocommerce_rest_authentication_error\",\"message\":\"Invalid signature\"}";
+const REFUSED: &str =
+    "401\n\n{\"code\":\"woocommerce_rest_authentication_error\",\"message\":\"Invalid signature\"}";
 const NO_ROUTE: &str = "404\n\n{\"code\":\"rest_no_route\",\"message\":\"\"}";
 const PAGE: &str = "403\nserver: cloudflare\n\n<html>wordfence</html>";
 
 const TOKEN: &str = "200\n\n{\"access_token\":\"t.1\",\"expires_in\":14400}";
-const NO_TOKEN: &str =
-    "token_refused 400\n\n{\"message\":\"\",\"details\":{\"applicationError\":{\"code\":\"APP_INSTANCE_NOT_FOUND\"}}}";
+const NO_TOKEN: &str = "token_refused 400\n\n{\"message\":\"\",\"details\":{\"applicationError\":{\"code\":\"APP_INSTANCE_NOT_FOUND\"}}}";
 const NO_APP: &str = "401\n\n{\"error\":\"invalid_client\"}";
 const INSTANCE: &str = "200\n\n{\"instance\":{\"permissions\":[\"READ-PRODUCTS\"],\"billing\":{\"packageName\":\"Gold\"}},\"site\":{\"siteDisplayName\":\"Tee\"}}";
 const CATALOG: &str = "200\n\n{\"catalogVersion\":\"V1_CATALOG\"}";
@@ -73,20 +74,108 @@ const SITES: &str = r#"200
 
 /// Conversations with stores: what is done, then the answers; and where it is done twice, what is answered then.
 const TALKS: &[&[&str]] = &[
-    &["woocommerce examine check", HOME, ROOT, STATUS, WEBHOOKS, STATUS, WEBHOOKS],
-    &["woocommerce examine fix", HOME, ROOT, STATUS, WEBHOOKS, BATCH, BATCH, BATCH, BATCH, BATCH, STATUS, WEBHOOKS, BATCH],
-    &["woocommerce examine fix", HOME, ROOT, STATUS, WEBHOOKS, NO_ROUTE, WEBHOOKS, WRITTEN, WRITTEN, NO_ROUTE, REFUSED],
-    &["woocommerce examine remove", HOME, ROOT, STATUS, WEBHOOKS, BATCH, STATUS, WEBHOOKS, PAGE, WEBHOOKS, WRITTEN, NO_ROUTE],
+    &[
+        "woocommerce examine check",
+        HOME,
+        ROOT,
+        STATUS,
+        WEBHOOKS,
+        STATUS,
+        WEBHOOKS,
+    ],
+    &[
+        "woocommerce examine fix",
+        HOME,
+        ROOT,
+        STATUS,
+        WEBHOOKS,
+        BATCH,
+        BATCH,
+        BATCH,
+        BATCH,
+        BATCH,
+        STATUS,
+        WEBHOOKS,
+        BATCH,
+    ],
+    &[
+        "woocommerce examine fix",
+        HOME,
+        ROOT,
+        STATUS,
+        WEBHOOKS,
+        NO_ROUTE,
+        WEBHOOKS,
+        WRITTEN,
+        WRITTEN,
+        NO_ROUTE,
+        REFUSED,
+    ],
+    &[
+        "woocommerce examine remove",
+        HOME,
+        ROOT,
+        STATUS,
+        WEBHOOKS,
+        BATCH,
+        STATUS,
+        WEBHOOKS,
+        PAGE,
+        WEBHOOKS,
+        WRITTEN,
+        NO_ROUTE,
+    ],
     &["woocommerce examine check cycle", STATUS, WEBHOOKS],
     &["woocommerce examine fix cycle", ROOT, WEBHOOKS, BATCH],
-    &["woocommerce examine check", HOME, ROOT, UNSEEN, REFUSED, STATUS, WEBHOOKS],
-    &["woocommerce examine check", HOME, ROOT, UNSEEN, UNSEEN, UNSEEN, UNSEEN],
+    &[
+        "woocommerce examine check",
+        HOME,
+        ROOT,
+        UNSEEN,
+        REFUSED,
+        STATUS,
+        WEBHOOKS,
+    ],
+    &[
+        "woocommerce examine check",
+        HOME,
+        ROOT,
+        UNSEEN,
+        UNSEEN,
+        UNSEEN,
+        UNSEEN,
+    ],
     &["woocommerce examine check", HOME, ROOT, REFUSED],
-    &["woocommerce examine check", HOME, ROOT, "timed_out", WEBHOOKS, WEBHOOKS],
+    &[
+        "woocommerce examine check",
+        HOME,
+        ROOT,
+        "timed_out",
+        WEBHOOKS,
+        WEBHOOKS,
+    ],
     &["woocommerce examine check", HOME, PAGE, PAGE, PAGE, PAGE],
-    &["woocommerce examine check", "429\nretry-after: 60", "503\nretry-after: Thu, 28 May 2026 20:27:41 GMT", "500"],
-    &["woocommerce examine check", "301\nlocation: https://www.shop.example/shop/", HOME, ROOT, REFUSED],
-    &["woocommerce examine check", "302\nlocation: http://10.0.0.1/", NO_ROUTE, ROOT, STATUS, WEBHOOKS],
+    &[
+        "woocommerce examine check",
+        "429\nretry-after: 60",
+        "503\nretry-after: Thu, 28 May 2026 20:27:41 GMT",
+        "500",
+    ],
+    &[
+        "woocommerce examine check",
+        "301\nlocation: https://www.shop.example/shop/",
+        HOME,
+        ROOT,
+        REFUSED,
+    ],
+    &[
+        "woocommerce examine check",
+        "302\nlocation: http://10.0.0.1/",
+        NO_ROUTE,
+        ROOT,
+        STATUS,
+        WEBHOOKS,
+    ],
     &[
         "woocommerce examine check",
         "200\n\n<link rel='https://api.w.org/' href='https://shop.example/?rest_route=/'>",
@@ -101,30 +190,93 @@ const TALKS: &[&[&str]] = &[
         ROOT,
         STATUS,
     ],
-    &["woocommerce examine check http://b\u{fc}cher.example", HOME, NO_ROUTE, ROOT, UNSEEN, STATUS, WEBHOOKS],
-    &["woocommerce examine check", "401\nwww-authenticate: Basic realm=\"x\"", "address_invalid", "tls_failed", "too_large"],
+    &[
+        "woocommerce examine check http://b\u{fc}cher.example",
+        HOME,
+        NO_ROUTE,
+        ROOT,
+        UNSEEN,
+        STATUS,
+        WEBHOOKS,
+    ],
+    &[
+        "woocommerce examine check",
+        "401\nwww-authenticate: Basic realm=\"x\"",
+        "address_invalid",
+        "tls_failed",
+        "too_large",
+    ],
     &["woocommerce examine check", "address_refused"],
     &["woocommerce examine check", "host_unknown", "unreachable"],
     &["woocommerce examine check", HOME, "rate_limited"],
     // What once broke a rule.
-    &["woocommerce examine check", "301\nlocation: https://shop.example/#top", HOME, ROOT, STATUS],
+    &[
+        "woocommerce examine check",
+        "301\nlocation: https://shop.example/#top",
+        HOME,
+        ROOT,
+        STATUS,
+    ],
     &[
         "woocommerce examine check http://shop.example",
         "200\nlink: <https://me:mine@shop.example/wp-json/>; rel=\"https://api.w.org/\"",
         ROOT,
         STATUS,
     ],
-    &["woocommerce examine check", HOME, ROOT, "200\n\n{\"environment\":{\"version\":\"11\\u001b[2J\"}}", WEBHOOKS],
-    &["woocommerce complete order/4101", "503\nretry-after: 18446744073709551615"],
-    &["instance examine check", "200\n\n{\"access_token\":\"t\",\"expires_in\":18446744073709551615}"],
+    &[
+        "woocommerce examine check",
+        HOME,
+        ROOT,
+        "200\n\n{\"environment\":{\"version\":\"11\\u001b[2J\"}}",
+        WEBHOOKS,
+    ],
+    &[
+        "woocommerce complete order/4101",
+        "503\nretry-after: 18446744073709551615",
+    ],
+    &[
+        "instance examine check",
+        "200\n\n{\"access_token\":\"t\",\"expires_in\":18446744073709551615}",
+    ],
     &["wix-app examine check", TOKEN, NO_APP, NO_APP],
-    &["wix-app examine check", "404\n\n{\"message\":\"\"}", "403\n\n{\"message\":\"not installed\"}"],
-    &["instance examine check", INSTANCE, CATALOG, INSTANCE, NO_ROUTE],
-    &["instance examine check", NO_TOKEN, "token_refused 401", TOKEN],
+    &[
+        "wix-app examine check",
+        "404\n\n{\"message\":\"\"}",
+        "403\n\n{\"message\":\"not installed\"}",
+    ],
+    &[
+        "instance examine check",
+        INSTANCE,
+        CATALOG,
+        INSTANCE,
+        NO_ROUTE,
+    ],
+    &[
+        "instance examine check",
+        NO_TOKEN,
+        "token_refused 401",
+        TOKEN,
+    ],
     &["instance examine check", "401", TOKEN, "401", NO_APP],
-    &["instance examine check", "404\n\n{\"message\":\"instance\"}", "429", "cut_off"],
-    &["wix-site examine check", SITE, SITES, SITE, "401\n\n{\"message\":\"account\"}"],
-    &["wix-site examine check", "403", "200\n\n{\"sites\":[{\"id\":\"x\"}],\"cursorPaging\":{\"cursor\":\"c\"}}", SITES],
+    &[
+        "instance examine check",
+        "404\n\n{\"message\":\"instance\"}",
+        "429",
+        "cut_off",
+    ],
+    &[
+        "wix-site examine check",
+        SITE,
+        SITES,
+        SITE,
+        "401\n\n{\"message\":\"account\"}",
+    ],
+    &[
+        "wix-site examine check",
+        "403",
+        "200\n\n{\"sites\":[{\"id\":\"x\"}],\"cursorPaging\":{\"cursor\":\"c\"}}",
+        SITES,
+    ],
     &["wix-site examine check", "401", "401", "403", "403"],
 ];
 
@@ -133,38 +285,75 @@ fn main() -> std::io::Result<()> {
     let write = |target: &str, name: &str, content: &[u8]| -> std::io::Result<()> {
         let folder = Path::new(&folder).join(target);
         std::fs::create_dir_all(&folder)?;
-        if content.len() > LARGEST { Ok(()) } else { std::fs::write(folder.join(name), content) }
+        if content.len() > LARGEST {
+            Ok(())
+        } else {
+            std::fs::write(folder.join(name), content)
+        }
     };
-    let senders: BTreeMap<&str, Sender> = ["woocommerce", "wix"].into_iter().map(|name| (name, Sender::new(name))).collect();
+    let senders: BTreeMap<&str, Sender> = ["woocommerce", "wix"]
+        .into_iter()
+        .map(|name| (name, Sender::new(name)))
+        .collect();
     for (index, fixture) in embedded().expect("fixtures").into_iter().enumerate() {
         let name = format!("fixture-{index}");
         match fixture {
             Fixture::Case(case) => {
                 let sender = &senders[case.platform.name()];
-                let unsigned = Unsigned { topic: &case.topic, payload: &case.payload, nonce: 1, options: &case.options };
-                let Ok(signed) = sender.platform.sign(&unsigned, &sender.signing_key, now()) else { continue };
+                let unsigned = Unsigned {
+                    topic: &case.topic,
+                    payload: &case.payload,
+                    nonce: 1,
+                    options: &case.options,
+                };
+                let Ok(signed) = sender.platform.sign(&unsigned, &sender.signing_key, now()) else {
+                    continue;
+                };
                 match case.platform.name() {
                     "wix" => {
                         let claims = claims(sender.platform, &signed.body);
                         write("wix_token", &name, &signed.body)?;
-                        write("wix_token", &format!("{name}-claims"), &[RS256, b"\n", &claims].concat())?;
+                        write(
+                            "wix_token",
+                            &format!("{name}-claims"),
+                            &[RS256, b"\n", &claims].concat(),
+                        )?;
                         write("wix_normalise", &name, &claims)?;
                     }
                     _ => {
-                        write("woocommerce_request", &name, &Request::write(&signed.headers, &signed.body))?;
+                        write(
+                            "woocommerce_request",
+                            &name,
+                            &Request::write(&signed.headers, &signed.body),
+                        )?;
                         let line = [case.topic.as_bytes(), b"\n", &case.payload].concat();
                         write("woocommerce_normalise", &name, &line)?;
                     }
                 }
-                let options: String = case.options.iter().map(|(name, value)| format!("{name} = {value:?}\n")).collect();
+                let options: String = case
+                    .options
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {value:?}\n"))
+                    .collect();
                 let about = format!("shows = {:?}\n[options]\n{options}", case.shows);
                 let expected = serde_json::to_vec(&case.expected).expect("JSON");
                 let between = b"\n---\n";
-                let files = [&case.payload, &between[..], about.as_bytes(), between, &expected].concat();
+                let files = [
+                    &case.payload,
+                    &between[..],
+                    about.as_bytes(),
+                    between,
+                    &expected,
+                ]
+                .concat();
                 write("fixture_reader", &name, &files)?;
             }
             Fixture::Recorded(recorded) => {
-                write("woocommerce_request", &name, &Request::write(&recorded.headers, &recorded.body))?;
+                write(
+                    "woocommerce_request",
+                    &name,
+                    &Request::write(&recorded.headers, &recorded.body),
+                )?;
                 let body = String::from_utf8_lossy(&recorded.body);
                 let file = serde_json::json!({"headers": recorded.headers, "body": body, "shows": recorded.shows});
                 write("fixture_reader", &name, file.to_string().as_bytes())?;
@@ -172,15 +361,27 @@ fn main() -> std::io::Result<()> {
         }
     }
     for (index, request) in ADMIN.iter().enumerate() {
-        write("admin_query", &format!("request-{index}"), request.as_bytes())?;
+        write(
+            "admin_query",
+            &format!("request-{index}"),
+            request.as_bytes(),
+        )?;
     }
     for (index, talk) in TALKS.iter().enumerate() {
-        let talk: String = talk.iter().map(|part| format!("{part}\n")).collect::<Vec<_>>().join("--\n");
+        let talk: String = talk
+            .iter()
+            .map(|part| format!("{part}\n"))
+            .collect::<Vec<_>>()
+            .join("--\n");
         write("store_answers", &format!("talk-{index}"), talk.as_bytes())?;
     }
     for (platform, word) in THIN.keys() {
         for (index, talk) in completions(platform, word).iter().enumerate() {
-            write("store_answers", &format!("{platform}-{}-{index}", word.replace('/', "-")), talk.as_bytes())?;
+            write(
+                "store_answers",
+                &format!("{platform}-{}-{index}", word.replace('/', "-")),
+                talk.as_bytes(),
+            )?;
         }
     }
     Ok(())
@@ -190,14 +391,24 @@ fn main() -> std::io::Result<()> {
 fn completions(platform: &str, word: &str) -> Vec<String> {
     let (name, rest) = word.split_once('/').expect("a word");
     let id = rest.split('/').next().unwrap_or_default();
-    let kind = if platform == "wix" { "instance" } else { platform };
+    let kind = if platform == "wix" {
+        "instance"
+    } else {
+        platform
+    };
     let bodies: Vec<String> = match platform {
         "wix" => told_by_wix(name, id),
         _ => vec![WOOCOMMERCE_ENTITY.replace("18", id)],
     };
-    let whole: String = bodies.iter().map(|body| format!("--\n200\n\n{body}\n")).collect();
+    let whole: String = bodies
+        .iter()
+        .map(|body| format!("--\n200\n\n{body}\n"))
+        .collect();
     let none = r#"{"code":"woocommerce_rest_shop_order_invalid_id","message":"Ung\u00fcltige ID.","data":{"status":404}}"#;
-    vec![format!("{kind} complete {word}\n{whole}"), format!("{kind} complete {word}\n--\n404\n\n{none}\n")]
+    vec![
+        format!("{kind} complete {word}\n{whole}"),
+        format!("{kind} complete {word}\n--\n404\n\n{none}\n"),
+    ]
 }
 
 /// The recorded answers, for another id.
@@ -220,7 +431,13 @@ fn told_by_wix(name: &str, id: &str) -> Vec<String> {
     };
     let told = |path: &&str| {
         let (key, answer) = answers.iter().find(|(key, _)| key.contains(path))?;
-        let recorded = key.rsplit(path).next()?.split('/').next().filter(|id| !id.is_empty()).unwrap_or("no id");
+        let recorded = key
+            .rsplit(path)
+            .next()?
+            .split('/')
+            .next()
+            .filter(|id| !id.is_empty())
+            .unwrap_or("no id");
         Some(answer.to_string().replace(recorded, id))
     };
     paths.iter().filter_map(told).collect()
@@ -229,6 +446,11 @@ fn told_by_wix(name: &str, id: &str) -> Vec<String> {
 /// The middle of a token: what the platform keeps of it.
 fn claims(platform: &dyn Platform, token: &[u8]) -> Vec<u8> {
     let sender = Sender::new(platform.name());
-    let delivery = sender.prove(&Request { headers: Vec::new(), body: token });
-    delivery.map(|delivery| delivery.parts().body.to_vec()).unwrap_or_default()
+    let delivery = sender.prove(&Request {
+        headers: Vec::new(),
+        body: token,
+    });
+    delivery
+        .map(|delivery| delivery.parts().body.to_vec())
+        .unwrap_or_default()
 }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use cartwire::delivery::{Completed, Completion, ConnectionId, Headers, RawDelivery};
 use cartwire::event::{Event, json_schema};
 use cartwire::journal::entry::{Entry, EntryKind};
-use cartwire::platforms::{Platform, Rejection, VerificationKey, Verified, VerifiedDelivery, platform};
+use cartwire::platforms::{
+    Platform, Rejection, VerificationKey, Verified, VerifiedDelivery, platform,
+};
 use cartwire::relay::assemble::{Assembled, assemble};
 use cartwire::replay::fixture::test_key;
 use jiff::Timestamp;
@@ -47,8 +49,15 @@ impl Sender {
     pub fn new(name: &str) -> Self {
         let platform = platform(name).expect("a platform");
         let key = |which| test_key(platform, which).expect("a key of the fixtures");
-        let keys = [platform.verification_key(&key("verification")).expect("a key")];
-        Self { platform, signing_key: key("signing"), keys, endpoint: ConnectionId::new("store").expect("an id") }
+        let keys = [platform
+            .verification_key(&key("verification"))
+            .expect("a key")];
+        Self {
+            platform,
+            signing_key: key("signing"),
+            keys,
+            endpoint: ConnectionId::new("store").expect("an id"),
+        }
     }
 
     /// Verifies a request as the receiver does.
@@ -56,9 +65,20 @@ impl Sender {
     /// # Errors
     /// As [`Platform::verify`].
     pub fn verify(&self, request: &Request<'_>) -> Result<Verified, Rejection> {
-        let headers = Headers(request.headers.iter().map(|(name, value)| (name.as_str(), *value)).collect());
+        let headers = Headers(
+            request
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value))
+                .collect(),
+        );
         let body = Bytes::copy_from_slice(request.body);
-        let raw = RawDelivery { endpoint: &self.endpoint, headers, body, received_at: now() };
+        let raw = RawDelivery {
+            endpoint: &self.endpoint,
+            headers,
+            body,
+            received_at: now(),
+        };
         self.platform.verify(&raw, &self.keys, now())
     }
 
@@ -72,15 +92,30 @@ impl Sender {
         match (self.verify(request), self.verify(request)) {
             (Ok(Verified::Delivery(first)), Ok(Verified::Delivery(second))) => {
                 let (first_parts, second_parts) = (first.parts(), second.parts());
-                assert_eq!(first_parts.key, second_parts.key, "one request is one delivery");
-                assert_eq!((&first_parts.topic, &first_parts.body), (&second_parts.topic, &second_parts.body));
-                assert!(first_parts.topic.len() <= 200 && !first_parts.topic.contains(char::is_control), "a topic can be shown");
+                assert_eq!(
+                    first_parts.key, second_parts.key,
+                    "one request is one delivery"
+                );
+                assert_eq!(
+                    (&first_parts.topic, &first_parts.body),
+                    (&second_parts.topic, &second_parts.body)
+                );
+                assert!(
+                    first_parts.topic.len() <= 200 && !first_parts.topic.contains(char::is_control),
+                    "a topic can be shown"
+                );
                 Some(*first)
             }
             (Ok(Verified::Ping), _) => panic!("a signed request is no ping"),
             (Err(rejection), Err(_)) => {
-                let time = matches!(rejection, Rejection::TokenExpired | Rejection::TokenNotYetValid);
-                assert!(time || !rejection.is_unauthorised(), "a genuine sender was refused: {rejection:?}");
+                let time = matches!(
+                    rejection,
+                    Rejection::TokenExpired | Rejection::TokenNotYetValid
+                );
+                assert!(
+                    time || !rejection.is_unauthorised(),
+                    "a genuine sender was refused: {rejection:?}"
+                );
                 None
             }
             (first, second) => panic!("one request has two answers: {first:?}, {second:?}"),
@@ -105,17 +140,29 @@ impl<'a> Request<'a> {
         let header = |line: &'a [u8]| {
             let colon = line.iter().position(|byte| *byte == b':')?;
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-            let is_name = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+            let is_name = !name.is_empty()
+                && name
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
             let is_value = value.iter().all(|byte| *byte >= b' ' && *byte != 0x7f);
             (is_name && is_value).then(|| (String::from_utf8_lossy(name).to_lowercase(), value))
         };
-        Self { headers: head.split(|byte| *byte == b'\n').filter_map(header).collect(), body }
+        Self {
+            headers: head
+                .split(|byte| *byte == b'\n')
+                .filter_map(header)
+                .collect(),
+            body,
+        }
     }
 
     /// Writes what [`Request::read`] reads.
     #[must_use]
     pub fn write(headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
-        let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let head: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\n"))
+            .collect();
         [head.as_bytes(), b"\n", body].concat()
     }
 }
@@ -130,8 +177,14 @@ pub fn token(header: &[u8], claims: &[u8]) -> Vec<u8> {
         let wix = Sender::new("wix");
         jsonwebtoken::EncodingKey::from_rsa_pem(wix.signing_key.as_bytes()).expect("a key")
     });
-    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &KEY, jsonwebtoken::Algorithm::RS256).expect("signed");
+    let message = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let signature =
+        jsonwebtoken::crypto::sign(message.as_bytes(), &KEY, jsonwebtoken::Algorithm::RS256)
+            .expect("signed");
     format!("{message}.{signature}").into_bytes()
 }
 
@@ -156,15 +209,31 @@ pub fn assert_told_well(delivery: &VerifiedDelivery) {
 /// # Panics
 /// Where it is not true.
 pub fn assert_completed_well(delivery: &VerifiedDelivery, told: &Bytes) {
-    assert!(serde_json::from_slice::<&RawValue>(told).is_ok(), "what is kept beside a delivery is JSON");
+    assert!(
+        serde_json::from_slice::<&RawValue>(told).is_ok(),
+        "what is kept beside a delivery is JSON"
+    );
     let thin = entry(delivery);
     let mut whole = thin.clone();
-    whole.delivery.completion = Some(Completion { outcome: Completed::Whole(told.clone()), asked_at: now() });
-    let (before, after) = (assert_entry_told_well(&thin), assert_entry_told_well(&whole));
-    assert_eq!(before.len(), after.len(), "a completed delivery tells as many events");
+    whole.delivery.completion = Some(Completion {
+        outcome: Completed::Whole(told.clone()),
+        asked_at: now(),
+    });
+    let (before, after) = (
+        assert_entry_told_well(&thin),
+        assert_entry_told_well(&whole),
+    );
+    assert_eq!(
+        before.len(),
+        after.len(),
+        "a completed delivery tells as many events"
+    );
     for (before, after) in before.iter().zip(&after) {
         for name in ["id", "type", "subject", "partitionkey", "sequence", "time"] {
-            assert_eq!(before[name], after[name], "completing an event leaves its {name}");
+            assert_eq!(
+                before[name], after[name],
+                "completing an event leaves its {name}"
+            );
         }
     }
 }
@@ -184,15 +253,31 @@ fn entry(delivery: &VerifiedDelivery) -> Entry {
 fn assert_entry_told_well(entry: &Entry) -> Vec<Value> {
     let first = told(entry);
     assert_eq!(first, told(entry), "a delivery always tells the same");
-    let events: Vec<Value> = first.iter().map(|text| serde_json::from_str(text).expect("an event is JSON")).collect();
+    let events: Vec<Value> = first
+        .iter()
+        .map(|text| serde_json::from_str(text).expect("an event is JSON"))
+        .collect();
     for (index, event) in events.iter().enumerate() {
         if let Err(error) = SCHEMA.validate(event) {
-            panic!("the schema refuses {}: {error} at {}", event["type"], error.instance_path());
+            panic!(
+                "the schema refuses {}: {error} at {}",
+                event["type"],
+                error.instance_path()
+            );
         }
         let id = event["id"].as_str().expect("an id");
-        assert_eq!(id, format!("{}-{index}", entry.key), "an id is made of the delivery and the place in it");
-        let subject = event["subject"].as_str().and_then(|subject| subject.split_once('/'));
-        assert!(subject.is_some_and(|(entity, id)| !entity.is_empty() && !id.is_empty()), "a subject has an id: {subject:?}");
+        assert_eq!(
+            id,
+            format!("{}-{index}", entry.key),
+            "an id is made of the delivery and the place in it"
+        );
+        let subject = event["subject"]
+            .as_str()
+            .and_then(|subject| subject.split_once('/'));
+        assert!(
+            subject.is_some_and(|(entity, id)| !entity.is_empty() && !id.is_empty()),
+            "a subject has an id: {subject:?}"
+        );
     }
     events
 }

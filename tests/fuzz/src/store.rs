@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Subject, Told, Unanswered,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Subject,
+    Told, Unanswered,
 };
 use cartwire::platforms::{Normalised, Platform, Unsigned, VerifiedDelivery, connection_kind};
 use cartwire::replay::fixture::{Fixture, embedded};
@@ -76,10 +77,19 @@ impl Task {
         };
         let (mut typed, mut cycles) = ("https://shop.example", false);
         for word in words {
-            if word == "cycle" { cycles = true } else { typed = word }
+            if word == "cycle" {
+                cycles = true
+            } else {
+                typed = word
+            }
         }
         let (platform, subject) = subject(kind, typed)?;
-        Some(Self { platform, subject, doing, cycles })
+        Some(Self {
+            platform,
+            subject,
+            doing,
+            cycles,
+        })
     }
 }
 
@@ -104,17 +114,35 @@ fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, Subject)> 
     };
     let subject = match kind {
         "woocommerce" => {
-            let field = connection_kind(kind)?.1.fields.iter().find(|field| field.name == "url")?;
+            let field = connection_kind(kind)?
+                .1
+                .fields
+                .iter()
+                .find(|field| field.name == "url")?;
             let url = (field.check)(typed).ok()?;
-            let secrets =
-                [("consumer-key", CONSUMER_KEY), ("consumer-secret", CONSUMER_SECRET), ("webhook-secret", WEBHOOK_SECRET)];
-            Subject { settings: owned(&[("url", &url)]), secrets: owned(&secrets), ..empty("shop") }
+            let secrets = [
+                ("consumer-key", CONSUMER_KEY),
+                ("consumer-secret", CONSUMER_SECRET),
+                ("webhook-secret", WEBHOOK_SECRET),
+            ];
+            Subject {
+                settings: owned(&[("url", &url)]),
+                secrets: owned(&secrets),
+                ..empty("shop")
+            }
         }
         "wix-app" => app(),
-        "instance" => Subject { parent: Some(Box::new(app())), ..empty(INSTANCE) },
+        "instance" => Subject {
+            parent: Some(Box::new(app())),
+            ..empty(INSTANCE)
+        },
         "wix-site" => {
             let settings = owned(&[("site_id", SITE), ("account_id", ACCOUNT)]);
-            Subject { settings, secrets: owned(&[("api-key", API_KEY)]), ..empty("site") }
+            Subject {
+                settings,
+                secrets: owned(&[("api-key", API_KEY)]),
+                ..empty("site")
+            }
         }
         _ => return None,
     };
@@ -123,7 +151,10 @@ fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, Subject)> 
 }
 
 fn owned<T: From<String>>(pairs: &[(&str, &str)]) -> BTreeMap<String, T> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into()))
+        .collect()
 }
 
 /// A store that gives these answers, whatever it is asked.
@@ -147,37 +178,67 @@ impl<'a> Store<'a> {
             }
         }
         let answers = chunks.iter().filter_map(|chunk| answer(chunk)).collect();
-        Self { input, answers, given: 0, cycles }
+        Self {
+            input,
+            answers,
+            given: 0,
+            cycles,
+        }
     }
 
     fn answer(&mut self) -> CallResult {
         if self.cycles && self.given == self.answers.len() {
             self.given = 0;
         }
-        let answer = self.answers.get(self.given).cloned().unwrap_or(Err(CallFailure::TimedOut));
+        let answer = self
+            .answers
+            .get(self.given)
+            .cloned()
+            .unwrap_or(Err(CallFailure::TimedOut));
         self.given += 1;
         answer
     }
 
     /// Does it say this itself? Then it is no secret of ours towards it.
     fn says(&self, secret: &str) -> bool {
-        self.input.windows(secret.len()).any(|window| window == secret.as_bytes())
+        self.input
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes())
     }
 }
 
 /// Reads an answer, or the word for none. What no HTTP client would let through is none.
 fn answer(chunk: &[u8]) -> Option<CallResult> {
     let chunk = chunk.strip_suffix(b"\n").unwrap_or(chunk);
-    let chunk = if chunk.windows(2).any(|pair| pair == b"\n\n") { chunk.to_vec() } else { [chunk, b"\n\n"].concat() };
-    let first = chunk.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let chunk = if chunk.windows(2).any(|pair| pair == b"\n\n") {
+        chunk.to_vec()
+    } else {
+        [chunk, b"\n\n"].concat()
+    };
+    let first = chunk
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let first = std::str::from_utf8(first).ok()?.trim();
     let (word, status) = first.rsplit_once(' ').unwrap_or(("", first));
     let whole = || {
-        let status = status.parse().ok().filter(|status| (200..600).contains(status))?;
+        let status = status
+            .parse()
+            .ok()
+            .filter(|status| (200..600).contains(status))?;
         let request = Request::read(&chunk);
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        let headers = request.headers.into_iter().map(|(name, value)| (name, text(value))).collect();
-        Some(Answer { status, headers, body: Bytes::copy_from_slice(request.body), received_at: now() })
+        let headers = request
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name, text(value)))
+            .collect();
+        Some(Answer {
+            status,
+            headers,
+            body: Bytes::copy_from_slice(request.body),
+            received_at: now(),
+        })
     };
     Some(Err(match first {
         "address_invalid" => CallFailure::AddressInvalid,
@@ -202,22 +263,35 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
     match &task.doing {
         Doing::Examine(intent) => {
             let mut subject = task.subject.clone();
-            let examination = conversation(task, store, |dialogue| task.platform.examine(&subject, *intent, dialogue));
+            let examination = conversation(task, store, |dialogue| {
+                task.platform.examine(&subject, *intent, dialogue)
+            });
             assert_shown_well(&examination, store);
             // Once more with what was learned: so is every store examined, all but the first time.
             subject.settings.extend(examination.settings);
-            let examination = conversation(task, store, |dialogue| task.platform.examine(&subject, *intent, dialogue));
+            let examination = conversation(task, store, |dialogue| {
+                task.platform.examine(&subject, *intent, dialogue)
+            });
             assert_shown_well(&examination, store);
         }
         Doing::Complete(word) => {
-            let Some(deliveries) = THIN.get(&(task.platform.name(), word.clone())) else { return };
-            let told = conversation(task, store, |dialogue| task.platform.complete(word, &task.subject, dialogue));
+            let Some(deliveries) = THIN.get(&(task.platform.name(), word.clone())) else {
+                return;
+            };
+            let told = conversation(task, store, |dialogue| {
+                task.platform.complete(word, &task.subject, dialogue)
+            });
             match told {
-                Told::Whole(body) => deliveries.iter().for_each(|delivery| assert_completed_well(delivery, &body)),
+                Told::Whole(body) => deliveries
+                    .iter()
+                    .for_each(|delivery| assert_completed_well(delivery, &body)),
                 Told::Untrue(reason) | Told::Nothing(reason) => assert_bounded(reason),
                 Told::Later(reason, pause) => {
                     assert_bounded(reason);
-                    assert!(pause.unwrap_or_default() <= LONGEST_PAUSE, "clocks are added to {pause:?}");
+                    assert!(
+                        pause.unwrap_or_default() <= LONGEST_PAUSE,
+                        "clocks are added to {pause:?}"
+                    );
                 }
             }
         }
@@ -225,7 +299,10 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
 }
 
 fn assert_bounded(reason: &str) {
-    assert!(!reason.is_empty() && reason.len() <= 40, "{reason:?} is no bounded word");
+    assert!(
+        !reason.is_empty() && reason.len() <= 40,
+        "{reason:?} is no bounded word"
+    );
 }
 
 /// Leads a conversation to its end, which comes, and is the same for the same answers.
@@ -238,17 +315,26 @@ fn conversation<T: PartialEq + Debug>(
     loop {
         match talk(&mut Dialogue::new(&answers)) {
             Ok(told) => {
-                let again = talk(&mut Dialogue::new(&answers)).expect("what was answered is not asked again");
+                let again = talk(&mut Dialogue::new(&answers))
+                    .expect("what was answered is not asked again");
                 assert_eq!(told, again, "the same answers tell the same");
                 return told;
             }
             Err(Unanswered(request)) => {
-                assert!(answers.len() < MOST_QUESTIONS, "more than {MOST_QUESTIONS} questions; the next is {request:?}");
+                assert!(
+                    answers.len() < MOST_QUESTIONS,
+                    "more than {MOST_QUESTIONS} questions; the next is {request:?}"
+                );
                 assert_asked_well(task, &request, store);
                 let answer = store.answer();
                 if let (Auth::Token(grant), Ok(answer)) = (&request.auth, &answer) {
-                    let lifetime = (grant.read)(answer).map(|token| token.lifetime).unwrap_or_default();
-                    assert!(lifetime <= LONGEST_PAUSE, "clocks are added to {lifetime:?}");
+                    let lifetime = (grant.read)(answer)
+                        .map(|token| token.lifetime)
+                        .unwrap_or_default();
+                    assert!(
+                        lifetime <= LONGEST_PAUSE,
+                        "clocks are added to {lifetime:?}"
+                    );
                 }
                 answers.push(answer);
             }
@@ -259,16 +345,26 @@ fn conversation<T: PartialEq + Debug>(
 /// A question goes to whom the credentials are for, and they stand nowhere but in its proof.
 fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
     assert_no_secret(&request.url, store);
-    request.headers.iter().for_each(|(_, value)| assert_no_secret(value, store));
+    request
+        .headers
+        .iter()
+        .for_each(|(_, value)| assert_no_secret(value, store));
     assert_no_secret(&format!("{request:?}"), store);
     let url = called(&request.url);
     if let Some(typed) = task.subject.settings.get("url") {
         assert_is_the_store_s(&url, &called(typed));
         let is_open = matches!(request.auth, Auth::Header(..));
-        assert!(!is_open || url.scheme() == "https", "a key that everybody can read goes to {url}");
+        assert!(
+            !is_open || url.scheme() == "https",
+            "a key that everybody can read goes to {url}"
+        );
     } else {
         assert_is_the_platform_s(&url);
-        assert_eq!(url.as_str(), request.url, "what is asked for stands in the path as it is");
+        assert_eq!(
+            url.as_str(),
+            request.url,
+            "what is asked for stands in the path as it is"
+        );
         if let Auth::Token(grant) = &request.auth {
             assert_is_the_platform_s(&called(&grant.request.url));
             assert_no_secret(&grant.request.url, store);
@@ -281,8 +377,14 @@ fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
 /// before the host would be somebody else's credentials.
 fn called(url: &str) -> Url {
     let url = Url::parse(url).unwrap_or_else(|error| panic!("{url} cannot be called: {error}"));
-    assert!(matches!(url.scheme(), "http" | "https"), "{url} cannot be called");
-    assert!(url.username().is_empty() && url.password().is_none(), "{url} holds credentials");
+    assert!(
+        matches!(url.scheme(), "http" | "https"),
+        "{url} cannot be called"
+    );
+    assert!(
+        url.username().is_empty() && url.password().is_none(),
+        "{url} holds credentials"
+    );
     assert_eq!(url.fragment(), None, "{url} has a fragment");
     url
 }
@@ -294,8 +396,15 @@ fn assert_is_the_store_s(url: &Url, typed: &Url) {
         host.strip_prefix("www.").map(str::to_owned).unwrap_or(host)
     };
     assert_eq!(host(url), host(typed), "{url} is another host than {typed}");
-    assert_eq!(url.port(), typed.port(), "{url} is another port than {typed}");
-    assert!(typed.scheme() == "http" || url.scheme() == "https", "{url} is less safe than {typed}");
+    assert_eq!(
+        url.port(),
+        typed.port(),
+        "{url} is another port than {typed}"
+    );
+    assert!(
+        typed.scheme() == "http" || url.scheme() == "https",
+        "{url} is less safe than {typed}"
+    );
 }
 
 fn assert_is_the_platform_s(url: &Url) {
@@ -308,44 +417,99 @@ fn assert_is_the_platform_s(url: &Url) {
 
 /// What people are shown can be shown, and is no secret.
 fn assert_shown_well(examination: &Examination, store: &Store<'_>) {
-    let findings = examination.findings.iter().flat_map(|finding| [finding.code, &finding.cause, &finding.step]);
-    let good = examination.good.iter().chain(&examination.done).map(String::as_str);
+    let findings = examination
+        .findings
+        .iter()
+        .flat_map(|finding| [finding.code, &finding.cause, &finding.step]);
+    let good = examination
+        .good
+        .iter()
+        .chain(&examination.done)
+        .map(String::as_str);
     let texts = findings.chain(good).map(|text| (text, LONGEST_TEXT));
-    let settings = examination.settings.values().map(|value| (value.as_str(), LONGEST_SETTING));
+    let settings = examination
+        .settings
+        .values()
+        .map(|value| (value.as_str(), LONGEST_SETTING));
     for (text, longest) in texts.chain(settings) {
         assert_no_secret(text, store);
-        assert!(!text.contains(char::is_control), "{text:?} does something to a terminal");
-        assert!(text.len() <= longest, "{} bytes are more than can be shown: {}", text.len(), text.get(..200).unwrap_or(text));
+        assert!(
+            !text.contains(char::is_control),
+            "{text:?} does something to a terminal"
+        );
+        assert!(
+            text.len() <= longest,
+            "{} bytes are more than can be shown: {}",
+            text.len(),
+            text.get(..200).unwrap_or(text)
+        );
     }
-    let weights: Vec<_> = examination.findings.iter().map(|finding| finding.weight).collect();
+    let weights: Vec<_> = examination
+        .findings
+        .iter()
+        .map(|finding| finding.weight)
+        .collect();
     assert!(weights.is_sorted(), "the worst comes first: {weights:?}");
 }
 
 fn assert_no_secret(text: &str, store: &Store<'_>) {
     static SECRETS: LazyLock<[String; 6]> = LazyLock::new(|| {
         let basic = STANDARD.encode(format!("{CONSUMER_KEY}:{CONSUMER_SECRET}"));
-        let [key, secret, webhook, app, api] =
-            [CONSUMER_KEY, CONSUMER_SECRET, WEBHOOK_SECRET, APP_SECRET, API_KEY].map(str::to_owned);
+        let [key, secret, webhook, app, api] = [
+            CONSUMER_KEY,
+            CONSUMER_SECRET,
+            WEBHOOK_SECRET,
+            APP_SECRET,
+            API_KEY,
+        ]
+        .map(str::to_owned);
         [basic, key, secret, webhook, app, api]
     });
-    let shown = SECRETS.iter().find(|secret| text.contains(secret.as_str()) && !store.says(secret));
+    let shown = SECRETS
+        .iter()
+        .find(|secret| text.contains(secret.as_str()) && !store.says(secret));
     assert_eq!(shown, None, "{text:?} holds a secret");
 }
 
 /// The fixtures that tell less than the whole, by platform and by the word for what they lack.
-pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>>> = LazyLock::new(|| {
-    let mut thin: BTreeMap<_, Vec<VerifiedDelivery>> = BTreeMap::new();
-    for fixture in embedded().expect("fixtures") {
-        let Fixture::Case(case) = fixture else { continue };
-        let sender = Sender::new(case.platform.name());
-        let unsigned = Unsigned { topic: &case.topic, payload: &case.payload, nonce: 1, options: &case.options };
-        let Ok(signed) = sender.platform.sign(&unsigned, &sender.signing_key, now()) else { continue };
-        let headers = signed.headers.iter().map(|(name, value)| (name.to_lowercase(), value.as_bytes())).collect();
-        let Some(delivery) = sender.prove(&Request { headers, body: &signed.body }) else { continue };
-        let journaled = delivery.to_journaled();
-        let Normalised::Events { drafts, .. } = sender.platform.normalise(&journaled) else { continue };
-        let Some(word) = sender.platform.lacks(&journaled, &drafts) else { continue };
-        thin.entry((case.platform.name(), word)).or_default().push(delivery);
-    }
-    thin
-});
+pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>>> =
+    LazyLock::new(|| {
+        let mut thin: BTreeMap<_, Vec<VerifiedDelivery>> = BTreeMap::new();
+        for fixture in embedded().expect("fixtures") {
+            let Fixture::Case(case) = fixture else {
+                continue;
+            };
+            let sender = Sender::new(case.platform.name());
+            let unsigned = Unsigned {
+                topic: &case.topic,
+                payload: &case.payload,
+                nonce: 1,
+                options: &case.options,
+            };
+            let Ok(signed) = sender.platform.sign(&unsigned, &sender.signing_key, now()) else {
+                continue;
+            };
+            let headers = signed
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_lowercase(), value.as_bytes()))
+                .collect();
+            let Some(delivery) = sender.prove(&Request {
+                headers,
+                body: &signed.body,
+            }) else {
+                continue;
+            };
+            let journaled = delivery.to_journaled();
+            let Normalised::Events { drafts, .. } = sender.platform.normalise(&journaled) else {
+                continue;
+            };
+            let Some(word) = sender.platform.lacks(&journaled, &drafts) else {
+                continue;
+            };
+            thin.entry((case.platform.name(), word))
+                .or_default()
+                .push(delivery);
+        }
+        thin
+    });

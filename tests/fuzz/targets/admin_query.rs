@@ -26,19 +26,39 @@ type Ask = dyn Fn(&str, &[(String, &[u8])]) -> Option<(u16, Option<Vec<u8>>)>;
 fuzz_target!(|input: &[u8]| {
     thread_local!(static LISTENER: &'static Ask = listener_with_orders());
     let ask = LISTENER.with(|listener| *listener);
-    let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
-    let Ok(target) = std::str::from_utf8(&input[..end]) else { return };
+    let end = input
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(input.len());
+    let Ok(target) = std::str::from_utf8(&input[..end]) else {
+        return;
+    };
     let head = [input.get(end + 1..).unwrap_or_default(), b"\n\n"].concat();
     let headers = Request::read(&head).headers;
-    let Some((status, body)) = ask(target, &headers) else { return };
-    assert!(matches!(status, 200 | 400 | 401 | 403 | 404 | 405), "{target:?} was answered {status}");
-    assert_eq!(ask(target, &headers).map(|(status, _)| status), Some(status), "asking changes nothing");
+    let Some((status, body)) = ask(target, &headers) else {
+        return;
+    };
+    assert!(
+        matches!(status, 200 | 400 | 401 | 403 | 404 | 405),
+        "{target:?} was answered {status}"
+    );
+    assert_eq!(
+        ask(target, &headers).map(|(status, _)| status),
+        Some(status),
+        "asking changes nothing"
+    );
     let Some(body) = body else { return };
     if target.starts_with("/api/") {
         let body: Value = serde_json::from_slice(&body).expect("the API answers in JSON");
-        assert!(status == 200 || body["error"].is_string(), "a mistake has a word");
+        assert!(
+            status == 200 || body["error"].is_string(),
+            "a mistake has a word"
+        );
         if let Some(next) = body["next"].as_str() {
-            assert!(next.parse::<i64>().is_ok_and(|next| next >= 0), "a cursor leads on");
+            assert!(
+                next.parse::<i64>().is_ok_and(|next| next >= 0),
+                "a cursor leads on"
+            );
         }
     }
 });
@@ -60,49 +80,121 @@ fn listener_with_orders() -> &'static Ask {
         shutdown,
         token: None,
     };
-    let service = system.block_on(init_service(App::new().configure(|config| dashboard.configure(config))));
-    Box::leak(Box::new(move |target: &str, headers: &[(String, &[u8])]| {
-        let _kept = (&folder, &guard, &stop);
-        // What is no target of a request ends in the HTTP parser.
-        let uri: Uri = target.parse().ok()?;
-        let mut request = TestRequest::default().method(Method::GET).uri(&uri.to_string());
-        for (name, value) in headers {
-            let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value)) else { continue };
-            request = request.append_header((name, value));
-        }
-        system.block_on(async {
-            let answer = match service.call(request.to_request()).await {
-                Ok(answer) => answer,
-                Err(error) => return Some((error.as_response_error().status_code().as_u16(), None)),
-            };
-            let status = answer.status().as_u16();
-            // The stream has no end.
-            let is_whole = answer.headers().get("content-type").is_none_or(|kind| kind != "text/event-stream");
-            Some((status, if is_whole { Some(read_body(answer).await.to_vec()) } else { None }))
-        })
-    }))
+    let service = system.block_on(init_service(
+        App::new().configure(|config| dashboard.configure(config)),
+    ));
+    Box::leak(Box::new(
+        move |target: &str, headers: &[(String, &[u8])]| {
+            let _kept = (&folder, &guard, &stop);
+            // What is no target of a request ends in the HTTP parser.
+            let uri: Uri = target.parse().ok()?;
+            let mut request = TestRequest::default()
+                .method(Method::GET)
+                .uri(&uri.to_string());
+            for (name, value) in headers {
+                let (Ok(name), Ok(value)) =
+                    (name.parse::<HeaderName>(), HeaderValue::from_bytes(value))
+                else {
+                    continue;
+                };
+                request = request.append_header((name, value));
+            }
+            system.block_on(async {
+                let answer = match service.call(request.to_request()).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        return Some((error.as_response_error().status_code().as_u16(), None));
+                    }
+                };
+                let status = answer.status().as_u16();
+                // The stream has no end.
+                let is_whole = answer
+                    .headers()
+                    .get("content-type")
+                    .is_none_or(|kind| kind != "text/event-stream");
+                Some((
+                    status,
+                    if is_whole {
+                        Some(read_body(answer).await.to_vec())
+                    } else {
+                        None
+                    },
+                ))
+            })
+        },
+    ))
 }
 
 async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
-    let (journal, guard) = Journal::open(folder, Budget { reserve: 1, ..Budget::default() }).expect("a journal");
+    let (journal, guard) = Journal::open(
+        folder,
+        Budget {
+            reserve: 1,
+            ..Budget::default()
+        },
+    )
+    .expect("a journal");
     let shop = Sender::new("woocommerce");
     for nonce in 1..=8 {
         let options = BTreeMap::new();
         let payload = format!(r#"{{"id":{nonce},"total":"{nonce}.50","currency":"EUR"}}"#);
-        let unsigned = Unsigned { topic: "order.updated", payload: payload.as_bytes(), nonce, options: &options };
-        let signed = shop.platform.sign(&unsigned, &shop.signing_key, now()).expect("signed");
-        let headers = signed.headers.iter().map(|(name, value)| (name.to_lowercase(), value.as_bytes())).collect();
-        let delivery = shop.prove(&Request { headers, body: &signed.body }).expect("genuine");
+        let unsigned = Unsigned {
+            topic: "order.updated",
+            payload: payload.as_bytes(),
+            nonce,
+            options: &options,
+        };
+        let signed = shop
+            .platform
+            .sign(&unsigned, &shop.signing_key, now())
+            .expect("signed");
+        let headers = signed
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_lowercase(), value.as_bytes()))
+            .collect();
+        let delivery = shop
+            .prove(&Request {
+                headers,
+                body: &signed.body,
+            })
+            .expect("genuine");
         journal.append(delivery).await.expect("kept");
     }
     let (none, no) = (Default::default(), Default::default());
-    let claim = journal.claim(0, 6, usize::MAX, none, no, Default::default()).await.expect("a claim");
+    let claim = journal
+        .claim(0, 6, usize::MAX, none, no, Default::default())
+        .await
+        .expect("a claim");
     let settlement = |(index, entry): (usize, cartwire::journal::entry::Entry)| {
         let subject = format!("order/{}", entry.position);
-        let event = LoggedEvent { index: 0, event_type: "cartwire.order.updated".to_owned(), subject };
-        let outcome = if index < 4 { Outcome::Logged(vec![event]) } else { Outcome::DeadLettered("a_reason") };
-        Settlement { position: entry.position, redriven: false, attempts: 0, outcome }
+        let event = LoggedEvent {
+            index: 0,
+            event_type: "cartwire.order.updated".to_owned(),
+            subject,
+        };
+        let outcome = if index < 4 {
+            Outcome::Logged(vec![event])
+        } else {
+            Outcome::DeadLettered("a_reason")
+        };
+        Settlement {
+            position: entry.position,
+            redriven: false,
+            attempts: 0,
+            outcome,
+        }
     };
-    journal.settle(claim.entries.into_iter().enumerate().map(settlement).collect()).await.expect("settled");
+    journal
+        .settle(
+            claim
+                .entries
+                .into_iter()
+                .enumerate()
+                .map(settlement)
+                .collect(),
+        )
+        .await
+        .expect("settled");
     (journal, guard)
 }

@@ -16,19 +16,38 @@ const FILES: [&[&str]; 3] = [
         "woocommerce/order.created/a/case.toml",
         "woocommerce/order.created/a/expected.json",
     ],
-    &["wix/order_created/a/payload.json", "wix/order_created/a/case.toml", "wix/order_created/a/expected.json"],
-    &["recorded/woocommerce/1.json", "recorded/woocommerce/1.expected.json"],
+    &[
+        "wix/order_created/a/payload.json",
+        "wix/order_created/a/case.toml",
+        "wix/order_created/a/expected.json",
+    ],
+    &[
+        "recorded/woocommerce/1.json",
+        "recorded/woocommerce/1.expected.json",
+    ],
 ];
 
 fuzz_target!(|input: &[u8]| {
     for names in FILES {
-        let files: BTreeMap<String, Vec<u8>> =
-            names.iter().zip(split(input)).map(|(name, part)| ((*name).to_owned(), part.to_vec())).collect();
-        let Ok(fixtures) = parse(&files) else { continue };
+        let files: BTreeMap<String, Vec<u8>> = names
+            .iter()
+            .zip(split(input))
+            .map(|(name, part)| ((*name).to_owned(), part.to_vec()))
+            .collect();
+        let Ok(fixtures) = parse(&files) else {
+            continue;
+        };
         assert_eq!(fixtures.len(), 1, "one folder is one fixture");
         match &fixtures[0] {
-            Fixture::Case(case) => assert_eq!(Some(&case.payload[..]), split(input).next(), "the payload is taken as it is"),
-            Fixture::Recorded(recorded) => assert!(!format!("{recorded:?}").contains("body"), "no body in a message"),
+            Fixture::Case(case) => assert_eq!(
+                Some(&case.payload[..]),
+                split(input).next(),
+                "the payload is taken as it is"
+            ),
+            Fixture::Recorded(recorded) => assert!(
+                !format!("{recorded:?}").contains("body"),
+                "no body in a message"
+            ),
         }
     }
 });
@@ -39,7 +58,9 @@ fn split(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(input);
     std::iter::from_fn(move || {
         let part = rest?;
-        let at = part.windows(BETWEEN.len()).position(|window| window == BETWEEN);
+        let at = part
+            .windows(BETWEEN.len())
+            .position(|window| window == BETWEEN);
         rest = at.map(|at| &part[at + BETWEEN.len()..]);
         Some(at.map_or(part, |at| &part[..at]))
     })

@@ -13,7 +13,10 @@ fuzz_target!(|claims: &[u8]| {
         return;
     }
     let body = token(RS256, claims);
-    if let Some(delivery) = APP.prove(&Request { headers: Vec::new(), body: &body }) {
+    if let Some(delivery) = APP.prove(&Request {
+        headers: Vec::new(),
+        body: &body,
+    }) {
         assert_told_well(&delivery);
     }
 });

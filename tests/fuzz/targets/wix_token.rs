@@ -10,22 +10,42 @@ use libfuzzer_sys::fuzz_target;
 static APP: LazyLock<Sender> = LazyLock::new(|| Sender::new("wix"));
 
 fuzz_target!(|input: &[u8]| {
-    if let Ok(Verified::Delivery(delivery)) = APP.verify(&Request { headers: Vec::new(), body: input }) {
+    if let Ok(Verified::Delivery(delivery)) = APP.verify(&Request {
+        headers: Vec::new(),
+        body: input,
+    }) {
         assert_eq!(delivery.parts().received_at, now());
         // With a part more it is no token, whatever the signature says.
         let longer = [input.trim_ascii(), b".x"].concat();
-        let forged = APP.verify(&Request { headers: Vec::new(), body: &longer });
-        assert!(forged.is_err_and(|rejection| rejection.is_unauthorised()), "a lengthened token was taken");
+        let forged = APP.verify(&Request {
+            headers: Vec::new(),
+            body: &longer,
+        });
+        assert!(
+            forged.is_err_and(|rejection| rejection.is_unauthorised()),
+            "a lengthened token was taken"
+        );
     }
-    let Some(end) = input.iter().position(|byte| *byte == b'\n') else { return };
+    let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+        return;
+    };
     let (header, claims) = (&input[..end], &input[end + 1..]);
     let body = token(header, claims);
-    let request = Request { headers: Vec::new(), body: &body };
+    let request = Request {
+        headers: Vec::new(),
+        body: &body,
+    };
     match APP.verify(&request) {
-        Err(Rejection::AlgorithmRefused | Rejection::Unreadable | Rejection::SignatureMalformed) => {}
+        Err(
+            Rejection::AlgorithmRefused | Rejection::Unreadable | Rejection::SignatureMalformed,
+        ) => {}
         Ok(_) | Err(_) => {
             if let Some(delivery) = APP.prove(&request) {
-                assert_eq!(delivery.parts().body, claims, "every signed byte of the claims is kept");
+                assert_eq!(
+                    delivery.parts().body,
+                    claims,
+                    "every signed byte of the claims is kept"
+                );
             }
         }
     }

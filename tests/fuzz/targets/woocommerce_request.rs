@@ -15,20 +15,55 @@ const SIGNATURE: &str = "x-wc-webhook-signature";
 fuzz_target!(|input: &[u8]| {
     let mut request = Request::read(input);
     if let Ok(Verified::Delivery(delivery)) = SHOP.verify(&request) {
-        assert_eq!(delivery.parts().body, request.body, "every signed byte is kept");
+        assert_eq!(
+            delivery.parts().body,
+            request.body,
+            "every signed byte is kept"
+        );
         // With any other body the signature is worth nothing.
         let longer = [request.body, b" "].concat();
-        let forged = SHOP.verify(&Request { headers: request.headers.clone(), body: &longer });
-        assert!(forged.is_err_and(|rejection| rejection.is_unauthorised()), "a lengthened body was taken");
+        let forged = SHOP.verify(&Request {
+            headers: request.headers.clone(),
+            body: &longer,
+        });
+        assert!(
+            forged.is_err_and(|rejection| rejection.is_unauthorised()),
+            "a lengthened body was taken"
+        );
     }
     let options = BTreeMap::new();
-    let unsigned = Unsigned { topic: "", payload: request.body, nonce: 1, options: &options };
-    let signed = SHOP.platform.sign(&unsigned, &SHOP.signing_key, now()).expect("signed");
-    let (_, signature) = signed.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(SIGNATURE)).expect("a signature");
+    let unsigned = Unsigned {
+        topic: "",
+        payload: request.body,
+        nonce: 1,
+        options: &options,
+    };
+    let signed = SHOP
+        .platform
+        .sign(&unsigned, &SHOP.signing_key, now())
+        .expect("signed");
+    let (_, signature) = signed
+        .headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(SIGNATURE))
+        .expect("a signature");
     request.headers.retain(|(name, _)| name != SIGNATURE);
-    request.headers.push((SIGNATURE.to_owned(), signature.as_bytes()));
+    request
+        .headers
+        .push((SIGNATURE.to_owned(), signature.as_bytes()));
     if let Some(delivery) = SHOP.prove(&request) {
-        assert_eq!(delivery.parts().body, request.body, "every signed byte is kept");
-        assert!(delivery.parts().headers.iter().all(|(_, value)| value.len() <= 512), "what is kept of headers is bounded");
+        assert_eq!(
+            delivery.parts().body,
+            request.body,
+            "every signed byte is kept"
+        );
+        assert!(
+            delivery
+                .parts()
+                .headers
+                .iter()
+                .all(|(_, value)| value.len() <= 512),
+            "what is kept of headers is bounded"
+        );
     }
 });

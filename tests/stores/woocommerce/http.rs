@@ -28,13 +28,25 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn json(status: u16, body: &Value) -> Self {
         let headers = vec![("Content-Type", "application/json; charset=UTF-8".to_owned())];
-        Self { status, headers, body: body.to_string(), pings: Vec::new() }
+        Self {
+            status,
+            headers,
+            body: body.to_string(),
+            pings: Vec::new(),
+        }
     }
 
     pub(super) fn html(status: u16, body: &str) -> Self {
         let headers = vec![("Content-Type", "text/html; charset=UTF-8".to_owned())];
-        let body = format!("<!DOCTYPE html>\n<html><head><title>Shop</title></head><body>{body}</body></html>");
-        Self { status, headers, body, pings: Vec::new() }
+        let body = format!(
+            "<!DOCTYPE html>\n<html><head><title>Shop</title></head><body>{body}</body></html>"
+        );
+        Self {
+            status,
+            headers,
+            body,
+            pings: Vec::new(),
+        }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -51,7 +63,9 @@ pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, base: &str) {
 
 fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let Some(asked) = read(&stream)? else { return Ok(()) };
+    let Some(asked) = read(&stream)? else {
+        return Ok(());
+    };
     let fault = lock(state).fault.clone();
     if let Fault::Slow(pause) = fault {
         std::thread::sleep(pause);
@@ -62,8 +76,13 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
         state.asked.push(Asked { proved, ..asked });
         reply
     };
-    let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n", reply.status, reply.body.len());
-    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now());
+    let mut head = format!(
+        "HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n",
+        reply.status,
+        reply.body.len()
+    );
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&jiff::Timestamp::now());
     head.push_str(&format!("Date: {}\r\n", date.expect("a date")));
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -71,13 +90,25 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     let whole = reply.body.as_bytes();
-    let sent = if fault == Fault::CutOff { &whole[..whole.len() / 2] } else { whole };
+    let sent = if fault == Fault::CutOff {
+        &whole[..whole.len() / 2]
+    } else {
+        whole
+    };
     stream.write_all(sent)?;
     stream.flush()?;
     drop(stream);
     for (id, url) in &reply.pings {
-        let headers = [("Content-Type", "application/x-www-form-urlencoded".to_owned())];
-        post(url, &headers, format!("webhook_id={id}").as_bytes(), Duration::from_secs(5));
+        let headers = [(
+            "Content-Type",
+            "application/x-www-form-urlencoded".to_owned(),
+        )];
+        post(
+            url,
+            &headers,
+            format!("webhook_id={id}").as_bytes(),
+            Duration::from_secs(5),
+        );
     }
     Ok(())
 }
@@ -87,7 +118,9 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace();
-    let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return Ok(None);
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut asked = Asked {
         method: method.to_owned(),
@@ -100,10 +133,18 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        asked.headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
+        asked
+            .headers
+            .insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = asked.headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let length = asked
+        .headers
+        .get("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     asked.body = String::from_utf8_lossy(&body).into_owned();
@@ -118,7 +159,10 @@ pub(super) fn deliver(webhook: &Webhook, shop: &str, delivery: u64, payload: &Va
     let (resource, event) = webhook.topic.split_once('.').expect("a topic");
     let headers = [
         ("Content-Type", "application/json".to_owned()),
-        ("User-Agent", "WooCommerce/11.0.1 Hookshot (WordPress/7.1)".to_owned()),
+        (
+            "User-Agent",
+            "WooCommerce/11.0.1 Hookshot (WordPress/7.1)".to_owned(),
+        ),
         ("X-WC-Webhook-Source", format!("{shop}/")),
         ("X-WC-Webhook-Topic", webhook.topic.clone()),
         ("X-WC-Webhook-Resource", resource.to_owned()),
@@ -127,7 +171,12 @@ pub(super) fn deliver(webhook: &Webhook, shop: &str, delivery: u64, payload: &Va
         ("X-WC-Webhook-ID", webhook.id.to_string()),
         ("X-WC-Webhook-Delivery-ID", format!("{delivery:032x}")),
     ];
-    post(&webhook.delivery_url, &headers, body.as_bytes(), Duration::from_secs(60))
+    post(
+        &webhook.delivery_url,
+        &headers,
+        body.as_bytes(),
+        Duration::from_secs(60),
+    )
 }
 
 fn post(url: &str, headers: &[(&str, String)], body: &[u8], patience: Duration) -> u16 {
@@ -135,12 +184,21 @@ fn post(url: &str, headers: &[(&str, String)], body: &[u8], patience: Duration) 
 }
 
 fn try_post(url: &str, headers: &[(&str, String)], body: &[u8], patience: Duration) -> Option<u16> {
-    let (host, path) = url.strip_prefix("http://").map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
-    let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+    let (host, path) = url
+        .strip_prefix("http://")
+        .map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
+    let with_port = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
     let address = with_port.to_socket_addrs().ok()?.next()?;
     let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
     stream.set_read_timeout(Some(patience)).ok()?;
-    let mut head = format!("POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let mut head = format!(
+        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -30,16 +30,28 @@ pub(super) enum Proof {
 
 /// Checks a request that reached a shop which knows itself as `home`.
 pub(super) fn prove(asked: &Asked, state: &mut State, home: &str, base: &str) -> Proof {
-    let Some(header) = asked.headers.get("authorization").and_then(|value| value.strip_prefix("OAuth ")) else {
+    let Some(header) = asked
+        .headers
+        .get("authorization")
+        .and_then(|value| value.strip_prefix("OAuth "))
+    else {
         return Proof::None;
     };
     let mut oauth = BTreeMap::new();
     for member in header.split(',') {
-        let Some((name, value)) = member.trim().split_once('=') else { return Proof::Incomplete };
+        let Some((name, value)) = member.trim().split_once('=') else {
+            return Proof::Incomplete;
+        };
         oauth.insert(decode(name), decode(value.trim_matches('"')));
     }
     let member = |name: &str| oauth.get(name).cloned().unwrap_or_default();
-    for name in ["oauth_consumer_key", "oauth_nonce", "oauth_signature", "oauth_signature_method", "oauth_timestamp"] {
+    for name in [
+        "oauth_consumer_key",
+        "oauth_nonce",
+        "oauth_signature",
+        "oauth_signature_method",
+        "oauth_timestamp",
+    ] {
         if member(name).is_empty() {
             return Proof::Incomplete;
         }
@@ -48,20 +60,43 @@ pub(super) fn prove(asked: &Asked, state: &mut State, home: &str, base: &str) ->
         return Proof::KeyUnknown;
     }
     // The address as WordPress knows itself, whatever the caller thought that he called.
-    let folder = base.splitn(4, '/').nth(3).map(|folder| format!("/{folder}")).unwrap_or_default();
-    let address = format!("{}{}", home, asked.path.strip_prefix(&folder).unwrap_or(&asked.path));
+    let folder = base
+        .splitn(4, '/')
+        .nth(3)
+        .map(|folder| format!("/{folder}"))
+        .unwrap_or_default();
+    let address = format!(
+        "{}{}",
+        home,
+        asked.path.strip_prefix(&folder).unwrap_or(&asked.path)
+    );
     let mut pairs: Vec<(String, String)> = asked
         .query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (encode(&decode(name)), encode(&decode(value))))
-        .chain(oauth.iter().filter(|(name, _)| *name != "oauth_signature").map(|(name, value)| (encode(name), encode(value))))
+        .chain(
+            oauth
+                .iter()
+                .filter(|(name, _)| *name != "oauth_signature")
+                .map(|(name, value)| (encode(name), encode(value))),
+        )
         .collect();
     pairs.sort();
-    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let text = format!("{}&{}&{}", asked.method, encode(&address), encode(&pairs.join("&")));
-    let key = Hmac::<Sha256>::new_from_slice(format!("{}&", state.options.consumer_secret).as_bytes()).expect("any key");
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let text = format!(
+        "{}&{}&{}",
+        asked.method,
+        encode(&address),
+        encode(&pairs.join("&"))
+    );
+    let key =
+        Hmac::<Sha256>::new_from_slice(format!("{}&", state.options.consumer_secret).as_bytes())
+            .expect("any key");
     let right = STANDARD.encode(key.chain_update(text.as_bytes()).finalize().into_bytes());
     if member("oauth_signature_method") != "HMAC-SHA256" || member("oauth_signature") != right {
         return Proof::SignatureWrong;
@@ -94,7 +129,9 @@ fn decode(text: &str) -> String {
     let mut decoded = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let code = text.get(at + 1..at + 3).and_then(|code| u8::from_str_radix(code, 16).ok());
+        let code = text
+            .get(at + 1..at + 3)
+            .and_then(|code| u8::from_str_radix(code, 16).ok());
         match (bytes[at], code) {
             (b'%', Some(byte)) => {
                 decoded.push(byte);

@@ -10,16 +10,31 @@ use super::{Asked, Fault, Permalinks, Permission, State, Webhook};
 
 /// Answers a request, and says whether it was proved.
 pub(super) fn answer(asked: &Asked, state: &mut State, base: &str) -> (Reply, bool) {
-    let home = state.options.home.clone().unwrap_or_else(|| base.to_owned());
+    let home = state
+        .options
+        .home
+        .clone()
+        .unwrap_or_else(|| base.to_owned());
     let proof = match state.fault {
         Fault::AuthorizationStripped => Proof::None,
         _ => prove(asked, state, &home, base),
     };
     let reply = faulty(asked, state).unwrap_or_else(|| {
-        let Some(path) = asked.path.strip_prefix(state.options.folder) else { return Reply::html(404, "Not Found") };
+        let Some(path) = asked.path.strip_prefix(state.options.folder) else {
+            return Reply::html(404, "Not Found");
+        };
         match route(path, &asked.query, state.options.permalinks) {
-            Some((route, keys_count)) => rest(asked, &route, if keys_count { proof } else { Proof::None }, state, &home),
-            None if path.trim_matches('/').is_empty() || path == "/index.php" || path.starts_with("/shop") => {
+            Some((route, keys_count)) => rest(
+                asked,
+                &route,
+                if keys_count { proof } else { Proof::None },
+                state,
+                &home,
+            ),
+            None if path.trim_matches('/').is_empty()
+                || path == "/index.php"
+                || path.starts_with("/shop") =>
+            {
                 page(state, 200, "Welcome to the shop", &home)
             }
             None => page(state, 404, "Nothing was found", &home),
@@ -32,14 +47,22 @@ pub(super) fn answer(asked: &Asked, state: &mut State, base: &str) -> (Reply, bo
 fn route(path: &str, query: &str, permalinks: Permalinks) -> Option<(String, bool)> {
     let below = |prefix: &str| {
         let route = path.strip_prefix(prefix)?;
-        (route.is_empty() || route.starts_with('/')).then(|| (format!("/{}", route.trim_matches('/')), true))
+        (route.is_empty() || route.starts_with('/'))
+            .then(|| (format!("/{}", route.trim_matches('/')), true))
     };
     let plain = || {
-        let route = query.split('&').find_map(|pair| pair.strip_prefix("rest_route="))?;
-        Some((format!("/{}", route.replace("%2F", "/").trim_matches('/')), false))
+        let route = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("rest_route="))?;
+        Some((
+            format!("/{}", route.replace("%2F", "/").trim_matches('/')),
+            false,
+        ))
     };
     match permalinks {
-        Permalinks::Pretty => below("/wp-json").or_else(|| below("/index.php/wp-json")).or_else(plain),
+        Permalinks::Pretty => below("/wp-json")
+            .or_else(|| below("/index.php/wp-json"))
+            .or_else(plain),
         Permalinks::Index | Permalinks::Plain => below("/index.php/wp-json").or_else(plain),
         Permalinks::PlainOnly => plain(),
     }
@@ -56,7 +79,11 @@ fn link(permalinks: Permalinks, home: &str) -> String {
 
 fn page(state: &State, status: u16, text: &str, home: &str) -> Reply {
     let page = Reply::html(status, text);
-    if state.options.link { page.with("Link", link(state.options.permalinks, home)) } else { page }
+    if state.options.link {
+        page.with("Link", link(state.options.permalinks, home))
+    } else {
+        page
+    }
 }
 
 /// What is answered instead, while something is wrong.
@@ -69,14 +96,27 @@ fn faulty(asked: &Asked, state: &State) -> Option<Reply> {
             .with("Server", "cloudflare")
             .with("CF-RAY", "8a1b2c3d4e5f6789-AMS")
             .with("cf-mitigated", "challenge"),
-        Fault::BasicAuth => Reply::html(401, "Unauthorized").with("WWW-Authenticate", "Basic realm=\"Staging\""),
-        Fault::RestDisabled if is_rest => error(401, "rest_not_logged_in", "You are not currently logged in."),
-        Fault::Maintenance => Reply::html(503, "Briefly unavailable for scheduled maintenance.").with("Retry-After", "600"),
+        Fault::BasicAuth => {
+            Reply::html(401, "Unauthorized").with("WWW-Authenticate", "Basic realm=\"Staging\"")
+        }
+        Fault::RestDisabled if is_rest => error(
+            401,
+            "rest_not_logged_in",
+            "You are not currently logged in.",
+        ),
+        Fault::Maintenance => Reply::html(503, "Briefly unavailable for scheduled maintenance.")
+            .with("Retry-After", "600"),
         Fault::RedirectTo(to) => {
-            let query = if asked.query.is_empty() { String::new() } else { format!("?{}", asked.query) };
+            let query = if asked.query.is_empty() {
+                String::new()
+            } else {
+                format!("?{}", asked.query)
+            };
             Reply::html(301, "Moved").with("Location", format!("{to}{}{query}", asked.path))
         }
-        Fault::RateLimited(seconds) => Reply::html(429, "Too Many Requests").with("Retry-After", seconds.to_string()),
+        Fault::RateLimited(seconds) => {
+            Reply::html(429, "Too Many Requests").with("Retry-After", seconds.to_string())
+        }
         Fault::NotWordPress if asked.path == "/" => Reply::html(200, "Some web site"),
         Fault::NotWordPress => Reply::html(404, "Not Found"),
         Fault::ServerError => Reply::html(500, "There has been a critical error on this website."),
@@ -104,17 +144,27 @@ fn error(status: u16, code: &str, message: &str) -> Reply {
 fn rest(asked: &Asked, route: &str, proof: Proof, state: &mut State, home: &str) -> Reply {
     let reply = if route == "/" {
         Reply::json(200, &root(state, home))
-    } else if let Some(route) = route.strip_prefix("/wc/v3/").filter(|_| state.fault != Fault::WithoutWooCommerce) {
+    } else if let Some(route) = route
+        .strip_prefix("/wc/v3/")
+        .filter(|_| state.fault != Fault::WithoutWooCommerce)
+    {
         match refused(&asked.method, proof, state) {
             Some(reply) => reply,
             None => woocommerce(asked, route, state, home),
         }
     } else {
-        error(404, "rest_no_route", "No route was found matching the URL and request method.")
+        error(
+            404,
+            "rest_no_route",
+            "No route was found matching the URL and request method.",
+        )
     };
     let unheard = state.fault == Fault::WritesUnheard && asked.method != "GET";
     if unheard {
-        Reply { pings: reply.pings, ..Reply::html(500, "Too late") }
+        Reply {
+            pings: reply.pings,
+            ..Reply::html(500, "Too late")
+        }
     } else {
         reply.with("Link", link(state.options.permalinks, home))
     }
@@ -134,24 +184,45 @@ fn root(state: &State, home: &str) -> Value {
 /// The refusal that a request earns, if any.
 fn refused(method: &str, proof: Proof, state: &State) -> Option<Reply> {
     let reads = method == "GET";
-    let authentication = |message| Some(error(401, "woocommerce_rest_authentication_error", message));
+    let authentication =
+        |message| Some(error(401, "woocommerce_rest_authentication_error", message));
     match proof {
-        Proof::None => return Some(error(401, "woocommerce_rest_cannot_view", "Sorry, you cannot list resources.")),
+        Proof::None => {
+            return Some(error(
+                401,
+                "woocommerce_rest_cannot_view",
+                "Sorry, you cannot list resources.",
+            ));
+        }
         Proof::KeyUnknown => return authentication("Consumer key is invalid."),
         Proof::Incomplete => {
-            return Some(error(401, "woocommerce_rest_authentication_missing_parameter", "Missing OAuth parameters"));
+            return Some(error(
+                401,
+                "woocommerce_rest_authentication_missing_parameter",
+                "Missing OAuth parameters",
+            ));
         }
-        Proof::SignatureWrong => return authentication("Invalid signature - provided signature does not match."),
+        Proof::SignatureWrong => {
+            return authentication("Invalid signature - provided signature does not match.");
+        }
         Proof::TimeOff => return authentication("Invalid timestamp."),
         Proof::NonceUsed => return authentication("Invalid nonce - nonce has already been used."),
         Proof::Right => {}
     }
     match state.options.permission {
-        Permission::Read if !reads => authentication("The API key provided does not have write permissions."),
-        Permission::Write if reads => authentication("The API key provided does not have read permissions."),
+        Permission::Read if !reads => {
+            authentication("The API key provided does not have write permissions.")
+        }
+        Permission::Write if reads => {
+            authentication("The API key provided does not have read permissions.")
+        }
         Permission::ReadWrite | Permission::Read | Permission::Write if !state.options.manager => {
             let verb = if reads { "view" } else { "create" };
-            Some(error(403, &format!("woocommerce_rest_cannot_{verb}"), "Sorry, you are not allowed to do that."))
+            Some(error(
+                403,
+                &format!("woocommerce_rest_cannot_{verb}"),
+                "Sorry, you are not allowed to do that.",
+            ))
         }
         Permission::ReadWrite | Permission::Read | Permission::Write => None,
     }
@@ -163,34 +234,60 @@ fn woocommerce(asked: &Asked, route: &str, state: &mut State, home: &str) -> Rep
     let sent: Value = serde_json::from_str(&asked.body).unwrap_or(Value::Null);
     let number = id.and_then(|id| id.parse::<u64>().ok());
     match (asked.method.as_str(), resource, id, number) {
-        ("GET", "system_status", None, _) => Reply::json(200, &system_status(state, home, &asked.query)),
+        ("GET", "system_status", None, _) => {
+            Reply::json(200, &system_status(state, home, &asked.query))
+        }
         ("GET", "webhooks", None, _) => {
-            let all = state.webhooks.values().rev().map(|webhook| shown(webhook, home)).collect();
+            let all = state
+                .webhooks
+                .values()
+                .rev()
+                .map(|webhook| shown(webhook, home))
+                .collect();
             page_of(all, &asked.query)
         }
         ("POST", "webhooks", None, _) => {
             let mut pings = Vec::new();
             let made = create(&sent, state, home, &mut pings);
-            Reply { pings, ..single(made, 201) }
+            Reply {
+                pings,
+                ..single(made, 201)
+            }
         }
         ("POST", "webhooks", Some("batch"), _) if state.options.batch => batch(&sent, state, home),
-        ("GET", "webhooks", _, Some(id)) => single(existing(id, state).map(|webhook| shown(webhook, home)), 200),
-        ("PUT" | "POST" | "PATCH", "webhooks", _, Some(id)) => single(update(id, &sent, state, home), 200),
+        ("GET", "webhooks", _, Some(id)) => {
+            single(existing(id, state).map(|webhook| shown(webhook, home)), 200)
+        }
+        ("PUT" | "POST" | "PATCH", "webhooks", _, Some(id)) => {
+            single(update(id, &sent, state, home), 200)
+        }
         ("DELETE", "webhooks", _, Some(id)) => {
             if !asked.query.contains("force=true") {
-                return error(501, "woocommerce_rest_trash_not_supported", "Webhooks do not support trashing.");
+                return error(
+                    501,
+                    "woocommerce_rest_trash_not_supported",
+                    "Webhooks do not support trashing.",
+                );
             }
             single(delete(id, state, home), 200)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", None, _) => {
-            let of = state.entities.iter().rev().filter(|((of, _), entity)| of == resource && entity["status"] != "trash");
+            let of = state
+                .entities
+                .iter()
+                .rev()
+                .filter(|((of, _), entity)| of == resource && entity["status"] != "trash");
             page_of(of.map(|(_, entity)| entity.clone()).collect(), &asked.query)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", _, Some(id)) => {
             let entity = state.entities.get(&(resource.to_owned(), id)).cloned();
             single(entity.ok_or_else(|| vanished(resource, state)), 200)
         }
-        _ => error(404, "rest_no_route", "No route was found matching the URL and request method."),
+        _ => error(
+            404,
+            "rest_no_route",
+            "No route was found matching the URL and request method.",
+        ),
     }
 }
 
@@ -198,7 +295,9 @@ fn single(result: Result<Value, Value>, status: u16) -> Reply {
     match result {
         Ok(value) => Reply::json(status, &value),
         Err(problem) => {
-            let status = problem["data"]["status"].as_u64().and_then(|status| u16::try_from(status).ok());
+            let status = problem["data"]["status"]
+                .as_u64()
+                .and_then(|status| u16::try_from(status).ok());
             Reply::json(status.expect("a status"), &problem)
         }
     }
@@ -217,14 +316,25 @@ fn vanished(resource: &str, state: &State) -> Value {
 
 fn page_of(all: Vec<Value>, query: &str) -> Reply {
     let number = |name: &str| {
-        let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(known, _)| *known == name);
+        let value = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(known, _)| *known == name);
         value.and_then(|(_, value)| value.parse::<usize>().ok())
     };
-    let (per_page, page) = (number("per_page").unwrap_or(10), number("page").unwrap_or(1));
+    let (per_page, page) = (
+        number("per_page").unwrap_or(10),
+        number("page").unwrap_or(1),
+    );
     if !(1..=100).contains(&per_page) {
         return error(400, "rest_invalid_param", "Invalid parameter(s): per_page");
     }
-    let shown: Vec<Value> = all.iter().skip((page.max(1) - 1) * per_page).take(per_page).cloned().collect();
+    let shown: Vec<Value> = all
+        .iter()
+        .skip((page.max(1) - 1) * per_page)
+        .take(per_page)
+        .cloned()
+        .collect();
     Reply::json(200, &Value::Array(shown))
         .with("X-WP-Total", all.len().to_string())
         .with("X-WP-TotalPages", all.len().div_ceil(per_page).to_string())
@@ -239,7 +349,10 @@ fn system_status(state: &State, home: &str, query: &str) -> Value {
         "database": { "wc_database_version": state.options.version },
         "settings": { "api_enabled": false, "currency": "EUR", "currency_symbol": "&euro;", "number_of_decimals": 2 },
     });
-    if let Some(fields) = query.split('&').find_map(|pair| pair.strip_prefix("_fields=")) {
+    if let Some(fields) = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("_fields="))
+    {
         let fields = fields.replace("%2C", ",");
         let members = whole.as_object_mut().expect("an object");
         members.retain(|name, _| fields.split(',').any(|field| field == name));
@@ -248,9 +361,16 @@ fn system_status(state: &State, home: &str, query: &str) -> Value {
 }
 
 fn shown(webhook: &Webhook, home: &str) -> Value {
-    let (resource, event) = webhook.topic.split_once('.').unwrap_or((&webhook.topic, ""));
-    let modified =
-        format!("2026-11-21T{:02}:{:02}:{:02}", webhook.modified / 3600, webhook.modified / 60 % 60, webhook.modified % 60);
+    let (resource, event) = webhook
+        .topic
+        .split_once('.')
+        .unwrap_or((&webhook.topic, ""));
+    let modified = format!(
+        "2026-11-21T{:02}:{:02}:{:02}",
+        webhook.modified / 3600,
+        webhook.modified / 60 % 60,
+        webhook.modified % 60
+    );
     json!({
         "id": webhook.id, "name": webhook.name, "status": webhook.status, "topic": webhook.topic, "resource": resource,
         "event": event, "hooks": [], "delivery_url": webhook.delivery_url, "date_created": "2026-11-20T19:00:00",
@@ -264,7 +384,13 @@ fn shown(webhook: &Webhook, home: &str) -> Value {
 
 fn existing(id: u64, state: &State) -> Result<&Webhook, Value> {
     let status = if state.is_at_least(9, 0) { 404 } else { 400 };
-    state.webhooks.get(&id).ok_or_else(|| problem(status, "woocommerce_rest_shop_webhook_invalid_id", "Invalid ID."))
+    state.webhooks.get(&id).ok_or_else(|| {
+        problem(
+            status,
+            "woocommerce_rest_shop_webhook_invalid_id",
+            "Invalid ID.",
+        )
+    })
 }
 
 fn is_topic(topic: &str, state: &State) -> bool {
@@ -282,23 +408,57 @@ fn is_topic(topic: &str, state: &State) -> bool {
     }
 }
 
-fn create(sent: &Value, state: &mut State, home: &str, pings: &mut Vec<(u64, String)>) -> Result<Value, Value> {
+fn create(
+    sent: &Value,
+    state: &mut State,
+    home: &str,
+    pings: &mut Vec<(u64, String)>,
+) -> Result<Value, Value> {
     let text = |name: &str| sent[name].as_str().unwrap_or_default().to_owned();
     if text("topic").is_empty() {
-        return Err(problem(400, "rest_missing_callback_param", "Missing parameter(s): topic"));
+        return Err(problem(
+            400,
+            "rest_missing_callback_param",
+            "Missing parameter(s): topic",
+        ));
     }
     if !is_topic(&text("topic"), state) {
-        return Err(problem(400, "woocommerce_rest_shop_webhook_invalid_topic", "Webhook topic is required and must be valid."));
+        return Err(problem(
+            400,
+            "woocommerce_rest_shop_webhook_invalid_topic",
+            "Webhook topic is required and must be valid.",
+        ));
     }
     if !text("delivery_url").starts_with("http") {
         let code = "woocommerce_rest_shop_webhook_invalid_delivery_url";
-        return Err(problem(400, code, "Webhook delivery URL must be a valid URL starting with http:// or https://."));
+        return Err(problem(
+            400,
+            code,
+            "Webhook delivery URL must be a valid URL starting with http:// or https://.",
+        ));
     }
-    let secret = if text("secret").is_empty() { "made by the shop".to_owned() } else { text("secret") };
-    let name = if text("name").is_empty() { format!("Webhook created for {}", text("topic")) } else { text("name") };
+    let secret = if text("secret").is_empty() {
+        "made by the shop".to_owned()
+    } else {
+        text("secret")
+    };
+    let name = if text("name").is_empty() {
+        format!("Webhook created for {}", text("topic"))
+    } else {
+        text("name")
+    };
     // Whatever status was sent: a new webhook is active.
     let (topic, delivery_url) = (text("topic"), text("delivery_url"));
-    let webhook = Webhook { id: 0, name, status: "active", topic, delivery_url, secret, failures: 0, modified: 0 };
+    let webhook = Webhook {
+        id: 0,
+        name,
+        status: "active",
+        topic,
+        delivery_url,
+        secret,
+        failures: 0,
+        modified: 0,
+    };
     let id = state.add(webhook);
     let webhook = &state.webhooks[&id];
     if state.options.pings {
@@ -315,11 +475,20 @@ fn update(id: u64, sent: &Value, state: &mut State, home: &str) -> Result<Value,
             ["active", "paused", "disabled"]
                 .into_iter()
                 .find(|known| *known == status)
-                .ok_or_else(|| problem(400, "rest_invalid_param", "Invalid parameter(s): status"))?,
+                .ok_or_else(|| {
+                    problem(400, "rest_invalid_param", "Invalid parameter(s): status")
+                })?,
         ),
     };
-    if sent["topic"].as_str().is_some_and(|topic| !is_topic(topic, state)) {
-        return Err(problem(400, "woocommerce_rest_shop_webhook_invalid_topic", "Webhook topic must be valid."));
+    if sent["topic"]
+        .as_str()
+        .is_some_and(|topic| !is_topic(topic, state))
+    {
+        return Err(problem(
+            400,
+            "woocommerce_rest_shop_webhook_invalid_topic",
+            "Webhook topic must be valid.",
+        ));
     }
     let modified = state.tick();
     let webhook = state.webhooks.get_mut(&id).expect("it is there");
@@ -348,10 +517,15 @@ fn delete(id: u64, state: &mut State, home: &str) -> Result<Value, Value> {
 /// Each item by itself: what fails is told in its place, in an answer of 200.
 fn batch(sent: &Value, state: &mut State, home: &str) -> Reply {
     let items = |name: &str| sent[name].as_array().cloned().unwrap_or_default();
-    let place = |id: u64, result: Result<Value, Value>| result.unwrap_or_else(|problem| json!({ "id": id, "error": problem }));
+    let place = |id: u64, result: Result<Value, Value>| {
+        result.unwrap_or_else(|problem| json!({ "id": id, "error": problem }))
+    };
     let mut pings = Vec::new();
     let mut told = serde_json::Map::new();
-    let created: Vec<Value> = items("create").iter().map(|item| place(0, create(item, state, home, &mut pings))).collect();
+    let created: Vec<Value> = items("create")
+        .iter()
+        .map(|item| place(0, create(item, state, home, &mut pings)))
+        .collect();
     let mut updated = Vec::new();
     for item in items("update") {
         let id = item["id"].as_u64().unwrap_or_default();
@@ -362,10 +536,17 @@ fn batch(sent: &Value, state: &mut State, home: &str) -> Reply {
         let id = item.as_u64().unwrap_or_default();
         deleted.push(place(id, delete(id, state, home)));
     }
-    for (name, list) in [("create", created), ("update", updated), ("delete", deleted)] {
+    for (name, list) in [
+        ("create", created),
+        ("update", updated),
+        ("delete", deleted),
+    ] {
         if !list.is_empty() {
             told.insert(name.to_owned(), Value::Array(list));
         }
     }
-    Reply { pings, ..Reply::json(200, &Value::Object(told)) }
+    Reply {
+        pings,
+        ..Reply::json(200, &Value::Object(told))
+    }
 }

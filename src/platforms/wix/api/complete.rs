@@ -10,18 +10,40 @@ use serde_json::value::RawValue;
 
 use super::refusal::{Blame, blame};
 use super::{Caller, Lacking, What};
-use crate::platforms::api::{Answer, ApiRequest, CallFailure, CallResult, Dialogue, Subject, Told, Unanswered, heard};
+use crate::platforms::api::{
+    Answer, ApiRequest, CallFailure, CallResult, Dialogue, Subject, Told, Unanswered, heard,
+};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 use crate::platforms::wix::payload::members;
 
 /// What the platform leaves out of a product unless it is named.
-const FIELDS: [&str; 6] =
-    ["CURRENCY", "PLAIN_DESCRIPTION", "URL", "MEDIA_ITEMS_INFO", "DIRECT_CATEGORIES_INFO", "VARIANT_OPTION_CHOICE_NAMES"];
+const FIELDS: [&str; 6] = [
+    "CURRENCY",
+    "PLAIN_DESCRIPTION",
+    "URL",
+    "MEDIA_ITEMS_INFO",
+    "DIRECT_CATEGORIES_INFO",
+    "VARIANT_OPTION_CHOICE_NAMES",
+];
 
 /// What is kept of an installation: nothing that says who owns the site.
-const OF_INSTANCE: [&str; 7] = ["instanceId", "appName", "appVersion", "isFree", "billing", "permissions", "originInstanceId"];
-const OF_SITE: [&str; 5] = ["siteId", "siteDisplayName", "url", "locale", "paymentCurrency"];
+const OF_INSTANCE: [&str; 7] = [
+    "instanceId",
+    "appName",
+    "appVersion",
+    "isFree",
+    "billing",
+    "permissions",
+    "originInstanceId",
+];
+const OF_SITE: [&str; 5] = [
+    "siteId",
+    "siteDisplayName",
+    "url",
+    "locale",
+    "paymentCurrency",
+];
 
 pub(in crate::platforms::wix) fn complete(
     word: &str,
@@ -33,14 +55,20 @@ pub(in crate::platforms::wix) fn complete(
     };
     let id = lacking.id.as_str();
     let get = |call, before: &str| caller.get(call, &format!("{before}{id}"));
-    let mut one = |request: ApiRequest, member| -> Result<Told, Unanswered> { Ok(whole(dialogue.ask(request)?, member, id)) };
+    let mut one = |request: ApiRequest, member| -> Result<Told, Unanswered> {
+        Ok(whole(dialogue.ask(request)?, member, id))
+    };
     match lacking.what {
         What::Product => {
             let result = dialogue.ask(get("product.get", "/stores-reader/v1/products/"))?;
             if !is_no_route(result) {
                 return Ok(whole(result, "product", id));
             }
-            Ok(whole(dialogue.ask(get("product.get", "/stores/v1/products/"))?, "product", id))
+            Ok(whole(
+                dialogue.ask(get("product.get", "/stores/v1/products/"))?,
+                "product",
+                id,
+            ))
         }
         What::ProductV3 => {
             let fields = FIELDS.map(|field| format!("fields={field}")).join("&");
@@ -50,20 +78,42 @@ pub(in crate::platforms::wix) fn complete(
             if !matches!(result, Ok(answer) if answer.status == 400) {
                 return Ok(whole(result, "product", id));
             }
-            Ok(whole(dialogue.ask(caller.get("product.get", &path))?, "product", id))
+            Ok(whole(
+                dialogue.ask(caller.get("product.get", &path))?,
+                "product",
+                id,
+            ))
         }
-        What::Collection => one(get("collection.get", "/stores/v1/collections/"), "collection"),
+        What::Collection => one(
+            get("collection.get", "/stores/v1/collections/"),
+            "collection",
+        ),
         What::Inventory => {
             let path = format!("/stores-reader/v2/inventoryItems/{id}/getVariants");
-            one(caller.search("inventory.get", &path, &json!({})), "inventoryItem")
+            one(
+                caller.search("inventory.get", &path, &json!({})),
+                "inventoryItem",
+            )
         }
-        What::InventoryItem => one(get("inventory.get", "/stores/v3/inventory-items/"), "inventoryItem"),
+        What::InventoryItem => one(
+            get("inventory.get", "/stores/v3/inventory-items/"),
+            "inventoryItem",
+        ),
         What::Order => one(get("order.get", "/ecom/v1/orders/"), "order"),
-        What::Fulfilments => one(get("fulfillments.list", "/ecom/v1/fulfillments/orders/"), "orderWithFulfillments"),
+        What::Fulfilments => one(
+            get("fulfillments.list", "/ecom/v1/fulfillments/orders/"),
+            "orderWithFulfillments",
+        ),
         What::Contact => one(get("contact.get", "/contacts/v4/contacts/"), "contact"),
         What::Member => one(get("member.get", "/members/v1/members/"), "member"),
-        What::Checkout => one(get("checkout.get", "/ecom/v1/abandoned-checkout/"), "abandonedCheckout"),
-        What::Site => one(caller.get("site.properties", "/site-properties/v4/properties"), "properties"),
+        What::Checkout => one(
+            get("checkout.get", "/ecom/v1/abandoned-checkout/"),
+            "abandonedCheckout",
+        ),
+        What::Site => one(
+            caller.get("site.properties", "/site-properties/v4/properties"),
+            "properties",
+        ),
         What::Currency | What::Payments => payments(&lacking, &caller, dialogue),
         What::Installation => installation(id, subject, &caller, dialogue),
     }
@@ -91,13 +141,24 @@ fn whole(result: &CallResult, member: &str, id: &str) -> Told {
 /// A good answer without what was asked for. A page in the platform's place passes.
 fn unreadable(answer: &Answer) -> Told {
     let reason = "answer_unreadable";
-    if parse(answer.text()).is_none() { Told::Later(reason, None) } else { Told::Nothing(reason) }
+    if parse(answer.text()).is_none() {
+        Told::Later(reason, None)
+    } else {
+        Told::Nothing(reason)
+    }
 }
 
 fn holds(answer: &Answer, member: &str, id: &str) -> bool {
     let document = parse(answer.text());
-    let entity = document.as_ref().map_or_else(Node::nowhere, Node::root).get(member);
-    entity.is_object() && entity.get("id").id().is_none_or(|told| told.eq_ignore_ascii_case(id))
+    let entity = document
+        .as_ref()
+        .map_or_else(Node::nowhere, Node::root)
+        .get(member);
+    entity.is_object()
+        && entity
+            .get("id")
+            .id()
+            .is_none_or(|told| told.eq_ignore_ascii_case(id))
 }
 
 /// Does the platform not know the path, rather than the entity? Of an entity it says so in its own words.
@@ -106,22 +167,35 @@ fn is_no_route(result: &CallResult) -> bool {
 }
 
 /// An order's currency, and its payments where they are not told.
-fn payments(lacking: &Lacking, caller: &Caller<'_>, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {
+fn payments(
+    lacking: &Lacking,
+    caller: &Caller<'_>,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Told, Unanswered> {
     let id = lacking.id.as_str();
-    let order = match good(dialogue.ask(caller.get("order.get", &format!("/ecom/v1/orders/{id}")))?) {
+    let order = match good(dialogue.ask(caller.get("order.get", &format!("/ecom/v1/orders/{id}")))?)
+    {
         Ok(answer) if holds(answer, "order", id) => answer,
         Ok(answer) => return Ok(unreadable(answer)),
         Err(told) => return Ok(told),
     };
     // The rest of the order is nobody's business here.
-    let Some(order) = picked(order, "order", &["id", "currency"]) else { return Ok(Told::Nothing("answer_unreadable")) };
+    let Some(order) = picked(order, "order", &["id", "currency"]) else {
+        return Ok(Told::Nothing("answer_unreadable"));
+    };
     let mut told = vec![("order", order)];
     if lacking.what == What::Payments {
-        let answer = match good(dialogue.ask(caller.get("payments.list", &format!("/ecom/v1/payments/orders/{id}")))?) {
+        let answer = match good(
+            dialogue.ask(caller.get("payments.list", &format!("/ecom/v1/payments/orders/{id}")))?,
+        ) {
             Ok(answer) => answer,
             Err(told) => return Ok(told),
         };
-        let Some(payments) = picked(answer, "orderTransactions", &["orderId", "payments", "refunds"]) else {
+        let Some(payments) = picked(
+            answer,
+            "orderTransactions",
+            &["orderId", "payments", "refunds"],
+        ) else {
             return Ok(unreadable(answer));
         };
         told.push(("orderTransactions", payments));
@@ -131,9 +205,17 @@ fn payments(lacking: &Lacking, caller: &Caller<'_>, dialogue: &mut Dialogue<'_>)
 
 /// What the platform says of an installation. A test of the app's webhooks names a sample app, or an installation that the
 /// platform does not know: that is no store. A secret that is refused says nothing about the installation.
-fn installation(app_id: &str, subject: &Subject, caller: &Caller<'_>, dialogue: &mut Dialogue<'_>) -> Result<Told, Unanswered> {
+fn installation(
+    app_id: &str,
+    subject: &Subject,
+    caller: &Caller<'_>,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Told, Unanswered> {
     const SAMPLE: Told = Told::Untrue("sample_delivery");
-    let ours = subject.parent.as_deref().and_then(|app| app.setting("app_id"));
+    let ours = subject
+        .parent
+        .as_deref()
+        .and_then(|app| app.setting("app_id"));
     if app_id != "unnamed" && ours.is_some_and(|ours| !ours.eq_ignore_ascii_case(app_id)) {
         return Ok(SAMPLE);
     }
@@ -151,12 +233,16 @@ fn installation(app_id: &str, subject: &Subject, caller: &Caller<'_>, dialogue: 
         Ok(answer) => answer,
         Err(told) => return Ok(told),
     };
-    let Some(instance) = picked(answer, "instance", &OF_INSTANCE) else { return Ok(unreadable(answer)) };
+    let Some(instance) = picked(answer, "instance", &OF_INSTANCE) else {
+        return Ok(unreadable(answer));
+    };
     let mut told = vec![("instance", instance)];
     told.extend(picked(answer, "site", &OF_SITE).map(|site| ("site", site)));
     let result = dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?;
     // Who may not ask goes without; what passes is waited for.
-    if let Some(later @ Told::Later(..)) = good(result).map_or_else(Some, |answer| Some(unreadable(answer))) {
+    if let Some(later @ Told::Later(..)) =
+        good(result).map_or_else(Some, |answer| Some(unreadable(answer)))
+    {
         return Ok(later);
     }
     let version = super::instance::catalog_version(result);
@@ -175,7 +261,9 @@ fn picked(answer: &Answer, member: &str, names: &[&str]) -> Option<Box<RawValue>
 
 fn together(parts: Vec<(&str, Box<RawValue>)>) -> Told {
     let parts: BTreeMap<&str, Box<RawValue>> = parts.into_iter().collect();
-    serde_json::to_vec(&parts).map_or(Told::Nothing("answer_unreadable"), |json| Told::Whole(json.into()))
+    serde_json::to_vec(&parts).map_or(Told::Nothing("answer_unreadable"), |json| {
+        Told::Whole(json.into())
+    })
 }
 
 #[cfg(test)]

@@ -11,10 +11,14 @@ use crate::platforms::wix::api::script::{answer, installation, path, talk};
 fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Told, Vec<String>) {
     let asked = std::cell::RefCell::new(Vec::new());
     let noted = |request: &ApiRequest| {
-        asked.borrow_mut().push(format!("{:?} {}", request.method, path(request)));
+        asked
+            .borrow_mut()
+            .push(format!("{:?} {}", request.method, path(request)));
         platform(request)
     };
-    let (told, _) = talk(noted, |dialogue| complete(word, &installation("one"), dialogue));
+    let (told, _) = talk(noted, |dialogue| {
+        complete(word, &installation("one"), dialogue)
+    });
     (told, asked.into_inner())
 }
 
@@ -28,16 +32,56 @@ fn json_of(told: &Told) -> Value {
 #[test]
 fn each_word_asks_for_its_entity_and_keeps_the_answer_as_it_came() {
     for (word, asked, body) in [
-        ("product/x-1", "Get /stores-reader/v1/products/x-1", r#"{"product": {"id":"X-1", "price":1.10}}"#),
-        ("collection/x-1", "Get /stores/v1/collections/x-1", r#"{"collection":{"id":"x-1"}}"#),
-        ("inventory/x-1", "PostIdempotent /stores-reader/v2/inventoryItems/x-1/getVariants", r#"{"inventoryItem":{"id":"x-1"}}"#),
-        ("inventory-item/x-1", "Get /stores/v3/inventory-items/x-1", r#"{"inventoryItem":{"id":"x-1"}}"#),
-        ("order/x-1", "Get /ecom/v1/orders/x-1", r#"{"order":{"id":"x-1"}}"#),
-        ("fulfillments/x-1", "Get /ecom/v1/fulfillments/orders/x-1", r#"{"orderWithFulfillments":{"orderId":"x-1"}}"#),
-        ("contact/x-1", "Get /contacts/v4/contacts/x-1", r#"{"contact":{"id":"x-1"}}"#),
-        ("member/x-1", "Get /members/v1/members/x-1", r#"{"member":{"id":"x-1"}}"#),
-        ("abandoned-checkout/x-1", "Get /ecom/v1/abandoned-checkout/x-1", r#"{"abandonedCheckout":{"id":"x-1"}}"#),
-        ("site/properties", "Get /site-properties/v4/properties", r#"{"properties":{}}"#),
+        (
+            "product/x-1",
+            "Get /stores-reader/v1/products/x-1",
+            r#"{"product": {"id":"X-1", "price":1.10}}"#,
+        ),
+        (
+            "collection/x-1",
+            "Get /stores/v1/collections/x-1",
+            r#"{"collection":{"id":"x-1"}}"#,
+        ),
+        (
+            "inventory/x-1",
+            "PostIdempotent /stores-reader/v2/inventoryItems/x-1/getVariants",
+            r#"{"inventoryItem":{"id":"x-1"}}"#,
+        ),
+        (
+            "inventory-item/x-1",
+            "Get /stores/v3/inventory-items/x-1",
+            r#"{"inventoryItem":{"id":"x-1"}}"#,
+        ),
+        (
+            "order/x-1",
+            "Get /ecom/v1/orders/x-1",
+            r#"{"order":{"id":"x-1"}}"#,
+        ),
+        (
+            "fulfillments/x-1",
+            "Get /ecom/v1/fulfillments/orders/x-1",
+            r#"{"orderWithFulfillments":{"orderId":"x-1"}}"#,
+        ),
+        (
+            "contact/x-1",
+            "Get /contacts/v4/contacts/x-1",
+            r#"{"contact":{"id":"x-1"}}"#,
+        ),
+        (
+            "member/x-1",
+            "Get /members/v1/members/x-1",
+            r#"{"member":{"id":"x-1"}}"#,
+        ),
+        (
+            "abandoned-checkout/x-1",
+            "Get /ecom/v1/abandoned-checkout/x-1",
+            r#"{"abandonedCheckout":{"id":"x-1"}}"#,
+        ),
+        (
+            "site/properties",
+            "Get /site-properties/v4/properties",
+            r#"{"properties":{}}"#,
+        ),
     ] {
         let (told, all) = completed(word, |_| Ok(answer(200, body)));
         assert_eq!(told, Told::Whole(body.into()), "{word}");
@@ -48,12 +92,28 @@ fn each_word_asks_for_its_entity_and_keeps_the_answer_as_it_came() {
 #[test]
 fn an_answer_that_is_not_the_entity_is_not_kept() {
     for body in ["", "<html>"] {
-        assert_eq!(completed("product/x-1", |_| Ok(answer(200, body))).0, Told::Later("answer_unreadable", None), "{body}");
+        assert_eq!(
+            completed("product/x-1", |_| Ok(answer(200, body))).0,
+            Told::Later("answer_unreadable", None),
+            "{body}"
+        );
     }
-    for body in ["{}", r#"{"product":null}"#, r#"{"product":{"id":"another"}}"#, r#"{"order":{"id":"x-1"}}"#] {
-        assert_eq!(completed("product/x-1", |_| Ok(answer(200, body))).0, Told::Nothing("answer_unreadable"), "{body}");
+    for body in [
+        "{}",
+        r#"{"product":null}"#,
+        r#"{"product":{"id":"another"}}"#,
+        r#"{"order":{"id":"x-1"}}"#,
+    ] {
+        assert_eq!(
+            completed("product/x-1", |_| Ok(answer(200, body))).0,
+            Told::Nothing("answer_unreadable"),
+            "{body}"
+        );
     }
-    assert_eq!(completed("nonsense", |_| panic!("nothing is asked")).0, Told::Nothing("not_asked"));
+    assert_eq!(
+        completed("nonsense", |_| panic!("nothing is asked")).0,
+        Told::Nothing("not_asked")
+    );
 }
 
 #[test]
@@ -64,45 +124,73 @@ fn refusals_end_it_and_outages_do_not() {
         (Ok(answer(403, error)), Told::Nothing("credentials_refused")),
         (Ok(answer(428, error)), Told::Nothing("refused")),
         (Ok(answer(429, error)), Told::Later("rate_limited", None)),
-        (Ok(answer(500, error)), Told::Later("store_unavailable", None)),
+        (
+            Ok(answer(500, error)),
+            Told::Later("store_unavailable", None),
+        ),
         (Err(CallFailure::CutOff), Told::Later("cut_off", None)),
-        (Err(CallFailure::TokenRefused(answer(401, error))), Told::Nothing("token_refused")),
+        (
+            Err(CallFailure::TokenRefused(answer(401, error))),
+            Told::Nothing("token_refused"),
+        ),
     ] {
         let (found, asked) = completed("product/x-1", |_| result.clone());
         assert_eq!((found, asked.len()), (told, 1));
     }
     let mut busy = answer(429, error);
-    busy.headers.push(("retry-after".to_owned(), "7".to_owned()));
+    busy.headers
+        .push(("retry-after".to_owned(), "7".to_owned()));
     let (told, _) = completed("order/x-1", |_| Ok(busy.clone()));
-    assert_eq!(told, Told::Later("rate_limited", Some(Duration::from_secs(7))));
+    assert_eq!(
+        told,
+        Told::Later("rate_limited", Some(Duration::from_secs(7)))
+    );
 }
 
 #[test]
 fn a_path_that_the_platform_does_not_know_is_tried_by_its_older_name() {
     let (told, asked) = completed("product/x-1", |request| {
         let old = path(request).starts_with("/stores/v1/");
-        Ok(if old { answer(200, r#"{"product":{"id":"x-1"}}"#) } else { answer(404, "<html>Not Found</html>") })
+        Ok(if old {
+            answer(200, r#"{"product":{"id":"x-1"}}"#)
+        } else {
+            answer(404, "<html>Not Found</html>")
+        })
     });
     assert!(matches!(told, Told::Whole(_)));
-    assert_eq!(asked, ["Get /stores-reader/v1/products/x-1", "Get /stores/v1/products/x-1"]);
+    assert_eq!(
+        asked,
+        [
+            "Get /stores-reader/v1/products/x-1",
+            "Get /stores/v1/products/x-1"
+        ]
+    );
 }
 
 #[test]
 fn fields_that_a_site_does_not_know_are_left_out() {
     let body = r#"{"product":{"id":"x-1","variantsInfo":{}}}"#;
     let (told, asked) = completed("product-v3/x-1", |request| {
-        Ok(if path(request).contains('?') { answer(400, r#"{"message":"unknown field"}"#) } else { answer(200, body) })
+        Ok(if path(request).contains('?') {
+            answer(400, r#"{"message":"unknown field"}"#)
+        } else {
+            answer(200, body)
+        })
     });
     assert_eq!(told, Told::Whole(body.into()));
     assert_eq!(asked[1], "Get /stores/v3/products/x-1");
     let (_, asked) = completed("product-v3/x-1", |_| Ok(answer(200, body)));
     assert_eq!(asked.len(), 1);
-    assert!(asked[0].starts_with("Get /stores/v3/products/x-1?fields=CURRENCY&fields=PLAIN_DESCRIPTION&"));
+    assert!(
+        asked[0]
+            .starts_with("Get /stores/v3/products/x-1?fields=CURRENCY&fields=PLAIN_DESCRIPTION&")
+    );
 }
 
 #[test]
 fn of_an_order_only_the_currency_is_kept_for_its_payments() {
-    let order = r#"{"order":{"id":"x-1","currency":"EUR","buyerInfo":{"email":"kai@kunde.example"}}}"#;
+    let order =
+        r#"{"order":{"id":"x-1","currency":"EUR","buyerInfo":{"email":"kai@kunde.example"}}}"#;
     let payments = r#"{"orderTransactions":{"orderId":"x-1","payments":[{"amount":{"amount":"1.10"}}],"refunds":[],"more":1}}"#;
     let platform = |request: &ApiRequest| match path(request) {
         "/ecom/v1/orders/x-1" => Ok(answer(200, order)),
@@ -110,13 +198,26 @@ fn of_an_order_only_the_currency_is_kept_for_its_payments() {
         other => panic!("{other}"),
     };
     let (told, asked) = completed("transactions/x-1", platform);
-    assert_eq!((json_of(&told), asked.len()), (json!({"order": {"id": "x-1", "currency": "EUR"}}), 1));
+    assert_eq!(
+        (json_of(&told), asked.len()),
+        (json!({"order": {"id": "x-1", "currency": "EUR"}}), 1)
+    );
     let (told, asked) = completed("payments/x-1", platform);
-    let all = json!({"orderId": "x-1", "payments": [{"amount": {"amount": "1.10"}}], "refunds": []});
+    let all =
+        json!({"orderId": "x-1", "payments": [{"amount": {"amount": "1.10"}}], "refunds": []});
     let expected = json!({"order": {"id": "x-1", "currency": "EUR"}, "orderTransactions": all});
     assert_eq!((json_of(&told), asked.len()), (expected, 2));
-    let later = |request: &ApiRequest| if path(request).contains("payments") { Ok(answer(503, "")) } else { platform(request) };
-    assert_eq!(completed("payments/x-1", later).0, Told::Later("store_unavailable", None));
+    let later = |request: &ApiRequest| {
+        if path(request).contains("payments") {
+            Ok(answer(503, ""))
+        } else {
+            platform(request)
+        }
+    };
+    assert_eq!(
+        completed("payments/x-1", later).0,
+        Told::Later("store_unavailable", None)
+    );
 }
 
 const INSTANCE: &str = r#"{"instance":{"instanceId":"one","isFree":true,"permissions":["A"],"billing":{"packageName":"gold"}},
@@ -136,8 +237,17 @@ fn an_installation_is_told_without_its_owner() {
         "catalogVersion": "V3_CATALOG",
     });
     assert_eq!(json_of(&told), expected);
-    let without = |request: &ApiRequest| if path(request).contains("version") { Ok(answer(403, "")) } else { platform(request) };
-    assert_eq!(json_of(&completed("installation/unnamed", without).0)["catalogVersion"], Value::Null);
+    let without = |request: &ApiRequest| {
+        if path(request).contains("version") {
+            Ok(answer(403, ""))
+        } else {
+            platform(request)
+        }
+    };
+    assert_eq!(
+        json_of(&completed("installation/unnamed", without).0)["catalogVersion"],
+        Value::Null
+    );
 }
 
 #[test]
@@ -155,10 +265,25 @@ fn a_page_in_the_platforms_place_passes_wherever_it_stands() {
         ("payments/x-1", "/ecom/v1/payments/orders/x-1"),
     ] {
         let with = |status, body| {
-            completed(word, |request| if path(request) == page { Ok(answer(status, body)) } else { good(request) }).0
+            completed(word, |request| {
+                if path(request) == page {
+                    Ok(answer(status, body))
+                } else {
+                    good(request)
+                }
+            })
+            .0
         };
-        assert_eq!(with(200, "<html>Sign in</html>"), Told::Later("answer_unreadable", None), "{page}");
-        assert_eq!(with(503, ""), Told::Later("store_unavailable", None), "{page}");
+        assert_eq!(
+            with(200, "<html>Sign in</html>"),
+            Told::Later("answer_unreadable", None),
+            "{page}"
+        );
+        assert_eq!(
+            with(503, ""),
+            Told::Later("store_unavailable", None),
+            "{page}"
+        );
         assert!(!matches!(with(200, "{}"), Told::Later(..)), "{page}");
     }
 }
@@ -166,25 +291,59 @@ fn a_page_in_the_platforms_place_passes_wherever_it_stands() {
 #[test]
 fn a_sample_delivery_is_untrue_and_a_refused_secret_is_not() {
     let nobody = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
-    assert_eq!(completed("installation/another-app", nobody).0, Told::Untrue("sample_delivery"));
+    assert_eq!(
+        completed("installation/another-app", nobody).0,
+        Told::Untrue("sample_delivery")
+    );
     for (status, body, expected) in [
-        (404, r#"{"message":"the app instance was not found"}"#, Told::Untrue("sample_delivery")),
-        (400, r#"{"message":"","details":{"applicationError":{"code":"INVALID_INSTANCE_ID"}}}"#, Told::Untrue("sample_delivery")),
-        (404, "<html>Not Found</html>", Told::Nothing("credentials_refused")),
-        (404, r#"{"message":"Not Found"}"#, Told::Nothing("credentials_refused")),
-        (401, r#"{"error":"invalid_client"}"#, Told::Nothing("credentials_refused")),
-        (403, r#"{"message":"","details":{}}"#, Told::Nothing("credentials_refused")),
+        (
+            404,
+            r#"{"message":"the app instance was not found"}"#,
+            Told::Untrue("sample_delivery"),
+        ),
+        (
+            400,
+            r#"{"message":"","details":{"applicationError":{"code":"INVALID_INSTANCE_ID"}}}"#,
+            Told::Untrue("sample_delivery"),
+        ),
+        (
+            404,
+            "<html>Not Found</html>",
+            Told::Nothing("credentials_refused"),
+        ),
+        (
+            404,
+            r#"{"message":"Not Found"}"#,
+            Told::Nothing("credentials_refused"),
+        ),
+        (
+            401,
+            r#"{"error":"invalid_client"}"#,
+            Told::Nothing("credentials_refused"),
+        ),
+        (
+            403,
+            r#"{"message":"","details":{}}"#,
+            Told::Nothing("credentials_refused"),
+        ),
         (429, "{}", Told::Later("store_unavailable", None)),
         (503, "{}", Told::Later("store_unavailable", None)),
     ] {
         let refused = |_: &ApiRequest| Err(CallFailure::TokenRefused(answer(status, body)));
-        assert_eq!(completed("installation/APP-1", refused).0, expected, "{status} {body}");
+        assert_eq!(
+            completed("installation/APP-1", refused).0,
+            expected,
+            "{status} {body}"
+        );
     }
 }
 
 #[test]
 fn an_app_by_itself_completes_nothing() {
     let app = crate::platforms::wix::api::script::app();
-    let (told, _) = talk(|_| panic!("nothing is asked"), |dialogue| complete("product/x-1", &app, dialogue));
+    let (told, _) = talk(
+        |_| panic!("nothing is asked"),
+        |dialogue| complete("product/x-1", &app, dialogue),
+    );
     assert_eq!(told, Told::Nothing("not_asked"));
 }

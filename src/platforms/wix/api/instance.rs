@@ -19,10 +19,15 @@ const TRIED: usize = 3;
 /// Where the app's id and secret stand.
 const DASHBOARD: &str = "the app's dashboard under \"View ID & keys\"";
 
-pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+pub(super) fn examine_app(
+    app: &Subject,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Examination, Unanswered> {
     let mut found = Examination::default();
     if let Some(url) = &app.delivery_url {
-        found.good.push(format!("webhooks are taken at {url}, the callback URL for the app's dashboard"));
+        found.good.push(format!(
+            "webhooks are taken at {url}, the callback URL for the app's dashboard"
+        ));
     }
     if token::request(app, "").is_none() {
         let cause = "without the app secret no site can be asked: what a webhook leaves out stays out, and nothing tells whether \
@@ -33,10 +38,15 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
     }
     let (mut tried, mut accused, mut named) = (0, 0, false);
     for instance in app.installations.iter().take(TRIED) {
-        let Some(request) = token::request(app, instance.as_str()) else { break };
+        let Some(request) = token::request(app, instance.as_str()) else {
+            break;
+        };
         match heard(&mut found, dialogue.ask(request)?) {
             Heard::Good(answer) if token::read(answer).is_some() => {
-                found.good.push("the app secret is right: Wix gives access to the sites that installed the app".to_owned());
+                found.good.push(
+                    "the app secret is right: Wix gives access to the sites that installed the app"
+                        .to_owned(),
+                );
                 return Ok(found);
             }
             Heard::Good(_) => {
@@ -78,9 +88,15 @@ pub(super) fn examine_app(app: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
     Ok(found)
 }
 
-pub(super) fn examine(instance: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+pub(super) fn examine(
+    instance: &Subject,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Examination, Unanswered> {
     let mut found = Examination::default();
-    let asked_by = instance.parent.as_deref().and_then(|app| Some((app, token::request(app, instance.id.as_str())?)));
+    let asked_by = instance
+        .parent
+        .as_deref()
+        .and_then(|app| Some((app, token::request(app, instance.id.as_str())?)));
     let Some((app, request)) = asked_by else {
         let cause = "this site cannot be asked: the app secret is not known, so what a webhook leaves out stays out";
         let step = format!("Add the app secret to the app's connection; it stands in {DASHBOARD}");
@@ -101,7 +117,10 @@ pub(super) fn examine(instance: &Subject, dialogue: &mut Dialogue<'_>) -> Result
         return Ok(found);
     };
     let caller = Caller::with_token(app, token);
-    match heard(&mut found, dialogue.ask(caller.get("instance.get", "/apps/v1/instance"))?) {
+    match heard(
+        &mut found,
+        dialogue.ask(caller.get("instance.get", "/apps/v1/instance"))?,
+    ) {
         Heard::Good(answer) => told(&mut found, answer, &caller, dialogue)?,
         Heard::Refused(answer) | Heard::NoToken(answer) => match answer.status {
             // The token is new, so it is not the token.
@@ -115,7 +134,12 @@ pub(super) fn examine(instance: &Subject, dialogue: &mut Dialogue<'_>) -> Result
 }
 
 /// Takes in what the platform tells of an installation.
-fn told(found: &mut Examination, answer: &Answer, caller: &Caller<'_>, dialogue: &mut Dialogue<'_>) -> Result<(), Unanswered> {
+fn told(
+    found: &mut Examination,
+    answer: &Answer,
+    caller: &Caller<'_>,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<(), Unanswered> {
     let document = parse(answer.text());
     let root = document.as_ref().map_or_else(Node::nowhere, Node::root);
     if !root.get("instance").is_object() {
@@ -123,23 +147,44 @@ fn told(found: &mut Examination, answer: &Answer, caller: &Caller<'_>, dialogue:
         return Ok(());
     }
     found.settings = known(root);
-    let name = found.settings.get("site_name").map_or("a site without a name", String::as_str);
-    let url = found.settings.get("site_url").map_or("not published yet", String::as_str);
+    let name = found
+        .settings
+        .get("site_name")
+        .map_or("a site without a name", String::as_str);
+    let url = found
+        .settings
+        .get("site_url")
+        .map_or("not published yet", String::as_str);
     let installed = format!("the app is installed on {name} ({url}), and access is given");
     found.good.push(installed);
-    let version = catalog_version(dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?);
+    let version = catalog_version(
+        dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?,
+    );
     let granted = root.get("instance").get("permissions").list_of(Node::text);
-    let missing = granted.as_deref().map(|granted| missing(granted, version.as_deref())).unwrap_or_default();
+    let missing = granted
+        .as_deref()
+        .map(|granted| missing(granted, version.as_deref()))
+        .unwrap_or_default();
     match version {
         Some(version) => {
-            found.good.push(format!("the shop's catalogue is {version}"));
+            found
+                .good
+                .push(format!("the shop's catalogue is {version}"));
             found.settings.insert("catalog_version".to_owned(), version);
         }
         // Where the permission is among the missing ones, it is said there.
         None if missing.contains(&&CATALOG_VERSION) => {}
         None => {
-            let step = format!("Give the app the permission {}, and check again", named(&CATALOG_VERSION));
-            found.find(Weight::Note, "catalog_version_unknown", "Wix does not say which catalogue the shop has", step);
+            let step = format!(
+                "Give the app the permission {}, and check again",
+                named(&CATALOG_VERSION)
+            );
+            found.find(
+                Weight::Note,
+                "catalog_version_unknown",
+                "Wix does not say which catalogue the shop has",
+                step,
+            );
         }
     }
     if !missing.is_empty() {
@@ -150,7 +195,10 @@ fn told(found: &mut Examination, answer: &Answer, caller: &Caller<'_>, dialogue:
                 scopes.push(name);
             }
         }
-        let cause = format!("the app may not read everything on this site; missing: {}", features.join("; "));
+        let cause = format!(
+            "the app may not read everything on this site; missing: {}",
+            features.join("; ")
+        );
         let step = format!(
             "For what is wanted of it, add to the app's permissions {}, and let the site's owner update the app",
             scopes.join(", ")
@@ -175,9 +223,16 @@ pub(super) fn catalog_version(result: &crate::platforms::api::CallResult) -> Opt
 pub(in crate::platforms::wix) fn known(told: Node<'_>) -> BTreeMap<String, String> {
     let (instance, site) = (told.get("instance"), told.get("site"));
     let free = instance.get("isFree").flag() == Some(true);
-    let plan = instance.get("billing").get("packageName").text().or_else(|| free.then(|| "free".to_owned()));
+    let plan = instance
+        .get("billing")
+        .get("packageName")
+        .text()
+        .or_else(|| free.then(|| "free".to_owned()));
     // The platform keeps no order, and another one is no news.
-    let permissions = instance.get("permissions").list_of(Node::text).map(BTreeSet::from_iter);
+    let permissions = instance
+        .get("permissions")
+        .list_of(Node::text)
+        .map(BTreeSet::from_iter);
     let permissions = permissions.map(|words| words.into_iter().collect::<Vec<_>>().join(" "));
     [
         ("site_name", site.get("siteDisplayName").text()),
@@ -218,8 +273,15 @@ fn no_token(
         Blame::Unclear => false,
     };
     let mut accused = 1;
-    for other in app.installations.iter().filter(|other| **other != instance.id).take(TRIED) {
-        let Some(request) = token::request(app, other.as_str()) else { break };
+    for other in app
+        .installations
+        .iter()
+        .filter(|other| **other != instance.id)
+        .take(TRIED)
+    {
+        let Some(request) = token::request(app, other.as_str()) else {
+            break;
+        };
         match heard(found, dialogue.ask(request)?) {
             Heard::Good(answer) if token::read(answer).is_some() => {
                 gone(found);
@@ -279,8 +341,16 @@ fn secret_refused(found: &mut Examination, app: &Subject) {
 }
 
 fn permission_missing(found: &mut Examination) {
-    let step = format!("Add the permission {} to the app, and let the site's owner update it", named(&INSTALLATION));
-    found.find(Weight::Broken, "permission_missing", "the app may not read its own installation on this site", step);
+    let step = format!(
+        "Add the permission {} to the app, and let the site's owner update it",
+        named(&INSTALLATION)
+    );
+    found.find(
+        Weight::Broken,
+        "permission_missing",
+        "the app may not read its own installation on this site",
+        step,
+    );
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, Finding, Intent};
 use crate::platforms::wix::api::examine as examined;
-use crate::platforms::wix::api::script::{answer, app, app_on, body, installation, path, settings, talk};
+use crate::platforms::wix::api::script::{
+    answer, app, app_on, body, installation, path, settings, talk,
+};
 
 const TOKEN: &str = r#"{"access_token":"t","expires_in":14400}"#;
 const INSTANCE: &str = r#"{
@@ -17,7 +19,11 @@ const INSTANCE: &str = r#"{
 }"#;
 
 fn code(examination: &Examination) -> Vec<(Weight, &'static str)> {
-    examination.findings.iter().map(|finding| (finding.weight, finding.code)).collect()
+    examination
+        .findings
+        .iter()
+        .map(|finding| (finding.weight, finding.code))
+        .collect()
 }
 
 fn only(examination: &Examination) -> &Finding {
@@ -29,7 +35,11 @@ fn only(examination: &Examination) -> &Finding {
 fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
         assert_eq!(path(request), "/oauth2/token");
-        let (status, text) = given(body(request)["instance_id"].as_str().expect("an installation"));
+        let (status, text) = given(
+            body(request)["instance_id"]
+                .as_str()
+                .expect("an installation"),
+        );
         Ok(answer(status, text))
     }
 }
@@ -42,7 +52,13 @@ fn refused(
 ) -> (Examination, Vec<String>) {
     let tokens = tokens(given);
     let own = subject.id.as_str();
-    let platform = |request: &ApiRequest| if body(request)["instance_id"] == own { first() } else { tokens(request) };
+    let platform = |request: &ApiRequest| {
+        if body(request)["instance_id"] == own {
+            first()
+        } else {
+            tokens(request)
+        }
+    };
     talk(platform, |dialogue| examine(subject, dialogue))
 }
 
@@ -56,7 +72,9 @@ fn with_token(given: impl Fn(&str) -> CallResult) -> impl Fn(&ApiRequest) -> Cal
         if path(request) == "/oauth2/token" {
             return Ok(answer(200, TOKEN));
         }
-        assert!(matches!(&request.auth, Auth::Header("Authorization", token) if token.expose_secret() == "t"));
+        assert!(
+            matches!(&request.auth, Auth::Header("Authorization", token) if token.expose_secret() == "t")
+        );
         given(path(request))
     }
 }
@@ -73,15 +91,27 @@ fn an_app_without_a_secret_or_a_site_cannot_be_checked_and_says_so() {
     let mut poor = app_on(&["one"]);
     poor.secrets.clear();
     let (found, _) = talk(nobody, |dialogue| examine_app(&poor, dialogue));
-    assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "app_secret_missing"));
+    assert_eq!(
+        (only(&found).weight, only(&found).code),
+        (Weight::Note, "app_secret_missing")
+    );
     assert!(found.good[0].contains("https://hooks.example/webhooks/wix/my-app"));
     let (found, _) = talk(nobody, |dialogue| examine_app(&app(), dialogue));
-    assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "app_secret_untried"));
+    assert_eq!(
+        (only(&found).weight, only(&found).code),
+        (Weight::Note, "app_secret_untried")
+    );
 }
 
 #[test]
 fn an_apps_secret_is_right_where_one_installation_gets_a_token() {
-    let platform = tokens(|instance| if instance == "two" { (200, TOKEN) } else { (404, r#"{"message":"no instance"}"#) });
+    let platform = tokens(|instance| {
+        if instance == "two" {
+            (200, TOKEN)
+        } else {
+            (404, r#"{"message":"no instance"}"#)
+        }
+    });
     let subject = app_on(&["one", "two", "three"]);
     let (found, asked) = talk(platform, |dialogue| examine_app(&subject, dialogue));
     assert_eq!((code(&found), asked.len()), (vec![], 2));
@@ -90,21 +120,43 @@ fn an_apps_secret_is_right_where_one_installation_gets_a_token() {
 
 #[test]
 fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
-    for refusal in [(401, r#"{"error":"invalid_client"}"#), (403, r#"{"message":"","details":{}}"#)] {
+    for refusal in [
+        (401, r#"{"error":"invalid_client"}"#),
+        (403, r#"{"message":"","details":{}}"#),
+    ] {
         let subject = app_on(&["one", "two", "three", "four"]);
-        let (found, asked) = talk(tokens(|_| refusal), |dialogue| examine_app(&subject, dialogue));
-        assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, "app_secret_refused"));
+        let (found, asked) = talk(tokens(|_| refusal), |dialogue| {
+            examine_app(&subject, dialogue)
+        });
+        assert_eq!(
+            (only(&found).weight, only(&found).code),
+            (Weight::Broken, "app_secret_refused")
+        );
         let step = &only(&found).step;
-        assert!(step.contains("View ID & keys") && step.contains("`connections add wix-app --id my-app`"), "{step}");
+        assert!(
+            step.contains("View ID & keys")
+                && step.contains("`connections add wix-app --id my-app`"),
+            "{step}"
+        );
         assert!(step.contains("`connections remove my-app`, which announces all of the app's sites as disconnected"), "{step}");
         assert_eq!(asked.len(), TRIED);
     }
     let unclear = tokens(|_| (403, r#"{"message":"","details":{}}"#));
     let (found, _) = talk(unclear, |dialogue| examine_app(&app_on(&["one"]), dialogue));
-    assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, "access_refused"), "one alone may have removed it");
+    assert_eq!(
+        (only(&found).weight, only(&found).code),
+        (Weight::Broken, "access_refused"),
+        "one alone may have removed it"
+    );
     let unknown = tokens(|_| (404, r#"{"message":"app instance not found"}"#));
-    let (found, _) = talk(unknown, |dialogue| examine_app(&app_on(&["one", "two"]), dialogue));
-    assert_eq!(only(&found).code, "app_secret_untried", "removed installations prove nothing");
+    let (found, _) = talk(unknown, |dialogue| {
+        examine_app(&app_on(&["one", "two"]), dialogue)
+    });
+    assert_eq!(
+        only(&found).code,
+        "app_secret_untried",
+        "removed installations prove nothing"
+    );
 }
 
 #[test]
@@ -115,12 +167,28 @@ fn an_outage_accuses_nobody() {
         (Err(CallFailure::TimedOut), "store_unreachable"),
         (Ok(answer(200, "<html>")), "answer_unreadable"),
     ] {
-        let (found, _) = talk(|_| result.clone(), |dialogue| examine_app(&app_on(&["one"]), dialogue));
-        assert_eq!((only(&found).weight, only(&found).code), (Weight::Unavailable, expected));
-        let (found, _) = talk(|_| result.clone(), |dialogue| examine(&installation("one"), dialogue));
-        assert_eq!((only(&found).weight, only(&found).code), (Weight::Unavailable, expected));
+        let (found, _) = talk(
+            |_| result.clone(),
+            |dialogue| examine_app(&app_on(&["one"]), dialogue),
+        );
+        assert_eq!(
+            (only(&found).weight, only(&found).code),
+            (Weight::Unavailable, expected)
+        );
+        let (found, _) = talk(
+            |_| result.clone(),
+            |dialogue| examine(&installation("one"), dialogue),
+        );
+        assert_eq!(
+            (only(&found).weight, only(&found).code),
+            (Weight::Unavailable, expected)
+        );
     }
-    let (found, _) = refused(no_token(429, ""), |_| panic!("nothing more is asked"), &installation("one"));
+    let (found, _) = refused(
+        no_token(429, ""),
+        |_| panic!("nothing more is asked"),
+        &installation("one"),
+    );
     assert_eq!(only(&found).code, "rate_limited");
 }
 
@@ -141,15 +209,25 @@ fn an_installation_is_learned_and_its_owner_is_not() {
         ("plan", "gold"),
         ("app_name", "Kielwasser"),
         ("app_version", "1.4.0"),
-        ("permissions", "ECOM.READ_ORDERS SITE_SETTINGS.VIEW WIX_STORES.CATALOG_VERSION_READ WIX_STORES.READ_PRODUCTS"),
+        (
+            "permissions",
+            "ECOM.READ_ORDERS SITE_SETTINGS.VIEW WIX_STORES.CATALOG_VERSION_READ WIX_STORES.READ_PRODUCTS",
+        ),
         ("catalog_version", "V1_CATALOG"),
     ]);
     assert_eq!(found.settings, expected);
     assert!(!format!("{found:?}").contains("ida@"));
     assert_eq!(code(&found), [(Weight::Note, "scopes_missing")]);
     let finding = only(&found);
-    assert!(finding.cause.contains("payments and refunds; abandoned checkouts; stock, catalogue V1; contacts; members"));
-    assert_eq!(finding.step.matches("SCOPE.DC-STORES.READ-ORDERS").count(), 1, "{}", finding.step);
+    assert!(finding.cause.contains(
+        "payments and refunds; abandoned checkouts; stock, catalogue V1; contacts; members"
+    ));
+    assert_eq!(
+        finding.step.matches("SCOPE.DC-STORES.READ-ORDERS").count(),
+        1,
+        "{}",
+        finding.step
+    );
     assert!(found.trouble().is_none());
 }
 
@@ -159,20 +237,35 @@ fn permissions_in_another_order_are_the_same() {
         let text = format!(r#"{{"instance":{{"permissions":{permissions}}}}}"#);
         known(Node::root(&parse(&text).expect("JSON")))
     };
-    assert_eq!(known_of(r#"["B","A","C"]"#), known_of(r#"["C","B","A","B"]"#));
-    assert_eq!(known_of(r#"["B","A"]"#), settings(&[("permissions", "A B")]));
+    assert_eq!(
+        known_of(r#"["B","A","C"]"#),
+        known_of(r#"["C","B","A","B"]"#)
+    );
+    assert_eq!(
+        known_of(r#"["B","A"]"#),
+        settings(&[("permissions", "A B")])
+    );
     assert_eq!(known_of("[]"), settings(&[]));
 }
 
 #[test]
 fn a_free_and_unpublished_site_is_one_too() {
     let platform = with_token(|path| match path {
-        "/apps/v1/instance" => Ok(answer(200, r#"{"instance":{"isFree":true},"site":{"siteDisplayName":"Neu"}}"#)),
+        "/apps/v1/instance" => Ok(answer(
+            200,
+            r#"{"instance":{"isFree":true},"site":{"siteDisplayName":"Neu"}}"#,
+        )),
         _ => Ok(answer(403, r#"{"message":"no permission"}"#)),
     });
     let (found, _) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
-    assert_eq!(found.settings, settings(&[("site_name", "Neu"), ("plan", "free")]));
-    assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "catalog_version_unknown"));
+    assert_eq!(
+        found.settings,
+        settings(&[("site_name", "Neu"), ("plan", "free")])
+    );
+    assert_eq!(
+        (only(&found).weight, only(&found).code),
+        (Weight::Note, "catalog_version_unknown")
+    );
 }
 
 #[test]
@@ -185,21 +278,55 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     let found = |(found, _): (Examination, Vec<String>)| (only(&found).weight, only(&found).code);
 
     let named = no_token(400, r#"{"message":"The app instance does not exist"}"#);
-    assert_eq!(found(refused(named, never, &alone)), (Weight::Gone, "app_removed"));
+    assert_eq!(
+        found(refused(named, never, &alone)),
+        (Weight::Gone, "app_removed")
+    );
     let client = no_token(401, r#"{"error":"invalid_client"}"#);
-    assert_eq!(found(refused(client, never, &alone)), (Weight::Broken, "app_secret_refused"));
-    assert_eq!(found(refused(no_token(403, unclear), never, &alone)), (Weight::Broken, "access_refused"));
+    assert_eq!(
+        found(refused(client, never, &alone)),
+        (Weight::Broken, "app_secret_refused")
+    );
+    assert_eq!(
+        found(refused(no_token(403, unclear), never, &alone)),
+        (Weight::Broken, "access_refused")
+    );
     let others = with_others(&["one", "two", "three"]);
-    assert_eq!(found(refused(no_token(403, unclear), works, &others)), (Weight::Gone, "app_removed"));
-    assert_eq!(found(refused(no_token(403, unclear), fails, &others)), (Weight::Broken, "app_secret_refused"));
+    assert_eq!(
+        found(refused(no_token(403, unclear), works, &others)),
+        (Weight::Gone, "app_removed")
+    );
+    assert_eq!(
+        found(refused(no_token(403, unclear), fails, &others)),
+        (Weight::Broken, "app_secret_refused")
+    );
     let client = no_token(401, r#"{"error":"invalid_client"}"#);
-    assert_eq!(found(refused(client, works, &others)), (Weight::Gone, "app_removed"), "the secret works elsewhere");
+    assert_eq!(
+        found(refused(client, works, &others)),
+        (Weight::Gone, "app_removed"),
+        "the secret works elsewhere"
+    );
     let removed = |_: &str| (404, r#"{"message":"app instance not found"}"#);
     let both = refused(no_token(403, unclear), removed, &others);
-    assert_eq!(found(both), (Weight::Broken, "access_refused"), "removed installations prove nothing");
+    assert_eq!(
+        found(both),
+        (Weight::Broken, "access_refused"),
+        "removed installations prove nothing"
+    );
     let front = no_token(404, r#"{"message":"Not Found"}"#);
-    assert_eq!(found(refused(front, works, &others)), (Weight::Unavailable, "store_unreachable"), "the front names nobody");
-    assert_eq!(found(refused(no_token(403, unclear), |_| (200, "<html>"), &others)), (Weight::Unavailable, "answer_unreadable"));
+    assert_eq!(
+        found(refused(front, works, &others)),
+        (Weight::Unavailable, "store_unreachable"),
+        "the front names nobody"
+    );
+    assert_eq!(
+        found(refused(
+            no_token(403, unclear),
+            |_| (200, "<html>"),
+            &others
+        )),
+        (Weight::Unavailable, "answer_unreadable")
+    );
 }
 
 #[test]
@@ -208,8 +335,13 @@ fn a_check_proves_that_tokens_are_still_given() {
         "/oauth2/token" => Ok(answer(404, r#"{"message":"no such instance"}"#)),
         _ => Ok(answer(200, INSTANCE)),
     };
-    let (found, asked) = talk(old_tokens_work, |dialogue| examine(&installation("one"), dialogue));
-    assert_eq!((only(&found).weight, only(&found).code, asked.len()), (Weight::Gone, "app_removed", 1));
+    let (found, asked) = talk(old_tokens_work, |dialogue| {
+        examine(&installation("one"), dialogue)
+    });
+    assert_eq!(
+        (only(&found).weight, only(&found).code, asked.len()),
+        (Weight::Gone, "app_removed", 1)
+    );
 }
 
 #[test]
@@ -223,28 +355,47 @@ fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
     let bare = r#"{"message":"","details":{}}"#;
     for status in [401, 403] {
         let found = found(status, bare);
-        assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, "permission_missing"));
+        assert_eq!(
+            (only(&found).weight, only(&found).code),
+            (Weight::Broken, "permission_missing")
+        );
         assert!(only(&found).step.contains("SCOPE.DC.MANAGE-YOUR-APP"));
     }
     let strange = (Weight::Unavailable, "store_unreachable");
     assert_eq!(code(&found(400, bare)), [strange]);
     assert_eq!(code(&found(404, r#"{"message":"Not Found"}"#)), [strange]);
     assert_eq!(code(&found(404, "<html>Not Found</html>")), [strange]);
-    assert_eq!(code(&found(404, r#"{"message":"The app instance does not exist"}"#)), [(Weight::Gone, "app_removed")]);
+    assert_eq!(
+        code(&found(
+            404,
+            r#"{"message":"The app instance does not exist"}"#
+        )),
+        [(Weight::Gone, "app_removed")]
+    );
 }
 
 #[test]
 fn without_the_apps_secret_an_installation_is_not_asked() {
     let mut poor = installation("one");
     poor.parent.as_mut().expect("an app").secrets.clear();
-    let (found, asked) = talk(|_| panic!("nothing is asked"), |dialogue| examine(&poor, dialogue));
-    assert_eq!((only(&found).weight, only(&found).code, asked.len()), (Weight::Note, "app_secret_missing", 0));
+    let (found, asked) = talk(
+        |_| panic!("nothing is asked"),
+        |dialogue| examine(&poor, dialogue),
+    );
+    assert_eq!(
+        (only(&found).weight, only(&found).code, asked.len()),
+        (Weight::Note, "app_secret_missing", 0)
+    );
 }
 
 #[test]
 fn nothing_of_ours_is_at_the_platform_to_be_removed() {
     let remove = |subject: &Subject| {
-        let found = talk(|_| panic!("nothing is asked"), |dialogue| examined(subject, Intent::Remove, dialogue)).0;
+        let found = talk(
+            |_| panic!("nothing is asked"),
+            |dialogue| examined(subject, Intent::Remove, dialogue),
+        )
+        .0;
         assert_eq!(found, Examination::default());
     };
     remove(&app_on(&["one"]));

@@ -68,8 +68,13 @@ pub(in crate::platforms::wix) struct Lacking {
 
 impl Lacking {
     /// What these drafts lack to be whole; `None` where nothing can be asked for.
-    pub(in crate::platforms::wix) fn of(delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<Self> {
-        let draft = drafts.iter().find(|draft| draft.authority != Authority::Full)?;
+    pub(in crate::platforms::wix) fn of(
+        delivery: &JournaledDelivery,
+        drafts: &[Draft],
+    ) -> Option<Self> {
+        let draft = drafts
+            .iter()
+            .find(|draft| draft.authority != Authority::Full)?;
         if draft.verb == verbs::DELETED {
             return None;
         }
@@ -82,7 +87,9 @@ impl Lacking {
             Entity::Variant(variant) => (What::Product, variant.parent_id.as_deref()?),
             Entity::Collection(_) if first_catalogue => (What::Collection, id),
             Entity::Inventory(_) if first_catalogue => (What::Inventory, id),
-            Entity::Inventory(item) if item.status != Some(StockStatus::Deleted) => (What::InventoryItem, id),
+            Entity::Inventory(item) if item.status != Some(StockStatus::Deleted) => {
+                (What::InventoryItem, id)
+            }
             Entity::Order(_) => (What::Order, id),
             Entity::Payment(payment) if payment.payments.is_some() => (What::Currency, id),
             Entity::Payment(_) => (What::Payments, id),
@@ -92,9 +99,10 @@ impl Lacking {
             Entity::Checkout(_) if topic.starts_with("wix.ecom.") => (What::Checkout, id),
             Entity::Site(_) => (What::Site, "properties"),
             // Without an installation to name, it is the endpoint itself.
-            Entity::App(app) if draft.verb == verbs::INSTALLED && drafts.len() > 1 => {
-                (What::Installation, app.app_id.as_deref().unwrap_or("unnamed"))
-            }
+            Entity::App(app) if draft.verb == verbs::INSTALLED && drafts.len() > 1 => (
+                What::Installation,
+                app.app_id.as_deref().unwrap_or("unnamed"),
+            ),
             Entity::Collection(_)
             | Entity::Inventory(_)
             | Entity::Checkout(_)
@@ -105,12 +113,18 @@ impl Lacking {
             | Entity::Action(_)
             | Entity::Unrecognised(_) => return None,
         };
-        is_plain(id).then(|| Self { what, id: id.to_owned() })
+        is_plain(id).then(|| Self {
+            what,
+            id: id.to_owned(),
+        })
     }
 
     /// The word.
     pub(in crate::platforms::wix) fn word(&self) -> String {
-        let name = WORDS.iter().find(|(what, _)| *what == self.what).map_or("", |(_, name)| *name);
+        let name = WORDS
+            .iter()
+            .find(|(what, _)| *what == self.what)
+            .map_or("", |(_, name)| *name);
         format!("{name}/{}", self.id)
     }
 
@@ -118,13 +132,19 @@ impl Lacking {
     pub(super) fn parse(word: &str) -> Option<Self> {
         let (name, id) = word.split_once('/')?;
         let (what, _) = WORDS.iter().find(|(_, word)| *word == name)?;
-        is_plain(id).then(|| Self { what: *what, id: id.to_owned() })
+        is_plain(id).then(|| Self {
+            what: *what,
+            id: id.to_owned(),
+        })
     }
 }
 
 /// Can it stand in a path as it is? The platform's ids can; anything else came from a payload that means no good.
 fn is_plain(id: &str) -> bool {
-    (1..=100).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    (1..=100).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 #[cfg(test)]

@@ -16,12 +16,16 @@ fn word(topic: &str, payload: &str) -> Option<String> {
         connection: id("instance"),
         topic: topic.to_owned(),
         headers: Vec::new(),
-        body: json!({"data": json!({"data": payload, "instanceId": "instance"}).to_string()}).to_string().into(),
+        body: json!({"data": json!({"data": payload, "instanceId": "instance"}).to_string()})
+            .to_string()
+            .into(),
         received_at: Timestamp::UNIX_EPOCH,
         completion: None,
     };
     match normalise(&delivery) {
-        Normalised::Events { drafts, .. } => Lacking::of(&delivery, &drafts).map(|lacking| lacking.word()),
+        Normalised::Events { drafts, .. } => {
+            Lacking::of(&delivery, &drafts).map(|lacking| lacking.word())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -34,23 +38,56 @@ fn domain(fqdn: &str, slug: &str, content: &str) -> Option<String> {
 
 #[test]
 fn what_concerns_one_product_lacks_the_same() {
-    let v1 = |name: &str, payload: &str| word(&format!("com.wix.ecommerce.catalog.api.v1.{name}"), payload);
+    let v1 = |name: &str, payload: &str| {
+        word(&format!("com.wix.ecommerce.catalog.api.v1.{name}"), payload)
+    };
     let product = Some("product/p1".to_owned());
     assert_eq!(v1("ProductChanged", r#"{"productId":"p1"}"#), product);
-    assert_eq!(v1("ProductCreated", r#"{"productId":"p1","name":"n"}"#), product);
-    assert_eq!(v1("VariantsChanged", r#"{"productId":"p1","variants":[{"variantId":"v1"},{"variantId":"v2"}]}"#), product);
-    assert_eq!(v1("VariantsChanged", r#"{"productId":"p1","variants":[]}"#), product);
-    assert_eq!(v1("CollectionChanged", r#"{"collectionId":"c1"}"#).as_deref(), Some("collection/c1"));
-    let stock =
-        |name: &str| word(&format!("com.wix.ecommerce.inventory.api.v1.{name}"), r#"{"inventoryItemId":"i1","variants":[]}"#);
-    assert_eq!(stock("InventoryItemChanged").as_deref(), Some("inventory/i1"));
-    assert_eq!(stock("InventoryItemChanged"), stock("InventoryVariantsChanged"));
+    assert_eq!(
+        v1("ProductCreated", r#"{"productId":"p1","name":"n"}"#),
+        product
+    );
+    assert_eq!(
+        v1(
+            "VariantsChanged",
+            r#"{"productId":"p1","variants":[{"variantId":"v1"},{"variantId":"v2"}]}"#
+        ),
+        product
+    );
+    assert_eq!(
+        v1("VariantsChanged", r#"{"productId":"p1","variants":[]}"#),
+        product
+    );
+    assert_eq!(
+        v1("CollectionChanged", r#"{"collectionId":"c1"}"#).as_deref(),
+        Some("collection/c1")
+    );
+    let stock = |name: &str| {
+        word(
+            &format!("com.wix.ecommerce.inventory.api.v1.{name}"),
+            r#"{"inventoryItemId":"i1","variants":[]}"#,
+        )
+    };
+    assert_eq!(
+        stock("InventoryItemChanged").as_deref(),
+        Some("inventory/i1")
+    );
+    assert_eq!(
+        stock("InventoryItemChanged"),
+        stock("InventoryVariantsChanged")
+    );
 }
 
 #[test]
 fn what_was_deleted_is_not_asked_for() {
-    for (name, payload) in [("ProductDeleted", r#"{"productId":"p1"}"#), ("CollectionDeleted", r#"{"collectionId":"c1"}"#)] {
-        assert_eq!(word(&format!("com.wix.ecommerce.catalog.api.v1.{name}"), payload), None);
+    for (name, payload) in [
+        ("ProductDeleted", r#"{"productId":"p1"}"#),
+        ("CollectionDeleted", r#"{"collectionId":"c1"}"#),
+    ] {
+        assert_eq!(
+            word(&format!("com.wix.ecommerce.catalog.api.v1.{name}"), payload),
+            None
+        );
     }
     for fqdn in [
         "wix.stores.catalog.v3.product",
@@ -60,17 +97,45 @@ fn what_was_deleted_is_not_asked_for() {
         "wix.ecom.v1.abandoned_checkout",
         "wix.categories.v1.category",
     ] {
-        assert_eq!(domain(fqdn, "deleted", r#""deletedEvent":{}"#), None, "{fqdn}");
+        assert_eq!(
+            domain(fqdn, "deleted", r#""deletedEvent":{}"#),
+            None,
+            "{fqdn}"
+        );
     }
-    assert_eq!(domain("wix.ecom.v1.order", "imported_order_deleted", r#""actionEvent":{"body":{}}"#), None);
+    assert_eq!(
+        domain(
+            "wix.ecom.v1.order",
+            "imported_order_deleted",
+            r#""actionEvent":{"body":{}}"#
+        ),
+        None
+    );
 }
 
 #[test]
 fn what_is_whole_lacks_nothing() {
-    assert_eq!(domain("wix.ecom.v1.order", "updated", r#""updatedEvent":{"currentEntity":{"id":"x1"}}"#), None);
+    assert_eq!(
+        domain(
+            "wix.ecom.v1.order",
+            "updated",
+            r#""updatedEvent":{"currentEntity":{"id":"x1"}}"#
+        ),
+        None
+    );
     let variants = r#""createdEvent":{"entity":{"id":"x1","variantsInfo":{"variants":[]}}}"#;
-    assert_eq!(domain("wix.stores.catalog.v3.product", "created", variants), None);
-    assert_eq!(domain("wix.contacts.v4.contact", "created", r#""createdEvent":{"entity":{"id":"x1"}}"#), None);
+    assert_eq!(
+        domain("wix.stores.catalog.v3.product", "created", variants),
+        None
+    );
+    assert_eq!(
+        domain(
+            "wix.contacts.v4.contact",
+            "created",
+            r#""createdEvent":{"entity":{"id":"x1"}}"#
+        ),
+        None
+    );
 }
 
 #[test]
@@ -79,12 +144,42 @@ fn references_are_asked_for_by_their_sort() {
     let payments = r#""actionEvent":{"body":{"orderTransactions":{"orderId":"x1","payments":[]}}}"#;
     for (fqdn, slug, content, expected) in [
         ("wix.ecom.v1.order", "approved", empty, "order/x1"),
-        ("wix.ecom.v1.order_transactions", "updated", payments, "transactions/x1"),
-        ("wix.ecom.v1.order_transactions", "chargeback_approved", empty, "payments/x1"),
-        ("wix.ecom.v1.fulfillments", "updated", empty, "fulfillments/x1"),
-        ("wix.ecom.v1.abandoned_checkout", "recovered", empty, "abandoned-checkout/x1"),
-        ("wix.stores.catalog.v3.product", "updated", r#""updatedEvent":{"currentEntity":{"id":"x1"}}"#, "product-v3/x1"),
-        ("wix.stores.catalog.v3.inventory_item", "stock_status_updated", empty, "inventory-item/x1"),
+        (
+            "wix.ecom.v1.order_transactions",
+            "updated",
+            payments,
+            "transactions/x1",
+        ),
+        (
+            "wix.ecom.v1.order_transactions",
+            "chargeback_approved",
+            empty,
+            "payments/x1",
+        ),
+        (
+            "wix.ecom.v1.fulfillments",
+            "updated",
+            empty,
+            "fulfillments/x1",
+        ),
+        (
+            "wix.ecom.v1.abandoned_checkout",
+            "recovered",
+            empty,
+            "abandoned-checkout/x1",
+        ),
+        (
+            "wix.stores.catalog.v3.product",
+            "updated",
+            r#""updatedEvent":{"currentEntity":{"id":"x1"}}"#,
+            "product-v3/x1",
+        ),
+        (
+            "wix.stores.catalog.v3.inventory_item",
+            "stock_status_updated",
+            empty,
+            "inventory-item/x1",
+        ),
         ("wix.contacts.v4.contact", "updated", empty, "contact/x1"),
         ("wix.members.v1.member", "updated", empty, "member/x1"),
     ] {
@@ -93,26 +188,59 @@ fn references_are_asked_for_by_their_sort() {
     for (topic, payload, expected) in [
         ("OrderCreated", r#"{"orderId":"o1"}"#, Some("order/o1")),
         ("OrderPaid", r#"{"order":{"id":"o1"}}"#, None),
-        ("OrderRefunded", r#"{"orderId":"o1","refundId":"r"}"#, Some("payments/o1")),
-        ("FulfillmentDeleted", r#"{"orderId":"o1"}"#, Some("fulfillments/o1")),
+        (
+            "OrderRefunded",
+            r#"{"orderId":"o1","refundId":"r"}"#,
+            Some("payments/o1"),
+        ),
+        (
+            "FulfillmentDeleted",
+            r#"{"orderId":"o1"}"#,
+            Some("fulfillments/o1"),
+        ),
         ("CartAbandoned", r#"{"cartId":"k1"}"#, None),
-        ("SitePropertiesUpdated", r#"{"metasiteId":"s1"}"#, Some("site/properties")),
+        (
+            "SitePropertiesUpdated",
+            r#"{"metasiteId":"s1"}"#,
+            Some("site/properties"),
+        ),
         ("PaidPlanPurchased", r#"{"vendorProductId":"gold"}"#, None),
         ("AppInstalled", r#"{"appId":"a1"}"#, Some("installation/a1")),
         ("AppInstalled", "{}", Some("installation/unnamed")),
         ("AppRemoved", r#"{"appId":"a1"}"#, None),
         ("SomethingNew", "{}", None),
     ] {
-        assert_eq!(word(topic, payload).as_deref(), expected, "{topic} {payload}");
+        assert_eq!(
+            word(topic, payload).as_deref(),
+            expected,
+            "{topic} {payload}"
+        );
     }
-    assert_eq!(domain("wix.categories.v1.category", "category_moved", empty), None, "no call is known");
+    assert_eq!(
+        domain("wix.categories.v1.category", "category_moved", empty),
+        None,
+        "no call is known"
+    );
 }
 
 #[test]
 fn an_id_that_could_mean_another_path_is_not_asked_for() {
-    for id in ["../apps/v1/instance", "p1?x=y", "p1#", "p 1", "..", "p%2f", "ä", &"x".repeat(101)] {
+    for id in [
+        "../apps/v1/instance",
+        "p1?x=y",
+        "p1#",
+        "p 1",
+        "..",
+        "p%2f",
+        "ä",
+        &"x".repeat(101),
+    ] {
         let payload = json!({"productId": id}).to_string();
-        assert_eq!(word("com.wix.ecommerce.catalog.api.v1.ProductChanged", &payload), None, "{id}");
+        assert_eq!(
+            word("com.wix.ecommerce.catalog.api.v1.ProductChanged", &payload),
+            None,
+            "{id}"
+        );
         assert_eq!(Lacking::parse(&format!("product/{id}")), None, "{id}");
     }
 }
@@ -120,7 +248,10 @@ fn an_id_that_could_mean_another_path_is_not_asked_for() {
 #[test]
 fn every_word_is_read_back() {
     for (what, _) in WORDS {
-        let lacking = Lacking { what, id: "a-1".to_owned() };
+        let lacking = Lacking {
+            what,
+            id: "a-1".to_owned(),
+        };
         assert_eq!(Lacking::parse(&lacking.word()), Some(lacking));
     }
     for bad in ["", "product", "products/p1", "product/", "product/a/b"] {

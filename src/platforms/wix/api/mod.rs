@@ -17,7 +17,9 @@ mod token;
 
 use serde_json::Value;
 
-use crate::platforms::api::{AccessToken, ApiRequest, Auth, Dialogue, Examination, Intent, Method, Pace, Subject, Unanswered};
+use crate::platforms::api::{
+    AccessToken, ApiRequest, Auth, Dialogue, Examination, Intent, Method, Pace, Subject, Unanswered,
+};
 
 pub(super) use complete::complete;
 pub(super) use instance::known;
@@ -25,7 +27,10 @@ pub(super) use lacking::{Lacking, What};
 pub(super) use scopes::SCOPES;
 
 /// With a burst, the 200 a minute that the platform allows each installation.
-pub(super) const PACE: Pace = Pace { per_minute: 180, burst: 20 };
+pub(super) const PACE: Pace = Pace {
+    per_minute: 180,
+    burst: 20,
+};
 
 const BASE: &str = "https://www.wixapis.com";
 
@@ -33,7 +38,11 @@ pub(super) fn can_ask(subject: &Subject) -> bool {
     Caller::of(subject).is_some()
 }
 
-pub(super) fn examine(subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+pub(super) fn examine(
+    subject: &Subject,
+    intent: Intent,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Examination, Unanswered> {
     match (intent, subject.kind.as_str()) {
         // There is nothing of ours at the platform.
         (Intent::Remove, _) => Ok(Examination::default()),
@@ -55,22 +64,37 @@ impl<'a> Caller<'a> {
     fn of(subject: &'a Subject) -> Option<Self> {
         if subject.kind == "wix-site" {
             let headers = vec![("wix-site-id", subject.setting("site_id")?.to_owned())];
-            return Some(Self { headers, ..Self::with_key(subject)? });
+            return Some(Self {
+                headers,
+                ..Self::with_key(subject)?
+            });
         }
         let app = subject.parent.as_deref()?;
         let auth = Auth::Token(Box::new(token::grant(app, subject.id.as_str())?));
-        Some(Self { base: base(app), auth, headers: Vec::new() })
+        Some(Self {
+            base: base(app),
+            auth,
+            headers: Vec::new(),
+        })
     }
 
     /// By API key, and for no site or account yet.
     fn with_key(subject: &'a Subject) -> Option<Self> {
         let key = subject.secrets.get("api-key")?.clone();
-        Some(Self { base: base(subject), auth: Auth::Header("Authorization", key), headers: Vec::new() })
+        Some(Self {
+            base: base(subject),
+            auth: Auth::Header("Authorization", key),
+            headers: Vec::new(),
+        })
     }
 
     /// By a token at hand, about the installation that it was given for.
     fn with_token(app: &'a Subject, token: AccessToken) -> Self {
-        Self { base: base(app), auth: Auth::Header("Authorization", token.authorization), headers: Vec::new() }
+        Self {
+            base: base(app),
+            auth: Auth::Header("Authorization", token.authorization),
+            headers: Vec::new(),
+        }
     }
 
     fn get(&self, call: &'static str, path: &str) -> ApiRequest {
@@ -79,11 +103,20 @@ impl<'a> Caller<'a> {
 
     /// A `POST` that only reads.
     fn search(&self, call: &'static str, path: &str, body: &Value) -> ApiRequest {
-        self.dressed(ApiRequest::send(call, Method::PostIdempotent, format!("{}{path}", self.base), body))
+        self.dressed(ApiRequest::send(
+            call,
+            Method::PostIdempotent,
+            format!("{}{path}", self.base),
+            body,
+        ))
     }
 
     fn dressed(&self, request: ApiRequest) -> ApiRequest {
-        ApiRequest { headers: self.headers.clone(), ..request }.by(self.auth.clone())
+        ApiRequest {
+            headers: self.headers.clone(),
+            ..request
+        }
+        .by(self.auth.clone())
     }
 }
 

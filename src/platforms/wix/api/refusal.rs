@@ -29,7 +29,9 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
         }
         Err(failure) => {
             let (weight, step) = match failure {
-                CallFailure::AddressInvalid | CallFailure::AddressRefused(_) => (Weight::Broken, ADDRESS),
+                CallFailure::AddressInvalid | CallFailure::AddressRefused(_) => {
+                    (Weight::Broken, ADDRESS)
+                }
                 CallFailure::HostUnknown
                 | CallFailure::Unreachable
                 | CallFailure::Tls(_)
@@ -39,7 +41,12 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
                 | CallFailure::Resting(_)
                 | CallFailure::TokenRefused(_) => (Weight::Unavailable, WAIT),
             };
-            found.find(weight, "store_unreachable", format!("Wix cannot be asked: {failure}"), step);
+            found.find(
+                weight,
+                "store_unreachable",
+                format!("Wix cannot be asked: {failure}"),
+                step,
+            );
             return Heard::Nothing;
         }
     };
@@ -68,7 +75,12 @@ fn too_often(found: &mut Examination) {
 
 /// Notes a status that says nothing about the connection.
 pub(super) fn strange(found: &mut Examination, answer: &Answer) {
-    found.find(Weight::Unavailable, "store_unreachable", format!("Wix answers with status {}", answer.status), WAIT);
+    found.find(
+        Weight::Unavailable,
+        "store_unreachable",
+        format!("Wix answers with status {}", answer.status),
+        WAIT,
+    );
 }
 
 const ADDRESS: &str = "Where the connection has an api_base, which is for tests, see that it can be called; else see which \
@@ -78,7 +90,12 @@ const WAIT: &str = "Nothing has to be done where it passes. Where it goes on, se
 
 /// Notes that an answer with a good status is none of the platform's.
 pub(super) fn unreadable(found: &mut Examination) {
-    found.find(Weight::Unavailable, "answer_unreadable", "something answers in place of Wix: it is not what Wix answers", WAIT);
+    found.find(
+        Weight::Unavailable,
+        "answer_unreadable",
+        "something answers in place of Wix: it is not what Wix answers",
+        WAIT,
+    );
 }
 
 /// On whose account something is refused.
@@ -97,10 +114,15 @@ pub(super) enum Blame {
 /// Who is to blame for a token that is not given.
 pub(super) fn blame(answer: &Answer) -> Blame {
     // A page that stands in the platform's place blames nobody.
-    let Some(document) = parse(answer.text()) else { return Blame::Unclear };
+    let Some(document) = parse(answer.text()) else {
+        return Blame::Unclear;
+    };
     // A path that is repeated names nobody.
     let spoken = spoken(&document);
-    let words: Vec<&str> = spoken.split_whitespace().filter(|word| !word.starts_with('/') && !word.contains("://")).collect();
+    let words: Vec<&str> = spoken
+        .split_whitespace()
+        .filter(|word| !word.starts_with('/') && !word.contains("://"))
+        .collect();
     let words = words.join(" ");
     let names = |any: &[&str]| any.iter().any(|word| words.contains(word));
     match (
@@ -116,7 +138,9 @@ pub(super) fn blame(answer: &Answer) -> Blame {
 
 /// All that a refusal says, in lower case.
 pub(super) fn words(answer: &Answer) -> String {
-    parse(answer.text()).map(|document| spoken(&document)).unwrap_or_default()
+    parse(answer.text())
+        .map(|document| spoken(&document))
+        .unwrap_or_default()
 }
 
 fn spoken(document: &Json<'_>) -> String {
@@ -142,12 +166,32 @@ mod tests {
     #[test]
     fn a_refusal_is_blamed_on_whom_it_names() {
         for (status, body, blamed) in [
-            (401, r#"{"error":"invalid_client","error_description":"no"}"#, Blame::App),
-            (400, r#"{"message":"Wrong secret","details":{"applicationError":{"code":"BAD"}}}"#, Blame::App),
+            (
+                401,
+                r#"{"error":"invalid_client","error_description":"no"}"#,
+                Blame::App,
+            ),
+            (
+                400,
+                r#"{"message":"Wrong secret","details":{"applicationError":{"code":"BAD"}}}"#,
+                Blame::App,
+            ),
             (404, r#"{"message":"client not found"}"#, Blame::App),
-            (400, r#"{"message":"","details":{"applicationError":{"code":"APP_INSTANCE_NOT_FOUND"}}}"#, Blame::Instance),
-            (403, r#"{"message":"The app is not installed on this site"}"#, Blame::Instance),
-            (410, r#"{"message":"The installation is gone"}"#, Blame::Instance),
+            (
+                400,
+                r#"{"message":"","details":{"applicationError":{"code":"APP_INSTANCE_NOT_FOUND"}}}"#,
+                Blame::Instance,
+            ),
+            (
+                403,
+                r#"{"message":"The app is not installed on this site"}"#,
+                Blame::Instance,
+            ),
+            (
+                410,
+                r#"{"message":"The installation is gone"}"#,
+                Blame::Instance,
+            ),
             (404, r#"{"message":"","details":{}}"#, Blame::Nobody),
             (404, r#"{"message":"Not Found"}"#, Blame::Nobody),
             (
@@ -156,7 +200,11 @@ mod tests {
                 Blame::Nobody,
             ),
             (403, r#"{"message":"","details":{}}"#, Blame::Unclear),
-            (400, r#"{"message":"client_id and instance_id do not match"}"#, Blame::Unclear),
+            (
+                400,
+                r#"{"message":"client_id and instance_id do not match"}"#,
+                Blame::Unclear,
+            ),
             (404, "<html>No such instance</html>", Blame::Unclear),
             (401, "", Blame::Unclear),
         ] {
@@ -172,13 +220,32 @@ mod tests {
             let finding = found.findings.pop().expect("a finding");
             (finding.weight, finding.code)
         };
-        assert_eq!(outage(&Ok(answer(429, ""))), (Weight::Unavailable, "rate_limited"));
+        assert_eq!(
+            outage(&Ok(answer(429, ""))),
+            (Weight::Unavailable, "rate_limited")
+        );
         for status in [302, 408, 425, 500, 503] {
-            assert_eq!(outage(&Ok(answer(status, ""))), (Weight::Unavailable, "store_unreachable"), "{status}");
+            assert_eq!(
+                outage(&Ok(answer(status, ""))),
+                (Weight::Unavailable, "store_unreachable"),
+                "{status}"
+            );
         }
-        assert_eq!(outage(&Err(CallFailure::TokenRefused(answer(503, "")))), (Weight::Unavailable, "store_unreachable"));
-        assert_eq!(outage(&Err(CallFailure::TimedOut)), (Weight::Unavailable, "store_unreachable"));
-        assert_eq!(outage(&Err(CallFailure::TooLarge)), (Weight::Unavailable, "store_unreachable"));
-        assert_eq!(outage(&Err(CallFailure::AddressInvalid)), (Weight::Broken, "store_unreachable"));
+        assert_eq!(
+            outage(&Err(CallFailure::TokenRefused(answer(503, "")))),
+            (Weight::Unavailable, "store_unreachable")
+        );
+        assert_eq!(
+            outage(&Err(CallFailure::TimedOut)),
+            (Weight::Unavailable, "store_unreachable")
+        );
+        assert_eq!(
+            outage(&Err(CallFailure::TooLarge)),
+            (Weight::Unavailable, "store_unreachable")
+        );
+        assert_eq!(
+            outage(&Err(CallFailure::AddressInvalid)),
+            (Weight::Broken, "store_unreachable")
+        );
     }
 }

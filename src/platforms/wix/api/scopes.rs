@@ -8,8 +8,17 @@ use crate::platforms::api::Scope;
 const READ_ORDERS: (&str, &str) = ("Read Orders", "SCOPE.DC-STORES.READ-ORDERS");
 const READ_PRODUCTS: (&str, &str) = ("Read Products", "SCOPE.DC-STORES.READ-PRODUCTS");
 
-const fn scope(feature: &'static str, (name, id): (&'static str, &'static str), permissions: &'static [&'static str]) -> Scope {
-    Scope { feature, name, id, permissions }
+const fn scope(
+    feature: &'static str,
+    (name, id): (&'static str, &'static str),
+    permissions: &'static [&'static str],
+) -> Scope {
+    Scope {
+        feature,
+        name,
+        id,
+        permissions,
+    }
 }
 
 /// For asking an installation about itself.
@@ -20,10 +29,26 @@ pub(super) const INSTALLATION: Scope = scope(
 );
 const ORDERS: Scope = scope("orders", READ_ORDERS, &["ECOM.READ_ORDERS"]);
 const FULFILMENTS: Scope = scope("fulfilments", READ_ORDERS, &["ECOM.READ_FULFILLMENTS"]);
-const TRANSACTIONS: Scope = scope("payments and refunds", READ_ORDERS, &["ECOM.READ_TRANSACTIONS"]);
-const CHECKOUTS: Scope = scope("abandoned checkouts", READ_ORDERS, &["ECOM.ABANDONED_CHECKOUT_READ"]);
-const PRODUCTS_V1: Scope = scope("products and collections, catalogue V1", READ_PRODUCTS, &["WIX_STORES.READ_PRODUCTS"]);
-const INVENTORY_V1: Scope = scope("stock, catalogue V1", READ_PRODUCTS, &["WIX_STORES.READ_INVENTORY"]);
+const TRANSACTIONS: Scope = scope(
+    "payments and refunds",
+    READ_ORDERS,
+    &["ECOM.READ_TRANSACTIONS"],
+);
+const CHECKOUTS: Scope = scope(
+    "abandoned checkouts",
+    READ_ORDERS,
+    &["ECOM.ABANDONED_CHECKOUT_READ"],
+);
+const PRODUCTS_V1: Scope = scope(
+    "products and collections, catalogue V1",
+    READ_PRODUCTS,
+    &["WIX_STORES.READ_PRODUCTS"],
+);
+const INVENTORY_V1: Scope = scope(
+    "stock, catalogue V1",
+    READ_PRODUCTS,
+    &["WIX_STORES.READ_INVENTORY"],
+);
 /// For asking which catalogue a shop has.
 pub(super) const CATALOG_VERSION: Scope = scope(
     "telling a shop's catalogue version",
@@ -37,7 +62,10 @@ const PRODUCTS_V3: Scope = scope(
 );
 const INVENTORY_V3: Scope = scope(
     "stock, catalogue V3",
-    ("Read inventory in v3 catalog", "SCOPE.STORES.INVENTORY_ITEM_READ"),
+    (
+        "Read inventory in v3 catalog",
+        "SCOPE.STORES.INVENTORY_ITEM_READ",
+    ),
     &["WIX_STORES.INVENTORY_READ", "WIX_STORES.READ_PRODUCTS"],
 );
 const CATEGORIES_V3: Scope = scope(
@@ -45,8 +73,16 @@ const CATEGORIES_V3: Scope = scope(
     ("Read categories", "SCOPE.CATEGORIES.CATEGORY_READ"),
     &["CATEGORIES.CATEGORY_READ", "WIX_STORES.READ_PRODUCTS"],
 );
-const CONTACTS: Scope = scope("contacts", ("Read Contacts", "SCOPE.DC-CONTACTS.READ-CONTACTS"), &["CONTACTS.VIEW"]);
-const MEMBERS: Scope = scope("members", ("Read Members", "SCOPE.DC-MEMBERS.READ-MEMBERS"), &["MEMBERS.MEMBER_READ"]);
+const CONTACTS: Scope = scope(
+    "contacts",
+    ("Read Contacts", "SCOPE.DC-CONTACTS.READ-CONTACTS"),
+    &["CONTACTS.VIEW"],
+);
+const MEMBERS: Scope = scope(
+    "members",
+    ("Read Members", "SCOPE.DC-MEMBERS.READ-MEMBERS"),
+    &["MEMBERS.MEMBER_READ"],
+);
 
 /// All of them. An app that is for both catalogue versions needs those of both.
 pub(in crate::platforms::wix) const SCOPES: &[Scope] = &[
@@ -75,8 +111,17 @@ pub(super) fn missing(granted: &[String], catalog_version: Option<&str>) -> Vec<
         Some(_) | None => [V1, V3],
     };
     let in_use = |scope: &&Scope| !idle.iter().any(|scopes| scopes.contains(scope));
-    let has = |scope: &&Scope| scope.permissions.iter().any(|word| granted.iter().any(|granted| granted == word));
-    SCOPES.iter().filter(in_use).filter(|scope| !has(scope)).collect()
+    let has = |scope: &&Scope| {
+        scope
+            .permissions
+            .iter()
+            .any(|word| granted.iter().any(|granted| granted == word))
+    };
+    SCOPES
+        .iter()
+        .filter(in_use)
+        .filter(|scope| !has(scope))
+        .collect()
 }
 
 #[cfg(test)]
@@ -85,13 +130,19 @@ mod tests {
 
     fn features(granted: &[&str], catalog_version: Option<&str>) -> Vec<&'static str> {
         let granted: Vec<String> = granted.iter().map(|word| (*word).to_owned()).collect();
-        missing(&granted, catalog_version).into_iter().map(|scope| scope.feature).collect()
+        missing(&granted, catalog_version)
+            .into_iter()
+            .map(|scope| scope.feature)
+            .collect()
     }
 
     #[test]
     fn any_of_the_words_will_do() {
         assert!(!features(&["SITE_SETTINGS.VIEW"], None).contains(&INSTALLATION.feature));
-        assert!(!features(&["WIX_STORES.READ_PRODUCTS"], Some("V3_CATALOG")).contains(&PRODUCTS_V3.feature));
+        assert!(
+            !features(&["WIX_STORES.READ_PRODUCTS"], Some("V3_CATALOG"))
+                .contains(&PRODUCTS_V3.feature)
+        );
         assert!(features(&["ECOM.READ_ORDERS"], None).contains(&TRANSACTIONS.feature));
     }
 
@@ -105,6 +156,10 @@ mod tests {
 
     #[test]
     fn every_scope_says_how_it_is_recognised() {
-        assert!(SCOPES.iter().all(|scope| scope.id.starts_with("SCOPE.") && !scope.permissions.is_empty()));
+        assert!(
+            SCOPES
+                .iter()
+                .all(|scope| scope.id.starts_with("SCOPE.") && !scope.permissions.is_empty())
+        );
     }
 }

@@ -10,7 +10,12 @@ use crate::delivery::ConnectionId;
 use crate::platforms::api::{Answer, ApiRequest, CallResult, Dialogue, Subject, Unanswered};
 
 pub(super) fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, headers: Vec::new(), body: Bytes::copy_from_slice(body.as_bytes()), received_at: Timestamp::UNIX_EPOCH }
+    Answer {
+        status,
+        headers: Vec::new(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        received_at: Timestamp::UNIX_EPOCH,
+    }
 }
 
 /// Holds a conversation to its end, asking `platform`; gives what came of it and the calls that were made.
@@ -33,11 +38,18 @@ pub(super) fn talk<T>(
 
 /// The path of a request, with its query.
 pub(super) fn path(request: &ApiRequest) -> &str {
-    request.url.strip_prefix("https://www.wixapis.com").expect("the platform's address")
+    request
+        .url
+        .strip_prefix("https://www.wixapis.com")
+        .expect("the platform's address")
 }
 
 pub(super) fn header<'a>(request: &'a ApiRequest, name: &str) -> Option<&'a str> {
-    request.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+    request
+        .headers
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, value)| value.as_str())
 }
 
 pub(super) fn body(request: &ApiRequest) -> serde_json::Value {
@@ -50,7 +62,10 @@ fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &s
         id: ConnectionId::new(id).expect("an id"),
         kind: kind.to_owned(),
         settings: settings.iter().map(owned).collect(),
-        secrets: secrets.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect(),
+        secrets: secrets
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), SecretString::from(*value)))
+            .collect(),
         delivery_url: None,
         parent: None,
         installations: Vec::new(),
@@ -59,27 +74,52 @@ fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &s
 
 /// An app with its secret.
 pub(super) fn app() -> Subject {
-    let app = subject("my-app", "wix-app", &[("app_id", "app-1")], &[("app-secret", "s3cret")]);
-    Subject { delivery_url: Some("https://hooks.example/webhooks/wix/my-app".to_owned()), ..app }
+    let app = subject(
+        "my-app",
+        "wix-app",
+        &[("app_id", "app-1")],
+        &[("app-secret", "s3cret")],
+    );
+    Subject {
+        delivery_url: Some("https://hooks.example/webhooks/wix/my-app".to_owned()),
+        ..app
+    }
 }
 
 /// The app with installations.
 pub(super) fn app_on(installations: &[&str]) -> Subject {
-    let installations = installations.iter().map(|id| ConnectionId::new(id).expect("an id")).collect();
-    Subject { installations, ..app() }
+    let installations = installations
+        .iter()
+        .map(|id| ConnectionId::new(id).expect("an id"))
+        .collect();
+    Subject {
+        installations,
+        ..app()
+    }
 }
 
 /// An installation of the app, the only one.
 pub(super) fn installation(id: &str) -> Subject {
-    Subject { parent: Some(Box::new(app_on(&[id]))), ..subject(id, "instance", &[], &[]) }
+    Subject {
+        parent: Some(Box::new(app_on(&[id]))),
+        ..subject(id, "instance", &[], &[])
+    }
 }
 
 /// A site by API key.
 pub(super) fn site() -> Subject {
-    subject("shop", "wix-site", &[("site_id", "site-1"), ("account_id", "account-1")], &[("api-key", "IST.key")])
+    subject(
+        "shop",
+        "wix-site",
+        &[("site_id", "site-1"), ("account_id", "account-1")],
+        &[("api-key", "IST.key")],
+    )
 }
 
 /// Settings by name.
 pub(super) fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }

@@ -21,18 +21,29 @@ const OFFERED: usize = 10;
 /// Where keys are made, and the account's id stands.
 const KEYS: &str = "https://manage.wix.com/account/api-keys";
 
-pub(super) fn examine(subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+pub(super) fn examine(
+    subject: &Subject,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Examination, Unanswered> {
     let mut found = Examination::default();
     let (Some(caller), Some(site)) = (Caller::of(subject), subject.setting("site_id")) else {
         let step = format!("Remove the connection and add it anew with a key from {KEYS}");
-        found.find(Weight::Broken, "api_key_missing", "there is no API key to ask the site with", step);
+        found.find(
+            Weight::Broken,
+            "api_key_missing",
+            "there is no API key to ask the site with",
+            step,
+        );
         return Ok(found);
     };
     if let Some(mixed) = mixed_up(subject) {
         found.find(Weight::Broken, mixed.code, mixed.cause, mixed.step);
         return Ok(found);
     }
-    let refused = match heard(&mut found, dialogue.ask(caller.get("site.properties", "/site-properties/v4/properties"))?) {
+    let refused = match heard(
+        &mut found,
+        dialogue.ask(caller.get("site.properties", "/site-properties/v4/properties"))?,
+    ) {
         Heard::Good(answer) => {
             learn(&mut found, answer);
             None
@@ -49,7 +60,9 @@ pub(super) fn examine(subject: &Subject, dialogue: &mut Dialogue<'_>) -> Result<
         (Some(_), Listed::Nothing) => {}
         (Some(refusal), Listed::Refused(other)) => accuse(&mut found, refusal, other),
         (Some(refusal), Listed::Sites { sites, all }) => {
-            found.good.push("the API key and the account id are right".to_owned());
+            found
+                .good
+                .push("the API key and the account id are right".to_owned());
             if sites.iter().any(|(id, _, _)| id.eq_ignore_ascii_case(site)) {
                 site_refused(&mut found, refusal);
             } else {
@@ -90,22 +103,44 @@ fn mixed_up(subject: &Subject) -> Option<MixedUp> {
 
 fn learn(found: &mut Examination, answer: &Answer) {
     let document = parse(answer.text());
-    let told = document.as_ref().map_or_else(Node::nowhere, Node::root).get("properties");
+    let told = document
+        .as_ref()
+        .map_or_else(Node::nowhere, Node::root)
+        .get("properties");
     if !told.is_object() {
         unreadable(found);
         return;
     }
     let locale = told.get("locale");
-    let locale = [locale.get("languageCode").text(), locale.get("country").text()].into_iter().flatten().collect::<Vec<_>>();
+    let locale = [
+        locale.get("languageCode").text(),
+        locale.get("country").text(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>();
     let known = [
-        ("site_name", told.first(&["siteDisplayName", "businessName"]).text()),
+        (
+            "site_name",
+            told.first(&["siteDisplayName", "businessName"]).text(),
+        ),
         ("currency", told.get("paymentCurrency").text()),
         ("time_zone", told.get("timeZone").text()),
         ("language", told.get("language").text()),
-        ("locale", Some(locale.join("-")).filter(|locale| !locale.is_empty())),
+        (
+            "locale",
+            Some(locale.join("-")).filter(|locale| !locale.is_empty()),
+        ),
     ];
-    found.settings.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    let name = found.settings.get("site_name").map_or("a site without a name", String::as_str);
+    found.settings.extend(
+        known
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?))),
+    );
+    let name = found
+        .settings
+        .get("site_name")
+        .map_or("a site without a name", String::as_str);
     let good = format!("the API key opens the site: {name}");
     found.good.push(good);
 }
@@ -113,30 +148,49 @@ fn learn(found: &mut Examination, answer: &Answer) {
 /// What the platform says of the account's sites.
 enum Listed<'a> {
     /// Id, name and address of each; are these all?
-    Sites { sites: Vec<(String, String, Option<String>)>, all: bool },
+    Sites {
+        sites: Vec<(String, String, Option<String>)>,
+        all: bool,
+    },
     /// Nothing.
     Refused(&'a Answer),
     /// It could not be asked; the finding is made.
     Nothing,
 }
 
-fn list<'a>(found: &mut Examination, subject: &Subject, dialogue: &mut Dialogue<'a>) -> Result<Listed<'a>, Unanswered> {
-    let (Some(caller), Some(account)) = (Caller::with_key(subject), subject.setting("account_id")) else {
+fn list<'a>(
+    found: &mut Examination,
+    subject: &Subject,
+    dialogue: &mut Dialogue<'a>,
+) -> Result<Listed<'a>, Unanswered> {
+    let (Some(caller), Some(account)) = (Caller::with_key(subject), subject.setting("account_id"))
+    else {
         return Ok(Listed::Nothing);
     };
-    let caller = Caller { headers: vec![("wix-account-id", account.to_owned())], ..caller };
+    let caller = Caller {
+        headers: vec![("wix-account-id", account.to_owned())],
+        ..caller
+    };
     let (mut sites, mut cursor) = (Vec::new(), None);
     for _ in 0..PAGES {
         let query = match &cursor {
             // The filter is inside the cursor.
             Some(cursor) => json!({"cursorPaging": {"limit": PAGE, "cursor": cursor}}),
-            None => json!({"filter": {"namespace": {"$in": ["WIX", "HEADLESS"]}}, "cursorPaging": {"limit": PAGE}}),
+            None => {
+                json!({"filter": {"namespace": {"$in": ["WIX", "HEADLESS"]}}, "cursorPaging": {"limit": PAGE}})
+            }
         };
-        let request = caller.search("sites.query", "/site-list/v2/sites/query", &json!({"query": query}));
+        let request = caller.search(
+            "sites.query",
+            "/site-list/v2/sites/query",
+            &json!({"query": query}),
+        );
         let answer = match heard(found, dialogue.ask(request)?) {
             Heard::Good(answer) => answer,
             // Some of the list is no proof that a site is not on it.
-            Heard::Refused(_) | Heard::NoToken(_) if !sites.is_empty() => return Ok(Listed::Sites { sites, all: false }),
+            Heard::Refused(_) | Heard::NoToken(_) if !sites.is_empty() => {
+                return Ok(Listed::Sites { sites, all: false });
+            }
             Heard::Refused(answer) | Heard::NoToken(answer) => return Ok(Listed::Refused(answer)),
             Heard::Nothing => return Ok(Listed::Nothing),
         };
@@ -145,10 +199,17 @@ fn list<'a>(found: &mut Examination, subject: &Subject, dialogue: &mut Dialogue<
             unreadable(found);
             return Ok(Listed::Nothing);
         };
-        let text = |value: &serde_json::Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |value: &serde_json::Value| {
+            value
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         for site in page["sites"].as_array().into_iter().flatten() {
             if let Some(id) = text(&site["id"]) {
-                let name = text(&site["displayName"]).or_else(|| text(&site["name"])).unwrap_or_default();
+                let name = text(&site["displayName"])
+                    .or_else(|| text(&site["name"]))
+                    .unwrap_or_default();
                 sites.push((id, name, text(&site["viewUrl"])));
             }
         }
@@ -164,15 +225,23 @@ fn list<'a>(found: &mut Examination, subject: &Subject, dialogue: &mut Dialogue<
 fn confirm(found: &mut Examination, listed: &Listed<'_>, site: &str) {
     match listed {
         Listed::Sites { sites, .. } => {
-            if let Some((_, _, url)) = sites.iter().find(|(id, _, _)| id.eq_ignore_ascii_case(site)) {
-                found.good.push("the site is one of the account's".to_owned());
-                found.settings.extend(url.clone().map(|url| ("site_url".to_owned(), url)));
+            if let Some((_, _, url)) = sites
+                .iter()
+                .find(|(id, _, _)| id.eq_ignore_ascii_case(site))
+            {
+                found
+                    .good
+                    .push("the site is one of the account's".to_owned());
+                found
+                    .settings
+                    .extend(url.clone().map(|url| ("site_url".to_owned(), url)));
             }
         }
         Listed::Refused(_) => {
             let cause = "the site can be read, but the account's list of sites cannot: the key may not see it, or the account id is \
                          wrong";
-            let step = format!("Nothing has to be done. To be sure, compare the account id with {KEYS}");
+            let step =
+                format!("Nothing has to be done. To be sure, compare the account id with {KEYS}");
             found.find(Weight::Note, "account_unconfirmed", cause, step);
         }
         Listed::Nothing => {}
@@ -185,7 +254,9 @@ fn accuse(found: &mut Examination, site: &Answer, account: &Answer) {
         (401, 401) => (
             "api_key_refused",
             "Wix does not know the API key: it was revoked, mistyped, or not copied whole",
-            format!("See whether the key still stands at {KEYS}. It is shown once only: where it is lost, make a new one"),
+            format!(
+                "See whether the key still stands at {KEYS}. It is shown once only: where it is lost, make a new one"
+            ),
         ),
         _ if words(account).contains("account") || matches!(account.status, 400 | 401 | 404) => (
             "account_refused",
@@ -206,7 +277,10 @@ fn accuse(found: &mut Examination, site: &Answer, account: &Answer) {
 
 /// The site is the account's, and still its data are refused.
 fn site_refused(found: &mut Examination, refusal: &Answer) {
-    let cause = format!("the API key may not read this site: Wix answers with status {}", refusal.status);
+    let cause = format!(
+        "the API key may not read this site: Wix answers with status {}",
+        refusal.status
+    );
     let step = format!(
         "At {KEYS}, see that the key has access to this site, and the permissions for its business info, orders, products and contacts"
     );
@@ -214,18 +288,38 @@ fn site_refused(found: &mut Examination, refusal: &Answer) {
 }
 
 /// The site is not the account's.
-fn offer(found: &mut Examination, site: &str, sites: &[(String, String, Option<String>)], all: bool) {
-    let offered: Vec<String> = sites.iter().take(OFFERED).map(|(id, name, _)| format!("{name} ({id})")).collect();
-    let more = if !all || sites.len() > OFFERED { ", and others" } else { "" };
+fn offer(
+    found: &mut Examination,
+    site: &str,
+    sites: &[(String, String, Option<String>)],
+    all: bool,
+) {
+    let offered: Vec<String> = sites
+        .iter()
+        .take(OFFERED)
+        .map(|(id, name, _)| format!("{name} ({id})"))
+        .collect();
+    let more = if !all || sites.len() > OFFERED {
+        ", and others"
+    } else {
+        ""
+    };
     let cause = if all {
         format!("the account has no site {site}")
     } else {
-        format!("the site {site} is not among the first {} of the account's sites", sites.len())
+        format!(
+            "the site {site} is not among the first {} of the account's sites",
+            sites.len()
+        )
     };
     let step = if offered.is_empty() {
-        "This account has no sites: use the key and the id of the account that owns the site".to_owned()
+        "This account has no sites: use the key and the id of the account that owns the site"
+            .to_owned()
     } else {
-        format!("Add the connection with one of the account's sites: {}{more}", offered.join(", "))
+        format!(
+            "Add the connection with one of the account's sites: {}{more}",
+            offered.join(", ")
+        )
     };
     found.find(Weight::Broken, "site_unknown", cause, step);
 }

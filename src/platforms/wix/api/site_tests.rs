@@ -19,8 +19,13 @@ fn sites(ids: &[&str]) -> Value {
 /// A platform with these two answers, which looks at who asks.
 fn platform(properties: (u16, String), list: (u16, String)) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
-        assert!(matches!(&request.auth, Auth::Header("Authorization", key) if key.expose_secret() == "IST.key"));
-        let (site, account) = (header(request, "wix-site-id"), header(request, "wix-account-id"));
+        assert!(
+            matches!(&request.auth, Auth::Header("Authorization", key) if key.expose_secret() == "IST.key")
+        );
+        let (site, account) = (
+            header(request, "wix-site-id"),
+            header(request, "wix-account-id"),
+        );
         let (status, body) = match path(request) {
             "/site-properties/v4/properties" => {
                 assert_eq!((site, account), (Some("site-1"), None));
@@ -37,7 +42,10 @@ fn platform(properties: (u16, String), list: (u16, String)) -> impl Fn(&ApiReque
 }
 
 fn found(properties: (u16, &str), list: (u16, &str)) -> Examination {
-    let platform = platform((properties.0, properties.1.to_owned()), (list.0, list.1.to_owned()));
+    let platform = platform(
+        (properties.0, properties.1.to_owned()),
+        (list.0, list.1.to_owned()),
+    );
     talk(platform, |dialogue| examine(&site(), dialogue)).0
 }
 
@@ -66,8 +74,14 @@ fn a_site_that_answers_is_learned() {
 #[test]
 fn a_list_that_is_refused_is_worth_a_note_where_the_site_answers() {
     let found = found((200, PROPERTIES), (403, r#"{"message":"no"}"#));
-    assert_eq!((only(&found).weight, only(&found).code), (Weight::Note, "account_unconfirmed"));
-    assert_eq!(found.settings.get("currency").map(String::as_str), Some("EUR"));
+    assert_eq!(
+        (only(&found).weight, only(&found).code),
+        (Weight::Note, "account_unconfirmed")
+    );
+    assert_eq!(
+        found.settings.get("currency").map(String::as_str),
+        Some("EUR")
+    );
 }
 
 #[test]
@@ -77,22 +91,71 @@ fn key_account_permission_and_site_are_told_apart() {
     let denied = r#"{"message":"","details":{}}"#;
     let not_mine = r#"{"message":"this key belongs to another account"}"#;
     for (properties, list, code, told) in [
-        ((401, denied), (401, denied), "api_key_refused", "revoked, mistyped"),
-        ((403, denied), (401, denied), "account_refused", "not a key of this account"),
-        ((403, denied), (403, not_mine), "account_refused", "not a key of this account"),
-        ((403, denied), (400, denied), "account_refused", "not a key of this account"),
-        ((403, denied), (403, denied), "permission_missing", "neither read this site nor list"),
-        ((401, denied), (403, denied), "permission_missing", "neither read this site nor list"),
-        ((403, denied), (200, &listed), "permission_missing", "may not read this site"),
-        ((401, "No Metasite Context in identity"), (200, &others), "site_unknown", "the account has no site site-1"),
+        (
+            (401, denied),
+            (401, denied),
+            "api_key_refused",
+            "revoked, mistyped",
+        ),
+        (
+            (403, denied),
+            (401, denied),
+            "account_refused",
+            "not a key of this account",
+        ),
+        (
+            (403, denied),
+            (403, not_mine),
+            "account_refused",
+            "not a key of this account",
+        ),
+        (
+            (403, denied),
+            (400, denied),
+            "account_refused",
+            "not a key of this account",
+        ),
+        (
+            (403, denied),
+            (403, denied),
+            "permission_missing",
+            "neither read this site nor list",
+        ),
+        (
+            (401, denied),
+            (403, denied),
+            "permission_missing",
+            "neither read this site nor list",
+        ),
+        (
+            (403, denied),
+            (200, &listed),
+            "permission_missing",
+            "may not read this site",
+        ),
+        (
+            (401, "No Metasite Context in identity"),
+            (200, &others),
+            "site_unknown",
+            "the account has no site site-1",
+        ),
     ] {
         let found = found(properties, list);
-        assert_eq!((only(&found).weight, only(&found).code), (Weight::Broken, code), "{properties:?} {list:?}");
+        assert_eq!(
+            (only(&found).weight, only(&found).code),
+            (Weight::Broken, code),
+            "{properties:?} {list:?}"
+        );
         assert!(only(&found).cause.contains(told), "{}", only(&found).cause);
         assert!(!only(&found).step.is_empty() && !format!("{found:?}").contains("IST.key"));
     }
-    let step = found((403, denied), (200, &others)).findings[0].step.clone();
-    assert!(step.contains("Name of two (two), Name of three (three)"), "{step}");
+    let step = found((403, denied), (200, &others)).findings[0]
+        .step
+        .clone();
+    assert!(
+        step.contains("Name of two (two), Name of three (three)"),
+        "{step}"
+    );
 }
 
 #[test]
@@ -104,16 +167,26 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
             }
             let query = body(request)["query"].clone();
             let number = query["cursorPaging"]["cursor"]["n"].as_u64().unwrap_or(0);
-            assert_eq!(query["filter"].is_null(), number > 0, "a cursor holds its filter");
+            assert_eq!(
+                query["filter"].is_null(),
+                number > 0,
+                "a cursor holds its filter"
+            );
             let next = number + 1;
-            let cursor = if next as usize == last { Value::Null } else { json!({"n": next}) };
+            let cursor = if next as usize == last {
+                Value::Null
+            } else {
+                json!({"n": next})
+            };
             let page = json!({"sites": sites(&[&format!("site-of-page-{number}")]), "cursorPaging": {"cursor": cursor}});
             Ok(answer(200, &page.to_string()))
         }
     };
     let (all, asked) = talk(pages(3), |dialogue| examine(&site(), dialogue));
     assert_eq!((only(&all).code, asked.len()), ("site_unknown", 4));
-    assert!(only(&all).cause.contains("has no site") && only(&all).step.ends_with("(site-of-page-2)"));
+    assert!(
+        only(&all).cause.contains("has no site") && only(&all).step.ends_with("(site-of-page-2)")
+    );
     let (some, asked) = talk(pages(1000), |dialogue| examine(&site(), dialogue));
     assert_eq!(asked.len(), 1 + PAGES);
     assert!(only(&some).cause.contains("not among the first 10"));
@@ -122,44 +195,79 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
 
 #[test]
 fn an_outage_accuses_nobody() {
-    for result in [Ok(answer(503, "")), Err(CallFailure::TimedOut), Ok(answer(429, ""))] {
+    for result in [
+        Ok(answer(503, "")),
+        Err(CallFailure::TimedOut),
+        Ok(answer(429, "")),
+    ] {
         let first = talk(|_| result.clone(), |dialogue| examine(&site(), dialogue)).0;
         assert_eq!(only(&first).weight, Weight::Unavailable);
         let second = |request: &ApiRequest| {
-            if path(request).starts_with("/site-list") { result.clone() } else { Ok(answer(403, "{}")) }
+            if path(request).starts_with("/site-list") {
+                result.clone()
+            } else {
+                Ok(answer(403, "{}"))
+            }
         };
         let second = talk(second, |dialogue| examine(&site(), dialogue)).0;
         assert_eq!(only(&second).weight, Weight::Unavailable);
     }
-    assert_eq!(only(&found((200, "<html>"), (200, "{}"))).code, "answer_unreadable");
+    assert_eq!(
+        only(&found((200, "<html>"), (200, "{}"))).code,
+        "answer_unreadable"
+    );
 }
 
 #[test]
 fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
     let nobody = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     let mut same = site();
-    same.settings.insert("account_id".to_owned(), "site-1".to_owned());
-    assert_eq!(only(&talk(nobody, |dialogue| examine(&same, dialogue)).0).code, "account_refused");
+    same.settings
+        .insert("account_id".to_owned(), "site-1".to_owned());
+    assert_eq!(
+        only(&talk(nobody, |dialogue| examine(&same, dialogue)).0).code,
+        "account_refused"
+    );
     let mut id = site();
     let uuid = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
-    id.settings.insert("account_id".to_owned(), uuid.replace('6', "7"));
-    id.secrets.insert("api-key".to_owned(), uuid.to_owned().into());
-    assert_eq!(only(&talk(nobody, |dialogue| examine(&id, dialogue)).0).code, "api_key_refused");
+    id.settings
+        .insert("account_id".to_owned(), uuid.replace('6', "7"));
+    id.secrets
+        .insert("api-key".to_owned(), uuid.to_owned().into());
+    assert_eq!(
+        only(&talk(nobody, |dialogue| examine(&id, dialogue)).0).code,
+        "api_key_refused"
+    );
     let mut without = site();
     without.secrets.clear();
-    assert_eq!(only(&talk(nobody, |dialogue| examine(&without, dialogue)).0).code, "api_key_missing");
+    assert_eq!(
+        only(&talk(nobody, |dialogue| examine(&without, dialogue)).0).code,
+        "api_key_missing"
+    );
     assert!(!can_ask(&without));
-    let removed = talk(nobody, |dialogue| examined(&site(), Intent::Remove, dialogue)).0;
+    let removed = talk(nobody, |dialogue| {
+        examined(&site(), Intent::Remove, dialogue)
+    })
+    .0;
     assert_eq!(removed, Examination::default());
 }
 
 #[test]
 fn another_address_of_the_api_is_used_where_there_is_one() {
     let mut moved = site();
-    moved.settings.insert("api_base".to_owned(), "http://127.0.0.1:9".to_owned());
+    moved
+        .settings
+        .insert("api_base".to_owned(), "http://127.0.0.1:9".to_owned());
     let platform = |request: &ApiRequest| {
-        assert!(request.url.starts_with("http://127.0.0.1:9/site-"), "{}", request.url);
+        assert!(
+            request.url.starts_with("http://127.0.0.1:9/site-"),
+            "{}",
+            request.url
+        );
         Ok(answer(503, ""))
     };
-    assert_eq!(talk(platform, |dialogue| examine(&moved, dialogue)).1.len(), 1);
+    assert_eq!(
+        talk(platform, |dialogue| examine(&moved, dialogue)).1.len(),
+        1
+    );
 }

@@ -18,7 +18,11 @@ const UNSTATED: u64 = 300;
 /// The token that requests about an installation share; `None` without the app's id or secret.
 pub(super) fn grant(app: &Subject, instance: &str) -> Option<TokenGrant> {
     let holder = format!("{}/{}/{instance}", app.id, app.setting("app_id")?);
-    Some(TokenGrant { holder, request: request(app, instance)?, read })
+    Some(TokenGrant {
+        holder,
+        request: request(app, instance)?,
+        read,
+    })
 }
 
 /// Asks for a token, which proves the secret and the installation by itself.
@@ -29,7 +33,12 @@ pub(super) fn request(app: &Subject, instance: &str) -> Option<ApiRequest> {
         "client_secret": app.secrets.get("app-secret")?.expose_secret(),
         "instance_id": instance,
     });
-    Some(ApiRequest::send("token.create", Method::PostIdempotent, format!("{}/oauth2/token", base(app)), &body))
+    Some(ApiRequest::send(
+        "token.create",
+        Method::PostIdempotent,
+        format!("{}/oauth2/token", base(app)),
+        &body,
+    ))
 }
 
 /// Finds the token: in the answer itself, or in the text that its `body` holds.
@@ -37,10 +46,17 @@ pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
     let outer = parse(answer.text())?;
     let inner = Node::root(&outer).get("body").str().and_then(parse);
     let told = Node::root(inner.as_ref().unwrap_or(&outer));
-    let seconds = told.get("expires_in").text().and_then(|text| text.parse().ok()).unwrap_or(UNSTATED);
+    let seconds = told
+        .get("expires_in")
+        .text()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(UNSTATED);
     // Bare, as the platform's own library sends it.
     let authorization = told.get("access_token").str()?.to_owned().into();
-    Some(AccessToken { authorization, lifetime: Duration::from_secs(seconds) })
+    Some(AccessToken {
+        authorization,
+        lifetime: Duration::from_secs(seconds),
+    })
 }
 
 #[cfg(test)]
@@ -57,10 +73,25 @@ mod tests {
             r#"{"body":"{\"access_token\":\"t.1\",\"expires_in\":\"14400\"}"}"#,
         ] {
             let token = read(&answer(200, body)).expect("a token");
-            assert_eq!((token.authorization.expose_secret(), token.lifetime.as_secs()), ("t.1", 14_400));
+            assert_eq!(
+                (
+                    token.authorization.expose_secret(),
+                    token.lifetime.as_secs()
+                ),
+                ("t.1", 14_400)
+            );
         }
-        assert_eq!(read(&answer(200, r#"{"access_token":"t"}"#)).map(|token| token.lifetime.as_secs()), Some(UNSTATED));
-        for body in ["", "<html>", "{}", r#"{"access_token":""}"#, r#"{"body":"no JSON"}"#] {
+        assert_eq!(
+            read(&answer(200, r#"{"access_token":"t"}"#)).map(|token| token.lifetime.as_secs()),
+            Some(UNSTATED)
+        );
+        for body in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"access_token":""}"#,
+            r#"{"body":"no JSON"}"#,
+        ] {
             assert!(read(&answer(200, body)).is_none(), "{body}");
         }
     }
@@ -80,9 +111,9 @@ mod tests {
         let request = request(&app(), "one").expect("a request");
         assert_eq!(request.url, "https://www.wixapis.com/oauth2/token");
         assert_eq!(request.method, Method::PostIdempotent);
-        let body: serde_json::Value = serde_json::from_slice(request.body.as_deref().expect("a body")).expect("JSON");
-        let expected =
-            json!({"grant_type": "client_credentials", "client_id": "app-1", "client_secret": "s3cret", "instance_id": "one"});
+        let body: serde_json::Value =
+            serde_json::from_slice(request.body.as_deref().expect("a body")).expect("JSON");
+        let expected = json!({"grant_type": "client_credentials", "client_id": "app-1", "client_secret": "s3cret", "instance_id": "one"});
         assert_eq!(body, expected);
         assert!(!format!("{request:?}").contains("s3cret"));
     }

@@ -51,8 +51,14 @@ const FIELDS: &str = "_fields=name,url,home,gmt_offset,timezone_string,namespace
 /// Finds the REST root.
 pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place, End> {
     let start = Url::parse(&format!("{}/", typed.trim_end_matches('/'))).map_err(|_| {
-        let step = "Remove the connection and add it with the store's URL, as in https://shop.example.";
-        finding(Weight::Broken, "url_invalid", format!("{typed} is no address."), step)
+        let step =
+            "Remove the connection and add it with the store's URL, as in https://shop.example.";
+        finding(
+            Weight::Broken,
+            "url_invalid",
+            format!("{typed} is no address."),
+            step,
+        )
     })?;
     let mut troubles: Vec<Finding> = Vec::new();
     // WordPress sends visitors to the address that it knows itself by, which behind a proxy may be none that can be called;
@@ -86,9 +92,16 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
 }
 
 /// A URL that was typed without a scheme is taken for `https`: a store that answers only by `http` is told so.
-fn perhaps_plain(trouble: Finding, start: &Url, dialogue: &mut Dialogue<'_>) -> Result<Finding, Unanswered> {
+fn perhaps_plain(
+    trouble: Finding,
+    start: &Url,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Finding, Unanswered> {
     let mut plain = start.clone();
-    let silent = matches!(trouble.code, "unreachable" | "tls_broken" | "cut_off" | "timed_out");
+    let silent = matches!(
+        trouble.code,
+        "unreachable" | "tls_broken" | "cut_off" | "timed_out"
+    );
     if !silent || start.scheme() != "https" || plain.set_scheme("http").is_err() {
         return Ok(trouble);
     }
@@ -104,16 +117,27 @@ fn perhaps_plain(trouble: Finding, start: &Url, dialogue: &mut Dialogue<'_>) -> 
          the way).",
         show(&plain)
     );
-    Ok(Finding { step: format!("{hint} {}", trouble.step), ..trouble })
+    Ok(Finding {
+        step: format!("{hint} {}", trouble.step),
+        ..trouble
+    })
 }
 
 /// The root that the page names in its head or its headers, at the host that was asked.
 fn told_root(page: &Answer, home: &Url) -> Option<Url> {
     let link = page.all("link").find_map(|value| {
-        let links = value.split('<').skip(1).filter_map(|link| link.split_once('>'));
-        links.filter(|(_, rest)| rest.contains(RELATION)).map(|(address, _)| address).next()
+        let links = value
+            .split('<')
+            .skip(1)
+            .filter_map(|link| link.split_once('>'));
+        links
+            .filter(|(_, rest)| rest.contains(RELATION))
+            .map(|(address, _)| address)
+            .next()
     });
-    let told = link.map(str::to_owned).or_else(|| link_element(page.text()))?;
+    let told = link
+        .map(str::to_owned)
+        .or_else(|| link_element(page.text()))?;
     let told = named(home, &told)?;
     let mut here = home.clone();
     here.set_path(told.path());
@@ -131,7 +155,10 @@ fn link_element(html: &str) -> Option<String> {
     let start = html[..relation].rfind('<')?;
     let element = &html[start..start + html[start..].find('>')?];
     let (_, address) = element.split_once("href=")?;
-    let quote = address.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let quote = address
+        .chars()
+        .next()
+        .filter(|quote| matches!(quote, '"' | '\''))?;
     Some(entities::decode(address[1..].split(quote).next()?).into_owned())
 }
 
@@ -168,7 +195,11 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     }
     // What was typed may be a page of the shop: the store is there or in a folder above it.
     loop {
-        let paths = if query_root.is_some() { ["index.php/wp-json/", "wp-json/"] } else { ["wp-json/", "index.php/wp-json/"] };
+        let paths = if query_root.is_some() {
+            ["index.php/wp-json/", "wp-json/"]
+        } else {
+            ["wp-json/", "index.php/wp-json/"]
+        };
         for path in paths {
             add(base.join(path).ok());
         }
@@ -207,9 +238,19 @@ fn place(at: &Url, answer: &Answer, is_plain: bool) -> Option<Place> {
     Some(Place {
         root: rest,
         url: show(&store),
-        home: root.get("home").str().and_then(|home| Url::parse(home).ok()),
-        name: root.get("name").str().map(|name| entities::decode(name).into_owned()),
-        time_zone: root.get("timezone_string").str().map(str::to_owned).or_else(|| offset(root.get("gmt_offset"))),
+        home: root
+            .get("home")
+            .str()
+            .and_then(|home| Url::parse(home).ok()),
+        name: root
+            .get("name")
+            .str()
+            .map(|name| entities::decode(name).into_owned()),
+        time_zone: root
+            .get("timezone_string")
+            .str()
+            .map(str::to_owned)
+            .or_else(|| offset(root.get("gmt_offset"))),
         is_plain,
         version,
     })
@@ -217,7 +258,13 @@ fn place(at: &Url, answer: &Answer, is_plain: bool) -> Option<Place> {
 
 /// The hours of an offset, which are a number or a text, as `-03:30`.
 fn offset(hours: Node<'_>) -> Option<String> {
-    let minutes = hours.text()?.trim().parse::<f64>().ok().filter(|hours| hours.abs() <= 24.0)? * 60.0;
+    let minutes = hours
+        .text()?
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .filter(|hours| hours.abs() <= 24.0)?
+        * 60.0;
     let sign = if minutes < 0.0 { '-' } else { '+' };
     // Whole minutes below a day and a half: nothing is cut off.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -242,22 +289,37 @@ fn only_plain(place: &Place) -> Finding {
 /// What is the matter where no root was found.
 fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> Finding {
     // What blocks says more than what is missing.
-    if let Some(position) = troubles.iter().position(|trouble| trouble.code != "rest_not_found") {
-        return troubles.into_iter().nth(position).unwrap_or_else(|| not_wordpress(start));
+    if let Some(position) = troubles
+        .iter()
+        .position(|trouble| trouble.code != "rest_not_found")
+    {
+        return troubles
+            .into_iter()
+            .nth(position)
+            .unwrap_or_else(|| not_wordpress(start));
     }
-    let Some(page) = page else { return not_wordpress(start) };
-    if let Some(refused) = refusal::of_answer(page, start.as_str()).filter(|_| !page.is_good() && page.status != 404) {
+    let Some(page) = page else {
+        return not_wordpress(start);
+    };
+    if let Some(refused) =
+        refusal::of_answer(page, start.as_str()).filter(|_| !page.is_good() && page.status != 404)
+    {
         return refused;
     }
     let text = page.text();
     let is_wordpress = page.all("link").any(|link| link.contains(RELATION))
-        || [RELATION, "/wp-content/", "/wp-includes/"].iter().any(|trace| text.contains(trace));
+        || [RELATION, "/wp-content/", "/wp-includes/"]
+            .iter()
+            .any(|trace| text.contains(trace));
     match troubles.into_iter().next() {
         Some(not_found) if is_wordpress => not_found,
         _ if page.status == 404 => finding(
             Weight::Broken,
             "url_wrong",
-            format!("There is nothing at {} (status 404), and no REST API at or above it.", show(start)),
+            format!(
+                "There is nothing at {} (status 404), and no REST API at or above it.",
+                show(start)
+            ),
             "Look for a typing mistake; the URL is that of the shop's front page, as in https://shop.example.",
         ),
         _ => not_wordpress(start),
@@ -268,7 +330,10 @@ fn not_wordpress(start: &Url) -> Finding {
     finding(
         Weight::Broken,
         "not_wordpress",
-        format!("{} is no WordPress site: it names no REST API and has none at /wp-json/.", show(start)),
+        format!(
+            "{} is no WordPress site: it names no REST API and has none at /wp-json/.",
+            show(start)
+        ),
         "Give the URL at which WordPress itself answers; a shop of another system cannot be connected as WooCommerce.",
     )
 }

@@ -14,19 +14,32 @@ use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::normalise::entity_of;
 
 /// What is asked for: the path below the API, and the word for it.
-const RESOURCES: [(&str, &str); 4] =
-    [("order", "orders"), ("product", "products"), ("customer", "customers"), ("coupon", "coupons")];
+const RESOURCES: [(&str, &str); 4] = [
+    ("order", "orders"),
+    ("product", "products"),
+    ("customer", "customers"),
+    ("coupon", "coupons"),
+];
 
 /// What stands behind the id in the word for a deletion.
 const DELETED: &str = "deleted";
 
 /// `order/18`, or `order/18/deleted`.
-pub(in crate::platforms::woocommerce) fn lacks(_delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
-    let draft = drafts.first().filter(|draft| draft.authority != Authority::Full)?;
-    let is_number = !draft.id.is_empty() && draft.id.len() <= 20 && draft.id.bytes().all(|b| b.is_ascii_digit());
+pub(in crate::platforms::woocommerce) fn lacks(
+    _delivery: &JournaledDelivery,
+    drafts: &[Draft],
+) -> Option<String> {
+    let draft = drafts
+        .first()
+        .filter(|draft| draft.authority != Authority::Full)?;
+    let is_number = !draft.id.is_empty()
+        && draft.id.len() <= 20
+        && draft.id.bytes().all(|b| b.is_ascii_digit());
     match &draft.entity {
         Entity::Order(_) | Entity::Product(_) | Entity::Customer(_) | Entity::Coupon(_) => {
-            let is_bare = is_number && draft.verb == verbs::DELETED && draft.authority == Authority::Reference;
+            let is_bare = is_number
+                && draft.verb == verbs::DELETED
+                && draft.authority == Authority::Reference;
             is_bare.then(|| format!("{}/{}/{DELETED}", draft.entity.name(), draft.id))
         }
         // A hook's name can be all digits; then it is no id.
@@ -55,11 +68,22 @@ pub(in crate::platforms::woocommerce) fn complete(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
     let mut parts = lacking.split('/');
-    let (word, id, is_deleted) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next().is_some());
+    let (word, id, is_deleted) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+        parts.next().is_some(),
+    );
     let resource = RESOURCES.into_iter().find(|(known, _)| *known == word);
-    let (Some((_, resource)), Some(caller)) = (resource, caller(subject)) else { return Ok(Told::Nothing("not_asked")) };
-    let call = if is_deleted { "deletion.confirm" } else { "entity.get" };
-    let result = dialogue.ask(caller.request(call, Method::Get, &format!("{resource}/{id}"), None))?;
+    let (Some((_, resource)), Some(caller)) = (resource, caller(subject)) else {
+        return Ok(Told::Nothing("not_asked"));
+    };
+    let call = if is_deleted {
+        "deletion.confirm"
+    } else {
+        "entity.get"
+    };
+    let result =
+        dialogue.ask(caller.request(call, Method::Get, &format!("{resource}/{id}"), None))?;
     let answer = match heard(result) {
         Ok(answer) => answer,
         Err(told) => return Ok(told),
@@ -75,12 +99,24 @@ pub(in crate::platforms::woocommerce) fn complete(
         });
     }
     // A page in place of JSON passes, or does not.
-    let Some(document) = json(answer) else { return Ok(Told::Later("no_json", None)) };
+    let Some(document) = json(answer) else {
+        return Ok(Told::Later("no_json", None));
+    };
     let root = Node::root(&document);
     if root.get("id").id().as_deref() != Some(id) {
         return Ok(Told::Nothing("another_entity"));
     }
-    let whole = || Told::Whole(answer.text().trim_start_matches('\u{feff}').trim().as_bytes().to_vec().into());
+    let whole = || {
+        Told::Whole(
+            answer
+                .text()
+                .trim_start_matches('\u{feff}')
+                .trim()
+                .as_bytes()
+                .to_vec()
+                .into(),
+        )
+    };
     if !is_deleted {
         return Ok(whole());
     }
@@ -103,6 +139,10 @@ fn caller(subject: &Subject) -> Option<Caller> {
         return Some(caller);
     }
     let root = format!("{}/wp-json/", subject.setting("url")?.trim_end_matches('/'));
-    let mode = if root.starts_with("https://") { Mode::Basic } else { Mode::OAuth { root: root.clone() } };
+    let mode = if root.starts_with("https://") {
+        Mode::Basic
+    } else {
+        Mode::OAuth { root: root.clone() }
+    };
     Some(Caller { root, mode, keys })
 }

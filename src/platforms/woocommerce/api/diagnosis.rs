@@ -22,16 +22,29 @@ pub(super) struct Refused {
 /// What is wrong with the form of the keys, for a store that refused them. Keys that a program made may have any form, so
 /// this alone is no mistake.
 fn misshapen(keys: &Keys) -> Option<Finding> {
-    let halves = [("consumer key", "ck_", &keys.key), ("consumer secret", "cs_", &keys.secret)];
+    let halves = [
+        ("consumer key", "ck_", &keys.key),
+        ("consumer secret", "cs_", &keys.secret),
+    ];
     let (what, prefix, length) = halves.into_iter().find_map(|(what, prefix, half)| {
-        let length = half.expose_secret().trim_start_matches(prefix).chars().count();
+        let length = half
+            .expose_secret()
+            .trim_start_matches(prefix)
+            .chars()
+            .count();
         (length != 40).then_some((what, prefix, length))
     })?;
-    let verb = if length < 40 { "was cut when it was copied" } else { "has something too much" };
+    let verb = if length < 40 {
+        "was cut when it was copied"
+    } else {
+        "has something too much"
+    };
     Some(finding(
         Weight::Broken,
         "key_cut",
-        format!("The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, where 40 belong."),
+        format!(
+            "The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, where 40 belong."
+        ),
         "Copy both halves again as a whole; where the secret is not at hand any more, add a new key under WooCommerce > \
          Settings > Advanced > REST API.",
     ))
@@ -42,7 +55,11 @@ pub(super) fn diagnose(keys: &Keys, is_by_https: bool, refused: &[Refused]) -> F
     let says = |word: &str| refused.iter().any(|refused| refused.message.contains(word));
     let has_basic = refused.iter().any(|refused| refused.mode == Mode::Basic);
     // Basic has no time, and what it refused is refused for another reason.
-    if let Some(apart) = refused.iter().find_map(|refused| refused.apart).filter(|_| !has_basic) {
+    if let Some(apart) = refused
+        .iter()
+        .find_map(|refused| refused.apart)
+        .filter(|_| !has_basic)
+    {
         return clock_off(apart, Weight::Broken);
     }
     if says("permission") {
@@ -56,7 +73,14 @@ pub(super) fn diagnose(keys: &Keys, is_by_https: bool, refused: &[Refused]) -> F
     if let Some(misshapen) = misshapen(keys) {
         return misshapen;
     }
-    let is_english = ["key is invalid", "secret is invalid", "ignature", "imestamp"].into_iter().any(says);
+    let is_english = [
+        "key is invalid",
+        "secret is invalid",
+        "ignature",
+        "imestamp",
+    ]
+    .into_iter()
+    .any(says);
     // Over https, where Basic is not seen and a signature is: the header arrives, and most likely no key has that name.
     let is_likely = is_by_https && !has_basic && !is_english;
     if refused.is_empty() || says("key is invalid") || is_likely {
@@ -80,12 +104,18 @@ pub(super) fn diagnose(keys: &Keys, is_by_https: bool, refused: &[Refused]) -> F
     }
     let step = "Copy the consumer secret again; it is shown only once, so where it is lost, add a new key with Read/Write under \
                 WooCommerce > Settings > Advanced > REST API.";
-    let or_permission = if is_english { "" } else { ", or the key may write, but not read" };
+    let or_permission = if is_english {
+        ""
+    } else {
+        ", or the key may write, but not read"
+    };
     if has_basic || says("ignature") {
         return finding(
             Weight::Broken,
             "key_secret_wrong",
-            format!("The store knows the consumer key, but the consumer secret is not that key's{or_permission}."),
+            format!(
+                "The store knows the consumer key, but the consumer secret is not that key's{or_permission}."
+            ),
             step,
         );
     }
@@ -101,6 +131,8 @@ pub(super) fn diagnose(keys: &Keys, is_by_https: bool, refused: &[Refused]) -> F
         Weight::Broken,
         "key_refused",
         "The store refuses the key and its secret: one of them is wrong, or the store knows itself by another address.",
-        format!("{step} Compare both addresses under Settings > General in WordPress with the URL of this connection."),
+        format!(
+            "{step} Compare both addresses under Settings > General in WordPress with the URL of this connection."
+        ),
     )
 }

@@ -34,7 +34,9 @@ impl Facts {
 
     /// What is too old.
     pub(super) fn judge(&self, examination: &mut Examination) {
-        let Some(text) = &self.woocommerce_version else { return };
+        let Some(text) = &self.woocommerce_version else {
+            return;
+        };
         if version(text).is_some_and(|version| version < OLDEST) {
             examination.find(
                 Weight::Broken,
@@ -51,25 +53,42 @@ impl Facts {
 /// The first two numbers of a version.
 pub(super) fn version(text: &str) -> Option<(u64, u64)> {
     let mut parts = text.split(['.', '-']);
-    Some((parts.next()?.parse().ok()?, parts.next().unwrap_or("0").parse().ok()?))
+    Some((
+        parts.next()?.parse().ok()?,
+        parts.next().unwrap_or("0").parse().ok()?,
+    ))
 }
 
 /// How many seconds the store's clock is ahead of ours, where that is too much.
 pub(super) fn apart(answer: &Answer) -> Option<i64> {
-    let date = answer.header("date").and_then(|date| jiff::fmt::rfc2822::parse(date).ok())?;
+    let date = answer
+        .header("date")
+        .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())?;
     // What a cache held back was written that long ago.
-    let age: i64 = answer.header("age").and_then(|age| age.trim().parse().ok()).unwrap_or_default();
-    let apart = date.timestamp().as_second().saturating_add(age).saturating_sub(answer.received_at.as_second());
+    let age: i64 = answer
+        .header("age")
+        .and_then(|age| age.trim().parse().ok())
+        .unwrap_or_default();
+    let apart = date
+        .timestamp()
+        .as_second()
+        .saturating_add(age)
+        .saturating_sub(answer.received_at.as_second());
     (apart.unsigned_abs() >= APART).then_some(apart)
 }
 
 /// What it means that clocks are apart.
 pub(super) fn clock_off(apart: i64, weight: Weight) -> Finding {
-    let (direction, minutes) = (if apart > 0 { "ahead of" } else { "behind" }, apart.unsigned_abs() / 60);
+    let (direction, minutes) = (
+        if apart > 0 { "ahead of" } else { "behind" },
+        apart.unsigned_abs() / 60,
+    );
     finding(
         weight,
         "clock_off",
-        format!("The store's clock is {minutes} minutes {direction} ours; signed requests count for a quarter of an hour."),
+        format!(
+            "The store's clock is {minutes} minutes {direction} ours; signed requests count for a quarter of an hour."
+        ),
         "Set both clocks by NTP.",
     )
 }
@@ -81,7 +100,9 @@ pub(super) fn clock(answer: &Answer, mode: &Mode, examination: &mut Examination)
         Mode::Basic => Weight::Note,
         Mode::OAuth { .. } => Weight::Broken,
     };
-    examination.findings.retain(|finding| finding.code != "clock_off");
+    examination
+        .findings
+        .retain(|finding| finding.code != "clock_off");
     let found = clock_off(apart, weight);
     examination.find(found.weight, found.code, found.cause, found.step);
 }

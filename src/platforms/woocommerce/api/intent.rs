@@ -36,15 +36,23 @@ fn own(subject: &Subject, target: &str) -> Own {
     let ids = pairs(subject.setting(setting::WEBHOOK_IDS));
     Own {
         target: target.to_owned(),
-        former: subject.setting(setting::DELIVERY_URL).filter(|url| !url.is_empty()).map(str::to_owned),
-        ids: ids.into_iter().filter_map(|(topic, id)| Some((topic, id.parse().ok()?))).collect(),
+        former: subject
+            .setting(setting::DELIVERY_URL)
+            .filter(|url| !url.is_empty())
+            .map(str::to_owned),
+        ids: ids
+            .into_iter()
+            .filter_map(|(topic, id)| Some((topic, id.parse().ok()?)))
+            .collect(),
         watched: pairs(subject.setting(setting::WEBHOOKS_WATCHED)),
     }
 }
 
 /// Where our webhooks have to deliver, or had to.
 fn target(subject: &Subject) -> Option<&str> {
-    let former = subject.setting(setting::DELIVERY_URL).filter(|url| !url.is_empty());
+    let former = subject
+        .setting(setting::DELIVERY_URL)
+        .filter(|url| !url.is_empty());
     subject.delivery_url.as_deref().or(former)
 }
 
@@ -58,7 +66,12 @@ fn no_public_url(weight: Weight) -> Finding {
     )
 }
 
-fn check(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
+fn check(
+    subject: &Subject,
+    caller: &Caller,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<(), End> {
     let Some(target) = target(subject) else {
         add(examination, no_public_url(Weight::Note));
         return Ok(());
@@ -72,9 +85,14 @@ fn check(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examin
     match subject.setting(setting::KEY_PERMISSION) {
         Some("read") => add(examination, read_only(Weight::Note)),
         Some(_) => {}
-        None => examination.good.push("whether the key may write shows when webhooks are registered".to_owned()),
+        None => examination
+            .good
+            .push("whether the key may write shows when webhooks are registered".to_owned()),
     }
-    examination.good.push("whether webhooks sign with our secret shows in their deliveries: rejected ones are listed".to_owned());
+    examination.good.push(
+        "whether webhooks sign with our secret shows in their deliveries: rejected ones are listed"
+            .to_owned(),
+    );
     Ok(())
 }
 
@@ -102,29 +120,53 @@ fn fix(
     let own = own(subject, target);
     let listed = list(caller, &own, dialogue)?;
     let mut watched = webhooks::watch(&own, &listed, examination);
-    let version = facts.woocommerce_version.as_deref().or(subject.setting(setting::WOOCOMMERCE_VERSION));
-    let with_optional = version.and_then(facts::version).is_some_and(|version| version >= (10, 9));
-    let wanted = Wanted { own: &own, secret: secret.expose_secret(), with_optional };
+    let version = facts
+        .woocommerce_version
+        .as_deref()
+        .or(subject.setting(setting::WOOCOMMERCE_VERSION));
+    let with_optional = version
+        .and_then(facts::version)
+        .is_some_and(|version| version >= (10, 9));
+    let wanted = Wanted {
+        own: &own,
+        secret: secret.expose_secret(),
+        with_optional,
+    };
     let mended = mend::mend(caller, &wanted, listed, dialogue, examination)?;
     if let Some(may_write) = mended.may_write {
         let permission = if may_write { "read_write" } else { "read" };
-        examination.settings.insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
+        examination
+            .settings
+            .insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
     }
     // What was made now is known by its name, whatever ids are remembered.
     webhooks::compare(&own, &mended.webhooks, &mended.told, examination);
-    if mended.may_write == Some(false) && examination.trouble().is_some_and(|trouble| trouble.code == "key_read_only") {
+    if mended.may_write == Some(false)
+        && examination
+            .trouble()
+            .is_some_and(|trouble| trouble.code == "key_read_only")
+    {
         lighten_read_only(examination);
     }
     let sorted = own.sort(&mended.webhooks);
     let ours = sorted.kept.values().chain(&sorted.extra);
-    let ids = ours.map(|ours| (ours.webhook.topic.clone(), ours.webhook.id)).collect();
+    let ids = ours
+        .map(|ours| (ours.webhook.topic.clone(), ours.webhook.id))
+        .collect();
     if mended.is_finished {
-        examination.settings.insert(setting::WEBHOOK_IDS.to_owned(), written(&ids));
-        examination.settings.insert(setting::DELIVERY_URL.to_owned(), target.to_owned());
+        examination
+            .settings
+            .insert(setting::WEBHOOK_IDS.to_owned(), written(&ids));
+        examination
+            .settings
+            .insert(setting::DELIVERY_URL.to_owned(), target.to_owned());
     }
     // Our own change is no sign of life.
     for (topic, since) in &mut watched {
-        let now = mended.webhooks.iter().find(|webhook| ids.get(topic) == Some(&webhook.id));
+        let now = mended
+            .webhooks
+            .iter()
+            .find(|webhook| ids.get(topic) == Some(&webhook.id));
         if let Some(now) = now {
             now.modified.clone_into(since);
         }
@@ -136,9 +178,14 @@ fn fix(
 
 /// A key that may not write is only worth knowing where nothing has to be written.
 fn lighten_read_only(examination: &mut Examination) {
-    let others = examination.findings.iter().any(|found| found.weight != Weight::Note && found.code != "key_read_only");
+    let others = examination
+        .findings
+        .iter()
+        .any(|found| found.weight != Weight::Note && found.code != "key_read_only");
     if !others {
-        examination.findings.retain(|found| found.code != "key_read_only");
+        examination
+            .findings
+            .retain(|found| found.code != "key_read_only");
         add(examination, read_only(Weight::Note));
     }
 }
@@ -158,18 +205,29 @@ fn keep_watching(watched: BTreeMap<String, String>, examination: &mut Examinatio
             "See that the store reaches this gateway; after the next delivery that arrives they are as good as new.",
         );
     }
-    examination.settings.insert(setting::WEBHOOKS_WATCHED.to_owned(), written(&watched));
+    examination
+        .settings
+        .insert(setting::WEBHOOKS_WATCHED.to_owned(), written(&watched));
 }
 
-fn remove(subject: &Subject, caller: &Caller, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
+fn remove(
+    subject: &Subject,
+    caller: &Caller,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<(), End> {
     // Without an address, now or formerly, none was registered.
     let own = own(subject, target(subject).unwrap_or_default());
     let listed = list(caller, &own, dialogue)?;
     let mended = mend::remove(caller, &own, listed, dialogue, examination)?;
     let left = own.ours(&mended.webhooks).len();
     if left == 0 {
-        examination.settings.insert(setting::WEBHOOK_IDS.to_owned(), String::new());
-        examination.good.push("no webhook of ours is left at the store".to_owned());
+        examination
+            .settings
+            .insert(setting::WEBHOOK_IDS.to_owned(), String::new());
+        examination
+            .good
+            .push("no webhook of ours is left at the store".to_owned());
     } else {
         examination.find(
             Weight::Broken,

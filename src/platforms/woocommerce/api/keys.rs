@@ -12,7 +12,9 @@ use url::Url;
 use super::diagnosis::{Refused, diagnose};
 use super::talk::{End, finding, json};
 use super::{facts, refusal};
-use crate::platforms::api::{Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Subject, Weight};
+use crate::platforms::api::{
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Subject, Weight,
+};
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::OAuth1;
 
@@ -48,7 +50,10 @@ impl Keys {
     /// The connection's, where it has them.
     pub(super) fn of(subject: &Subject) -> Option<Self> {
         let secret = |name: &str| subject.secrets.get(name).cloned();
-        Some(Self { key: secret("consumer-key")?, secret: secret("consumer-secret")? })
+        Some(Self {
+            key: secret("consumer-key")?,
+            secret: secret("consumer-secret")?,
+        })
     }
 }
 
@@ -56,36 +61,68 @@ impl Caller {
     /// As an earlier examination found that it works.
     pub(super) fn remembered(subject: &Subject, keys: &Keys) -> Option<Self> {
         let root = subject.setting("rest_root")?;
-        let (root_url, typed) = (Url::parse(root).ok()?, Url::parse(subject.setting("url")?).ok()?);
+        let (root_url, typed) = (
+            Url::parse(root).ok()?,
+            Url::parse(subject.setting("url")?).ok()?,
+        );
         // Somebody may have given the connection another URL since.
-        let fits = super::talk::is_same_store(&root_url, &typed) && !(typed.scheme() == "https" && root_url.scheme() == "http");
+        let fits = super::talk::is_same_store(&root_url, &typed)
+            && !(typed.scheme() == "https" && root_url.scheme() == "http");
         let mode = match subject.setting("auth")? {
             "basic" if root_url.scheme() == "https" => Mode::Basic,
             "oauth1" => {
-                let known = subject.setting("oauth_address").filter(|address| !address.is_empty());
-                Mode::OAuth { root: known.unwrap_or(root).to_owned() }
+                let known = subject
+                    .setting("oauth_address")
+                    .filter(|address| !address.is_empty());
+                Mode::OAuth {
+                    root: known.unwrap_or(root).to_owned(),
+                }
             }
             _ => return None,
         };
-        fits.then(|| Self { root: root.to_owned(), mode, keys: keys.clone() })
+        fits.then(|| Self {
+            root: root.to_owned(),
+            mode,
+            keys: keys.clone(),
+        })
     }
 
     /// A request to WooCommerce's API, v3.
-    pub(super) fn request(&self, call: &'static str, method: Method, path: &str, body: Option<&serde_json::Value>) -> ApiRequest {
+    pub(super) fn request(
+        &self,
+        call: &'static str,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> ApiRequest {
         let url = format!("{}wc/v3/{path}", self.root);
         let auth = match &self.mode {
             Mode::Basic => {
-                let pair = format!("{}:{}", self.keys.key.expose_secret(), self.keys.secret.expose_secret());
-                Auth::Header("authorization", format!("Basic {}", STANDARD.encode(pair)).into())
+                let pair = format!(
+                    "{}:{}",
+                    self.keys.key.expose_secret(),
+                    self.keys.secret.expose_secret()
+                );
+                Auth::Header(
+                    "authorization",
+                    format!("Basic {}", STANDARD.encode(pair)).into(),
+                )
             }
             Mode::OAuth { root } => {
                 let address = (*root != self.root).then(|| format!("{root}wc/v3/{path}"));
-                Auth::OAuth1(OAuth1 { key: self.keys.key.clone(), secret: self.keys.secret.clone(), address })
+                Auth::OAuth1(OAuth1 {
+                    key: self.keys.key.clone(),
+                    secret: self.keys.secret.clone(),
+                    address,
+                })
             }
         };
         let request = match body {
             Some(body) => ApiRequest::send(call, method, url, body),
-            None => ApiRequest { method, ..ApiRequest::get(call, url) },
+            None => ApiRequest {
+                method,
+                ..ApiRequest::get(call, url)
+            },
         };
         request.by(auth)
     }
@@ -104,7 +141,10 @@ pub(super) fn rest_error(answer: &Answer) -> Option<(String, String)> {
     }
     let document = json(answer)?;
     let root = Node::root(&document);
-    Some((root.get("code").str()?.to_owned(), root.get("message").str().unwrap_or_default().to_owned()))
+    Some((
+        root.get("code").str()?.to_owned(),
+        root.get("message").str().unwrap_or_default().to_owned(),
+    ))
 }
 
 /// Is it a code of WooCommerce's own? Plugins and firewalls refuse as well, and know nothing of keys.
@@ -139,9 +179,14 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
     }
     let (code, message) = rest_error(answer).unwrap_or_default();
     match (answer.status, code.as_str()) {
-        (401, "woocommerce_rest_authentication_error" | "woocommerce_rest_authentication_missing_parameter") => {
-            Try::Refused { message, apart: facts::apart(answer) }
-        }
+        (
+            401,
+            "woocommerce_rest_authentication_error"
+            | "woocommerce_rest_authentication_missing_parameter",
+        ) => Try::Refused {
+            message,
+            apart: facts::apart(answer),
+        },
         (401, code) if is_woocommerce(code) => Try::Unseen,
         (403, code) if is_woocommerce(code) => Try::Other(wrong_role(code)),
         (401, _) => Try::Foreign(refusal::of_other(answer, url)),
@@ -174,7 +219,11 @@ pub(super) fn choose<'a>(
     let mut refused: Vec<Refused> = Vec::new();
     let mut foreign = None;
     for mode in modes(root, home) {
-        let caller = Caller { root: root.to_string(), mode, keys: keys.clone() };
+        let caller = Caller {
+            root: root.to_string(),
+            mode,
+            keys: keys.clone(),
+        };
         let result = caller.status(dialogue)?;
         match tried(result, root.as_str()) {
             Try::Taken(answer) => return Ok((caller, Some(answer))),
@@ -183,7 +232,11 @@ pub(super) fn choose<'a>(
             Try::Refused { message, apart } => {
                 // Basic is looked at first, so nothing else can be better.
                 let is_certain = caller.mode == Mode::Basic;
-                refused.push(Refused { mode: caller.mode, message, apart });
+                refused.push(Refused {
+                    mode: caller.mode,
+                    message,
+                    apart,
+                });
                 if is_certain {
                     break;
                 }
@@ -195,7 +248,12 @@ pub(super) fn choose<'a>(
                     Err(failure) => matches!(failure, CallFailure::TimedOut | CallFailure::CutOff),
                 };
                 if is_slow {
-                    let again = dialogue.ask(caller.request("webhooks.list", Method::Get, "webhooks?per_page=1", None))?;
+                    let again = dialogue.ask(caller.request(
+                        "webhooks.list",
+                        Method::Get,
+                        "webhooks?per_page=1",
+                        None,
+                    ))?;
                     if matches!(tried(again, root.as_str()), Try::Taken(_)) {
                         return Ok((caller, None));
                     }
@@ -236,6 +294,9 @@ fn modes(root: &Url, home: Option<&Url>) -> Vec<Mode> {
 /// The REST root as a store writes it that has that home. By hand, because it keeps the capitals of a host.
 fn as_known(root: &Url, home: &Url, scheme: &str) -> String {
     let host = home.host_str().unwrap_or_default();
-    let port = home.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = home
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{scheme}://{host}{port}{}", root.path())
 }

@@ -93,17 +93,38 @@ pub(super) fn remove(
     dialogue: &mut Dialogue<'_>,
     examination: &mut Examination,
 ) -> Result<Mended, End> {
-    let wanted = Wanted { own, secret: "", with_optional: false };
-    in_two_ways(caller, &wanted, listed, dialogue, examination, |caller, wanted, way, mended, dialogue, examination| {
-        let before = mended.webhooks.clone();
-        let ours = wanted.own.ours(&before);
-        let changes: Vec<Change> = ours.iter().map(|ours| Change::Delete(ours.webhook.id, ours.webhook.topic.clone())).collect();
-        send(caller, wanted, way, &changes, mended, dialogue, examination)
-    })
+    let wanted = Wanted {
+        own,
+        secret: "",
+        with_optional: false,
+    };
+    in_two_ways(
+        caller,
+        &wanted,
+        listed,
+        dialogue,
+        examination,
+        |caller, wanted, way, mended, dialogue, examination| {
+            let before = mended.webhooks.clone();
+            let ours = wanted.own.ours(&before);
+            let changes: Vec<Change> = ours
+                .iter()
+                .map(|ours| Change::Delete(ours.webhook.id, ours.webhook.topic.clone()))
+                .collect();
+            send(caller, wanted, way, &changes, mended, dialogue, examination)
+        },
+    )
 }
 
 /// What is done with the webhooks as they are, in one of the ways.
-type Attempt = fn(&Caller, &Wanted<'_>, Way, &mut Mended, &mut Dialogue<'_>, &mut Examination) -> Result<(), Stop>;
+type Attempt = fn(
+    &Caller,
+    &Wanted<'_>,
+    Way,
+    &mut Mended,
+    &mut Dialogue<'_>,
+    &mut Examination,
+) -> Result<(), Stop>;
 
 /// By batches, and where they fail one by one.
 fn in_two_ways(
@@ -114,7 +135,10 @@ fn in_two_ways(
     examination: &mut Examination,
     attempt: Attempt,
 ) -> Result<Mended, End> {
-    let mut mended = Mended { webhooks: listed, ..Mended::default() };
+    let mut mended = Mended {
+        webhooks: listed,
+        ..Mended::default()
+    };
     for way in [Way::Batch, Way::Single] {
         match attempt(caller, wanted, way, &mut mended, dialogue, examination) {
             Ok(()) => {
@@ -151,11 +175,21 @@ fn attempt(
     }
     for ours in sorted.kept.values().filter(|ours| !ours.is_made_by_us) {
         let topic = &ours.webhook.topic;
-        if mended.webhooks.iter().any(|webhook| webhook.topic == *topic && !before.iter().any(|old| old.id == webhook.id)) {
+        if mended.webhooks.iter().any(|webhook| {
+            webhook.topic == *topic && !before.iter().any(|old| old.id == webhook.id)
+        }) {
             too_much.push(Change::Delete(ours.webhook.id, topic.clone()));
         }
     }
-    send(caller, wanted, way, &too_much, mended, dialogue, examination)
+    send(
+        caller,
+        wanted,
+        way,
+        &too_much,
+        mended,
+        dialogue,
+        examination,
+    )
 }
 
 /// What is to be made and mended. The secret cannot be seen, so it is sent to all of ours.
@@ -167,7 +201,11 @@ fn plan(sorted: &Sorted<'_>, with_optional: bool) -> Vec<Change> {
     let topics = TOPICS.into_iter().chain(with_optional.then_some(OPTIONAL));
     let mut changes = Vec::new();
     for topic in topics {
-        if !sorted.kept.get(topic).is_some_and(|ours| ours.is_made_by_us) {
+        if !sorted
+            .kept
+            .get(topic)
+            .is_some_and(|ours| ours.is_made_by_us)
+        {
             changes.push(Change::Create(topic.to_owned()));
         }
     }
@@ -217,16 +255,24 @@ pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
         return other;
     }
     match rest_error(answer) {
-        error if matches!(answer.status, 401 | 403) && !error.as_ref().is_some_and(|(code, _)| is_woocommerce(code)) => {
+        error
+            if matches!(answer.status, 401 | 403)
+                && !error.as_ref().is_some_and(|(code, _)| is_woocommerce(code)) =>
+        {
             refusal::of_other(answer, url)
         }
         Some((code, _)) if answer.status == 403 => wrong_role(&code),
         error => {
-            let code = error.map(|(code, _)| format!(" {code}")).unwrap_or_default();
+            let code = error
+                .map(|(code, _)| format!(" {code}"))
+                .unwrap_or_default();
             finding(
                 Weight::Broken,
                 "store_refuses",
-                format!("The store does not let us {what} ({}{code}).", answer.status),
+                format!(
+                    "The store does not let us {what} ({}{code}).",
+                    answer.status
+                ),
                 "See whether a plugin of the store changes WooCommerce's REST API, and update WooCommerce.",
             )
         }
@@ -236,7 +282,10 @@ pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
 /// Takes up what a change came to.
 fn settle(change: &Change, result: Settled, mended: &mut Mended, examination: &mut Examination) {
     let replace = |mended: &mut Mended, webhook: Webhook| {
-        let before = mended.webhooks.iter().position(|known| known.id == webhook.id);
+        let before = mended
+            .webhooks
+            .iter()
+            .position(|known| known.id == webhook.id);
         match before.map(|at| std::mem::replace(&mut mended.webhooks[at], webhook.clone())) {
             Some(before) => Some(before),
             None => {
@@ -256,30 +305,42 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, examination: &m
             let Some(webhook) = webhook else { return };
             let modified = webhook.modified.clone();
             let is_active = webhook.status == "active";
-            let Some(before) = replace(mended, webhook) else { return };
+            let Some(before) = replace(mended, webhook) else {
+                return;
+            };
             if before.status == "disabled" && is_active {
                 mended.reenabled.insert(topic.clone(), modified);
             }
             if before.status != "active" && is_active {
-                examination.done.push(format!("turned {topic} on again ({})", before.status));
+                examination
+                    .done
+                    .push(format!("turned {topic} on again ({})", before.status));
             }
         }
         (Change::Delete(id, topic), Ok(_)) => {
             mended.webhooks.retain(|webhook| webhook.id != *id);
-            examination.done.push(format!("deleted a webhook for {topic}"));
+            examination
+                .done
+                .push(format!("deleted a webhook for {topic}"));
         }
         (Change::Create(topic), Err(_)) if topic == OPTIONAL => {}
         (Change::Delete(id, _), Err(code)) if code.ends_with("invalid_id") => {
             mended.webhooks.retain(|webhook| webhook.id != *id);
         }
-        (Change::Create(topic) | Change::Update(_, topic) | Change::Delete(_, topic), Err(code)) => {
+        (
+            Change::Create(topic) | Change::Update(_, topic) | Change::Delete(_, topic),
+            Err(code),
+        ) => {
             mended.told.push(topic.clone());
             const AGAIN: &str = "Run `cartwire connections check --fix` again; if it stays so, look for a plugin of the store that \
                                  changes webhooks, or see to this one by hand under WooCommerce > Settings > Advanced > Webhooks.";
             let (verb, step) = match change {
                 Change::Create(_) => ("register", AGAIN),
                 Change::Update(..) => ("change", AGAIN),
-                Change::Delete(..) => ("delete", "Delete it by hand under WooCommerce > Settings > Advanced > Webhooks."),
+                Change::Delete(..) => (
+                    "delete",
+                    "Delete it by hand under WooCommerce > Settings > Advanced > Webhooks.",
+                ),
             };
             examination.find(
                 Weight::Broken,

@@ -24,11 +24,15 @@ use self::facts::Facts;
 use self::keys::{Caller, Keys, Mode};
 use self::talk::{End, json};
 use crate::platforms::api::{
-    Answer, CallFailure, Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Unanswered, Weight,
+    Answer, CallFailure, Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Unanswered,
+    Weight,
 };
 
 /// Shared hosting counts requests.
-pub(super) const PACE: Pace = Pace { per_minute: 120, burst: 10 };
+pub(super) const PACE: Pace = Pace {
+    per_minute: 120,
+    burst: 10,
+};
 
 /// A key may do what its user may; nothing is granted one by one.
 pub(super) const SCOPES: &[Scope] = &[];
@@ -57,7 +61,11 @@ pub(super) fn can_ask(subject: &Subject) -> bool {
     Keys::of(subject).is_some()
 }
 
-pub(super) fn examine(subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>) -> Result<Examination, Unanswered> {
+pub(super) fn examine(
+    subject: &Subject,
+    intent: Intent,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Examination, Unanswered> {
     let mut examination = Examination::default();
     match look(subject, intent, dialogue, &mut examination) {
         Ok(()) => Ok(examination),
@@ -73,7 +81,12 @@ fn add(examination: &mut Examination, found: Finding) {
     examination.find(found.weight, found.code, found.cause, found.step);
 }
 
-fn look(subject: &Subject, intent: Intent, dialogue: &mut Dialogue<'_>, examination: &mut Examination) -> Result<(), End> {
+fn look(
+    subject: &Subject,
+    intent: Intent,
+    dialogue: &mut Dialogue<'_>,
+    examination: &mut Examination,
+) -> Result<(), End> {
     let Some(keys) = Keys::of(subject) else {
         examination.find(
             Weight::Note,
@@ -175,14 +188,30 @@ fn learn(
     keep(setting::REST_ROOT, Some(caller.root.clone()));
     let (auth, address) = match &caller.mode {
         Mode::Basic => ("basic", ""),
-        Mode::OAuth { root } => ("oauth1", if *root == caller.root { "" } else { root.as_str() }),
+        Mode::OAuth { root } => (
+            "oauth1",
+            if *root == caller.root {
+                ""
+            } else {
+                root.as_str()
+            },
+        ),
     };
     keep(setting::AUTH, Some(auth.to_owned()));
     keep(setting::OAUTH_ADDRESS, Some(address.to_owned()));
-    keep(setting::STORE_NAME, place.and_then(|place| place.name.clone()));
-    keep(setting::TIME_ZONE, place.and_then(|place| place.time_zone.clone()));
+    keep(
+        setting::STORE_NAME,
+        place.and_then(|place| place.name.clone()),
+    );
+    keep(
+        setting::TIME_ZONE,
+        place.and_then(|place| place.time_zone.clone()),
+    );
     keep(setting::CURRENCY, facts.currency.clone());
-    keep(setting::WOOCOMMERCE_VERSION, facts.woocommerce_version.clone());
+    keep(
+        setting::WOOCOMMERCE_VERSION,
+        facts.woocommerce_version.clone(),
+    );
     keep(setting::WORDPRESS_VERSION, facts.wordpress_version.clone());
     keep(setting::KEY_PERMISSION, None);
     keep(setting::WEBHOOK_IDS, None);
@@ -192,7 +221,10 @@ fn learn(
         Mode::Basic => "Basic over https",
         Mode::OAuth { .. } => "OAuth 1.0a",
     };
-    examination.good.push(format!("the store's REST API at {} takes the key ({how})", caller.root));
+    examination.good.push(format!(
+        "the store's REST API at {} takes the key ({how})",
+        caller.root
+    ));
     match status {
         Some(status) => {
             facts.judge(examination);

@@ -23,8 +23,14 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
     };
     let store = Url::parse(store).ok();
     // A store on a network of its own may have been told to deliver there; one on the internet cannot.
-    let weight = if store.as_ref().is_some_and(is_private) { Weight::Note } else { Weight::Broken };
-    let is_neighbour = store.as_ref().is_some_and(|store| store.host_str() == address.host_str());
+    let weight = if store.as_ref().is_some_and(is_private) {
+        Weight::Note
+    } else {
+        Weight::Broken
+    };
+    let is_neighbour = store
+        .as_ref()
+        .is_some_and(|store| store.host_str() == address.host_str());
     if is_private(&address) && !is_neighbour {
         examination.find(
             weight,
@@ -37,7 +43,10 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
              connections check --fix`.",
         );
     }
-    if address.port_or_known_default().is_none_or(|port| !PORTS.contains(&port)) {
+    if address
+        .port_or_known_default()
+        .is_none_or(|port| !PORTS.contains(&port))
+    {
         examination.find(
             weight,
             "delivery_url_port",

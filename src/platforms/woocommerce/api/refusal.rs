@@ -104,19 +104,28 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
 
 /// What is the matter where something answered in place of the REST API; `None` where the answer is its own.
 pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
-    let at = Url::parse(url).map_or_else(|_| url.to_owned(), |url| format!("{}{}", origin(&url), url.path()));
+    let at = Url::parse(url).map_or_else(
+        |_| url.to_owned(),
+        |url| format!("{}{}", origin(&url), url.path()),
+    );
     let document = json(answer);
-    let code = document.as_ref().and_then(|document| Node::root(document).get("code").str());
+    let code = document
+        .as_ref()
+        .and_then(|document| Node::root(document).get("code").str());
     if answer.status == 429 {
         return Some(rate_limited(answer, &at));
     }
     if answer.status == 401
-        && answer.all("www-authenticate").any(|value| value.trim_start().to_ascii_lowercase().starts_with("basic"))
+        && answer
+            .all("www-authenticate")
+            .any(|value| value.trim_start().to_ascii_lowercase().starts_with("basic"))
     {
         return Some(finding(
             Weight::Broken,
             "basic_auth_in_front",
-            format!("The web server in front of the store asks for a name and a password of its own at {at}."),
+            format!(
+                "The web server in front of the store asks for a name and a password of its own at {at}."
+            ),
             "Take the password protection (HTTP Basic Auth, often of a staging site) off /wp-json/: it uses the same header as \
              the REST API's keys, so both together cannot work.",
         ));
@@ -134,7 +143,9 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
         return Some(finding(
             Weight::Broken,
             "rest_disabled",
-            format!("A plugin of the store turned the REST API off for those who are not logged in ({code})."),
+            format!(
+                "A plugin of the store turned the REST API off for those who are not logged in ({code})."
+            ),
             "In the store's security plugins, look for \"REST API\" and allow it; where single paths can be allowed, \
              /wp-json/wc/v3/ is what Cartwire uses.",
         ));
@@ -150,21 +161,36 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
 
 /// A refusal in JSON that is none of WooCommerce's.
 pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
-    let at = Url::parse(url).map_or_else(|_| url.to_owned(), |url| format!("{}{}", origin(&url), url.path()));
+    let at = Url::parse(url).map_or_else(
+        |_| url.to_owned(),
+        |url| format!("{}{}", origin(&url), url.path()),
+    );
     let document = json(answer);
-    let code = document.as_ref().and_then(|document| Node::root(document).get("code").str());
-    let words = code.map_or_else(|| "an error without a code".to_owned(), |code| format!("the code {code}"));
+    let code = document
+        .as_ref()
+        .and_then(|document| Node::root(document).get("code").str());
+    let words = code.map_or_else(
+        || "an error without a code".to_owned(),
+        |code| format!("the code {code}"),
+    );
     finding(
         Weight::Broken,
         "rest_blocked",
-        format!("{at} is blocked by something else than WooCommerce (status {}, {words}).", answer.status),
+        format!(
+            "{at} is blocked by something else than WooCommerce (status {}, {words}).",
+            answer.status
+        ),
         "Allow /wp-json/wc/v3/ in the store's security plugin or firewall (WAF), for this machine's address at least.",
     )
 }
 
 /// Did Cloudflare itself block? Its headers stand on every answer of a store behind it, so they say nothing.
 fn is_of_cloudflare(answer: &Answer) -> bool {
-    const PAGES: [&str; 3] = ["attention required! | cloudflare", "cf-error-details", "<title>just a moment...</title>"];
+    const PAGES: [&str; 3] = [
+        "attention required! | cloudflare",
+        "cf-error-details",
+        "<title>just a moment...</title>",
+    ];
     if answer.header("cf-mitigated").is_some() {
         return true;
     }
@@ -173,8 +199,9 @@ fn is_of_cloudflare(answer: &Answer) -> bool {
 }
 
 fn rate_limited(answer: &Answer, at: &str) -> Finding {
-    let wait =
-        crate::platforms::api::retry_after(answer).map(|wait| format!(" for {} seconds", wait.as_secs())).unwrap_or_default();
+    let wait = crate::platforms::api::retry_after(answer)
+        .map(|wait| format!(" for {} seconds", wait.as_secs()))
+        .unwrap_or_default();
     finding(
         Weight::Unavailable,
         "rate_limited",
@@ -203,24 +230,35 @@ fn server_error(answer: &Answer, at: &str) -> Finding {
 
 /// A page in place of an answer.
 fn page(answer: &Answer, at: &str) -> Finding {
-    let by = product(answer).map(|product| format!(", by the look of it {product}")).unwrap_or_default();
+    let by = product(answer)
+        .map(|product| format!(", by the look of it {product}"))
+        .unwrap_or_default();
     match answer.status {
         404 | 410 => finding(
             Weight::Broken,
             "rest_not_found",
-            format!("There is no REST API at {at}: it answered {}.", answer.status),
+            format!(
+                "There is no REST API at {at}: it answered {}.",
+                answer.status
+            ),
             "In WordPress, open Settings > Permalinks, choose anything but \"Plain\" and save; that also writes the web server's \
              rules anew.",
         ),
         300..=399 => finding(
             Weight::Broken,
             "redirected",
-            format!("{at} redirects (status {}) in place of an answer.", answer.status),
+            format!(
+                "{at} redirects (status {}) in place of an answer.",
+                answer.status
+            ),
             format!("To give this connection the URL that the store has now, {CONNECT_ANEW}."),
         ),
         200..=299 => {
             let text = answer.text().to_ascii_lowercase();
-            if ["coming soon", "coming-soon", "maintenance"].iter().any(|word| text.contains(word)) {
+            if ["coming soon", "coming-soon", "maintenance"]
+                .iter()
+                .any(|word| text.contains(word))
+            {
                 return finding(
                     Weight::Unavailable,
                     "maintenance",
@@ -231,12 +269,16 @@ fn page(answer: &Answer, at: &str) -> Finding {
                 );
             }
             if text.contains("{\"")
-                && (text.contains("<b>warning</b>") || text.contains("<b>notice</b>") || text.contains("<b>deprecated</b>"))
+                && (text.contains("<b>warning</b>")
+                    || text.contains("<b>notice</b>")
+                    || text.contains("<b>deprecated</b>"))
             {
                 return finding(
                     Weight::Broken,
                     "rest_html",
-                    format!("PHP writes warnings into the answers of {at}, so that they are no JSON."),
+                    format!(
+                        "PHP writes warnings into the answers of {at}, so that they are no JSON."
+                    ),
                     "Set WP_DEBUG_DISPLAY to false in the store's wp-config.php.",
                 );
             }
@@ -251,7 +293,9 @@ fn page(answer: &Answer, at: &str) -> Finding {
         status => finding(
             Weight::Broken,
             "rest_blocked",
-            format!("{at} is blocked in front of WooCommerce{by} (status {status}, a page in place of JSON)."),
+            format!(
+                "{at} is blocked in front of WooCommerce{by} (status {status}, a page in place of JSON)."
+            ),
             "Allow /wp-json/wc/v3/ in the store's security plugin, firewall (WAF), .htaccess or nginx rules, for this machine's \
              address at least.",
         ),
@@ -271,7 +315,13 @@ fn product(answer: &Answer) -> Option<&'static str> {
         ("sgcaptcha", "SiteGround's bot protection"),
     ];
     let text = answer.text().to_ascii_lowercase();
-    let server = answer.header("server").unwrap_or_default().to_ascii_lowercase();
-    let named = KNOWN.iter().find(|(word, _)| text.contains(word) || server.contains(word)).map(|(_, name)| *name);
+    let server = answer
+        .header("server")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let named = KNOWN
+        .iter()
+        .find(|(word, _)| text.contains(word) || server.contains(word))
+        .map(|(_, name)| *name);
     named.or_else(|| answer.header("x-sucuri-id").map(|_| "Sucuri"))
 }

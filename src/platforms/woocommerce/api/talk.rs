@@ -33,8 +33,18 @@ impl From<Finding> for End {
 }
 
 /// A finding in one line.
-pub(super) fn finding(weight: Weight, code: &'static str, cause: impl Into<String>, step: impl Into<String>) -> Finding {
-    Finding { code, weight, cause: cause.into(), step: step.into() }
+pub(super) fn finding(
+    weight: Weight,
+    code: &'static str,
+    cause: impl Into<String>,
+    step: impl Into<String>,
+) -> Finding {
+    Finding {
+        code,
+        weight,
+        cause: cause.into(),
+        step: step.into(),
+    }
 }
 
 /// How a connection comes to another URL or other keys, as the end of a sentence.
@@ -45,12 +55,20 @@ pub(super) const CONNECT_ANEW: &str = "run `cartwire connections remove ID --kee
 const MOST_REDIRECTS: usize = 5;
 
 /// Reads an address that needs no keys, and goes where it leads: the address that answered at last, and the answer.
-pub(super) fn follow<'a>(dialogue: &mut Dialogue<'a>, call: &'static str, from: &Url) -> Result<(Url, &'a Answer), End> {
+pub(super) fn follow<'a>(
+    dialogue: &mut Dialogue<'a>,
+    call: &'static str,
+    from: &Url,
+) -> Result<(Url, &'a Answer), End> {
     let mut at = from.clone();
     for _ in 0..=MOST_REDIRECTS {
         let result = dialogue.ask(ApiRequest::get(call, at.as_str()))?;
-        let answer = result.as_ref().map_err(|failure| refusal::of_failure(failure, at.as_str()))?;
-        let Some(to) = redirect(answer).and_then(|location| named(&at, location)) else { return Ok((at, answer)) };
+        let answer = result
+            .as_ref()
+            .map_err(|failure| refusal::of_failure(failure, at.as_str()))?;
+        let Some(to) = redirect(answer).and_then(|location| named(&at, location)) else {
+            return Ok((at, answer));
+        };
         may_lead(&at, &to)?;
         at = to;
     }
@@ -86,14 +104,22 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
             return Err(finding(
                 Weight::Broken,
                 "private_address",
-                format!("{} redirects to {}, which is in a private network.", show(at), origin(to)),
+                format!(
+                    "{} redirects to {}, which is in a private network.",
+                    show(at),
+                    origin(to)
+                ),
                 "Correct the redirect, or the addresses under Settings > General in WordPress.",
             ));
         }
         return Err(finding(
             Weight::Broken,
             "redirect_elsewhere",
-            format!("{} redirects to {}, which is another host; the keys are not sent there.", show(at), origin(to)),
+            format!(
+                "{} redirects to {}, which is another host; the keys are not sent there.",
+                show(at),
+                origin(to)
+            ),
             format!(
                 "If {} is the store, remove this connection and add it with that URL; else correct the redirect.",
                 origin(to)
@@ -104,7 +130,10 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
         return Err(finding(
             Weight::Broken,
             "redirect_to_http",
-            format!("{} redirects from https to http, where everybody on the way can read.", show(at)),
+            format!(
+                "{} redirects from https to http, where everybody on the way can read.",
+                show(at)
+            ),
             "In WordPress, open Settings > General and let both addresses begin with https://; if the store has no TLS at all, \
              add the connection with a URL that begins with http://.",
         ));
@@ -114,7 +143,10 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
 
 /// The same host, with or without `www.`, on the scheme's own port or on the same one.
 pub(super) fn is_same_store(one: &Url, other: &Url) -> bool {
-    let host = |url: &Url| url.host_str().map(|host| host.strip_prefix("www.").unwrap_or(host).to_owned());
+    let host = |url: &Url| {
+        url.host_str()
+            .map(|host| host.strip_prefix("www.").unwrap_or(host).to_owned())
+    };
     host(one).is_some() && host(one) == host(other) && one.port() == other.port()
 }
 
@@ -132,7 +164,11 @@ pub(super) fn show(url: &Url) -> String {
 pub(super) fn is_private(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => is_private_address(address.into()),
-        Some(Host::Ipv6(address)) => is_private_address(address.to_ipv4_mapped().map_or(address.into(), IpAddr::from)),
+        Some(Host::Ipv6(address)) => is_private_address(
+            address
+                .to_ipv4_mapped()
+                .map_or(address.into(), IpAddr::from),
+        ),
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
             let inside = ["localhost", "local", "internal", "lan", "home.arpa"];
@@ -146,9 +182,19 @@ fn is_private_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
-            v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || v4.octets()[0] == 0 || shared
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.octets()[0] == 0
+                || shared
         }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local(),
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+        }
     }
 }
 

@@ -83,13 +83,22 @@ pub(super) struct Own {
 
 /// Reads pairs as settings hold them: `topic=value topic=value`.
 pub(super) fn pairs(text: Option<&str>) -> BTreeMap<String, String> {
-    let pairs = text.unwrap_or_default().split_whitespace().filter_map(|pair| pair.split_once('='));
-    pairs.map(|(topic, value)| (topic.to_owned(), value.to_owned())).collect()
+    let pairs = text
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(topic, value)| (topic.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Writes pairs as settings hold them.
 pub(super) fn written<T: std::fmt::Display>(pairs: &BTreeMap<String, T>) -> String {
-    pairs.iter().map(|(topic, value)| format!("{topic}={value}")).collect::<Vec<_>>().join(" ")
+    pairs
+        .iter()
+        .map(|(topic, value)| format!("{topic}={value}"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A webhook of ours.
@@ -107,14 +116,24 @@ impl Own {
     pub(super) fn claim<'a>(&self, webhook: &'a Webhook) -> Option<Ours<'a>> {
         let is_remembered = self.ids.values().any(|id| *id == webhook.id);
         let is_named = webhook.name.starts_with(OUR_NAME);
-        let is_former = self.former.as_ref().is_some_and(|former| is_same_endpoint(&webhook.delivery_url, former));
-        let is_ours = is_same_endpoint(&webhook.delivery_url, &self.target) || (is_remembered && is_former);
-        is_ours.then_some(Ours { webhook, is_made_by_us: is_remembered || is_named })
+        let is_former = self
+            .former
+            .as_ref()
+            .is_some_and(|former| is_same_endpoint(&webhook.delivery_url, former));
+        let is_ours =
+            is_same_endpoint(&webhook.delivery_url, &self.target) || (is_remembered && is_former);
+        is_ours.then_some(Ours {
+            webhook,
+            is_made_by_us: is_remembered || is_named,
+        })
     }
 
     /// All of ours.
     pub(super) fn ours<'a>(&self, webhooks: &'a [Webhook]) -> Vec<Ours<'a>> {
-        webhooks.iter().filter_map(|webhook| self.claim(webhook)).collect()
+        webhooks
+            .iter()
+            .filter_map(|webhook| self.claim(webhook))
+            .collect()
     }
 
     /// Ours, sorted by what is to become of them.
@@ -124,7 +143,12 @@ impl Own {
         // The best of a topic comes first: made by us, active, at the right address, the oldest.
         ours.sort_by_key(|ours| {
             let webhook = ours.webhook;
-            (!ours.is_made_by_us, webhook.status != "active", !self.is_at_target(webhook), webhook.id)
+            (
+                !ours.is_made_by_us,
+                webhook.status != "active",
+                !self.is_at_target(webhook),
+                webhook.id,
+            )
         });
         for ours in ours {
             let topic = ours.webhook.topic.as_str();
@@ -140,8 +164,13 @@ impl Own {
     }
 
     fn is_at_target(&self, webhook: &Webhook) -> bool {
-        let scheme = |url: &str| Url::parse(url).map(|url| url.scheme().to_owned()).unwrap_or_default();
-        is_same_endpoint(&webhook.delivery_url, &self.target) && scheme(&webhook.delivery_url) == scheme(&self.target)
+        let scheme = |url: &str| {
+            Url::parse(url)
+                .map(|url| url.scheme().to_owned())
+                .unwrap_or_default()
+        };
+        is_same_endpoint(&webhook.delivery_url, &self.target)
+            && scheme(&webhook.delivery_url) == scheme(&self.target)
     }
 }
 
@@ -161,26 +190,44 @@ pub(super) fn is_same_endpoint(one: &str, other: &str) -> bool {
     let parts = |url: &str| {
         let url = Url::parse(url.trim()).ok()?;
         let path = url.path().trim_end_matches('/').to_owned();
-        Some((url.host_str()?.to_owned(), url.port(), path, url.query().map(str::to_owned)))
+        Some((
+            url.host_str()?.to_owned(),
+            url.port(),
+            path,
+            url.query().map(str::to_owned),
+        ))
     };
     parts(one).is_some() && parts(one) == parts(other)
 }
 
 /// Compares what is there with what should be. `told` are topics whose trouble is told already.
-pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], examination: &mut Examination) {
+pub(super) fn compare(
+    own: &Own,
+    webhooks: &[Webhook],
+    told: &[String],
+    examination: &mut Examination,
+) {
     let sorted = own.sort(webhooks);
     let is_told = |topic: &str| told.iter().any(|told| told == topic);
-    let missing: Vec<&str> = TOPICS.into_iter().filter(|topic| !sorted.kept.contains_key(topic) && !is_told(topic)).collect();
+    let missing: Vec<&str> = TOPICS
+        .into_iter()
+        .filter(|topic| !sorted.kept.contains_key(topic) && !is_told(topic))
+        .collect();
     let of = |fits: &dyn Fn(&Ours<'_>) -> bool| -> Vec<&str> {
         let ours = sorted.kept.values().chain(&sorted.extra);
-        ours.filter(|ours| fits(ours) && !is_told(&ours.webhook.topic)).map(|ours| ours.webhook.topic.as_str()).collect()
+        ours.filter(|ours| fits(ours) && !is_told(&ours.webhook.topic))
+            .map(|ours| ours.webhook.topic.as_str())
+            .collect()
     };
     let disabled = of(&|ours| ours.webhook.status == "disabled");
     let paused = of(&|ours| ours.webhook.status != "disabled" && ours.webhook.status != "active");
     let elsewhere = of(&|ours| !own.is_at_target(ours.webhook));
     let by_hand = of(&|ours| !ours.is_made_by_us);
     if !disabled.is_empty() {
-        let again = if disabled.iter().any(|topic| own.watched.contains_key(*topic)) {
+        let again = if disabled
+            .iter()
+            .any(|topic| own.watched.contains_key(*topic))
+        {
             " Some of them were turned on again before and failed at the next delivery."
         } else {
             ""
@@ -197,11 +244,21 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], examinat
     }
     if !missing.is_empty() {
         // Somebody who adds webhooks by hand chooses the topics.
-        let is_chosen = own.ids.is_empty() && !by_hand.is_empty() && by_hand.len() == sorted.kept.len() + sorted.extra.len();
+        let is_chosen = own.ids.is_empty()
+            && !by_hand.is_empty()
+            && by_hand.len() == sorted.kept.len() + sorted.extra.len();
         let all = missing.len() == TOPICS.len();
-        let which = if all { "none of them".to_owned() } else { format!("missing are {}", missing.join(", ")) };
+        let which = if all {
+            "none of them".to_owned()
+        } else {
+            format!("missing are {}", missing.join(", "))
+        };
         examination.find(
-            if is_chosen { Weight::Note } else { Weight::Broken },
+            if is_chosen {
+                Weight::Note
+            } else {
+                Weight::Broken
+            },
             "webhook_missing",
             format!(
                 "The store does not have all webhooks that deliver to {}: {which}{}.",
@@ -223,17 +280,28 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], examinat
         examination.find(
             Weight::Broken,
             "webhook_other_url",
-            format!("Webhooks of ours deliver to another address than {}: {}.", own.target, elsewhere.join(", ")),
+            format!(
+                "Webhooks of ours deliver to another address than {}: {}.",
+                own.target,
+                elsewhere.join(", ")
+            ),
             "Run `cartwire connections check --fix`.",
         );
     }
     if !sorted.surplus.is_empty() {
-        let mut topics: Vec<&str> = sorted.surplus.iter().map(|ours| ours.webhook.topic.as_str()).collect();
+        let mut topics: Vec<&str> = sorted
+            .surplus
+            .iter()
+            .map(|ours| ours.webhook.topic.as_str())
+            .collect();
         topics.dedup();
         examination.find(
             Weight::Note,
             "webhook_doubled",
-            format!("The store delivers more than once to us: {}.", topics.join(", ")),
+            format!(
+                "The store delivers more than once to us: {}.",
+                topics.join(", ")
+            ),
             "Run `cartwire connections check --fix`, which keeps one of each.",
         );
     }
@@ -248,21 +316,35 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], examinat
             "See that it is \"WP REST API Integration v3\", or run `cartwire connections check --fix`, which makes them anew.",
         );
     }
-    let well = sorted.kept.values().filter(|ours| ours.webhook.status == "active" && own.is_at_target(ours.webhook)).count();
+    let well = sorted
+        .kept
+        .values()
+        .filter(|ours| ours.webhook.status == "active" && own.is_at_target(ours.webhook))
+        .count();
     if well > 0 {
-        examination.good.push(format!("{well} webhooks are active and deliver to {}", own.target));
+        examination.good.push(format!(
+            "{well} webhooks are active and deliver to {}",
+            own.target
+        ));
     }
 }
 
 /// What became of those that were turned on again: those that are still watched, and since when.
-pub(super) fn watch(own: &Own, webhooks: &[Webhook], examination: &mut Examination) -> BTreeMap<String, String> {
+pub(super) fn watch(
+    own: &Own,
+    webhooks: &[Webhook],
+    examination: &mut Examination,
+) -> BTreeMap<String, String> {
     let sorted = own.sort(webhooks);
     let mut watched = own.watched.clone();
     // A failure would have disabled it again, so one that is active and has moved since has delivered.
     watched.retain(|topic, since| {
-        let Some(ours) =
-            sorted.kept.get(topic.as_str()).or_else(|| sorted.extra.iter().find(|ours| ours.webhook.topic == *topic))
-        else {
+        let Some(ours) = sorted.kept.get(topic.as_str()).or_else(|| {
+            sorted
+                .extra
+                .iter()
+                .find(|ours| ours.webhook.topic == *topic)
+        }) else {
             return false;
         };
         let has_delivered = ours.webhook.status == "active" && ours.webhook.modified > *since;

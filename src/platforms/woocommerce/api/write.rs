@@ -19,7 +19,9 @@ fn body(wanted: &Wanted<'_>, change: &Change) -> Value {
         Change::Create(topic) => {
             json!({ "name": name(topic), "topic": topic, "delivery_url": target, "secret": secret, "status": "active" })
         }
-        Change::Update(id, _) => json!({ "id": id, "delivery_url": target, "secret": secret, "status": "active" }),
+        Change::Update(id, _) => {
+            json!({ "id": id, "delivery_url": target, "secret": secret, "status": "active" })
+        }
         Change::Delete(id, _) => json!(id),
     }
 }
@@ -35,27 +37,48 @@ pub(super) fn batch(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Vec<Settled>, Stop> {
     let list_of = |is_one: fn(&Change) -> bool| -> Vec<Value> {
-        changes.iter().filter(|change| is_one(change)).map(|change| body(wanted, change)).collect()
+        changes
+            .iter()
+            .filter(|change| is_one(change))
+            .map(|change| body(wanted, change))
+            .collect()
     };
     let mut sent = serde_json::Map::new();
     for (name, items) in [
-        ("create", list_of(|change| matches!(change, Change::Create(_)))),
-        ("update", list_of(|change| matches!(change, Change::Update(..)))),
-        ("delete", list_of(|change| matches!(change, Change::Delete(..)))),
+        (
+            "create",
+            list_of(|change| matches!(change, Change::Create(_))),
+        ),
+        (
+            "update",
+            list_of(|change| matches!(change, Change::Update(..))),
+        ),
+        (
+            "delete",
+            list_of(|change| matches!(change, Change::Delete(..))),
+        ),
     ] {
         if !items.is_empty() {
             sent.insert(name.to_owned(), Value::Array(items));
         }
     }
-    let request = caller.request("webhooks.batch", Method::Post, "webhooks/batch", Some(&Value::Object(sent)));
+    let request = caller.request(
+        "webhooks.batch",
+        Method::Post,
+        "webhooks/batch",
+        Some(&Value::Object(sent)),
+    );
     let url = request.url.clone();
-    let Ok(answer) = dialogue.ask(request)? else { return Err(Stop::BatchFailed) };
+    let Ok(answer) = dialogue.ask(request)? else {
+        return Err(Stop::BatchFailed);
+    };
     let document = parsed(answer).filter(|_| answer.is_good());
     let Some(document) = document else {
         return Err(whole_refusal(answer, &url, mended).map_or(Stop::BatchFailed, Stop::Trouble));
     };
     let root = Node::root(&document);
-    let mut lists = ["create", "update", "delete"].map(|name| root.get(name).items().collect::<Vec<_>>().into_iter());
+    let mut lists = ["create", "update", "delete"]
+        .map(|name| root.get(name).items().collect::<Vec<_>>().into_iter());
     mended.may_write = Some(true);
     let take = |change: &Change| {
         let [create, update, delete] = &mut lists;
@@ -67,7 +90,9 @@ pub(super) fn batch(
         let item = item.unwrap_or_else(Node::nowhere);
         match item.get("error").get("code").str() {
             Some(code) => Err(code.to_owned()),
-            None => Webhook::of(item).map(Some).ok_or_else(|| "no_answer".to_owned()),
+            None => Webhook::of(item)
+                .map(Some)
+                .ok_or_else(|| "no_answer".to_owned()),
         }
     };
     Ok(changes.iter().map(take).collect())
@@ -84,11 +109,21 @@ pub(super) fn single(
     for change in changes {
         let body = body(wanted, change);
         let request = match change {
-            Change::Create(_) => caller.request("webhooks.create", Method::Post, "webhooks", Some(&body)),
-            Change::Update(id, _) => caller.request("webhooks.update", Method::Put, &format!("webhooks/{id}"), Some(&body)),
-            Change::Delete(id, _) => {
-                caller.request("webhooks.delete", Method::Delete, &format!("webhooks/{id}?force=true"), None)
+            Change::Create(_) => {
+                caller.request("webhooks.create", Method::Post, "webhooks", Some(&body))
             }
+            Change::Update(id, _) => caller.request(
+                "webhooks.update",
+                Method::Put,
+                &format!("webhooks/{id}"),
+                Some(&body),
+            ),
+            Change::Delete(id, _) => caller.request(
+                "webhooks.delete",
+                Method::Delete,
+                &format!("webhooks/{id}?force=true"),
+                None,
+            ),
         };
         let url = request.url.clone();
         let answer = match dialogue.ask(request)? {
@@ -98,13 +133,21 @@ pub(super) fn single(
         let document = parsed(answer).filter(|_| answer.is_good());
         if let Some(document) = document {
             mended.may_write = Some(true);
-            settled.push(Webhook::of(Node::root(&document)).map(Some).ok_or_else(|| "no_answer".to_owned()));
+            settled.push(
+                Webhook::of(Node::root(&document))
+                    .map(Some)
+                    .ok_or_else(|| "no_answer".to_owned()),
+            );
             continue;
         }
-        if let Some(trouble) = whole_refusal(answer, &url, mended).or_else(|| refusal::of_answer(answer, &url)) {
+        if let Some(trouble) =
+            whole_refusal(answer, &url, mended).or_else(|| refusal::of_answer(answer, &url))
+        {
             return Err(Stop::Trouble(trouble));
         }
-        settled.push(Err(rest_error(answer).map_or_else(|| answer.status.to_string(), |(code, _)| code)));
+        settled.push(Err(
+            rest_error(answer).map_or_else(|| answer.status.to_string(), |(code, _)| code)
+        ));
     }
     Ok(settled)
 }

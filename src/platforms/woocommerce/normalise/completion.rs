@@ -13,8 +13,21 @@ use crate::platforms::lenient::Node;
 /// The word for the entity whose id a hook's first argument is, by the hook's name.
 pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'static str> {
     // These hooks begin with the id of an order's line, of a note and the like.
-    const OTHERS: [&str; 9] = ["item", "note", "refund", "token", "download", "review", "category", "tag", "attribute"];
-    let is_about = |word: &str| hook.split('_').any(|part| part == word || part.strip_suffix('s') == Some(word));
+    const OTHERS: [&str; 9] = [
+        "item",
+        "note",
+        "refund",
+        "token",
+        "download",
+        "review",
+        "category",
+        "tag",
+        "attribute",
+    ];
+    let is_about = |word: &str| {
+        hook.split('_')
+            .any(|part| part == word || part.strip_suffix('s') == Some(word))
+    };
     if OTHERS.into_iter().any(is_about) {
         return None;
     }
@@ -33,7 +46,9 @@ pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'stati
 
 /// The draft with what was told.
 pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
-    let Some(document) = std::str::from_utf8(told).ok().and_then(parse) else { return draft };
+    let Some(document) = std::str::from_utf8(told).ok().and_then(parse) else {
+        return draft;
+    };
     let root = Node::root(&document);
     let id = draft.id.clone();
     if draft.authority == Authority::Full || root.subject_id().as_ref() != Some(&id) {
@@ -47,11 +62,22 @@ pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
         Entity::Coupon(whole) => **whole = coupon::coupon(of(Resource::Coupon), &id),
         Entity::Action(action) => {
             let word = action.hook.as_deref().and_then(entity_of);
-            match Resource::ALL.into_iter().find(|resource| Some(resource.word()) == word) {
-                Some(Resource::Order) => action.order = Some(order::order(of(Resource::Order), &id)),
-                Some(Resource::Product) => action.product = Some(product::product(of(Resource::Product), &id)),
-                Some(Resource::Customer) => action.customer = Some(customer::customer(of(Resource::Customer), &id)),
-                Some(Resource::Coupon) => action.coupon = Some(coupon::coupon(of(Resource::Coupon), &id)),
+            match Resource::ALL
+                .into_iter()
+                .find(|resource| Some(resource.word()) == word)
+            {
+                Some(Resource::Order) => {
+                    action.order = Some(order::order(of(Resource::Order), &id))
+                }
+                Some(Resource::Product) => {
+                    action.product = Some(product::product(of(Resource::Product), &id))
+                }
+                Some(Resource::Customer) => {
+                    action.customer = Some(customer::customer(of(Resource::Customer), &id))
+                }
+                Some(Resource::Coupon) => {
+                    action.coupon = Some(coupon::coupon(of(Resource::Coupon), &id))
+                }
                 Some(Resource::Subscription) | None => return draft,
             }
         }

@@ -10,19 +10,28 @@ pub(super) fn coupon(payload: Payload<'_>, id: &str) -> Coupon {
     Coupon {
         id: id.to_owned(),
         code: payload.get("code").text(),
-        description: payload.get("description").str().map(|text| entities::decode(text).into_owned()),
+        description: payload
+            .get("description")
+            .str()
+            .map(|text| entities::decode(text).into_owned()),
         status: payload.get("status").text(),
         discount_type: payload.either("discount_type", "type").text(),
         amount: payload.get("amount").amount(),
-        free_shipping: payload.either("free_shipping", "enable_free_shipping").flag(),
+        free_shipping: payload
+            .either("free_shipping", "enable_free_shipping")
+            .flag(),
         individual_use: payload.get("individual_use").flag(),
         minimum_amount: limit(payload.get("minimum_amount")),
         maximum_amount: limit(payload.get("maximum_amount")),
         usage_count: payload.get("usage_count").number(),
-        usage_limit: limit(payload.get("usage_limit")).and_then(|limit| limit.as_str().parse().ok()),
-        usage_limit_per_customer: limit(payload.get("usage_limit_per_user")).and_then(|limit| limit.as_str().parse().ok()),
+        usage_limit: limit(payload.get("usage_limit"))
+            .and_then(|limit| limit.as_str().parse().ok()),
+        usage_limit_per_customer: limit(payload.get("usage_limit_per_user"))
+            .and_then(|limit| limit.as_str().parse().ok()),
         product_ids: ids(payload.get("product_ids")),
-        excluded_product_ids: ids(payload.node.first(&["excluded_product_ids", "exclude_product_ids"])),
+        excluded_product_ids: ids(payload
+            .node
+            .first(&["excluded_product_ids", "exclude_product_ids"])),
         // v1 tells only the day in the shop's zone.
         expires_at: payload.instant("date_expires", "expiry_date"),
         created_at: payload.created_at(),

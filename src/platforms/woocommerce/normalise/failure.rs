@@ -13,29 +13,46 @@ use crate::platforms::{ConnectionSignal, Normalised, OWNER_LOST_RIGHTS};
 
 /// Codes of API versions that cannot read what the store has: every v1 order where orders have tables of their own, every
 /// v1 variation, every legacy order.
-const OF_OLD_VERSIONS: [&str; 3] =
-    ["woocommerce_rest_invalid_shop_order_id", "woocommerce_rest_invalid_product_id", "woocommerce_api_invalid_order"];
+const OF_OLD_VERSIONS: [&str; 3] = [
+    "woocommerce_rest_invalid_shop_order_id",
+    "woocommerce_rest_invalid_product_id",
+    "woocommerce_api_invalid_order",
+];
 
 /// Is it an error body? It has no id, which the caller has looked for.
 pub(super) fn is_error(root: Node<'_>) -> bool {
-    let current = root.get("code").str().is_some() && root.get("data").get("status").number().is_some();
+    let current =
+        root.get("code").str().is_some() && root.get("data").get("status").number().is_some();
     let legacy = root.get("errors").is_object() && root.get("error_data").value().is_some();
     current || legacy
 }
 
 /// The code, and the HTTP status that it would have had.
 fn code_and_status(root: Node<'_>) -> (&str, Option<u64>) {
-    let status = |node: Node<'_>| node.get("status").number().and_then(|number| number.as_u64());
+    let status = |node: Node<'_>| {
+        node.get("status")
+            .number()
+            .and_then(|number| number.as_u64())
+    };
     match root.get("code").str() {
         Some(code) => (code, status(root.get("data"))),
         None => {
-            let code = root.get("errors").members().map(|(code, _)| code).next().unwrap_or_default();
+            let code = root
+                .get("errors")
+                .members()
+                .map(|(code, _)| code)
+                .next()
+                .unwrap_or_default();
             (code, status(root.get("error_data").get(code)))
         }
     }
 }
 
-pub(super) fn normalise(root: Node<'_>, delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalised {
+pub(super) fn normalise(
+    root: Node<'_>,
+    delivery: &JournaledDelivery,
+    raw: Box<RawValue>,
+) -> Normalised {
     let reason = match code_and_status(root) {
         (_, Some(401 | 403)) => return degraded(delivery, raw),
         (code, _) if OF_OLD_VERSIONS.contains(&code) => "webhook_api_version_unsupported",
@@ -64,5 +81,9 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalised {
         entity: Entity::Connection(Box::new(health)),
         changed: None,
     };
-    Normalised::Events { drafts: vec![draft], raw, signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS)) }
+    Normalised::Events {
+        drafts: vec![draft],
+        raw,
+        signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS)),
+    }
 }

@@ -43,7 +43,10 @@ pub(super) fn lines(payload: Payload<'_>, currency: Option<&str>) -> Lines {
             id: refund.get("id").id(),
             // v1 calls the reason `refund`.
             reason: refund.first(&["reason", "refund"]).text(),
-            amount: refund.get("total").amount().map(|amount| amount.unsigned().in_currency(currency)),
+            amount: refund
+                .get("total")
+                .amount()
+                .map(|amount| amount.unsigned().in_currency(currency)),
             created_at: None,
         }),
     }
@@ -53,19 +56,27 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     let subtotal = line.get("subtotal").amount();
     let total = line.get("total").amount();
     // WooCommerce tells a line's discount only as what is missing. Where a line was made dearer there is none.
-    let discount = subtotal.as_ref().zip(total.as_ref()).and_then(|(subtotal, total)| subtotal.minus(total));
+    let discount = subtotal
+        .as_ref()
+        .zip(total.as_ref())
+        .and_then(|(subtotal, total)| subtotal.minus(total));
     LineItem {
         id: line.get("id").id(),
         product_id: line.get("product_id").id(),
         variant_id: line.get("variation_id").id(),
         sku: line.get("sku").text(),
         // A line keeps its product's name as WordPress stores it: escaped.
-        name: line.get("name").str().map(|text| entities::decode(text).into_owned()),
+        name: line
+            .get("name")
+            .str()
+            .map(|text| entities::decode(text).into_owned()),
         options: options(line),
         quantity: line.get("quantity").number(),
         unit_price: line.get("price").money(currency),
         subtotal: subtotal.map(|amount| amount.in_currency(currency)),
-        discount: discount.filter(|amount| !amount.is_negative()).map(|amount| amount.in_currency(currency)),
+        discount: discount
+            .filter(|amount| !amount.is_negative())
+            .map(|amount| amount.in_currency(currency)),
         tax: line.get("total_tax").money(currency),
         total: total.map(|amount| amount.in_currency(currency)),
     }
@@ -73,11 +84,17 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
 
 /// What was chosen: the line's meta data that buyers see. Keys that begin with `_` are the shop's own.
 fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
-    let chosen =
-        line.first(&["meta_data", "meta"]).items().filter(|meta| !meta.get("key").str().is_some_and(|k| k.starts_with('_')));
+    let chosen = line
+        .first(&["meta_data", "meta"])
+        .items()
+        .filter(|meta| !meta.get("key").str().is_some_and(|k| k.starts_with('_')));
     let options: Vec<OptionValue> = chosen
         .filter_map(|meta| {
-            let name = meta.get("display_key").str().or(meta.get("label").str()).map(str::to_owned);
+            let name = meta
+                .get("display_key")
+                .str()
+                .or(meta.get("label").str())
+                .map(str::to_owned);
             let value = meta.get("display_value").str().map(str::to_owned);
             Some(OptionValue {
                 name: Some(name.or_else(|| meta.get("key").text())?),
@@ -91,15 +108,32 @@ fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
 pub(super) fn totals(payload: Payload<'_>, lines: &Lines, currency: Option<&str>) -> Totals {
     let money = |name: &str, legacy: &str| payload.either(name, legacy).money(currency);
     let sum = |amounts: Option<Vec<Option<&Money>>>| {
-        let amounts: Option<Vec<&Amount>> = amounts?.into_iter().map(|money| money.map(|money| &money.amount)).collect();
+        let amounts: Option<Vec<&Amount>> = amounts?
+            .into_iter()
+            .map(|money| money.map(|money| &money.amount))
+            .collect();
         Amount::sum(amounts?).map(|amount| amount.in_currency(currency))
     };
-    let items = lines.items.as_ref().map(|lines| lines.iter().map(|line| line.subtotal.as_ref()).collect());
-    let fees = lines.fees.as_ref().map(|lines| lines.iter().map(|line| line.total.as_ref()).collect());
-    let refunds = lines.refunds.as_ref().map(|refunds| refunds.iter().map(|refund| refund.amount.as_ref()).collect());
+    let items = lines
+        .items
+        .as_ref()
+        .map(|lines| lines.iter().map(|line| line.subtotal.as_ref()).collect());
+    let fees = lines
+        .fees
+        .as_ref()
+        .map(|lines| lines.iter().map(|line| line.total.as_ref()).collect());
+    let refunds = lines.refunds.as_ref().map(|refunds| {
+        refunds
+            .iter()
+            .map(|refund| refund.amount.as_ref())
+            .collect()
+    });
     Totals {
         // Only the legacy API tells it.
-        subtotal: payload.get("subtotal").money(currency).or_else(|| sum(items)),
+        subtotal: payload
+            .get("subtotal")
+            .money(currency)
+            .or_else(|| sum(items)),
         discount: money("discount_total", "total_discount"),
         shipping: money("shipping_total", "total_shipping"),
         tax: payload.get("total_tax").money(currency),

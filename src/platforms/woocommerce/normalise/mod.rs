@@ -35,7 +35,13 @@ enum Resource {
 }
 
 impl Resource {
-    const ALL: [Self; 5] = [Self::Order, Self::Product, Self::Customer, Self::Coupon, Self::Subscription];
+    const ALL: [Self; 5] = [
+        Self::Order,
+        Self::Product,
+        Self::Customer,
+        Self::Coupon,
+        Self::Subscription,
+    ];
 
     /// The word in topics, and the wrapper of legacy payloads.
     fn word(self) -> &'static str {
@@ -50,17 +56,29 @@ impl Resource {
 }
 
 /// The verbs of the platform that are ours as well.
-const VERBS: [&str; 6] = [verbs::CREATED, verbs::UPDATED, verbs::DELETED, verbs::RESTORED, verbs::PUBLISHED, verbs::SWITCHED];
+const VERBS: [&str; 6] = [
+    verbs::CREATED,
+    verbs::UPDATED,
+    verbs::DELETED,
+    verbs::RESTORED,
+    verbs::PUBLISHED,
+    verbs::SWITCHED,
+];
 
 pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
     // Both readings of the same bytes; the first also refuses what no consumer could parse: lone surrogates, nesting
     // beyond 128 levels.
     let text = std::str::from_utf8(&delivery.body).unwrap_or_default();
     let (Some(value), Ok(raw)) = (parse(text), serde_json::from_str::<Box<RawValue>>(text)) else {
-        return Normalised::Unreadable { reason: "malformed_or_too_deep" };
+        return Normalised::Unreadable {
+            reason: "malformed_or_too_deep",
+        };
     };
     let root = Node::root(&value);
-    let (resource, event) = delivery.topic.split_once('.').unwrap_or((&delivery.topic, ""));
+    let (resource, event) = delivery
+        .topic
+        .split_once('.')
+        .unwrap_or((&delivery.topic, ""));
     // An error of the store is no entity, whatever the topic says; an action's own body is no error.
     if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
         return failure::normalise(root, delivery, raw);
@@ -68,7 +86,9 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
     let draft = if resource == "action" && is_hook(event) {
         action(root, event)
     } else {
-        let resource = Resource::ALL.into_iter().find(|known| known.word() == resource);
+        let resource = Resource::ALL
+            .into_iter()
+            .find(|known| known.word() == resource);
         let verb = VERBS.into_iter().find(|known| *known == event);
         match (resource, verb) {
             (Some(resource), Some(verb)) => match entity(root, resource, verb) {
@@ -83,7 +103,11 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         Some(told) => completion::completed(draft, told),
         None => draft,
     };
-    Normalised::Events { drafts: vec![draft], raw, signal: None }
+    Normalised::Events {
+        drafts: vec![draft],
+        raw,
+        signal: None,
+    }
 }
 
 /// Why a payload is not the entity that its topic names.
@@ -100,35 +124,67 @@ fn entity(root: Node<'_>, resource: Resource, verb: &'static str) -> Result<Draf
     }
     let payload = Payload::of(root, resource);
     let Some(id) = payload.node.subject_id() else {
-        return Err(if failure::is_error(root) { Unfit::Error } else { Unfit::Unreadable("no_id") });
+        return Err(if failure::is_error(root) {
+            Unfit::Error
+        } else {
+            Unfit::Unreadable("no_id")
+        });
     };
     let entity = whole(payload, resource, &id);
     // Stores add members to an id too: it is the whole entity only if something of it can be told.
-    let authority = if entity == reference(resource, &id) { Authority::Reference } else { Authority::Full };
+    let authority = if entity == reference(resource, &id) {
+        Authority::Reference
+    } else {
+        Authority::Full
+    };
     let time = match verb {
         verbs::CREATED => payload.created_at(),
         verbs::DELETED => None,
         _ => payload.updated_at(),
     };
-    Ok(Draft { verb: verb.to_owned(), id, time, authority, entity, changed: None })
+    Ok(Draft {
+        verb: verb.to_owned(),
+        id,
+        time,
+        authority,
+        entity,
+        changed: None,
+    })
 }
 
 /// An entity of which only the id is known: what remains of it when it was trashed.
 fn reference(resource: Resource, id: &str) -> Entity {
     let id = id.to_owned();
     match resource {
-        Resource::Order => Entity::Order(Box::new(Order { id, ..Order::default() })),
-        Resource::Product => Entity::Product(Box::new(Product { id, ..Product::default() })),
-        Resource::Customer => Entity::Customer(Box::new(Customer { id, ..Customer::default() })),
-        Resource::Coupon => Entity::Coupon(Box::new(Coupon { id, ..Coupon::default() })),
-        Resource::Subscription => Entity::Subscription(Box::new(Subscription { id, ..Subscription::default() })),
+        Resource::Order => Entity::Order(Box::new(Order {
+            id,
+            ..Order::default()
+        })),
+        Resource::Product => Entity::Product(Box::new(Product {
+            id,
+            ..Product::default()
+        })),
+        Resource::Customer => Entity::Customer(Box::new(Customer {
+            id,
+            ..Customer::default()
+        })),
+        Resource::Coupon => Entity::Coupon(Box::new(Coupon {
+            id,
+            ..Coupon::default()
+        })),
+        Resource::Subscription => Entity::Subscription(Box::new(Subscription {
+            id,
+            ..Subscription::default()
+        })),
     }
 }
 
 fn whole(payload: Payload<'_>, resource: Resource, id: &str) -> Entity {
     match resource {
         Resource::Order => Entity::Order(Box::new(order::order(payload, id))),
-        Resource::Product if product::is_variant(payload) => Entity::Variant(Box::new(product::product(payload, id))),
+        Resource::Product if product::is_variant(payload) => {
+            Entity::Variant(Box::new(product::product(payload, id)))
+        }
         Resource::Product => Entity::Product(Box::new(product::product(payload, id))),
         Resource::Customer => Entity::Customer(Box::new(customer::customer(payload, id))),
         Resource::Coupon => Entity::Coupon(Box::new(coupon::coupon(payload, id))),
@@ -138,25 +194,38 @@ fn whole(payload: Payload<'_>, resource: Resource, id: &str) -> Entity {
 
 /// Can the hook stand in an event's type? WordPress allows any text; those of WooCommerce are like this.
 fn is_hook(name: &str) -> bool {
-    (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    (1..=128).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// A custom topic: the hook's first argument is all that it tells, and an object arrives as `[]`.
 fn action(root: Node<'_>, hook: &str) -> Draft {
-    let id = root.get("arg").subject_value().unwrap_or_else(|| hook.to_owned());
+    let id = root
+        .get("arg")
+        .subject_value()
+        .unwrap_or_else(|| hook.to_owned());
     Draft {
         verb: hook.to_owned(),
         id: id.clone(),
         time: None,
         authority: Authority::Reference,
-        entity: Entity::Action(Box::new(Action { id, hook: Some(hook.to_owned()), ..Action::default() })),
+        entity: Entity::Action(Box::new(Action {
+            id,
+            hook: Some(hook.to_owned()),
+            ..Action::default()
+        })),
         changed: None,
     }
 }
 
 fn unrecognised(root: Node<'_>, topic: &str) -> Draft {
     let topic = Some(topic.to_owned()).filter(|topic| !topic.is_empty());
-    let id = root.subject_id().or_else(|| topic.clone()).unwrap_or_else(|| "unknown".to_owned());
+    let id = root
+        .subject_id()
+        .or_else(|| topic.clone())
+        .unwrap_or_else(|| "unknown".to_owned());
     Draft {
         verb: verbs::RECEIVED.to_owned(),
         id: id.clone(),

@@ -6,7 +6,9 @@
 use super::payload::Payload;
 use super::{customer, lines};
 use crate::event::Amount;
-use crate::event::data::{FulfillmentStatus, Order, OrderStatus, PaymentStatus, Subscription, Totals};
+use crate::event::data::{
+    FulfillmentStatus, Order, OrderStatus, PaymentStatus, Subscription, Totals,
+};
 use crate::platforms::lenient::filled;
 
 pub(super) fn order(payload: Payload<'_>, id: &str) -> Order {
@@ -83,10 +85,14 @@ fn fulfillment_status(status: &str) -> Option<FulfillmentStatus> {
 
 /// The date of payment says more than the status: an order can be processed unpaid (cash on delivery), and be cancelled
 /// after it was paid.
-fn payment_status(payload: Payload<'_>, status: Option<&str>, totals: &Totals) -> Option<PaymentStatus> {
+fn payment_status(
+    payload: Payload<'_>,
+    status: Option<&str>,
+    totals: &Totals,
+) -> Option<PaymentStatus> {
     let status = status?;
-    let paid =
-        payload.instant("date_paid", "paid_at").is_some() || payload.get("payment_details").get("paid").flag() == Some(true);
+    let paid = payload.instant("date_paid", "paid_at").is_some()
+        || payload.get("payment_details").get("paid").flag() == Some(true);
     Some(match status {
         "refunded" => PaymentStatus::Refunded,
         _ if paid => given_back(totals),
@@ -102,8 +108,11 @@ fn payment_status(payload: Payload<'_>, status: Option<&str>, totals: &Totals) -
 
 /// How much of what was paid was given back.
 fn given_back(totals: &Totals) -> PaymentStatus {
-    let amount = |money: &Option<crate::event::Money>| money.as_ref().map(|money| money.amount.clone());
-    let Some(refunded) = amount(&totals.refunded).filter(|refunded| !refunded.is_zero()) else { return PaymentStatus::Paid };
+    let amount =
+        |money: &Option<crate::event::Money>| money.as_ref().map(|money| money.amount.clone());
+    let Some(refunded) = amount(&totals.refunded).filter(|refunded| !refunded.is_zero()) else {
+        return PaymentStatus::Paid;
+    };
     let left: Option<Amount> = amount(&totals.total).and_then(|total| total.minus(&refunded));
     match left {
         Some(left) if left.is_zero() || left.is_negative() => PaymentStatus::Refunded,

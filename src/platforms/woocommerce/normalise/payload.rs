@@ -33,9 +33,14 @@ impl<'a> Payload<'a> {
     pub(super) fn of(root: Node<'a>, resource: Resource) -> Self {
         let wrapped = root.get(resource.word());
         if wrapped.is_object() && !root.get("id").exists() {
-            return Self { node: wrapped, dates: Dates::Legacy };
+            return Self {
+                node: wrapped,
+                dates: Dates::Legacy,
+            };
         }
-        let gmt = ["date_created_gmt", "date_modified_gmt"].iter().any(|name| root.get(name).value().is_some());
+        let gmt = ["date_created_gmt", "date_modified_gmt"]
+            .iter()
+            .any(|name| root.get(name).value().is_some());
         let dates = match resource {
             _ if gmt => Dates::Gmt,
             Resource::Order | Resource::Product => Dates::Utc,
@@ -91,6 +96,7 @@ impl Node<'_> {
 
     /// This value, where it can be an id in an event's subject.
     pub(super) fn subject_value(self) -> Option<String> {
-        self.id().filter(|id| id.len() <= LONGEST_ID && !id.chars().any(char::is_control))
+        self.id()
+            .filter(|id| id.len() <= LONGEST_ID && !id.chars().any(char::is_control))
     }
 }

@@ -4,7 +4,8 @@
 
 use super::payload::Payload;
 use crate::event::data::{
-    Category, Image, OptionValue, Product, ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
+    Category, Image, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
+    StockStatus, Variant,
 };
 use crate::platforms::lenient::{Node, filled};
 use crate::platforms::woocommerce::entities;
@@ -14,13 +15,19 @@ const VARIATIONS: [&str; 2] = ["variation", "subscription_variation"];
 
 /// Is it one variant of a product?
 pub(super) fn is_variant(payload: Payload<'_>) -> bool {
-    payload.get("type").str().is_some_and(|kind| VARIATIONS.contains(&kind))
+    payload
+        .get("type")
+        .str()
+        .is_some_and(|kind| VARIATIONS.contains(&kind))
 }
 
 pub(super) fn product(payload: Payload<'_>, id: &str) -> Product {
     Product {
         id: id.to_owned(),
-        parent_id: payload.get("parent_id").id().filter(|_| is_variant(payload)),
+        parent_id: payload
+            .get("parent_id")
+            .id()
+            .filter(|_| is_variant(payload)),
         kind: payload.get("type").str().map(|word| kind(payload, word)),
         name: name(payload.either("name", "title")),
         slug: payload.get("slug").text(),
@@ -75,7 +82,14 @@ fn name(node: Node<'_>) -> Option<String> {
 }
 
 fn images(payload: Payload<'_>) -> Option<Vec<Image>> {
-    Some(payload.get("images").list(image)?.into_iter().flatten().collect())
+    Some(
+        payload
+            .get("images")
+            .list(image)?
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
 }
 
 /// A picture. Up to v2 a product without one shows a placeholder, which has no id.
@@ -86,27 +100,45 @@ fn image(node: Node<'_>) -> Option<Image> {
     if id.is_none() && file.contains("placeholder") {
         return None;
     }
-    Some(Image { id, url: Some(url), alt: node.get("alt").text() })
+    Some(Image {
+        id,
+        url: Some(url),
+        alt: node.get("alt").text(),
+    })
 }
 
 /// A category: an object, or in the legacy API its name.
 fn category(node: Node<'_>) -> Category {
     if node.is_object() {
-        Category { id: node.get("id").id(), name: name(node.get("name")) }
+        Category {
+            id: node.get("id").id(),
+            name: name(node.get("name")),
+        }
     } else {
-        Category { id: None, name: name(node) }
+        Category {
+            id: None,
+            name: name(node),
+        }
     }
 }
 
 fn names(node: Node<'_>) -> Option<Vec<String>> {
-    Some(node.list(|tag| category(tag).name)?.into_iter().flatten().collect())
+    Some(
+        node.list(|tag| category(tag).name)?
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
 }
 
 /// What can be chosen; of a variant what is chosen, where an empty choice means any.
 fn option(node: Node<'_>) -> ProductOption {
     let values = node.get("options").list(|value| value.text());
     let chosen = node.get("option").text().map(|value| vec![value]);
-    ProductOption { name: node.get("name").text(), values: values.map(|v| v.into_iter().flatten().collect()).or(chosen) }
+    ProductOption {
+        name: node.get("name").text(),
+        values: values.map(|v| v.into_iter().flatten().collect()).or(chosen),
+    }
 }
 
 /// The variants: ids, or up to v1 objects.
@@ -116,9 +148,15 @@ fn variants(node: Node<'_>) -> Option<Vec<Variant>> {
 
 fn variant(node: Node<'_>) -> Option<Variant> {
     if !node.is_object() {
-        return Some(Variant { id: node.id()?, ..Variant::default() });
+        return Some(Variant {
+            id: node.id()?,
+            ..Variant::default()
+        });
     }
-    let chosen = |node: Node<'_>| OptionValue { name: node.get("name").text(), value: node.get("option").text() };
+    let chosen = |node: Node<'_>| OptionValue {
+        name: node.get("name").text(),
+        value: node.get("option").text(),
+    };
     Some(Variant {
         id: node.get("id").id()?,
         sku: node.get("sku").text(),
@@ -135,11 +173,18 @@ fn variant(node: Node<'_>) -> Option<Variant> {
 fn inventory(node: Node<'_>) -> ProductInventory {
     let manages = node.first(&["manage_stock", "managing_stock"]);
     // A variant whose stock is counted with its product says `parent` and gives the product's quantity.
-    let managed = if manages.str() == Some("parent") { Some(true) } else { manages.flag() };
+    let managed = if manages.str() == Some("parent") {
+        Some(true)
+    } else {
+        manages.flag()
+    };
     ProductInventory {
         managed,
         // The legacy API writes nought where nothing is counted.
-        quantity: node.get("stock_quantity").number().filter(|_| managed != Some(false)),
+        quantity: node
+            .get("stock_quantity")
+            .number()
+            .filter(|_| managed != Some(false)),
         status: stock_status(node),
     }
 }
@@ -154,9 +199,11 @@ fn stock_status(node: Node<'_>) -> Option<StockStatus> {
             _ => StockStatus::Unknown,
         });
     }
-    Some(match (node.get("in_stock").flag()?, node.get("backordered").flag()) {
-        (true, Some(true)) => StockStatus::Backorder,
-        (true, _) => StockStatus::InStock,
-        (false, _) => StockStatus::OutOfStock,
-    })
+    Some(
+        match (node.get("in_stock").flag()?, node.get("backordered").flag()) {
+            (true, Some(true)) => StockStatus::Backorder,
+            (true, _) => StockStatus::InStock,
+            (false, _) => StockStatus::OutOfStock,
+        },
+    )
 }

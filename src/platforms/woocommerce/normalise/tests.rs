@@ -51,7 +51,8 @@ fn normalised(topic: &str, body: &str) -> Normalised {
 
 #[test]
 fn no_oddity_in_any_member_loses_the_entity() {
-    let whole: serde_json::Map<String, serde_json::Value> = serde_json::from_str(EVERYTHING).expect("a payload");
+    let whole: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(EVERYTHING).expect("a payload");
     for resource in Resource::ALL {
         let topic = format!("{}.updated", resource.word());
         for name in whole.keys().filter(|name| *name != "id") {
@@ -59,7 +60,9 @@ fn no_oddity_in_any_member_loses_the_entity() {
                 let mut payload = whole.clone();
                 payload.insert(name.clone(), serde_json::from_str(oddity).expect("JSON"));
                 let body = serde_json::to_string(&payload).expect("JSON");
-                let Normalised::Events { drafts, .. } = normalised(&topic, &body) else { panic!("{topic} {name} {oddity}") };
+                let Normalised::Events { drafts, .. } = normalised(&topic, &body) else {
+                    panic!("{topic} {name} {oddity}")
+                };
                 assert_eq!(drafts[0].id, "5", "{topic} {name} {oddity}");
                 assert_eq!(drafts[0].authority, Authority::Full);
             }
@@ -69,7 +72,16 @@ fn no_oddity_in_any_member_loses_the_entity() {
 
 #[test]
 fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
-    for topic in ["order.updated", "product.deleted", "action.wc_x", "x.y", "", ".", "action.", "order."] {
+    for topic in [
+        "order.updated",
+        "product.deleted",
+        "action.wc_x",
+        "x.y",
+        "",
+        ".",
+        "action.",
+        "order.",
+    ] {
         for oddity in ODDITIES {
             for body in [
                 oddity.to_owned(),
@@ -78,8 +90,12 @@ fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
                 format!("{{\"arg\":{oddity}}}"),
             ] {
                 match normalised(topic, &body) {
-                    Normalised::Events { drafts, .. } => assert!(!drafts[0].id.is_empty(), "{topic} {body}"),
-                    Normalised::Ignored { reason } | Normalised::Unreadable { reason } => assert!(!reason.is_empty()),
+                    Normalised::Events { drafts, .. } => {
+                        assert!(!drafts[0].id.is_empty(), "{topic} {body}")
+                    }
+                    Normalised::Ignored { reason } | Normalised::Unreadable { reason } => {
+                        assert!(!reason.is_empty())
+                    }
                 }
             }
         }
@@ -88,15 +104,29 @@ fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
 
 #[test]
 fn an_empty_topic_is_passed_on_under_some_id() {
-    let Normalised::Events { drafts, .. } = normalised("", "{}") else { panic!("no event") };
-    assert_eq!((drafts[0].id.as_str(), drafts[0].entity.name()), ("unknown", "unrecognised"));
-    let Normalised::Events { drafts, .. } = normalised("", r#"{"id":"a\nb"}"#) else { panic!("no event") };
+    let Normalised::Events { drafts, .. } = normalised("", "{}") else {
+        panic!("no event")
+    };
+    assert_eq!(
+        (drafts[0].id.as_str(), drafts[0].entity.name()),
+        ("unknown", "unrecognised")
+    );
+    let Normalised::Events { drafts, .. } = normalised("", r#"{"id":"a\nb"}"#) else {
+        panic!("no event")
+    };
     assert_eq!(drafts[0].id, "unknown");
 }
 
 #[test]
 fn lost_rights_are_a_signal_about_the_connection() {
     let body = r#"{"code":"woocommerce_rest_cannot_view","message":"","data":{"status":403}}"#;
-    let Normalised::Events { signal, .. } = normalised("order.updated", body) else { panic!("no event") };
-    assert_eq!(signal, Some(crate::platforms::ConnectionSignal::Degraded("webhook_owner_lost_rights")));
+    let Normalised::Events { signal, .. } = normalised("order.updated", body) else {
+        panic!("no event")
+    };
+    assert_eq!(
+        signal,
+        Some(crate::platforms::ConnectionSignal::Degraded(
+            "webhook_owner_lost_rights"
+        ))
+    );
 }

@@ -12,7 +12,13 @@ const SECRET: &str = "a&amp;b secret";
 const BODY: &[u8] = br#"{"id":18}"#;
 
 fn signature(key: &[u8], body: &[u8]) -> String {
-    STANDARD.encode(keyed(key).expect("a key").chain_update(body).finalize().into_bytes())
+    STANDARD.encode(
+        keyed(key)
+            .expect("a key")
+            .chain_update(body)
+            .finalize()
+            .into_bytes(),
+    )
 }
 
 fn tried(headers: Pairs<'_>, body: &[u8], secrets: &[&str]) -> Result<Verified, Rejection> {
@@ -23,7 +29,10 @@ fn tried(headers: Pairs<'_>, body: &[u8], secrets: &[&str]) -> Result<Verified, 
         body: Bytes::copy_from_slice(body),
         received_at: Timestamp::UNIX_EPOCH,
     };
-    let keys: Vec<_> = secrets.iter().map(|secret| key(secret).expect("a key")).collect();
+    let keys: Vec<_> = secrets
+        .iter()
+        .map(|secret| key(secret).expect("a key"))
+        .collect();
     verify(&raw, &keys)
 }
 
@@ -44,8 +53,14 @@ fn either_reading_of_any_valid_secret_lets_in() {
         let signature = signature(reading, BODY);
         let headers = vec![(SIGNATURE, signature.as_bytes())];
         assert!(tried(headers.clone(), BODY, &["previous", SECRET]).is_ok());
-        assert_eq!(tried(headers.clone(), BODY, &["previous"]).expect_err("a refusal"), Rejection::SignatureWrong);
-        assert_eq!(tried(headers, BODY, &[]).expect_err("a refusal"), Rejection::SignatureWrong);
+        assert_eq!(
+            tried(headers.clone(), BODY, &["previous"]).expect_err("a refusal"),
+            Rejection::SignatureWrong
+        );
+        assert_eq!(
+            tried(headers, BODY, &[]).expect_err("a refusal"),
+            Rejection::SignatureWrong
+        );
     }
     assert!(key("").is_err());
 }
@@ -56,13 +71,22 @@ fn a_changed_byte_anywhere_is_a_wrong_signature() {
     for at in 0..BODY.len() {
         let mut body = BODY.to_vec();
         body[at] ^= 1;
-        assert_eq!(refusal(vec![(SIGNATURE, good.as_bytes())], &body), Rejection::SignatureWrong);
+        assert_eq!(
+            refusal(vec![(SIGNATURE, good.as_bytes())], &body),
+            Rejection::SignatureWrong
+        );
     }
     let longer = [BODY, b"\n"].concat();
-    assert_eq!(refusal(vec![(SIGNATURE, good.as_bytes())], &longer), Rejection::SignatureWrong);
+    assert_eq!(
+        refusal(vec![(SIGNATURE, good.as_bytes())], &longer),
+        Rejection::SignatureWrong
+    );
     let other = if good.starts_with('A') { "B" } else { "A" };
     let changed = format!("{other}{}", &good[1..]);
-    assert_eq!(refusal(vec![(SIGNATURE, changed.as_bytes())], BODY), Rejection::SignatureWrong);
+    assert_eq!(
+        refusal(vec![(SIGNATURE, changed.as_bytes())], BODY),
+        Rejection::SignatureWrong
+    );
 }
 
 #[test]
@@ -72,10 +96,26 @@ fn what_is_not_44_characters_of_base64_is_no_signature() {
     let spaced = format!("{} {}", &good[..20], &good[20..]);
     let unpadded = good.trim_end_matches('=').to_owned();
     let hexadecimal = "0".repeat(64);
-    for bad in [url_safe.as_str(), &spaced, &unpadded, &hexadecimal, "", "=", &good[..40], &format!("{good}{good}")] {
-        assert_eq!(refusal(vec![(SIGNATURE, bad.as_bytes())], BODY), Rejection::SignatureMalformed, "{bad}");
+    for bad in [
+        url_safe.as_str(),
+        &spaced,
+        &unpadded,
+        &hexadecimal,
+        "",
+        "=",
+        &good[..40],
+        &format!("{good}{good}"),
+    ] {
+        assert_eq!(
+            refusal(vec![(SIGNATURE, bad.as_bytes())], BODY),
+            Rejection::SignatureMalformed,
+            "{bad}"
+        );
     }
-    assert_eq!(refusal(vec![(SIGNATURE, b"\xff")], BODY), Rejection::SignatureMalformed);
+    assert_eq!(
+        refusal(vec![(SIGNATURE, b"\xff")], BODY),
+        Rejection::SignatureMalformed
+    );
     let twice = vec![(SIGNATURE, good.as_bytes()), (SIGNATURE, good.as_bytes())];
     assert_eq!(refusal(twice, BODY), Rejection::SignatureMalformed);
     // White space around a header's value belongs to HTTP, not to the value.
@@ -87,19 +127,51 @@ fn what_is_not_44_characters_of_base64_is_no_signature() {
 fn the_unsigned_form_is_a_ping_and_nothing_else_unsigned_is() {
     const FORM: &[u8] = b"application/x-www-form-urlencoded";
     let charset: &[u8] = b"application/x-www-form-urlencoded; charset=UTF-8";
-    for content_type in [FORM, charset, b"Application/X-WWW-Form-Urlencoded;charset=utf-8"] {
+    for content_type in [
+        FORM,
+        charset,
+        b"Application/X-WWW-Form-Urlencoded;charset=utf-8",
+    ] {
         let headers = vec![("content-type", content_type), ("x-plugin", b"1")];
-        assert!(matches!(tried(headers, b"webhook_id=82", &[SECRET]), Ok(Verified::Ping)));
+        assert!(matches!(
+            tried(headers, b"webhook_id=82", &[SECRET]),
+            Ok(Verified::Ping)
+        ));
     }
     let long = format!("webhook_id={}", "1".repeat(21));
-    for body in [&b"webhook_id="[..], b"webhook_id=1\n", b"webhook_id=-1", b"webhook_id=1&x=2", b"id=1", b"", long.as_bytes()] {
-        assert_eq!(refusal(vec![("content-type", FORM)], body), Rejection::SignatureMissing);
+    for body in [
+        &b"webhook_id="[..],
+        b"webhook_id=1\n",
+        b"webhook_id=-1",
+        b"webhook_id=1&x=2",
+        b"id=1",
+        b"",
+        long.as_bytes(),
+    ] {
+        assert_eq!(
+            refusal(vec![("content-type", FORM)], body),
+            Rejection::SignatureMissing
+        );
     }
-    for content_type in [&b"application/json"[..], b"text/plain", b"application/x-www-form-urlencodedx", b""] {
-        assert_eq!(refusal(vec![("content-type", content_type)], b"webhook_id=1"), Rejection::SignatureMissing);
+    for content_type in [
+        &b"application/json"[..],
+        b"text/plain",
+        b"application/x-www-form-urlencodedx",
+        b"",
+    ] {
+        assert_eq!(
+            refusal(vec![("content-type", content_type)], b"webhook_id=1"),
+            Rejection::SignatureMissing
+        );
     }
-    assert_eq!(refusal(vec![], b"webhook_id=1"), Rejection::SignatureMissing);
-    assert_eq!(refusal(vec![("content-type", b"application/json")], BODY), Rejection::SignatureMissing);
+    assert_eq!(
+        refusal(vec![], b"webhook_id=1"),
+        Rejection::SignatureMissing
+    );
+    assert_eq!(
+        refusal(vec![("content-type", b"application/json")], BODY),
+        Rejection::SignatureMissing
+    );
     // With a signature it is a delivery, and then its form is wrong.
     let signed = signature(b"a&b secret", b"webhook_id=1");
     let headers = vec![("content-type", FORM), (SIGNATURE, signed.as_bytes())];
@@ -112,31 +184,77 @@ fn headers_that_tell_deliveries_apart_must_be_single_and_text() {
     for name in [TOPIC, WEBHOOK_ID, DELIVERY_ID] {
         let twice = vec![(SIGNATURE, good.as_bytes()), (name, b"1"), (name, b"1")];
         assert_eq!(refusal(twice, BODY), Rejection::HeaderAmbiguous);
-        assert_eq!(refusal(vec![(SIGNATURE, good.as_bytes()), (name, b"\xff")], BODY), Rejection::HeaderAmbiguous);
+        assert_eq!(
+            refusal(vec![(SIGNATURE, good.as_bytes()), (name, b"\xff")], BODY),
+            Rejection::HeaderAmbiguous
+        );
         // The signature comes first: a stranger learns nothing.
-        assert_eq!(refusal(vec![(SIGNATURE, &[b'A'; 44][..]), (name, b"\xff")], BODY), Rejection::SignatureMalformed);
+        assert_eq!(
+            refusal(vec![(SIGNATURE, &[b'A'; 44][..]), (name, b"\xff")], BODY),
+            Rejection::SignatureMalformed
+        );
     }
-    let source = vec![(SIGNATURE, good.as_bytes()), ("x-wc-webhook-source", b"a"), ("x-wc-webhook-source", b"b")];
+    let source = vec![
+        (SIGNATURE, good.as_bytes()),
+        ("x-wc-webhook-source", b"a"),
+        ("x-wc-webhook-source", b"b"),
+    ];
     assert!(parts(source, BODY).headers.is_empty());
 }
 
 #[test]
 fn a_signed_body_must_be_json_however_deep() {
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
-    for good in [&deep[..], b" {\"id\":1} ", b"null", b"\"\\ud800\"", b"{\"a\":1,\"a\":2}"] {
-        parts(vec![(SIGNATURE, signature(b"a&b secret", good).as_bytes())], good);
+    for good in [
+        &deep[..],
+        b" {\"id\":1} ",
+        b"null",
+        b"\"\\ud800\"",
+        b"{\"a\":1,\"a\":2}",
+    ] {
+        parts(
+            vec![(SIGNATURE, signature(b"a&b secret", good).as_bytes())],
+            good,
+        );
     }
-    for bad in [&b""[..], b"{", b"{\"id\":1}x", b"\xef\xbb\xbf{}", b"{\"a\":\"\xff\"}", b"<html>", b"[1,]", &[b'['; 100_000]] {
-        assert_eq!(refusal(vec![(SIGNATURE, signature(b"a&b secret", bad).as_bytes())], bad), Rejection::Unreadable);
+    for bad in [
+        &b""[..],
+        b"{",
+        b"{\"id\":1}x",
+        b"\xef\xbb\xbf{}",
+        b"{\"a\":\"\xff\"}",
+        b"<html>",
+        b"[1,]",
+        &[b'['; 100_000],
+    ] {
+        assert_eq!(
+            refusal(
+                vec![(SIGNATURE, signature(b"a&b secret", bad).as_bytes())],
+                bad
+            ),
+            Rejection::Unreadable
+        );
     }
 }
 
 #[test]
 fn the_topic_is_named_by_its_header_or_by_its_halves() {
     let good = signature(b"a&b secret", BODY);
-    let topic = |more: Pairs<'static>| parts([vec![(SIGNATURE, good.as_bytes())], more].concat(), BODY).topic;
-    assert_eq!(topic(vec![(TOPIC, b"order.deleted"), (RESOURCE, b"x"), (EVENT, b"y")]), "order.deleted");
-    assert_eq!(topic(vec![(RESOURCE, b"order"), (EVENT, b"deleted")]), "order.deleted");
+    let topic = |more: Pairs<'static>| {
+        parts([vec![(SIGNATURE, good.as_bytes())], more].concat(), BODY).topic
+    };
+    assert_eq!(
+        topic(vec![
+            (TOPIC, b"order.deleted"),
+            (RESOURCE, b"x"),
+            (EVENT, b"y")
+        ]),
+        "order.deleted"
+    );
+    assert_eq!(
+        topic(vec![(RESOURCE, b"order"), (EVENT, b"deleted")]),
+        "order.deleted"
+    );
     assert_eq!(topic(vec![(RESOURCE, b"order")]), "");
     assert_eq!(topic(vec![]), "");
     assert_eq!(topic(vec![(TOPIC, &[b'x'; 201])]), "");
@@ -147,7 +265,16 @@ fn the_topic_is_named_by_its_header_or_by_its_halves() {
 fn the_key_tells_deliveries_apart_that_share_a_delivery_id() {
     let made = |topic: &[u8], webhook: &[u8], delivery: &[u8], body: &[u8]| {
         let good = signature(b"a&b secret", body);
-        parts(vec![(SIGNATURE, good.as_bytes()), (TOPIC, topic), (WEBHOOK_ID, webhook), (DELIVERY_ID, delivery)], body).key
+        parts(
+            vec![
+                (SIGNATURE, good.as_bytes()),
+                (TOPIC, topic),
+                (WEBHOOK_ID, webhook),
+                (DELIVERY_ID, delivery),
+            ],
+            body,
+        )
+        .key
     };
     let first = made(b"order.updated", b"1", b"d", BODY);
     assert_eq!(first, made(b"order.updated", b"1", b"d", BODY));
@@ -166,7 +293,15 @@ fn the_key_tells_deliveries_apart_that_share_a_delivery_id() {
 fn headers_are_kept_short() {
     let good = signature(b"a&b secret", BODY);
     let agent = "é".repeat(400);
-    let kept = parts(vec![(SIGNATURE, good.as_bytes()), ("user-agent", agent.as_bytes()), ("cookie", b"x")], BODY).headers;
+    let kept = parts(
+        vec![
+            (SIGNATURE, good.as_bytes()),
+            ("user-agent", agent.as_bytes()),
+            ("cookie", b"x"),
+        ],
+        BODY,
+    )
+    .headers;
     assert_eq!(kept, [("user-agent", "é".repeat(256))]);
 }
 
@@ -183,7 +318,11 @@ fn a_body_that_wordpress_cannot_have_written_was_written_anew_on_the_way() {
         assert!(Rejection::BodyReencoded.is_unauthorised());
     }
     // What the encoder might have written, with another secret.
-    for own in [r#"{"name":"Caf\u00e9 \"A\\","id":19}"#, r#"{"url":"https:\/\/shop.example\/"}"#, "a/b"] {
+    for own in [
+        r#"{"name":"Caf\u00e9 \"A\\","id":19}"#,
+        r#"{"url":"https:\/\/shop.example\/"}"#,
+        "a/b",
+    ] {
         assert_eq!(refused(own), Rejection::SignatureWrong, "{own}");
     }
 }

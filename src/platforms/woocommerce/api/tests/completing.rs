@@ -25,7 +25,9 @@ fn delivery(topic: &str, body: &str) -> JournaledDelivery {
 }
 
 fn draft(delivery: &JournaledDelivery) -> Draft {
-    let Normalised::Events { mut drafts, .. } = normalise(delivery) else { panic!("no event") };
+    let Normalised::Events { mut drafts, .. } = normalise(delivery) else {
+        panic!("no event")
+    };
     drafts.remove(0)
 }
 
@@ -36,23 +38,40 @@ fn lacking(topic: &str, body: &str) -> Option<String> {
 
 fn asked(word: &str, result: CallResult) -> (String, Told) {
     let subject = subject("https://shop.example");
-    let Err(Unanswered(request)) = complete(word, &subject, &mut Dialogue::new(&[])) else { panic!("asks nothing") };
-    (request.url.clone(), complete(word, &subject, &mut Dialogue::new(&[result])).expect("one question"))
+    let Err(Unanswered(request)) = complete(word, &subject, &mut Dialogue::new(&[])) else {
+        panic!("asks nothing")
+    };
+    (
+        request.url.clone(),
+        complete(word, &subject, &mut Dialogue::new(&[result])).expect("one question"),
+    )
 }
 
 #[test]
 fn what_is_thin_is_asked_for_and_nothing_else() {
-    assert_eq!(lacking("order.deleted", r#"{"id":18}"#).as_deref(), Some("order/18/deleted"));
-    assert_eq!(lacking("customer.deleted", r#"{"id":"7"}"#).as_deref(), Some("customer/7/deleted"));
+    assert_eq!(
+        lacking("order.deleted", r#"{"id":18}"#).as_deref(),
+        Some("order/18/deleted")
+    );
+    assert_eq!(
+        lacking("customer.deleted", r#"{"id":"7"}"#).as_deref(),
+        Some("customer/7/deleted")
+    );
     let action = r#"{"action":"woocommerce_order_status_completed","arg":18}"#;
-    assert_eq!(lacking("action.woocommerce_order_status_completed", action).as_deref(), Some("order/18"));
+    assert_eq!(
+        lacking("action.woocommerce_order_status_completed", action).as_deref(),
+        Some("order/18")
+    );
     for (topic, body) in [
         ("order.updated", r#"{"id":18,"status":"completed"}"#),
         ("order.deleted", r#"{"id":18,"status":"trash"}"#),
         ("order.updated", r#"{"id":18}"#),
         ("order.deleted", r#"{"id":"18/../../x"}"#),
         ("subscription.deleted", r#"{"id":18}"#),
-        ("action.woocommerce_product_set_stock", r#"{"action":"x","arg":[]}"#),
+        (
+            "action.woocommerce_product_set_stock",
+            r#"{"action":"x","arg":[]}"#,
+        ),
         ("action.wc_nightly_cleanup", r#"{"action":"x","arg":5}"#),
         ("shelf.updated", r#"{"id":5}"#),
     ] {
@@ -86,66 +105,160 @@ fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
     assert_eq!(url, "https://shop.example/wp-json/wc/v3/products/25");
     assert_eq!(answer, Told::Whole(trashed.to_string().into()));
     let untrue = Told::Untrue("not_in_trash");
-    assert_eq!(asked("product/25/deleted", Ok(told(200, &json!({ "id": 25, "status": "publish" })))).1, untrue);
-    assert_eq!(asked("product/25/deleted", Ok(refusal(404, "woocommerce_rest_product_invalid_id"))).1, untrue);
+    assert_eq!(
+        asked(
+            "product/25/deleted",
+            Ok(told(200, &json!({ "id": 25, "status": "publish" })))
+        )
+        .1,
+        untrue
+    );
+    assert_eq!(
+        asked(
+            "product/25/deleted",
+            Ok(refusal(404, "woocommerce_rest_product_invalid_id"))
+        )
+        .1,
+        untrue
+    );
     let coupon = json!({ "id": 25, "code": "ten" });
-    assert_eq!(asked("coupon/25/deleted", Ok(told(200, &coupon))).1, Told::Whole(coupon.to_string().into()));
+    assert_eq!(
+        asked("coupon/25/deleted", Ok(told(200, &coupon))).1,
+        Told::Whole(coupon.to_string().into())
+    );
 }
 
 #[test]
 fn a_customer_is_deleted_if_he_is_gone() {
     for code in ["wc_user_invalid_id", "woocommerce_rest_invalid_id"] {
-        assert!(matches!(asked("customer/7/deleted", Ok(refusal(404, code))).1, Told::Whole(_)));
+        assert!(matches!(
+            asked("customer/7/deleted", Ok(refusal(404, code))).1,
+            Told::Whole(_)
+        ));
     }
-    assert_eq!(asked("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1, Told::Untrue("still_there"));
+    assert_eq!(
+        asked("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1,
+        Told::Untrue("still_there")
+    );
 }
 
 #[test]
 fn what_is_no_word_of_the_store_confirms_nothing() {
     for (result, expected) in [
         (Ok(page(404, "Not found")), Told::Nothing("store_refuses")),
-        (Ok(refusal(404, "rest_no_route")), Told::Nothing("store_refuses")),
+        (
+            Ok(refusal(404, "rest_no_route")),
+            Told::Nothing("store_refuses"),
+        ),
         (Ok(page(200, "Welcome")), Told::Later("no_json", None)),
-        (Ok(page(503, "Maintenance")), Told::Later("store_unavailable", None)),
-        (Ok(refusal(401, "woocommerce_rest_cannot_view")), Told::Nothing("credentials_refused")),
+        (
+            Ok(page(503, "Maintenance")),
+            Told::Later("store_unavailable", None),
+        ),
+        (
+            Ok(refusal(401, "woocommerce_rest_cannot_view")),
+            Told::Nothing("credentials_refused"),
+        ),
         (Err(CallFailure::TimedOut), Told::Later("timed_out", None)),
-        (Ok(told(200, &json!({ "id": 26 }))), Told::Nothing("another_entity")),
+        (
+            Ok(told(200, &json!({ "id": 26 }))),
+            Told::Nothing("another_entity"),
+        ),
     ] {
         assert_eq!(asked("product/25/deleted", result).1, expected);
     }
-    assert_eq!(asked("order/18", Ok(refusal(404, "woocommerce_rest_shop_order_invalid_id"))).1, Told::Nothing("not_there"));
+    assert_eq!(
+        asked(
+            "order/18",
+            Ok(refusal(404, "woocommerce_rest_shop_order_invalid_id"))
+        )
+        .1,
+        Told::Nothing("not_there")
+    );
 }
 
 fn completed(topic: &str, body: &str, told: &str) -> (Draft, Draft) {
     let before = delivery(topic, body);
-    let completion = Completion { outcome: Completed::Whole(told.to_owned().into()), asked_at: Timestamp::UNIX_EPOCH };
-    let after = JournaledDelivery { completion: Some(completion), ..before.clone() };
+    let completion = Completion {
+        outcome: Completed::Whole(told.to_owned().into()),
+        asked_at: Timestamp::UNIX_EPOCH,
+    };
+    let after = JournaledDelivery {
+        completion: Some(completion),
+        ..before.clone()
+    };
     (draft(&before), draft(&after))
 }
 
 #[test]
 fn what_was_told_fills_the_draft_and_keeps_its_subject() {
     for (topic, body, told) in [
-        ("order.deleted", r#"{"id":18}"#, r#"{"id":18,"status":"trash","currency":"EUR"}"#),
-        ("product.deleted", r#"{"id":18}"#, r#"{"id":18,"status":"trash","type":"variation","parent_id":4}"#),
-        ("coupon.deleted", r#"{"id":18}"#, r#"{"id":18,"code":"ten"}"#),
-        ("action.woocommerce_order_status_completed", r#"{"action":"x","arg":18}"#, r#"{"id":18,"currency":"EUR"}"#),
-        ("action.woocommerce_update_product", r#"{"action":"x","arg":18}"#, r#"{"id":18,"name":"Mug"}"#),
+        (
+            "order.deleted",
+            r#"{"id":18}"#,
+            r#"{"id":18,"status":"trash","currency":"EUR"}"#,
+        ),
+        (
+            "product.deleted",
+            r#"{"id":18}"#,
+            r#"{"id":18,"status":"trash","type":"variation","parent_id":4}"#,
+        ),
+        (
+            "coupon.deleted",
+            r#"{"id":18}"#,
+            r#"{"id":18,"code":"ten"}"#,
+        ),
+        (
+            "action.woocommerce_order_status_completed",
+            r#"{"action":"x","arg":18}"#,
+            r#"{"id":18,"currency":"EUR"}"#,
+        ),
+        (
+            "action.woocommerce_update_product",
+            r#"{"action":"x","arg":18}"#,
+            r#"{"id":18,"name":"Mug"}"#,
+        ),
     ] {
         let (before, after) = completed(topic, body, told);
-        assert_eq!((before.authority, after.authority), (Authority::Reference, Authority::Full), "{topic}");
-        assert_eq!((&before.verb, &before.id, before.time), (&after.verb, &after.id, after.time));
+        assert_eq!(
+            (before.authority, after.authority),
+            (Authority::Reference, Authority::Full),
+            "{topic}"
+        );
+        assert_eq!(
+            (&before.verb, &before.id, before.time),
+            (&after.verb, &after.id, after.time)
+        );
         assert_eq!(before.entity.name(), after.entity.name());
         assert_ne!(before.entity, after.entity);
     }
-    let (_, action) = completed("action.wc_order_x", r#"{"arg":18}"#, r#"{"id":18,"currency":"EUR"}"#);
-    let Entity::Action(action) = action.entity else { panic!("an action") };
-    assert_eq!(action.order.and_then(|order| order.currency).as_deref(), Some("EUR"));
+    let (_, action) = completed(
+        "action.wc_order_x",
+        r#"{"arg":18}"#,
+        r#"{"id":18,"currency":"EUR"}"#,
+    );
+    let Entity::Action(action) = action.entity else {
+        panic!("an action")
+    };
+    assert_eq!(
+        action.order.and_then(|order| order.currency).as_deref(),
+        Some("EUR")
+    );
 }
 
 #[test]
 fn a_deletion_that_left_nothing_stays_a_reference() {
-    let Told::Whole(gone) = asked("customer/7/deleted", Ok(refusal(404, "wc_user_invalid_id"))).1 else { panic!("confirmed") };
-    let (before, after) = completed("customer.deleted", r#"{"id":7}"#, std::str::from_utf8(&gone).expect("text"));
-    assert_eq!((after.authority, &after.entity), (Authority::Reference, &before.entity));
+    let Told::Whole(gone) = asked("customer/7/deleted", Ok(refusal(404, "wc_user_invalid_id"))).1
+    else {
+        panic!("confirmed")
+    };
+    let (before, after) = completed(
+        "customer.deleted",
+        r#"{"id":7}"#,
+        std::str::from_utf8(&gone).expect("text"),
+    );
+    assert_eq!(
+        (after.authority, &after.entity),
+        (Authority::Reference, &before.entity)
+    );
 }

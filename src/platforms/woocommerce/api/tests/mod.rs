@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use super::examine;
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method, Subject, Unanswered,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method,
+    Subject, Unanswered,
 };
 
 const KEY: &str = "ck_0123456789abcdef0123456789abcdef01234567";
@@ -70,18 +71,32 @@ impl Default for Store {
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     Answer {
         status,
-        headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        headers: headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         body: body.to_owned().into(),
         received_at: "2026-11-21T00:30:00Z".parse::<Timestamp>().expect("a time"),
     }
 }
 
 fn page(status: u16, text: &str) -> Answer {
-    answer(status, &[("content-type", "text/html")], &format!("<html><body>{text}</body></html>"))
+    answer(
+        status,
+        &[("content-type", "text/html")],
+        &format!("<html><body>{text}</body></html>"),
+    )
 }
 
 fn told(status: u16, body: &Value) -> Answer {
-    answer(status, &[("content-type", "application/json"), ("date", "Sat, 21 Nov 2026 00:30:01 GMT")], &body.to_string())
+    answer(
+        status,
+        &[
+            ("content-type", "application/json"),
+            ("date", "Sat, 21 Nov 2026 00:30:01 GMT"),
+        ],
+        &body.to_string(),
+    )
 }
 
 fn problem(status: u16, code: &str) -> Value {
@@ -94,26 +109,45 @@ fn refusal(status: u16, code: &str) -> Answer {
 
 impl Store {
     fn with(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> Self {
-        Self { fault: Some(Box::new(fault)), ..Self::default() }
+        Self {
+            fault: Some(Box::new(fault)),
+            ..Self::default()
+        }
     }
 
     fn answer(&mut self, request: &ApiRequest) -> CallResult {
-        assert!(!request.url.contains("ck_") && !request.url.contains("cs_"), "no keys in a query");
+        assert!(
+            !request.url.contains("ck_") && !request.url.contains("cs_"),
+            "no keys in a query"
+        );
         if !matches!(request.auth, Auth::None) {
-            assert!(request.url.starts_with(self.url), "keys go to the store alone, not to {}", request.url);
+            assert!(
+                request.url.starts_with(self.url),
+                "keys go to the store alone, not to {}",
+                request.url
+            );
         }
         self.asked.push(format!("{} {}", request.call, request.url));
         if let Some(answer) = self.fault.as_ref().and_then(|fault| fault(request)) {
             return answer;
         }
         let (address, query) = request.url.split_once('?').unwrap_or((&request.url, ""));
-        let Some(path) = address.strip_prefix(self.url) else { return Err(CallFailure::HostUnknown) };
+        let Some(path) = address.strip_prefix(self.url) else {
+            return Err(CallFailure::HostUnknown);
+        };
         if path.is_empty() || path == "/" {
-            let link = self.link.map_or_else(|| format!("{}{}", self.home, self.root), str::to_owned);
-            let link = format!("<{link}>; rel=\"https://api.w.org/\", <{}/>; rel=shortlink", self.home);
+            let link = self
+                .link
+                .map_or_else(|| format!("{}{}", self.home, self.root), str::to_owned);
+            let link = format!(
+                "<{link}>; rel=\"https://api.w.org/\", <{}/>; rel=shortlink",
+                self.home
+            );
             return Ok(answer(200, &[("link", &link)], "<html></html>"));
         }
-        let Some(route) = path.strip_prefix(self.root) else { return Ok(page(404, "Not found")) };
+        let Some(route) = path.strip_prefix(self.root) else {
+            return Ok(page(404, "Not found"));
+        };
         if route.is_empty() {
             return Ok(told(
                 200,
@@ -123,35 +157,50 @@ impl Store {
                 }),
             ));
         }
-        Ok(self.unproved(request).unwrap_or_else(|| self.woocommerce(request, route.trim_start_matches("wc/v3/"), query)))
+        Ok(self.unproved(request).unwrap_or_else(|| {
+            self.woocommerce(request, route.trim_start_matches("wc/v3/"), query)
+        }))
     }
 
     /// WooCommerce looks at Basic over TLS that it notices, and at signatures of the address that it knows.
     fn unproved(&self, request: &ApiRequest) -> Option<Answer> {
         match &request.auth {
-            Auth::Header("authorization", value) if self.notices_tls && self.url.starts_with("https") => {
+            Auth::Header("authorization", value)
+                if self.notices_tls && self.url.starts_with("https") =>
+            {
                 use base64::Engine as _;
                 use secrecy::ExposeSecret as _;
-                let right = base64::engine::general_purpose::STANDARD.encode(format!("{KEY}:{SECRET}"));
+                let right =
+                    base64::engine::general_purpose::STANDARD.encode(format!("{KEY}:{SECRET}"));
                 assert_eq!(value.expose_secret(), format!("Basic {right}"));
             }
             Auth::OAuth1(oauth) => {
                 let signed = oauth.address.as_deref().unwrap_or(&request.url);
                 let scheme = if self.notices_tls { "https" } else { "http" };
-                let known = format!("{scheme}://{}", self.home.split_once("://").expect("a home").1);
+                let known = format!(
+                    "{scheme}://{}",
+                    self.home.split_once("://").expect("a home").1
+                );
                 if !signed.starts_with(&format!("{known}{}", self.root)) {
                     return Some(refusal(401, "woocommerce_rest_authentication_error"));
                 }
             }
-            Auth::None | Auth::Header(..) | Auth::Token(_) => return Some(refusal(401, "woocommerce_rest_cannot_view")),
+            Auth::None | Auth::Header(..) | Auth::Token(_) => {
+                return Some(refusal(401, "woocommerce_rest_cannot_view"));
+            }
         }
         let writes = request.method != Method::Get;
         (writes && !self.may_write).then(|| refusal(401, "woocommerce_rest_authentication_error"))
     }
 
     fn woocommerce(&mut self, request: &ApiRequest, route: &str, query: &str) -> Answer {
-        let sent: Value = request.body.as_ref().map_or(Value::Null, |body| serde_json::from_slice(body).expect("JSON"));
-        match (request.method, route.strip_prefix("webhooks").unwrap_or(route)) {
+        let sent: Value = request.body.as_ref().map_or(Value::Null, |body| {
+            serde_json::from_slice(body).expect("JSON")
+        });
+        match (
+            request.method,
+            route.strip_prefix("webhooks").unwrap_or(route),
+        ) {
             (Method::Get, "system_status") => told(
                 200,
                 &json!({
@@ -159,22 +208,41 @@ impl Store {
                 }),
             ),
             (Method::Get, "") => {
-                let page: usize = query.rsplit("page=").next().and_then(|page| page.parse().ok()).expect("a page");
+                let page: usize = query
+                    .rsplit("page=")
+                    .next()
+                    .and_then(|page| page.parse().ok())
+                    .expect("a page");
                 let all: Vec<&Value> = self.webhooks.values().rev().collect();
                 let shown: Vec<&&Value> = all.iter().skip((page - 1) * 100).take(100).collect();
                 let mut answer = told(200, &json!(shown));
-                answer.headers.push(("x-wp-totalpages".to_owned(), all.len().div_ceil(100).to_string()));
+                answer.headers.push((
+                    "x-wp-totalpages".to_owned(),
+                    all.len().div_ceil(100).to_string(),
+                ));
                 answer
             }
             (Method::Post, "/batch") if self.has_batch => {
                 let items = |name: &str| sent[name].as_array().cloned().unwrap_or_default();
-                let place = |result: Result<Value, Value>| result.unwrap_or_else(|error| json!({ "id": 0, "error": error }));
-                let create: Vec<Value> = items("create").iter().map(|item| place(self.create(item))).collect();
-                let update: Vec<Value> =
-                    items("update").iter().map(|item| place(self.update(item["id"].as_u64().expect("an id"), item))).collect();
-                let delete: Vec<Value> =
-                    items("delete").iter().map(|item| place(self.delete(item.as_u64().expect("an id")))).collect();
-                told(200, &json!({ "create": create, "update": update, "delete": delete }))
+                let place = |result: Result<Value, Value>| {
+                    result.unwrap_or_else(|error| json!({ "id": 0, "error": error }))
+                };
+                let create: Vec<Value> = items("create")
+                    .iter()
+                    .map(|item| place(self.create(item)))
+                    .collect();
+                let update: Vec<Value> = items("update")
+                    .iter()
+                    .map(|item| place(self.update(item["id"].as_u64().expect("an id"), item)))
+                    .collect();
+                let delete: Vec<Value> = items("delete")
+                    .iter()
+                    .map(|item| place(self.delete(item.as_u64().expect("an id"))))
+                    .collect();
+                told(
+                    200,
+                    &json!({ "create": create, "update": update, "delete": delete }),
+                )
             }
             (Method::Post, "") => single(self.create(&sent)),
             (Method::Put, path) => single(self.update(path[1..].parse().expect("an id"), &sent)),
@@ -207,7 +275,14 @@ impl Store {
 
     fn update(&mut self, id: u64, sent: &Value) -> Result<Value, Value> {
         let modified = self.modified();
-        let missing = problem(if self.version.starts_with('6') { 400 } else { 404 }, "woocommerce_rest_shop_webhook_invalid_id");
+        let missing = problem(
+            if self.version.starts_with('6') {
+                400
+            } else {
+                404
+            },
+            "woocommerce_rest_shop_webhook_invalid_id",
+        );
         let webhook = self.webhooks.get_mut(&id).ok_or(missing)?;
         for (name, value) in sent.as_object().expect("an object") {
             webhook[name.as_str()] = value.clone();
@@ -217,7 +292,14 @@ impl Store {
     }
 
     fn delete(&mut self, id: u64) -> Result<Value, Value> {
-        let missing = problem(if self.version.starts_with('6') { 400 } else { 404 }, "woocommerce_rest_shop_webhook_invalid_id");
+        let missing = problem(
+            if self.version.starts_with('6') {
+                400
+            } else {
+                404
+            },
+            "woocommerce_rest_shop_webhook_invalid_id",
+        );
         self.webhooks.remove(&id).ok_or(missing)
     }
 
@@ -232,19 +314,33 @@ impl Store {
     }
 
     fn id_of(&self, topic: &str) -> u64 {
-        *self.webhooks.iter().find(|(_, webhook)| webhook["topic"] == topic).expect("there").0
+        *self
+            .webhooks
+            .iter()
+            .find(|(_, webhook)| webhook["topic"] == topic)
+            .expect("there")
+            .0
     }
 
     /// How often something was called.
     fn count(&self, call: &str) -> usize {
-        self.asked.iter().filter(|asked| asked.starts_with(call)).count()
+        self.asked
+            .iter()
+            .filter(|asked| asked.starts_with(call))
+            .count()
     }
 }
 
 fn single(result: Result<Value, Value>) -> Answer {
     match result {
         Ok(value) => told(200, &value),
-        Err(problem) => told(problem["data"]["status"].as_u64().and_then(|s| u16::try_from(s).ok()).expect("a status"), &problem),
+        Err(problem) => told(
+            problem["data"]["status"]
+                .as_u64()
+                .and_then(|s| u16::try_from(s).ok())
+                .expect("a status"),
+            &problem,
+        ),
     }
 }
 
@@ -253,9 +349,13 @@ fn subject(url: &str) -> Subject {
         id: ConnectionId::new("shop").expect("an id"),
         kind: "woocommerce".to_owned(),
         settings: BTreeMap::from([("url".to_owned(), url.to_owned())]),
-        secrets: [("consumer-key", KEY), ("consumer-secret", SECRET), ("webhook-secret", "ours")]
-            .map(|(name, secret)| (name.to_owned(), secret.into()))
-            .into(),
+        secrets: [
+            ("consumer-key", KEY),
+            ("consumer-secret", SECRET),
+            ("webhook-secret", "ours"),
+        ]
+        .map(|(name, secret)| (name.to_owned(), secret.into()))
+        .into(),
         delivery_url: Some(TARGET.to_owned()),
         parent: None,
         installations: Vec::new(),
@@ -270,7 +370,11 @@ fn drive(store: &mut Store, subject: &Subject, intent: Intent) -> Examination {
             Ok(examination) => return examination,
             Err(Unanswered(request)) => answers.push(store.answer(&request)),
         }
-        assert!(answers.len() < 100, "no conversation is that long: {:?}", store.asked);
+        assert!(
+            answers.len() < 100,
+            "no conversation is that long: {:?}",
+            store.asked
+        );
     }
 }
 
@@ -283,5 +387,9 @@ fn drive_on(store: &mut Store, subject: &mut Subject, intent: Intent) -> Examina
 }
 
 fn codes(examination: &Examination) -> Vec<&'static str> {
-    examination.findings.iter().map(|finding| finding.code).collect()
+    examination
+        .findings
+        .iter()
+        .map(|finding| finding.code)
+        .collect()
 }

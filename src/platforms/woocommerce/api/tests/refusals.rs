@@ -11,7 +11,10 @@ fn first(store: &mut Store, subject: &Subject) -> (&'static str, Weight) {
     let finding = examination.findings.first().expect("something is found");
     for text in [&finding.cause, &finding.step] {
         assert!(text.ends_with('.') || text.ends_with("apache."), "{text}");
-        assert!(!text.contains(KEY) && !text.contains(SECRET) && !text.contains("  "), "{text}");
+        assert!(
+            !text.contains(KEY) && !text.contains(SECRET) && !text.contains("  "),
+            "{text}"
+        );
     }
     assert!(store.webhooks.is_empty(), "nothing was registered");
     (finding.code, finding.weight)
@@ -23,7 +26,12 @@ fn found(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> (&'stat
 
 /// Wherever the REST API is asked.
 fn rest(answer: Answer) -> (&'static str, Weight) {
-    found(move |request| request.url.contains("/wp-json/").then(|| Ok(answer.clone())))
+    found(move |request| {
+        request
+            .url
+            .contains("/wp-json/")
+            .then(|| Ok(answer.clone()))
+    })
 }
 
 /// Wherever keys are needed.
@@ -36,10 +44,18 @@ fn a_store_that_does_not_answer() {
     use Weight::{Broken, Unavailable};
     for (failure, code, weight) in [
         (CallFailure::AddressInvalid, "url_invalid", Broken),
-        (CallFailure::AddressRefused("10.0.0.1".to_owned()), "private_address", Broken),
+        (
+            CallFailure::AddressRefused("10.0.0.1".to_owned()),
+            "private_address",
+            Broken,
+        ),
         (CallFailure::HostUnknown, "host_unknown", Unavailable),
         (CallFailure::Unreachable, "unreachable", Unavailable),
-        (CallFailure::Tls("certificate has expired".to_owned()), "tls_broken", Broken),
+        (
+            CallFailure::Tls("certificate has expired".to_owned()),
+            "tls_broken",
+            Broken,
+        ),
         (CallFailure::TimedOut, "timed_out", Unavailable),
         (CallFailure::CutOff, "cut_off", Unavailable),
         (CallFailure::TooLarge, "answer_too_large", Broken),
@@ -52,39 +68,97 @@ fn a_store_that_does_not_answer() {
 fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
     let mut store = Store::with(|request| {
         let plain = Ok(page(200, "A shop"));
-        Some(if request.url.starts_with("https:") { Err(CallFailure::Unreachable) } else { plain })
+        Some(if request.url.starts_with("https:") {
+            Err(CallFailure::Unreachable)
+        } else {
+            plain
+        })
     });
     let examination = drive(&mut store, &subject(SHOP), Intent::Check);
     let finding = &examination.findings[0];
     assert_eq!(finding.code, "unreachable");
-    assert!(finding.step.starts_with("http://shop.example answers"), "{}", finding.step);
+    assert!(
+        finding.step.starts_with("http://shop.example answers"),
+        "{}",
+        finding.step
+    );
 }
 
 #[test]
 fn something_in_front_of_the_store() {
     use Weight::{Broken, Unavailable};
     assert_eq!(rest(page(200, "Welcome")), ("rest_html", Broken));
-    assert_eq!(rest(page(200, "<b>Warning</b>: x in y {\"name\":1}")), ("rest_html", Broken));
-    assert_eq!(rest(page(200, "Coming soon!")), ("maintenance", Unavailable));
+    assert_eq!(
+        rest(page(200, "<b>Warning</b>: x in y {\"name\":1}")),
+        ("rest_html", Broken)
+    );
+    assert_eq!(
+        rest(page(200, "Coming soon!")),
+        ("maintenance", Unavailable)
+    );
     assert_eq!(rest(page(403, "Forbidden")), ("rest_blocked", Broken));
     assert_eq!(rest(page(406, "Mod_Security")), ("rest_blocked", Broken));
-    assert_eq!(rest(refusal(401, "rest_not_logged_in")), ("rest_disabled", Broken));
-    assert_eq!(rest(refusal(403, "rest_cannot_access")), ("rest_disabled", Broken));
-    assert_eq!(rest(page(500, "Critical error")), ("store_error", Unavailable));
-    assert_eq!(rest(page(503, "Briefly unavailable")), ("maintenance", Unavailable));
-    assert_eq!(rest(answer(429, &[("retry-after", "7")], "")), ("rate_limited", Unavailable));
+    assert_eq!(
+        rest(refusal(401, "rest_not_logged_in")),
+        ("rest_disabled", Broken)
+    );
+    assert_eq!(
+        rest(refusal(403, "rest_cannot_access")),
+        ("rest_disabled", Broken)
+    );
+    assert_eq!(
+        rest(page(500, "Critical error")),
+        ("store_error", Unavailable)
+    );
+    assert_eq!(
+        rest(page(503, "Briefly unavailable")),
+        ("maintenance", Unavailable)
+    );
+    assert_eq!(
+        rest(answer(429, &[("retry-after", "7")], "")),
+        ("rate_limited", Unavailable)
+    );
     let basic = answer(401, &[("www-authenticate", "Basic realm=\"Staging\"")], "");
-    assert_eq!(found(move |_| Some(Ok(basic.clone()))), ("basic_auth_in_front", Broken));
-    let challenge = answer(403, &[("server", "cloudflare"), ("cf-mitigated", "challenge")], "<html></html>");
-    assert_eq!(found(move |_| Some(Ok(challenge.clone()))), ("cloudflare_blocked", Broken));
+    assert_eq!(
+        found(move |_| Some(Ok(basic.clone()))),
+        ("basic_auth_in_front", Broken)
+    );
+    let challenge = answer(
+        403,
+        &[("server", "cloudflare"), ("cf-mitigated", "challenge")],
+        "<html></html>",
+    );
+    assert_eq!(
+        found(move |_| Some(Ok(challenge.clone()))),
+        ("cloudflare_blocked", Broken)
+    );
     for (status, text, code, weight) in [
-        (403, "<title>Attention Required! | Cloudflare</title>", "cloudflare_blocked", Broken),
-        (503, "<title>Just a moment...</title>", "cloudflare_blocked", Broken),
+        (
+            403,
+            "<title>Attention Required! | Cloudflare</title>",
+            "cloudflare_blocked",
+            Broken,
+        ),
+        (
+            503,
+            "<title>Just a moment...</title>",
+            "cloudflare_blocked",
+            Broken,
+        ),
         (403, "Wordfence", "rest_blocked", Broken),
         (503, "Briefly unavailable", "maintenance", Unavailable),
-        (502, "<div id=\"cf-error-details\">Bad gateway</div>", "store_error", Unavailable),
+        (
+            502,
+            "<div id=\"cf-error-details\">Bad gateway</div>",
+            "store_error",
+            Unavailable,
+        ),
     ] {
-        let behind = answer(status, &[("server", "cloudflare"), ("cf-ray", "1-AMS")], &format!("<html>{text}</html>"));
+        let behind = answer(
+            status,
+            &[("server", "cloudflare"), ("cf-ray", "1-AMS")],
+            &format!("<html>{text}</html>"),
+        );
         assert_eq!(rest(behind), (code, weight), "{status} {text}");
     }
 }
@@ -92,21 +166,41 @@ fn something_in_front_of_the_store() {
 #[test]
 fn the_wrong_address() {
     use Weight::Broken;
-    assert_eq!(found(|_| Some(Ok(page(404, "Not found")))), ("url_wrong", Broken));
-    let other = |request: &ApiRequest| Some(Ok(page(if request.call == "home" { 200 } else { 404 }, "Some site")));
+    assert_eq!(
+        found(|_| Some(Ok(page(404, "Not found")))),
+        ("url_wrong", Broken)
+    );
+    let other = |request: &ApiRequest| {
+        Some(Ok(page(
+            if request.call == "home" { 200 } else { 404 },
+            "Some site",
+        )))
+    };
     assert_eq!(found(other), ("not_wordpress", Broken));
     assert_eq!(rest(page(404, "Not found")), ("rest_not_found", Broken));
-    let mut plain = Store { link: Some("https://shop.example/index.php?rest_route=/"), root: "/none/", ..Store::default() };
+    let mut plain = Store {
+        link: Some("https://shop.example/index.php?rest_route=/"),
+        root: "/none/",
+        ..Store::default()
+    };
     plain.fault = Some(Box::new(|request| {
         let root = json!({ "home": SHOP, "namespaces": ["wc/v3"] });
-        request.url.contains("rest_route=").then(|| Ok(told(200, &root)))
+        request
+            .url
+            .contains("rest_route=")
+            .then(|| Ok(told(200, &root)))
     }));
-    assert_eq!(first(&mut plain, &subject(SHOP)), ("permalinks_plain", Broken));
+    assert_eq!(
+        first(&mut plain, &subject(SHOP)),
+        ("permalinks_plain", Broken)
+    );
 }
 
 #[test]
 fn a_redirect_that_keys_do_not_follow() {
-    let to = |location: &'static str| found(move |_| Some(Ok(answer(302, &[("location", location)], "")))).0;
+    let to = |location: &'static str| {
+        found(move |_| Some(Ok(answer(302, &[("location", location)], "")))).0
+    };
     assert_eq!(to("https://other.example/"), "redirect_elsewhere");
     assert_eq!(to("http://shop.example/"), "redirect_to_http");
     assert_eq!(to("http://10.0.0.1/"), "private_address");
@@ -116,12 +210,21 @@ fn a_redirect_that_keys_do_not_follow() {
 
 #[test]
 fn the_wrong_software() {
-    let without = Store { namespaces: &["wp/v2"], ..Store::default() };
-    let older = Store { namespaces: &["wp/v2", "wc/v1", "wc/v2"], ..Store::default() };
+    let without = Store {
+        namespaces: &["wp/v2"],
+        ..Store::default()
+    };
+    let older = Store {
+        namespaces: &["wp/v2", "wc/v1", "wc/v2"],
+        ..Store::default()
+    };
     for (mut store, code) in [(without, "not_woocommerce"), (older, "woocommerce_too_old")] {
         assert_eq!(first(&mut store, &subject(SHOP)).0, code);
     }
-    let mut old = Store { version: "5.9.1", ..Store::default() };
+    let mut old = Store {
+        version: "5.9.1",
+        ..Store::default()
+    };
     let examination = drive(&mut old, &subject(SHOP), Intent::Check);
     assert!(codes(&examination).contains(&"woocommerce_too_old"));
 }
@@ -129,42 +232,75 @@ fn the_wrong_software() {
 #[test]
 fn keys_that_are_refused() {
     use Weight::Broken;
-    assert_eq!(keyed(refusal(401, "woocommerce_rest_cannot_view")), ("key_unknown", Broken));
-    assert_eq!(keyed(refusal(401, "woocommerce_rest_authentication_error")), ("key_secret_wrong", Broken));
-    assert_eq!(keyed(refusal(403, "woocommerce_rest_cannot_view")), ("key_role", Broken));
+    assert_eq!(
+        keyed(refusal(401, "woocommerce_rest_cannot_view")),
+        ("key_unknown", Broken)
+    );
+    assert_eq!(
+        keyed(refusal(401, "woocommerce_rest_authentication_error")),
+        ("key_secret_wrong", Broken)
+    );
+    assert_eq!(
+        keyed(refusal(403, "woocommerce_rest_cannot_view")),
+        ("key_role", Broken)
+    );
     let write_only = json!({
         "code": "woocommerce_rest_authentication_error", "message": "The API key provided does not have read permissions.",
         "data": { "status": 401 },
     });
     assert_eq!(keyed(told(401, &write_only)), ("key_write_only", Broken));
     let mut cut = subject(SHOP);
-    cut.secrets.insert("consumer-secret".to_owned(), "cs_76543210fe".into());
+    cut.secrets
+        .insert("consumer-secret".to_owned(), "cs_76543210fe".into());
     let refuse = |request: &ApiRequest| {
         let refused = refusal(401, "woocommerce_rest_authentication_error");
         (!matches!(request.auth, Auth::None)).then(|| Ok(refused))
     };
     assert_eq!(first(&mut Store::with(refuse), &cut), ("key_cut", Broken));
     // Over http nothing but signatures are tried, and the message may be in any language.
-    let mut http = Store { url: "http://shop.example", home: "http://elsewhere.example", ..Store::with(refuse) };
-    assert_eq!(first(&mut http, &subject("http://shop.example")), ("key_refused", Broken));
+    let mut http = Store {
+        url: "http://shop.example",
+        home: "http://elsewhere.example",
+        ..Store::with(refuse)
+    };
+    assert_eq!(
+        first(&mut http, &subject("http://shop.example")),
+        ("key_refused", Broken)
+    );
     assert!(http.asked.iter().all(|asked| asked.contains("http://")));
 }
 
 #[test]
 fn refusals_that_are_not_woocommerce_s_say_nothing_of_the_key() {
     for status in [401, 403] {
-        assert_eq!(keyed(told(status, &json!({ "message": "Forbidden" }))), ("rest_blocked", Weight::Broken));
-        assert_eq!(keyed(refusal(status, "jwt_auth_bad_auth_header")), ("rest_blocked", Weight::Broken));
+        assert_eq!(
+            keyed(told(status, &json!({ "message": "Forbidden" }))),
+            ("rest_blocked", Weight::Broken)
+        );
+        assert_eq!(
+            keyed(refusal(status, "jwt_auth_bad_auth_header")),
+            ("rest_blocked", Weight::Broken)
+        );
         let later = move |request: &ApiRequest| {
-            (request.call == "webhooks.list").then(|| Ok(told(status, &json!({ "message": "Forbidden" }))))
+            (request.call == "webhooks.list")
+                .then(|| Ok(told(status, &json!({ "message": "Forbidden" }))))
         };
         assert_eq!(found(later), ("rest_blocked", Weight::Broken));
     }
     // What only dislikes Basic may take a signature.
-    let basic =
-        |request: &ApiRequest| matches!(request.auth, Auth::Header(..)).then(|| Ok(refusal(401, "jwt_auth_bad_auth_header")));
-    let mut store = Store { notices_tls: false, home: "http://shop.example", ..Store::with(basic) };
-    assert_eq!(codes(&drive(&mut store, &subject(SHOP), Intent::Check)), ["webhook_missing"]);
+    let basic = |request: &ApiRequest| {
+        matches!(request.auth, Auth::Header(..))
+            .then(|| Ok(refusal(401, "jwt_auth_bad_auth_header")))
+    };
+    let mut store = Store {
+        notices_tls: false,
+        home: "http://shop.example",
+        ..Store::with(basic)
+    };
+    assert_eq!(
+        codes(&drive(&mut store, &subject(SHOP), Intent::Check)),
+        ["webhook_missing"]
+    );
 }
 
 #[test]
@@ -173,11 +309,18 @@ fn clocks_that_are_apart() {
         let status = json!({ "environment": { "version": "11.0.1" }, "settings": {} });
         let mut answer = told(200, &status);
         answer.headers.retain(|(name, _)| name != "date");
-        answer.headers.push(("date".to_owned(), "Sat, 21 Nov 2026 00:50:00 GMT".to_owned()));
+        answer.headers.push((
+            "date".to_owned(),
+            "Sat, 21 Nov 2026 00:50:00 GMT".to_owned(),
+        ));
         (request.call == "system_status.get").then_some(Ok(answer))
     };
     let examination = drive(&mut Store::with(late), &subject(SHOP), Intent::Check);
-    let clock = examination.findings.iter().find(|finding| finding.code == "clock_off").expect("found");
+    let clock = examination
+        .findings
+        .iter()
+        .find(|finding| finding.code == "clock_off")
+        .expect("found");
     assert_eq!(clock.weight, Weight::Note, "Basic has no time");
     assert!(clock.cause.contains("20 minutes ahead"), "{}", clock.cause);
 }
@@ -186,22 +329,43 @@ fn clocks_that_are_apart() {
 fn a_clock_is_blamed_before_the_secret() {
     let refuse = |date: &'static str, age: &'static str, message: &'static str| {
         move |request: &ApiRequest| {
-            let body = json!({ "code": "woocommerce_rest_authentication_error", "message": message });
-            let headers = [("content-type", "application/json"), ("date", date), ("age", age)];
-            (!matches!(request.auth, Auth::None)).then(|| Ok(answer(401, &headers, &body.to_string())))
+            let body =
+                json!({ "code": "woocommerce_rest_authentication_error", "message": message });
+            let headers = [
+                ("content-type", "application/json"),
+                ("date", date),
+                ("age", age),
+            ];
+            (!matches!(request.auth, Auth::None))
+                .then(|| Ok(answer(401, &headers, &body.to_string())))
         }
     };
     const SIGNATURE: &str = "Invalid signature - provided signature does not match.";
     const BEHIND: &str = "Sat, 21 Nov 2026 00:10:00 GMT";
     let http = |date, age, message| {
-        let plain = Store { url: "http://shop.example", home: "http://shop.example", ..Store::with(refuse(date, age, message)) };
+        let plain = Store {
+            url: "http://shop.example",
+            home: "http://shop.example",
+            ..Store::with(refuse(date, age, message))
+        };
         first(&mut { plain }, &subject("http://shop.example")).0
     };
     assert_eq!(http(BEHIND, "0", SIGNATURE), "clock_off");
     assert_eq!(http(BEHIND, "0", "In der Sprache des Ladens."), "clock_off");
-    assert_eq!(http(BEHIND, "1200", SIGNATURE), "key_secret_wrong", "a cache held it back");
-    assert_eq!(http("Sat, 21 Nov 2026 00:16:00 GMT", "0", SIGNATURE), "key_secret_wrong");
-    assert_eq!(found(refuse(BEHIND, "0", "x")).0, "key_secret_wrong", "Basic has no time");
+    assert_eq!(
+        http(BEHIND, "1200", SIGNATURE),
+        "key_secret_wrong",
+        "a cache held it back"
+    );
+    assert_eq!(
+        http("Sat, 21 Nov 2026 00:16:00 GMT", "0", SIGNATURE),
+        "key_secret_wrong"
+    );
+    assert_eq!(
+        found(refuse(BEHIND, "0", "x")).0,
+        "key_secret_wrong",
+        "Basic has no time"
+    );
 }
 
 #[test]
@@ -217,19 +381,48 @@ fn a_store_in_another_language_is_not_told_one_cause_for_certain() {
         }
     };
     let ours = |message, basic| {
-        let examination = drive(&mut Store::with(refuse(message, basic)), &subject(SHOP), Intent::Check);
-        (examination.findings[0].code, examination.findings[0].cause.contains("may write, but not read"))
+        let examination = drive(
+            &mut Store::with(refuse(message, basic)),
+            &subject(SHOP),
+            Intent::Check,
+        );
+        (
+            examination.findings[0].code,
+            examination.findings[0]
+                .cause
+                .contains("may write, but not read"),
+        )
     };
-    let (unseen, seen) = ("woocommerce_rest_cannot_view", "woocommerce_rest_authentication_error");
-    assert_eq!(ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", unseen), ("key_unknown", false));
-    assert_eq!(ours("Invalid signature - provided signature does not match.", unseen), ("key_secret_wrong", false));
-    assert_eq!(ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", seen), ("key_secret_wrong", true));
-    assert_eq!(ours("Consumer secret is invalid.", seen), ("key_secret_wrong", false));
+    let (unseen, seen) = (
+        "woocommerce_rest_cannot_view",
+        "woocommerce_rest_authentication_error",
+    );
+    assert_eq!(
+        ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", unseen),
+        ("key_unknown", false)
+    );
+    assert_eq!(
+        ours(
+            "Invalid signature - provided signature does not match.",
+            unseen
+        ),
+        ("key_secret_wrong", false)
+    );
+    assert_eq!(
+        ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", seen),
+        ("key_secret_wrong", true)
+    );
+    assert_eq!(
+        ours("Consumer secret is invalid.", seen),
+        ("key_secret_wrong", false)
+    );
 }
 
 #[test]
 fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
-    let slow = |request: &ApiRequest| (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut));
+    let slow = |request: &ApiRequest| {
+        (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut))
+    };
     let examination = drive(&mut Store::with(slow), &subject(SHOP), Intent::Fix);
     assert_eq!(codes(&examination), ["status_unknown"]);
 }
@@ -244,31 +437,60 @@ fn an_address_of_ours_that_the_store_cannot_use() {
         ("nonsense", "delivery_url_invalid"),
         ("http://hooks.example/x", "delivery_url_http"),
     ] {
-        let subject = Subject { delivery_url: Some(target.to_owned()), ..subject(SHOP) };
+        let subject = Subject {
+            delivery_url: Some(target.to_owned()),
+            ..subject(SHOP)
+        };
         let examination = drive(&mut Store::default(), &subject, Intent::Check);
-        let found = examination.findings.iter().find(|finding| finding.code == code).expect(target);
+        let found = examination
+            .findings
+            .iter()
+            .find(|finding| finding.code == code)
+            .expect(target);
         assert_eq!(found.weight == Weight::Note, code == "delivery_url_http");
     }
-    let unknown = Subject { delivery_url: None, ..subject(SHOP) };
+    let unknown = Subject {
+        delivery_url: None,
+        ..subject(SHOP)
+    };
     let examination = drive(&mut Store::default(), &unknown, Intent::Fix);
-    assert_eq!(examination.trouble().map(|found| found.code), Some("public_url_missing"));
+    assert_eq!(
+        examination.trouble().map(|found| found.code),
+        Some("public_url_missing")
+    );
     let mut no_keys = subject(SHOP);
     no_keys.secrets.remove("consumer-secret");
-    assert_eq!(codes(&drive(&mut Store::default(), &no_keys, Intent::Fix)), ["no_keys"]);
+    assert_eq!(
+        codes(&drive(&mut Store::default(), &no_keys, Intent::Fix)),
+        ["no_keys"]
+    );
 }
 
 #[test]
 fn steps_name_only_commands_that_there_are() {
     let mut no_keys = subject(SHOP);
     no_keys.secrets.remove("consumer-secret");
-    let moved = |request: &ApiRequest| (!matches!(request.auth, Auth::None)).then(|| Ok(answer(302, &[], "")));
+    let moved = |request: &ApiRequest| {
+        (!matches!(request.auth, Auth::None)).then(|| Ok(answer(302, &[], "")))
+    };
     for (examination, code) in [
-        (drive(&mut Store::default(), &no_keys, Intent::Check), "no_keys"),
-        (drive(&mut Store::with(moved), &subject(SHOP), Intent::Check), "redirected"),
+        (
+            drive(&mut Store::default(), &no_keys, Intent::Check),
+            "no_keys",
+        ),
+        (
+            drive(&mut Store::with(moved), &subject(SHOP), Intent::Check),
+            "redirected",
+        ),
     ] {
         let step = &examination.findings[0].step;
         assert_eq!(codes(&examination), [code]);
-        for part in ["connections remove ID --keep-webhooks`", "connections add`", "--id", "--webhook-secret-file"] {
+        for part in [
+            "connections remove ID --keep-webhooks`",
+            "connections add`",
+            "--id",
+            "--webhook-secret-file",
+        ] {
             assert!(step.contains(part), "{step}");
         }
     }

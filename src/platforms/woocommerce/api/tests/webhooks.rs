@@ -10,12 +10,21 @@ const SHOP: &str = "https://shop.example";
 fn connected() -> (Store, Subject) {
     let (mut store, mut subject) = (Store::default(), subject(SHOP));
     let examination = drive_on(&mut store, &mut subject, Intent::Fix);
-    assert_eq!(examination.done.len(), TOPICS.len() + 1, "{:?}", examination.done);
+    assert_eq!(
+        examination.done.len(),
+        TOPICS.len() + 1,
+        "{:?}",
+        examination.done
+    );
     (store, subject)
 }
 
 fn weight(examination: &Examination, code: &str) -> Option<Weight> {
-    examination.findings.iter().find(|finding| finding.code == code).map(|finding| finding.weight)
+    examination
+        .findings
+        .iter()
+        .find(|finding| finding.code == code)
+        .map(|finding| finding.weight)
 }
 
 #[test]
@@ -23,7 +32,10 @@ fn registering_twice_changes_nothing() {
     let (mut store, mut subject) = connected();
     let ids: Vec<u64> = store.webhooks.keys().copied().collect();
     let settings = subject.settings.clone();
-    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Fix)), [] as [&str; 0]);
+    assert_eq!(
+        codes(&drive_on(&mut store, &mut subject, Intent::Fix)),
+        [] as [&str; 0]
+    );
     assert_eq!(store.webhooks.keys().copied().collect::<Vec<_>>(), ids);
     assert_eq!(subject.settings, settings);
 }
@@ -37,7 +49,10 @@ fn what_is_wrong_with_webhooks_is_told_and_mended() {
     store.set(store.id_of("order.deleted"), "status", "paused");
     let gone = store.id_of("coupon.created");
     store.webhooks.remove(&gone);
-    store.add("customer.updated", &format!("{}/", TARGET.replacen("hooks", "HOOKS", 1)));
+    store.add(
+        "customer.updated",
+        &format!("{}/", TARGET.replacen("hooks", "HOOKS", 1)),
+    );
     let examination = drive_on(&mut store, &mut subject, Intent::Check);
     for code in ["webhook_disabled", "webhook_paused", "webhook_missing"] {
         assert_eq!(weight(&examination, code), Some(Weight::Broken), "{code}");
@@ -45,9 +60,17 @@ fn what_is_wrong_with_webhooks_is_told_and_mended() {
     assert_eq!(weight(&examination, "webhook_doubled"), Some(Weight::Note));
     let mended = drive_on(&mut store, &mut subject, Intent::Fix);
     assert_eq!(codes(&mended), ["webhook_watched"]);
-    assert_eq!(store.webhooks[&others], theirs, "another's webhook is left alone");
+    assert_eq!(
+        store.webhooks[&others], theirs,
+        "another's webhook is left alone"
+    );
     assert_eq!(store.webhooks.len(), TOPICS.len() + 2);
-    assert!(store.webhooks.values().all(|webhook| webhook["status"] == "active"));
+    assert!(
+        store
+            .webhooks
+            .values()
+            .all(|webhook| webhook["status"] == "active")
+    );
 }
 
 #[test]
@@ -56,20 +79,40 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
     let id = store.id_of("order.updated");
     store.set(id, "status", "disabled");
     drive_on(&mut store, &mut subject, Intent::Fix);
-    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Check)), ["webhook_watched"]);
+    assert_eq!(
+        codes(&drive_on(&mut store, &mut subject, Intent::Check)),
+        ["webhook_watched"]
+    );
     // Mending again moves its date, and is no delivery.
-    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Fix)), ["webhook_watched"]);
-    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Check)), ["webhook_watched"]);
+    assert_eq!(
+        codes(&drive_on(&mut store, &mut subject, Intent::Fix)),
+        ["webhook_watched"]
+    );
+    assert_eq!(
+        codes(&drive_on(&mut store, &mut subject, Intent::Check)),
+        ["webhook_watched"]
+    );
     let mut failing = (store.webhooks.clone(), subject.clone());
     store.set(id, "date_modified_gmt", "2026-11-21T01:00:00");
     let examination = drive_on(&mut store, &mut subject, Intent::Check);
     assert_eq!(codes(&examination), [] as [&str; 0]);
-    assert!(examination.good.iter().any(|good| good == "order.updated delivers again"));
+    assert!(
+        examination
+            .good
+            .iter()
+            .any(|good| good == "order.updated delivers again")
+    );
     assert_eq!(subject.setting("webhooks_watched"), Some(""));
     std::mem::swap(&mut store.webhooks, &mut failing.0);
     store.set(id, "status", "disabled");
     let examination = drive(&mut store, &failing.1, Intent::Check);
-    assert!(examination.findings[0].cause.contains("turned on again before"), "{:?}", examination.findings);
+    assert!(
+        examination.findings[0]
+            .cause
+            .contains("turned on again before"),
+        "{:?}",
+        examination.findings
+    );
 }
 
 #[test]
@@ -78,22 +121,46 @@ fn webhooks_that_somebody_made_for_us_are_made_anew() {
     let old = store.add("order.created", TARGET);
     let action = store.add("action.woocommerce_thankyou", TARGET);
     let examination = drive(&mut store, &subject, Intent::Check);
-    assert!(examination.trouble().is_none(), "whoever adds webhooks by hand chooses the topics: {:?}", examination.findings);
-    assert_eq!(weight(&examination, "webhook_version_unknown"), Some(Weight::Note));
+    assert!(
+        examination.trouble().is_none(),
+        "whoever adds webhooks by hand chooses the topics: {:?}",
+        examination.findings
+    );
+    assert_eq!(
+        weight(&examination, "webhook_version_unknown"),
+        Some(Weight::Note)
+    );
     drive_on(&mut store, &mut subject, Intent::Fix);
-    assert!(!store.webhooks.contains_key(&old), "its version cannot be seen");
-    assert_eq!(store.webhooks[&action]["secret"], "ours", "a topic of one's own stays");
+    assert!(
+        !store.webhooks.contains_key(&old),
+        "its version cannot be seen"
+    );
+    assert_eq!(
+        store.webhooks[&action]["secret"], "ours",
+        "a topic of one's own stays"
+    );
 }
 
 #[test]
 fn a_changed_address_moves_what_is_remembered() {
     let (mut store, mut subject) = connected();
     subject.delivery_url = Some("https://new.example/webhooks/woocommerce/shop".to_owned());
-    assert_eq!(drive(&mut store, &subject, Intent::Check).findings[0].code, "webhook_other_url");
+    assert_eq!(
+        drive(&mut store, &subject, Intent::Check).findings[0].code,
+        "webhook_other_url"
+    );
     let many = store.webhooks.len();
-    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Fix)), [] as [&str; 0]);
+    assert_eq!(
+        codes(&drive_on(&mut store, &mut subject, Intent::Fix)),
+        [] as [&str; 0]
+    );
     assert_eq!(store.webhooks.len(), many);
-    assert!(store.webhooks.values().all(|webhook| webhook["delivery_url"] == subject.delivery_url.clone().expect("set")));
+    assert!(
+        store
+            .webhooks
+            .values()
+            .all(|webhook| webhook["delivery_url"] == subject.delivery_url.clone().expect("set"))
+    );
 }
 
 #[test]
@@ -108,7 +175,11 @@ fn the_webhooks_of_another_cartwire_are_left_alone_whatever_their_ids() {
     assert_eq!(codes(&examination), ["webhook_missing"]);
     drive_on(&mut store, &mut subject, Intent::Fix);
     assert_eq!(store.webhooks.len(), 2 * theirs.len());
-    assert!(theirs.iter().all(|(id, webhook)| store.webhooks[id] == *webhook));
+    assert!(
+        theirs
+            .iter()
+            .all(|(id, webhook)| store.webhooks[id] == *webhook)
+    );
     drive_on(&mut store, &mut subject, Intent::Remove);
     assert_eq!(store.webhooks, theirs);
 }
@@ -122,7 +193,11 @@ fn remembered_ids_of_a_shop_that_was_set_up_anew_belong_to_others() {
     }
     let theirs = store.webhooks.clone();
     drive_on(&mut store, &mut subject, Intent::Fix);
-    assert!(theirs.iter().all(|(id, webhook)| store.webhooks[id] == *webhook));
+    assert!(
+        theirs
+            .iter()
+            .all(|(id, webhook)| store.webhooks[id] == *webhook)
+    );
     drive_on(&mut store, &mut subject, Intent::Remove);
     assert_eq!(store.webhooks, theirs);
 }
@@ -133,7 +208,10 @@ fn all_pages_are_read() {
     for _ in 0..230 {
         store.add("order.created", "https://others.example/hook");
     }
-    assert_eq!(codes(&drive(&mut store, &subject, Intent::Check)), [] as [&str; 0]);
+    assert_eq!(
+        codes(&drive(&mut store, &subject, Intent::Check)),
+        [] as [&str; 0]
+    );
     assert_eq!(store.count("webhooks.list"), 3);
 }
 
@@ -141,13 +219,23 @@ fn all_pages_are_read() {
 fn pages_are_read_on_while_they_are_full_where_their_number_is_not_told() {
     let (mut store, subject) = connected();
     let all: Vec<Value> = store.webhooks.values().cloned().collect();
-    let others = |from: u64| (from..from + 100).map(|id| json!({ "id": id, "topic": "order.created", "delivery_url": "x" }));
+    let others = |from: u64| {
+        (from..from + 100)
+            .map(|id| json!({ "id": id, "topic": "order.created", "delivery_url": "x" }))
+    };
     let untold = move |request: &ApiRequest| {
-        let page = if request.url.ends_with("&page=1") { json!(others(1000).collect::<Vec<_>>()) } else { json!(all) };
+        let page = if request.url.ends_with("&page=1") {
+            json!(others(1000).collect::<Vec<_>>())
+        } else {
+            json!(all)
+        };
         (request.call == "webhooks.list").then(|| Ok(told(200, &page)))
     };
     store.fault = Some(Box::new(untold));
-    assert_eq!(codes(&drive(&mut store, &subject, Intent::Check)), [] as [&str; 0]);
+    assert_eq!(
+        codes(&drive(&mut store, &subject, Intent::Check)),
+        [] as [&str; 0]
+    );
     assert_eq!(store.count("webhooks.list"), 2);
 }
 
@@ -157,33 +245,55 @@ fn a_list_without_an_end_is_not_read_for_ever() {
         move |request: &ApiRequest| {
             let (_, page) = request.url.split_once("&page=")?;
             let first = page.parse::<u64>().expect("a page") * 1_000_000;
-            let item = |id| json!({ "id": id, "topic": "order.created", "name": "x".repeat(padding) });
-            let mut page = told(200, &json!((first..first + items).map(item).collect::<Vec<_>>()));
-            page.headers.push(("x-wp-totalpages".to_owned(), "4000000000".to_owned()));
+            let item =
+                |id| json!({ "id": id, "topic": "order.created", "name": "x".repeat(padding) });
+            let mut page = told(
+                200,
+                &json!((first..first + items).map(item).collect::<Vec<_>>()),
+            );
+            page.headers
+                .push(("x-wp-totalpages".to_owned(), "4000000000".to_owned()));
             Some(Ok(page))
         }
     };
-    for (items, padding, pages, code) in
-        [(100, 0, 10, "webhook_missing"), (101, 0, 1, "webhook_missing"), (100, 11_000, 1, "answer_too_large")]
-    {
+    for (items, padding, pages, code) in [
+        (100, 0, 10, "webhook_missing"),
+        (101, 0, 1, "webhook_missing"),
+        (100, 11_000, 1, "answer_too_large"),
+    ] {
         let mut store = Store::with(endless(items, padding));
         let examination = drive(&mut store, &subject(SHOP), Intent::Check);
-        assert_eq!((codes(&examination), store.count("webhooks.list")), (vec![code], pages), "{items} of {padding}");
+        assert_eq!(
+            (codes(&examination), store.count("webhooks.list")),
+            (vec![code], pages),
+            "{items} of {padding}"
+        );
     }
 }
 
 #[test]
 fn a_webhook_that_stands_on_two_pages_is_one() {
     let (mut store, subject) = connected();
-    let (all, there): (Vec<Value>, usize) = (store.webhooks.values().cloned().collect(), store.webhooks.len());
+    let (all, there): (Vec<Value>, usize) = (
+        store.webhooks.values().cloned().collect(),
+        store.webhooks.len(),
+    );
     let shifted = move |request: &ApiRequest| {
         let mut page = told(200, &json!(all));
-        page.headers.push(("x-wp-totalpages".to_owned(), "9".to_owned()));
+        page.headers
+            .push(("x-wp-totalpages".to_owned(), "9".to_owned()));
         (request.call == "webhooks.list").then_some(Ok(page))
     };
     store.fault = Some(Box::new(shifted));
-    assert_eq!(codes(&drive(&mut store, &subject, Intent::Fix)), [] as [&str; 0]);
-    assert_eq!((store.count("webhooks.list"), store.webhooks.len()), (2, there), "none of them is too much");
+    assert_eq!(
+        codes(&drive(&mut store, &subject, Intent::Fix)),
+        [] as [&str; 0]
+    );
+    assert_eq!(
+        (store.count("webhooks.list"), store.webhooks.len()),
+        (2, there),
+        "none of them is too much"
+    );
 }
 
 #[test]
@@ -193,16 +303,31 @@ fn more_webhooks_than_there_should_ever_be_take_several_runs() {
         store.add("order.created", TARGET);
     }
     let first = drive_on(&mut store, &mut subject, Intent::Remove);
-    assert_eq!((weight(&first, "webhook_left"), first.done.len()), (Some(Weight::Broken), 150));
-    assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Remove)), [] as [&str; 0]);
+    assert_eq!(
+        (weight(&first, "webhook_left"), first.done.len()),
+        (Some(Weight::Broken), 150)
+    );
+    assert_eq!(
+        codes(&drive_on(&mut store, &mut subject, Intent::Remove)),
+        [] as [&str; 0]
+    );
     assert!(store.webhooks.is_empty());
 }
 
 #[test]
 fn a_store_without_batches_is_served_one_by_one() {
-    let mut store = Store { has_batch: false, ..Store::default() };
-    assert_eq!(codes(&drive(&mut store, &subject(SHOP), Intent::Fix)), [] as [&str; 0]);
-    assert_eq!((store.count("webhooks.batch"), store.webhooks.len()), (1, TOPICS.len() + 1));
+    let mut store = Store {
+        has_batch: false,
+        ..Store::default()
+    };
+    assert_eq!(
+        codes(&drive(&mut store, &subject(SHOP), Intent::Fix)),
+        [] as [&str; 0]
+    );
+    assert_eq!(
+        (store.count("webhooks.batch"), store.webhooks.len()),
+        (1, TOPICS.len() + 1)
+    );
 }
 
 #[test]
@@ -240,23 +365,48 @@ fn an_item_that_the_store_refuses_is_told_with_its_code() {
             Some("order.created") => json!({ "id": 0, "error": problem(403, "plugin_says_no") }),
             _ => {
                 let mut webhook = item.clone();
-                webhook["id"] = json!(7000 + item["topic"].to_string().bytes().map(u64::from).sum::<u64>());
+                webhook["id"] = json!(
+                    7000 + item["topic"]
+                        .to_string()
+                        .bytes()
+                        .map(u64::from)
+                        .sum::<u64>()
+                );
                 webhook
             }
         };
-        Some(Ok(super::told(200, &json!({ "create": items.iter().map(told).collect::<Vec<_>>() }))))
+        Some(Ok(super::told(
+            200,
+            &json!({ "create": items.iter().map(told).collect::<Vec<_>>() }),
+        )))
     };
     let examination = drive(&mut Store::with(refuse), &subject(SHOP), Intent::Fix);
     assert_eq!(codes(&examination), ["webhook_refused"]);
-    assert!(examination.findings[0].cause.contains("order.created: plugin_says_no"));
+    assert!(
+        examination.findings[0]
+            .cause
+            .contains("order.created: plugin_says_no")
+    );
 }
 
 #[test]
 fn a_key_that_may_only_read_tries_to_write_once() {
-    let (mut store, mut subject) = (Store { may_write: false, ..Store::default() }, subject(SHOP));
+    let (mut store, mut subject) = (
+        Store {
+            may_write: false,
+            ..Store::default()
+        },
+        subject(SHOP),
+    );
     let examination = drive(&mut store, &subject, Intent::Fix);
-    assert_eq!(examination.trouble().map(|found| found.code), Some("key_read_only"));
-    assert_eq!(store.count("webhooks.batch") + store.count("webhooks.create"), 1);
+    assert_eq!(
+        examination.trouble().map(|found| found.code),
+        Some("key_read_only")
+    );
+    assert_eq!(
+        store.count("webhooks.batch") + store.count("webhooks.create"),
+        1
+    );
     subject.settings.extend(examination.settings);
     assert_eq!(subject.setting("key_permission"), Some("read"));
     store.asked.clear();
@@ -268,14 +418,24 @@ fn a_key_that_may_only_read_tries_to_write_once() {
 #[test]
 fn removing_deletes_ours_and_only_ours() {
     for version in ["11.0.1", "6.0.0"] {
-        let (mut store, mut subject) = (Store { version, ..Store::default() }, subject(SHOP));
+        let (mut store, mut subject) = (
+            Store {
+                version,
+                ..Store::default()
+            },
+            subject(SHOP),
+        );
         drive_on(&mut store, &mut subject, Intent::Fix);
         let others = store.add("order.created", "https://others.example/hook");
         store.add("action.wc_x", TARGET);
         let examination = drive_on(&mut store, &mut subject, Intent::Remove);
         assert_eq!(codes(&examination), [] as [&str; 0]);
         assert_eq!(store.webhooks.keys().collect::<Vec<_>>(), [&others]);
-        assert_eq!(codes(&drive_on(&mut store, &mut subject, Intent::Remove)), [] as [&str; 0], "nothing is left to do");
+        assert_eq!(
+            codes(&drive_on(&mut store, &mut subject, Intent::Remove)),
+            [] as [&str; 0],
+            "nothing is left to do"
+        );
     }
     let (mut store, mut subject) = connected();
     store.may_write = false;
@@ -285,10 +445,23 @@ fn removing_deletes_ours_and_only_ours() {
 
 #[test]
 fn an_address_is_the_same_in_other_writings() {
-    for same in ["https://HOOKS.example/a/", "http://hooks.example/a", "https://hooks.example:443/a"] {
+    for same in [
+        "https://HOOKS.example/a/",
+        "http://hooks.example/a",
+        "https://hooks.example:443/a",
+    ] {
         assert!(is_same_endpoint(same, "https://hooks.example/a"), "{same}");
     }
-    for other in ["https://hooks.example/b", "https://hooks.example:8443/a", "https://hooks.example/a?x", "", "https://x/a"] {
-        assert!(!is_same_endpoint(other, "https://hooks.example/a"), "{other}");
+    for other in [
+        "https://hooks.example/b",
+        "https://hooks.example:8443/a",
+        "https://hooks.example/a?x",
+        "",
+        "https://x/a",
+    ] {
+        assert!(
+            !is_same_endpoint(other, "https://hooks.example/a"),
+            "{other}"
+        );
     }
 }
