@@ -27,17 +27,17 @@ use tokio::task::JoinHandle;
 use listen::Terms;
 pub use listen::raise_open_files;
 
+use crate::admin::{Admin, AdminToken};
 use crate::config::Config;
 use crate::connections::{Accepted, Directory, Rejections, Seal};
-use crate::dashboard::{AdminToken, Dashboard};
 use crate::journal::{APPEND_TIMEOUT, DataFile, Journal, JournalGuard, Marks};
+use crate::monitor::Findings;
+use crate::monitor::health::Health;
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
 use crate::receiver::Receiver;
 use crate::relay::{Asking, Relay};
 use crate::report::ErrorChain;
-use crate::setup::Findings;
-use crate::setup::health::Health;
 use crate::telemetry;
 
 /// How often changes by other processes are looked for: they take effect within two seconds.
@@ -257,7 +257,7 @@ impl App {
         shutdown: watch::Receiver<bool>,
         last: watch::Receiver<bool>,
     ) -> anyhow::Result<Server> {
-        let dashboard = Dashboard {
+        let admin = Admin {
             journal: self.journal.clone(),
             directory: self.directory.clone(),
             rejections,
@@ -279,10 +279,10 @@ impl App {
             self.admin_listener.try_clone()?,
             terms,
             move || {
-                let dashboard = dashboard.clone();
+                let admin = admin.clone();
                 ActixApp::new()
                     .wrap_fn(name_request)
-                    .configure(|config| dashboard.configure(config))
+                    .configure(|config| admin.configure(config))
             },
         )?)
     }

@@ -176,7 +176,7 @@ impl fmt::Debug for DeliveryKey {
     }
 }
 
-/// A delivery read back from the journal: everything that normalising needs.
+/// A delivery read back from the journal: everything that normalizing needs.
 #[derive(Clone, Debug)]
 pub struct JournaledDelivery {
     /// The platform's name.
@@ -209,7 +209,7 @@ pub struct Completion {
 /// How asking for a delivery's rest ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completed {
-    /// With all of it: JSON, for the platform's `normalise`.
+    /// With all of it: JSON, for the platform's `normalize`.
     Whole(Bytes),
     /// What the delivery says is not so; why, as a bounded word.
     Untrue(String),

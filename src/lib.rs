@@ -1,4 +1,4 @@
-//! A delivery is received, verified, journalled; **then** we answer. Later it is normalised, completed, published, confirmed,
+//! A delivery is received, verified, journaled; **then** we answer. Later it is normalized, completed, published, confirmed,
 //! settled.
 //!
 //! # Invariants
@@ -27,29 +27,31 @@
 //! | [`publisher`] | where events go |
 //! | [`receiver`] | from a request to a journal entry |
 //! | [`relay`] | from a journal entry to a settled one |
-//! | [`setup`] | connecting stores, and watching over them |
+//! | [`monitor`] | connecting stores, and watching over them |
 //! | [`replay`] | fixtures, and sending them |
-//! | [`dashboard`] | the admin listener |
+//! | [`admin`] | the admin listener |
 //! | [`config`], [`telemetry`], [`app`], [`cli`] | putting it together |
 //!
 //! # Where this differs from a first plan of it
 //! - There is no store of last known entities: an event's sequence is its place in the journal (strictly growing per
 //!   partition key, the same after a crash), so that nothing has to be counted or kept besides.
-//! - The event log keeps no bodies. Normalising is pure, so an event is made from its delivery again when it is read; the
+//! - The event log keeps no bodies. Normalizing is pure, so an event is made from its delivery again when it is read; the
 //!   journal holds each payload once.
 //! - What a store said of a thin delivery is kept beside it, so that this still holds: an event is made from both.
 //! - A platform's conversations with a store are pure functions that are called again with all answers so far
 //!   ([`platforms::api`]): the platforms stay free of I/O, and a conversation with branches still reads from top to bottom.
 //! - One event per partition key is under way at a time. It is what keeps the order when the broker refuses one.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod connections;
-pub mod dashboard;
 pub mod delivery;
 pub mod event;
 pub mod journal;
+pub mod monitor;
+pub mod normalize;
 pub mod outbound;
 pub mod platforms;
 pub mod publisher;
@@ -57,6 +59,5 @@ pub mod receiver;
 pub mod relay;
 pub mod replay;
 pub mod report;
-pub mod setup;
 pub mod sqlite;
 pub mod telemetry;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cartwire::delivery::{ConnectionId, Headers, JournaledDelivery, RawDelivery};
 use cartwire::event::{Event, EventId, Origin, Sequence, json_schema};
-use cartwire::platforms::{Normalised, Platform, SignedRequest, Unsigned, Verified};
+use cartwire::platforms::{Normalized, Platform, SignedRequest, Unsigned, Verified};
 use cartwire::replay::fixture::{self, Expected, Fixture};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -65,10 +65,10 @@ fn outcome(
     let Some(delivery) = delivery else {
         return plain("ping", None);
     };
-    match platform.normalise(delivery) {
-        Normalised::Ignored { reason } => plain("ignored", Some(reason)),
-        Normalised::Unreadable { reason } => plain("unreadable", Some(reason)),
-        Normalised::Events {
+    match platform.normalize(delivery) {
+        Normalized::Ignored { reason } => plain("ignored", Some(reason)),
+        Normalized::Unreadable { reason } => plain("unreadable", Some(reason)),
+        Normalized::Events {
             drafts,
             raw,
             signal: _,
@@ -195,7 +195,7 @@ fn raw_is_the_payload_byte_for_byte() {
             .sign(&unsigned, &key("signing"), now())
             .expect("the test key signs");
         let delivery = verify(case.platform, &request, &key("verification")).expect("a delivery");
-        let Normalised::Events { raw, .. } = case.platform.normalise(&delivery) else {
+        let Normalized::Events { raw, .. } = case.platform.normalize(&delivery) else {
             continue;
         };
         let text = std::str::from_utf8(&case.payload)

@@ -12,7 +12,7 @@ use cartwire::event::{Amount, Event, EventId, Origin, Sequence, json_schema};
 use cartwire::journal::entry::{Entry, LoggedEvent, Outcome, Settlement, State};
 use cartwire::journal::{Appended, Budget, DeliveryFilter, EventFilter, Journal, JournalGuard};
 use cartwire::platforms::{
-    Normalised, PLATFORMS, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
+    Normalized, PLATFORMS, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
     VerifiedDelivery, platform,
 };
 use cartwire::replay::fixture::{Fixture, embedded, test_key};
@@ -136,7 +136,7 @@ fn assert_refused(result: Result<Verified, Rejection>, what: &str) {
     match result {
         Ok(_) => panic!("accepted: {what}"),
         Err(rejection) => assert!(
-            rejection.is_unauthorised() || rejection == Rejection::Unreadable,
+            rejection.is_unauthorized() || rejection == Rejection::Unreadable,
             "{what}: {rejection:?}"
         ),
     }
@@ -446,11 +446,11 @@ fn told(
         received_at: now(),
         completion: None,
     };
-    let Normalised::Events {
+    let Normalized::Events {
         drafts,
         raw,
         signal: _,
-    } = platform.normalise(&delivery)
+    } = platform.normalize(&delivery)
     else {
         return Vec::new();
     };
@@ -544,7 +544,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_as_a_journalled_body_never_panic(
+    fn random_bytes_as_a_journaled_body_never_panic(
         topic in topic(),
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {

@@ -15,12 +15,12 @@ use crate::config::DataArgs;
 use crate::connections::{Connection, Seal, SealedSecret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
+use crate::monitor::check::{self, DELIVERY_URL, Look};
+use crate::monitor::decide;
+use crate::monitor::hold::Hold;
 use crate::outbound::Outbound;
 use crate::platforms::api::{Examination, Intent, Weight};
 use crate::platforms::{ConnectionKind, connection_kind};
-use crate::setup::check::{self, DELIVERY_URL, Look};
-use crate::setup::decide;
-use crate::setup::hold::Hold;
 
 /// A connection that is to be added.
 struct Adding<'a> {

@@ -8,8 +8,8 @@ use super::output::{Output, bar, note};
 use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
+use crate::monitor::hold::Hold;
 use crate::platforms::api::Intent;
-use crate::setup::hold::Hold;
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {

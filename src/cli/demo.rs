@@ -20,8 +20,8 @@ use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::Event;
 use crate::journal::entry::{Position, State};
 use crate::journal::{ConnectionChange, DataFile, EventFilter, Reader};
+use crate::normalize::assemble_page;
 use crate::platforms::{Platform, SignedRequest, Unsigned};
-use crate::relay::assemble::assemble_page;
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Expected, Fixture};
 

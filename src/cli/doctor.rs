@@ -13,11 +13,11 @@ use crate::app;
 use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
 use crate::journal::{Budget, DataFile, Reader};
+use crate::monitor::doctor::{self, Grade, LARGE, Section};
 use crate::platforms::api::Intent;
 use crate::publisher::rabbitmq;
 use crate::publisher::topology::Mode;
 use crate::report::ErrorChain;
-use crate::setup::doctor::{self, Grade, LARGE, Section};
 use crate::sqlite;
 
 /// `serve`'s options

@@ -10,7 +10,7 @@ use crate::config::DataArgs;
 use crate::event::{Event, EventId};
 use crate::journal::entry::Position;
 use crate::journal::{EventFilter, Reader};
-use crate::relay::assemble::{assemble_one, assemble_page};
+use crate::normalize::{assemble_one, assemble_page};
 
 const PAGE: usize = 200;
 const LOOK: Duration = Duration::from_millis(300);

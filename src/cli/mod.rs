@@ -23,7 +23,7 @@ use crate::config::{DataArgs, ServeArgs};
 use crate::journal::{DataFile, Reader};
 use output::Output;
 
-/// Keeps Wix and WooCommerce webhooks, normalises them, and publishes them to RabbitMQ under the broker's confirm
+/// Keeps Wix and WooCommerce webhooks, normalizes them, and publishes them to RabbitMQ under the broker's confirm
 #[derive(Parser, Debug)]
 #[command(name = "cartwire", version, about, max_term_width = 120)]
 pub struct Cli {

@@ -10,10 +10,10 @@ use super::output::{Output, note};
 use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::journal::ConnectionChange;
+use crate::monitor::check;
+use crate::monitor::hold::Hold;
 use crate::outbound::subject;
 use crate::platforms::api::{Examination, Intent, Weight};
-use crate::setup::check;
-use crate::setup::hold::Hold;
 
 #[derive(Args, Debug)]
 pub(super) struct RemoveArgs {

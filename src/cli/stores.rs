@@ -13,12 +13,12 @@ use crate::connections::{Connection, INSTANCE, Seal, Verdict};
 use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::journal::{ConnectionChange, DataFile, Reader};
+use crate::monitor::Arrivals;
+use crate::monitor::check::{self, Look};
+use crate::monitor::decide::{self, Facts};
+use crate::monitor::health::ARRIVALS;
 use crate::outbound::{Outbound, subject};
 use crate::platforms::api::{Examination, Finding, Intent, Subject, Weight};
-use crate::setup::Arrivals;
-use crate::setup::check::{self, Look};
-use crate::setup::decide::{self, Facts};
-use crate::setup::health::ARRIVALS;
 
 /// Stores asked at once.
 const AT_ONCE: usize = 8;

@@ -1,4 +1,4 @@
-//! The event: our normalised fact in a CloudEvents 1.0 envelope.
+//! The event: our normalized fact in a CloudEvents 1.0 envelope.
 //!
 //! Pure data and how it is written. Where the words come from is the platforms' business, when an event goes out the
 //! relay's.
@@ -128,7 +128,7 @@ impl Authority {
     }
 }
 
-/// What normalising makes of a delivery: an event without the facts that only the journal knows.
+/// What normalizing makes of a delivery: an event without the facts that only the journal knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     /// The verb, one of [`verbs`] or a hook's name.
@@ -292,8 +292,8 @@ impl Serialize for DataBody<'_> {
             Entity::Site(site) => map.serialize_entry("site", site)?,
             Entity::Connection(connection) => map.serialize_entry("connection", connection)?,
             Entity::Action(action) => map.serialize_entry("action", action)?,
-            Entity::Unrecognised(unrecognised) => {
-                map.serialize_entry("unrecognised", unrecognised)?
+            Entity::Unrecognized(unrecognized) => {
+                map.serialize_entry("unrecognized", unrecognized)?
             }
         }
         if let Some(changed) = &self.0.draft.changed {

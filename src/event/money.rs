@@ -1,4 +1,4 @@
-//! Amounts of money as decimal strings, and the exact arithmetic that normalising needs.
+//! Amounts of money as decimal strings, and the exact arithmetic that normalizing needs.
 //!
 //! No amount ever passes through a float. Nothing here rounds, and nothing here knows how many digits a currency has.
 

@@ -11,7 +11,7 @@
 //!   of positions because there is one writer, so nothing can appear behind the relay's back except by redrive, which the
 //!   marks tell of.
 //! - **Event log.** `events` has a row per event in the order of settling: its positions are the cursors of the admin API.
-//!   Bodies are not stored twice: an event is made from its delivery again when it is read, which is what normalising
+//!   Bodies are not stored twice: an event is made from its delivery again when it is read, which is what normalizing
 //!   being pure is good for.
 //! - **Checkpoints** are made beside the writer, so that no sender waits for one: see `checkpoint`.
 //! - **Other processes.** The commands open the same file. What they change, they announce in `marks`, which `serve` looks

@@ -64,7 +64,7 @@ pub(super) async fn attempt(
     client: &Client,
     guard: &Guard,
     request: &ApiRequest,
-    authorisation: Option<(HeaderName, HeaderValue)>,
+    authorization: Option<(HeaderName, HeaderValue)>,
 ) -> CallResult {
     let url = Url::parse(&request.url).map_err(|_| CallFailure::AddressInvalid)?;
     let is_plain = url.username().is_empty() && url.password().is_none();
@@ -80,7 +80,7 @@ pub(super) async fn attempt(
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| CallFailure::AddressInvalid)?;
         headers.insert(name, value);
     }
-    headers.extend(authorisation);
+    headers.extend(authorization);
     let method = reqwest::Method::from_bytes(verb(request.method).as_bytes())
         .map_err(|_| CallFailure::AddressInvalid)?;
     let mut call = client.request(method, url);

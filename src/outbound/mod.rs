@@ -151,7 +151,7 @@ impl Outbound {
         let mut tries = 0;
         loop {
             tries += 1;
-            let (result, token) = self.authorised(platform, connection, &request).await;
+            let (result, token) = self.authorized(platform, connection, &request).await;
             // A token that the other side has forgotten is fetched anew, once.
             if let (Ok(Answer { status: 401, .. }), Auth::Token(grant), Some(token), false) =
                 (&result, &request.auth, token, renewed)
@@ -171,7 +171,7 @@ impl Outbound {
     }
 
     /// One try, with whatever proves who asks; and the token that was used.
-    async fn authorised(
+    async fn authorized(
         &self,
         platform: &dyn Platform,
         connection: &ConnectionId,

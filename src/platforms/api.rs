@@ -197,7 +197,7 @@ fn show(text: &mut String, longest: usize) {
 /// What a store says when a thin delivery is to be completed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// All of it: JSON that is kept beside the delivery, for the platform's `normalise`.
+    /// All of it: JSON that is kept beside the delivery, for the platform's `normalize`.
     Whole(Bytes),
     /// What the delivery says is not so; why, as a bounded word.
     Untrue(&'static str),

@@ -78,8 +78,8 @@ pub trait Platform: Send + Sync {
         now: Timestamp,
     ) -> Result<Verified, Rejection>;
 
-    /// Puts a delivery into our words. Never fails: what cannot be read is [`Normalised::Unreadable`].
-    fn normalise(&self, delivery: &JournaledDelivery) -> Normalised;
+    /// Puts a delivery into our words. Never fails: what cannot be read is [`Normalized::Unreadable`].
+    fn normalize(&self, delivery: &JournaledDelivery) -> Normalized;
 
     /// Makes the request that this platform would send for a payload: for fixtures, replay and tests.
     ///
@@ -114,7 +114,7 @@ pub trait Platform: Send + Sync {
     /// same word are completed by one answer that came after all of them.
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String>;
 
-    /// Asks the store for what a delivery lacks: the word is that of [`Platform::lacks`]. [`Platform::normalise`] reads what
+    /// Asks the store for what a delivery lacks: the word is that of [`Platform::lacks`]. [`Platform::normalize`] reads what
     /// is told, as the delivery's completion.
     ///
     /// # Errors
@@ -245,7 +245,7 @@ pub struct DeliveryParts {
     pub topic: String,
     /// What makes two deliveries the same.
     pub key: DeliveryKey,
-    /// What normalising needs of the headers.
+    /// What normalizing needs of the headers.
     pub headers: Vec<(&'static str, String)>,
     /// What is kept of the body: all that its sender said. Where the platform wraps it, the innermost layer, and the headers
     /// hold what stands beside the layers.
@@ -347,7 +347,7 @@ impl Rejection {
 
     /// Did the sender fail to prove who he is?
     #[must_use]
-    pub fn is_unauthorised(self) -> bool {
+    pub fn is_unauthorized(self) -> bool {
         match self {
             Rejection::SignatureMissing
             | Rejection::SignatureMalformed
@@ -363,7 +363,7 @@ impl Rejection {
 
 /// What a delivery means.
 #[derive(Debug)]
-pub enum Normalised {
+pub enum Normalized {
     /// It tells these facts.
     Events {
         /// The facts, in order.

@@ -28,7 +28,7 @@ impl Message {
     /// Renders an event.
     ///
     /// # Errors
-    /// Only where the platform's payload is no JSON, which normalising has ruled out.
+    /// Only where the platform's payload is no JSON, which normalizing has ruled out.
     pub fn render(event: &Event) -> Result<Self, serde_json::Error> {
         let event_type = event.event_type();
         // Once the platform's payload and, of what is in it, most in our words.

@@ -67,7 +67,7 @@ impl Refusal {
             Refusal::TooSlow => r#"{"error":"timeout"}"#,
             Refusal::BrokenBody => r#"{"error":"unreadable","hint":"the body broke off"}"#,
             // One body for all of them: it must not tell what was wrong.
-            Refusal::Rejected(rejection) if rejection.is_unauthorised() => {
+            Refusal::Rejected(rejection) if rejection.is_unauthorized() => {
                 r#"{"error":"unauthorized"}"#
             }
             Refusal::Rejected(Rejection::HeaderAmbiguous) => {
@@ -98,7 +98,7 @@ impl ResponseError for Refusal {
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::BrokenBody => StatusCode::BAD_REQUEST,
-            Refusal::Rejected(rejection) if rejection.is_unauthorised() => StatusCode::UNAUTHORIZED,
+            Refusal::Rejected(rejection) if rejection.is_unauthorized() => StatusCode::UNAUTHORIZED,
             Refusal::Rejected(_) => StatusCode::BAD_REQUEST,
             Refusal::KeyUnusable | Refusal::Overloaded | Refusal::Journal(_) => {
                 StatusCode::SERVICE_UNAVAILABLE

@@ -163,7 +163,7 @@ async fn take(
 
 fn rejected(endpoint: &Endpoint, rejection: Rejection) -> Refusal {
     // Never a 401 for our own fault: with the key that we cannot read he may be genuine.
-    if endpoint.lacks_keys && rejection.is_unauthorised() {
+    if endpoint.lacks_keys && rejection.is_unauthorized() {
         Refusal::KeyUnusable
     } else {
         Refusal::Rejected(rejection)

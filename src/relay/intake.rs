@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::assemble::{Assembled, assemble};
 use super::completion::Target;
 use super::lanes::Task;
 use super::{Held, PAUSE, Relay, WINDOW};
@@ -16,6 +15,7 @@ use crate::delivery::{Completed, Completion, JournaledDelivery};
 use crate::event::{Authority, Draft, Event};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Changed, ConnectionChange, JournalError};
+use crate::normalize::{Assembled, assemble};
 use crate::platforms::{ConnectionSignal, platform};
 use crate::publisher::Publish;
 use crate::report::ErrorChain;

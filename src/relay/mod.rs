@@ -1,13 +1,12 @@
 //! The relay: from the journal to where events go, and back with what became of them.
 //!
 //! claim → assemble → complete → publish → settle, as one task that owns all its state. It never meets the receiver: they
-//! share the journal and a wake-up. `intake` claims, [`assemble`] makes events, [`completion`] holds those whose store is asked
+//! share the journal and a wake-up. `intake` claims, `normalize` makes events, [`completion`] holds those whose store is asked
 //! for the rest, [`lanes`] keeps the order, [`disposition`] decides, [`backoff`] waits.
 //!
 //! Nothing here is remembered across a restart but what the journal holds: what was not settled is claimed again.
 
 mod asking;
-pub mod assemble;
 pub mod backoff;
 pub mod completion;
 pub mod disposition;

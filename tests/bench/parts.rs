@@ -1,4 +1,4 @@
-//! The parts on the way of a delivery, one by one: verify, normalise, write the event and its message, append to the journal.
+//! The parts on the way of a delivery, one by one: verify, normalize, write the event and its message, append to the journal.
 //!
 //! `cargo bench --bench parts [-- FILTER]`. How they work together is measured by `load`.
 
@@ -9,11 +9,11 @@ use bytes::Bytes;
 use cartwire::delivery::{ConnectionId, DeliveryKey, Headers, RawDelivery};
 use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::journal::{Budget, Journal};
+use cartwire::normalize::assemble_one;
 use cartwire::platforms::{
     Platform, SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery, platform,
 };
 use cartwire::publisher::message::Message;
-use cartwire::relay::assemble::assemble_one;
 use cartwire::replay::fixture::{self, Fixture};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
@@ -130,8 +130,8 @@ fn pure(criterion: &mut Criterion) {
         group.bench_function("verify", |bencher| {
             bencher.iter(|| order.verify(black_box(&request)))
         });
-        group.bench_function("normalise", |bencher| {
-            bencher.iter(|| order.platform.normalise(black_box(&delivery)))
+        group.bench_function("normalize", |bencher| {
+            bencher.iter(|| order.platform.normalize(black_box(&delivery)))
         });
         group.bench_function("write event", |bencher| {
             bencher.iter(|| serde_json::to_vec(black_box(&event)).expect("JSON"))

@@ -102,7 +102,7 @@ shape! {
 }
 shape! {
     /// Verified, but no word for it yet.
-    Unrecognised {
+    Unrecognized {
         /// The platform's id of what it is about where it says, else the topic.
         id: String,
         |

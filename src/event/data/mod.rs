@@ -1,4 +1,4 @@
-//! The normalised shapes, one file per entity: what a consumer finds under `data.{entity}`.
+//! The normalized shapes, one file per entity: what a consumer finds under `data.{entity}`.
 //!
 //! Every field but an entity's `id` is optional: what a platform did not send is absent, and an empty string counts as
 //! not sent. Enumerations end in `unknown`, so that a platform's new word never breaks a consumer.
@@ -14,7 +14,7 @@ pub use catalog::{
     ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
 };
 pub use customer::{Address, Coupon, Customer};
-pub use installation::{Action, App, ConnectionHealth, Plan, Site, Unrecognised};
+pub use installation::{Action, App, ConnectionHealth, Plan, Site, Unrecognized};
 pub use money_flow::{
     Checkout, Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry, Refund,
 };
@@ -88,7 +88,7 @@ pub enum Entity {
     /// A custom hook fired.
     Action(Box<Action>),
     /// Verified, but no word for it yet: see `raw`.
-    Unrecognised(Box<Unrecognised>),
+    Unrecognized(Box<Unrecognized>),
 }
 
 impl Entity {
@@ -111,7 +111,7 @@ impl Entity {
             Entity::Site(_) => "site",
             Entity::Connection(_) => "connection",
             Entity::Action(_) => "action",
-            Entity::Unrecognised(_) => "unrecognised",
+            Entity::Unrecognized(_) => "unrecognized",
         }
     }
 }

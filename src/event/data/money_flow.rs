@@ -1,4 +1,4 @@
-//! What happens around an order: checkouts, payments, refunds, fulfilments.
+//! What happens around an order: checkouts, payments, refunds, fulfillments.
 
 use jiff::Timestamp;
 use serde_json::Number;
@@ -9,7 +9,7 @@ use crate::event::Money;
 shape! {
     /// What was shipped of an order: the whole list, each time.
     Fulfillment {
-        /// The order's id: platforms tell of all fulfilments of an order at once.
+        /// The order's id: platforms tell of all fulfillments of an order at once.
         id: String,
         |
         /// The order.

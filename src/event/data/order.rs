@@ -27,14 +27,14 @@ words! {
         /// Being processed, or paid in part.
         Pending,
         /// Reserved, not yet taken.
-        Authorised,
+        Authorized,
         /// Paid in full.
         Paid,
         /// A part was given back.
         PartiallyRefunded,
         /// All was given back.
         Refunded,
-        /// The authorisation was given up.
+        /// The authorization was given up.
         Voided,
         /// Refused.
         Failed,

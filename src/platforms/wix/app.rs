@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::normalise::Legacy;
+use super::normalize::Legacy;
 use crate::event::data::{App, ConnectionHealth, Plan, Site};
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::ConnectionSignal;

@@ -3,7 +3,7 @@
 
 use super::app::paths;
 use super::catalog_v3::{in_stock, stock};
-use super::normalise::{Legacy, MOST_DRAFTS};
+use super::normalize::{Legacy, MOST_DRAFTS};
 use crate::event::data::{
     Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,
     ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
@@ -59,7 +59,7 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         }),
         options: options.list(|option| ProductOption {
             name: option.get("name").text(),
-            // A colour's value is its code; what buyers read is the description.
+            // A color's value is its code; what buyers read is the description.
             values: option
                 .get("choices")
                 .list_of(|choice| choice.first(&["description", "value"]).text()),

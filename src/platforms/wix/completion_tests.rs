@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::delivery::{Completed, Completion, ConnectionId, JournaledDelivery};
-use crate::platforms::Normalised;
-use crate::platforms::wix::normalise::normalise;
+use crate::platforms::Normalized;
+use crate::platforms::wix::normalize::normalize;
 
 const V1: &str = "com.wix.ecommerce.catalog.api.v1.";
 const STOCK: &str = "com.wix.ecommerce.inventory.api.v1.";
@@ -31,9 +31,9 @@ fn delivery(topic: &str, payload: &Value, told: Option<&Value>) -> JournaledDeli
     }
 }
 
-fn normalised(delivery: &JournaledDelivery) -> (Vec<Draft>, Option<ConnectionSignal>) {
-    match normalise(delivery) {
-        Normalised::Events { drafts, signal, .. } => (drafts, signal),
+fn normalized(delivery: &JournaledDelivery) -> (Vec<Draft>, Option<ConnectionSignal>) {
+    match normalize(delivery) {
+        Normalized::Events { drafts, signal, .. } => (drafts, signal),
         other => panic!("{other:?}"),
     }
 }
@@ -41,9 +41,9 @@ fn normalised(delivery: &JournaledDelivery) -> (Vec<Draft>, Option<ConnectionSig
 /// The entities of a completed delivery as JSON with their authority, after it was made sure that nothing else has changed
 /// and that nothing is lacking any more where all is full.
 fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Value)> {
-    let (thin, _) = normalised(&delivery(topic, payload, None));
+    let (thin, _) = normalized(&delivery(topic, payload, None));
     let whole_delivery = delivery(topic, payload, Some(told));
-    let (whole, _) = normalised(&whole_delivery);
+    let (whole, _) = normalized(&whole_delivery);
     let rest = |drafts: &[Draft]| -> Vec<_> {
         drafts
             .iter()
@@ -384,7 +384,7 @@ fn an_installation_knows_its_site() {
         "currency": "EUR", "plan": "gold", "permissions": "A B", "catalog_version": "V3_CATALOG",
     });
     assert_eq!(all[1].1["settings"], settings);
-    let (_, signal) = normalised(&delivery("AppInstalled", &payload, Some(&told)));
+    let (_, signal) = normalized(&delivery("AppInstalled", &payload, Some(&told)));
     let Some(ConnectionSignal::Installed(known)) = signal else {
         panic!("{signal:?}")
     };

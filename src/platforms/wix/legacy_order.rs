@@ -2,7 +2,7 @@
 //!
 //! Its `totalPrice` of a line is before discounts, so it is the line's subtotal; what remains after them is not told.
 
-use super::normalise::Legacy;
+use super::normalize::Legacy;
 use super::order::{fulfillment_word, payment_word};
 use super::payment::tracking;
 use super::shapes::{address, buyer, variant_id};

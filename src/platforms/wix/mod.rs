@@ -1,6 +1,6 @@
 //! Wix: apps' webhooks, signed as JSON Web Tokens.
 //!
-//! `verify` says who sent it and which delivery it is, `payload` opens the layers, `normalise` puts the content into our
+//! `verify` says who sent it and which delivery it is, `payload` opens the layers, `normalize` puts the content into our
 //! words. `sign` makes the same tokens for tests. `api` describes what a store's API is asked, `completion` reads what it told
 //! beyond a thin delivery.
 
@@ -15,7 +15,7 @@ mod domain;
 mod key;
 mod kinds;
 mod legacy_order;
-mod normalise;
+mod normalize;
 mod order;
 mod payload;
 mod payment;
@@ -28,7 +28,7 @@ use jiff::Timestamp;
 
 use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{
-    ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned,
+    ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
     VerificationKey, Verified,
 };
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
@@ -66,8 +66,8 @@ impl Platform for Wix {
         verify::verify(raw, keys, now)
     }
 
-    fn normalise(&self, delivery: &JournaledDelivery) -> Normalised {
-        normalise::normalise(delivery)
+    fn normalize(&self, delivery: &JournaledDelivery) -> Normalized {
+        normalize::normalize(delivery)
     }
 
     fn sign(

@@ -163,7 +163,7 @@ pub(super) fn payment_word(word: &str) -> PaymentStatus {
     match word {
         "NOT_PAID" => PaymentStatus::Unpaid,
         "PENDING" | "PARTIALLY_PAID" | "PENDING_MERCHANT" => PaymentStatus::Pending,
-        "AUTHORIZED" => PaymentStatus::Authorised,
+        "AUTHORIZED" => PaymentStatus::Authorized,
         "PAID" => PaymentStatus::Paid,
         "PARTIALLY_REFUNDED" => PaymentStatus::PartiallyRefunded,
         "FULLY_REFUNDED" => PaymentStatus::Refunded,

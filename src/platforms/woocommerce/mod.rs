@@ -6,7 +6,7 @@
 mod api;
 mod entities;
 mod kind;
-mod normalise;
+mod normalize;
 mod sign;
 mod verify;
 
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{
-    ConnectionKind, InvalidKey, Normalised, Platform, Rejection, SignedRequest, Unsigned,
+    ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
     VerificationKey, Verified,
 };
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
@@ -51,8 +51,8 @@ impl Platform for WooCommerce {
         verify::verify(raw, keys)
     }
 
-    fn normalise(&self, delivery: &JournaledDelivery) -> Normalised {
-        normalise::normalise(delivery)
+    fn normalize(&self, delivery: &JournaledDelivery) -> Normalized {
+        normalize::normalize(delivery)
     }
 
     fn sign(

@@ -318,7 +318,7 @@ fn main() -> std::io::Result<()> {
                             &format!("{name}-claims"),
                             &[RS256, b"\n", &claims].concat(),
                         )?;
-                        write("wix_normalise", &name, &claims)?;
+                        write("wix_normalize", &name, &claims)?;
                     }
                     _ => {
                         write(
@@ -327,7 +327,7 @@ fn main() -> std::io::Result<()> {
                             &Request::write(&signed.headers, &signed.body),
                         )?;
                         let line = [case.topic.as_bytes(), b"\n", &case.payload].concat();
-                        write("woocommerce_normalise", &name, &line)?;
+                        write("woocommerce_normalize", &name, &line)?;
                     }
                 }
                 let options: String = case

@@ -12,10 +12,10 @@ use bytes::Bytes;
 use cartwire::delivery::{Completed, Completion, ConnectionId, Headers, RawDelivery};
 use cartwire::event::{Event, json_schema};
 use cartwire::journal::entry::{Entry, EntryKind};
+use cartwire::normalize::{Assembled, assemble};
 use cartwire::platforms::{
     Platform, Rejection, VerificationKey, Verified, VerifiedDelivery, platform,
 };
-use cartwire::relay::assemble::{Assembled, assemble};
 use cartwire::replay::fixture::test_key;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -113,7 +113,7 @@ impl Sender {
                     Rejection::TokenExpired | Rejection::TokenNotYetValid
                 );
                 assert!(
-                    time || !rejection.is_unauthorised(),
+                    time || !rejection.is_unauthorized(),
                     "a genuine sender was refused: {rejection:?}"
                 );
                 None
@@ -290,7 +290,7 @@ fn told(entry: &Entry) -> Vec<String> {
         Assembled::Unreadable(reason) => reason.into(),
     };
     assert!(reason.len() <= 40, "{reason:?} is no bounded word");
-    assert_ne!(reason, "normaliser_failed", "the normaliser panicked");
+    assert_ne!(reason, "normalizer_failed", "the normalizer panicked");
     Vec::new()
 }
 

@@ -16,7 +16,7 @@ use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Subject,
     Told, Unanswered,
 };
-use cartwire::platforms::{Normalised, Platform, Unsigned, VerifiedDelivery, connection_kind};
+use cartwire::platforms::{Normalized, Platform, Unsigned, VerifiedDelivery, connection_kind};
 use cartwire::replay::fixture::{Fixture, embedded};
 use url::Url;
 
@@ -501,7 +501,7 @@ pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>
                 continue;
             };
             let journaled = delivery.to_journaled();
-            let Normalised::Events { drafts, .. } = sender.platform.normalise(&journaled) else {
+            let Normalized::Events { drafts, .. } = sender.platform.normalize(&journaled) else {
                 continue;
             };
             let Some(word) = sender.platform.lacks(&journaled, &drafts) else {

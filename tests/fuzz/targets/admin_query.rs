@@ -12,7 +12,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use actix_web::rt::System;
 use actix_web::test::{TestRequest, init_service, read_body};
-use cartwire::dashboard::Dashboard;
+use cartwire::admin::Admin;
 use cartwire::journal::entry::{LoggedEvent, Outcome, Settlement};
 use cartwire::journal::{Budget, Journal, JournalGuard};
 use cartwire::platforms::Unsigned;
@@ -71,17 +71,17 @@ fn listener_with_orders() -> &'static Ask {
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = system.block_on(journal_with_orders(folder.path()));
     let (stop, shutdown) = tokio::sync::watch::channel(false);
-    let dashboard = Dashboard {
+    let admin = Admin {
         journal,
         directory: cartwire::connections::Directory::default(),
         rejections: Arc::default(),
-        findings: cartwire::setup::Findings::default(),
+        findings: cartwire::monitor::Findings::default(),
         metrics: cartwire::telemetry::count().expect("counters"),
         shutdown,
         token: None,
     };
     let service = system.block_on(init_service(
-        App::new().configure(|config| dashboard.configure(config)),
+        App::new().configure(|config| admin.configure(config)),
     ));
     Box::leak(Box::new(
         move |target: &str, headers: &[(String, &[u8])]| {

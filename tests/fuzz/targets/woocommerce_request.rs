@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
             body: &longer,
         });
         assert!(
-            forged.is_err_and(|rejection| rejection.is_unauthorised()),
+            forged.is_err_and(|rejection| rejection.is_unauthorized()),
             "a lengthened body was taken"
         );
     }

@@ -10,15 +10,15 @@ use crate::event::{Authority, Draft, Entity, verbs};
 /// What is to be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::platforms::wix) enum What {
-    /// A product of the first catalogue, with its variants.
+    /// A product of the first catalog, with its variants.
     Product,
-    /// A collection of the first catalogue.
+    /// A collection of the first catalog.
     Collection,
-    /// The stock of a product of the first catalogue, with its variants.
+    /// The stock of a product of the first catalog, with its variants.
     Inventory,
-    /// A product of the third catalogue, with its variants.
+    /// A product of the third catalog, with its variants.
     ProductV3,
-    /// A stock item of the third catalogue.
+    /// A stock item of the third catalog.
     InventoryItem,
     /// An order.
     Order,
@@ -26,7 +26,7 @@ pub(in crate::platforms::wix) enum What {
     Currency,
     /// The payments of an order, and its currency.
     Payments,
-    /// The fulfilments of an order.
+    /// The fulfillments of an order.
     Fulfilments,
     /// A contact.
     Contact,
@@ -79,14 +79,14 @@ impl Lacking {
             return None;
         }
         let topic = delivery.topic.as_str();
-        let first_catalogue = topic.starts_with("com.wix.ecommerce.");
+        let first_catalog = topic.starts_with("com.wix.ecommerce.");
         let id = draft.id.as_str();
         let (what, id) = match &draft.entity {
-            Entity::Product(_) if first_catalogue => (What::Product, id),
+            Entity::Product(_) if first_catalog => (What::Product, id),
             Entity::Product(_) => (What::ProductV3, id),
             Entity::Variant(variant) => (What::Product, variant.parent_id.as_deref()?),
-            Entity::Collection(_) if first_catalogue => (What::Collection, id),
-            Entity::Inventory(_) if first_catalogue => (What::Inventory, id),
+            Entity::Collection(_) if first_catalog => (What::Collection, id),
+            Entity::Inventory(_) if first_catalog => (What::Inventory, id),
             Entity::Inventory(item) if item.status != Some(StockStatus::Deleted) => {
                 (What::InventoryItem, id)
             }
@@ -111,7 +111,7 @@ impl Lacking {
             | Entity::Coupon(_)
             | Entity::Connection(_)
             | Entity::Action(_)
-            | Entity::Unrecognised(_) => return None,
+            | Entity::Unrecognized(_) => return None,
         };
         is_plain(id).then(|| Self {
             what,

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::delivery::ConnectionId;
-use crate::platforms::Normalised;
-use crate::platforms::wix::normalise::normalise;
+use crate::platforms::Normalized;
+use crate::platforms::wix::normalize::normalize;
 
 fn word(topic: &str, payload: &str) -> Option<String> {
     let id = |name| ConnectionId::new(name).expect("an id");
@@ -22,8 +22,8 @@ fn word(topic: &str, payload: &str) -> Option<String> {
         received_at: Timestamp::UNIX_EPOCH,
         completion: None,
     };
-    match normalise(&delivery) {
-        Normalised::Events { drafts, .. } => {
+    match normalize(&delivery) {
+        Normalized::Events { drafts, .. } => {
             Lacking::of(&delivery, &drafts).map(|lacking| lacking.word())
         }
         other => panic!("{other:?}"),

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scope_says_how_it_is_recognised() {
+    fn every_scope_says_how_it_is_recognized() {
         assert!(
             SCOPES
                 .iter()

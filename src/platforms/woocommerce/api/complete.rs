@@ -11,7 +11,7 @@ use crate::event::data::Entity;
 use crate::event::{Authority, Draft, verbs};
 use crate::platforms::api::{Dialogue, Method, Subject, Told, Unanswered, heard};
 use crate::platforms::lenient::Node;
-use crate::platforms::woocommerce::normalise::entity_of;
+use crate::platforms::woocommerce::normalize::entity_of;
 
 /// What is asked for: the path below the API, and the word for it.
 const RESOURCES: [(&str, &str); 4] = [
@@ -58,7 +58,7 @@ pub(in crate::platforms::woocommerce) fn lacks(
         | Entity::App(_)
         | Entity::Site(_)
         | Entity::Connection(_)
-        | Entity::Unrecognised(_) => None,
+        | Entity::Unrecognized(_) => None,
     }
 }
 

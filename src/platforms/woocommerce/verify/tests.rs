@@ -315,7 +315,7 @@ fn a_body_that_wordpress_cannot_have_written_was_written_anew_on_the_way() {
         r#"{"name":"Caf\u00e9 \"A\\","url":"https://shop.example/?a=1","id":18}"#,
     ] {
         assert_eq!(refused(anew), Rejection::BodyReencoded, "{anew}");
-        assert!(Rejection::BodyReencoded.is_unauthorised());
+        assert!(Rejection::BodyReencoded.is_unauthorized());
     }
     // What the encoder might have written, with another secret.
     for own in [

@@ -6,10 +6,10 @@ use super::*;
 use crate::delivery::{Completed, Completion, JournaledDelivery};
 use crate::event::data::Entity;
 use crate::event::{Authority, Draft};
-use crate::platforms::Normalised;
+use crate::platforms::Normalized;
 use crate::platforms::api::Told;
 use crate::platforms::woocommerce::api::{complete, lacks};
-use crate::platforms::woocommerce::normalise::{entity_of, normalise};
+use crate::platforms::woocommerce::normalize::{entity_of, normalize};
 
 fn delivery(topic: &str, body: &str) -> JournaledDelivery {
     JournaledDelivery {
@@ -25,7 +25,7 @@ fn delivery(topic: &str, body: &str) -> JournaledDelivery {
 }
 
 fn draft(delivery: &JournaledDelivery) -> Draft {
-    let Normalised::Events { mut drafts, .. } = normalise(delivery) else {
+    let Normalized::Events { mut drafts, .. } = normalize(delivery) else {
         panic!("no event")
     };
     drafts.remove(0)

@@ -71,9 +71,9 @@ fn kind(payload: Payload<'_>, word: &str) -> ProductKind {
 }
 
 fn visible(payload: Payload<'_>) -> Option<bool> {
-    let catalogue = payload.get("catalog_visibility").str()?;
+    let visibility = payload.get("catalog_visibility").str()?;
     let status = payload.get("status").str()?;
-    Some(catalogue != "hidden" && status == "publish")
+    Some(visibility != "hidden" && status == "publish")
 }
 
 /// WordPress stores names escaped. Tags stay: they were typed.

@@ -1,4 +1,4 @@
-//! Whatever a plugin puts into a payload, it is normalised without a panic and without losing the entity.
+//! Whatever a plugin puts into a payload, it is normalized without a panic and without losing the entity.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -36,8 +36,8 @@ const EVERYTHING: &str = r#"{"id":5,"status":"processing","type":"variation","cu
 "email":"a@example.test","role":"customer","orders_count":1,"total_spent":"1","code":"c","amount":"1","discount_type":"percent","usage_limit":1,
 "usage_limit_per_user":1,"usage_count":1,"product_ids":[1],"excluded_product_ids":[1],"minimum_amount":"1","maximum_amount":"1","date_expires_gmt":null}"#;
 
-fn normalised(topic: &str, body: &str) -> Normalised {
-    normalise(&JournaledDelivery {
+fn normalized(topic: &str, body: &str) -> Normalized {
+    normalize(&JournaledDelivery {
         platform: "woocommerce".to_owned(),
         endpoint: ConnectionId::new("shop").expect("an id"),
         connection: ConnectionId::new("shop").expect("an id"),
@@ -60,7 +60,7 @@ fn no_oddity_in_any_member_loses_the_entity() {
                 let mut payload = whole.clone();
                 payload.insert(name.clone(), serde_json::from_str(oddity).expect("JSON"));
                 let body = serde_json::to_string(&payload).expect("JSON");
-                let Normalised::Events { drafts, .. } = normalised(&topic, &body) else {
+                let Normalized::Events { drafts, .. } = normalized(&topic, &body) else {
                     panic!("{topic} {name} {oddity}")
                 };
                 assert_eq!(drafts[0].id, "5", "{topic} {name} {oddity}");
@@ -89,11 +89,11 @@ fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
                 format!("{{\"order\":{oddity}}}"),
                 format!("{{\"arg\":{oddity}}}"),
             ] {
-                match normalised(topic, &body) {
-                    Normalised::Events { drafts, .. } => {
+                match normalized(topic, &body) {
+                    Normalized::Events { drafts, .. } => {
                         assert!(!drafts[0].id.is_empty(), "{topic} {body}")
                     }
-                    Normalised::Ignored { reason } | Normalised::Unreadable { reason } => {
+                    Normalized::Ignored { reason } | Normalized::Unreadable { reason } => {
                         assert!(!reason.is_empty())
                     }
                 }
@@ -104,14 +104,14 @@ fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
 
 #[test]
 fn an_empty_topic_is_passed_on_under_some_id() {
-    let Normalised::Events { drafts, .. } = normalised("", "{}") else {
+    let Normalized::Events { drafts, .. } = normalized("", "{}") else {
         panic!("no event")
     };
     assert_eq!(
         (drafts[0].id.as_str(), drafts[0].entity.name()),
-        ("unknown", "unrecognised")
+        ("unknown", "unrecognized")
     );
-    let Normalised::Events { drafts, .. } = normalised("", r#"{"id":"a\nb"}"#) else {
+    let Normalized::Events { drafts, .. } = normalized("", r#"{"id":"a\nb"}"#) else {
         panic!("no event")
     };
     assert_eq!(drafts[0].id, "unknown");
@@ -120,7 +120,7 @@ fn an_empty_topic_is_passed_on_under_some_id() {
 #[test]
 fn lost_rights_are_a_signal_about_the_connection() {
     let body = r#"{"code":"woocommerce_rest_cannot_view","message":"","data":{"status":403}}"#;
-    let Normalised::Events { signal, .. } = normalised("order.updated", body) else {
+    let Normalized::Events { signal, .. } = normalized("order.updated", body) else {
         panic!("no event")
     };
     assert_eq!(

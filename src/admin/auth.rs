@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::Dashboard;
+use super::Admin;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -44,8 +44,8 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let token = request
-        .app_data::<web::Data<Dashboard>>()
-        .and_then(|dashboard| dashboard.token.clone());
+        .app_data::<web::Data<Admin>>()
+        .and_then(|admin| admin.token.clone());
     if let Some(token) = token {
         let shown = request
             .headers()

@@ -1,4 +1,4 @@
-//! A Wix token's claims, signed by the app, through verify and normalise to the events.
+//! A Wix token's claims, signed by the app, through verify and normalize to the events.
 #![no_main]
 
 use std::sync::LazyLock;

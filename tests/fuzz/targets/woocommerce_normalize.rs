@@ -1,4 +1,4 @@
-//! A WooCommerce payload under any headers, signed by the shop, through verify and normalise to the events.
+//! A WooCommerce payload under any headers, signed by the shop, through verify and normalize to the events.
 #![no_main]
 
 use std::collections::BTreeMap;

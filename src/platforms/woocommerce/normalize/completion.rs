@@ -91,7 +91,7 @@ pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
         | Entity::App(_)
         | Entity::Site(_)
         | Entity::Connection(_)
-        | Entity::Unrecognised(_) => return draft,
+        | Entity::Unrecognized(_) => return draft,
     }
     draft.authority = Authority::Full;
     draft

@@ -1,7 +1,7 @@
 //! Puts a delivery into our words: which entity, which verb, how much of it.
 //!
 //! The topic names both, but headers are not signed, so the payload has the last word about what it is. Nothing verified is
-//! lost: what has no word yet is `unrecognised`, and what is no entity at all is a dead letter.
+//! lost: what has no word yet is `unrecognized`, and what is no entity at all is a dead letter.
 
 mod completion;
 mod coupon;
@@ -17,9 +17,9 @@ use serde_json::value::RawValue;
 pub(super) use self::completion::entity_of;
 use self::payload::Payload;
 use crate::delivery::JournaledDelivery;
-use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognised};
+use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
 use crate::event::{Authority, Draft, Entity, verbs};
-use crate::platforms::Normalised;
+use crate::platforms::Normalized;
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -65,12 +65,12 @@ const VERBS: [&str; 6] = [
     verbs::SWITCHED,
 ];
 
-pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
+pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     // Both readings of the same bytes; the first also refuses what no consumer could parse: lone surrogates, nesting
     // beyond 128 levels.
     let text = std::str::from_utf8(&delivery.body).unwrap_or_default();
     let (Some(value), Ok(raw)) = (parse(text), serde_json::from_str::<Box<RawValue>>(text)) else {
-        return Normalised::Unreadable {
+        return Normalized::Unreadable {
             reason: "malformed_or_too_deep",
         };
     };
@@ -81,7 +81,7 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         .unwrap_or((&delivery.topic, ""));
     // An error of the store is no entity, whatever the topic says; an action's own body is no error.
     if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
-        return failure::normalise(root, delivery, raw);
+        return failure::normalize(root, delivery, raw);
     }
     let draft = if resource == "action" && is_hook(event) {
         action(root, event)
@@ -93,17 +93,17 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         match (resource, verb) {
             (Some(resource), Some(verb)) => match entity(root, resource, verb) {
                 Ok(draft) => draft,
-                Err(Unfit::Error) => return failure::normalise(root, delivery, raw),
-                Err(Unfit::Unreadable(reason)) => return Normalised::Unreadable { reason },
+                Err(Unfit::Error) => return failure::normalize(root, delivery, raw),
+                Err(Unfit::Unreadable(reason)) => return Normalized::Unreadable { reason },
             },
-            _ => unrecognised(root, &delivery.topic),
+            _ => unrecognized(root, &delivery.topic),
         }
     };
     let draft = match delivery.completed() {
         Some(told) => completion::completed(draft, told),
         None => draft,
     };
-    Normalised::Events {
+    Normalized::Events {
         drafts: vec![draft],
         raw,
         signal: None,
@@ -220,7 +220,7 @@ fn action(root: Node<'_>, hook: &str) -> Draft {
     }
 }
 
-fn unrecognised(root: Node<'_>, topic: &str) -> Draft {
+fn unrecognized(root: Node<'_>, topic: &str) -> Draft {
     let topic = Some(topic.to_owned()).filter(|topic| !topic.is_empty());
     let id = root
         .subject_id()
@@ -231,7 +231,7 @@ fn unrecognised(root: Node<'_>, topic: &str) -> Draft {
         id: id.clone(),
         time: None,
         authority: Authority::Partial,
-        entity: Entity::Unrecognised(Box::new(Unrecognised { id, topic })),
+        entity: Entity::Unrecognized(Box::new(Unrecognized { id, topic })),
         changed: None,
     }
 }

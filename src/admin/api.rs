@@ -4,14 +4,14 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Dashboard;
+use super::Admin;
 use super::query::{ApiError, DeliveryQuery, EventQuery, delivery_key};
 use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::event::{Event, EventId};
 use crate::journal::DeliveryFilter;
+use crate::normalize::{assemble_one, assemble_page};
 use crate::platforms::api::Finding;
-use crate::relay::assemble::{assemble_one, assemble_page};
 
 type Answer = Result<HttpResponse, ApiError>;
 
@@ -22,13 +22,10 @@ struct Page<T> {
 }
 
 /// `GET /api/events`: oldest first, after a cursor.
-pub(super) async fn events(
-    dashboard: web::Data<Dashboard>,
-    query: web::Query<EventQuery>,
-) -> Answer {
+pub(super) async fn events(admin: web::Data<Admin>, query: web::Query<EventQuery>) -> Answer {
     let query = query.into_inner();
     let (after, limit, filter) = (query.after()?, query.limit()?, query.filter());
-    let page = dashboard.journal.read(move |reader| {
+    let page = admin.journal.read(move |reader| {
         let page = reader.log(after, limit, &filter)?;
         Ok((assemble_page(&page), page.next.to_string()))
     });
@@ -38,9 +35,9 @@ pub(super) async fn events(
 }
 
 /// `GET /api/events/{id}`
-pub(super) async fn event(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+pub(super) async fn event(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
     let id = EventId::parse(&id).ok_or(ApiError::NotFound)?;
-    let found = dashboard.journal.read(move |reader| {
+    let found = admin.journal.read(move |reader| {
         let row = reader.event(id.delivery, id.index)?;
         Ok(row.and_then(|row| assemble_one(&row.entry, row.index)))
     });
@@ -50,12 +47,12 @@ pub(super) async fn event(dashboard: web::Data<Dashboard>, id: web::Path<String>
 
 /// `GET /api/deliveries`: newest first, before a cursor.
 pub(super) async fn deliveries(
-    dashboard: web::Data<Dashboard>,
+    admin: web::Data<Admin>,
     query: web::Query<DeliveryQuery>,
 ) -> Answer {
     let query = query.into_inner();
     let (before, limit, filter) = (query.before()?, query.limit()?, query.filter()?);
-    let deliveries = dashboard
+    let deliveries = admin
         .journal
         .read(move |reader| reader.deliveries(&filter, before, limit))
         .await?;
@@ -66,9 +63,9 @@ pub(super) async fn deliveries(
 }
 
 /// `GET /api/deliveries/{id}`: with its events and what was received.
-pub(super) async fn delivery(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+pub(super) async fn delivery(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
     let key = delivery_key(&id)?;
-    let found = dashboard.journal.read(move |reader| {
+    let found = admin.journal.read(move |reader| {
         let Some((summary, entry)) = reader.delivery(key)? else {
             return Ok(None);
         };
@@ -87,15 +84,15 @@ pub(super) async fn delivery(dashboard: web::Data<Dashboard>, id: web::Path<Stri
 }
 
 /// `POST /api/deliveries/{id}/redrive`
-pub(super) async fn redrive(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+pub(super) async fn redrive(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
     let key = delivery_key(&id)?;
     let filter = DeliveryFilter {
         key: Some(key),
         ..DeliveryFilter::default()
     };
-    let progress = dashboard.journal.redrive(filter, 0).await?;
+    let progress = admin.journal.redrive(filter, 0).await?;
     if progress.reopened == 0
-        && dashboard
+        && admin
             .journal
             .read(move |reader| reader.delivery(key))
             .await?
@@ -116,33 +113,30 @@ struct ConnectionView {
 }
 
 /// `GET /api/connections`
-pub(super) async fn connections(dashboard: web::Data<Dashboard>) -> Answer {
-    let connections = dashboard
-        .journal
-        .read(|reader| reader.connections())
-        .await?;
+pub(super) async fn connections(admin: web::Data<Admin>) -> Answer {
+    let connections = admin.journal.read(|reader| reader.connections()).await?;
     let views: Vec<ConnectionView> = connections
         .into_iter()
-        .map(|connection| view(&dashboard, connection))
+        .map(|connection| view(&admin, connection))
         .collect();
     Ok(HttpResponse::Ok().json(json!({"connections": views})))
 }
 
 /// `GET /api/connections/{id}`
-pub(super) async fn connection(dashboard: web::Data<Dashboard>, id: web::Path<String>) -> Answer {
+pub(super) async fn connection(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
     let id = ConnectionId::new(&id).map_err(|_| ApiError::NotFound)?;
-    let connection = dashboard
+    let connection = admin
         .journal
         .read(move |reader| reader.connection(&id))
         .await?
         .ok_or(ApiError::NotFound)?;
-    Ok(HttpResponse::Ok().json(view(&dashboard, connection)))
+    Ok(HttpResponse::Ok().json(view(&admin, connection)))
 }
 
-fn view(dashboard: &Dashboard, connection: Connection) -> ConnectionView {
+fn view(admin: &Admin, connection: Connection) -> ConnectionView {
     let (rejections, findings) = (
-        dashboard.rejections.of(&connection.id),
-        dashboard.findings.of(&connection.id),
+        admin.rejections.of(&connection.id),
+        admin.findings.of(&connection.id),
     );
     ConnectionView {
         connection,

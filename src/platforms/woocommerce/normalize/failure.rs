@@ -9,7 +9,7 @@ use crate::delivery::JournaledDelivery;
 use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::lenient::Node;
-use crate::platforms::{ConnectionSignal, Normalised, OWNER_LOST_RIGHTS};
+use crate::platforms::{ConnectionSignal, Normalized, OWNER_LOST_RIGHTS};
 
 /// Codes of API versions that cannot read what the store has: every v1 order where orders have tables of their own, every
 /// v1 variation, every legacy order.
@@ -48,11 +48,11 @@ fn code_and_status(root: Node<'_>) -> (&str, Option<u64>) {
     }
 }
 
-pub(super) fn normalise(
+pub(super) fn normalize(
     root: Node<'_>,
     delivery: &JournaledDelivery,
     raw: Box<RawValue>,
-) -> Normalised {
+) -> Normalized {
     let reason = match code_and_status(root) {
         (_, Some(401 | 403)) => return degraded(delivery, raw),
         (code, _) if OF_OLD_VERSIONS.contains(&code) => "webhook_api_version_unsupported",
@@ -61,11 +61,11 @@ pub(super) fn normalise(
         (code, _) if code.ends_with("invalid_id") => "entity_vanished",
         _ => "error_body",
     };
-    Normalised::Ignored { reason }
+    Normalized::Ignored { reason }
 }
 
 /// The owner of the webhook was deleted or lost rights: from now on every delivery of it is this error.
-fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalised {
+fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
     let id = delivery.connection.as_str().to_owned();
     let health = ConnectionHealth {
         id: id.clone(),
@@ -81,7 +81,7 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalised {
         entity: Entity::Connection(Box::new(health)),
         changed: None,
     };
-    Normalised::Events {
+    Normalized::Events {
         drafts: vec![draft],
         raw,
         signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS)),

@@ -1,6 +1,6 @@
 //! Puts a delivery into our words: domain events by entity and slug, the older ones by the last part of their type.
 //!
-//! What is verified and has no word here becomes `unrecognised.received`; nothing is dropped.
+//! What is verified and has no word here becomes `unrecognized.received`; nothing is dropped.
 
 use serde_json::value::RawValue;
 
@@ -12,25 +12,25 @@ use super::{
     people,
 };
 use crate::delivery::JournaledDelivery;
-use crate::event::data::Unrecognised;
+use crate::event::data::Unrecognized;
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
-use crate::platforms::{ConnectionSignal, Normalised};
+use crate::platforms::{ConnectionSignal, Normalized};
 
 /// More facts than this in one delivery are told as one.
 pub(super) const MOST_DRAFTS: usize = 1000;
 
-pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
+pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     let Kept {
         issued_at,
         installation,
         payload,
     } = match Kept::read(delivery) {
         Ok(kept) => kept,
-        Err(reason) => return Normalised::Unreadable { reason },
+        Err(reason) => return Normalized::Unreadable { reason },
     };
-    let unreadable = Normalised::Unreadable {
+    let unreadable = Normalized::Unreadable {
         reason: "payload_unreadable",
     };
     let Ok(raw) = RawValue::from_string(payload) else {
@@ -47,7 +47,7 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         installation,
     };
     if Domain::is_broken(root) {
-        return Normalised::Unreadable {
+        return Normalized::Unreadable {
             reason: "entity_unreadable",
         };
     }
@@ -56,13 +56,13 @@ pub(super) fn normalise(delivery: &JournaledDelivery) -> Normalised {
         None => legacy_event(&legacy),
     };
     let drafts = drafts.filter(|drafts| drafts.iter().all(|draft| is_id(&draft.id)));
-    let mut drafts = drafts.unwrap_or_else(|| vec![unrecognised(&legacy)]);
+    let mut drafts = drafts.unwrap_or_else(|| vec![unrecognized(&legacy)]);
     if let Some(told) = delivery.completed()
         && let Some(lacking) = Lacking::of(delivery, &drafts)
     {
         completion::complete(&mut drafts, &mut signal, &lacking, told);
     }
-    Normalised::Events {
+    Normalized::Events {
         drafts,
         raw,
         signal,
@@ -170,7 +170,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// Named after what it is about where it says, else after its type.
-fn unrecognised(event: &Legacy<'_>) -> Draft {
+fn unrecognized(event: &Legacy<'_>) -> Draft {
     let topic = Some(event.delivery.topic.clone()).filter(|topic| !topic.is_empty());
     let id = event
         .root
@@ -180,7 +180,7 @@ fn unrecognised(event: &Legacy<'_>) -> Draft {
         .or_else(|| topic.clone())
         .unwrap_or_else(|| "untitled".to_owned());
     let time = event.root.get("eventTime").utc().or(event.issued_at);
-    let entity = Entity::Unrecognised(Box::new(Unrecognised {
+    let entity = Entity::Unrecognized(Box::new(Unrecognized {
         id: id.clone(),
         topic,
     }));
@@ -198,9 +198,9 @@ mod tests {
     use super::*;
     use crate::delivery::ConnectionId;
 
-    fn normalised(topic: &str, claims: &str) -> Normalised {
+    fn normalized(topic: &str, claims: &str) -> Normalized {
         let id = |name| ConnectionId::new(name).expect("an id");
-        normalise(&JournaledDelivery {
+        normalize(&JournaledDelivery {
             platform: "wix".to_owned(),
             endpoint: id("my-app"),
             connection: id("instance"),
@@ -240,9 +240,9 @@ mod tests {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let drafts = |delivery| match normalise(&delivery) {
-            Normalised::Events { drafts, .. } => drafts,
-            Normalised::Ignored { reason } | Normalised::Unreadable { reason } => {
+        let drafts = |delivery| match normalize(&delivery) {
+            Normalized::Events { drafts, .. } => drafts,
+            Normalized::Ignored { reason } | Normalized::Unreadable { reason } => {
                 panic!("{reason}")
             }
         };
@@ -255,16 +255,16 @@ mod tests {
     }
 
     fn drafts(topic: &str, payload: &str) -> Vec<Draft> {
-        match normalised(topic, &claims(payload)) {
-            Normalised::Events { drafts, .. } => drafts,
+        match normalized(topic, &claims(payload)) {
+            Normalized::Events { drafts, .. } => drafts,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn an_installation_comes_and_goes_with_a_signal() {
-        let signal = |claims: &str, topic| match normalised(topic, claims) {
-            Normalised::Events { signal, .. } => signal,
+        let signal = |claims: &str, topic| match normalized(topic, claims) {
+            Normalized::Events { signal, .. } => signal,
             other => panic!("{other:?}"),
         };
         let known = [("app_id".to_owned(), "a".to_owned())].into();
@@ -292,8 +292,8 @@ mod tests {
             (r#"{"data":"{}"}"#, "payload_missing"),
             (r#"{"data":{"data":"nothing"}}"#, "payload_unreadable"),
         ] {
-            match normalised("AppInstalled", claims) {
-                Normalised::Unreadable { reason } => assert_eq!(reason, expected, "{claims}"),
+            match normalized("AppInstalled", claims) {
+                Normalized::Unreadable { reason } => assert_eq!(reason, expected, "{claims}"),
                 other => panic!("{claims}: {other:?}"),
             }
         }
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_none_makes_the_event_unrecognised() {
+    fn an_id_that_is_none_makes_the_event_unrecognized() {
         let long = "x".repeat(201);
         for id in [long.as_str(), "a\\nb"] {
             let payload = format!(

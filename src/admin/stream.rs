@@ -9,11 +9,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use tokio::sync::watch;
 
-use super::Dashboard;
+use super::Admin;
 use super::query::{ApiError, EventQuery, cursor};
 use crate::journal::entry::Position;
 use crate::journal::{EventFilter, Journal};
-use crate::relay::assemble::assemble_page;
+use crate::normalize::assemble_page;
 
 /// Events read from the journal at once.
 const PAGE: usize = 100;
@@ -32,7 +32,7 @@ struct Follower {
 /// `GET /api/events/stream`: from `Last-Event-ID`, else from `after`, else from the beginning of what is kept.
 pub(super) async fn events(
     request: HttpRequest,
-    dashboard: web::Data<Dashboard>,
+    admin: web::Data<Admin>,
     query: web::Query<EventQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let query = query.into_inner();
@@ -45,9 +45,9 @@ pub(super) async fn events(
         None => query.after()?,
     };
     let follower = Follower {
-        journal: dashboard.journal.clone(),
-        logged: dashboard.journal.logged(),
-        shutdown: dashboard.shutdown.clone(),
+        journal: admin.journal.clone(),
+        logged: admin.journal.logged(),
+        shutdown: admin.shutdown.clone(),
         filter: query.filter(),
         after,
         waiting: VecDeque::from([Bytes::from_static(b": cartwire\n\n")]),

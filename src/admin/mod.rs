@@ -20,11 +20,11 @@ use query::ApiError;
 
 use crate::connections::{Directory, Rejections};
 use crate::journal::Journal;
-use crate::setup::Findings;
+use crate::monitor::Findings;
 
 /// What the admin routes need.
 #[derive(Clone)]
-pub struct Dashboard {
+pub struct Admin {
     /// What there is to see.
     pub journal: Journal,
     /// Who may send.
@@ -41,7 +41,7 @@ pub struct Dashboard {
     pub token: Option<AdminToken>,
 }
 
-impl Dashboard {
+impl Admin {
     /// The admin listener's routes.
     pub fn configure(self, config: &mut ServiceConfig) {
         config

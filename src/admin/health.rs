@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::Dashboard;
+use super::Admin;
 
 /// `GET /healthz`: the process runs.
 pub(super) async fn healthz() -> HttpResponse {
@@ -12,8 +12,8 @@ pub(super) async fn healthz() -> HttpResponse {
 }
 
 /// `GET /readyz`: the journal can be written. A broker that is away is no reason to turn webhooks away.
-pub(super) async fn readyz(dashboard: web::Data<Dashboard>) -> HttpResponse {
-    match dashboard.journal.unwritable() {
+pub(super) async fn readyz(admin: web::Data<Admin>) -> HttpResponse {
+    match admin.journal.unwritable() {
         None => HttpResponse::Ok().json(json!({"status": "ready"})),
         Some(why) => HttpResponse::ServiceUnavailable().json(
             json!({"status": "unavailable", "reason": why.reason(), "detail": why.to_string()}),
@@ -22,16 +22,16 @@ pub(super) async fn readyz(dashboard: web::Data<Dashboard>) -> HttpResponse {
 }
 
 /// `GET /metrics`: for Prometheus.
-pub(super) async fn metrics(dashboard: web::Data<Dashboard>) -> HttpResponse {
-    metrics::gauge!("cartwire_journal_writable").set(if dashboard.journal.unwritable().is_none() {
+pub(super) async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
+    metrics::gauge!("cartwire_journal_writable").set(if admin.journal.unwritable().is_none() {
         1
     } else {
         0
     });
-    for (status, count) in dashboard.directory.counts() {
+    for (status, count) in admin.directory.counts() {
         metrics::gauge!("cartwire_connections", "status" => status.as_str()).set(count as f64);
     }
-    if let Ok((pending, oldest)) = dashboard.journal.read(|reader| reader.backlog()).await {
+    if let Ok((pending, oldest)) = admin.journal.read(|reader| reader.backlog()).await {
         let age = oldest.map_or(0, |oldest| {
             (Timestamp::now().as_second() - oldest.as_second()).max(0)
         });
@@ -40,5 +40,5 @@ pub(super) async fn metrics(dashboard: web::Data<Dashboard>) -> HttpResponse {
     }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(dashboard.metrics.render())
+        .body(admin.metrics.render())
 }

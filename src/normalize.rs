@@ -12,7 +12,7 @@ use crate::event::data::ConnectionHealth;
 use crate::event::{Asked, Authority, Draft, Entity, Event, Sequence};
 use crate::journal::LogPage;
 use crate::journal::entry::{Entry, EntryKind, Position};
-use crate::platforms::{ConnectionSignal, Normalised, platform};
+use crate::platforms::{ConnectionSignal, Normalized, platform};
 
 /// What an entry means.
 pub enum Assembled {
@@ -39,29 +39,29 @@ pub fn assemble(entry: &Entry) -> Assembled {
     {
         return Assembled::Ignored(reason.clone().into());
     }
-    let normalised = match entry.kind {
+    let normalized = match entry.kind {
         EntryKind::Announcement => announcement(entry),
         EntryKind::Delivery => match platform(&entry.delivery.platform) {
-            // What a stranger's bytes do to the normaliser must never take the relay with it.
+            // What a stranger's bytes do to the normalizer must never take the relay with it.
             Some(platform) => {
-                catch_unwind(AssertUnwindSafe(|| platform.normalise(&entry.delivery))).unwrap_or(
-                    Normalised::Unreadable {
-                        reason: "normaliser_failed",
+                catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery))).unwrap_or(
+                    Normalized::Unreadable {
+                        reason: "normalizer_failed",
                     },
                 )
             }
-            None => Normalised::Unreadable {
+            None => Normalized::Unreadable {
                 reason: "unknown_platform",
             },
         },
     };
-    match normalised {
-        Normalised::Ignored { reason } => Assembled::Ignored(reason.into()),
-        Normalised::Unreadable { reason } => Assembled::Unreadable(reason),
-        Normalised::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => {
+    match normalized {
+        Normalized::Ignored { reason } => Assembled::Ignored(reason.into()),
+        Normalized::Unreadable { reason } => Assembled::Unreadable(reason),
+        Normalized::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => {
             Assembled::Unreadable("too_many_events")
         }
-        Normalised::Events {
+        Normalized::Events {
             drafts,
             raw,
             signal,
@@ -134,8 +134,8 @@ fn asked(entry: &Entry, draft: &Draft) -> Option<Asked> {
 }
 
 /// The gateway's own entry: `journal::announce` wrote the shape, so it is taken as it is.
-fn announcement(entry: &Entry) -> Normalised {
-    let unreadable = Normalised::Unreadable {
+fn announcement(entry: &Entry) -> Normalized {
+    let unreadable = Normalized::Unreadable {
         reason: "announcement_unreadable",
     };
     let delivery = &entry.delivery;
@@ -169,7 +169,7 @@ fn announcement(entry: &Entry) -> Normalised {
         entity: Entity::Connection(Box::new(health)),
         changed: None,
     };
-    Normalised::Events {
+    Normalized::Events {
         drafts: vec![draft],
         raw,
         signal: None,
