@@ -112,7 +112,7 @@ impl App {
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         match self.config.broker.clone() {
             Some(broker) => {
-                self.run(RabbitMq::start(broker.uri, broker.topology), stop)
+                self.run(RabbitMq::start(broker.endpoints, broker.topology), stop)
                     .await
             }
             None => self.run(EventLogOnly, stop).await,

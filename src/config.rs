@@ -22,6 +22,7 @@ use text::{address, number, size, tls};
 
 use crate::journal::Budget;
 use crate::outbound::{Options, Outbound};
+use crate::publisher::session::Endpoints;
 use crate::publisher::topology::{Mode, Queue, Topology};
 use crate::report::ErrorChain;
 use crate::telemetry::LogFormat;
@@ -323,7 +324,7 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Broker {
     /// Where it is, with the user and password.
-    pub uri: AMQPUri,
+    pub endpoints: Endpoints,
     /// What must exist there.
     pub topology: Topology,
 }
@@ -492,7 +493,7 @@ fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
         AMQPUri::from_str(url.expose_secret()).map_err(|_| right),
     )?;
     Some(Broker {
-        uri,
+        endpoints: Endpoints::new(uri),
         topology: Topology {
             exchange: args.exchange.clone(),
             queues,

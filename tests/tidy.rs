@@ -55,6 +55,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "lapin",
         &[
             "publisher/rabbitmq.rs",
+            "publisher/session.rs",
             "publisher/topology.rs",
             "config.rs",
         ],

@@ -5,6 +5,7 @@
 
 pub mod message;
 pub mod rabbitmq;
+pub mod session;
 pub mod topology;
 
 use std::future::Future;

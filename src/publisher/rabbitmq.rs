@@ -20,12 +20,12 @@ use futures_util::StreamExt;
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::message::{APP_ID, CONTENT_TYPE, Message};
+use super::session::{CONNECT_TIMEOUT, Endpoints};
 use super::topology::{Topology, is_precondition_failed};
 use super::{Publish, Receipt};
 use crate::event::Event;
@@ -33,7 +33,6 @@ use crate::report::ErrorChain;
 
 /// Batches that can be under way at once, each on a channel of its own.
 pub const CHANNELS: usize = 4;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a confirm may take on a connection that is not blocked.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -71,14 +70,14 @@ enum Attempt {
 impl RabbitMq {
     /// Begins to connect, and goes on until it is closed.
     #[must_use]
-    pub fn start(uri: AMQPUri, topology: Topology) -> Self {
+    pub fn start(endpoints: Endpoints, topology: Topology) -> Self {
         // lapin ends a connection on a thread of its own, outside our runtime; its bridge then starts another runtime, once
         // for all. If that fails for want of descriptors, each later end of a connection panics. So it is done now.
         std::thread::spawn(|| drop(async_compat::Compat::new(())));
         let (sender, live) = watch::channel(None);
         let closing = watch::Sender::new(false);
         let exchange = topology.exchange.clone();
-        let supervisor = tokio::spawn(supervise(uri, topology, sender, closing.subscribe()));
+        let supervisor = tokio::spawn(supervise(endpoints, topology, sender, closing.subscribe()));
         Self {
             live,
             closing,
@@ -293,7 +292,7 @@ fn properties(message: &Message) -> BasicProperties {
 
 /// Keeps a connection alive until the publisher is closed.
 async fn supervise(
-    uri: AMQPUri,
+    endpoints: Endpoints,
     topology: Topology,
     sender: watch::Sender<Option<Arc<Live>>>,
     mut closing: watch::Receiver<bool>,
@@ -302,7 +301,7 @@ async fn supervise(
     let mut failing = false;
     loop {
         let connected = tokio::select! {
-            connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&uri, &topology)) => connected,
+            connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&endpoints, &topology)) => connected,
             _ = closing.wait_for(|closing| *closing) => return,
         };
         match connected {
@@ -362,29 +361,8 @@ async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-/// Looks whether the broker is there, and what of the topology it lacks. Changes nothing.
-///
-/// # Errors
-/// Why it is not reached.
-pub async fn look(uri: AMQPUri, topology: &Topology) -> Result<Vec<String>, String> {
-    let looking = async {
-        let properties =
-            ConnectionProperties::default().with_connection_name("cartwire doctor".into());
-        let connection = Connection::connect_uri(uri, properties).await?;
-        let missing = topology.missing(&connection).await?;
-        let _ = connection.close(200, "bye".into()).await;
-        Ok(missing)
-    };
-    match tokio::time::timeout(CONNECT_TIMEOUT, looking).await {
-        Ok(found) => found.map_err(|error: lapin::Error| ErrorChain(&error).to_string()),
-        Err(_) => Err("no answer in time".to_owned()),
-    }
-}
-
-async fn connect(uri: &AMQPUri, topology: &Topology) -> lapin::Result<Arc<Live>> {
-    let properties =
-        ConnectionProperties::default().with_connection_name("cartwire publisher".into());
-    let connection = Connection::connect_uri(uri.clone(), properties).await?;
+async fn connect(endpoints: &Endpoints, topology: &Topology) -> lapin::Result<Arc<Live>> {
+    let connection = endpoints.connect("cartwire publisher").await?;
     topology.establish(&connection).await?;
     let mut channels = Vec::with_capacity(CHANNELS);
     for _ in 0..CHANNELS {
