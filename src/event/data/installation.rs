@@ -52,8 +52,10 @@ shape! {
         name: String,
         /// Where it is.
         url: String,
-        /// Language code.
+        /// ISO 639-1 language code: `en`.
         language: String,
+        /// Language and region as a BCP 47 tag: `en-GB`.
+        locale: String,
         /// ISO 3166-1 alpha-2 code.
         country: String,
         /// ISO 4217 code that it is paid in.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Number;
 
-use super::{Buyer, LineItem, shape};
+use super::{Buyer, Discount, LineItem, shape};
 use crate::event::Money;
 
 shape! {
@@ -92,6 +92,8 @@ shape! {
         reason: String,
         /// How much, as a positive amount.
         amount: Money,
+        /// How the money went back, in the platform's word (`creditCard`, `giftCard`).
+        method: String,
         /// When it was made.
         created_at: Timestamp,
     }
@@ -110,8 +112,12 @@ shape! {
         platform_status: String,
         /// ISO 4217 code.
         currency: String,
+        /// The line items before discounts, shipping and tax.
+        subtotal: Money,
         /// What it would cost.
         total: Money,
+        /// What is taken off.
+        discounts: Vec<Discount>,
         /// Who began it.
         customer: Buyer,
         /// What is in it.

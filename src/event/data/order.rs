@@ -17,6 +17,8 @@ words! {
         Cancelled,
         /// Not yet placed.
         Draft,
+        /// In the store's trash: the store can restore or remove it.
+        Trashed,
     }
 }
 words! {
@@ -24,10 +26,12 @@ words! {
     PaymentStatus {
         /// Nothing paid.
         Unpaid,
-        /// Being processed, or paid in part.
+        /// A payment is on its way or being processed.
         Pending,
         /// Reserved, not yet taken.
         Authorized,
+        /// A part is paid, for example a deposit. `totals.paid` has the amount where it is known.
+        PartiallyPaid,
         /// Paid in full.
         Paid,
         /// A part was given back.
@@ -118,6 +122,8 @@ shape! {
         fees: Money,
         /// What the buyer pays.
         total: Money,
+        /// The sum of the payments so far, before refunds.
+        paid: Money,
         /// What was given back so far, as a positive amount.
         refunded: Money,
     }

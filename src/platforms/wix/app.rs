@@ -142,6 +142,7 @@ pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
         url: None,
         // The language's own code; a locale's country is a way of writing, not where the site is.
         language: properties.get("language").text(),
+        locale: None,
         country: properties.get("address").get("country").text(),
         currency: properties.get("paymentCurrency").text(),
         time_zone: properties.get("timeZone").text(),

@@ -31,7 +31,9 @@ pub(super) fn shape(told: Node<'_>, id: String) -> Checkout {
         checkout_id: told.get("checkoutId").id(),
         cart_id: told.get("cartId").id(),
         platform_status: told.get("status").text(),
+        subtotal: None,
         total: price(told.get("totalPrice"), currency.as_deref()),
+        discounts: None,
         customer: buyer(told.get("buyerInfo"), told.get("contactDetails")),
         line_items: told
             .get("lineItems")

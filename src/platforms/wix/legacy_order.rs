@@ -55,6 +55,7 @@ fn shape(order: Node<'_>, id: String) -> Order {
             tax: total("tax"),
             fees: None,
             total: total("total"),
+            paid: None,
             refunded: totals
                 .get("refund")
                 .amount()
@@ -170,6 +171,7 @@ fn refund(told: Node<'_>, currency: Option<&str>) -> Refund {
             .get("amount")
             .amount()
             .map(|amount| amount.unsigned().in_currency(currency)),
+        method: None,
         created_at: told.get("dateCreated").utc(),
     }
 }

@@ -114,6 +114,7 @@ fn totals(order: Node<'_>, currency: Option<&str>) -> Totals {
         tax: amount(&["tax"]),
         fees: amount(&["totalAdditionalFees"]),
         total: amount(&["total", "totalPrice"]),
+        paid: price(order.get("balanceSummary").get("paid"), currency),
         refunded: price(order.get("balanceSummary").get("refunded"), currency),
     }
 }
@@ -162,8 +163,9 @@ fn status(
 pub(super) fn payment_word(word: &str) -> PaymentStatus {
     match word {
         "NOT_PAID" => PaymentStatus::Unpaid,
-        "PENDING" | "PARTIALLY_PAID" | "PENDING_MERCHANT" => PaymentStatus::Pending,
+        "PENDING" | "PENDING_MERCHANT" => PaymentStatus::Pending,
         "AUTHORIZED" => PaymentStatus::Authorized,
+        "PARTIALLY_PAID" => PaymentStatus::PartiallyPaid,
         "PAID" => PaymentStatus::Paid,
         "PARTIALLY_REFUNDED" => PaymentStatus::PartiallyRefunded,
         "FULLY_REFUNDED" => PaymentStatus::Refunded,

@@ -107,6 +107,7 @@ pub(super) fn refund(refund: Node<'_>) -> Refund {
         id: refund.get("id").id(),
         reason: refund.get("details").get("reason").text(),
         amount: given_back(refund),
+        method: None,
         created_at: refund.get("createdDate").utc(),
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn lines(payload: Payload<'_>, currency: Option<&str>) -> Lines {
                 .get("total")
                 .amount()
                 .map(|amount| amount.unsigned().in_currency(currency)),
+            method: None,
             created_at: None,
         }),
     }
@@ -139,6 +140,7 @@ pub(super) fn totals(payload: Payload<'_>, lines: &Lines, currency: Option<&str>
         tax: payload.get("total_tax").money(currency),
         fees: sum(fees),
         total: payload.get("total").money(currency),
+        paid: None,
         refunded: sum(refunds),
     }
 }
