@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use crate::scene::{Counted, Scene};
+use crate::scene::{Counted, Scene, Terms};
 use crate::support::Dice;
 use crate::support::node::RabbitNode;
 
@@ -30,6 +30,8 @@ pub(crate) struct Fault {
     pub(crate) nodes: usize,
     /// Only in the long version: it takes its time, and the short one has its like.
     pub(crate) only_long: bool,
+    /// An attack by one sender: an honest second store sends beside it, and its delays are measured.
+    pub(crate) has_honest_store: bool,
     pub(crate) begin: Step,
     /// Makes all well again.
     pub(crate) end: Step,
@@ -59,7 +61,13 @@ pub(crate) async fn run(
         .flat_map(|fault| fault.turned_away)
         .copied()
         .collect();
-    let mut scene = Scene::set(nodes, turned_away.clone(), dice, long, faults.len() == 1).await;
+    let terms = Terms {
+        refusals: turned_away.clone(),
+        long,
+        alone: faults.len() == 1,
+        has_honest_store: faults.iter().any(|fault| fault.has_honest_store),
+    };
+    let mut scene = Scene::set(nodes, terms, dice).await;
     scene.some_moment().await;
     // The gateway is taken down last and comes back last: what stops it from starting is no fault of its.
     let (stops, others): (Vec<&Fault>, Vec<&Fault>) =

@@ -8,10 +8,12 @@
 
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
+mod attack;
 mod broker;
 mod disk;
 mod fault;
 mod gateway;
+mod honest;
 mod machine;
 mod network;
 mod proxy;
@@ -33,13 +35,14 @@ use support::Dice;
 use support::node::RabbitNode;
 
 /// Faults of one place each. Of several at once no two are of the same place: they would undo each other.
-const FAMILIES: [&[Fault]; 6] = [
+const FAMILIES: [&[Fault]; 7] = [
     gateway::FAULTS,
     senders::FAULTS,
     network::FAULTS,
     disk::FAULTS,
     machine::FAULTS,
     broker::FAULTS,
+    attack::FAULTS,
 ];
 /// The name of several faults at once.
 const TOGETHER: &str = "together";
@@ -70,6 +73,9 @@ struct Args {
     /// Write the result there as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Hold the honest store's delays and the memory against their bounds
+    #[arg(long)]
+    bounds: bool,
     /// Say what there is
     #[arg(long)]
     list: bool,
@@ -167,7 +173,10 @@ async fn main() -> ExitCode {
     };
     let seed = args.seed.or_else(fresh).unwrap_or(SHORT_SEED);
     println!("seed: --seed {seed}");
-    let rows = suite(&args, seed, begun).await;
+    let mut rows = suite(&args, seed, begun).await;
+    if args.bounds {
+        rows.iter_mut().for_each(Row::hold_bounds);
+    }
     println!("{}", report::table(&rows));
     if let Some(path) = &args.json {
         let text = format!("{:#}\n", report::json(seed, begun.elapsed(), &rows));

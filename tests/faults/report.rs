@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::honest::Delays;
 use crate::scene::Counted;
 
 /// All runs of one fault.
@@ -18,6 +19,8 @@ pub(crate) struct Row {
     repeated: usize,
     disordered: usize,
     worst: Duration,
+    honest: Option<Delays>,
+    peak_memory: u64,
     /// What was wrong, if anything.
     pub(crate) wrong: Vec<String>,
 }
@@ -51,6 +54,10 @@ impl Row {
         self.repeated += comparison.repeated.len();
         self.disordered += comparison.disordered.len();
         self.worst = self.worst.max(counted.worst);
+        self.peak_memory = self.peak_memory.max(counted.peak_memory);
+        if let Some(delays) = counted.honest {
+            self.honest = Some(self.honest.map_or(delays, |worse| worse.worst_of(delays)));
+        }
         let mut wrong = |what: &str, found: &[String]| {
             if let Some(first) = found.first() {
                 self.wrong.push(format!(
@@ -79,7 +86,25 @@ impl Row {
         self.wrong.push(format!("{faults}: {why}"));
     }
 
-    fn cells(&self) -> [String; 9] {
+    /// Holds the honest store's delays and the process's memory against their bounds.
+    pub(crate) fn hold_bounds(&mut self) {
+        let Some(delays) = self.honest else { return };
+        let mut wrong = delays.beyond_bounds();
+        if self.peak_memory > MEMORY_BOUND_MIB {
+            wrong.push(format!("{} MiB of memory", self.peak_memory));
+        }
+        let name = self.name.clone();
+        self.wrong
+            .extend(wrong.into_iter().map(|wrong| format!("{name}: {wrong}")));
+    }
+
+    fn cells(&self) -> [String; COLUMNS] {
+        let honest = |delay: fn(&Delays) -> Duration| {
+            self.honest.as_ref().map_or_else(
+                || "–".to_owned(),
+                |delays| format!("{} ms", delay(delays).as_millis()),
+            )
+        };
         [
             self.name.clone(),
             self.runs.to_string(),
@@ -90,6 +115,10 @@ impl Row {
             self.repeated.to_string(),
             self.disordered.to_string(),
             format!("{} ms", self.worst.as_millis()),
+            honest(|delays| delays.worst_answer),
+            honest(|delays| delays.median_event),
+            honest(|delays| delays.worst_event),
+            format!("{} MiB", self.peak_memory),
         ]
     }
 
@@ -97,12 +126,18 @@ impl Row {
         json!({
             "fault": self.name, "runs": self.runs, "answered": self.answered, "turned_away": self.turned_away,
             "arrived": self.arrived, "lost": self.lost, "repeated": self.repeated, "out_of_order": self.disordered,
-            "worst_answer_ms": u64::try_from(self.worst.as_millis()).unwrap_or(u64::MAX), "wrong": self.wrong,
+            "worst_answer_ms": u64::try_from(self.worst.as_millis()).unwrap_or(u64::MAX),
+            "honest_store": self.honest.map(|delays| delays.json()), "peak_memory_mib": self.peak_memory,
+            "wrong": self.wrong,
         })
     }
 }
 
-const HEAD: [&str; 9] = [
+/// What the gateway may take beside an attack.
+const MEMORY_BOUND_MIB: u64 = 512;
+const COLUMNS: usize = 13;
+
+const HEAD: [&str; COLUMNS] = [
     "fault",
     "runs",
     "answered 200",
@@ -112,6 +147,10 @@ const HEAD: [&str; 9] = [
     "repeated",
     "out of order",
     "worst answer",
+    "honest answer",
+    "honest event, median",
+    "honest event, worst",
+    "memory",
 ];
 
 /// The table, with what was wrong below it.
@@ -121,12 +160,12 @@ pub(crate) fn table(rows: &[Row]) -> String {
     let width = |column: usize| {
         lines
             .iter()
-            .map(|cells| cells[column].len())
+            .map(|cells| cells[column].chars().count())
             .max()
             .unwrap_or_default()
     };
-    let widths: [usize; 9] = std::array::from_fn(width);
-    let line = |cells: &[String; 9]| {
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let line = |cells: &[String; COLUMNS]| {
         let cell = |(cell, width): (&String, usize), left: bool| {
             if left {
                 format!("{cell:width$}")

@@ -8,11 +8,12 @@ use std::time::Duration;
 use crate::shim::Shim;
 use crate::support::consumer::{Consumer, EVENTS, events};
 use crate::support::gateway::Gateway;
-use crate::support::ledger::Comparison;
+use crate::support::ledger::{Comparison, Ledger};
 use crate::support::node::{RabbitNode, url_at};
 use crate::support::store::{Load, Order, Store};
 use crate::support::{Dice, until};
 
+use crate::honest::{Delays, HONEST, HONEST_SECRET, HonestStore};
 use crate::proxy::Proxy;
 
 /// Orders whose revisions are told side by side, half of them of each platform: as many senders.
@@ -28,13 +29,26 @@ pub(crate) struct Scene {
     pub(crate) gateway: Gateway,
     pub(crate) store: Store,
     pub(crate) load: Load,
+    /// Beside an attack.
+    honest: Option<HonestStore>,
     pub(crate) dice: Dice,
     /// Is there time?
     pub(crate) long: bool,
     /// Is there one fault only? Then it must be seen to have been met.
     pub(crate) alone: bool,
+    /// What an attack sent and was answered 200. Its senders race, so only losses are counted, not the order.
+    pub(crate) attack: Ledger,
     /// What the operator has to redrive when all is well again: deliveries in these states.
     pub(crate) to_redrive: Vec<&'static str>,
+}
+
+/// What a run of faults asks of its scene.
+pub(crate) struct Terms {
+    /// Statuses other than 200 that a webhook may get.
+    pub(crate) refusals: Vec<u16>,
+    pub(crate) long: bool,
+    pub(crate) alone: bool,
+    pub(crate) has_honest_store: bool,
 }
 
 /// What came of it.
@@ -45,20 +59,18 @@ pub(crate) struct Counted {
     pub(crate) unanswered: u64,
     pub(crate) comparison: Comparison,
     pub(crate) worst: Duration,
+    pub(crate) honest: Option<Delays>,
+    /// Of the last gateway process, in MiB.
+    pub(crate) peak_memory: u64,
 }
 
 impl Scene {
     /// Starts a gateway, and lets webhooks come.
-    pub(crate) async fn set(
-        nodes: Vec<RabbitNode>,
-        refusals: Vec<u16>,
-        dice: Dice,
-        long: bool,
-        alone: bool,
-    ) -> Self {
+    pub(crate) async fn set(nodes: Vec<RabbitNode>, terms: Terms, dice: Dice) -> Self {
         let network = Proxy::to(nodes.iter().map(RabbitNode::port).collect()).await;
         let machine = Shim::new();
         let mut gateway = Gateway::with_broker(&url_at(network.port()));
+        gateway.add_shop(HONEST, HONEST_SECRET);
         gateway.set_environment(machine.environment(gateway.data()));
         machine.all_is_synced(gateway.data());
         gateway.start().await;
@@ -67,9 +79,14 @@ impl Scene {
             (connected().await == 1.0).then_some(())
         })
         .await;
-        let store = gateway.store().with_refusals(refusals);
+        let store = gateway.store().with_refusals(terms.refusals);
         let load = store.load(&Order::some(SENDERS));
         load.flow(FLOW);
+        let honest = if terms.has_honest_store {
+            Some(HonestStore::open(&gateway, &nodes[0].url()).await)
+        } else {
+            None
+        };
         Self {
             nodes,
             network,
@@ -77,9 +94,11 @@ impl Scene {
             gateway,
             store,
             load,
+            honest,
             dice,
-            long,
-            alone,
+            long: terms.long,
+            alone: terms.alone,
+            attack: Ledger::default(),
             to_redrive: Vec::new(),
         }
     }
@@ -144,8 +163,15 @@ impl Scene {
         })
         .await;
         let consumer = self.consumer().await;
-        let ledger = self.load.stop().await;
+        let mut ledger = self.load.stop().await;
+        let mut delays = None;
+        if let Some(honest) = self.honest {
+            let (accepted, measured) = honest.close().await;
+            ledger = ledger.and(accepted);
+            delays = Some(measured);
+        }
         self.gateway.settled().await;
+        let peak_memory = self.gateway.peak_memory();
         for state in self.to_redrive {
             // 1: there was nothing to redrive.
             let code = self
@@ -163,12 +189,23 @@ impl Scene {
         let count = |counter: &std::sync::atomic::AtomicU64| {
             counter.load(std::sync::atomic::Ordering::Relaxed)
         };
+        let attack_keys = self.attack.partition_keys();
+        let (of_attack, others): (Vec<_>, Vec<_>) =
+            events(&arrived).into_iter().partition(|event| {
+                event["partitionkey"]
+                    .as_str()
+                    .is_some_and(|key| attack_keys.contains(key))
+            });
+        let mut comparison = ledger.compare(&others);
+        comparison.lost.extend(self.attack.missing_from(&of_attack));
         let counted = Counted {
             answered: ledger.0.len(),
             refused: count(&seen.refused),
             unanswered: count(&seen.unanswered),
-            comparison: ledger.compare(&events(&arrived)),
+            comparison,
             worst: seen.worst(),
+            honest: delays,
+            peak_memory,
         };
         (self.nodes, counted)
     }

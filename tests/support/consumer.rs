@@ -1,9 +1,10 @@
 //! The consumer's side of the broker, and what an operator does to its topology.
 
+use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, ExchangeDeclareOptions,
+    ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -126,6 +127,28 @@ impl Consumer {
             .exchange_declare(EVENTS.into(), kind, options, FieldTable::default())
             .await
             .is_ok()
+    }
+
+    /// Declares a durable quorum queue and binds it.
+    pub(crate) async fn declare_and_bind(&self, queue: &str, pattern: &str) {
+        assert!(self.declares(queue, quorum(&[])).await, "no queue {queue}");
+        self.bind(queue, pattern).await;
+    }
+
+    /// Takes messages as they come, until the connection ends.
+    pub(crate) async fn follow(&self, queue: &str, mut note: impl FnMut(String)) {
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        let consumer = self
+            .channel
+            .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+            .await;
+        let Ok(mut consumer) = consumer else { return };
+        while let Some(Ok(message)) = consumer.next().await {
+            note(Arrived::read(message).id);
+        }
     }
 
     pub(crate) async fn bind(&self, queue: &str, pattern: &str) {

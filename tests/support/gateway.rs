@@ -145,6 +145,30 @@ impl Gateway {
         }
     }
 
+    /// Adds a WooCommerce shop that signs with this secret.
+    pub(crate) fn add_shop(&self, id: &str, secret: &str) {
+        let file = self.folder.path().join(format!("{id}.key"));
+        std::fs::write(&file, secret).expect("a key is written");
+        let file = file.display().to_string();
+        let url = format!("https://{id}.example");
+        let output = self.cli(&[
+            "connections",
+            "add",
+            "woocommerce",
+            "--id",
+            id,
+            "--url",
+            &url,
+            "--webhook-secret-file",
+            &file,
+        ]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
     /// Starts it and waits until it is alive and ready.
     pub(crate) async fn start(&mut self) {
         assert!(self.process.is_none(), "the gateway runs");

@@ -131,6 +131,18 @@ impl Ledger {
         comparison
     }
 
+    /// The ids of the events of these deliveries that are not among those.
+    pub(crate) fn missing_from(&self, events: &[Value]) -> Vec<String> {
+        let arrived: BTreeSet<&str> = events
+            .iter()
+            .filter_map(|event| event["id"].as_str())
+            .collect();
+        self.event_ids()
+            .into_iter()
+            .filter(|id| !arrived.contains(id.as_str()))
+            .collect()
+    }
+
     /// Nothing is lost, nothing made up, and each order's order is kept.
     pub(crate) fn assert_told_by(&self, events: &[Value]) -> Comparison {
         let comparison = self.compare(events);

@@ -19,6 +19,10 @@ use super::ledger::{Accepted, Ledger};
 
 /// The shop's connection.
 pub(crate) const SHOP: &str = "shop-a";
+/// A second shop's connection, where a test adds it: the honest store beside an attack.
+pub(crate) const HONEST: &str = "shop-b";
+/// What the second shop signs with.
+pub(crate) const HONEST_SECRET: &str = "an-honest-store-signs-with-this-secret-of-its-own";
 /// The app's connection.
 pub(crate) const APP: &str = "app";
 /// The site that installed the app: the connection of its events.
@@ -58,6 +62,8 @@ pub(crate) enum Order {
     Shop(u64),
     /// Of the site, by `wix.ecom.v1.order_updated`.
     Site(u64),
+    /// Of a second shop beside the first, by `order.updated`: see [`HONEST`].
+    Honest(u64),
 }
 
 impl Order {
@@ -83,6 +89,7 @@ impl Order {
         match self {
             Order::Shop(number) => format!("{SHOP}/order/{number}"),
             Order::Site(number) => format!("{SITE}/order/{}", Self::site_id(number)),
+            Order::Honest(number) => format!("{HONEST}/order/{number}"),
         }
     }
 
@@ -90,6 +97,7 @@ impl Order {
         match self {
             Order::Shop(_) => ("woocommerce", SHOP),
             Order::Site(_) => ("wix", APP),
+            Order::Honest(_) => ("woocommerce", HONEST),
         }
     }
 }
@@ -168,12 +176,17 @@ impl Store {
     pub(crate) fn webhook(&self, order: Order, revision: u64) -> SignedRequest {
         let mut options = BTreeMap::new();
         let (topic, payload, key) = match order {
-            Order::Shop(number) => {
+            Order::Shop(number) | Order::Honest(number) => {
+                let (key, length) = if matches!(order, Order::Honest(_)) {
+                    (HONEST_SECRET, 20_000)
+                } else {
+                    (self.keys.shop.as_str(), 400)
+                };
                 let payload = json!({
                     "id": number, "number": number.to_string(), "status": "processing", "currency": "EUR", "total": "19.90",
-                    "revision": revision, "customer_note": "x".repeat(400),
+                    "revision": revision, "customer_note": "x".repeat(length),
                 });
-                ("order.updated", payload, &self.keys.shop)
+                ("order.updated", payload, key)
             }
             Order::Site(number) => {
                 options.insert("instance_id".to_owned(), SITE.to_owned());
@@ -184,7 +197,11 @@ impl Store {
                     "updatedEvent": {"currentEntity": {"id": id, "number": number.to_string(), "currency": "EUR"}},
                     "eventTime": "2026-03-14T09:26:53.589793Z",
                 });
-                ("wix.ecom.v1.order_updated", payload, &self.keys.app_private)
+                (
+                    "wix.ecom.v1.order_updated",
+                    payload,
+                    self.keys.app_private.as_str(),
+                )
             }
         };
         let payload = payload.to_string();

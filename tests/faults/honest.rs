@@ -1,0 +1,179 @@
+//! The honest second store beside an attack: it sends ten orders a second, and measures how long an answer and an event
+//! take.
+//!
+//! Its events are consumed from a queue of their own while the attack runs. Nothing here decides what is too long except
+//! [`Delays::beyond_bounds`], which only `--bounds` asks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::support::consumer::Consumer;
+use crate::support::gateway::Gateway;
+use crate::support::ledger::Ledger;
+pub(crate) use crate::support::store::{HONEST, HONEST_SECRET};
+use crate::support::store::{Order, Store};
+use crate::support::until;
+
+/// The queue of the honest store's events.
+const QUEUE: &str = "honest";
+const SEND_INTERVAL: Duration = Duration::from_millis(100);
+/// Orders that the store updates in turn.
+const ORDERS: u64 = 5;
+
+const ANSWER_BOUND: Duration = Duration::from_secs(1);
+const MEDIAN_EVENT_BOUND: Duration = Duration::from_secs(1);
+const WORST_EVENT_BOUND: Duration = Duration::from_secs(3);
+
+/// By event id, when its message arrived.
+type Arrivals = Arc<Mutex<HashMap<String, Instant>>>;
+
+/// A store that sends while another one attacks.
+pub(crate) struct HonestStore {
+    is_closing: Arc<AtomicBool>,
+    sender: JoinHandle<Sent>,
+    consumer: JoinHandle<()>,
+    arrivals: Arrivals,
+}
+
+/// What the store sent.
+#[derive(Default)]
+struct Sent {
+    ledger: Ledger,
+    /// By event id, when its delivery was answered.
+    answered: HashMap<String, Instant>,
+    worst_answer: Duration,
+}
+
+/// How long the honest store waited.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delays {
+    /// From a request to its 200, with all retries.
+    pub(crate) worst_answer: Duration,
+    /// From the answer to the event's message.
+    pub(crate) median_event: Duration,
+    pub(crate) worst_event: Duration,
+}
+
+impl HonestStore {
+    /// Begins to send to a running gateway.
+    pub(crate) async fn open(gateway: &Gateway, broker: &str) -> Self {
+        let consumer = Consumer::connect(broker).await;
+        consumer
+            .declare_and_bind(QUEUE, &format!("#.{HONEST}"))
+            .await;
+        let arrivals = Arrivals::default();
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let sender = tokio::spawn(send(gateway.store(), Arc::clone(&is_closing)));
+        let consumer = tokio::spawn(consume(consumer, broker.to_owned(), Arc::clone(&arrivals)));
+        Self {
+            is_closing,
+            sender,
+            consumer,
+            arrivals,
+        }
+    }
+
+    /// Stops sending, waits for the events of all that was answered, and measures.
+    pub(crate) async fn close(self) -> (Ledger, Delays) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        let sent = self.sender.await.expect("the honest store's sender");
+        let arrivals = &self.arrivals;
+        let has_arrived = |id: &String| lock(arrivals).contains_key(id);
+        until("the honest store's events", || async {
+            sent.answered.keys().all(has_arrived).then_some(())
+        })
+        .await;
+        self.consumer.abort();
+        let arrived = lock(arrivals);
+        let mut delays: Vec<Duration> = sent
+            .answered
+            .iter()
+            .map(|(id, answered)| arrived[id].saturating_duration_since(*answered))
+            .collect();
+        delays.sort_unstable();
+        let measured = Delays {
+            worst_answer: sent.worst_answer,
+            median_event: delays.get(delays.len() / 2).copied().unwrap_or_default(),
+            worst_event: delays.last().copied().unwrap_or_default(),
+        };
+        (sent.ledger, measured)
+    }
+}
+
+impl Delays {
+    /// The worse of both runs in each respect.
+    pub(crate) fn worst_of(self, other: Self) -> Self {
+        Self {
+            worst_answer: self.worst_answer.max(other.worst_answer),
+            median_event: self.median_event.max(other.median_event),
+            worst_event: self.worst_event.max(other.worst_event),
+        }
+    }
+
+    /// What took longer than the gateway promises.
+    pub(crate) fn beyond_bounds(self) -> Vec<String> {
+        let delays = [
+            ("answer", self.worst_answer, ANSWER_BOUND),
+            ("event in the median", self.median_event, MEDIAN_EVENT_BOUND),
+            ("event at worst", self.worst_event, WORST_EVENT_BOUND),
+        ];
+        let beyond = delays.into_iter().filter(|(_, delay, bound)| delay > bound);
+        let text = |(name, delay, bound): (&str, Duration, Duration)| {
+            format!(
+                "the honest store's {name} took {} ms of {} ms",
+                delay.as_millis(),
+                bound.as_millis()
+            )
+        };
+        beyond.map(text).collect()
+    }
+
+    pub(crate) fn json(self) -> Value {
+        let millis = |delay: Duration| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        json!({
+            "worst_answer_ms": millis(self.worst_answer),
+            "median_event_ms": millis(self.median_event),
+            "worst_event_ms": millis(self.worst_event),
+        })
+    }
+}
+
+async fn send(store: Store, is_closing: Arc<AtomicBool>) -> Sent {
+    let mut sent = Sent::default();
+    let mut ticks = tokio::time::interval(SEND_INTERVAL);
+    for revision in 0.. {
+        ticks.tick().await;
+        if is_closing.load(Ordering::Relaxed) {
+            break;
+        }
+        let begun = Instant::now();
+        let accepted = store
+            .send(Order::Honest(1 + revision % ORDERS), revision)
+            .await;
+        sent.worst_answer = sent.worst_answer.max(begun.elapsed());
+        sent.answered
+            .insert(format!("{}-0", accepted.delivery), Instant::now());
+        sent.ledger.0.push(accepted);
+    }
+    sent
+}
+
+/// Notes arrivals, over as many connections as it takes.
+async fn consume(mut consumer: Consumer, broker: String, arrivals: Arrivals) {
+    loop {
+        let note = |id: String| {
+            lock(&arrivals).entry(id).or_insert_with(Instant::now);
+        };
+        consumer.follow(QUEUE, note).await;
+        consumer = Consumer::connect(&broker).await;
+    }
+}
+
+fn lock(arrivals: &Arrivals) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
+    arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+}
