@@ -213,6 +213,8 @@ pub enum Completed {
     Whole(Bytes),
     /// What the delivery says is not so; why, as a bounded word.
     Untrue(String),
+    /// The store has no such entity: a deletion is true if the entity was known before.
+    Absent,
     /// Without it; why, as a bounded word.
     GivenUp(String),
 }
@@ -229,7 +231,7 @@ impl JournaledDelivery {
     pub fn completed(&self) -> Option<&Bytes> {
         match &self.completion.as_ref()?.outcome {
             Completed::Whole(body) => Some(body),
-            Completed::Untrue(_) | Completed::GivenUp(_) => None,
+            Completed::Untrue(_) | Completed::Absent | Completed::GivenUp(_) => None,
         }
     }
 

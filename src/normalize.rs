@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::delivery::{Completed, Completion};
+use crate::delivery::Completed;
 use crate::event::data::ConnectionHealth;
 use crate::event::{Asked, Authority, Draft, Entity, Event, Sequence};
 use crate::journal::LogPage;
@@ -32,12 +32,15 @@ pub enum Assembled {
 /// Makes an entry's events.
 #[must_use]
 pub fn assemble(entry: &Entry) -> Assembled {
-    if let Some(Completion {
-        outcome: Completed::Untrue(reason),
-        ..
-    }) = &entry.delivery.completion
+    match entry
+        .delivery
+        .completion
+        .as_ref()
+        .map(|completion| &completion.outcome)
     {
-        return Assembled::Ignored(reason.clone().into());
+        Some(Completed::Untrue(reason)) => return Assembled::Ignored(reason.clone().into()),
+        Some(Completed::Absent) => return Assembled::Ignored("not_there".into()),
+        Some(Completed::Whole(_) | Completed::GivenUp(_)) | None => {}
     }
     let normalized = match entry.kind {
         EntryKind::Announcement => announcement(entry),

@@ -356,7 +356,7 @@ async fn entities_are_asked_for_by_their_ids() {
     let ask = |word: &'static str| converse(|dialogue| platform.complete(word, &subject, dialogue));
     assert!(matches!(ask("product/25/deleted").await, Told::Whole(_)));
     assert_eq!(ask("order/18/deleted").await, Told::Untrue("not_in_trash"));
-    assert_eq!(ask("order/25/deleted").await, Told::Untrue("not_in_trash"));
+    assert_eq!(ask("order/25/deleted").await, Told::Absent);
     assert!(matches!(ask("order/18").await, Told::Whole(_)));
     assert!(matches!(ask("customer/7/deleted").await, Told::Whole(_)));
     shop.fail(Fault::Maintenance);

@@ -32,6 +32,7 @@ pub(super) const WIDTH: usize = 5;
 const WHOLE: i64 = 0;
 const UNTRUE: i64 = 1;
 const GIVEN_UP: i64 = 2;
+const ABSENT: i64 = 3;
 
 /// Keeps what a store said of these deliveries. A later word replaces an earlier one.
 pub(super) fn keep(
@@ -48,6 +49,7 @@ pub(super) fn keep(
         }
         Completed::Untrue(reason) => (UNTRUE, Some(reason), None),
         Completed::GivenUp(reason) => (GIVEN_UP, Some(reason), None),
+        Completed::Absent => (ABSENT, None, None),
     };
     // Where retention removed a delivery meanwhile, there is nothing to keep.
     let mut insert = transaction.prepare_cached(
@@ -109,6 +111,7 @@ impl Completions {
         let outcome = match outcome {
             WHOLE => Completed::Whole(self.answer(row, first + 2)?),
             UNTRUE => Completed::Untrue(reason()?),
+            ABSENT => Completed::Absent,
             // A word of a newer version: as if nothing had been had.
             _ => Completed::GivenUp(reason()?),
         };

@@ -201,6 +201,9 @@ pub enum Told {
     Whole(Bytes),
     /// What the delivery says is not so; why, as a bounded word.
     Untrue(&'static str),
+    /// The store answers that it has no such entity. A deletion is confirmed by this only if the entity was known before:
+    /// WooCommerce announces deletions of ids that never were such an entity.
+    Absent,
     /// The store has no more to say; why, as a bounded word. The delivery goes out as it is.
     Nothing(&'static str),
     /// Not now; why, as a bounded word. It is asked again, after that long at least where the store says so.

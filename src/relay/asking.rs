@@ -96,13 +96,20 @@ impl Asking {
                 }),
                 "completed",
             ),
-            Told::Untrue(_) if question.denials == 0 => again(SURE, true),
+            Told::Untrue(_) | Told::Absent if question.denials == 0 => again(SURE, true),
             Told::Untrue(reason) => (
                 Reply::Done(Completion {
                     outcome: Completed::Untrue(reason.to_owned()),
                     asked_at,
                 }),
                 "untrue",
+            ),
+            Told::Absent => (
+                Reply::Done(Completion {
+                    outcome: Completed::Absent,
+                    asked_at,
+                }),
+                "absent",
             ),
             Told::Nothing(reason) => (given_up(reason), reason),
             Told::Later(reason, _) if left().is_zero() => (given_up(reason), reason),

@@ -286,6 +286,7 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
                     .iter()
                     .for_each(|delivery| assert_completed_well(delivery, &body)),
                 Told::Untrue(reason) | Told::Nothing(reason) => assert_bounded(reason),
+                Told::Absent => {}
                 Told::Later(reason, pause) => {
                     assert_bounded(reason);
                     assert!(

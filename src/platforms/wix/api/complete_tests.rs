@@ -25,7 +25,7 @@ fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Told,
 fn json_of(told: &Told) -> Value {
     match told {
         Told::Whole(body) => serde_json::from_slice(body).expect("JSON"),
-        Told::Untrue(_) | Told::Nothing(_) | Told::Later(..) => panic!("{told:?}"),
+        Told::Untrue(_) | Told::Absent | Told::Nothing(_) | Told::Later(..) => panic!("{told:?}"),
     }
 }
 

@@ -1,8 +1,13 @@
 //! Completes what tells too little: `*.deleted`, which tells an id alone and not even a true one, and actions, which tell an
 //! id of something that their hook's name gives away.
 //!
-//! Trashing any page makes old versions tell of deleted products and coupons, because all share one row of ids. So a deletion
-//! is true if the entity is in the trash. What other dialects of the API leave out is left out.
+//! A deletion has four answers. Old versions announce deleted products and coupons whenever any page is trashed, because
+//! all posts share one sequence of ids; the headers that carry the topic are not signed either.
+//! - 200 with status `trash`: confirmed ([`Told::Whole`]).
+//! - 200 with another status: false ([`Told::Untrue`]).
+//! - 404 by WooCommerce: [`Told::Absent`]; true if the entity was known before. A customer has no trash, so a 404 confirms
+//!   a delivery of the form that WooCommerce sends for customers.
+//! - no usable answer: [`Told::Nothing`] or [`Told::Later`].
 
 use super::keys::{Caller, Keys, Mode, rest_error};
 use super::talk::json;
@@ -10,6 +15,7 @@ use crate::delivery::JournaledDelivery;
 use crate::event::data::Entity;
 use crate::event::{Authority, Draft, verbs};
 use crate::platforms::api::{Dialogue, Method, Subject, Told, Unanswered, heard};
+use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::normalize::entity_of;
 
@@ -23,10 +29,22 @@ const RESOURCES: [(&str, &str); 4] = [
 
 /// What stands behind the id in the word for a deletion.
 const DELETED: &str = "deleted";
+/// The same for a delivery that carries more than an id, which WooCommerce never sends as a deletion.
+const DELETED_WITH_BODY: &str = "deleted_with_body";
 
-/// `order/18`, or `order/18/deleted`.
+/// `true` if the body is `{"id":N}`, the only form in which WooCommerce sends a deletion.
+fn is_bare_id(body: &[u8]) -> bool {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let Some(document) = parse(text) else {
+        return false;
+    };
+    let mut members = Node::root(&document).members();
+    members.next().is_some_and(|(name, _)| name == "id") && members.next().is_none()
+}
+
+/// `order/18`, `order/18/deleted` or `order/18/deleted_with_body`.
 pub(in crate::platforms::woocommerce) fn lacks(
-    _delivery: &JournaledDelivery,
+    delivery: &JournaledDelivery,
     drafts: &[Draft],
 ) -> Option<String> {
     let draft = drafts
@@ -40,7 +58,12 @@ pub(in crate::platforms::woocommerce) fn lacks(
             let is_bare = is_number
                 && draft.verb == verbs::DELETED
                 && draft.authority == Authority::Reference;
-            is_bare.then(|| format!("{}/{}/{DELETED}", draft.entity.name(), draft.id))
+            let form = if is_bare_id(&delivery.body) {
+                DELETED
+            } else {
+                DELETED_WITH_BODY
+            };
+            is_bare.then(|| format!("{}/{}/{form}", draft.entity.name(), draft.id))
         }
         // A hook's name can be all digits; then it is no id.
         Entity::Action(action) if is_number && action.hook.as_deref() != Some(&draft.id) => {
@@ -68,11 +91,12 @@ pub(in crate::platforms::woocommerce) fn complete(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
     let mut parts = lacking.split('/');
-    let (word, id, is_deleted) = (
+    let (word, id, form) = (
         parts.next().unwrap_or_default(),
         parts.next().unwrap_or_default(),
-        parts.next().is_some(),
+        parts.next(),
     );
+    let is_deleted = form.is_some();
     let resource = RESOURCES.into_iter().find(|(known, _)| *known == word);
     let (Some((_, resource)), Some(caller)) = (resource, caller(subject)) else {
         return Ok(Told::Nothing("not_asked"));
@@ -94,8 +118,8 @@ pub(in crate::platforms::woocommerce) fn complete(
         return Ok(match (is_gone, is_deleted) {
             (false, _) => Told::Nothing("store_refuses"),
             (true, false) => Told::Nothing("not_there"),
-            (true, true) if word == "customer" => Told::Whole(GONE.into()),
-            (true, true) => Told::Untrue("not_in_trash"),
+            (true, true) if word == "customer" && form == Some(DELETED) => Told::Whole(GONE.into()),
+            (true, true) => Told::Absent,
         });
     }
     // A page in place of JSON passes, or does not.
@@ -123,8 +147,10 @@ pub(in crate::platforms::woocommerce) fn complete(
     Ok(match root.get("status").str() {
         // Customers have no trash.
         _ if word == "customer" => Told::Untrue("still_there"),
-        // Coupons of old versions do not say.
-        None | Some("trash") => whole(),
+        Some("trash") => whole(),
+        // WooCommerce 6 shows no status for coupons, whether they are in the trash or not.
+        None if form == Some(DELETED) => whole(),
+        None => Told::Nothing("status_not_shown"),
         Some(_) => Told::Untrue("not_in_trash"),
     })
 }

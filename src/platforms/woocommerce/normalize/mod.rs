@@ -137,6 +137,13 @@ fn entity(root: Node<'_>, resource: Resource, verb: &'static str) -> Result<Draf
     } else {
         Authority::Full
     };
+    // WooCommerce sends a deletion as `{"id":N}` only. More than that may be another delivery whose topic header was
+    // replaced, because headers are not signed: the store has to confirm it.
+    let (entity, authority) = if verb == verbs::DELETED {
+        (reference(resource, &id), Authority::Reference)
+    } else {
+        (entity, authority)
+    };
     let time = match verb {
         verbs::CREATED => payload.created_at(),
         verbs::DELETED => None,

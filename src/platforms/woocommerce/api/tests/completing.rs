@@ -57,6 +57,11 @@ fn what_is_thin_is_asked_for_and_nothing_else() {
         lacking("customer.deleted", r#"{"id":"7"}"#).as_deref(),
         Some("customer/7/deleted")
     );
+    assert_eq!(
+        lacking("order.deleted", r#"{"id":18,"status":"completed"}"#).as_deref(),
+        Some("order/18/deleted_with_body"),
+        "a replaced topic header must not make a deletion of an update"
+    );
     let action = r#"{"action":"woocommerce_order_status_completed","arg":18}"#;
     assert_eq!(
         lacking("action.woocommerce_order_status_completed", action).as_deref(),
@@ -64,7 +69,6 @@ fn what_is_thin_is_asked_for_and_nothing_else() {
     );
     for (topic, body) in [
         ("order.updated", r#"{"id":18,"status":"completed"}"#),
-        ("order.deleted", r#"{"id":18,"status":"trash"}"#),
         ("order.updated", r#"{"id":18}"#),
         ("order.deleted", r#"{"id":"18/../../x"}"#),
         ("subscription.deleted", r#"{"id":18}"#),
@@ -119,7 +123,7 @@ fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
             Ok(refusal(404, "woocommerce_rest_product_invalid_id"))
         )
         .1,
-        untrue
+        Told::Absent
     );
     let coupon = json!({ "id": 25, "code": "ten" });
     assert_eq!(
@@ -140,6 +144,25 @@ fn a_customer_is_deleted_if_he_is_gone() {
         asked("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1,
         Told::Untrue("still_there")
     );
+}
+
+#[test]
+fn a_deletion_that_carries_an_entity_needs_more_proof() {
+    let customer = refusal(404, "wc_user_invalid_id");
+    assert_eq!(
+        asked("customer/7/deleted_with_body", Ok(customer)).1,
+        Told::Absent
+    );
+    let coupon = told(200, &json!({ "id": 25, "code": "ten" }));
+    assert_eq!(
+        asked("coupon/25/deleted_with_body", Ok(coupon)).1,
+        Told::Nothing("status_not_shown")
+    );
+    let whole = delivery(
+        "order.deleted",
+        r#"{"id":18,"status":"completed","total":"9.00"}"#,
+    );
+    assert_eq!(draft(&whole).authority, Authority::Reference);
 }
 
 #[test]
