@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 /// The name of a connection: what the operator typed, or the id under which a platform knows an installation.
 ///
 /// 1 to 64 characters of `[A-Za-z0-9._-]`, beginning with a letter or a digit: it stands in URLs, routing keys and metric
-/// labels.
+/// labels. A name in the form of a UUID is one in lower case, whatever the case it was written in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ConnectionId(String);
@@ -36,7 +36,9 @@ impl ConnectionId {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
             && id.as_bytes()[0].is_ascii_alphanumeric();
-        if fits {
+        if is_uuid(id) {
+            Ok(Self(id.to_ascii_lowercase()))
+        } else if fits {
             Ok(Self(id.to_owned()))
         } else {
             Err(InvalidConnectionId)
@@ -48,6 +50,15 @@ impl ConnectionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// `true` for the 36 characters of a UUID with hyphens, in any case.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(index, b)| match index {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
 }
 
 impl fmt::Display for ConnectionId {
@@ -128,18 +139,6 @@ impl DeliveryKey {
         let mut key = [0; 16];
         key.copy_from_slice(&digest.finalize()[..16]);
         Self(key)
-    }
-
-    /// The key of the same content when it is a new fact.
-    #[must_use]
-    pub fn next(&self) -> Self {
-        Self::of(&[b"again", &self.0])
-    }
-
-    /// The key of the same content at a time.
-    #[must_use]
-    pub fn at(&self, time: Timestamp) -> Self {
-        Self::of(&[b"at", &self.0, &time.as_millisecond().to_be_bytes()])
     }
 
     /// Reads the form that [`fmt::Display`] writes: 32 hexadecimal digits.

@@ -120,6 +120,49 @@ pub(crate) fn set_before_pause(
     Ok(changed == 1)
 }
 
+/// An installation or a removal of an app, as its platform signed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SignedChange {
+    /// When it was signed.
+    pub(crate) at: Timestamp,
+    /// The journal's position of the delivery that told it.
+    pub(crate) position: i64,
+}
+
+/// The newest installation or removal that was applied to a connection.
+pub(crate) fn newest_signed(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+) -> rusqlite::Result<Option<SignedChange>> {
+    sqlite
+        .prepare_cached(
+            "SELECT signed_at, signed_by FROM connections WHERE id = ?1 AND signed_at IS NOT NULL",
+        )?
+        .query_row([id.as_str()], |row| {
+            Ok(SignedChange {
+                at: instant(row.get(0)?)?,
+                position: row.get(1)?,
+            })
+        })
+        .optional()
+}
+
+/// Keeps the newest installation or removal of a connection.
+pub(crate) fn set_newest_signed(
+    sqlite: &Sqlite,
+    id: &ConnectionId,
+    newest: SignedChange,
+) -> rusqlite::Result<()> {
+    sqlite
+        .prepare_cached("UPDATE connections SET signed_at = ?2, signed_by = ?3 WHERE id = ?1")?
+        .execute(params![
+            id.as_str(),
+            newest.at.as_millisecond(),
+            newest.position
+        ])?;
+    Ok(())
+}
+
 /// Adds to what is known of a connection. `false` where all of it was known: then nothing is written, and nobody is told.
 pub(crate) fn set_settings(
     sqlite: &Sqlite,

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior, params};
 
-use super::entry::EntryKind;
+use super::entry::{EntryKind, Position};
 use super::keys;
 use super::writer::open_entry;
-use crate::connections::{BeforePause, Connection, INSTANCE, SealedSecret, Status, Verdict, store};
+use crate::connections::store::{self, SignedChange};
+use crate::connections::{BeforePause, Connection, INSTANCE, SealedSecret, Status, Verdict};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::verbs;
 use crate::platforms::ConnectionSignal;
@@ -50,6 +51,8 @@ pub enum ConnectionChange {
         platform: String,
         /// What the delivery says of it. Its own events tell consumers then, so nothing is announced.
         signal: Option<ConnectionSignal>,
+        /// The delivery's position in the journal.
+        position: Position,
     },
 }
 
@@ -60,6 +63,8 @@ pub enum Changed {
     Yes,
     /// It stood like that already.
     No,
+    /// The delivery was signed before the newest installation or removal that is known.
+    Stale,
     /// There is no such connection.
     NoSuchConnection,
     /// The id is taken.
@@ -188,7 +193,17 @@ pub(super) fn apply(
             parent,
             platform,
             signal,
-        } => seen(transaction, id, parent, platform, signal.as_ref(), now),
+            position,
+        } => {
+            let seen = Seen {
+                id,
+                parent,
+                platform,
+                signal: signal.as_ref(),
+                position: *position,
+            };
+            seen.apply(transaction, now)
+        }
     }
 }
 
@@ -238,59 +253,118 @@ fn examined(
     Ok(if learned { Changed::Yes } else { moved })
 }
 
-fn seen(
-    transaction: &Transaction<'_>,
-    id: &ConnectionId,
-    parent: &ConnectionId,
-    platform: &str,
-    signal: Option<&ConnectionSignal>,
-    now: Timestamp,
-) -> rusqlite::Result<Changed> {
-    let known = store::get(transaction, id)?;
-    let settings = match signal {
-        Some(ConnectionSignal::Installed(settings)) => settings.clone(),
-        _ => BTreeMap::new(),
-    };
-    let (status, reason) = match signal {
-        Some(ConnectionSignal::Removed) => (Status::Disconnected, Some("app_removed")),
-        Some(ConnectionSignal::Degraded(reason)) => (Status::Degraded, Some(*reason)),
-        Some(ConnectionSignal::Installed(_)) | None => (Status::Connected, None),
-    };
-    match (known, signal) {
-        // Nobody speaks in the name of another's connection.
-        (Some(known), _) if known.id != *parent && known.parent.as_ref() != Some(parent) => {
-            Ok(Changed::Taken)
-        }
-        (None, _) if id == parent || store::get(transaction, parent)?.is_none() => {
-            Ok(Changed::NoSuchConnection)
-        }
-        (None, signal) => {
-            let connection = Connection {
-                parent: Some(parent.clone()),
-                status,
-                reason: reason.map(str::to_owned),
-                ..Connection::new(id.clone(), platform, INSTANCE, settings, now)
-            };
-            store::add(transaction, &connection, &[])?;
-            if signal.is_none() {
-                announce(transaction, &connection, verbs::CONNECTED, now)?;
+/// A delivery of an installation: the fields of [`ConnectionChange::Seen`].
+struct Seen<'a> {
+    id: &'a ConnectionId,
+    parent: &'a ConnectionId,
+    platform: &'a str,
+    signal: Option<&'a ConnectionSignal>,
+    position: Position,
+}
+
+impl Seen<'_> {
+    fn apply(&self, transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Changed> {
+        let (id, parent) = (self.id, self.parent);
+        match (store::get(transaction, id)?, self.signal) {
+            // Nobody speaks in the name of another's connection.
+            (Some(known), _) if known.id != *parent && known.parent.as_ref() != Some(parent) => {
+                Ok(Changed::Taken)
             }
-            Ok(Changed::Yes)
-        }
-        (Some(_), None) => Ok(Changed::No),
-        (Some(known), Some(_)) => {
-            if !settings.is_empty() {
-                store::set_settings(transaction, id, &settings)?;
+            (None, _) if id == parent || store::get(transaction, parent)?.is_none() => {
+                Ok(Changed::NoSuchConnection)
             }
-            let changed = match known.status {
-                // What the operator paused stays paused, whatever the store does; he hears of it when he resumes.
-                Status::Paused => store::set_before_pause(transaction, id, status, reason)?,
-                Status::Connected | Status::Degraded | Status::Disconnected => {
-                    store::set_status(transaction, id, status, reason, now)?
-                }
-            };
-            Ok(if changed { Changed::Yes } else { Changed::No })
+            (None, _) => self.add(transaction, now),
+            (Some(_), None) => Ok(Changed::No),
+            (Some(known), Some(signal)) => self.signalled(transaction, &known, signal, now),
         }
+    }
+
+    /// The status that the signal gives the connection, with the reason.
+    fn status(&self) -> (Status, Option<&str>) {
+        match self.signal {
+            Some(ConnectionSignal::Removed { .. }) => (Status::Disconnected, Some("app_removed")),
+            Some(ConnectionSignal::Degraded(reason)) => (Status::Degraded, Some(*reason)),
+            Some(ConnectionSignal::Installed { .. }) | None => (Status::Connected, None),
+        }
+    }
+
+    fn settings(&self) -> BTreeMap<String, String> {
+        match self.signal {
+            Some(ConnectionSignal::Installed { settings, .. }) => settings.clone(),
+            Some(ConnectionSignal::Removed { .. } | ConnectionSignal::Degraded(_)) | None => {
+                BTreeMap::new()
+            }
+        }
+    }
+
+    fn signed(&self) -> Option<SignedChange> {
+        let at = self.signal?.signed_at()?;
+        let position = self.position;
+        Some(SignedChange { at, position })
+    }
+
+    fn add(&self, transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Changed> {
+        let (status, reason) = self.status();
+        let connection = Connection {
+            parent: Some(self.parent.clone()),
+            status,
+            reason: reason.map(str::to_owned),
+            ..Connection::new(
+                self.id.clone(),
+                self.platform,
+                INSTANCE,
+                self.settings(),
+                now,
+            )
+        };
+        store::add(transaction, &connection, &[])?;
+        if let Some(signed) = self.signed() {
+            store::set_newest_signed(transaction, self.id, signed)?;
+        }
+        if self.signal.is_none() {
+            announce(transaction, &connection, verbs::CONNECTED, now)?;
+        }
+        Ok(Changed::Yes)
+    }
+
+    /// A known connection was installed, removed or degraded. An installation and a removal count only if they are not
+    /// older than the newest one: deliveries arrive in any order, and captured ones can be sent again.
+    fn signalled(
+        &self,
+        transaction: &Transaction<'_>,
+        known: &Connection,
+        signal: &ConnectionSignal,
+        now: Timestamp,
+    ) -> rusqlite::Result<Changed> {
+        let is_degraded = matches!(signal, ConnectionSignal::Degraded(_));
+        if !is_degraded && let Some(newest) = store::newest_signed(transaction, self.id)? {
+            // A delivery without a time cannot prove that it is newer.
+            let is_older = signal
+                .signed_at()
+                .is_none_or(|at| at.as_millisecond() < newest.at.as_millisecond());
+            match (is_older, newest.position < self.position) {
+                (true, true) => return Ok(Changed::Stale),
+                // It was applied before the newer one arrived, and is processed again after a crash.
+                (true, false) => return Ok(Changed::No),
+                (false, _) => {}
+            }
+        }
+        if let Some(signed) = self.signed() {
+            store::set_newest_signed(transaction, self.id, signed)?;
+        }
+        let settings = self.settings();
+        if !settings.is_empty() {
+            store::set_settings(transaction, self.id, &settings)?;
+        }
+        let (status, reason) = self.status();
+        let changed = match known.status {
+            // What the operator paused stays paused, whatever the store does; he hears of it when he resumes.
+            Status::Paused => store::set_before_pause(transaction, self.id, status, reason)?,
+            Status::Connected | Status::Degraded | Status::Disconnected => {
+                store::set_status(transaction, self.id, status, reason, now)?
+            }
+        };
+        Ok(if changed { Changed::Yes } else { Changed::No })
     }
 }
 
@@ -310,8 +384,8 @@ fn announce(
     ]);
     transaction
         .prepare_cached(
-            "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
-             VALUES (?1, ?2, 0, ?3, ?4, ?4, ?5, ?6, '[]', ?7)",
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, '[]', ?7)",
         )?
         .execute(params![
             key.as_bytes(),

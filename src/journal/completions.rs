@@ -160,8 +160,8 @@ mod tests {
             .expect("its tables");
         for key in 1..=3_u8 {
             let insert =
-                "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
-                 VALUES (?1, 0, 0, 'p', 'e', 'c', 't', 7, '[]', x'7b7d')";
+                "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+                 VALUES (?1, 0, 'p', 'e', 'c', 't', 7, '[]', x'7b7d')";
             sqlite.execute(insert, [[key; 16]]).expect("written");
         }
         let whole = |text: &'static str| Completion {

@@ -9,6 +9,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     SCHEMA,
     KEYS,
     completions::SCHEMA,
+    INSTALLATIONS,
 ];
 
 /// Deliveries never change once written; what became of one stands in its small row of `entries`, so that settling a
@@ -85,6 +86,30 @@ ALTER TABLE kept RENAME TO deliveries;
 CREATE INDEX deliveries_that_recur ON deliveries (connection, topic, position) WHERE recurs = 1;
 ";
 
+/// A delivery's key alone identifies it. Installations remember when their newest installation or removal was signed, and
+/// ids in the form of a UUID are in lower case.
+const INSTALLATIONS: &str = "
+DROP INDEX deliveries_that_recur;
+ALTER TABLE deliveries DROP COLUMN recurs;
+ALTER TABLE connections ADD COLUMN signed_at INTEGER;
+ALTER TABLE connections ADD COLUMN signed_by INTEGER;
+UPDATE OR REPLACE connections SET id = lower(id)
+ WHERE id <> lower(id) AND length(id) = 36 AND id GLOB '????????-????-????-????-????????????'
+   AND replace(id, '-', '') NOT GLOB '*[^0-9A-Fa-f]*';
+UPDATE connections SET parent = lower(parent)
+ WHERE parent <> lower(parent) AND length(parent) = 36 AND parent GLOB '????????-????-????-????-????????????'
+   AND replace(parent, '-', '') NOT GLOB '*[^0-9A-Fa-f]*';
+UPDATE connection_secrets SET connection = lower(connection)
+ WHERE connection <> lower(connection) AND length(connection) = 36
+   AND connection GLOB '????????-????-????-????-????????????' AND replace(connection, '-', '') NOT GLOB '*[^0-9A-Fa-f]*';
+UPDATE deliveries SET connection = lower(connection)
+ WHERE connection <> lower(connection) AND length(connection) = 36
+   AND connection GLOB '????????-????-????-????-????????????' AND replace(connection, '-', '') NOT GLOB '*[^0-9A-Fa-f]*';
+UPDATE deliveries SET endpoint = lower(endpoint)
+ WHERE endpoint <> lower(endpoint) AND length(endpoint) = 36
+   AND endpoint GLOB '????????-????-????-????-????????????' AND replace(endpoint, '-', '') NOT GLOB '*[^0-9A-Fa-f]*';
+";
+
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
@@ -136,5 +161,36 @@ mod tests {
                       VALUES (x'00', 0, 0, '', '', '', '', 0, '', '')";
         sqlite.execute(insert, []).expect("written");
         assert_eq!(sqlite.last_insert_rowid(), 4);
+    }
+
+    #[test]
+    fn ids_in_the_form_of_a_uuid_become_lower_case() {
+        let sqlite = older(2);
+        sqlite
+            .execute_batch(&MIGRATIONS[2..4].concat())
+            .expect("migrated");
+        let (upper, shop) = ("3BBCABC7-EBB7-4FC8-8829-13EA0E142123", "Shop-A-xxx");
+        for id in [upper, shop] {
+            let added = "INSERT INTO connections (id, platform, kind, parent, status, settings, created_at, changed_at)
+                         VALUES (?1, 'p', 'k', 'My-App', 'connected', '{}', 1, 1)";
+            sqlite.execute(added, [id]).expect("added");
+        }
+        let moved = "UPDATE deliveries SET connection = ?1 WHERE position = 1";
+        sqlite.execute(moved, [upper]).expect("changed");
+        sqlite.execute_batch(MIGRATIONS[4]).expect("migrated");
+        let lower = upper.to_lowercase();
+        for id in [shop, lower.as_str()] {
+            let found = format!("SELECT count(*) FROM connections WHERE id = '{id}'");
+            assert_eq!(number(&sqlite, &found), 1, "{id}");
+        }
+        let known = format!("SELECT count(*) FROM deliveries WHERE connection = '{lower}'");
+        assert_eq!(number(&sqlite, &known), 1);
+        assert_eq!(
+            number(
+                &sqlite,
+                "SELECT count(*) FROM connections WHERE parent = 'My-App'"
+            ),
+            2
+        );
     }
 }

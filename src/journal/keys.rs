@@ -193,8 +193,8 @@ mod tests {
 
     fn write(transaction: &Transaction<'_>, number: usize) -> Position {
         let insert =
-            "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
-                      VALUES (?1, 0, 0, '', '', '', '', 0, '', '')";
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+                      VALUES (?1, 0, '', '', '', '', 0, '', '')";
         transaction
             .execute(insert, [key(number).as_bytes()])
             .expect("written");

@@ -336,6 +336,10 @@ impl Reader {
         } else {
             filter.event_type.as_deref()
         };
+        // A text that is no id is compared as it is, and matches nothing.
+        let connection = filter.connection.as_deref().map(|text| {
+            ConnectionId::new(text).map_or_else(|_| text.to_owned(), |id| id.to_string())
+        });
         let sql = format!(
             "SELECT {ENTRY}, {}, v.position, v.idx FROM events v
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
@@ -347,13 +351,8 @@ impl Reader {
         );
         let newest = self.newest("events")?;
         let mut statement = self.0.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![
-            after,
-            exact,
-            prefix,
-            filter.connection,
-            filter.subject
-        ])?;
+        let mut rows =
+            statement.query(params![after, exact, prefix, connection, filter.subject])?;
         let mut completions = Completions::default();
         let (mut page, mut bytes) = (
             LogPage {

@@ -9,24 +9,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::{self, LogLength};
-use super::entry::{EntryKind, Position, Settlement, State};
+use super::entry::{EntryKind, Settlement, State};
 use super::health::{Health, Unwritable};
 use super::keys::Keys;
 use super::retention::{Budget, Sweeper};
 use super::{Appended, JournalError, Signals, format};
 use crate::delivery::DeliveryKey;
-use crate::platforms::{DeliveryParts, Recurrence, VerifiedDelivery};
+use crate::platforms::{DeliveryParts, VerifiedDelivery};
 use crate::report::ErrorChain;
 use crate::sqlite;
 
 /// At most this many commands in one commit: a bound on how long the first of them waits.
 const GROUP: usize = 512;
-/// So often can the same content be a new fact while the first is kept.
-const GENERATIONS: usize = 64;
 /// Keys that move into their index in a commit of its own.
 const KEYS: usize = 2_048;
 /// At most this many bytes of bodies in one commit.
@@ -361,31 +359,17 @@ fn append(
     delivery: &VerifiedDelivery,
 ) -> rusqlite::Result<Appended> {
     let parts = delivery.parts();
-    let mut key = parts.key;
-    for generation in 0..=GENERATIONS {
-        let Some(position) = keys.find(transaction, key)? else {
-            insert(transaction, key, parts)?;
-            let position = transaction.last_insert_rowid();
-            keys.add(key, position);
-            open_entry(transaction, position)?;
-            return Ok(Appended::New(key));
-        };
-        if generation == GENERATIONS || !recurs(transaction, position, parts)? {
-            transaction
-                .prepare_cached(
-                    "UPDATE entries SET duplicates = duplicates + 1 WHERE position = ?1",
-                )?
-                .execute([position])?;
-            break;
-        }
-        // So many are no accident any more, but none may be lost: the last one is told apart by its time.
-        let last = generation + 1 == GENERATIONS;
-        key = if last {
-            key.at(parts.received_at)
-        } else {
-            key.next()
-        };
-    }
+    let key = parts.key;
+    let Some(position) = keys.find(transaction, key)? else {
+        insert(transaction, key, parts)?;
+        let position = transaction.last_insert_rowid();
+        keys.add(key, position);
+        open_entry(transaction, position)?;
+        return Ok(Appended::New(key));
+    };
+    transaction
+        .prepare_cached("UPDATE entries SET duplicates = duplicates + 1 WHERE position = ?1")?
+        .execute([position])?;
     Ok(Appended::Duplicate(key))
 }
 
@@ -397,8 +381,8 @@ fn insert(
 ) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
-            "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
-             VALUES (?1, ?2, ?10, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             key.as_bytes(),
@@ -410,42 +394,8 @@ fn insert(
             parts.received_at.as_millisecond(),
             serde_json::to_string(&parts.headers).unwrap_or_else(|_| "[]".to_owned()),
             &parts.body[..],
-            parts.recurrence != Recurrence::Never,
         ])?;
     Ok(())
-}
-
-/// Is this a new fact, although the delivery at that position has its key?
-fn recurs(
-    transaction: &Transaction<'_>,
-    position: Position,
-    parts: &DeliveryParts,
-) -> rusqlite::Result<bool> {
-    let Recurrence::After {
-        milliseconds,
-        or_once,
-    } = parts.recurrence
-    else {
-        return Ok(false);
-    };
-    let received_at: Option<i64> = transaction
-        .prepare_cached("SELECT received_at FROM deliveries WHERE position = ?1")?
-        .query_row([position], |row| row.get(0))
-        .optional()?;
-    let Some(received_at) = received_at else {
-        return Ok(true);
-    };
-    if parts.received_at.as_millisecond() - received_at > milliseconds {
-        return Ok(true);
-    }
-    let Some(topic) = or_once else {
-        return Ok(false);
-    };
-    transaction
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE recurs = 1 AND connection = ?2 AND topic = ?3 AND position > ?1)",
-        )?
-        .query_row(params![position, parts.connection.as_str(), topic], |row| row.get(0))
 }
 
 /// Makes the entry of a delivery that was just written.

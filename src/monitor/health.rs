@@ -346,7 +346,13 @@ impl Health {
             Ok(Changed::Yes) if moved.is_some() => {
                 say(connection, status, reason.as_deref(), findings.first())
             }
-            Ok(Changed::Yes | Changed::No | Changed::NoSuchConnection | Changed::Taken) => {}
+            Ok(
+                Changed::Yes
+                | Changed::No
+                | Changed::Stale
+                | Changed::NoSuchConnection
+                | Changed::Taken,
+            ) => {}
             Err(error) => {
                 tracing::error!(connection = %id, error = %ErrorChain(&error), "what a check found cannot be kept")
             }

@@ -252,23 +252,6 @@ pub struct DeliveryParts {
     pub body: Bytes,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// Can a delivery with the same key be a new fact?
-    pub recurrence: Recurrence,
-}
-
-/// Can a delivery with the same key be a new fact?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recurrence {
-    /// No: what is signed tells each delivery apart.
-    Never,
-    /// Yes: the key is of the content alone, and the same thing can happen again.
-    After {
-        /// After that long it is no redelivery any more, in milliseconds.
-        milliseconds: i64,
-        /// Nor is it once a delivery of this topic came for the same connection: an app that was removed in between was
-        /// installed again.
-        or_once: Option<&'static str>,
-    },
 }
 
 impl VerifiedDelivery {
@@ -392,12 +375,32 @@ pub const OWNER_LOST_RIGHTS: &str = "webhook_owner_lost_rights";
 /// What a delivery says about its connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectionSignal {
-    /// It was installed; with what is now known and no secret.
-    Installed(BTreeMap<String, String>),
+    /// It was installed.
+    Installed {
+        /// What is now known of it, without secrets.
+        settings: BTreeMap<String, String>,
+        /// When the sender signed the delivery, where the signature covers a time.
+        signed_at: Option<Timestamp>,
+    },
     /// It was removed.
-    Removed,
+    Removed {
+        /// When the sender signed the delivery, where the signature covers a time.
+        signed_at: Option<Timestamp>,
+    },
     /// It lost rights.
     Degraded(&'static str),
+}
+
+impl ConnectionSignal {
+    /// When the delivery that installed or removed the connection was signed, where that is known.
+    #[must_use]
+    pub fn signed_at(&self) -> Option<Timestamp> {
+        match self {
+            ConnectionSignal::Installed { signed_at, .. }
+            | ConnectionSignal::Removed { signed_at } => *signed_at,
+            ConnectionSignal::Degraded(_) => None,
+        }
+    }
 }
 
 /// A payload to be signed as its platform would.

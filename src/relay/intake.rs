@@ -28,6 +28,8 @@ const CLAIM_PACE: Duration = Duration::from_millis(10);
 
 /// Why a delivery is a dead letter whose sender speaks in the name of somebody else's connection.
 const FOREIGN: &str = "connection_of_another";
+/// Why an installation or a removal tells nothing: a newer one was applied before it.
+const STALE: &str = "stale";
 /// Why a delivery goes out as it is although its store could be asked.
 const TOO_MANY: &str = "too_many_waiting";
 
@@ -124,11 +126,11 @@ impl<P: Publish> Relay<P> {
             Some(_) => Waits::TooMany,
         };
         // Whether it is a real installation is part of what is asked; what comes after it waits for that, too.
-        if target.is_some() && signal.is_some() {
+        if let (Some(_), Some(signal)) = (&target, &signal) {
             self.installing
                 .entry(entry.delivery.connection.clone())
                 .or_default()
-                .insert(entry.position);
+                .insert(entry.position, signal.signed_at());
         } else if !self.capture(&entry, signal).await? {
             return Ok(Waits::No);
         }
@@ -223,7 +225,7 @@ impl<P: Publish> Relay<P> {
     }
 
     /// An installation that was not seen before becomes a connection, and one that tells of itself changes. `false` where the
-    /// delivery speaks in the name of somebody else's connection: it is a dead letter.
+    /// entry is settled without events: it is about another app's connection, or older than the state that is known.
     async fn capture(
         &mut self,
         entry: &Entry,
@@ -231,12 +233,20 @@ impl<P: Publish> Relay<P> {
     ) -> Result<bool, JournalError> {
         let delivery = &entry.delivery;
         if let Some(installing) = self.installing.get_mut(&delivery.connection) {
-            if signal.is_none() {
+            let Some(signal) = &signal else {
                 // Its installation is on its way, and becomes a connection with all that is known of it, or none.
                 return Ok(true);
+            };
+            let is_newer = |(position, signed_at): (&Position, &Option<Timestamp>)| {
+                *position < entry.position && *signed_at > signal.signed_at()
+            };
+            if installing.iter().any(is_newer) {
+                self.to_settle
+                    .push(settlement(entry, Outcome::Ignored(STALE.into())));
+                return Ok(false);
             }
-            // What is older has nothing to say any more about how the connection stands.
-            installing.retain(|position| *position > entry.position);
+            // An earlier delivery does not change the connection any more.
+            installing.retain(|position, _| *position > entry.position);
         }
         let installation = (delivery.connection.clone(), delivery.endpoint.clone());
         let unknown = !self.is_known(delivery);
@@ -249,11 +259,18 @@ impl<P: Publish> Relay<P> {
                 parent,
                 platform,
                 signal,
+                position: entry.position,
             };
             match self.journal.change_connection(seen).await? {
                 Changed::Yes | Changed::No => drop(self.captured.insert(installation)),
                 // The app was removed meanwhile; what it sent before goes out all the same.
                 Changed::NoSuchConnection => {}
+                Changed::Stale => {
+                    self.captured.insert(installation);
+                    self.to_settle
+                        .push(settlement(entry, Outcome::Ignored(STALE.into())));
+                    return Ok(false);
+                }
                 Changed::Taken => {
                     self.to_settle
                         .push(settlement(entry, Outcome::DeadLettered(FOREIGN)));
@@ -319,7 +336,7 @@ impl<P: Publish> Relay<P> {
         let Some(installing) = self.installing.get_mut(connection) else {
             return false;
         };
-        let was_there = installing.remove(&entry.position);
+        let was_there = installing.remove(&entry.position).is_some();
         // The last one that waited.
         if installing.is_empty() {
             self.installing.remove(connection);

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::connections::Directory;
@@ -105,8 +106,8 @@ pub struct Relay<P> {
     asking: Option<Asking>,
     is_stopping: bool,
     completions: Completions,
-    /// The installations that wait until the platform has confirmed them: where nothing newer says how they stand.
-    installing: HashMap<ConnectionId, HashSet<Position>>,
+    /// The installations that wait until the platform has confirmed them, by position, with the time of their signature.
+    installing: HashMap<ConnectionId, HashMap<Position, Option<Timestamp>>>,
     to_settle: Vec<Settlement>,
     publishing: usize,
     settling: bool,

@@ -299,7 +299,20 @@ pub(crate) fn order(topic: &str, payload: &str, nonce: u64) -> SignedRequest {
 
 /// A delivery of an installation of the app.
 pub(crate) fn token(topic: &str, payload: &str, instance: &str) -> SignedRequest {
-    let options = BTreeMap::from([("instance_id".to_owned(), instance.to_owned())]);
+    token_at(topic, payload, instance, 0)
+}
+
+/// As [`token`], signed so many seconds from now.
+pub(crate) fn token_at(
+    topic: &str,
+    payload: &str,
+    instance: &str,
+    iat_offset: i64,
+) -> SignedRequest {
+    let options = BTreeMap::from([
+        ("instance_id".to_owned(), instance.to_owned()),
+        ("iat_offset".to_owned(), iat_offset.to_string()),
+    ]);
     let unsigned = Unsigned {
         topic,
         payload: payload.as_bytes(),

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use cartwire::journal::ConnectionChange;
+use cartwire::platforms::SignedRequest;
 use serde_json::Value;
 
-use crate::gateway::{APP, Gateway, SHOP, eventually, id, order, token};
+use crate::gateway::{APP, Gateway, SHOP, eventually, id, order, token, token_at};
 use crate::http::PATIENCE;
 
 const INSTANCE: &str = "5ac57c93-c081-4f4e-9a90-05521490bef2";
@@ -216,25 +217,36 @@ async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_is_removed_and_installed_again_is_connected_again() {
+async fn an_app_follows_its_newest_token_and_captured_ones_change_nothing() {
     let gateway = Gateway::start().await;
     let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
-    let send = async |topic: &str| {
-        gateway
-            .post(APP, &token(topic, payload, INSTANCE))
-            .await
-            .word()
+    let tokens = [
+        ("AppInstalled", -400),
+        ("AppRemoved", -300),
+        ("AppInstalled", -200),
+        // Signed before the newest installation, and arrives after it.
+        ("AppRemoved", -250),
+    ]
+    .map(|(topic, seconds)| token_at(topic, payload, INSTANCE, seconds));
+    let send = async |token: &SignedRequest| gateway.post(APP, token).await.word();
+    for token in &tokens {
+        assert_eq!(send(token).await, "accepted");
+    }
+    for _ in 0..3 {
+        for token in &tokens {
+            assert_eq!(send(token).await, "duplicate");
+        }
+    }
+    let is_connected = |connection: &Value| connection["status"] == "connected";
+    connection(&gateway, INSTANCE, is_connected).await;
+    connection(&gateway, &INSTANCE.to_uppercase(), is_connected).await;
+    let stale = async || {
+        let path = format!("/api/deliveries?connection={INSTANCE}&state=ignored");
+        let found = gateway.get(&path).await.json();
+        let all = found["deliveries"].as_array()?;
+        (all.len() == 1 && all[0]["reason"] == "stale").then_some(())
     };
-    assert_eq!(send("AppInstalled").await, "accepted");
-    assert_eq!(send("AppInstalled").await, "duplicate");
-    assert_eq!(send("AppRemoved").await, "accepted");
-    assert_eq!(send("AppRemoved").await, "duplicate");
-    assert_eq!(send("AppInstalled").await, "accepted");
-    assert_eq!(send("AppInstalled").await, "duplicate");
-    connection(&gateway, INSTANCE, |connection| {
-        connection["status"] == "connected"
-    })
-    .await;
+    eventually("the late removal is ignored", stale).await;
     let events = gateway
         .events(&format!("connection={INSTANCE}&type=cartwire.app.*"), 3)
         .await;
@@ -246,6 +258,8 @@ async fn an_app_that_is_removed_and_installed_again_is_connected_again() {
             "cartwire.app.installed"
         ]
     );
+    let upper = format!("connection={}&type=cartwire.app.*", INSTANCE.to_uppercase());
+    assert_eq!(gateway.events(&upper, 3).await, events);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -229,7 +229,8 @@ fn what_a_store_says_while_it_is_paused_counts_when_it_is_resumed() {
         id: id(),
         parent: id(),
         platform: "platform".to_owned(),
-        signal: Some(ConnectionSignal::Removed),
+        signal: Some(ConnectionSignal::Removed { signed_at: None }),
+        position: 1,
     };
     assert_eq!(file.change(removed, 3), Changed::Yes);
     assert_eq!(file.connection().status, Status::Paused);
@@ -239,4 +240,49 @@ fn what_a_store_says_while_it_is_paused_counts_when_it_is_resumed() {
         (connection.status, connection.reason.as_deref()),
         (Status::Disconnected, Some("app_removed"))
     );
+}
+
+#[test]
+fn an_installation_follows_the_newest_signature_in_any_order() {
+    let mut file = File::new();
+    let change = |file: &mut File, installed: bool, second: Option<i64>, position: i64| {
+        let signed_at = second.map(at);
+        let signal = if installed {
+            ConnectionSignal::Installed {
+                settings: BTreeMap::new(),
+                signed_at,
+            }
+        } else {
+            ConnectionSignal::Removed { signed_at }
+        };
+        let seen = ConnectionChange::Seen {
+            id: ConnectionId::new("instance").expect("an id"),
+            parent: id(),
+            platform: "platform".to_owned(),
+            signal: Some(signal),
+            position,
+        };
+        let changed = file.change(seen, 100 + position);
+        let status = store::get(&file.0, &ConnectionId::new("instance").expect("an id"))
+            .expect("read")
+            .expect("it is there")
+            .status;
+        (changed, status)
+    };
+    let steps = [
+        (false, Some(20), 1, Changed::Yes, Status::Disconnected),
+        (true, Some(10), 2, Changed::Stale, Status::Disconnected),
+        (true, Some(30), 3, Changed::Yes, Status::Connected),
+        // Captured tokens in turn, and one without a time.
+        (false, Some(20), 4, Changed::Stale, Status::Connected),
+        (true, Some(30), 5, Changed::No, Status::Connected),
+        (false, None, 6, Changed::Stale, Status::Connected),
+        (false, Some(30), 7, Changed::Yes, Status::Disconnected),
+        // Claimed again after a crash: its events are published, the state stays.
+        (true, Some(10), 2, Changed::No, Status::Disconnected),
+    ];
+    for (installed, second, position, changed, status) in steps {
+        let found = change(&mut file, installed, second, position);
+        assert_eq!(found, (changed, status), "position {position}");
+    }
 }

@@ -27,7 +27,10 @@ pub(super) fn installed(event: &Legacy<'_>) -> Told {
         verbs::INSTALLED,
         verbs::CONNECTED,
         settings,
-        ConnectionSignal::Installed(known),
+        ConnectionSignal::Installed {
+            settings: known,
+            signed_at: event.issued_at,
+        },
     )
 }
 
@@ -37,7 +40,9 @@ pub(super) fn removed(event: &Legacy<'_>) -> Told {
         verbs::REMOVED,
         verbs::DISCONNECTED,
         None,
-        ConnectionSignal::Removed,
+        ConnectionSignal::Removed {
+            signed_at: event.issued_at,
+        },
     )
 }
 

@@ -25,7 +25,7 @@ pub(super) fn complete(
     };
     let told = Node::root(&document);
     if lacking.what == What::Installation
-        && let Some(ConnectionSignal::Installed(settings)) = signal
+        && let Some(ConnectionSignal::Installed { settings, .. }) = signal
     {
         settings.extend(known(told));
     }

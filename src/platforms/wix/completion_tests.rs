@@ -385,7 +385,10 @@ fn an_installation_knows_its_site() {
     });
     assert_eq!(all[1].1["settings"], settings);
     let (_, signal) = normalized(&delivery("AppInstalled", &payload, Some(&told)));
-    let Some(ConnectionSignal::Installed(known)) = signal else {
+    let Some(ConnectionSignal::Installed {
+        settings: known, ..
+    }) = signal
+    else {
         panic!("{signal:?}")
     };
     assert_eq!(serde_json::to_value(known).expect("JSON"), settings);

@@ -270,11 +270,14 @@ mod tests {
         let known = [("app_id".to_owned(), "a".to_owned())].into();
         assert_eq!(
             signal(&claims(r#"{"appId":"a"}"#), "AppInstalled"),
-            Some(ConnectionSignal::Installed(known))
+            Some(ConnectionSignal::Installed {
+                settings: known,
+                signed_at: None
+            })
         );
         assert_eq!(
             signal(&claims(r#"{"appId":"a"}"#), "AppRemoved"),
-            Some(ConnectionSignal::Removed)
+            Some(ConnectionSignal::Removed { signed_at: None })
         );
         assert_eq!(
             signal(r#"{"data":{"data":{"appId":"a"}}}"#, "AppRemoved"),

@@ -298,10 +298,12 @@ impl Kept {
         let issued_at = claims
             .get("iat")
             .and_then(|raw| Timestamp::from_nanosecond(nanoseconds(raw)?).ok());
-        let instance = envelope.get("instanceId").and_then(|raw| text(raw));
+        let instance = envelope
+            .get("instanceId")
+            .and_then(|raw| ConnectionId::new(&text(raw)?).ok());
         Self {
             issued_at,
-            installation: instance.as_deref() == Some(connection.as_str()),
+            installation: instance.as_ref() == Some(connection),
             payload,
         }
     }

@@ -11,9 +11,7 @@ use jsonwebtoken::Algorithm;
 
 use super::payload::{Claims, Kept, Opened, members, nanoseconds};
 use crate::delivery::{ConnectionId, DeliveryKey, RawDelivery};
-use crate::platforms::{
-    DeliveryParts, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery,
-};
+use crate::platforms::{DeliveryParts, Rejection, VerificationKey, Verified, VerifiedDelivery};
 
 /// The platform's token headers have some forty characters.
 const LONGEST_HEADER: usize = 4096;
@@ -43,6 +41,7 @@ pub(super) fn verify(
     // From here on the sender is genuine.
     let opened = Claims::parse(&claims).ok_or(Rejection::Unreadable)?;
     check_time(&opened, now)?;
+    let issued_at = opened.get("iat").and_then(nanoseconds);
     let opened = opened.open();
     let connection = opened
         .instance_id
@@ -50,8 +49,13 @@ pub(super) fn verify(
         .and_then(|id| ConnectionId::new(id).ok());
     let connection = connection.unwrap_or_else(|| raw.endpoint.clone());
     let topic = opened.topic();
-    let key = delivery_key(raw.endpoint, &connection, &topic, &opened);
-    let recurrence = recurrence(&topic, &opened);
+    let signed = Signed {
+        endpoint: raw.endpoint,
+        connection: &connection,
+        topic: &topic,
+        issued_at,
+    };
+    let key = signed.key(&opened, raw.received_at);
     let (headers, body) = Kept::parts(opened, claims);
     Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(
         DeliveryParts {
@@ -63,7 +67,6 @@ pub(super) fn verify(
             headers,
             body: Bytes::from(body),
             received_at: raw.received_at,
-            recurrence,
         },
     ))))
 }
@@ -125,52 +128,49 @@ fn check_time(claims: &Claims<'_>, now: Timestamp) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Domain events name themselves; of the others the whole content is the name, without the token's times, which a retry
-/// may renew.
-fn delivery_key(
-    endpoint: &ConnectionId,
-    connection: &ConnectionId,
-    topic: &str,
-    opened: &Opened,
-) -> DeliveryKey {
-    let (platform, endpoint) = (super::NAME.as_bytes(), endpoint.as_str().as_bytes());
-    match &opened.payload {
-        Ok(payload) => match &payload.event_id {
-            Some(id) => DeliveryKey::of(&[
-                platform,
-                endpoint,
-                connection.as_str().as_bytes(),
-                b"event",
-                id.as_bytes(),
-            ]),
-            None => DeliveryKey::of(&[
-                platform,
-                endpoint,
-                connection.as_str().as_bytes(),
-                b"legacy",
-                topic.as_bytes(),
-                payload.text.as_bytes(),
-            ]),
-        },
-        Err(broken) => DeliveryKey::of(&[platform, endpoint, b"token", broken.text.as_bytes()]),
-    }
+/// What a token's signature covers, beside the payload.
+struct Signed<'a> {
+    endpoint: &'a ConnectionId,
+    connection: &'a ConnectionId,
+    topic: &'a str,
+    /// The claim `iat` in nanoseconds; `None` where the token has none, or it is not a number.
+    issued_at: Option<i128>,
 }
 
-/// A retry comes within two days (the twelfth after 47 hours and 11 minutes); what comes later with the same content is a
-/// new fact. An app can be removed and installed again at any time.
-const RETRIED_FOR: i64 = (48 * 60 + 30) * 60 * 1000;
-
-fn recurrence(topic: &str, opened: &Opened) -> Recurrence {
-    match &opened.payload {
-        Ok(payload) if payload.event_id.is_some() => Recurrence::Never,
-        _ => Recurrence::After {
-            milliseconds: RETRIED_FOR,
-            or_once: match topic {
-                "AppInstalled" => Some("AppRemoved"),
-                "AppRemoved" => Some("AppInstalled"),
-                _ => None,
+impl Signed<'_> {
+    /// A domain event is identified by its id. Other deliveries have none: the content and the token's `iat` identify
+    /// them, because the same content that was signed at another time is another fact. A token without `iat` can not be
+    /// recognized, so its key contains the time of arrival.
+    fn key(&self, opened: &Opened, received_at: Timestamp) -> DeliveryKey {
+        let (kind, content) = match &opened.payload {
+            Ok(payload) => match &payload.event_id {
+                Some(id) => {
+                    return DeliveryKey::of(&[
+                        super::NAME.as_bytes(),
+                        self.endpoint.as_str().as_bytes(),
+                        self.connection.as_str().as_bytes(),
+                        b"event",
+                        id.as_bytes(),
+                    ]);
+                }
+                None => (&b"legacy"[..], payload.text.as_str()),
             },
-        },
+            Err(broken) => (&b"token"[..], broken.text.as_str()),
+        };
+        let (origin, time) = match self.issued_at {
+            Some(issued_at) => (&b"iat"[..], issued_at),
+            None => (&b"received"[..], received_at.as_nanosecond()),
+        };
+        DeliveryKey::of(&[
+            super::NAME.as_bytes(),
+            self.endpoint.as_str().as_bytes(),
+            self.connection.as_str().as_bytes(),
+            kind,
+            self.topic.as_bytes(),
+            content.as_bytes(),
+            origin,
+            &time.to_be_bytes(),
+        ])
     }
 }
 

@@ -378,86 +378,110 @@ fn a_genuine_token_with_unreadable_layers_is_kept() {
     assert_eq!(outcome(signed(&deep)).expect("a delivery").topic, "");
 }
 
-#[test]
-fn a_retry_is_the_same_delivery_even_when_it_is_signed_anew() {
-    let platform = crate::platforms::wix::Wix;
-    let options = |pairs: &[(&str, &str)]| {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
+/// The key of a payload that is signed at a time.
+fn key_of(topic: &str, payload: &str, options: &[(&str, &str)], second: i64) -> DeliveryKey {
+    let options = options
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let unsigned = Unsigned {
+        topic,
+        payload: payload.as_bytes(),
+        nonce: 1,
+        options: &options,
     };
-    let key_of = |topic: &str, payload: &str, pairs: &[(&str, &str)], second: i64| {
-        let options = options(pairs);
-        let unsigned = Unsigned {
-            topic,
-            payload: payload.as_bytes(),
-            nonce: 1,
-            options: &options,
-        };
-        let request = platform
-            .sign(&unsigned, SIGNING, at(second))
-            .expect("signed");
-        verified(&request.body, &[key(VERIFICATION)], at(NOW))
+    let request = crate::platforms::wix::Wix
+        .sign(&unsigned, SIGNING, at(second))
+        .expect("signed");
+    verified(&request.body, &[key(VERIFICATION)], at(NOW))
+        .expect("genuine")
+        .key
+}
+
+#[test]
+fn a_flat_event_is_identified_by_its_content_and_its_time_of_issue() {
+    let payload = r#"{"appId":"a"}"#;
+    let same = key_of("AppInstalled", payload, &[], NOW);
+    assert_eq!(same, key_of("AppInstalled", payload, &[], NOW));
+    assert_eq!(
+        same,
+        key_of("AppInstalled", payload, &[("layers", "objects")], NOW)
+    );
+    for (topic, payload, options, second) in [
+        ("AppInstalled", payload, [].as_slice(), NOW - 1),
+        ("AppInstalled", payload, &[], NOW + 3600),
+        ("AppInstalled", r#"{"appId":"b"}"#, &[], NOW),
+        ("AppRemoved", payload, &[], NOW),
+        ("AppInstalled", payload, &[("instance_id", "another")], NOW),
+    ] {
+        let other = key_of(topic, payload, options, second);
+        assert_ne!(same, other, "{topic} {payload} {options:?} {second}");
+    }
+}
+
+#[test]
+fn a_domain_event_is_identified_by_its_id() {
+    let event = |id: &str, entity: &str| {
+        format!(r#"{{"id":"{id}","entityFqdn":"f","slug":"s","entityId":"{entity}"}}"#)
+    };
+    let same = key_of("f_s", &event("e", "1"), &[], NOW);
+    assert_eq!(same, key_of("f_s", &event("e", "2"), &[], NOW - 1));
+    assert_ne!(same, key_of("f_s", &event("e2", "1"), &[], NOW));
+    let elsewhere = [("instance_id", "x")];
+    assert_ne!(same, key_of("f_s", &event("e", "1"), &elsewhere, NOW));
+    let nameless = r#"{"entityFqdn":"f","slug":"s","entityId":"1"}"#;
+    let first = key_of("f_s", nameless, &[], NOW);
+    assert_eq!(first, key_of("f_s", nameless, &[], NOW));
+    assert_ne!(first, key_of("f_s", nameless, &[], NOW - 1));
+}
+
+#[test]
+fn a_token_without_a_time_of_issue_is_never_a_duplicate() {
+    let received = |token: &str, nanosecond: i128| {
+        let now = Timestamp::from_nanosecond(nanosecond).expect("an instant");
+        verified(token.as_bytes(), &[key(VERIFICATION)], now)
             .expect("genuine")
             .key
     };
-    let legacy = key_of("AppInstalled", r#"{"appId":"a"}"#, &[], NOW);
+    let nanosecond = i128::from(NOW) * 1_000_000_000;
+    for token in [signed(CLAIMS), with(r#""iat":"x""#), signed("{}")] {
+        assert_ne!(
+            received(&token, nanosecond),
+            received(&token, nanosecond + 1)
+        );
+    }
+    for iat in [
+        r#""iat":1700000000"#,
+        r#""iat":1.7e9"#,
+        r#""iat":1700000000.0"#,
+    ] {
+        assert_eq!(
+            received(&with(iat), nanosecond),
+            received(&with(r#""iat":1700000000"#), nanosecond + 1),
+            "{iat}"
+        );
+    }
+    let broken = signed(r#"{"data":"no JSON","iat":1700000000}"#);
     assert_eq!(
-        legacy,
-        key_of("AppInstalled", r#"{"appId":"a"}"#, &[], NOW - 4000)
+        received(&broken, nanosecond),
+        received(&broken, nanosecond + 1)
     );
+}
+
+#[test]
+fn an_instance_id_is_the_same_in_any_case() {
+    let (lower, upper) = (
+        "3bbcabc7-ebb7-4fc8-8829-13ea0e142123",
+        "3BBCABC7-EBB7-4FC8-8829-13EA0E142123",
+    );
+    let named = |id| key_of("AppRemoved", "{}", &[("instance_id", id)], NOW);
+    assert_eq!(named(lower), named(upper));
+    let claims = format!(r#"{{"data":{{"data":{{}},"instanceId":"{upper}"}}}}"#);
     assert_eq!(
-        legacy,
-        key_of(
-            "AppInstalled",
-            r#"{"appId":"a"}"#,
-            &[("layers", "objects")],
-            NOW
-        )
-    );
-    assert_ne!(legacy, key_of("AppInstalled", r#"{"appId":"b"}"#, &[], NOW));
-    assert_ne!(legacy, key_of("AppRemoved", r#"{"appId":"a"}"#, &[], NOW));
-    assert_ne!(
-        legacy,
-        key_of(
-            "AppInstalled",
-            r#"{"appId":"a"}"#,
-            &[("instance_id", "another")],
-            NOW
-        )
-    );
-    let event = key_of(
-        "f_s",
-        r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"1"}"#,
-        &[],
-        NOW,
-    );
-    assert_eq!(
-        event,
-        key_of(
-            "f_s",
-            r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"2"}"#,
-            &[],
-            NOW - 1
-        )
-    );
-    assert_ne!(
-        event,
-        key_of(
-            "f_s",
-            r#"{"id":"e2","entityFqdn":"f","slug":"s","entityId":"1"}"#,
-            &[],
-            NOW
-        )
-    );
-    assert_ne!(
-        event,
-        key_of(
-            "f_s",
-            r#"{"id":"e","entityFqdn":"f","slug":"s","entityId":"1"}"#,
-            &[("instance_id", "x")],
-            NOW
-        )
+        outcome(signed(&claims))
+            .expect("genuine")
+            .connection
+            .as_str(),
+        lower
     );
 }

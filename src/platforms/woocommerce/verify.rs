@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{NAME, entities};
 use crate::delivery::{DeliveryKey, HeaderFault, Headers, RawDelivery};
 use crate::platforms::{
-    DeliveryParts, InvalidKey, Recurrence, Rejection, VerificationKey, Verified, VerifiedDelivery,
+    DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified, VerifiedDelivery,
 };
 
 pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";
@@ -139,7 +139,6 @@ pub(super) fn verify(
             headers: kept.collect(),
             body: raw.body.clone(),
             received_at: raw.received_at,
-            recurrence: Recurrence::Never,
         },
     ))))
 }

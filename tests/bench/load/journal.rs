@@ -64,8 +64,8 @@ pub(crate) fn append(
     let headers = r#"[["x-wc-webhook-topic","order.updated"],["x-wc-webhook-id","1"],["x-wc-webhook-delivery-id","00000000000000000000000000000000"],["x-wc-webhook-source","https://shop.example/"],["user-agent","WooCommerce/11.0.1 Hookshot (WordPress/7.1)"]]"#;
     transaction
         .prepare_cached(
-            "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
-             VALUES (?1, ?2, 0, ?3, ?4, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             key.as_bytes(),
