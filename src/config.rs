@@ -3,18 +3,19 @@
 //! [`ServeArgs`] takes text and never fails on it; [`Config`] cannot be wrong. What lies between tells all mistakes at once,
 //! each with the option's name and what is right: `mistakes` gathers them, `text` reads values.
 
+mod broker;
 mod mistakes;
 mod text;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 
+pub use broker::Broker;
+use broker::broker;
 use mistakes::Mistakes;
 pub use mistakes::{ConfigErrors, Mistake, read_secret};
 pub(crate) use text::web_address;
@@ -22,8 +23,6 @@ use text::{address, number, size, tls};
 
 use crate::journal::Budget;
 use crate::outbound::{Options, Outbound};
-use crate::publisher::session::Endpoints;
-use crate::publisher::topology::{Mode, Queue, Topology};
 use crate::report::ErrorChain;
 use crate::telemetry::LogFormat;
 
@@ -140,17 +139,27 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its own options have their help")]
     pub stores: StoreArgs,
-    /// The broker: amqp://user:password@host:5672/vhost, or amqps [default: none, events are read from the admin API]
+    /// The broker's address, or the addresses of a cluster's nodes, which are tried in turn; repeatable, or separated by
+    /// commas: amqp://user:password@host:5672/vhost, or amqps://… [default: none, events are read from the admin API]
     #[arg(
-        long,
+        long = "amqp-url",
         env = "CARTWIRE_AMQP_URL",
         value_name = "URL",
         hide_env_values = true
     )]
-    pub amqp_url: Option<SecretString>,
-    /// The file that holds the broker's URL
+    pub amqp_urls: Vec<SecretString>,
+    /// The file that holds the broker's addresses
     #[arg(long, env = "CARTWIRE_AMQP_URL_FILE", value_name = "FILE")]
     pub amqp_url_file: Option<PathBuf>,
+    /// A certificate authority for amqps:// besides the system's, PEM
+    #[arg(long, env = "CARTWIRE_AMQP_CA_FILE", value_name = "FILE")]
+    pub amqp_ca_file: Option<PathBuf>,
+    /// A client certificate for amqps://, PEM with its chain; the login (SASL EXTERNAL) where the URL names no user
+    #[arg(long, env = "CARTWIRE_AMQP_CLIENT_CERT_FILE", value_name = "FILE")]
+    pub amqp_client_cert_file: Option<PathBuf>,
+    /// The client certificate's private key, PEM
+    #[arg(long, env = "CARTWIRE_AMQP_CLIENT_KEY_FILE", value_name = "FILE")]
+    pub amqp_client_key_file: Option<PathBuf>,
     /// The topic exchange that events are published to
     #[arg(
         long,
@@ -320,15 +329,6 @@ pub struct Config {
     pub log: String,
 }
 
-/// The broker and its topology.
-#[derive(Clone)]
-pub struct Broker {
-    /// Where it is, with the user and password.
-    pub endpoints: Endpoints,
-    /// What must exist there.
-    pub topology: Topology,
-}
-
 impl Config {
     /// Says what the options mean, or all that is wrong with them.
     ///
@@ -465,43 +465,6 @@ impl Config {
     }
 }
 
-fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
-    let mode = m.take("--topology", Mode::from_str(&args.topology));
-    if args.exchange.is_empty() || args.exchange.len() > 127 {
-        m.add("--exchange", "a name of 1 to 127 characters");
-    }
-    let default = ["cartwire.events=#".to_owned()];
-    let typed = if args.queues.iter().all(String::is_empty) {
-        &default[..]
-    } else {
-        &args.queues
-    };
-    let queues: Vec<Queue> = typed
-        .iter()
-        .filter_map(|queue| m.take("--queue", Queue::from_str(queue)))
-        .collect();
-    let url = m.secret(
-        "--amqp-url",
-        args.amqp_url.as_ref(),
-        "--amqp-url-file",
-        args.amqp_url_file.as_deref(),
-    )?;
-    // lapin's own message may repeat the URL, and with it the password.
-    let right = "amqp://user:password@host:5672/vhost, or amqps:// for TLS; special characters percent-encoded, %2f for the vhost /";
-    let uri = m.take(
-        "--amqp-url",
-        AMQPUri::from_str(url.expose_secret()).map_err(|_| right),
-    )?;
-    Some(Broker {
-        endpoints: Endpoints::new(uri),
-        topology: Topology {
-            exchange: args.exchange.clone(),
-            queues,
-            mode: mode?,
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,7 +502,7 @@ mod tests {
         let wrong = ServeArgs {
             listen: "nowhere".to_owned(),
             admin_listen: "0.0.0.0:8081".to_owned(),
-            amqp_url: Some("ampq://user:geheim@host".into()),
+            amqp_urls: vec!["ampq://user:geheim@host".into()],
             topology: "make".to_owned(),
             queues: vec!["orders".to_owned()],
             max_body_bytes: "big".to_owned(),

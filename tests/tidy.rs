@@ -57,7 +57,6 @@ const HOMES: &[(&str, &[&str])] = &[
             "publisher/rabbitmq.rs",
             "publisher/session.rs",
             "publisher/topology.rs",
-            "config.rs",
         ],
     ),
     ("actix_web", &["receiver/", "admin/", "app.rs", "app/"]),

@@ -57,7 +57,7 @@ pub(super) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Exit> {
     let serve = ServeArgs {
         listen: "127.0.0.1:0".to_owned(),
         admin_listen: "127.0.0.1:0".to_owned(),
-        amqp_url: args.amqp_url.clone(),
+        amqp_urls: args.amqp_url.clone().into_iter().collect(),
         ..ServeArgs::defaults()
     };
     let config = Config::new(&data, &serve)?;

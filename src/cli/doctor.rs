@@ -15,7 +15,7 @@ use crate::connections::Seal;
 use crate::journal::{Budget, DataFile, Reader};
 use crate::monitor::doctor::{self, Grade, LARGE, Section};
 use crate::platforms::api::Intent;
-use crate::publisher::session;
+use crate::publisher::inspect;
 use crate::publisher::topology::Mode;
 use crate::report::ErrorChain;
 use crate::sqlite;
@@ -255,7 +255,7 @@ async fn connections(
 
 async fn look_at_broker(broker: Broker) -> Section {
     let mut section = Section::new("broker");
-    match session::look(&broker.endpoints, &broker.topology).await {
+    match inspect::look(&broker.endpoints, &broker.topology).await {
         Err(error) => section.trouble(
             format!("it is not reached: {error}"),
             "see that it runs, and that --amqp-url has its address, user, password and virtual host",

@@ -3,6 +3,7 @@
 //! [`rabbitmq`] is the broker, [`EventLogOnly`] the embedded default. The trait is the edge where tests inject faults. What
 //! is retried, and when, is the relay's decision.
 
+pub mod inspect;
 pub mod message;
 pub mod rabbitmq;
 pub mod session;

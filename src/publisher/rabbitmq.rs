@@ -25,7 +25,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::message::{APP_ID, CONTENT_TYPE, Message};
-use super::session::{CONNECT_TIMEOUT, Endpoints};
+use super::session::{Endpoints, Session};
 use super::topology::{Topology, is_precondition_failed};
 use super::{Publish, Receipt};
 use crate::event::Event;
@@ -35,6 +35,8 @@ use crate::report::ErrorChain;
 pub const CHANNELS: usize = 4;
 /// How long a confirm may take on a connection that is not blocked.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit for the topology and the channels of a new connection.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
 const PERSISTENT: u8 = 2;
@@ -49,7 +51,7 @@ pub struct RabbitMq {
 
 /// A connection with its channels.
 struct Live {
-    connection: Connection,
+    session: Session,
     channels: Vec<Mutex<Channel>>,
     next: AtomicUsize,
     /// Set when something went wrong; the supervisor then makes a new one.
@@ -201,8 +203,8 @@ impl Live {
 
     /// Puts a new channel in the place of one on which nothing is under way.
     async fn renew(&self, channel: &mut Channel) {
-        let renewed = tokio::time::timeout(CONNECT_TIMEOUT, async {
-            let new = open_channel(&self.connection).await?;
+        let renewed = tokio::time::timeout(SETUP_TIMEOUT, async {
+            let new = open_channel(&self.session.connection).await?;
             std::mem::replace(channel, new)
                 .close(200, "bye".into())
                 .await
@@ -299,13 +301,15 @@ async fn supervise(
 ) {
     let mut backoff = FIRST_BACKOFF;
     let mut failing = false;
+    // From the start, so that an alert on it also fires where the broker is never reached.
+    metrics::gauge!("cartwire_broker_connected").set(0);
     loop {
         let connected = tokio::select! {
-            connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&endpoints, &topology)) => connected,
+            connected = connect(&endpoints, &topology) => connected,
             _ = closing.wait_for(|closing| *closing) => return,
         };
         match connected {
-            Ok(Ok(live)) => {
+            Ok(live) => {
                 failing = false;
                 tracing::info!(exchange = %topology.exchange, "connected to the broker");
                 metrics::gauge!("cartwire_broker_connected").set(1);
@@ -314,11 +318,7 @@ async fn supervise(
                 live.set_broken();
                 sender.send_replace(None);
                 metrics::gauge!("cartwire_broker_connected").set(0);
-                let _ = tokio::time::timeout(
-                    Duration::from_secs(2),
-                    live.connection.close(200, "bye".into()),
-                )
-                .await;
+                live.session.close().await;
                 if *closing.borrow() {
                     return;
                 }
@@ -327,8 +327,7 @@ async fn supervise(
                     backoff = FIRST_BACKOFF;
                 }
             }
-            Ok(Err(error)) => complain(&mut failing, &ErrorChain(&error).to_string()),
-            Err(_) => complain(&mut failing, "no answer in time"),
+            Err(error) => complain(&mut failing, &error),
         }
         tokio::select! {
             () = tokio::time::sleep(backoff) => {}
@@ -361,15 +360,25 @@ async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-async fn connect(endpoints: &Endpoints, topology: &Topology) -> lapin::Result<Arc<Live>> {
-    let connection = endpoints.connect("cartwire publisher").await?;
-    topology.establish(&connection).await?;
-    let mut channels = Vec::with_capacity(CHANNELS);
-    for _ in 0..CHANNELS {
-        channels.push(Mutex::new(open_channel(&connection).await?));
-    }
+async fn connect(endpoints: &Endpoints, topology: &Topology) -> Result<Arc<Live>, String> {
+    let session = endpoints
+        .connect("cartwire publisher")
+        .await
+        .map_err(|error| error.to_string())?;
+    let set_up = tokio::time::timeout(SETUP_TIMEOUT, async {
+        topology.establish(&session.connection).await?;
+        let mut channels = Vec::with_capacity(CHANNELS);
+        for _ in 0..CHANNELS {
+            channels.push(Mutex::new(open_channel(&session.connection).await?));
+        }
+        lapin::Result::Ok(channels)
+    });
+    let channels = match set_up.await {
+        Ok(channels) => channels.map_err(|error| ErrorChain(&error).to_string())?,
+        Err(_) => return Err("no answer in time".to_owned()),
+    };
     let live = Live {
-        connection,
+        session,
         channels,
         next: AtomicUsize::new(0),
         broken: AtomicBool::new(false),
@@ -382,7 +391,7 @@ async fn connect(endpoints: &Endpoints, topology: &Topology) -> lapin::Result<Ar
 
 /// Returns when the connection is no longer good, or is to be closed.
 async fn watch_over(live: &Live, closing: &mut watch::Receiver<bool>) {
-    let mut events = std::pin::pin!(live.connection.events_listener());
+    let mut events = std::pin::pin!(live.session.connection.events_listener());
     loop {
         tokio::select! {
             event = events.next() => match event {

@@ -138,6 +138,30 @@ impl RabbitNode {
         }
     }
 
+    /// Adds lines to the configuration, and enables plugins (`[name].`). Takes effect at the next start.
+    pub(crate) fn configure(&self, lines: &str, plugins: &str) {
+        let path = self.folder.path().join("rabbitmq.conf");
+        let before = std::fs::read_to_string(&path).expect("the configuration is read");
+        std::fs::write(&path, before + lines).expect("the configuration is written");
+        std::fs::write(self.folder.path().join("plugins"), format!("{plugins}\n"))
+            .expect("the list of plugins is written");
+    }
+
+    /// Writes a file that the server may read.
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).expect("a file for the server is written");
+        if self.as_user {
+            chown(
+                &path,
+                Some(id("-u", Some(USER))),
+                Some(id("-g", Some(USER))),
+            )
+            .expect("the server's user gets the file");
+        }
+        path
+    }
+
     /// A node that takes connections.
     pub(crate) async fn started() -> Self {
         let mut node = Self::new();
