@@ -16,7 +16,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 pub use data::Entity;
-pub use money::{Amount, Money};
+pub use money::{Amount, Currency, Money};
 pub use schema::json_schema;
 
 use crate::delivery::{ConnectionId, DeliveryKey};

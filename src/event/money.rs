@@ -2,9 +2,12 @@
 //!
 //! No amount ever passes through a float. Nothing here rounds, and nothing here knows how many digits a currency has.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use rust_decimal::Decimal;
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
 
 /// An amount as a plain decimal string with the digits that the platform gave: `19.90`, `-5`, `3266.25`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -18,7 +21,57 @@ pub struct Money {
     pub amount: Amount,
     /// ISO 4217 code; absent where the platform does not say (WooCommerce products, for one).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub currency: Option<String>,
+    pub currency: Option<Currency>,
+}
+
+/// A currency's code: three letters, as the platform wrote them.
+///
+/// It is copied into every amount of an order, so its length is part of its type: a longer text cannot multiply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// `None` for a text that is not three ASCII letters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let letters: [u8; 3] = text.as_bytes().try_into().ok()?;
+        letters
+            .iter()
+            .all(u8::is_ascii_alphabetic)
+            .then_some(Self(letters))
+    }
+
+    /// The letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl JsonSchema for Currency {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Currency".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[A-Za-z]{3}$"})
+    }
 }
 
 /// More digits than any amount has; an exponent beyond it is nonsense or an attack on memory.
@@ -108,12 +161,12 @@ impl Amount {
         !self.0.bytes().any(|b| (b'1'..=b'9').contains(&b))
     }
 
-    /// With its currency.
+    /// With its currency, if that is one.
     #[must_use]
     pub fn in_currency(self, currency: Option<&str>) -> Money {
         Money {
             amount: self,
-            currency: currency.map(str::to_owned),
+            currency: currency.and_then(Currency::parse),
         }
     }
 }
@@ -229,5 +282,21 @@ mod tests {
         assert_eq!(minus(&"9".repeat(40), "1"), None);
         let negative = |a: &str| Amount::parse(a).is_some_and(|a| a.is_negative());
         assert!(negative("-0.01") && !negative("-0.00") && !negative("0.01"));
+    }
+
+    #[test]
+    fn a_currency_is_three_letters_or_absent() {
+        let of = |text: &str| Amount::parse("1").map(|a| a.in_currency(Some(text)).currency);
+        for text in ["EUR", "eur"] {
+            assert_eq!(of(text), Some(Currency::parse(text)));
+            assert_eq!(
+                Currency::parse(text).as_ref().map(Currency::as_str),
+                Some(text)
+            );
+        }
+        for text in ["", "EU", "EURO", "€", "E R", "12A", &"EUR".repeat(50_000)] {
+            assert_eq!(of(text), Some(None), "{text:.9}");
+        }
+        assert!(size_of::<Option<Money>>() <= 32);
     }
 }

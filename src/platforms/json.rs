@@ -1,38 +1,76 @@
 //! A JSON document as a tree that borrows its text: names and strings without escapes are not copied.
 //!
-//! Numbers keep their digits. Of doubled members the last one counts. It knows nothing of what a document means.
+//! Numbers keep their digits. Of doubled members the last one counts. This file knows nothing of what a document means.
+//!
+//! What a document may cost is bounded while it is read, before its tree is complete: [`MAX_VALUES`] values in all and
+//! [`MAX_ITEMS`] items in one list. Lists and objects are gathered on two stacks that the whole document shares, and each is
+//! allocated once, at its exact length. A value takes at most 48 bytes beside its text.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// What serde_json calls its own numbers by in maps. A payload that uses the word means nothing by it, and must not be
-/// read as a number, or refused because it is none.
+/// Prefix of the member names that serde_json uses for its own types. In a payload the name means nothing: it must neither
+/// be read as a number nor make the document unreadable.
 const PRIVATE: &str = "serde_json::private::";
 const NUMBER: &str = "$serde_json::private::Number";
+
+/// Maximum number of values in a document. Webhooks have one value in 20 to 25 bytes, so an honest document of 8 MiB has
+/// fewer than 400,000.
+pub(crate) const MAX_VALUES: usize = 500_000;
+/// Maximum number of items in one list: ten times the largest orders and products that stores have.
+pub(crate) const MAX_ITEMS: usize = 50_000;
+/// What a value takes beside its text: its name and itself, in the list or object that it stands in.
+#[cfg(test)]
+const VALUE_BYTES: usize = 48;
+/// Reason code of a delivery whose payload exceeds [`MAX_VALUES`] or [`MAX_ITEMS`].
+pub(crate) const TOO_COMPLEX: &str = "too_complex";
 
 /// A value in a document.
 #[derive(Clone, Debug)]
 pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
-    Number(String),
+    Number(Box<str>),
     Text(Cow<'a, str>),
-    Array(Vec<Json<'a>>),
+    Array(Box<[Json<'a>]>),
     /// In the order of the document.
-    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+    Object(Box<[(Cow<'a, str>, Json<'a>)]>),
 }
 
-/// Reads a document; `None` where no consumer could read it either: bad syntax, lone surrogates, nesting beyond 128 levels.
+/// Why a document could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// Bad syntax, a lone surrogate, or nesting beyond 128 levels.
+    Malformed,
+    /// Too many values, or too many items in one list.
+    TooComplex,
+}
+
+/// Reads a document; `None` where [`read`] fails.
 pub(crate) fn parse(text: &str) -> Option<Json<'_>> {
+    read(text).ok()
+}
+
+/// Reads a document.
+pub(crate) fn read(text: &str) -> Result<Json<'_>, Unread> {
     if text.contains(PRIVATE) {
         let text = text.replace(PRIVATE, "serde_json.private.");
-        return serde_json::from_str::<Json<'_>>(&text)
-            .ok()
-            .map(Json::into_owned);
+        return build(&text).map(Json::into_owned);
     }
-    serde_json::from_str(text).ok()
+    build(text)
+}
+
+fn build(text: &str) -> Result<Json<'_>, Unread> {
+    let mut builder = Builder::default();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let document = builder.deserialize(&mut deserializer);
+    match document.and_then(|document| deserializer.end().map(|()| document)) {
+        Ok(document) => Ok(document),
+        Err(_) if builder.is_exceeded => Err(Unread::TooComplex),
+        Err(_) => Err(Unread::Malformed),
+    }
 }
 
 impl<'a> Json<'a> {
@@ -60,9 +98,12 @@ impl<'a> Json<'a> {
             Json::Bool(flag) => Json::Bool(flag),
             Json::Number(digits) => Json::Number(digits),
             Json::Text(text) => Json::Text(owned(text)),
-            Json::Array(items) => Json::Array(items.into_iter().map(Json::into_owned).collect()),
+            Json::Array(items) => {
+                Json::Array(items.into_vec().into_iter().map(Json::into_owned).collect())
+            }
             Json::Object(members) => Json::Object(
                 members
+                    .into_vec()
                     .into_iter()
                     .map(|(key, value)| (owned(key), value.into_owned()))
                     .collect(),
@@ -71,15 +112,36 @@ impl<'a> Json<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Json<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Tree)
+/// Builds a tree and counts its values. The stacks hold the items and members of the lists and objects that are not
+/// complete yet.
+#[derive(Default)]
+struct Builder<'de> {
+    items: Vec<Json<'de>>,
+    members: Vec<(Cow<'de, str>, Json<'de>)>,
+    values: usize,
+    is_exceeded: bool,
+}
+
+impl Builder<'_> {
+    fn exceeded<E: serde::de::Error>(&mut self) -> E {
+        self.is_exceeded = true;
+        E::custom("the document has too many values")
     }
 }
 
-struct Tree;
+impl<'de> DeserializeSeed<'de> for &mut Builder<'de> {
+    type Value = Json<'de>;
 
-impl<'de> Visitor<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(self.exceeded());
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Builder<'de> {
     type Value = Json<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,11 +157,11 @@ impl<'de> Visitor<'de> for Tree {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(number.to_string()))
+        Ok(Json::Number(number.to_string().into()))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Json<'de>, E> {
-        Ok(Json::Number(number.to_string()))
+        Ok(Json::Number(number.to_string().into()))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
@@ -111,23 +173,28 @@ impl<'de> Visitor<'de> for Tree {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
-        let mut array = Vec::new();
-        while let Some(item) = items.next_element()? {
-            array.push(item);
+        let start = self.items.len();
+        while let Some(item) = items.next_element_seed(&mut *self)? {
+            if self.items.len() - start == MAX_ITEMS {
+                return Err(self.exceeded());
+            }
+            self.items.push(item);
         }
-        Ok(Json::Array(array))
+        Ok(Json::Array(self.items.drain(start..).collect()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
-        let mut members = Vec::new();
+        let start = self.members.len();
         while let Some(Name(name)) = map.next_key()? {
-            // So serde_json hands over a number that is no integer of 64 bits, with all its digits.
+            // serde_json passes a number as a map of this one member, with all its digits.
             if name == NUMBER {
-                return Ok(Json::Number(map.next_value()?));
+                let digits: String = map.next_value()?;
+                return Ok(Json::Number(digits.into()));
             }
-            members.push((name, map.next_value()?));
+            let value = map.next_value_seed(&mut *self)?;
+            self.members.push((name, value));
         }
-        Ok(Json::Object(members))
+        Ok(Json::Object(self.members.drain(start..).collect()))
     }
 }
 
@@ -170,7 +237,7 @@ mod tests {
             let document = parse(text).expect("a document");
             assert!(document.get("a").is_some_and(Json::is_object), "{text}");
             assert!(
-                matches!(document.get("b"), Some(Json::Number(digits)) if digits == "1"),
+                matches!(document.get("b"), Some(Json::Number(digits)) if &**digits == "1"),
                 "{text}"
             );
         }
@@ -182,7 +249,7 @@ mod tests {
             parse(r#"{"n":16.710000000000001,"e":-1E+400,"s":"plain","x":"a\n","d":1,"d":2}"#)
                 .expect("a document");
         assert!(
-            matches!(document.get("n"), Some(Json::Number(digits)) if digits == "16.710000000000001")
+            matches!(document.get("n"), Some(Json::Number(digits)) if &**digits == "16.710000000000001")
         );
         assert!(
             matches!(document.get("e"), Some(Json::Number(digits)) if digits.eq_ignore_ascii_case("-1e+400"))
@@ -193,7 +260,7 @@ mod tests {
         ));
         assert!(matches!(document.get("x"), Some(Json::Text(Cow::Owned(text))) if text == "a\n"));
         assert!(
-            matches!(document.get("d"), Some(Json::Number(digits)) if digits == "2"),
+            matches!(document.get("d"), Some(Json::Number(digits)) if &**digits == "2"),
             "the last one counts"
         );
     }
@@ -204,5 +271,28 @@ mod tests {
         for text in ["", "{", r#""\ud800""#, "[1,]", "01", deep.as_str()] {
             assert!(parse(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_document_of_too_many_values_or_items_is_too_complex() {
+        let list = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
+        assert!(read(&list(MAX_ITEMS)).is_ok());
+        assert_eq!(read(&list(MAX_ITEMS + 1)).err(), Some(Unread::TooComplex));
+        // Ten lists of one item less than 50,000, with the lists themselves and the list of them.
+        let lists = |count: usize| format!("[{}]", vec![list(MAX_ITEMS - 1); count].join(","));
+        assert!(read(&lists(9)).is_ok());
+        assert_eq!(read(&lists(11)).err(), Some(Unread::TooComplex));
+        let members = r#""a":{},"#.repeat(MAX_VALUES);
+        assert_eq!(
+            read(&format!(r#"{{{members}"a":1}}"#)).err(),
+            Some(Unread::TooComplex)
+        );
+        assert_eq!(read("[1,").err(), Some(Unread::Malformed));
+    }
+
+    #[test]
+    fn a_value_is_small_and_lists_are_allocated_at_their_exact_length() {
+        assert_eq!(size_of::<Json<'_>>(), 24);
+        assert_eq!(size_of::<(Cow<'_, str>, Json<'_>)>(), VALUE_BYTES);
     }
 }

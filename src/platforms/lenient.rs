@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use serde_json::Number;
 
 use super::json::Json;
-use crate::event::{Amount, Money};
+use crate::event::{Amount, Currency, Money};
 
 /// A place in a JSON document, or nowhere.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ impl<'a> Node<'a> {
     pub(crate) fn text(self) -> Option<String> {
         match self.0? {
             Json::Text(text) if !text.is_empty() => Some(text.clone().into_owned()),
-            Json::Number(digits) => Some(digits.clone()),
+            Json::Number(digits) => Some(digits.to_string()),
             _ => None,
         }
     }
@@ -64,6 +64,11 @@ impl<'a> Node<'a> {
             Json::Text(text) if !text.is_empty() => Some(text),
             _ => None,
         }
+    }
+
+    /// A currency's code: three letters. Any other text is no currency.
+    pub(crate) fn currency(self) -> Option<&'a str> {
+        self.str().filter(|text| Currency::parse(text).is_some())
     }
 
     /// An id: a number or a string. `0` and `"0"` mean that there is none.
@@ -125,12 +130,13 @@ impl<'a> Node<'a> {
     }
 
     /// The items of an array put into our words, where there is an array.
-    pub(crate) fn list<T>(self, into: impl FnMut(Node<'a>) -> T) -> Option<Vec<T>> {
-        self.array()?;
-        Some(self.items().map(into).collect())
+    pub(crate) fn list<T>(self, mut into: impl FnMut(Node<'a>) -> T) -> Option<Vec<T>> {
+        // Of known length, so that the list is allocated once.
+        let items = self.array()?.iter();
+        Some(items.map(|item| into(Node(Some(item)))).collect())
     }
 
-    fn array(self) -> Option<&'a Vec<Json<'a>>> {
+    fn array(self) -> Option<&'a [Json<'a>]> {
         match self.0? {
             Json::Array(items) => Some(items),
             _ => None,
@@ -152,7 +158,9 @@ impl<'a> Node<'a> {
     /// As [`Node::list`], without the items that have no counterpart.
     pub(crate) fn list_of<T>(self, into: impl FnMut(Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         self.array()?;
-        Some(self.items().filter_map(into).collect())
+        let mut list: Vec<T> = self.items().filter_map(into).collect();
+        list.shrink_to_fit();
+        Some(list)
     }
 
     /// Is it an object with members?

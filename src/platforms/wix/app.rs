@@ -149,7 +149,10 @@ pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
         language: properties.get("language").text(),
         locale: None,
         country: properties.get("address").get("country").text(),
-        currency: properties.get("paymentCurrency").text(),
+        currency: properties
+            .get("paymentCurrency")
+            .currency()
+            .map(str::to_owned),
         time_zone: properties.get("timeZone").text(),
         email: properties.get("email").text(),
         phone: properties.get("phone").text(),
@@ -167,6 +170,9 @@ pub(super) fn plan_of(instance: Node<'_>) -> Option<Plan> {
     })
 }
 
+/// Maximum number of paths that are read from one text. The platform's masks have fewer than 100.
+const MAX_PATHS: usize = 1000;
+
 /// A field mask: a list of paths, or an object that holds one, or the paths in one string.
 pub(super) fn paths(mask: Node<'_>) -> Option<Vec<String>> {
     let list = if mask.is_object() {
@@ -178,7 +184,10 @@ pub(super) fn paths(mask: Node<'_>) -> Option<Vec<String>> {
         Some(joined) => Some(
             joined
                 .split(',')
-                .map(|path| path.trim().to_owned())
+                .map(str::trim)
+                .filter(|path| !path.is_empty())
+                .take(MAX_PATHS)
+                .map(str::to_owned)
                 .collect(),
         ),
         None => list.list_of(Node::text),

@@ -1,9 +1,11 @@
 //! Products, collections and stock of the first catalogue: events that mostly say "something changed, ask", and what the
 //! store tells when it is asked.
 
+use std::collections::HashMap;
+
 use super::app::paths;
 use super::catalog_v3::{in_stock, stock};
-use super::normalize::{Legacy, MOST_DRAFTS};
+use super::normalize::{Legacy, MOST_DRAFTS, is_id};
 use crate::event::data::{
     Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,
     ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
@@ -27,7 +29,11 @@ pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
 
 /// A product, or as much of it as an event tells.
 pub(super) fn product(told: Node<'_>, id: String) -> Product {
-    let currency = told.first(&["priceData", "price"]).get("currency").text();
+    let currency = told
+        .first(&["priceData", "price"])
+        .get("currency")
+        .currency()
+        .map(str::to_owned);
     let (regular, reduced) = prices(told, currency.as_deref());
     let page = told.get("productPageUrl");
     let range = told.get("weightRange");
@@ -144,12 +150,17 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
         .items()
         .find(|variant| variant.get("id").str() == Some(id))?;
     let told = listed.get("variant");
-    let own = told.first(&["priceData", "price"]).get("currency").text();
+    let own = told
+        .first(&["priceData", "price"])
+        .get("currency")
+        .currency()
+        .map(str::to_owned);
     let currency = own.or_else(|| {
         product
             .first(&["priceData", "price"])
             .get("currency")
-            .text()
+            .currency()
+            .map(str::to_owned)
     });
     let (regular, reduced) = prices(told, currency.as_deref());
     let stock = variant_stock(listed);
@@ -224,7 +235,8 @@ pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft>
 
 /// One event for each variant: a consumer follows variants, not lists of them.
 pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
-    let parent = event.root.get("productId").id();
+    // Copied into each variant.
+    let parent = event.root.get("productId").id().filter(|id| is_id(id));
     let told = || event.root.get("variants").items();
     // Each event carries the whole payload as `raw`, so what one delivery can grow to has to have an end.
     let count = told().take(MOST_DRAFTS + 1).count();
@@ -360,16 +372,15 @@ fn inventory(event: &Legacy<'_>) -> Option<Inventory> {
 
 /// The stock of a product with all its variants. What a variant had before, only the event knows.
 pub(super) fn stock_of(told: Node<'_>, known: &Inventory) -> Inventory {
-    let before = |id: &str| {
-        known
-            .variants
-            .iter()
-            .flatten()
-            .find(|variant| variant.id == id)
-    };
+    let before: HashMap<&str, &InventoryVariant> = known
+        .variants
+        .iter()
+        .flatten()
+        .map(|variant| (variant.id.as_str(), variant))
+        .collect();
     let variants = told.get("variants").list_of(|variant| {
         let id = variant.first(&["variantId", "id"]).id()?;
-        let before = before(&id);
+        let before = before.get(id.as_str());
         Some(InventoryVariant {
             quantity: variant.get("quantity").number(),
             previous_quantity: before.and_then(|before| before.previous_quantity.clone()),

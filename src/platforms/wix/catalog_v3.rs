@@ -43,7 +43,7 @@ pub(super) fn has_variants(product: Node<'_>) -> bool {
 
 /// A product, or as much of it as an event tells.
 pub(super) fn product(told: Node<'_>, id: String) -> Product {
-    let currency = told.get("currency").text();
+    let currency = told.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
     let given = told.get("variantsInfo").get("variants");
     let only = Some(given.items().collect::<Vec<_>>())
@@ -179,36 +179,51 @@ fn variant(told: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<
     })
 }
 
+/// The longest name of an option or a choice that is copied into variants, in bytes. The platform allows 50 characters.
+const LONGEST_NAME: usize = 256;
+/// Maximum number of a product's options, and of an option's choices, that are searched for a name. The platform allows 6
+/// options with 100 choices each.
+const MAX_CHOICES: usize = 500;
+
 /// A choice by name, or by the ids that the product's options explain.
 fn chosen(choice: Node<'_>, options: Node<'_>) -> Option<OptionValue> {
     let (ids, names) = (
         choice.get("optionChoiceIds"),
         choice.get("optionChoiceNames"),
     );
-    let by_id = |list: Node<'_>, key: &str, id: Node<'_>| -> Option<String> {
-        let id = id.str()?;
-        list.items()
-            .find(|item| item.get(key).str() == Some(id))
-            .and_then(|item| item.get("name").text())
-    };
-    let choices = || {
-        let option = options.items().find(|option| {
-            option.get("id").exists() && option.get("id").str() == ids.get("optionId").str()
-        });
-        option.map_or_else(Node::nowhere, |option| {
-            option.get("choicesSettings").get("choices")
-        })
-    };
+    let option = find(options, "id", ids.get("optionId"));
+    let value = find(
+        option.get("choicesSettings").get("choices"),
+        "choiceId",
+        ids.get("choiceId"),
+    );
     filled(OptionValue {
         name: names
             .get("optionName")
             .text()
-            .or_else(|| by_id(options, "id", ids.get("optionId"))),
+            .or_else(|| copied_name(option)),
         value: names
             .get("choiceName")
             .text()
-            .or_else(|| by_id(choices(), "choiceId", ids.get("choiceId"))),
+            .or_else(|| copied_name(value)),
     })
+}
+
+/// The item of a list that has this id under that key.
+fn find<'a>(list: Node<'a>, key: &str, id: Node<'_>) -> Node<'a> {
+    let Some(id) = id.str() else {
+        return Node::nowhere();
+    };
+    list.items()
+        .take(MAX_CHOICES)
+        .find(|item| item.get(key).str() == Some(id))
+        .unwrap_or_else(Node::nowhere)
+}
+
+/// A name that stands once in the product and is copied into each variant.
+fn copied_name(item: Node<'_>) -> Option<String> {
+    let name = item.get("name").str()?;
+    (name.len() <= LONGEST_NAME).then(|| name.to_owned())
 }
 
 pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {

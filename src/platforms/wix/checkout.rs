@@ -25,7 +25,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
 
 /// A checkout, or as much of it as is told.
 pub(super) fn shape(told: Node<'_>, id: String) -> Checkout {
-    let currency = told.get("currency").text();
+    let currency = told.get("currency").currency().map(str::to_owned);
     Checkout {
         id,
         checkout_id: told.get("checkoutId").id(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::api::{Lacking, What, known};
 use super::{app, catalog_v1, catalog_v3, checkout, order, payment, people};
 use crate::event::data::{App, Customer, Fulfillment, Inventory, Payment};
-use crate::event::{Authority, Draft, Entity};
+use crate::event::{Authority, Currency, Draft, Entity};
 use crate::platforms::ConnectionSignal;
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -180,7 +180,11 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
 
 /// An order's payments and refunds in its currency: those that the event told, or else those that the store tells.
 fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
-    let currency = told.get("order").get("currency").text()?;
+    let currency = told
+        .get("order")
+        .get("currency")
+        .currency()
+        .map(str::to_owned)?;
     let all = told.get("orderTransactions");
     let mut payment = Payment {
         currency: Some(currency.clone()),
@@ -205,7 +209,7 @@ fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
         .flatten()
         .map(|refund| &mut refund.amount);
     for money in paid.chain(refunded).flatten() {
-        money.currency = Some(currency.clone());
+        money.currency = Currency::parse(&currency);
     }
     Some(payment)
 }

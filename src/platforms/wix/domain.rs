@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 use crate::event::{Authority, Draft, Entity};
-use crate::platforms::json::{Json, parse};
+use crate::platforms::json::{Json, TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 
 /// The wrappers, each with the names under which it holds the entity.
@@ -61,12 +61,20 @@ impl<'a> Domain<'a> {
         })
     }
 
-    /// Is there an entity in a string that cannot be read?
-    pub(super) fn is_broken(root: Node<'_>) -> bool {
-        let broken = |node: Node<'_>| node.str().is_some() && unwrapped(node).is_none();
-        root.get("entityFqdn").exists()
-            && WRAPPERS.iter().any(|(wrapper, names)| {
-                names.iter().any(|name| broken(root.get(wrapper).get(name)))
+    /// The reason code where an entity in a string cannot be read.
+    pub(super) fn broken(root: Node<'_>) -> Option<&'static str> {
+        if !root.get("entityFqdn").exists() {
+            return None;
+        }
+        let places = WRAPPERS
+            .iter()
+            .flat_map(|(wrapper, names)| names.map(|name| root.get(wrapper).get(name)));
+        places
+            .filter(|node| node.str().is_some())
+            .find_map(|node| match unwrapped(node) {
+                Ok(Some(_)) => None,
+                Ok(None) | Err(Unread::Malformed) => Some("entity_unreadable"),
+                Err(Unread::TooComplex) => Some(TOO_COMPLEX),
             })
     }
 
@@ -138,7 +146,7 @@ impl<'a> Domain<'a> {
 fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Json<'a>>> {
     let mut objects: Vec<_> = names
         .iter()
-        .filter_map(|name| unwrapped(wrapper.get(name)))
+        .filter_map(|name| unwrapped(wrapper.get(name)).ok().flatten())
         .collect();
     let best = objects
         .iter()
@@ -147,17 +155,19 @@ fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Json<'a>>> {
     (best < objects.len()).then(|| objects.swap_remove(best))
 }
 
-/// An object, or one that is written in a string, or in a string in a string.
-fn unwrapped<'a>(node: Node<'a>) -> Option<Cow<'a, Json<'a>>> {
-    match node.value()? {
-        Json::Text(text) => match parse(text)? {
-            Json::Text(text) => parse(&text)
-                .filter(Json::is_object)
-                .map(|object| Cow::Owned(object.into_owned())),
+/// An object, or one that is written in a string, or in a string in a string; `None` for any other value.
+fn unwrapped<'a>(node: Node<'a>) -> Result<Option<Cow<'a, Json<'a>>>, Unread> {
+    Ok(match node.value() {
+        Some(Json::Text(text)) => match read(text)? {
+            Json::Text(text) => {
+                let inner = read(&text)?;
+                inner.is_object().then(|| Cow::Owned(inner.into_owned()))
+            }
             value => value.is_object().then_some(Cow::Owned(value)),
         },
-        value => value.is_object().then_some(Cow::Borrowed(value)),
-    }
+        Some(value) => value.is_object().then_some(Cow::Borrowed(value)),
+        None => None,
+    })
 }
 
 /// The whole entity, or only its id.

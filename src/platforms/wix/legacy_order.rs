@@ -34,7 +34,7 @@ fn order_id(order: Node<'_>) -> Option<String> {
 }
 
 fn shape(order: Node<'_>, id: String) -> Order {
-    let currency = order.get("currency").text();
+    let currency = order.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
     let totals = order.get("totals");
     let total = |key: &str| totals.get(key).money(money);
@@ -179,7 +179,7 @@ fn refund(told: Node<'_>, currency: Option<&str>) -> Refund {
 pub(super) fn refunded(event: &Legacy<'_>) -> Option<Draft> {
     let order = event.root.get("order");
     let id = order_id(order).or_else(|| event.root.get("orderId").id())?;
-    let currency = order.get("currency").text();
+    let currency = order.get("currency").currency().map(str::to_owned);
     let named = || {
         event.root.get("refundId").id().map(|id| {
             vec![Refund {
@@ -240,7 +240,7 @@ pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
 pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
     let told = event.root;
     let id = told.get("cartId").id()?;
-    let currency = told.get("currency").text();
+    let currency = told.get("currency").currency().map(str::to_owned);
     let shape = Checkout {
         id: id.clone(),
         cart_id: Some(id.clone()),

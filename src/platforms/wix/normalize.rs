@@ -14,7 +14,7 @@ use super::{
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Unrecognized;
 use crate::event::{Authority, Draft, Entity, verbs};
-use crate::platforms::json::parse;
+use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::{ConnectionSignal, Normalized};
 
@@ -30,14 +30,14 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
         Ok(kept) => kept,
         Err(reason) => return Normalized::Unreadable { reason },
     };
-    let unreadable = Normalized::Unreadable {
-        reason: "payload_unreadable",
-    };
+    let unreadable = |reason| Normalized::Unreadable { reason };
     let Ok(raw) = RawValue::from_string(payload) else {
-        return unreadable;
+        return unreadable("payload_unreadable");
     };
-    let Some(value) = parse(raw.get()) else {
-        return unreadable;
+    let value = match read(raw.get()) {
+        Ok(value) => value,
+        Err(Unread::Malformed) => return unreadable("payload_unreadable"),
+        Err(Unread::TooComplex) => return unreadable(TOO_COMPLEX),
     };
     let root = Node::root(&value);
     let legacy = Legacy {
@@ -46,10 +46,8 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
         issued_at,
         installation,
     };
-    if Domain::is_broken(root) {
-        return Normalized::Unreadable {
-            reason: "entity_unreadable",
-        };
+    if let Some(reason) = Domain::broken(root) {
+        return unreadable(reason);
     }
     let (drafts, mut signal) = match Domain::read(root, &delivery.topic, issued_at) {
         Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
@@ -164,8 +162,8 @@ fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSig
     (draft.map(|draft| vec![draft]), None)
 }
 
-/// Subjects, headers and indexes hold ids: longer than this, or unprintable, none is one.
-fn is_id(id: &str) -> bool {
+/// `true` for an id that can stand in subjects, headers and indexes: printable, and at most 200 bytes long.
+pub(super) fn is_id(id: &str) -> bool {
     id.len() <= 200 && !id.contains(char::is_control)
 }
 

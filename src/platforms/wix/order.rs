@@ -46,7 +46,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
 
 /// An order, or as much of it as is told.
 pub(super) fn shape(order: Node<'_>, id: String) -> Order {
-    let currency = order.get("currency").text();
+    let currency = order.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
     let billing = order.get("billingInfo");
     let destination = order

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::delivery::{ConnectionId, JournaledDelivery};
@@ -24,15 +24,23 @@ const LONGEST_TOPIC: usize = 200;
 /// An object's members, undecoded.
 pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The members of a JSON object; `None` for anything else.
+/// The members of a JSON object; `None` for anything else, and for more members than any object of the platform has.
 pub(super) fn members(text: &str) -> Option<Members<'_>> {
-    serde_json::from_str(text).ok()
+    let layer = Layer::read_with(text, LayerReader { next: None })?;
+    (!layer.is_overfull).then_some(layer.beside)
 }
+
+/// Maximum number of members that are kept of an object beside the next layer. The platform's objects have fewer than 100.
+const MAX_MEMBERS: usize = 1000;
+/// The members that verification reads. An object with too many members keeps only these.
+const NEEDED: [&str; 5] = ["exp", "nbf", "iat", "instanceId", "eventType"];
 
 /// A layer that holds the next one in its member `data`.
 struct Layer<'a> {
     /// The other members.
     beside: Members<'a>,
+    /// `true` if members were left out of `beside`.
+    is_overfull: bool,
     data: Option<Data<'a>>,
 }
 
@@ -45,15 +53,34 @@ enum Data<'a> {
 impl<'a> Layer<'a> {
     /// Reads a JSON object; `None` for anything else.
     fn read(text: &'a str) -> Option<Self> {
+        let as_text = LayerReader {
+            next: Some(Next::Text),
+        };
+        Self::read_with(text, as_text).or_else(|| Self::read_raw(text))
+    }
+
+    /// As [`Layer::read`], without opening the next layer.
+    fn read_raw(text: &'a str) -> Option<Self> {
+        let as_raw = LayerReader {
+            next: Some(Next::Raw),
+        };
+        Self::read_with(text, as_raw)
+    }
+
+    fn read_with(text: &'a str, reader: LayerReader) -> Option<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        if let Ok(layer) = deserializer.deserialize_map(UsualLayer)
-            && deserializer.end().is_ok()
-        {
-            return Some(layer);
+        let layer = deserializer.deserialize_map(reader).ok()?;
+        deserializer.end().ok()?;
+        Some(layer)
+    }
+
+    /// The members beside the next layer, as the text of an object; `None` if some were left out.
+    fn text_beside(&self) -> Option<String> {
+        if self.is_overfull {
+            None
+        } else {
+            Some(object(&self.beside))
         }
-        let mut beside = members(text)?;
-        let data = beside.remove("data").map(Data::Raw);
-        Some(Self { beside, data })
     }
 }
 
@@ -71,26 +98,49 @@ impl Data<'_> {
     }
 }
 
-/// Reads a layer in which the next one is a string.
-struct UsualLayer;
+/// How the member `data` is read.
+#[derive(Clone, Copy)]
+enum Next {
+    /// As a string, whose content is the next layer.
+    Text,
+    /// As it stands there.
+    Raw,
+}
 
-impl<'de> Visitor<'de> for UsualLayer {
+/// Reads an object whose member `data` is the next layer; without `next`, `data` is a member like the others.
+struct LayerReader {
+    next: Option<Next>,
+}
+
+impl<'de> Visitor<'de> for LayerReader {
     type Value = Layer<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object with a string in `data`")
+        formatter.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Layer<'de>, A::Error> {
         let mut layer = Layer {
             beside: BTreeMap::new(),
+            is_overfull: false,
             data: None,
         };
         while let Some(key) = map.next_key::<String>()? {
-            if key == "data" {
-                layer.data = Some(Data::Decoded(map.next_value()?));
-            } else {
-                layer.beside.insert(key, map.next_value()?);
+            match self.next {
+                Some(Next::Text) if key == "data" => {
+                    layer.data = Some(Data::Decoded(map.next_value()?));
+                }
+                Some(Next::Raw) if key == "data" => {
+                    layer.data = Some(Data::Raw(map.next_value()?));
+                }
+                _ => {
+                    let value = map.next_value()?;
+                    if layer.beside.len() < MAX_MEMBERS || NEEDED.contains(&key.as_str()) {
+                        layer.beside.insert(key, value);
+                    } else {
+                        layer.is_overfull = true;
+                    }
+                }
             }
         }
         Ok(layer)
@@ -120,11 +170,14 @@ impl<'a> Claims<'a> {
 
     /// Opens what is below.
     pub(super) fn open(self) -> Opened {
-        let claims = object(&self.layer.beside);
+        let claims = self.layer.text_beside();
         let unreadable = || {
             // It is known by the text that the claims have in its place.
-            let data = members(self.text).and_then(|claims| claims.get("data").copied());
-            let text = data.map_or(self.text, RawValue::get).to_owned();
+            let data = Layer::read_raw(self.text).and_then(|claims| claims.data);
+            let text = match data {
+                Some(Data::Raw(raw)) => raw.get().to_owned(),
+                Some(Data::Decoded(_)) | None => self.text.to_owned(),
+            };
             let payload = Err(Broken {
                 reason: "envelope_unreadable",
                 text,
@@ -133,7 +186,7 @@ impl<'a> Claims<'a> {
                 instance_id: None,
                 event_type: None,
                 claims: claims.clone(),
-                envelope: object(&Members::new()),
+                envelope: Some(object(&Members::new())),
                 payload,
             }
         };
@@ -145,7 +198,7 @@ impl<'a> Claims<'a> {
         };
         let get = |name: &str| envelope.beside.get(name).and_then(|raw| text(raw));
         let (instance_id, event_type) = (get("instanceId"), get("eventType"));
-        let beside = object(&envelope.beside);
+        let beside = envelope.text_beside();
         let broken = |reason| Broken {
             reason,
             text: text_of_envelope.clone(),
@@ -177,8 +230,9 @@ pub(super) struct Opened {
     /// The installation that it is about.
     pub(super) instance_id: Option<String>,
     event_type: Option<String>,
-    claims: String,
-    envelope: String,
+    /// The members beside the layers; `None` if there were too many to keep.
+    claims: Option<String>,
+    envelope: Option<String>,
     /// The innermost layer.
     pub(super) payload: Result<Payload, Broken>,
 }
@@ -222,18 +276,54 @@ impl Opened {
 
 impl Payload {
     fn read(given: String) -> Option<Self> {
-        let members = members(&given)?;
-        let get = |name: &str| members.get(name).and_then(|raw| text(raw));
-        let fqdn = get("entityFqdn");
-        let event_id = fqdn.as_ref().and_then(|_| get("id"));
+        let Names { id, fqdn, slug } = serde_json::from_str(&given).ok()?;
+        let get = |raw: Option<&RawValue>| raw.and_then(text);
+        let fqdn = get(fqdn);
+        let event_id = fqdn.as_ref().and_then(|_| get(id));
         let named = fqdn
-            .zip(get("slug"))
+            .zip(get(slug))
             .map(|(fqdn, slug)| format!("{fqdn}_{slug}"));
         Some(Self {
             event_id,
             named,
             text: trimmed(given),
         })
+    }
+}
+
+/// The members of a payload that name it. The other members are passed over, however many there are.
+#[derive(Default)]
+struct Names<'a> {
+    id: Option<&'a RawValue>,
+    fqdn: Option<&'a RawValue>,
+    slug: Option<&'a RawValue>,
+}
+
+impl<'de> Deserialize<'de> for Names<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Names<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names<'de>, A::Error> {
+                let mut names = Names::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    let value = map.next_value()?;
+                    match key.as_str() {
+                        "id" => names.id = Some(value),
+                        "entityFqdn" => names.fqdn = Some(value),
+                        "slug" => names.slug = Some(value),
+                        _ => {}
+                    }
+                }
+                Ok(names)
+            }
+        }
+        deserializer.deserialize_map(Reader)
     }
 }
 
@@ -257,13 +347,14 @@ const LONGEST_BESIDE: usize = 16 << 10;
 impl Kept {
     /// The headers and the body to keep; `claims` is the text of the claims.
     pub(super) fn parts(opened: Opened, claims: Vec<u8>) -> (Vec<(&'static str, String)>, Vec<u8>) {
-        match opened.payload {
-            Ok(payload) if opened.claims.len() + opened.envelope.len() <= LONGEST_BESIDE => (
-                vec![(CLAIMS, opened.claims), (ENVELOPE, opened.envelope)],
-                payload.text.into_bytes(),
-            ),
-            Ok(_) | Err(_) => (Vec::new(), claims),
+        if let (Some(beside_token), Some(beside_envelope), Ok(payload)) =
+            (opened.claims, opened.envelope, opened.payload)
+            && beside_token.len() + beside_envelope.len() <= LONGEST_BESIDE
+        {
+            let headers = vec![(CLAIMS, beside_token), (ENVELOPE, beside_envelope)];
+            return (headers, payload.text.into_bytes());
         }
+        (Vec::new(), claims)
     }
 
     /// Reads what was kept; a bounded word where the token was not readable.
@@ -283,8 +374,8 @@ impl Kept {
             .open();
         let payload = opened.payload.map_err(|broken| broken.reason)?.text;
         Ok(Self::of(
-            &opened.claims,
-            &opened.envelope,
+            &opened.claims.unwrap_or_default(),
+            &opened.envelope.unwrap_or_default(),
             payload,
             &delivery.connection,
         ))
@@ -455,5 +546,23 @@ mod tests {
         for bad in [r#""1640788554""#, "null", "true", "{}", "1e300"] {
             assert_eq!(read(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_layer_with_too_many_members_is_kept_whole_with_its_names() {
+        let many: String = (0..5000).map(|n| format!(r#""m{n}":0,"#)).collect();
+        let payload = r#"{"entityFqdn":"wix.x","slug":"made","id":"e1"}"#;
+        let claims =
+            format!(r#"{{{many}"iat":7,"data":{{{many}"instanceId":"i","data":{payload}}}}}"#);
+        let parsed = Claims::parse(claims.as_bytes()).expect("claims");
+        assert_eq!(parsed.get("iat").map(RawValue::get), Some("7"));
+        let opened = parsed.open();
+        assert_eq!(
+            (opened.topic().as_str(), opened.instance_id.as_deref()),
+            ("wix.x_made", Some("i"))
+        );
+        let (headers, body) = Kept::parts(opened, claims.clone().into_bytes());
+        assert_eq!((headers.len(), body), (0, claims.into_bytes()));
+        assert!(members(&format!("{{{many}\"a\":1}}")).is_none());
     }
 }

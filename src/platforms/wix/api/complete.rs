@@ -13,7 +13,7 @@ use super::{Caller, Lacking, What};
 use crate::platforms::api::{
     Answer, ApiRequest, CallFailure, CallResult, Dialogue, Subject, Told, Unanswered, heard,
 };
-use crate::platforms::json::parse;
+use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::wix::payload::members;
 
@@ -141,10 +141,10 @@ fn whole(result: &CallResult, member: &str, id: &str) -> Told {
 /// A good answer without what was asked for. A page in the platform's place passes.
 fn unreadable(answer: &Answer) -> Told {
     let reason = "answer_unreadable";
-    if parse(answer.text()).is_none() {
-        Told::Later(reason, None)
-    } else {
-        Told::Nothing(reason)
+    match read(answer.text()) {
+        Ok(_) => Told::Nothing(reason),
+        Err(Unread::Malformed) => Told::Later(reason, None),
+        Err(Unread::TooComplex) => Told::Nothing("answer_too_complex"),
     }
 }
 

@@ -10,12 +10,12 @@
 //! - no usable answer: [`Told::Nothing`] or [`Told::Later`].
 
 use super::keys::{Caller, Keys, Mode, rest_error};
-use super::talk::json;
+use super::talk::json_text;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Entity;
 use crate::event::{Authority, Draft, verbs};
 use crate::platforms::api::{Dialogue, Method, Subject, Told, Unanswered, heard};
-use crate::platforms::json::parse;
+use crate::platforms::json::{Json, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::normalize::entity_of;
 
@@ -122,25 +122,17 @@ pub(in crate::platforms::woocommerce) fn complete(
             (true, true) => Told::Absent,
         });
     }
-    // A page in place of JSON passes, or does not.
-    let Some(document) = json(answer) else {
-        return Ok(Told::Later("no_json", None));
+    let document = match read(json_text(answer)) {
+        Ok(document @ (Json::Object(_) | Json::Array(_))) => document,
+        Err(Unread::TooComplex) => return Ok(Told::Nothing("answer_too_complex")),
+        // An HTML page in place of JSON is often temporary.
+        Ok(_) | Err(Unread::Malformed) => return Ok(Told::Later("no_json", None)),
     };
     let root = Node::root(&document);
     if root.get("id").id().as_deref() != Some(id) {
         return Ok(Told::Nothing("another_entity"));
     }
-    let whole = || {
-        Told::Whole(
-            answer
-                .text()
-                .trim_start_matches('\u{feff}')
-                .trim()
-                .as_bytes()
-                .to_vec()
-                .into(),
-        )
-    };
+    let whole = || Told::Whole(json_text(answer).as_bytes().to_vec().into());
     if !is_deleted {
         return Ok(whole());
     }

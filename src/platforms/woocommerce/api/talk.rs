@@ -200,6 +200,10 @@ fn is_private_address(address: IpAddr) -> bool {
 
 /// An answer's body as JSON: an object or a list. Some stores send a byte order mark before it.
 pub(super) fn json(answer: &Answer) -> Option<Json<'_>> {
-    let text = answer.text().trim_start_matches('\u{feff}').trim();
-    parse(text).filter(|json| matches!(json, Json::Object(_) | Json::Array(_)))
+    parse(json_text(answer)).filter(|json| matches!(json, Json::Object(_) | Json::Array(_)))
+}
+
+/// An answer's text without a byte order mark before it.
+pub(super) fn json_text(answer: &Answer) -> &str {
+    answer.text().trim_start_matches('\u{feff}').trim()
 }

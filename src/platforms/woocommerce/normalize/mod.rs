@@ -20,7 +20,7 @@ use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::Normalized;
-use crate::platforms::json::parse;
+use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 
 /// What a topic is about.
@@ -69,10 +69,14 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     // Both readings of the same bytes; the first also refuses what no consumer could parse: lone surrogates, nesting
     // beyond 128 levels.
     let text = std::str::from_utf8(&delivery.body).unwrap_or_default();
-    let (Some(value), Ok(raw)) = (parse(text), serde_json::from_str::<Box<RawValue>>(text)) else {
-        return Normalized::Unreadable {
-            reason: "malformed_or_too_deep",
-        };
+    let unreadable = |reason| Normalized::Unreadable { reason };
+    let value = match read(text) {
+        Ok(value) => value,
+        Err(Unread::Malformed) => return unreadable("malformed_or_too_deep"),
+        Err(Unread::TooComplex) => return unreadable(TOO_COMPLEX),
+    };
+    let Ok(raw) = serde_json::from_str::<Box<RawValue>>(text) else {
+        return unreadable("malformed_or_too_deep");
     };
     let root = Node::root(&value);
     let (resource, event) = delivery

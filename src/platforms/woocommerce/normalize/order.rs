@@ -12,7 +12,7 @@ use crate::event::data::{
 use crate::platforms::lenient::filled;
 
 pub(super) fn order(payload: Payload<'_>, id: &str) -> Order {
-    let currency = payload.get("currency").str();
+    let currency = payload.get("currency").currency();
     let status = payload.get("status").str();
     let lines = lines::lines(payload, currency);
     let totals = lines::totals(payload, &lines, currency);
@@ -43,7 +43,7 @@ pub(super) fn order(payload: Payload<'_>, id: &str) -> Order {
 }
 
 pub(super) fn subscription(payload: Payload<'_>, id: &str) -> Subscription {
-    let currency = payload.get("currency").str();
+    let currency = payload.get("currency").currency();
     let lines = lines::lines(payload, currency);
     Subscription {
         id: id.to_owned(),
