@@ -15,6 +15,9 @@ pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The file's name in the data folder.
 pub const FILE: &str = "cartwire.db";
 
+/// The file that a running gateway holds locked in the data folder.
+pub const LOCK_FILE: &str = "serve.lock";
+
 /// Why the data file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -108,10 +108,17 @@ fn describe() {
         "cartwire_journal_commit_failures_total",
         "Commits that failed"
     );
-    describe_gauge!("cartwire_journal_bytes", "Bytes of the journal in use");
+    describe_gauge!(
+        "cartwire_journal_bytes",
+        "Bytes of the journal's data file that hold something"
+    );
+    describe_gauge!(
+        "cartwire_journal_log_bytes",
+        "Bytes of the journal's write-ahead log and its index"
+    );
     describe_counter!(
         "cartwire_journal_removed_total",
-        "Settled entries that retention removed"
+        "Settled entries that retention removed, by reason (size, age)"
     );
     describe_gauge!("cartwire_journal_writable", "1 where webhooks can be kept");
     describe_gauge!(

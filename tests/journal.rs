@@ -6,8 +6,12 @@ mod genuine;
 use std::time::{Duration, Instant};
 
 use cartwire::connections::Seal;
-use cartwire::journal::entry::{Outcome, Settlement, State};
-use cartwire::journal::{Appended, Budget, DataFile, DeliveryFilter, Journal, UnlockError};
+use cartwire::delivery::ConnectionId;
+use cartwire::journal::entry::{LoggedEvent, Outcome, Settlement, State};
+use cartwire::journal::{
+    Appended, Budget, DataFile, DeliveryFilter, EventFilter, Journal, JournalError, Reader,
+    UnlockError,
+};
 use cartwire::platforms::{PLATFORMS, VerifiedDelivery};
 use genuine::genuine;
 use jiff::Timestamp;
@@ -17,8 +21,12 @@ fn instant(text: &str) -> Timestamp {
 }
 
 fn order(number: u64, bytes: usize, at: Timestamp) -> VerifiedDelivery {
+    order_of("store", number, bytes, at)
+}
+
+fn order_of(store: &str, number: u64, bytes: usize, at: Timestamp) -> VerifiedDelivery {
     let payload = format!(r#"{{"id":{number},"note":"{}"}}"#, "x".repeat(bytes));
-    genuine(PLATFORMS[0], "store", "order.updated", &payload, number, at)
+    genuine(PLATFORMS[0], store, "order.updated", &payload, number, at)
 }
 
 async fn eventually(what: &str, mut is: impl AsyncFnMut() -> bool) {
@@ -30,9 +38,7 @@ async fn eventually(what: &str, mut is: impl AsyncFnMut() -> bool) {
 }
 
 async fn positions(journal: &Journal) -> Vec<(i64, State)> {
-    let all = |reader: &cartwire::journal::Reader| {
-        reader.deliveries(&DeliveryFilter::default(), i64::MAX, 10_000)
-    };
+    let all = |reader: &Reader| reader.deliveries(&DeliveryFilter::default(), i64::MAX, 10_000);
     let mut all: Vec<_> = journal
         .read(all)
         .await
@@ -42,6 +48,33 @@ async fn positions(journal: &Journal) -> Vec<(i64, State)> {
         .collect();
     all.reverse();
     all
+}
+
+/// The positions of a connection's deliveries, oldest first.
+async fn positions_of(journal: &Journal, store: &'static str) -> Vec<i64> {
+    let filter = DeliveryFilter {
+        connection: Some(ConnectionId::new(store).expect("an id")),
+        ..DeliveryFilter::default()
+    };
+    let read = move |reader: &Reader| reader.deliveries(&filter, i64::MAX, 10_000);
+    let found = journal.read(read).await.expect("read");
+    found.iter().rev().map(|found| found.position).collect()
+}
+
+/// Settles deliveries as `Logged`, each with one event.
+async fn log(journal: &Journal, positions: &[i64]) {
+    let settlement = |position: &i64| Settlement {
+        position: *position,
+        redriven: false,
+        attempts: 0,
+        outcome: Outcome::Logged(vec![LoggedEvent {
+            index: 0,
+            event_type: "cartwire.order.updated".to_owned(),
+            subject: format!("order/{position}"),
+        }]),
+    };
+    let settlements = positions.iter().map(settlement).collect();
+    journal.settle(settlements).await.expect("settled");
 }
 
 async fn settle(journal: &Journal, positions: impl IntoIterator<Item = i64>) {
@@ -157,6 +190,119 @@ async fn beyond_the_size_the_oldest_go_and_no_more_of_them_than_need_be() {
         bytes < 5 << 20,
         "what was freed goes back to the disk: {bytes} bytes are left of six million"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_by_size_removes_events_of_the_flooding_store_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (size, budget) = (16 << 20, 64 << 20);
+    let (journal, guard) = Journal::open(
+        folder.path(),
+        Budget {
+            size,
+            budget,
+            ..Budget::default()
+        },
+    )
+    .expect("opened");
+    for number in 0..200 {
+        let small = order_of("quiet", number, 200, Timestamp::now());
+        journal.append(small).await.expect("kept");
+    }
+    log(&journal, &positions_of(&journal, "quiet").await).await;
+    let mut answered = 0;
+    for number in 0..60 {
+        let large = order_of("loud", number, 1 << 20, Timestamp::now());
+        if journal.append(large).await.is_ok() {
+            answered += 1;
+            let all = positions_of(&journal, "loud").await;
+            log(&journal, &all[all.len() - 1..]).await;
+        }
+    }
+    eventually("the flood is removed", async || {
+        positions_of(&journal, "loud").await.len() <= 16
+    })
+    .await;
+    assert!(answered > 20, "{answered} of the flood were taken");
+    assert_eq!(positions_of(&journal, "quiet").await.len(), 200);
+    let gaps = |reader: &Reader| {
+        Ok((
+            reader.log_gap(10, None)?,
+            reader.log_gap(10, Some("quiet"))?,
+            reader.log_gap(10, Some("loud"))?,
+            reader.log(10, 1_000, &EventFilter::default())?.rows.len(),
+        ))
+    };
+    let (any, quiet, loud, kept) = journal.read(gaps).await.expect("read");
+    assert_eq!(quiet, None, "a reader of the quiet store missed nothing");
+    let gap = any.expect("a reader of all missed events");
+    assert_eq!(any, loud);
+    assert!(gap.removed_through > 200 && gap.oldest_kept == Some(11));
+    assert!(kept >= 190, "{kept} events are left behind cursor 10");
+    let later = journal.read(move |reader| reader.log_gap(gap.removed_through, None));
+    assert_eq!(later.await.expect("read"), None);
+    guard.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_that_cannot_be_published_is_refused_and_other_stores_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (size, budget) = (32 << 20, 32 << 20);
+    let (journal, guard) = Journal::open(
+        folder.path(),
+        Budget {
+            size,
+            budget,
+            ..Budget::default()
+        },
+    )
+    .expect("opened");
+    let mut refused = 0;
+    for number in 0..60 {
+        let large = order_of("loud", number, 1 << 20, Timestamp::now());
+        match journal.append(large).await {
+            Ok(_) => {}
+            Err(JournalError::ShareUsed { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        let small = order_of("quiet", number, 1_000, Timestamp::now());
+        journal.append(small).await.expect("kept");
+    }
+    let kept = positions_of(&journal, "loud").await.len();
+    assert!(refused > 20 && kept > 12, "{refused} refused, {kept} kept");
+    assert_eq!(journal.unwritable(), None);
+    guard.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_with_a_clock_a_month_ahead_removes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
+    for number in 0..300 {
+        let delivery = order(number, 100, Timestamp::now());
+        journal.append(delivery).await.expect("kept");
+    }
+    let all = positions(&journal).await;
+    settle(&journal, all.iter().map(|(position, _)| *position)).await;
+    guard.close().await;
+    // The same as a clock that is ahead: everything that was stored is of a month ago.
+    let file = rusqlite::Connection::open(folder.path().join("cartwire.db")).expect("opened");
+    let month = 31 * 86_400_000_i64;
+    file.execute(
+        "UPDATE deliveries SET received_at = received_at - ?1",
+        [month],
+    )
+    .expect("changed");
+    let changed = file.execute(
+        "UPDATE marks SET version = version - ?1 WHERE name = 'clock'",
+        [month],
+    );
+    assert_eq!(changed.expect("changed"), 1, "the journal keeps its time");
+    drop(file);
+    let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(positions(&journal).await.len(), 300);
+    guard.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior, params};
 
+use super::append::open_entry;
 use super::entry::{EntryKind, Position};
 use super::keys;
-use super::writer::open_entry;
+use super::usage::{self, entry_bytes};
 use crate::connections::store::{self, SignedChange};
 use crate::connections::{BeforePause, Connection, INSTANCE, SealedSecret, Status, Verdict};
 use crate::delivery::{ConnectionId, DeliveryKey};
@@ -398,7 +399,9 @@ fn announce(
         ])?;
     let position = transaction.last_insert_rowid();
     keys::index_directly(transaction, key, position)?;
-    open_entry(transaction, position)
+    let bytes = entry_bytes(body.len(), 0);
+    let usage = usage::of(transaction, connection.id.as_str())?;
+    open_entry(transaction, position, usage.id, bytes)
 }
 
 #[cfg(test)]

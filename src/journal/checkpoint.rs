@@ -17,17 +17,29 @@ use super::format;
 use crate::sqlite;
 
 const PAUSE: Duration = Duration::from_millis(100);
-/// Pages in the log (256 MiB) beyond which the writer begins it anew.
-const LONG: u32 = 65_536;
+const PAGE_BYTES: u64 = 4_096;
 
 /// Pages in the log, as the last checkpoint saw it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LogLength(Arc<AtomicU32>);
+#[derive(Clone, Debug)]
+pub(super) struct LogLength {
+    pages: Arc<AtomicU32>,
+    /// Pages beyond which the writer restarts the log.
+    limit: u32,
+}
 
 impl LogLength {
-    /// Is it time for the writer to begin the log anew? Says so once per checkpoint.
+    /// `limit` is in bytes.
+    pub(super) fn new(limit: u64) -> Self {
+        Self {
+            pages: Arc::default(),
+            limit: u32::try_from(limit / PAGE_BYTES).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// `true` once per checkpoint that found the log longer than its limit.
     pub(super) fn is_long(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > LONG && self.0.swap(0, Ordering::Relaxed) > LONG
+        self.pages.load(Ordering::Relaxed) > self.limit
+            && self.pages.swap(0, Ordering::Relaxed) > self.limit
     }
 }
 
@@ -57,9 +69,9 @@ impl Checkpointer {
                         .map(|connection| checkpoint(connection, "PASSIVE"))
                     {
                         Some(Ok(pages)) => {
-                            hurry = pages > LONG && !hurry;
+                            hurry = pages > length.limit && !hurry;
                             if !hurry {
-                                length.0.store(pages, Ordering::Relaxed);
+                                length.pages.store(pages, Ordering::Relaxed);
                             }
                         }
                         // The writer meets the same trouble and tells of it.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::entry::Position;
+use super::usage;
 use crate::delivery::{Completed, Completion};
 
 /// The table.
@@ -65,6 +66,9 @@ pub(super) fn keep(
             answer,
             completion.asked_at.as_millisecond()
         ])?;
+    }
+    if let (Completed::Whole(body), Some(first)) = (&completion.outcome, positions.first()) {
+        usage::add_bytes(transaction, *first, body.len())?;
     }
     answer.map_or(Ok(()), |answer| let_go(transaction, answer))
 }

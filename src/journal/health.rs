@@ -1,6 +1,7 @@
 //! Can the journal be written? The one answer for the receiver, the readiness probe and the log.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
 /// Why the journal takes nothing at the moment.
@@ -22,6 +23,13 @@ pub enum Unwritable {
         /// Bytes we leave free.
         reserve: u64,
     },
+    /// The open files have lost their names: see `place`.
+    Moved {
+        /// The first path that names another file, or none.
+        path: PathBuf,
+        /// Another file has this name now.
+        replaced: bool,
+    },
 }
 
 impl Unwritable {
@@ -32,6 +40,7 @@ impl Unwritable {
             Unwritable::Failing(_) => "journal_failing",
             Unwritable::OverBudget { .. } => "journal_over_budget",
             Unwritable::DiskAlmostFull { .. } => "disk_almost_full",
+            Unwritable::Moved { .. } => "data_folder_moved",
         }
     }
 }
@@ -50,6 +59,18 @@ impl fmt::Display for Unwritable {
                 write!(
                     f,
                     "the disk has {free} bytes left and {reserve} are to stay free (--disk-reserve)"
+                )
+            }
+            Unwritable::Moved { path, replaced } => {
+                let path = path.display();
+                let now = if *replaced {
+                    "was replaced by another file or folder"
+                } else {
+                    "was moved or removed"
+                };
+                write!(
+                    f,
+                    "{path} {now} while it is in use: put it back, or restart the gateway to use what is there"
                 )
             }
         }

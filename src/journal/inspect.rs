@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::entry::{EntryKind, Position, State};
 use super::reader::{Reader, id, instant};
-use super::retention;
+use super::room;
 use crate::delivery::ConnectionId;
 
 /// That a delivery arrived, and for whom.
@@ -49,7 +49,7 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn inspect(&self, readable: u64) -> rusqlite::Result<Inspection> {
-        let used = retention::used(&self.0)?;
+        let used = room::used(&self.0)?;
         let (pending, oldest) = self.backlog()?;
         Ok(Inspection {
             used,

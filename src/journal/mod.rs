@@ -19,20 +19,25 @@
 //! - **Room.** `retention` removes what is settled and old; `health` says when nothing more fits.
 
 mod announce;
+mod append;
 mod checkpoint;
+mod clock;
 mod completions;
 pub mod entry;
 mod format;
 mod health;
 mod inspect;
 mod keys;
+mod place;
 mod reader;
 mod redrive;
 pub mod retention;
+mod room;
+mod usage;
 mod writer;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,6 +51,8 @@ pub use inspect::{Arrival, Inspection};
 pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Marks, Reader};
 pub use redrive::{DeliveryFilter, Progress};
 pub use retention::Budget;
+pub use room::free_bytes;
+pub use usage::LogGap;
 
 use crate::connections::{Seal, SealError, store};
 use crate::delivery::{Completion, ConnectionId, DeliveryKey};
@@ -54,6 +61,7 @@ use crate::report::ErrorChain;
 use crate::sqlite::{self, OpenError};
 use checkpoint::{Checkpointer, LogLength};
 use entry::{Position, Settlement};
+use place::Place;
 use writer::{Command, Writer};
 
 /// A sender is told 503 when its commit takes longer than this.
@@ -82,6 +90,16 @@ pub enum JournalError {
     /// The journal cannot be read.
     #[error("the journal cannot be read: {0}")]
     Unreadable(Arc<str>),
+    /// The connection keeps so much already that what is left is for others.
+    #[error(
+        "connection keeps {kept} bytes and {free} bytes are free: a connection may keep at most three times the free bytes"
+    )]
+    ShareUsed {
+        /// Bytes of the connection's deliveries.
+        kept: u64,
+        /// Bytes that are free for all.
+        free: u64,
+    },
     /// The commit takes too long.
     #[error("the journal does not answer in time")]
     Busy,
@@ -106,6 +124,7 @@ impl JournalError {
             JournalError::Refused(unwritable) => unwritable.reason(),
             JournalError::Unwritable(_) => "journal_failing",
             JournalError::Unreadable(_) => "journal_unreadable",
+            JournalError::ShareUsed { .. } => "connection_share_used",
             JournalError::Busy => "journal_busy",
             JournalError::Closed => "shutting_down",
         }
@@ -151,7 +170,7 @@ impl JournalGuard {
 
 /// Idle reading connections.
 struct Readers {
-    folder: PathBuf,
+    place: Arc<Place>,
     idle: Mutex<Vec<Reader>>,
 }
 
@@ -171,9 +190,10 @@ impl Journal {
             arrived: Arc::new(Notify::new()),
             logged: watch::Sender::new(0),
         };
-        let log = LogLength::default();
+        let log = LogLength::new(budget.log_limit());
+        let place = Arc::new(Place::new(folder.to_owned()));
         let writer = Writer::new(
-            folder.to_owned(),
+            Arc::clone(&place),
             sqlite,
             waiting,
             Arc::clone(&health),
@@ -207,7 +227,7 @@ impl Journal {
             .spawn(work)
             .map_err(failed)?;
         let readers = Arc::new(Readers {
-            folder: folder.to_owned(),
+            place,
             idle: Mutex::default(),
         });
         let guard = JournalGuard {
@@ -345,8 +365,7 @@ impl Journal {
         let work = tokio::task::spawn_blocking(move || {
             let reader = match readers.idle().pop() {
                 Some(reader) => reader,
-                None => Reader::open(&readers.folder)
-                    .map_err(|error| JournalError::unreadable(&error))?,
+                None => readers.open()?,
             };
             let result = read(&reader).map_err(|error| JournalError::unreadable(&error))?;
             // Only a reader that worked is used again.
@@ -399,6 +418,16 @@ impl Journal {
 }
 
 impl Readers {
+    fn open(&self) -> Result<Reader, JournalError> {
+        let reader =
+            Reader::open(self.place.folder()).map_err(|error| JournalError::unreadable(&error))?;
+        // Positions of another file would be settled in this one.
+        self.place
+            .check_data_file()
+            .map_err(JournalError::Refused)?;
+        Ok(reader)
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

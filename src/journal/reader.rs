@@ -16,6 +16,7 @@ use super::entry::{Entry, EntryKind, Position, STATES, State};
 use super::format;
 use super::keys;
 use super::redrive::{self, DeliveryFilter};
+use super::usage::{self, LogGap};
 use crate::connections::{self, SealedSecret, store};
 use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
 use crate::sqlite::{self, OpenError};
@@ -420,6 +421,19 @@ impl Reader {
                 "SELECT COALESCE(min(position), 0), COALESCE(max(position), 0) FROM events",
             )?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The events behind a cursor that retention removed, of one connection or of all. `None` where a reader that goes on
+    /// from the cursor misses nothing.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn log_gap(
+        &self,
+        after: Position,
+        connection: Option<&str>,
+    ) -> rusqlite::Result<Option<LogGap>> {
+        usage::gap(&self.0, after, connection)
     }
 
     /// The indexes, types and subjects of a delivery's events.

@@ -1,19 +1,23 @@
-//! What is removed, and when there is no more room.
+//! What is removed from the journal.
 //!
-//! Settled entries go when they are older than the age, or oldest first while more than the size is in use. Pending ones
-//! never go. Beyond the budget, or when the disk is almost full, new deliveries are refused while there is still room to
-//! settle those that are there.
+//! Settled entries go when they are older than the age, and when the journal is larger than its size or the disk has too
+//! little room left. For the size, the connections that keep the most pay, each with its own oldest entries first: see
+//! `usage`. For the age, only the believed time counts (see `clock`), and a second removes a bounded part of all entries.
+//! Pending entries never go.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::clock::BelievedClock;
 use super::completions;
 use super::entry::{Position, State};
-use super::health::Unwritable;
 use super::keys::Keys;
+use super::room::Room;
+use super::usage;
 use crate::delivery::DeliveryKey;
 
 /// How much is kept.
@@ -21,7 +25,7 @@ use crate::delivery::DeliveryKey;
 pub struct Budget {
     /// Settled entries older than this go.
     pub age: Duration,
-    /// While more bytes than this are in use, the oldest settled entries go.
+    /// While more bytes than this are in use, the oldest settled entries of the largest connections go.
     pub size: u64,
     /// Beyond this many bytes nothing new is taken.
     pub budget: u64,
@@ -40,6 +44,18 @@ impl Default for Budget {
     }
 }
 
+impl Budget {
+    /// Bytes above the reserve that removal aims at, so that the journal does not stay at the edge of the reserve.
+    pub(super) fn margin(&self) -> u64 {
+        (self.reserve / 4).min(64 << 20)
+    }
+
+    /// The largest write-ahead log in bytes: a small part of a small budget.
+    pub(super) fn log_limit(&self) -> u64 {
+        (self.budget / 16).clamp(1 << 20, 256 << 20)
+    }
+}
+
 /// Entries removed in one commit: senders wait no longer than that takes.
 const CHUNK: usize = 500;
 /// Entries looked at in one step.
@@ -48,163 +64,276 @@ const LOOK: usize = 20_000;
 const YOUNG: usize = 1_000;
 /// How long one sweep may hold up the writer.
 const SWEEP: Duration = Duration::from_millis(50);
+/// Each second, retention by age removes at most one of this many entries.
+const AGE_SHARE: u64 = 100;
+/// How often the believed time is stored.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
+/// Pages given back to the file system after a chunk.
+const GIVE_BACK: u32 = 2_000;
+/// The same while the disk is almost full: each page that moves is written to the log first.
+const GIVE_BACK_LITTLE: u32 = 100;
 
-/// Removes what may go, a little at a time, and says whether there is room.
+/// Removes what may go, a little at a time.
 #[derive(Debug)]
 pub(super) struct Sweeper {
     budget: Budget,
-    /// Where to look on, behind entries that cannot go.
-    after: Position,
+    clock: BelievedClock,
+    /// When the believed time was stored.
+    clock_stored: Option<Instant>,
+    /// When entries were last removed by their age.
+    aged: Option<Instant>,
+    /// Where the searches go on, behind entries that cannot go.
+    after_by_age: Position,
+    after_by_size: Position,
+}
+
+/// An entry that goes.
+struct Chosen {
+    position: Position,
+    usage: i64,
 }
 
 impl Sweeper {
-    pub(super) fn new(budget: Budget) -> Self {
-        Self { budget, after: 0 }
+    pub(super) fn new(budget: Budget, clock: BelievedClock) -> Self {
+        Self {
+            budget,
+            clock,
+            clock_stored: None,
+            aged: None,
+            after_by_age: 0,
+            after_by_size: 0,
+        }
     }
 
-    /// Removes for a moment.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Removes for a moment. `true` where there is more to remove at once.
     pub(super) fn sweep(
         &mut self,
         sqlite: &mut Connection,
         keys: &mut Keys,
-    ) -> rusqlite::Result<()> {
+        folder: &Path,
+    ) -> rusqlite::Result<bool> {
         let started = Instant::now();
-        let age = i64::try_from(self.budget.age.as_millis()).unwrap_or(i64::MAX);
-        let oldest_kept = Timestamp::now().as_millisecond().saturating_sub(age);
-        while started.elapsed() < SWEEP {
-            let excess = used(sqlite)?.saturating_sub(self.budget.size);
-            let removed = match excess {
-                0 => self.remove(sqlite, keys, oldest_kept, u64::MAX)?,
-                excess => self.remove(sqlite, keys, i64::MAX, excess)?,
+        self.store_clock(sqlite, started)?;
+        loop {
+            let room = Room::measure(sqlite, folder)?;
+            let usages = usage::all(sqlite)?;
+            let settled = usages
+                .iter()
+                .map(|usage| usage.bytes.saturating_sub(usage.pending_bytes))
+                .sum();
+            let excess = room.excess(&self.budget, settled);
+            let removed = if excess > 0 {
+                let surplus = usage::surplus(&usages, excess);
+                self.remove(sqlite, keys, Search::Size(surplus, excess))?
+            } else {
+                self.remove_old(sqlite, keys, started)?
             };
             if removed == 0 {
-                break;
+                return Ok(false);
             }
-            metrics::counter!("cartwire_journal_removed_total").increment(removed as u64);
-            give_back(sqlite)?;
+            let reason = if excess > 0 { "size" } else { "age" };
+            metrics::counter!("cartwire_journal_removed_total", "reason" => reason)
+                .increment(removed as u64);
+            let pages = if room.free(&self.budget) < self.budget.margin() {
+                GIVE_BACK_LITTLE
+            } else {
+                GIVE_BACK
+            };
+            give_back(sqlite, pages)?;
+            if started.elapsed() >= SWEEP {
+                return Ok(excess > 0);
+            }
         }
+    }
+
+    /// Removes entries that are too old, at most once a second.
+    fn remove_old(
+        &mut self,
+        sqlite: &mut Connection,
+        keys: &mut Keys,
+        now: Instant,
+    ) -> rusqlite::Result<usize> {
+        let is_due = self
+            .aged
+            .is_none_or(|aged| now.duration_since(aged) >= Duration::from_secs(1));
+        if !is_due {
+            return Ok(0);
+        }
+        self.aged = Some(now);
+        let most = (usage::entries(sqlite)? / AGE_SHARE).clamp(2, CHUNK as u64);
+        let age = i64::try_from(self.budget.age.as_millis()).unwrap_or(i64::MAX);
+        let believed = self.clock.at(Timestamp::now().as_millisecond(), now);
+        let before = believed.saturating_sub(age);
+        self.remove(sqlite, keys, Search::Age(before, most as usize))
+    }
+
+    fn store_clock(&mut self, sqlite: &Connection, now: Instant) -> rusqlite::Result<()> {
+        let believed = self.clock.at(Timestamp::now().as_millisecond(), now);
+        if self
+            .clock_stored
+            .is_some_and(|stored| now.duration_since(stored) < CLOCK_INTERVAL)
+        {
+            return Ok(());
+        }
+        sqlite
+            .prepare_cached("UPDATE marks SET version = ?1 WHERE name = 'clock'")?
+            .execute([believed])?;
+        self.clock_stored = Some(now);
         Ok(())
     }
 
-    /// Is there room for more?
-    pub(super) fn room(
-        &self,
-        sqlite: &Connection,
-        folder: &Path,
-    ) -> rusqlite::Result<Option<Unwritable>> {
-        let used = used(sqlite)?;
-        metrics::gauge!("cartwire_journal_bytes").set(used as f64);
-        let Budget {
-            budget, reserve, ..
-        } = self.budget;
-        if used > budget {
-            return Ok(Some(Unwritable::OverBudget { used, budget }));
-        }
-        // Pages that were freed are room too.
-        let free = free_bytes(folder).map_or(u64::MAX, |free| {
-            free.saturating_add(spare(sqlite).unwrap_or(0))
-        });
-        metrics::gauge!("cartwire_disk_free_bytes").set(free as f64);
-        Ok((free < reserve).then_some(Unwritable::DiskAlmostFull { free, reserve }))
-    }
-
-    /// Removes the oldest settled entries that arrived before then: a chunk, but no more than that many bytes need.
+    /// Removes a chunk of settled entries.
     fn remove(
         &mut self,
         sqlite: &mut Connection,
         keys: &mut Keys,
-        before: i64,
-        bytes: u64,
+        search: Search,
     ) -> rusqlite::Result<usize> {
-        // Immediate: between choosing and removing, nobody can re-open what is chosen.
+        // Immediate: between choosing and removing, no other process can re-open what is chosen.
         let transaction = sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let chosen = self.choose(&transaction, before, bytes)?;
-        for position in &chosen {
-            transaction
-                .prepare_cached("DELETE FROM events WHERE delivery = ?1")?
-                .execute([position])?;
-            transaction
-                .prepare_cached("DELETE FROM entries WHERE position = ?1")?
-                .execute([position])?;
-            completions::forget(&transaction, *position)?;
-            let key = transaction
-                .prepare_cached("DELETE FROM deliveries WHERE position = ?1 RETURNING key")?
-                .query_row([position], |row| row.get(0))?;
-            keys.forget(&transaction, DeliveryKey::from_bytes(key))?;
+        let chosen = match search {
+            Search::Age(before, most) => self.choose_old(&transaction, before, most)?,
+            Search::Size(surplus, excess) => self.choose_from(&transaction, surplus, excess)?,
+        };
+        let mut newest: HashMap<i64, Position> = HashMap::new();
+        for entry in &chosen {
+            if let Some(cursor) = remove_entry(&transaction, keys, entry.position)? {
+                let newest = newest.entry(entry.usage).or_insert(cursor);
+                *newest = cursor.max(*newest);
+            }
+        }
+        for (usage, through) in newest {
+            usage::note_removed(&transaction, usage, through)?;
         }
         transaction.commit()?;
         Ok(chosen.len())
     }
 
-    fn choose(
+    /// The oldest settled entries of the connections that have a surplus.
+    fn choose_from(
+        &mut self,
+        transaction: &Transaction<'_>,
+        mut surplus: HashMap<i64, u64>,
+        excess: u64,
+    ) -> rusqlite::Result<Vec<Chosen>> {
+        let mut statement = transaction.prepare_cached(
+            "SELECT position, usage, bytes, state FROM entries WHERE position > ?1 ORDER BY position",
+        )?;
+        let mut rows = statement.query([self.after_by_size])?;
+        let (mut chosen, mut freed, mut looked) = (Vec::new(), 0_u64, 0);
+        while let Some(row) = rows.next()? {
+            let (position, usage) = (row.get(0)?, row.get(1)?);
+            looked += 1;
+            if row.get::<_, i64>(3)? != State::Pending.code()
+                && let Some(left) = surplus.get_mut(&usage)
+                && *left > 0
+            {
+                let bytes = row.get::<_, i64>(2)?.unsigned_abs();
+                *left = left.saturating_sub(bytes);
+                freed += bytes;
+                chosen.push(Chosen { position, usage });
+            }
+            if chosen.len() >= CHUNK || freed >= excess {
+                return Ok(chosen);
+            }
+            if looked >= LOOK {
+                self.after_by_size = position;
+                return Ok(chosen);
+            }
+        }
+        self.after_by_size = 0;
+        Ok(chosen)
+    }
+
+    /// The oldest settled entries that arrived before a time.
+    fn choose_old(
         &mut self,
         transaction: &Transaction<'_>,
         before: i64,
-        bytes: u64,
-    ) -> rusqlite::Result<Vec<Position>> {
+        most: usize,
+    ) -> rusqlite::Result<Vec<Chosen>> {
         let mut statement = transaction.prepare_cached(
-            "SELECT e.position, e.state, d.received_at, length(d.body) FROM entries e JOIN deliveries d ON d.position = e.position
+            "SELECT e.position, e.usage, e.state, d.received_at FROM entries e JOIN deliveries d ON d.position = e.position
              WHERE e.position > ?1 ORDER BY e.position",
         )?;
-        let mut rows = statement.query([self.after])?;
-        let (mut chosen, mut freed, mut looked, mut young) = (Vec::new(), 0_u64, 0, 0);
+        let mut rows = statement.query([self.after_by_age])?;
+        let (mut chosen, mut looked, mut young) = (Vec::new(), 0, 0);
         while let Some(row) = rows.next()? {
             let position = row.get(0)?;
             looked += 1;
-            young = if row.get::<_, i64>(2)? >= before {
+            young = if row.get::<_, i64>(3)? >= before {
                 young + 1
             } else {
                 0
             };
-            if young == 0 && row.get::<_, i64>(1)? != State::Pending.code() {
-                chosen.push(position);
-                freed += row.get::<_, i64>(3)?.unsigned_abs();
+            if young == 0 && row.get::<_, i64>(2)? != State::Pending.code() {
+                chosen.push(Chosen {
+                    position,
+                    usage: row.get(1)?,
+                });
             }
-            if chosen.len() >= CHUNK || freed >= bytes {
+            if chosen.len() >= most {
                 return Ok(chosen);
             }
             if young >= YOUNG {
                 break;
             }
             if looked >= LOOK {
-                self.after = position;
+                self.after_by_age = position;
                 return Ok(chosen);
             }
         }
-        self.after = 0;
+        self.after_by_age = 0;
         Ok(chosen)
     }
 }
 
+/// What a chunk is chosen by.
+enum Search {
+    /// The time in milliseconds since 1970 before which entries are too old, and how many may go.
+    Age(i64, usize),
+    /// The bytes that each connection gives, and the bytes wanted in all.
+    Size(HashMap<i64, u64>, u64),
+}
+
+/// Removes an entry with its delivery and everything made from it. Returns the newest cursor of its events.
+fn remove_entry(
+    transaction: &Transaction<'_>,
+    keys: &mut Keys,
+    position: Position,
+) -> rusqlite::Result<Option<Position>> {
+    let mut newest = None;
+    let mut events =
+        transaction.prepare_cached("DELETE FROM events WHERE delivery = ?1 RETURNING position")?;
+    let mut rows = events.query([position])?;
+    while let Some(row) = rows.next()? {
+        newest = newest.max(Some(row.get(0)?));
+    }
+    transaction
+        .prepare_cached("DELETE FROM entries WHERE position = ?1")?
+        .execute([position])?;
+    completions::forget(transaction, position)?;
+    let mut delivery =
+        transaction.prepare_cached("DELETE FROM deliveries WHERE position = ?1 RETURNING key")?;
+    let mut rows = delivery.query([position])?;
+    // A damaged key stays in the index: it is no delivery's.
+    if let Some(row) = rows.next()?
+        && let Ok(key) = row.get(0)
+    {
+        keys.forget(transaction, DeliveryKey::from_bytes(key))?;
+    }
+    while rows.next()?.is_some() {}
+    Ok(newest)
+}
+
 /// Gives freed pages back to the file system: one for each row of the pragma's answer.
-fn give_back(sqlite: &Connection) -> rusqlite::Result<()> {
-    let mut statement = sqlite.prepare_cached("PRAGMA incremental_vacuum(2000)")?;
+fn give_back(sqlite: &Connection, pages: u32) -> rusqlite::Result<()> {
+    let mut statement = sqlite.prepare_cached(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(())
-}
-
-fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {
-    sqlite
-        .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-        .map(i64::unsigned_abs)
-}
-
-fn spare(sqlite: &Connection) -> rusqlite::Result<u64> {
-    Ok(pragma(sqlite, "freelist_count")? * pragma(sqlite, "page_size")?)
-}
-
-/// The bytes in use.
-pub(super) fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
-    Ok(
-        (pragma(sqlite, "page_count")? * pragma(sqlite, "page_size")?)
-            .saturating_sub(spare(sqlite)?),
-    )
-}
-
-/// The bytes that the file system has left for us.
-#[must_use]
-pub fn free_bytes(folder: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

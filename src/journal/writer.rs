@@ -4,7 +4,6 @@
 //! in it failed and everybody is told so: nothing was answered yet. Then the journal counts as unwritable until a probe
 //! succeeds, tried each second, and appends are refused at once meanwhile.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,14 +11,17 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::append::{FreeRoom, append};
 use super::checkpoint::{self, LogLength};
-use super::entry::{EntryKind, Settlement, State};
+use super::clock::BelievedClock;
+use super::entry::Settlement;
 use super::health::{Health, Unwritable};
 use super::keys::Keys;
+use super::place::Place;
 use super::retention::{Budget, Sweeper};
+use super::room::Room;
 use super::{Appended, JournalError, Signals, format};
-use crate::delivery::DeliveryKey;
-use crate::platforms::{DeliveryParts, VerifiedDelivery};
+use crate::platforms::VerifiedDelivery;
 use crate::report::ErrorChain;
 use crate::sqlite;
 
@@ -30,6 +32,8 @@ const KEYS: usize = 2_048;
 /// At most this many bytes of bodies in one commit.
 const GROUP_BYTES: usize = 8 << 20;
 const TICK: Duration = Duration::from_secs(1);
+/// The same while more has to be removed.
+const BUSY_TICK: Duration = Duration::from_millis(100);
 
 /// Tells a sender how the commit ended.
 type Told = Box<dyn FnOnce(Result<(), JournalError>)>;
@@ -47,7 +51,7 @@ pub(super) enum Command {
 }
 
 pub(super) struct Writer {
-    folder: PathBuf,
+    place: Arc<Place>,
     open: Option<Open>,
     commands: mpsc::Receiver<Command>,
     health: Arc<Health>,
@@ -56,6 +60,8 @@ pub(super) struct Writer {
     log: LogLength,
     /// Has anything been added since the last tick?
     busy: bool,
+    /// Retention has more to remove.
+    removing: bool,
 }
 
 /// The open file, and what is known of it. Both go when a commit fails: SQLite may have met an error of the disk that it
@@ -66,7 +72,8 @@ struct Open {
 }
 
 impl Open {
-    fn new(sqlite: Connection) -> rusqlite::Result<Self> {
+    fn new(sqlite: Connection, log_limit: u64) -> rusqlite::Result<Self> {
+        sqlite.pragma_update(None, "journal_size_limit", log_limit as i64)?;
         // Checkpoints are left to their own thread.
         sqlite.pragma_update(None, "wal_autocheckpoint", 0)?;
         let keys = Keys::load(&sqlite)?;
@@ -91,7 +98,7 @@ impl Open {
 
 impl Writer {
     pub(super) fn new(
-        folder: PathBuf,
+        place: Arc<Place>,
         sqlite: Connection,
         commands: mpsc::Receiver<Command>,
         health: Arc<Health>,
@@ -99,16 +106,24 @@ impl Writer {
         budget: Budget,
         log: LogLength,
     ) -> rusqlite::Result<Self> {
-        let open = Some(Open::new(sqlite)?);
+        let believed = sqlite.query_row(
+            "SELECT version FROM marks WHERE name = 'clock'",
+            [],
+            |row| row.get(0),
+        )?;
+        let clock = BelievedClock::new(believed, Instant::now());
+        let open = Some(Open::new(sqlite, budget.log_limit())?);
+        place.note();
         Ok(Self {
-            folder,
+            place,
             open,
             commands,
             health,
             signals,
-            sweeper: Sweeper::new(budget),
+            sweeper: Sweeper::new(budget, clock),
             log,
             busy: false,
+            removing: false,
         })
     }
 
@@ -118,7 +133,8 @@ impl Writer {
         loop {
             if Instant::now() >= next_tick {
                 self.tick();
-                next_tick = Instant::now() + TICK;
+                let pause = if self.removing { BUSY_TICK } else { TICK };
+                next_tick = Instant::now() + pause;
             }
             let wait = next_tick.saturating_duration_since(Instant::now());
             let first =
@@ -150,7 +166,12 @@ impl Writer {
             while !open.keys.is_indexed() && open.index_more().is_ok() {}
             // Leaves one plain file behind, without a log beside it.
             let _ = checkpoint::checkpoint(&open.sqlite, "TRUNCATE");
-            let _ = open.sqlite.close();
+            if self.place.check().is_ok() {
+                let _ = open.sqlite.close();
+            } else {
+                // Closing would remove the log by its name, which may be another file's by now.
+                std::mem::forget(open.sqlite);
+            }
         }
     }
 
@@ -158,13 +179,22 @@ impl Writer {
         let started = Instant::now();
         let mut answers: Vec<Told> = Vec::with_capacity(group.len());
         let (mut appended, mut logged) = (0_u64, false);
-        let result = match self.open() {
+        let result = match self.begin() {
             Err(error) => {
                 fail_all(group, &error);
                 Err(error)
             }
-            Ok(open) => write_group(open, group, &mut answers, &mut appended, &mut logged),
+            Ok((open, mut free)) => write_group(
+                open,
+                group,
+                &mut free,
+                &mut answers,
+                &mut appended,
+                &mut logged,
+            ),
         };
+        // Nothing is answered that went into files without a name.
+        let result = result.and_then(|()| self.place.check().map_err(JournalError::Refused));
         self.busy |= appended > 0;
         metrics::histogram!("cartwire_journal_commit_seconds")
             .record(started.elapsed().as_secs_f64());
@@ -177,6 +207,7 @@ impl Writer {
                     self.signals.logged.send_modify(|count| *count += 1);
                 }
             }
+            Err(JournalError::Refused(unwritable)) => self.refuse(unwritable.clone()),
             Err(error) => self.failed(error),
         }
         for answer in answers {
@@ -192,11 +223,41 @@ impl Writer {
 
     fn open(&mut self) -> Result<&mut Open, JournalError> {
         if self.open.is_none() {
-            let sqlite = sqlite::open(&self.folder, format::MIGRATIONS)
+            // Never another file, and never a new one.
+            self.place
+                .check_data_file()
+                .map_err(JournalError::Refused)?;
+            let sqlite = sqlite::open(self.place.folder(), format::MIGRATIONS)
                 .map_err(|error| JournalError::unwritable(&error))?;
-            self.open = Some(Open::new(sqlite).map_err(|error| JournalError::unwritable(&error))?);
+            let limit = self.sweeper.budget().log_limit();
+            let open = Open::new(sqlite, limit);
+            self.open = Some(open.map_err(|error| JournalError::unwritable(&error))?);
+            self.place.note();
         }
+        self.place.check().map_err(JournalError::Refused)?;
         self.open.as_mut().ok_or(JournalError::Closed)
+    }
+
+    /// The open file for a commit, and the bytes that new deliveries may add.
+    fn begin(&mut self) -> Result<(&mut Open, FreeRoom), JournalError> {
+        self.open()?;
+        let (open, place) = (self.open.as_mut(), &self.place);
+        let open = open.ok_or(JournalError::Closed)?;
+        let room = Room::measure(&open.sqlite, place.folder())
+            .map_err(|error| JournalError::unwritable(&error))?;
+        let free = FreeRoom {
+            bytes: room.free(self.sweeper.budget()),
+            unwritable: room.unwritable(self.sweeper.budget()),
+        };
+        Ok((open, free))
+    }
+
+    /// Nothing is taken until the next tick finds out otherwise.
+    fn refuse(&self, unwritable: Unwritable) {
+        let reason = unwritable.to_string();
+        if self.health.set(Some(unwritable)) {
+            tracing::error!(%reason, "webhooks are answered 503");
+        }
     }
 
     /// After a failed commit the file is opened anew.
@@ -234,14 +295,16 @@ impl Writer {
             idle = self.commands.is_empty();
         }
         // What cannot be removed now is removed later: no reason to turn webhooks away.
-        if let Err(error) = self.sweeper.sweep(&mut open.sqlite, &mut open.keys) {
+        let folder = self.place.folder();
+        let swept = self.sweeper.sweep(&mut open.sqlite, &mut open.keys, folder);
+        self.removing = *swept.as_ref().unwrap_or(&false);
+        if let Err(error) = swept {
             tracing::warn!(error = %ErrorChain(&error), "old deliveries cannot be removed at the moment");
             // Its keys may be of what was not removed after all.
             open.keys = Keys::load(&open.sqlite).map_err(unwritable)?;
         }
-        self.sweeper
-            .room(&open.sqlite, &self.folder)
-            .map_err(unwritable)
+        let room = Room::measure(&open.sqlite, folder).map_err(unwritable)?;
+        Ok(room.unwritable(self.sweeper.budget()))
     }
 
     /// Once a second: is there room, and can we write?
@@ -249,6 +312,7 @@ impl Writer {
         let was_failing = matches!(self.health.get(), Some(Unwritable::Failing(_)));
         let probed = self.probe(was_failing);
         match probed {
+            Err(JournalError::Refused(unwritable)) => self.refuse(unwritable),
             Err(error) => self.failed(&error),
             Ok(room) => {
                 if self.health.set(room) {
@@ -278,6 +342,7 @@ fn fail_all(group: Vec<Command>, error: &JournalError) {
 fn write_group(
     open: &mut Open,
     group: Vec<Command>,
+    free: &mut FreeRoom,
     answers: &mut Vec<Told>,
     appended: &mut u64,
     logged: &mut bool,
@@ -298,10 +363,16 @@ fn write_group(
             Command::Append(delivery, answer) => {
                 let result = match &broken {
                     Some(error) => Err(error.clone()),
-                    None => append(&transaction, keys, &delivery).map_err(unwritable),
+                    None => match append(&transaction, keys, free, &delivery) {
+                        Ok(result) => result,
+                        Err(error) => {
+                            let error = unwritable(error);
+                            broken = Some(error.clone());
+                            Err(error)
+                        }
+                    },
                 };
                 *appended += u64::from(matches!(result, Ok(Appended::New(_))));
-                broken = broken.or_else(|| result.as_ref().err().cloned());
                 answers.push(Box::new(move |committed| {
                     drop(answer.send(committed.and(result)))
                 }));
@@ -351,59 +422,6 @@ fn write_group(
         Some(error) => Err(error),
         None => transaction.commit().map_err(unwritable),
     }
-}
-
-fn append(
-    transaction: &Transaction<'_>,
-    keys: &mut Keys,
-    delivery: &VerifiedDelivery,
-) -> rusqlite::Result<Appended> {
-    let parts = delivery.parts();
-    let key = parts.key;
-    let Some(position) = keys.find(transaction, key)? else {
-        insert(transaction, key, parts)?;
-        let position = transaction.last_insert_rowid();
-        keys.add(key, position);
-        open_entry(transaction, position)?;
-        return Ok(Appended::New(key));
-    };
-    transaction
-        .prepare_cached("UPDATE entries SET duplicates = duplicates + 1 WHERE position = ?1")?
-        .execute([position])?;
-    Ok(Appended::Duplicate(key))
-}
-
-/// Writes a delivery under a key.
-fn insert(
-    transaction: &Transaction<'_>,
-    key: DeliveryKey,
-    parts: &DeliveryParts,
-) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?
-        .execute(params![
-            key.as_bytes(),
-            EntryKind::Delivery.code(),
-            parts.platform,
-            parts.endpoint.as_str(),
-            parts.connection.as_str(),
-            parts.topic,
-            parts.received_at.as_millisecond(),
-            serde_json::to_string(&parts.headers).unwrap_or_else(|_| "[]".to_owned()),
-            &parts.body[..],
-        ])?;
-    Ok(())
-}
-
-/// Makes the entry of a delivery that was just written.
-pub(super) fn open_entry(transaction: &Transaction<'_>, position: i64) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached("INSERT INTO entries (position, state) VALUES (?1, ?2)")?
-        .execute(params![position, State::Pending.code()])?;
-    Ok(())
 }
 
 fn settle(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::Result<()> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::check::Look;
 use crate::connections::{Connection, Status};
 use crate::journal::entry::State;
-use crate::journal::{Budget, Inspection, retention};
+use crate::journal::{Budget, Inspection, free_bytes};
 use crate::platforms::api::{Finding, Weight};
 
 /// A file larger than this takes too long to read as a whole.
@@ -126,7 +126,7 @@ pub fn data_folder(folder: &Path, used: Option<u64>, budget: &Budget) -> Section
             );
         }
     }
-    match retention::free_bytes(folder) {
+    match free_bytes(folder) {
         Some(free) if free < budget.reserve => section.trouble(
             format!(
                 "the disk has {} left, and {} are to stay free: webhooks are answered 503",

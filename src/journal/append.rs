@@ -1,0 +1,114 @@
+//! Appending one delivery inside the writer's transaction: duplicates, the connection's share of the room, the rows.
+
+use rusqlite::{Transaction, params};
+
+use super::entry::{EntryKind, Position, State};
+use super::health::Unwritable;
+use super::keys::Keys;
+use super::usage::{self, ROOM_FACTOR, entry_bytes};
+use super::{Appended, JournalError};
+use crate::delivery::DeliveryKey;
+use crate::platforms::{DeliveryParts, VerifiedDelivery};
+
+/// What new deliveries may add in one commit.
+pub(super) struct FreeRoom {
+    pub(super) bytes: u64,
+    /// Why they may add nothing, if so.
+    pub(super) unwritable: Option<Unwritable>,
+}
+
+impl FreeRoom {
+    /// Takes the room for a delivery of a connection.
+    ///
+    /// # Errors
+    /// [`JournalError::Refused`] or [`JournalError::ShareUsed`].
+    fn take(&mut self, kept: u64, bytes: u64) -> Result<(), JournalError> {
+        if let Some(unwritable) = &self.unwritable {
+            return Err(JournalError::Refused(unwritable.clone()));
+        }
+        // Twice: in the log and in the data file.
+        let free = self.bytes.saturating_sub(2 * bytes);
+        if kept.saturating_add(bytes) > free.saturating_mul(ROOM_FACTOR) {
+            return Err(JournalError::ShareUsed {
+                kept,
+                free: self.bytes,
+            });
+        }
+        self.bytes = free;
+        Ok(())
+    }
+}
+
+/// Appends a delivery, or finds the one that it repeats. The inner error refuses this delivery only.
+pub(super) fn append(
+    transaction: &Transaction<'_>,
+    keys: &mut Keys,
+    free: &mut FreeRoom,
+    delivery: &VerifiedDelivery,
+) -> rusqlite::Result<Result<Appended, JournalError>> {
+    let parts = delivery.parts();
+    let key = parts.key;
+    if let Some(position) = keys.find(transaction, key)? {
+        transaction
+            .prepare_cached("UPDATE entries SET duplicates = duplicates + 1 WHERE position = ?1")?
+            .execute([position])?;
+        return Ok(Ok(Appended::Duplicate(key)));
+    }
+    let headers = serde_json::to_string(&parts.headers).unwrap_or_else(|_| "[]".to_owned());
+    let bytes = entry_bytes(parts.body.len(), headers.len());
+    let usage = usage::of(transaction, parts.connection.as_str())?;
+    if let Err(refused) = free.take(usage.bytes, bytes) {
+        return Ok(Err(refused));
+    }
+    insert(transaction, key, parts, &headers)?;
+    let position = transaction.last_insert_rowid();
+    keys.add(key, position);
+    open_entry(transaction, position, usage.id, bytes)?;
+    Ok(Ok(Appended::New(key)))
+}
+
+/// Writes a delivery under a key.
+fn insert(
+    transaction: &Transaction<'_>,
+    key: DeliveryKey,
+    parts: &DeliveryParts,
+    headers: &str,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            key.as_bytes(),
+            EntryKind::Delivery.code(),
+            parts.platform,
+            parts.endpoint.as_str(),
+            parts.connection.as_str(),
+            parts.topic,
+            parts.received_at.as_millisecond(),
+            headers,
+            &parts.body[..],
+        ])?;
+    Ok(())
+}
+
+/// Makes the entry of a delivery that was just written.
+pub(super) fn open_entry(
+    transaction: &Transaction<'_>,
+    position: Position,
+    usage: i64,
+    bytes: u64,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO entries (position, state, usage, bytes) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            position,
+            State::Pending.code(),
+            usage,
+            bytes as i64
+        ])?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The time that retention by age believes.
+//!
+//! The system's clock may be wrong: ahead for seconds after a bad synchronization, or from the start of the process. An
+//! age computed from a wrong clock would remove what nobody has read. So the believed time advances with the monotonic
+//! clock. A system clock that is ahead of it is believed after it stood there for [`SETTLE_TIME`]; one that is behind is
+//! believed at once, because it removes less. The believed time is stored, so that a restart does not change it.
+
+use std::time::{Duration, Instant};
+
+/// How long a clock that jumped ahead has to stand before it is believed.
+const SETTLE_TIME: Duration = Duration::from_secs(3_600);
+/// Milliseconds by which the system's clock may be ahead without a jump: corrections of a synchronized clock.
+const TOLERANCE: i64 = 2_000;
+
+/// The believed time.
+#[derive(Clone, Debug)]
+pub(super) struct BelievedClock {
+    /// Milliseconds since 1970, at the instant `at`.
+    believed: i64,
+    at: Instant,
+    /// A clock that is ahead: by how many milliseconds, and since when.
+    ahead: Option<(i64, Instant)>,
+}
+
+impl BelievedClock {
+    pub(super) fn new(believed: i64, at: Instant) -> Self {
+        Self {
+            believed,
+            at,
+            ahead: None,
+        }
+    }
+
+    /// The believed time, given what the system's clock shows at an instant.
+    pub(super) fn at(&mut self, system: i64, now: Instant) -> i64 {
+        let elapsed = now.saturating_duration_since(self.at).as_millis();
+        self.believed = self
+            .believed
+            .saturating_add(i64::try_from(elapsed).unwrap_or(0));
+        self.at = now;
+        let ahead = system.saturating_sub(self.believed);
+        if ahead <= TOLERANCE {
+            self.believed = system;
+            self.ahead = None;
+            return self.believed;
+        }
+        match self.ahead {
+            Some((offset, since)) if (ahead - offset).abs() <= TOLERANCE => {
+                if now.saturating_duration_since(since) >= SETTLE_TIME {
+                    self.believed = system;
+                    self.ahead = None;
+                }
+            }
+            _ => {
+                tracing::warn!(
+                    ahead_seconds = ahead / 1_000,
+                    "system clock is ahead of the journal's time; retention by age ignores it for an hour"
+                );
+                self.ahead = Some((ahead, now));
+            }
+        }
+        self.believed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+
+    #[test]
+    fn a_jump_ahead_is_believed_after_an_hour_only() {
+        let begin = Instant::now();
+        let second = |seconds| begin + Duration::from_secs(seconds);
+        let mut clock = BelievedClock::new(0, begin);
+        assert_eq!(clock.at(1_000, second(1)), 1_000);
+        assert_eq!(clock.at(31 * DAY, second(2)), 2_000, "not at once");
+        assert_eq!(clock.at(31 * DAY + 8_000, second(10)), 10_000);
+        assert_eq!(clock.at(11_000, second(11)), 11_000, "it was corrected");
+        assert_eq!(clock.at(31 * DAY, second(12)), 12_000);
+        assert_eq!(clock.at(31 * DAY + 3_599_000, second(3_611)), 3_611_000);
+        let stood = 31 * DAY + 3_600_000;
+        assert_eq!(clock.at(stood, second(3_612)), stood);
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_believed_at_once() {
+        let begin = Instant::now();
+        let mut clock = BelievedClock::new(10 * DAY, begin);
+        assert_eq!(clock.at(DAY, begin), DAY);
+        let later = begin + Duration::from_secs(1);
+        assert_eq!(clock.at(10 * DAY, later), DAY + 1_000, "and back again");
+    }
+}

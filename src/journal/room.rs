@@ -1,0 +1,119 @@
+//! The room that the journal has: its own files against the budget, and the file system against the reserve.
+//!
+//! Everything counts: the data file, its write-ahead log and the log's index. What a commit needs is compared before the
+//! commit, so that the reserve is not used up between two looks at it.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::health::Unwritable;
+use super::retention::Budget;
+use crate::sqlite;
+
+/// The sizes at one moment, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Room {
+    /// Pages of the data file that hold something.
+    pub(super) used: u64,
+    /// The write-ahead log and its index.
+    pub(super) log: u64,
+    /// Pages of the data file that are free to be used again.
+    pub(super) spare: u64,
+    /// What the file system has left, less what the data file will grow by when the log is folded into it.
+    pub(super) disk: u64,
+}
+
+impl Room {
+    pub(super) fn measure(sqlite: &Connection, folder: &Path) -> rusqlite::Result<Self> {
+        let page = pragma(sqlite, "page_size")?;
+        let (pages, free) = (
+            pragma(sqlite, "page_count")?,
+            pragma(sqlite, "freelist_count")?,
+        );
+        let file = file_bytes(folder, "");
+        let growth = (pages * page).saturating_sub(file);
+        Ok(Self {
+            used: pages.saturating_sub(free) * page,
+            log: file_bytes(folder, "-wal") + file_bytes(folder, "-shm"),
+            spare: free * page,
+            disk: free_bytes(folder).map_or(u64::MAX, |disk| disk.saturating_sub(growth)),
+        })
+    }
+
+    /// All bytes that count against the budget.
+    pub(super) fn counted(&self) -> u64 {
+        self.used.saturating_add(self.log)
+    }
+
+    /// What deliveries can still use on the disk: pages that were freed are room too.
+    fn on_disk(&self) -> u64 {
+        self.disk.saturating_add(self.spare)
+    }
+
+    /// Bytes by which the settled deliveries are too many: over the size, or more than the disk has room for.
+    pub(super) fn excess(&self, budget: &Budget, settled: u64) -> u64 {
+        // Below the budget, so that removal is ahead of the refusal of new deliveries.
+        let size = budget.size.min(budget.budget - budget.budget / 8);
+        let over_size = self.used.saturating_sub(size);
+        let wanted = budget.reserve.saturating_add(budget.margin());
+        let over_disk = wanted.saturating_sub(self.on_disk());
+        // Where removal cannot make enough room, something else fills the disk: then nothing is lost for nothing.
+        if over_disk <= settled {
+            over_size.max(over_disk)
+        } else {
+            over_size
+        }
+    }
+
+    /// Bytes that new deliveries may still add.
+    pub(super) fn free(&self, budget: &Budget) -> u64 {
+        let in_budget = budget.budget.saturating_sub(self.counted());
+        let on_disk = self.on_disk().saturating_sub(budget.reserve);
+        in_budget.min(on_disk)
+    }
+
+    /// Why nothing may be added, if so.
+    pub(super) fn unwritable(&self, budget: &Budget) -> Option<Unwritable> {
+        metrics::gauge!("cartwire_journal_bytes").set(self.used as f64);
+        metrics::gauge!("cartwire_journal_log_bytes").set(self.log as f64);
+        metrics::gauge!("cartwire_disk_free_bytes").set(self.on_disk() as f64);
+        if self.counted() > budget.budget {
+            return Some(Unwritable::OverBudget {
+                used: self.counted(),
+                budget: budget.budget,
+            });
+        }
+        if self.on_disk() < budget.reserve {
+            return Some(Unwritable::DiskAlmostFull {
+                free: self.on_disk(),
+                reserve: budget.reserve,
+            });
+        }
+        None
+    }
+}
+
+fn file_bytes(folder: &Path, suffix: &str) -> u64 {
+    std::fs::metadata(folder.join(format!("{}{suffix}", sqlite::FILE)))
+        .map_or(0, |metadata| metadata.len())
+}
+
+fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {
+    sqlite
+        .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+        .map(i64::unsigned_abs)
+}
+
+/// The bytes of the data file that hold something.
+pub(super) fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
+    let pages = pragma(sqlite, "page_count")?.saturating_sub(pragma(sqlite, "freelist_count")?);
+    Ok(pages * pragma(sqlite, "page_size")?)
+}
+
+/// The bytes that the file system has left for us.
+#[must_use]
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
