@@ -215,7 +215,6 @@ fn a_store_that_does_not_work_is_told_why_and_not_added() {
         Fault::RestDisabled,
         Fault::NotWordPress,
         Fault::WithoutWooCommerce,
-        Fault::AuthorizationStripped,
     ] {
         let shop = open();
         shop.fail(fault);

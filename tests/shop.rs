@@ -14,13 +14,15 @@ use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method,
     Subject, Told, Unanswered,
 };
+use cartwire::platforms::oauth1::Placement;
 use cartwire::platforms::platform;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use woocommerce::{Fault, KEY, Options, Permalinks, Permission, SECRET, Shop};
 
-const TARGET: &str = "http://127.0.0.1:9/webhooks/woocommerce/shop";
+/// Nobody listens there.
+const TARGET: &str = "http://127.0.0.9:80/webhooks/woocommerce/shop";
 
 /// Sends a request as it is described.
 async fn call(request: &ApiRequest) -> CallResult {
@@ -51,10 +53,23 @@ async fn call(request: &ApiRequest) -> CallResult {
                 std::process::id(),
                 NONCE.fetch_add(1, Ordering::Relaxed)
             );
-            sent.header(
-                "authorization",
-                oauth.header(method.as_str(), &request.url, &nonce, Timestamp::now()),
-            )
+            let now = Timestamp::now();
+            match oauth.placement {
+                Placement::Header => {
+                    let header = oauth.header(method.as_str(), &request.url, &nonce, now);
+                    sent.header("authorization", header)
+                }
+                Placement::Query => {
+                    let url = oauth.signed_url(method.as_str(), &request.url, &nonce, now);
+                    let again = client.request(method.clone(), url);
+                    match &request.body {
+                        Some(body) => again
+                            .header("content-type", "application/json")
+                            .body(body.clone()),
+                        None => again,
+                    }
+                }
+            }
         }
     };
     let answer = sent.send().await.map_err(|_| CallFailure::Unreachable)?;
@@ -204,7 +219,6 @@ async fn what_goes_wrong_in_shops_is_told_apart() {
         (Fault::NotWordPress, "not_wordpress"),
         (Fault::WithoutWooCommerce, "not_woocommerce"),
         (Fault::ServerError, "store_error"),
-        (Fault::AuthorizationStripped, "key_unknown"),
     ] {
         let shop = Shop::start(Options::default());
         shop.fail(fault.clone());
@@ -293,6 +307,73 @@ async fn what_goes_wrong_in_shops_is_told_apart() {
         trouble(&examine(&mut closed, Intent::Check).await),
         Some("unreachable")
     );
+}
+
+#[tokio::test]
+async fn a_shop_whose_server_drops_the_header_is_connected_by_signed_queries() {
+    let shop = Shop::start(Options::default());
+    shop.fail(Fault::AuthorizationStripped);
+    let mut subject = subject(&shop.url);
+    let connected = examine(&mut subject, Intent::Fix).await;
+    assert_eq!(trouble(&connected), None, "{connected:?}");
+    assert_eq!(subject.setting("auth"), Some("oauth1_query"));
+    assert_eq!(shop.webhooks().len(), 16);
+    assert!(
+        shop.asked()
+            .iter()
+            .all(|asked| !asked.query.contains(SECRET))
+    );
+}
+
+#[tokio::test]
+async fn a_shop_in_another_language_gets_the_same_diagnoses() {
+    for german in [false, true] {
+        let base = Options {
+            german,
+            ..Options::default()
+        };
+        for (options, code) in [
+            (
+                Options {
+                    consumer_key: KEY.replace('0', "1"),
+                    ..base.clone()
+                },
+                "key_unknown",
+            ),
+            (
+                Options {
+                    consumer_secret: SECRET.replace('0', "1"),
+                    ..base.clone()
+                },
+                "key_secret_wrong",
+            ),
+            (
+                Options {
+                    permission: Permission::Write,
+                    ..base.clone()
+                },
+                "key_write_only",
+            ),
+        ] {
+            let shop = Shop::start(options);
+            let found = examine(&mut subject(&shop.url), Intent::Check).await;
+            assert_eq!(trouble(&found), Some(code), "german: {german}");
+            assert!(shop.webhooks().is_empty(), "the probe writes nothing");
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_webhooks_are_read_in_a_stable_order() {
+    let shop = Shop::start(Options::default());
+    let mut subject = subject(&shop.url);
+    examine(&mut subject, Intent::Fix).await;
+    for _ in 0..98 {
+        shop.add_webhook("order.created", "https://others.example/hook");
+    }
+    assert_eq!(trouble(&examine(&mut subject, Intent::Check).await), None);
+    assert_eq!(trouble(&examine(&mut subject, Intent::Fix).await), None);
+    assert_eq!(shop.webhooks().len(), 114, "nothing is registered twice");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use reqwest::{Certificate, Client, Response, Url, redirect};
 
 use super::OutboundError;
 use super::guard::{Guard, NoAddress, Refused};
-use crate::platforms::api::{Answer, ApiRequest, CallFailure, CallResult, Method};
+use crate::platforms::api::{Answer, ApiRequest, CallFailure, CallResult, Method, TlsFault};
 
 /// The longest that a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -152,11 +152,34 @@ fn failure(error: &reqwest::Error) -> CallFailure {
     }
 }
 
-/// The words of TLS, where it is at fault.
-fn tls(error: &(dyn Error + 'static)) -> Option<String> {
+/// The fault of a TLS handshake, if `error` is one.
+fn tls(error: &(dyn Error + 'static)) -> Option<TlsFault> {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
-        return Some(error.to_string());
+        return Some(tls_fault(error));
     }
     let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
     tls(inner)
+}
+
+fn tls_fault(error: &rustls::Error) -> TlsFault {
+    use rustls::CertificateError as Certificate;
+    match error {
+        rustls::Error::InvalidMessage(_) => TlsFault::NotTls,
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            Certificate::UnknownIssuer => TlsFault::Untrusted,
+            Certificate::Expired | Certificate::ExpiredContext { .. } => TlsFault::Expired,
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                TlsFault::NotYetValid
+            }
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                TlsFault::OtherName
+            }
+            // The library has no variant for it: it stands in the text of another error.
+            Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                TlsFault::OwnAuthority
+            }
+            _ => TlsFault::Other(error.to_string()),
+        },
+        _ => TlsFault::Other(error.to_string()),
+    }
 }

@@ -28,6 +28,7 @@ use crate::platforms::Platform;
 use crate::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, Unanswered, retry_after,
 };
+use crate::platforms::oauth1::Placement;
 use guard::Guard;
 use pace::Paces;
 use token::{Token, Tokens};
@@ -177,17 +178,28 @@ impl Outbound {
         connection: &ConnectionId,
         request: &ApiRequest,
     ) -> (CallResult, Option<Token>) {
-        let (header, token) = match self.proof(platform, connection, request).await {
+        let proof = match self.proof(platform, connection, request).await {
             Ok(proof) => proof,
             Err(failure) => return (Err(failure), None),
         };
-        (
-            self.attempt(platform, connection, request, header).await,
-            token,
-        )
+        let result = match proof.url {
+            None => {
+                self.attempt(platform, connection, request, proof.header)
+                    .await
+            }
+            Some(url) => {
+                let signed = ApiRequest {
+                    url,
+                    ..request.clone()
+                };
+                self.attempt(platform, connection, &signed, proof.header)
+                    .await
+            }
+        };
+        (result, proof.token)
     }
 
-    /// The header that proves who asks, and the token in it.
+    /// What proves who asks.
     async fn proof(
         &self,
         platform: &dyn Platform,
@@ -201,28 +213,39 @@ impl Outbound {
             Ok(value)
         };
         match &request.auth {
-            Auth::None => Ok((None, None)),
+            Auth::None => Ok(Proof::default()),
             Auth::Header(name, value) => {
                 let name = HeaderName::from_bytes(name.as_bytes())
                     .map_err(|_| CallFailure::AddressInvalid)?;
-                Ok((Some((name, sensitive(value.expose_secret())?)), None))
+                Ok(Proof {
+                    header: Some((name, sensitive(value.expose_secret())?)),
+                    ..Proof::default()
+                })
             }
             Auth::OAuth1(oauth) => {
-                let value = oauth.header(
-                    attempt::verb(request.method),
-                    &request.url,
-                    &nonce(),
-                    Timestamp::now(),
-                );
-                Ok((Some((AUTHORIZATION, sensitive(&value)?)), None))
+                let (verb, now) = (attempt::verb(request.method), Timestamp::now());
+                match oauth.placement {
+                    Placement::Header => {
+                        let value = oauth.header(verb, &request.url, &nonce(), now);
+                        Ok(Proof {
+                            header: Some((AUTHORIZATION, sensitive(&value)?)),
+                            ..Proof::default()
+                        })
+                    }
+                    Placement::Query => Ok(Proof {
+                        url: Some(oauth.signed_url(verb, &request.url, &nonce(), now)),
+                        ..Proof::default()
+                    }),
+                }
             }
             Auth::Token(grant) => {
                 let fetch = || self.attempt(platform, connection, &grant.request, None);
                 let token = self.shared.tokens.get(grant, fetch).await?;
-                Ok((
-                    Some((AUTHORIZATION, sensitive(token.expose_secret())?)),
-                    Some(token),
-                ))
+                Ok(Proof {
+                    header: Some((AUTHORIZATION, sensitive(token.expose_secret())?)),
+                    token: Some(token),
+                    url: None,
+                })
             }
         }
     }
@@ -276,8 +299,15 @@ impl Outbound {
     }
 }
 
-/// A header that proves who asks, and the token in it.
-type Proof = (Option<(HeaderName, HeaderValue)>, Option<Token>);
+/// What proves who asks.
+#[derive(Default)]
+struct Proof {
+    header: Option<(HeaderName, HeaderValue)>,
+    /// The token in the header.
+    token: Option<Token>,
+    /// The request's URL, if the signature is part of it.
+    url: Option<String>,
+}
 
 /// Is it worth another try, and after which wait, where the other side names one?
 fn again(result: &CallResult, may_repeat: bool) -> Option<Option<Duration>> {

@@ -8,7 +8,7 @@
 mod http;
 
 pub use http::{
-    AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TokenGrant,
+    AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
 };
 
 use std::collections::BTreeMap;

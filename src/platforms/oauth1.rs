@@ -1,6 +1,8 @@
 //! One-legged OAuth 1.0a: signs a request with a key and a secret, without a token (RFC 5849).
 //!
-//! The header form only: keys in a query string end in logs. The time and the nonce are arguments.
+//! The members go into the `Authorization` header, or into the query for servers that drop that header. The query form puts
+//! the consumer key, the nonce and the signature into logs of servers on the way, never the consumer secret. The time and
+//! the nonce are arguments.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,9 +11,20 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
+/// Where the members of a signature go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Into the `Authorization` header.
+    Header,
+    /// Into the query.
+    Query,
+}
+
 /// What signs a request.
 #[derive(Clone, Debug)]
 pub struct OAuth1 {
+    /// Where the signature goes.
+    pub placement: Placement,
     /// The consumer key: names who asks.
     pub key: SecretString,
     /// The consumer secret: signs.
@@ -25,6 +38,35 @@ impl OAuth1 {
     /// The value of the `Authorization` header.
     #[must_use]
     pub fn header(&self, method: &str, url: &str, nonce: &str, now: Timestamp) -> String {
+        let members: Vec<String> = self
+            .members(method, url, nonce, now)
+            .into_iter()
+            .map(|(name, value)| format!("{name}=\"{}\"", encode(value.as_bytes())))
+            .collect();
+        format!("OAuth {}", members.join(", "))
+    }
+
+    /// The URL with the signature in its query.
+    #[must_use]
+    pub fn signed_url(&self, method: &str, url: &str, nonce: &str, now: Timestamp) -> String {
+        let members: Vec<String> = self
+            .members(method, url, nonce, now)
+            .into_iter()
+            .map(|(name, value)| format!("{name}={}", encode(value.as_bytes())))
+            .collect();
+        let (address, query) = split(url);
+        let separator = if query.is_empty() { "" } else { "&" };
+        format!("{address}?{query}{separator}{}", members.join("&"))
+    }
+
+    /// The members of a signed request, the signature last.
+    fn members(
+        &self,
+        method: &str,
+        url: &str,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Vec<(&'static str, String)> {
         let own = [
             ("oauth_consumer_key", self.key.expose_secret().to_owned()),
             ("oauth_nonce", nonce.to_owned()),
@@ -56,15 +98,9 @@ impl OAuth1 {
         );
         let key = format!("{}&", encode(self.secret.expose_secret().as_bytes()));
         let signature = sign(key.as_bytes(), text.as_bytes());
-        let mut header = "OAuth ".to_owned();
-        for (name, value) in &own {
-            header.push_str(&format!("{name}=\"{}\", ", encode(value.as_bytes())));
-        }
-        header.push_str(&format!(
-            "oauth_signature=\"{}\"",
-            encode(signature.as_bytes())
-        ));
-        header
+        let mut members = Vec::from(own);
+        members.push(("oauth_signature", signature));
+        members
     }
 }
 
@@ -154,6 +190,7 @@ mod tests {
         second: i64,
     ) -> String {
         let signer = OAuth1 {
+            placement: Placement::Header,
             key: format!("ck_{}", "a".repeat(40)).into(),
             secret: secret.into(),
             address: address.map(str::to_owned),
@@ -175,6 +212,30 @@ mod tests {
     }
 
     const URL: &str = "https://shop.example/wp-json/wc/v3/orders";
+
+    #[test]
+    fn a_signature_in_the_query_is_the_one_of_the_header() {
+        let signer = OAuth1 {
+            placement: Placement::Query,
+            key: format!("ck_{}", "a".repeat(40)).into(),
+            secret: "cs_b".into(),
+            address: None,
+        };
+        let now = Timestamp::from_second(1).expect("a time");
+        for (url, start) in [
+            (URL.to_owned(), format!("{URL}?oauth_consumer_key=ck_")),
+            (
+                format!("{URL}?a=b"),
+                format!("{URL}?a=b&oauth_consumer_key=ck_"),
+            ),
+        ] {
+            let in_query = signer.signed_url("GET", &url, "n", now);
+            assert!(in_query.starts_with(&start), "{in_query}");
+            let in_header = signer.header("GET", &url, "n", now);
+            assert!(in_query.ends_with(&format!("oauth_signature={}", signature(&in_header))));
+            assert!(!in_query.contains("cs_b"));
+        }
+    }
 
     fn signed(url: &str) -> String {
         signature(&header("cs_b", None, "GET", url, "n", 1)).to_owned()

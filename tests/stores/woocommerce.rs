@@ -70,6 +70,8 @@ pub(crate) struct Options {
     pub(crate) link: bool,
     /// Does it post the unsigned ping when a webhook is made?
     pub(crate) pings: bool,
+    /// Are its messages in German?
+    pub(crate) german: bool,
 }
 
 impl Default for Options {
@@ -87,6 +89,7 @@ impl Default for Options {
             refused_topics: &[],
             link: true,
             pings: true,
+            german: false,
         }
     }
 }

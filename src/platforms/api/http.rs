@@ -162,6 +162,32 @@ impl Answer {
     }
 }
 
+/// Why a TLS handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsFault {
+    /// No trusted authority signed the certificate.
+    #[error("no authority that this machine trusts signed its certificate")]
+    Untrusted,
+    /// The server presents an authority's certificate as its own, which no client accepts, even if it trusts the authority.
+    #[error("its certificate is self-signed and is its own authority")]
+    OwnAuthority,
+    /// The certificate has expired.
+    #[error("its certificate has expired")]
+    Expired,
+    /// The certificate is not valid yet.
+    #[error("its certificate is not valid yet")]
+    NotYetValid,
+    /// The certificate is for other names.
+    #[error("its certificate is for another host name")]
+    OtherName,
+    /// The server does not speak TLS on this port.
+    #[error("it does not speak TLS on this port")]
+    NotTls,
+    /// Anything else, in the TLS library's words.
+    #[error("{0}")]
+    Other(String),
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallFailure {
@@ -177,9 +203,9 @@ pub enum CallFailure {
     /// Nobody listens, or the network does not lead there.
     #[error("the host does not take connections")]
     Unreachable,
-    /// TLS could not be agreed on; the library's words.
+    /// The TLS handshake failed.
     #[error("TLS failed: {0}")]
-    Tls(String),
+    Tls(TlsFault),
     /// No whole answer in time.
     #[error("no answer in time")]
     TimedOut,

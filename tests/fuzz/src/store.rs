@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Subject,
-    Told, Unanswered,
+    TlsFault, Told, Unanswered,
 };
 use cartwire::platforms::{Normalized, Platform, Unsigned, VerifiedDelivery, connection_kind};
 use cartwire::replay::fixture::{Fixture, embedded};
@@ -245,7 +245,7 @@ fn answer(chunk: &[u8]) -> Option<CallResult> {
         "address_refused" => CallFailure::AddressRefused("10.0.0.1".to_owned()),
         "host_unknown" => CallFailure::HostUnknown,
         "unreachable" => CallFailure::Unreachable,
-        "tls_failed" => CallFailure::Tls("invalid peer certificate: Expired".to_owned()),
+        "tls_failed" => CallFailure::Tls(TlsFault::Expired),
         "timed_out" => CallFailure::TimedOut,
         "cut_off" => CallFailure::CutOff,
         "too_large" => CallFailure::TooLarge,

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{Asked, State};
+use super::{Asked, Fault, State};
 
 /// What the proof of a request is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +30,32 @@ pub(super) enum Proof {
 
 /// Checks a request that reached a shop which knows itself as `home`.
 pub(super) fn prove(asked: &Asked, state: &mut State, home: &str, base: &str) -> Proof {
-    let Some(header) = asked
+    // WooCommerce takes the members from the header or from the query.
+    let mut oauth = BTreeMap::new();
+    for (name, value) in asked
+        .query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+    {
+        if name.starts_with("oauth_") {
+            oauth.insert(decode(name), decode(value));
+        }
+    }
+    let header = asked
         .headers
         .get("authorization")
-        .and_then(|value| value.strip_prefix("OAuth "))
-    else {
+        .filter(|_| state.fault != Fault::AuthorizationStripped)
+        .and_then(|value| value.strip_prefix("OAuth "));
+    if let Some(header) = header {
+        for member in header.split(',') {
+            let Some((name, value)) = member.trim().split_once('=') else {
+                return Proof::Incomplete;
+            };
+            oauth.insert(decode(name), decode(value.trim_matches('"')));
+        }
+    }
+    if oauth.is_empty() {
         return Proof::None;
-    };
-    let mut oauth = BTreeMap::new();
-    for member in header.split(',') {
-        let Some((name, value)) = member.trim().split_once('=') else {
-            return Proof::Incomplete;
-        };
-        oauth.insert(decode(name), decode(value.trim_matches('"')));
     }
     let member = |name: &str| oauth.get(name).cloned().unwrap_or_default();
     for name in [
@@ -73,7 +86,7 @@ pub(super) fn prove(asked: &Asked, state: &mut State, home: &str, base: &str) ->
     let mut pairs: Vec<(String, String)> = asked
         .query
         .split('&')
-        .filter(|pair| !pair.is_empty())
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("oauth_"))
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (encode(&decode(name)), encode(&decode(value))))
         .chain(

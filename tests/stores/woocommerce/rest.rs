@@ -15,10 +15,7 @@ pub(super) fn answer(asked: &Asked, state: &mut State, base: &str) -> (Reply, bo
         .home
         .clone()
         .unwrap_or_else(|| base.to_owned());
-    let proof = match state.fault {
-        Fault::AuthorizationStripped => Proof::None,
-        _ => prove(asked, state, &home, base),
-    };
+    let proof = prove(asked, state, &home, base);
     let reply = faulty(asked, state).unwrap_or_else(|| {
         let Some(path) = asked.path.strip_prefix(state.options.folder) else {
             return Reply::html(404, "Not Found");
@@ -184,8 +181,20 @@ fn root(state: &State, home: &str) -> Value {
 /// The refusal that a request earns, if any.
 fn refused(method: &str, proof: Proof, state: &State) -> Option<Reply> {
     let reads = method == "GET";
-    let authentication =
-        |message| Some(error(401, "woocommerce_rest_authentication_error", message));
+    let is_german = state.options.german;
+    let authentication = |message: &str| {
+        let message = match message {
+            "Consumer key is invalid." if is_german => {
+                "Der Konsumentenschl\u{fc}ssel ist ung\u{fc}ltig."
+            }
+            _ if is_german && message.starts_with("The API key") => {
+                "Der verwendete API-Schl\u{fc}ssel hat diese Berechtigung nicht."
+            }
+            _ if is_german => "Ung\u{fc}ltige Signatur.",
+            english => english,
+        };
+        Some(error(401, "woocommerce_rest_authentication_error", message))
+    };
     match proof {
         Proof::None => {
             return Some(error(
@@ -244,7 +253,7 @@ fn woocommerce(asked: &Asked, route: &str, state: &mut State, home: &str) -> Rep
                 .rev()
                 .map(|webhook| shown(webhook, home))
                 .collect();
-            page_of(all, &asked.query)
+            page_of_webhooks(all, &asked.query)
         }
         ("POST", "webhooks", None, _) => {
             let mut pings = Vec::new();
@@ -312,6 +321,21 @@ fn vanished(resource: &str, state: &State) -> Value {
         _ => "woocommerce_rest_invalid_id",
     };
     problem(404, code, "Invalid ID.")
+}
+
+/// By default webhooks are sorted by their date, and those of one second have no order of their own: each page after the
+/// first repeats the last row of the page before, and the last row of all is left out.
+fn page_of_webhooks(mut all: Vec<Value>, query: &str) -> Reply {
+    if query.contains("orderby=id") {
+        if query.contains("order=asc") {
+            all.reverse();
+        }
+    } else if all.len() > 100 {
+        let repeated = all[99].clone();
+        all.insert(100, repeated);
+        all.pop();
+    }
+    page_of(all, query)
 }
 
 fn page_of(all: Vec<Value>, query: &str) -> Reply {

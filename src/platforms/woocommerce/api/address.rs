@@ -51,8 +51,7 @@ const FIELDS: &str = "_fields=name,url,home,gmt_offset,timezone_string,namespace
 /// Finds the REST root.
 pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place, End> {
     let start = Url::parse(&format!("{}/", typed.trim_end_matches('/'))).map_err(|_| {
-        let step =
-            "Remove the connection and add it with the store's URL, as in https://shop.example.";
+        let step = "Give the store's URL, as in https://shop.example.";
         finding(
             Weight::Broken,
             "url_invalid",
@@ -100,7 +99,7 @@ fn perhaps_plain(
     let mut plain = start.clone();
     let silent = matches!(
         trouble.code,
-        "unreachable" | "tls_broken" | "cut_off" | "timed_out"
+        "unreachable" | "tls_missing" | "cut_off" | "timed_out"
     );
     if !silent || start.scheme() != "https" || plain.set_scheme("http").is_err() {
         return Ok(trouble);

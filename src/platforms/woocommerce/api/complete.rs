@@ -17,6 +17,7 @@ use crate::event::{Authority, Draft, verbs};
 use crate::platforms::api::{Dialogue, Method, Subject, Told, Unanswered, heard};
 use crate::platforms::json::{Json, Unread, parse, read};
 use crate::platforms::lenient::Node;
+use crate::platforms::oauth1::Placement;
 use crate::platforms::woocommerce::normalize::entity_of;
 
 /// What is asked for: the path below the API, and the word for it.
@@ -160,7 +161,10 @@ fn caller(subject: &Subject) -> Option<Caller> {
     let mode = if root.starts_with("https://") {
         Mode::Basic
     } else {
-        Mode::OAuth { root: root.clone() }
+        Mode::OAuth {
+            root: root.clone(),
+            placement: Placement::Header,
+        }
     };
     Some(Caller { root, mode, keys })
 }

@@ -1,8 +1,8 @@
 //! How a store takes its keys, and what it means when it does not.
 //!
 //! Over https that is Basic, unless WordPress does not notice the TLS: then, and over http, it is OAuth 1.0a, whose text
-//! names the store as it knows itself. Keys never stand in a query. Messages are in the store's language, so codes decide;
-//! a message only tells more where it is English.
+//! names the store as it knows itself. A web server that drops the `Authorization` header gets the signature in the query;
+//! the consumer secret is never sent that way. Messages are in the store's language, so only codes and statuses decide.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use crate::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Subject, Weight,
 };
 use crate::platforms::lenient::Node;
-use crate::platforms::oauth1::OAuth1;
+use crate::platforms::oauth1::{OAuth1, Placement};
 
 /// A REST API key.
 #[derive(Clone, Debug)]
@@ -34,7 +34,22 @@ pub(super) enum Mode {
     OAuth {
         /// With a slash at its end.
         root: String,
+        /// Where the signature goes.
+        placement: Placement,
     },
+}
+
+impl Mode {
+    /// As the setting `auth` holds it.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Mode::Basic => "basic",
+            Mode::OAuth { placement, .. } => match placement {
+                Placement::Header => "oauth1",
+                Placement::Query => "oauth1_query",
+            },
+        }
+    }
 }
 
 /// Who asks, where and how.
@@ -70,12 +85,17 @@ impl Caller {
             && !(typed.scheme() == "https" && root_url.scheme() == "http");
         let mode = match subject.setting("auth")? {
             "basic" if root_url.scheme() == "https" => Mode::Basic,
-            "oauth1" => {
+            name @ ("oauth1" | "oauth1_query") => {
                 let known = subject
                     .setting("oauth_address")
                     .filter(|address| !address.is_empty());
                 Mode::OAuth {
                     root: known.unwrap_or(root).to_owned(),
+                    placement: if name == "oauth1" {
+                        Placement::Header
+                    } else {
+                        Placement::Query
+                    },
                 }
             }
             _ => return None,
@@ -108,9 +128,10 @@ impl Caller {
                     format!("Basic {}", STANDARD.encode(pair)).into(),
                 )
             }
-            Mode::OAuth { root } => {
+            Mode::OAuth { root, placement } => {
                 let address = (*root != self.root).then(|| format!("{root}wc/v3/{path}"));
                 Auth::OAuth1(OAuth1 {
+                    placement: *placement,
                     key: self.keys.key.clone(),
                     secret: self.keys.secret.clone(),
                     address,
@@ -125,6 +146,11 @@ impl Caller {
             },
         };
         request.by(auth)
+    }
+
+    /// Where WooCommerce's API is.
+    pub(super) fn api_url(&self) -> String {
+        format!("{}wc/v3/", self.root)
     }
 
     /// What the keys are first tried with, because only those who manage the store may read it.
@@ -158,7 +184,7 @@ enum Try<'a> {
     Taken(&'a Answer),
     /// The store saw no key: none is known by that name, or none arrived.
     Unseen,
-    /// A key was seen and refused: the store's message, and by how much its clock is off.
+    /// A key was seen and refused: the store's message, in its language, and by how much its clock is off.
     Refused { message: String, apart: Option<i64> },
     /// Something refused it that is not WooCommerce; it may take another way.
     Foreign(Finding),
@@ -218,22 +244,33 @@ pub(super) fn choose<'a>(
 ) -> Result<(Caller, Option<&'a Answer>), End> {
     let mut refused: Vec<Refused> = Vec::new();
     let mut foreign = None;
+    // WooCommerce answers a signature that it sees, even by an unknown key. No such answer: the header did not arrive.
+    let mut header_arrives = true;
     for mode in modes(root, home) {
+        let placement = match &mode {
+            Mode::Basic => None,
+            Mode::OAuth { placement, .. } => Some(*placement),
+        };
+        if placement == Some(Placement::Query) && header_arrives
+            || placement == Some(Placement::Header) && !header_arrives
+        {
+            continue;
+        }
         let caller = Caller {
             root: root.to_string(),
             mode,
             keys: keys.clone(),
         };
         let result = caller.status(dialogue)?;
-        match tried(result, root.as_str()) {
+        match tried(result, &caller.api_url()) {
             Try::Taken(answer) => return Ok((caller, Some(answer))),
-            Try::Unseen => {}
+            Try::Unseen => header_arrives &= placement != Some(Placement::Header),
             Try::Foreign(trouble) => foreign = Some(trouble),
             Try::Refused { message, apart } => {
                 // Basic is looked at first, so nothing else can be better.
                 let is_certain = caller.mode == Mode::Basic;
                 refused.push(Refused {
-                    mode: caller.mode,
+                    caller,
                     message,
                     apart,
                 });
@@ -254,7 +291,7 @@ pub(super) fn choose<'a>(
                         "webhooks?per_page=1",
                         None,
                     ))?;
-                    if matches!(tried(again, root.as_str()), Try::Taken(_)) {
+                    if matches!(tried(again, &caller.api_url()), Try::Taken(_)) {
                         return Ok((caller, None));
                     }
                 }
@@ -262,10 +299,9 @@ pub(super) fn choose<'a>(
             }
         }
     }
-    let is_by_https = root.scheme() == "https";
-    match foreign.filter(|_| refused.is_empty()) {
-        Some(trouble) => Err(trouble.into()),
-        None => Err(diagnose(keys, is_by_https, &refused).into()),
+    match foreign {
+        Some(trouble) if refused.is_empty() => Err(trouble.into()),
+        _ => Err(diagnose(keys, &refused, dialogue)?.into()),
     }
 }
 
@@ -275,18 +311,21 @@ fn modes(root: &Url, home: Option<&Url>) -> Vec<Mode> {
     if root.scheme() == "https" {
         modes.push(Mode::Basic);
     }
-    let mut add = |root: String| {
-        let mode = Mode::OAuth { root };
-        if !modes.contains(&mode) {
-            modes.push(mode);
-        }
-    };
-    add(root.to_string());
-    // Behind a proxy: as WordPress knows itself, which may be another host, and which scheme it believes to be asked by.
+    // As it is called; then, behind a proxy, as WordPress knows itself, which may be another host, by either scheme.
+    let mut roots = vec![root.to_string()];
     for scheme in ["http", "https"] {
         for host in [home, Some(root)].into_iter().flatten() {
-            add(as_known(root, host, scheme));
+            let known = as_known(root, host, scheme);
+            if !roots.contains(&known) {
+                roots.push(known);
+            }
         }
+    }
+    for placement in [Placement::Header, Placement::Query] {
+        modes.extend(roots.iter().map(|root| Mode::OAuth {
+            root: root.clone(),
+            placement,
+        }));
     }
     modes
 }

@@ -14,6 +14,9 @@ use crate::platforms::lenient::Node;
 
 /// As many as WooCommerce gives at once.
 const PER_PAGE: usize = 100;
+/// By default webhooks are sorted by their date. Webhooks that were made in the same second have no order of their own there:
+/// one page repeats a webhook, and the next one leaves one out.
+const STABLE_ORDER: &str = "orderby=id&order=asc";
 /// No store has more.
 const MOST_PAGES: usize = 10;
 const MOST_WEBHOOKS: usize = PER_PAGE * MOST_PAGES;
@@ -28,7 +31,7 @@ pub(super) fn list(
 ) -> Result<Vec<Webhook>, End> {
     let (mut ours, mut known) = (Vec::new(), BTreeSet::new());
     for page in 1..=MOST_PAGES {
-        let path = format!("webhooks?per_page={PER_PAGE}&page={page}");
+        let path = format!("webhooks?per_page={PER_PAGE}&{STABLE_ORDER}&page={page}");
         let request = caller.request("webhooks.list", Method::Get, &path, None);
         let url = request.url.clone();
         let answer = dialogue
@@ -52,7 +55,8 @@ pub(super) fn list(
             .take(MOST_WEBHOOKS)
             .filter_map(|item| Webhook::of(*item))
         {
-            if known.insert(webhook.id) && own.claim(&webhook).is_some() {
+            if known.insert(webhook.id) && (own.is_for_us(&webhook) || own.is_remembered(&webhook))
+            {
                 ours.push(webhook);
             }
         }
@@ -64,6 +68,14 @@ pub(super) fn list(
         if is_last || items.len() > PER_PAGE || known.len() == before {
             break;
         }
+    }
+    // Ids begin anew where a shop was set up again or came from a backup: then those that we remember are another's. If one
+    // of them still delivers to us, they are ours, and one with another URL was changed at the store.
+    let are_ids_ours = ours
+        .iter()
+        .any(|webhook| own.is_remembered(webhook) && own.is_for_us(webhook));
+    if !are_ids_ours {
+        ours.retain(|webhook| own.is_for_us(webhook));
     }
     Ok(ours)
 }

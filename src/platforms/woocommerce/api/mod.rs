@@ -27,6 +27,7 @@ use crate::platforms::api::{
     Answer, CallFailure, Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Unanswered,
     Weight,
 };
+use crate::platforms::oauth1::Placement;
 
 /// Shared hosting counts requests.
 pub(super) const PACE: Pace = Pace {
@@ -41,7 +42,7 @@ pub(super) const SCOPES: &[Scope] = &[];
 mod setting {
     pub(super) const URL: &str = "url";
     pub(super) const REST_ROOT: &str = "rest_root";
-    /// `basic` or `oauth1`.
+    /// `basic`, `oauth1` or `oauth1_query`.
     pub(super) const AUTH: &str = "auth";
     /// The REST root as the store knows itself, where that is another.
     pub(super) const OAUTH_ADDRESS: &str = "oauth_address";
@@ -119,7 +120,7 @@ fn reach(
             }
             // Asking more would not help.
             Ok(answer) if matches!(answer.status, 429 | 503) => {
-                if let Some(found) = refusal::of_answer(answer, &caller.root) {
+                if let Some(found) = refusal::of_answer(answer, &caller.api_url()) {
                     return Err(found.into());
                 }
             }
@@ -186,18 +187,11 @@ fn learn(
     };
     keep(setting::URL, place.map(|place| place.url.clone()));
     keep(setting::REST_ROOT, Some(caller.root.clone()));
-    let (auth, address) = match &caller.mode {
-        Mode::Basic => ("basic", ""),
-        Mode::OAuth { root } => (
-            "oauth1",
-            if *root == caller.root {
-                ""
-            } else {
-                root.as_str()
-            },
-        ),
+    let address = match &caller.mode {
+        Mode::OAuth { root, .. } if *root != caller.root => root.as_str(),
+        Mode::Basic | Mode::OAuth { .. } => "",
     };
-    keep(setting::AUTH, Some(auth.to_owned()));
+    keep(setting::AUTH, Some(caller.mode.name().to_owned()));
     keep(setting::OAUTH_ADDRESS, Some(address.to_owned()));
     keep(
         setting::STORE_NAME,
@@ -217,10 +211,23 @@ fn learn(
     keep(setting::WEBHOOK_IDS, None);
     keep(setting::WEBHOOKS_WATCHED, None);
     keep(setting::DELIVERY_URL, None);
-    let how = match caller.mode {
+    let how = match &caller.mode {
         Mode::Basic => "Basic over https",
-        Mode::OAuth { .. } => "OAuth 1.0a",
+        Mode::OAuth { placement, .. } => match placement {
+            Placement::Header => "OAuth 1.0a",
+            Placement::Query => "OAuth 1.0a in the query",
+        },
     };
+    if caller.mode.name() == "oauth1_query" {
+        examination.find(
+            Weight::Note,
+            "authorization_dropped",
+            "The store's web server drops the Authorization header, so each request carries its signature in the query; the \
+             consumer secret is not sent.",
+            "Nothing needs to be done. To use the header, let the web server hand it on: \"CGIPassAuth On\" in .htaccess for \
+             Apache, `fastcgi_param HTTP_AUTHORIZATION $http_authorization` for nginx.",
+        );
+    }
     examination.good.push(format!(
         "the store's REST API at {} takes the key ({how})",
         caller.root

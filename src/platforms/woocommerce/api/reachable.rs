@@ -1,6 +1,6 @@
-//! Can a store deliver to our address? WordPress refuses ports and networks before it even tries.
+//! What keeps a store from delivering to our address: WordPress refuses ports and networks before it connects.
 //!
-//! It looks at the address only; nobody is asked.
+//! Only the address is judged; no request is made.
 
 use url::Url;
 
@@ -22,8 +22,8 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
         return;
     };
     let store = Url::parse(store).ok();
-    // A store on a network of its own may have been told to deliver there; one on the internet cannot.
-    let weight = if store.as_ref().is_some_and(is_private) {
+    // A store inside a network may have a filter that allows addresses of that network; one on the internet cannot.
+    let private_weight = if store.as_ref().is_some_and(is_private) {
         Weight::Note
     } else {
         Weight::Broken
@@ -33,7 +33,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
         .is_some_and(|store| store.host_str() == address.host_str());
     if is_private(&address) && !is_neighbour {
         examination.find(
-            weight,
+            private_weight,
             "delivery_url_private",
             format!(
                 "The store is to deliver to {}, which is inside a private network: WordPress refuses that.",
@@ -43,12 +43,16 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
              connections check --fix`.",
         );
     }
-    if address
+    let is_store_itself = store.as_ref().is_some_and(|store| {
+        store.host_str() == address.host_str()
+            && store.port_or_known_default() == address.port_or_known_default()
+    });
+    let is_allowed_port = address
         .port_or_known_default()
-        .is_none_or(|port| !PORTS.contains(&port))
-    {
+        .is_some_and(|port| PORTS.contains(&port));
+    if !is_allowed_port && !is_store_itself {
         examination.find(
-            weight,
+            Weight::Broken,
             "delivery_url_port",
             format!("The store is to deliver to {}, but WordPress delivers to ports 80, 443 and 8080 only.", origin(&address)),
             "Let a proxy hand port 443 on to Cartwire and start it with that address as --public-url, then run `cartwire \

@@ -7,7 +7,7 @@
 use url::Url;
 
 use super::talk::{CONNECT_ANEW, finding, json, origin};
-use crate::platforms::api::{Answer, CallFailure, Finding, Weight};
+use crate::platforms::api::{Answer, CallFailure, Finding, TlsFault, Weight};
 use crate::platforms::lenient::Node;
 
 /// Codes by which plugins say that the REST API is for those who are logged in, or for nobody.
@@ -31,7 +31,7 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
             Weight::Broken,
             "url_invalid",
             format!("{at} is no address that can be called."),
-            "Remove the connection and add it with the store's URL, as in https://shop.example.".to_owned(),
+            "Give the store's URL, as in https://shop.example.".to_owned(),
         ),
         CallFailure::AddressRefused(address) => (
             Weight::Broken,
@@ -56,15 +56,7 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
              machine in."
                 .to_owned(),
         ),
-        CallFailure::Tls(words) => (
-            Weight::Broken,
-            "tls_broken",
-            format!("{at} cannot prove who it is by TLS: {words}."),
-            "Have the store's certificate renewed for exactly this host name and with the whole chain; \
-             a browser that was there before may not show the mistake. If an authority of your own signed it, name that with \
-             --store-ca-file."
-                .to_owned(),
-        ),
+        CallFailure::Tls(fault) => return of_tls(fault, &at),
         CallFailure::TimedOut => (
             Weight::Unavailable,
             "timed_out",
@@ -100,6 +92,47 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
         ),
     };
     finding(weight, code, cause, step)
+}
+
+/// What a failed TLS handshake means.
+fn of_tls(fault: &TlsFault, at: &str) -> Finding {
+    let (code, step) = match fault {
+        TlsFault::Untrusted => (
+            "tls_broken",
+            "If an authority of your own signed the store's certificate, name it with --store-ca-file \
+             (CARTWIRE_STORE_CA_FILE), both for this command and for `cartwire serve`. Otherwise let the store send its whole \
+             chain of certificates: a browser that was there before may not show the mistake.",
+        ),
+        TlsFault::OwnAuthority => (
+            "tls_broken",
+            "Give the store a certificate that is no authority (basicConstraints CA:FALSE), signed by an authority of your own, \
+             and name that authority with --store-ca-file (CARTWIRE_STORE_CA_FILE), both for this command and for `cartwire \
+             serve`.",
+        ),
+        TlsFault::Expired => ("tls_broken", "Renew the store's certificate."),
+        TlsFault::NotYetValid => (
+            "tls_broken",
+            "Set this machine's clock by NTP; if it is right, renew the store's certificate.",
+        ),
+        TlsFault::OtherName => (
+            "tls_broken",
+            "Use the host name that the certificate is for as the store's URL, or renew the certificate for this host name.",
+        ),
+        TlsFault::NotTls => (
+            "tls_missing",
+            "Look at scheme and port of the store's URL; https needs a port that speaks TLS.",
+        ),
+        TlsFault::Other(_) => (
+            "tls_broken",
+            "Have the store's certificate renewed for exactly this host name and with the whole chain.",
+        ),
+    };
+    finding(
+        Weight::Broken,
+        code,
+        format!("{at} cannot be trusted by TLS: {fault}."),
+        step,
+    )
 }
 
 /// What is the matter where something answered in place of the REST API; `None` where the answer is its own.
@@ -224,7 +257,8 @@ fn server_error(answer: &Answer, at: &str) -> Finding {
         Weight::Unavailable,
         "store_error",
         format!("The store fails: {at} answered {}.", answer.status),
-        "Look into the store's PHP error log (WooCommerce > Status > Logs, fatal-errors); it names the plugin that fails.",
+        "See whether the store's pages open in a browser. If none does, its database may be down: ask the store's host. \
+         Otherwise the PHP error log (WooCommerce > Status > Logs, fatal-errors) names what fails.",
     )
 }
 

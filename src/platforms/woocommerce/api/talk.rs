@@ -121,7 +121,8 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
                 origin(to)
             ),
             format!(
-                "If {} is the store, remove this connection and add it with that URL; else correct the redirect.",
+                "If {} is the store, use that as its URL (for a connection that exists: {CONNECT_ANEW}); otherwise correct the \
+                 redirect.",
                 origin(to)
             ),
         ));

@@ -110,21 +110,30 @@ pub(super) struct Ours<'a> {
 }
 
 impl Own {
-    /// Is it ours, and did we make it? Those that deliver to us are ours, whoever made them. One that delivers elsewhere is
-    /// ours if we remember its id and it delivers where we were before: ids begin anew where a shop was set up again or came
-    /// from a backup, and a name like ours may be that of another Cartwire.
-    pub(super) fn claim<'a>(&self, webhook: &'a Webhook) -> Option<Ours<'a>> {
-        let is_remembered = self.ids.values().any(|id| *id == webhook.id);
-        let is_named = webhook.name.starts_with(OUR_NAME);
+    /// `true` if it delivers to us, whoever made it, or delivers where our webhooks went before and has a remembered id.
+    pub(super) fn is_for_us(&self, webhook: &Webhook) -> bool {
         let is_former = self
             .former
             .as_ref()
             .is_some_and(|former| is_same_endpoint(&webhook.delivery_url, former));
-        let is_ours =
-            is_same_endpoint(&webhook.delivery_url, &self.target) || (is_remembered && is_former);
-        is_ours.then_some(Ours {
+        is_same_endpoint(&webhook.delivery_url, &self.target)
+            || (is_former && self.ids.values().any(|id| *id == webhook.id))
+    }
+
+    /// `true` if it has the id and the topic of a webhook that we registered.
+    pub(super) fn is_remembered(&self, webhook: &Webhook) -> bool {
+        self.ids.get(&webhook.topic) == Some(&webhook.id)
+    }
+
+    /// A webhook of ours, with whether we made it. `listing::list` has left out those of others that have remembered ids.
+    pub(super) fn claim<'a>(&self, webhook: &'a Webhook) -> Option<Ours<'a>> {
+        if !self.is_for_us(webhook) && !self.is_remembered(webhook) {
+            return None;
+        }
+        Some(Ours {
             webhook,
-            is_made_by_us: is_remembered || is_named,
+            is_made_by_us: self.ids.values().any(|id| *id == webhook.id)
+                || webhook.name.starts_with(OUR_NAME),
         })
     }
 
@@ -236,7 +245,8 @@ pub(super) fn compare(
             Weight::Broken,
             "webhook_disabled",
             format!(
-                "The store turned webhooks off after failed deliveries, and what happens is lost: {}.{again}",
+                "Webhooks are disabled at the store, and what happens there is lost: {}. WooCommerce disables a webhook after seven \
+                 failed deliveries in a row; a person may have done it too.{again}",
                 disabled.join(", ")
             ),
             "See that the store reaches this gateway, then run `cartwire connections check --fix`.",
@@ -272,7 +282,10 @@ pub(super) fn compare(
         examination.find(
             Weight::Broken,
             "webhook_paused",
-            format!("Somebody paused webhooks in the store: {}.", paused.join(", ")),
+            format!(
+                "A person paused webhooks at the store, and what happens there is lost: {}.",
+                paused.join(", ")
+            ),
             "Run `cartwire connections check --fix`, or set them to \"Active\" under WooCommerce > Settings > Advanced > Webhooks.",
         );
     }

@@ -1,7 +1,10 @@
 //! Everything that keeps a store from being connected has a finding of its own.
 
+use secrecy::ExposeSecret;
+
 use super::*;
-use crate::platforms::api::Weight;
+use crate::platforms::api::{TlsFault, Weight};
+use crate::platforms::oauth1::Placement;
 
 const SHOP: &str = "https://shop.example";
 
@@ -51,11 +54,7 @@ fn a_store_that_does_not_answer() {
         ),
         (CallFailure::HostUnknown, "host_unknown", Unavailable),
         (CallFailure::Unreachable, "unreachable", Unavailable),
-        (
-            CallFailure::Tls("certificate has expired".to_owned()),
-            "tls_broken",
-            Broken,
-        ),
+        (CallFailure::Tls(TlsFault::Expired), "tls_broken", Broken),
         (CallFailure::TimedOut, "timed_out", Unavailable),
         (CallFailure::CutOff, "cut_off", Unavailable),
         (CallFailure::TooLarge, "answer_too_large", Broken),
@@ -229,45 +228,128 @@ fn the_wrong_software() {
     assert!(codes(&examination).contains(&"woocommerce_too_old"));
 }
 
+/// What is wrong with the keys of a store that answers as WooCommerce does, in a language of its own.
+#[derive(Clone, Copy)]
+enum Keyed {
+    Unknown,
+    SecretWrong,
+    WriteOnly,
+    NotSeen,
+}
+
+fn refuses_keys(wrong: Keyed) -> impl Fn(&ApiRequest) -> Option<CallResult> {
+    move |request| {
+        let says = |code: &str, message: &str| {
+            let body = json!({ "code": code, "message": message, "data": { "status": 401 } });
+            Some(Ok(told(401, &body)))
+        };
+        let by_oauth = match &request.auth {
+            Auth::None | Auth::Token(_) => return None,
+            Auth::Header(..) => None,
+            Auth::OAuth1(oauth) => Some(KEY.contains(oauth.key.expose_secret())),
+        };
+        let error = "woocommerce_rest_authentication_error";
+        match (wrong, by_oauth) {
+            (Keyed::NotSeen, _) | (Keyed::Unknown, None) => {
+                says("woocommerce_rest_cannot_view", "Nicht erlaubt.")
+            }
+            (Keyed::Unknown, Some(_)) | (_, Some(false)) => {
+                says(error, "Der Konsumentenschl\u{fc}ssel ist falsch.")
+            }
+            (Keyed::WriteOnly, _) if request.method == Method::Post => {
+                Some(Ok(refusal(400, "rest_missing_callback_param")))
+            }
+            (Keyed::WriteOnly, _) => says(error, "Dem Schl\u{fc}ssel fehlt das Leserecht."),
+            (Keyed::SecretWrong, _) => says(error, "Die Signatur ist falsch."),
+        }
+    }
+}
+
 #[test]
-fn keys_that_are_refused() {
+fn refused_keys_are_told_apart_in_any_language_and_scheme() {
+    for (wrong, code) in [
+        (Keyed::Unknown, "key_unknown"),
+        (Keyed::SecretWrong, "key_secret_wrong"),
+        (Keyed::WriteOnly, "key_write_only"),
+        (Keyed::NotSeen, "key_not_seen"),
+    ] {
+        assert_eq!(found(refuses_keys(wrong)), (code, Weight::Broken));
+        let mut http = Store {
+            url: "http://shop.example",
+            home: "http://elsewhere.example",
+            ..Store::with(refuses_keys(wrong))
+        };
+        let plain = first(&mut http, &subject("http://shop.example"));
+        assert_eq!(plain, (code, Weight::Broken), "http");
+        assert!(http.asked.iter().all(|asked| asked.contains("http://")));
+    }
+}
+
+#[test]
+fn a_key_without_rights_and_a_key_that_was_cut() {
     use Weight::Broken;
-    assert_eq!(
-        keyed(refusal(401, "woocommerce_rest_cannot_view")),
-        ("key_unknown", Broken)
-    );
-    assert_eq!(
-        keyed(refusal(401, "woocommerce_rest_authentication_error")),
-        ("key_secret_wrong", Broken)
-    );
     assert_eq!(
         keyed(refusal(403, "woocommerce_rest_cannot_view")),
         ("key_role", Broken)
     );
-    let write_only = json!({
-        "code": "woocommerce_rest_authentication_error", "message": "The API key provided does not have read permissions.",
-        "data": { "status": 401 },
-    });
-    assert_eq!(keyed(told(401, &write_only)), ("key_write_only", Broken));
     let mut cut = subject(SHOP);
     cut.secrets
         .insert("consumer-secret".to_owned(), "cs_76543210fe".into());
-    let refuse = |request: &ApiRequest| {
-        let refused = refusal(401, "woocommerce_rest_authentication_error");
-        (!matches!(request.auth, Auth::None)).then(|| Ok(refused))
+    let mut store = Store::with(refuses_keys(Keyed::SecretWrong));
+    assert_eq!(first(&mut store, &cut), ("key_cut", Broken));
+}
+
+#[test]
+fn a_dropped_authorization_header_leads_to_a_signature_in_the_query() {
+    let dropped = |request: &ApiRequest| match &request.auth {
+        Auth::OAuth1(oauth) if oauth.placement == Placement::Query => None,
+        Auth::None | Auth::Token(_) => None,
+        Auth::Header(..) | Auth::OAuth1(_) => {
+            Some(Ok(refusal(401, "woocommerce_rest_cannot_view")))
+        }
     };
-    assert_eq!(first(&mut Store::with(refuse), &cut), ("key_cut", Broken));
-    // Over http nothing but signatures are tried, and the message may be in any language.
-    let mut http = Store {
-        url: "http://shop.example",
-        home: "http://elsewhere.example",
-        ..Store::with(refuse)
+    let (mut store, mut subject) = (Store::with(dropped), subject(SHOP));
+    let examination = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(codes(&examination), ["authorization_dropped"]);
+    assert_eq!(subject.setting("auth"), Some("oauth1_query"));
+    let examination = drive(&mut store, &subject, Intent::Check);
+    assert_eq!(codes(&examination), ["authorization_dropped"]);
+    assert_eq!(store.asked.len(), 2, "the way is remembered");
+}
+
+#[test]
+fn a_rule_that_blocks_woocommerce_s_api_alone_is_named_with_its_path() {
+    let blocked = |request: &ApiRequest| {
+        request
+            .url
+            .contains("/wp-json/wc/")
+            .then(|| Ok(page(403, "Forbidden")))
     };
-    assert_eq!(
-        first(&mut http, &subject("http://shop.example")),
-        ("key_refused", Broken)
-    );
-    assert!(http.asked.iter().all(|asked| asked.contains("http://")));
+    let examination = drive(&mut Store::with(blocked), &subject(SHOP), Intent::Check);
+    let finding = &examination.findings[0];
+    assert_eq!(finding.code, "rest_blocked");
+    assert!(finding.cause.contains("/wp-json/wc/"), "{}", finding.cause);
+}
+
+#[test]
+fn http_is_only_offered_where_the_port_does_not_speak_tls() {
+    for (fault, is_offered) in [
+        (TlsFault::NotTls, true),
+        (TlsFault::Untrusted, false),
+        (TlsFault::OwnAuthority, false),
+        (TlsFault::Expired, false),
+    ] {
+        let mut store = Store::with(move |request| {
+            Some(if request.url.starts_with("https:") {
+                Err(CallFailure::Tls(fault.clone()))
+            } else {
+                Ok(page(200, "A shop"))
+            })
+        });
+        let examination = drive(&mut store, &subject(SHOP), Intent::Check);
+        let step = &examination.findings[0].step;
+        assert_eq!(step.starts_with("http://"), is_offered, "{step}");
+    }
 }
 
 #[test]
@@ -336,8 +418,13 @@ fn a_clock_is_blamed_before_the_secret() {
                 ("date", date),
                 ("age", age),
             ];
-            (!matches!(request.auth, Auth::None))
-                .then(|| Ok(answer(401, &headers, &body.to_string())))
+            match &request.auth {
+                Auth::None => None,
+                Auth::OAuth1(oauth) if !KEY.contains(oauth.key.expose_secret()) => {
+                    Some(Ok(refusal(401, "woocommerce_rest_authentication_error")))
+                }
+                _ => Some(Ok(answer(401, &headers, &body.to_string()))),
+            }
         }
     };
     const SIGNATURE: &str = "Invalid signature - provided signature does not match.";
@@ -369,56 +456,6 @@ fn a_clock_is_blamed_before_the_secret() {
 }
 
 #[test]
-fn a_store_in_another_language_is_not_told_one_cause_for_certain() {
-    let refuse = |message: &'static str, basic: &'static str| {
-        move |request: &ApiRequest| {
-            let refused = |code| Ok(told(401, &json!({ "code": code, "message": message })));
-            match request.auth {
-                Auth::Header(..) => Some(refused(basic)),
-                Auth::OAuth1(_) => Some(refused("woocommerce_rest_authentication_error")),
-                Auth::None | Auth::Token(_) => None,
-            }
-        }
-    };
-    let ours = |message, basic| {
-        let examination = drive(
-            &mut Store::with(refuse(message, basic)),
-            &subject(SHOP),
-            Intent::Check,
-        );
-        (
-            examination.findings[0].code,
-            examination.findings[0]
-                .cause
-                .contains("may write, but not read"),
-        )
-    };
-    let (unseen, seen) = (
-        "woocommerce_rest_cannot_view",
-        "woocommerce_rest_authentication_error",
-    );
-    assert_eq!(
-        ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", unseen),
-        ("key_unknown", false)
-    );
-    assert_eq!(
-        ours(
-            "Invalid signature - provided signature does not match.",
-            unseen
-        ),
-        ("key_secret_wrong", false)
-    );
-    assert_eq!(
-        ours("Der Schl\u{fc}ssel ist ung\u{fc}ltig.", seen),
-        ("key_secret_wrong", true)
-    );
-    assert_eq!(
-        ours("Consumer secret is invalid.", seen),
-        ("key_secret_wrong", false)
-    );
-}
-
-#[test]
 fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
     let slow = |request: &ApiRequest| {
         (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut))
@@ -431,6 +468,7 @@ fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
 fn an_address_of_ours_that_the_store_cannot_use() {
     for (target, code) in [
         ("https://hooks.example:8443/x", "delivery_url_port"),
+        ("http://hooks.example:9090/x", "delivery_url_port"),
         ("http://localhost:8080/x", "delivery_url_private"),
         ("https://192.168.1.7/x", "delivery_url_private"),
         ("https://[fd00::1]/x", "delivery_url_private"),

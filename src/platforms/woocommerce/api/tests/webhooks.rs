@@ -185,6 +185,19 @@ fn the_webhooks_of_another_cartwire_are_left_alone_whatever_their_ids() {
 }
 
 #[test]
+fn a_webhook_whose_url_was_changed_at_the_store_is_repaired_and_not_doubled() {
+    let (mut store, mut subject) = connected();
+    let (id, all) = (store.id_of("order.updated"), store.webhooks.len());
+    store.set(id, "delivery_url", "https://elsewhere.example/hook");
+    let examination = drive(&mut store, &subject, Intent::Check);
+    assert_eq!(codes(&examination), ["webhook_other_url"]);
+    let fixed = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(fixed.trouble(), None);
+    assert_eq!(store.webhooks.len(), all);
+    assert_eq!(store.webhooks[&id]["delivery_url"], json!(TARGET));
+}
+
+#[test]
 fn remembered_ids_of_a_shop_that_was_set_up_anew_belong_to_others() {
     let (mut store, mut subject) = connected();
     store.webhooks.clear();
