@@ -6,6 +6,7 @@
 pub mod data;
 mod money;
 mod schema;
+mod weight;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use serde_json::value::RawValue;
 pub use data::Entity;
 pub use money::{Amount, Currency, Money};
 pub use schema::json_schema;
+pub(crate) use weight::Weigh;
+pub use weight::weight;
 
 use crate::delivery::{ConnectionId, DeliveryKey};
 

@@ -23,6 +23,7 @@ mod append;
 mod checkpoint;
 mod clock;
 mod completions;
+mod crash_guard;
 pub mod entry;
 mod format;
 mod health;
@@ -46,6 +47,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use announce::{Changed, ConnectionChange};
+pub use crash_guard::{CRASHED_GATEWAY, CrashGuard, Suspects};
 pub use health::{Health, Unwritable};
 pub use inspect::{Arrival, Inspection};
 pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Marks, Reader};
@@ -373,6 +375,12 @@ impl Journal {
             Ok(result)
         });
         work.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.readers.place.folder()
     }
 
     /// Why the journal takes nothing, or `None` where it does.

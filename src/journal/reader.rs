@@ -310,6 +310,25 @@ impl Reader {
         Ok(Some((summary, entry)))
     }
 
+    /// The entry at a position, if it is pending.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub(crate) fn pending(&self, position: Position) -> rusqlite::Result<Option<Entry>> {
+        let sql = format!(
+            "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {}
+             WHERE e.position = ?1 AND e.state = 0",
+            completions::COLUMNS,
+            completions::JOIN
+        );
+        self.0
+            .prepare_cached(&sql)?
+            .query_row([position], |row| {
+                read_entry(row, &mut Completions::default())
+            })
+            .optional()
+    }
+
     /// How many settled deliveries a redrive would re-open.
     ///
     /// # Errors

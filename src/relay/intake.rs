@@ -12,7 +12,7 @@ use super::lanes::Task;
 use super::{Held, PAUSE, Relay, WINDOW};
 use crate::connections::Standing;
 use crate::delivery::{Completed, Completion, JournaledDelivery};
-use crate::event::{Authority, Draft, Event};
+use crate::event::{Authority, Draft, Event, weight};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Changed, ConnectionChange, JournalError};
 use crate::normalize::{Assembled, assemble};
@@ -37,7 +37,8 @@ impl<P: Publish> Relay<P> {
     pub(super) async fn claim(&mut self) {
         let room = CLAIM.min(WINDOW.saturating_sub(self.in_hand()));
         let in_hand = self.held.keys().copied().collect();
-        let (paused, resting) = (self.paused.clone(), self.resting.clone());
+        let (mut paused, resting) = (self.paused.clone(), self.resting.clone());
+        paused.extend(self.trials.waiting().cloned());
         let claim = match self
             .journal
             .claim(self.cursor, room, CLAIM_BYTES, paused, resting, in_hand)
@@ -51,9 +52,16 @@ impl<P: Publish> Relay<P> {
         self.passed_over |= claim.passed_over;
         // Asked again rather than guessed: an entry may have arrived while this was read.
         self.more = !claim.entries.is_empty();
+        self.trials.claimed(&claim.entries);
         let mut too_many = Vec::new();
         for entry in claim.entries {
             let position = entry.position;
+            // What the events of an entry take is known when they are made: the rest stays in the journal.
+            if !self.has_room() {
+                self.cursor = position - 1;
+                self.more = true;
+                return self.give_up(too_many).await;
+            }
             match self.take_in(entry).await {
                 Ok(Waits::TooMany) => too_many.push(position),
                 Ok(Waits::No | Waits::Yes) => {}
@@ -134,7 +142,7 @@ impl<P: Publish> Relay<P> {
         } else if !self.capture(&entry, signal).await? {
             return Ok(Waits::No);
         }
-        let bytes = entry.delivery.bytes();
+        let bytes = weight(&events);
         let held = Held {
             bytes,
             redriven: entry.redriven,
@@ -312,7 +320,7 @@ impl<P: Publish> Relay<P> {
             Some(signal) if was_installing => self.capture(&entry, Some(signal)).await,
             _ => Ok(true),
         };
-        let bytes = entry.delivery.bytes();
+        let bytes = weight(&events);
         match captured {
             Ok(true) => {
                 if let Some(held) = self.held.get_mut(&position) {

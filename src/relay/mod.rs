@@ -12,6 +12,7 @@ pub mod completion;
 pub mod disposition;
 mod intake;
 pub mod lanes;
+mod trial;
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -34,10 +35,11 @@ use asking::Reply;
 use completion::{Completions, Question, Target};
 use disposition::{Disposition, Ending};
 use lanes::{Lanes, Task};
+use trial::Trials;
 
-/// Entries in hand at most: claimed and not yet settled; and the bytes of their bodies.
+/// Maximum number of entries in flight, claimed and not yet settled, and the bytes of memory that their events take.
 const WINDOW: usize = 2048;
-const WINDOW_BYTES: usize = 24 << 20;
+const WINDOW_BYTES: usize = 32 << 20;
 /// Events published together.
 const BATCH: usize = 256;
 /// Batches under way at once.
@@ -112,6 +114,7 @@ pub struct Relay<P> {
     publishing: usize,
     settling: bool,
     work: FuturesUnordered<Work>,
+    trials: Trials,
 }
 
 impl<P: Publish> Relay<P> {
@@ -151,6 +154,7 @@ impl<P: Publish> Relay<P> {
             publishing: 0,
             settling: false,
             work: FuturesUnordered::new(),
+            trials: Trials::default(),
         }
     }
 
@@ -165,6 +169,7 @@ impl<P: Publish> Relay<P> {
 
     /// Relays until `shutdown`, then what is left until `grace` is over or the broker is away.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, grace: Duration) {
+        self.try_suspects(&shutdown).await;
         while !*shutdown.borrow() {
             self.start_work().await;
             self.wait(&mut shutdown).await;
@@ -190,6 +195,7 @@ impl<P: Publish> Relay<P> {
                 _ => break,
             }
         }
+        self.trials.close();
     }
 
     /// Is everything settled that was pending? For tests that step the relay by hand.
@@ -200,6 +206,7 @@ impl<P: Publish> Relay<P> {
 
     /// Starts all work that can be started: claims, publishes, settlements.
     pub async fn start_work(&mut self) {
+        self.try_again().await;
         if self.more && is_over(self.claim_not_before) && self.has_room() {
             self.claim().await;
         }
@@ -256,6 +263,7 @@ impl<P: Publish> Relay<P> {
             settle_again,
             self.rested,
             self.completions.wake(),
+            self.trials.wake(),
         ];
         let wake = wakes.into_iter().flatten().min();
         let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));

@@ -35,6 +35,12 @@ macro_rules! shape {
             $($(#[$rmeta])* pub $rfield: $rtype,)*
             $($(#[$ometa])* #[serde(skip_serializing_if = "Option::is_none")] pub $ofield: Option<$otype>,)*
         }
+
+        impl $crate::event::Weigh for $name {
+            fn heap(&self) -> usize {
+                0 $(+ self.$rfield.heap())* $(+ self.$ofield.heap())*
+            }
+        }
     };
 }
 /// Declares a closed list of words, written in `snake_case`, whose default is `unknown`.
@@ -48,6 +54,12 @@ macro_rules! words {
             /// The platform's word has no counterpart yet.
             #[default]
             Unknown,
+        }
+
+        impl $crate::event::Weigh for $name {
+            fn heap(&self) -> usize {
+                0
+            }
         }
     };
 }
