@@ -110,5 +110,7 @@ shape! {
         |
         /// The platform's event type.
         topic: String,
+        /// The platform's name of the entity that the event is about.
+        entity_type: String,
     }
 }

@@ -16,7 +16,8 @@ pub use catalog::{
 pub use customer::{Address, Coupon, Customer};
 pub use installation::{Action, App, ConnectionHealth, Plan, Site, Unrecognized};
 pub use money_flow::{
-    Checkout, Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry, Refund,
+    Chargeback, ChargebackStatus, Checkout, Fulfillment, FulfillmentItem, Parcel, Payment,
+    PaymentEntry, Refund,
 };
 pub use order::{
     Buyer, Discount, FeeLine, FulfillmentStatus, LineItem, Order, OrderStatus, PaymentStatus,

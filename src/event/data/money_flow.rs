@@ -3,8 +3,18 @@
 use jiff::Timestamp;
 use serde_json::Number;
 
-use super::{Buyer, Discount, LineItem, shape};
+use super::{Buyer, Discount, LineItem, shape, words};
 use crate::event::Money;
+
+words! {
+    /// The result of a chargeback.
+    ChargebackStatus {
+        /// The bank approved the chargeback: the money went back to the buyer.
+        Approved,
+        /// The bank reversed the chargeback: the money returned to the merchant.
+        Reversed,
+    }
+}
 
 shape! {
     /// What was shipped of an order: the whole list, each time.
@@ -62,6 +72,26 @@ shape! {
         payments: Vec<PaymentEntry>,
         /// What was given back.
         refunds: Vec<Refund>,
+        /// What a buyer's bank took back.
+        chargebacks: Vec<Chargeback>,
+    }
+}
+shape! {
+    /// A payment that the buyer's bank took back.
+    Chargeback {
+        |
+        /// The platform's id.
+        id: String,
+        /// The payment that was taken back.
+        payment_id: String,
+        /// The amount that was taken back.
+        amount: Money,
+        /// The amount that returned to the merchant. Present only if `status` is `reversed`.
+        reversed_amount: Money,
+        /// `approved`, or `reversed` if the money returned to the merchant.
+        status: ChargebackStatus,
+        /// When it was created.
+        created_at: Timestamp,
     }
 }
 shape! {

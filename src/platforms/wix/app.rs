@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::normalize::Legacy;
+use super::shapes::instant;
 use crate::event::data::{App, ConnectionHealth, Plan, Site};
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::ConnectionSignal;
@@ -112,7 +113,7 @@ pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
         Entity::App(Box::new(app)),
     );
     Some(Draft {
-        time: told.get("operationTimeStamp").utc().or(event.issued_at),
+        time: instant(told.get("operationTimeStamp")).or(event.issued_at),
         ..draft
     })
 }
@@ -139,16 +140,28 @@ pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
 
 /// A site by its properties, or by those that have changed.
 pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
+    let locale = properties.get("locale");
+    let (language, region) = (locale.get("languageCode"), locale.get("country"));
     Site {
         id,
         name: properties
             .first(&["siteDisplayName", "businessName"])
             .text(),
-        url: None,
-        // The language's own code; a locale's country is a way of writing, not where the site is.
-        language: properties.get("language").text(),
-        locale: None,
-        country: properties.get("address").get("country").text(),
+        url: properties.get("externalSiteUrl").text(),
+        language: properties
+            .get("language")
+            .text()
+            .or_else(|| language.text()),
+        locale: match (language.str(), region.str()) {
+            (Some(language), Some(region)) => Some(format!("{language}-{region}")),
+            (Some(language), None) => Some(language.to_owned()),
+            (None, _) => locale.text(),
+        },
+        country: properties
+            .get("address")
+            .get("country")
+            .text()
+            .or_else(|| region.text()),
         currency: properties
             .get("paymentCurrency")
             .currency()

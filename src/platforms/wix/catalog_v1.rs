@@ -34,7 +34,7 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         .get("currency")
         .currency()
         .map(str::to_owned);
-    let (regular, reduced) = prices(told, currency.as_deref());
+    let prices = Prices::of(told, currency.as_deref());
     let page = told.get("productPageUrl");
     let range = told.get("weightRange");
     let options = told.get("productOptions");
@@ -51,10 +51,9 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         slug: told.get("slug").text(),
         sku: told.get("sku").text(),
         visible: told.get("visible").flag(),
-        price: reduced.clone().or_else(|| regular.clone()),
-        // A product without a sale still says what it costs with one: the same.
-        sale_price: reduced.filter(|reduced| regular.as_ref() != Some(reduced)),
-        regular_price: regular,
+        price: prices.current,
+        sale_price: prices.reduced,
+        regular_price: prices.regular,
         description: told.get("description").text(),
         images: images(told.get("media")),
         categories: told.get("collectionIds").list_of(|id| {
@@ -106,22 +105,41 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
     }
 }
 
-/// What it costs without a discount, and with it.
-fn prices(told: Node<'_>, currency: Option<&str>) -> (Option<Money>, Option<Money>) {
-    let prices = told.first(&["priceData", "price"]);
-    (
-        prices
+/// What a product or a variant costs.
+struct Prices {
+    /// Now. If a discounted price was sent and cannot be read, it is not known.
+    current: Option<Money>,
+    /// Without a discount.
+    regular: Option<Money>,
+    /// With a discount. The platform sends the same price again where there is none.
+    reduced: Option<Money>,
+}
+
+impl Prices {
+    fn of(told: Node<'_>, currency: Option<&str>) -> Self {
+        let prices = told.first(&["priceData", "price"]);
+        let regular = prices
             .get("price")
             .money(currency)
-            .or_else(|| prices.money(currency)),
-        prices.get("discountedPrice").money(currency),
-    )
+            .or_else(|| prices.money(currency));
+        let discounted = prices.get("discountedPrice");
+        let reduced = discounted.money(currency);
+        Self {
+            current: if discounted.exists() {
+                reduced.clone()
+            } else {
+                regular.clone()
+            },
+            reduced: reduced.filter(|reduced| regular.as_ref() != Some(reduced)),
+            regular,
+        }
+    }
 }
 
 /// A variant in its product's list.
 fn one_of(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
     let told = listed.get("variant");
-    let (regular, reduced) = prices(told, currency);
+    let prices = Prices::of(told, currency);
     Some(Variant {
         id: listed.get("id").id()?,
         sku: told.get("sku").text(),
@@ -135,8 +153,8 @@ fn one_of(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
                 .collect()
         }),
         visible: told.get("visible").flag(),
-        price: reduced.or_else(|| regular.clone()),
-        regular_price: regular,
+        price: prices.current,
+        regular_price: prices.regular,
         status: in_stock(variant_stock(listed)),
         weight: told.get("weight").amount(),
         ..Variant::default()
@@ -162,7 +180,7 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
             .currency()
             .map(str::to_owned)
     });
-    let (regular, reduced) = prices(told, currency.as_deref());
+    let prices = Prices::of(told, currency.as_deref());
     let stock = variant_stock(listed);
     Some(Product {
         id: id.to_owned(),
@@ -170,9 +188,9 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
         kind: Some(ProductKind::Variation),
         sku: told.get("sku").text(),
         visible: told.get("visible").flag(),
-        price: reduced.clone().or_else(|| regular.clone()),
-        sale_price: reduced.filter(|reduced| regular.as_ref() != Some(reduced)),
-        regular_price: regular,
+        price: prices.current,
+        sale_price: prices.reduced,
+        regular_price: prices.regular,
         options: options(listed),
         inventory: filled(ProductInventory {
             managed: stock.first(&["trackQuantity", "trackInventory"]).flag(),
@@ -296,7 +314,7 @@ pub(super) fn collection(told: Node<'_>, id: String) -> Collection {
         description: told.get("description").text(),
         visible: told.get("visible").flag(),
         images: images(told.get("media")),
-        item_count: told.get("numberOfProducts").number(),
+        item_count: told.first(&["numberOfProducts", "numOfProducts"]).number(),
         ..Collection::default()
     }
 }

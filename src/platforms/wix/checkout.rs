@@ -3,6 +3,7 @@
 //! Running checkouts and carts are not here: they change with every click and have no word of ours.
 
 use super::domain::{Domain, full_if};
+use super::order::discount;
 use super::shapes::{buyer, line_item, price};
 use crate::event::data::Checkout;
 use crate::event::{Draft, Entity, verbs};
@@ -31,9 +32,11 @@ pub(super) fn shape(told: Node<'_>, id: String) -> Checkout {
         checkout_id: told.get("checkoutId").id(),
         cart_id: told.get("cartId").id(),
         platform_status: told.get("status").text(),
-        subtotal: None,
+        subtotal: price(told.get("subtotalPrice"), currency.as_deref()),
         total: price(told.get("totalPrice"), currency.as_deref()),
-        discounts: None,
+        discounts: told
+            .get("appliedDiscounts")
+            .list_of(|applied| discount(applied, currency.as_deref())),
         customer: buyer(told.get("buyerInfo"), told.get("contactDetails")),
         line_items: told
             .get("lineItems")

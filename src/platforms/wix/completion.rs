@@ -194,8 +194,12 @@ fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
             .or_else(|| known.payments.clone()),
         refunds: all
             .get("refunds")
-            .list(payment::refund)
+            .list(|told| payment::refund(told, all.get("payments")))
             .or_else(|| known.refunds.clone()),
+        chargebacks: known
+            .chargebacks
+            .clone()
+            .or_else(|| payment::chargebacks(Node::nowhere(), all.get("payments"), "")),
         ..known.clone()
     };
     let paid = payment
@@ -208,7 +212,12 @@ fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
         .iter_mut()
         .flatten()
         .map(|refund| &mut refund.amount);
-    for money in paid.chain(refunded).flatten() {
+    let charged_back = payment
+        .chargebacks
+        .iter_mut()
+        .flatten()
+        .flat_map(|chargeback| [&mut chargeback.amount, &mut chargeback.reversed_amount]);
+    for money in paid.chain(refunded).chain(charged_back).flatten() {
         money.currency = Currency::parse(&currency);
     }
     Some(payment)

@@ -2,10 +2,12 @@
 //!
 //! Its `totalPrice` of a line is before discounts, so it is the line's subtotal; what remains after them is not told.
 
+use jiff::Timestamp;
+
 use super::normalize::Legacy;
 use super::order::{fulfillment_word, payment_word};
-use super::payment::tracking;
-use super::shapes::{address, buyer, variant_id};
+use super::payment::{LONGEST_METHOD, tracking};
+use super::shapes::{address, buyer, quantity, variant_id, word};
 use crate::event::data::{
     Buyer, Checkout, Discount, Fulfillment, LineItem, OptionValue, Order, OrderStatus, Parcel,
     Payment, Refund, ShippingLine, Totals,
@@ -41,13 +43,13 @@ fn shape(order: Node<'_>, id: String) -> Order {
     let billing = order.get("billingInfo");
     let shipping = order.get("shippingInfo");
     let shipment = shipping.first(&["shipmentDetails", "pickupDetails"]);
-    let fulfillment = order.get("fulfillmentStatus").str();
+    let fulfillment = order.get("fulfillmentStatus");
     Order {
         id,
         number: order.get("number").text(),
-        status: (fulfillment == Some("CANCELED")).then_some(OrderStatus::Cancelled),
-        payment_status: order.get("paymentStatus").str().map(payment_word),
-        fulfillment_status: fulfillment.map(fulfillment_word),
+        status: (fulfillment.str() == Some("CANCELED")).then_some(OrderStatus::Cancelled),
+        payment_status: word(order.get("paymentStatus"), payment_word),
+        fulfillment_status: word(fulfillment, fulfillment_word),
         totals: filled(Totals {
             subtotal: total("subtotal"),
             discount: total("discount"),
@@ -78,7 +80,7 @@ fn shape(order: Node<'_>, id: String) -> Order {
         })
         .map(|line| vec![line]),
         discounts: discount(order.get("discount"), money).map(|discount| vec![discount]),
-        refunds: order.get("refunds").list(|told| refund(told, money)),
+        refunds: refunds(order, money),
         note: order.get("buyerNote").text(),
         created_at: order.get("dateCreated").utc(),
         updated_at: order.get("lastUpdated").utc(),
@@ -135,7 +137,7 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
                 value: option.get("selection").text(),
             })
         }),
-        quantity: line.get("quantity").number(),
+        quantity: quantity(line),
         unit_price: prices
             .get("price")
             .money(currency)
@@ -160,6 +162,26 @@ fn discount(told: Node<'_>, currency: Option<&str>) -> Option<Discount> {
         code: coupon.get("code").text(),
         name: coupon.get("name").text(),
         amount: amount.map(|amount| amount.in_currency(currency)),
+    })
+}
+
+/// An order has one payment, so each refund that was made through the platform returns that one.
+fn refunds(order: Node<'_>, currency: Option<&str>) -> Option<Vec<Refund>> {
+    let method = order
+        .get("billingInfo")
+        .get("paymentMethod")
+        .str()
+        .filter(|method| method.len() <= LONGEST_METHOD);
+    order.get("refunds").list(|told| {
+        let is_external = told.get("externalRefund").flag() == Some(true);
+        Refund {
+            method: if is_external {
+                None
+            } else {
+                method.map(str::to_owned)
+            },
+            ..refund(told, currency)
+        }
     })
 }
 
@@ -192,18 +214,35 @@ pub(super) fn refunded(event: &Legacy<'_>) -> Option<Draft> {
         id: id.clone(),
         order_id: Some(id.clone()),
         payments: None,
-        refunds: order
-            .get("refunds")
-            .list(|told| refund(told, currency.as_deref()))
-            .or_else(named),
+        refunds: refunds(order, currency.as_deref()).or_else(named),
+        chargebacks: None,
         currency,
     };
-    Some(event.draft(
+    // The order was last changed before the refund, or long after it.
+    let made_at = refunded_at(order.get("refunds"), event.root.get("refundId"));
+    let draft = event.draft(
         verbs::REFUNDED,
         id,
         Authority::Partial,
         Entity::Payment(Box::new(shape)),
-    ))
+    );
+    Some(Draft {
+        time: made_at.or(event.issued_at).or(draft.time),
+        ..draft
+    })
+}
+
+/// The time of the refund with this id, or of the only one.
+fn refunded_at(refunds: Node<'_>, id: Node<'_>) -> Option<Timestamp> {
+    let mut all = refunds.items();
+    let found = match id.id() {
+        Some(id) => all.find(|refund| refund.get("id").id().as_ref() == Some(&id)),
+        None => match (all.next(), all.next()) {
+            (only, None) => only,
+            (_, Some(_)) => None,
+        },
+    };
+    found?.get("dateCreated").utc()
 }
 
 pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {

@@ -22,6 +22,7 @@ mod payment;
 mod people;
 mod shapes;
 mod sign;
+mod unrecognized;
 mod verify;
 
 use jiff::Timestamp;

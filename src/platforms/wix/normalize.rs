@@ -9,10 +9,9 @@ use super::domain::Domain;
 use super::payload::Kept;
 use super::{
     app, catalog_v1, catalog_v3, category, checkout, completion, legacy_order, order, payment,
-    people,
+    people, unrecognized,
 };
 use crate::delivery::JournaledDelivery;
-use crate::event::data::Unrecognized;
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
@@ -54,7 +53,7 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
         None => legacy_event(&legacy),
     };
     let drafts = drafts.filter(|drafts| drafts.iter().all(|draft| is_id(&draft.id)));
-    let mut drafts = drafts.unwrap_or_else(|| vec![unrecognized(&legacy)]);
+    let mut drafts = drafts.unwrap_or_else(|| vec![unrecognized::draft(&legacy)]);
     if let Some(told) = delivery.completed()
         && let Some(lacking) = Lacking::of(delivery, &drafts)
     {
@@ -165,27 +164,6 @@ fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSig
 /// `true` for an id that can stand in subjects, headers and indexes: printable, and at most 200 bytes long.
 pub(super) fn is_id(id: &str) -> bool {
     id.len() <= 200 && !id.contains(char::is_control)
-}
-
-/// Named after what it is about where it says, else after its type.
-fn unrecognized(event: &Legacy<'_>) -> Draft {
-    let topic = Some(event.delivery.topic.clone()).filter(|topic| !topic.is_empty());
-    let id = event
-        .root
-        .get("entityId")
-        .id()
-        .filter(|id| is_id(id))
-        .or_else(|| topic.clone())
-        .unwrap_or_else(|| "untitled".to_owned());
-    let time = event.root.get("eventTime").utc().or(event.issued_at);
-    let entity = Entity::Unrecognized(Box::new(Unrecognized {
-        id: id.clone(),
-        topic,
-    }));
-    Draft {
-        time,
-        ..event.draft(verbs::RECEIVED, id, Authority::Partial, entity)
-    }
 }
 
 #[cfg(test)]

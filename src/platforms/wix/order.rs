@@ -2,10 +2,13 @@
 //!
 //! An order counts as completed when it is handed over and was paid; a refund afterwards does not open it again.
 
+use jiff::Timestamp;
+
 use super::domain::{Domain, full_if};
-use super::shapes::{address, buyer, line_item, original, price, tax};
+use super::shapes::{address, buyer, line_item, original, price, tax, word};
 use crate::event::data::{
-    Discount, FeeLine, FulfillmentStatus, Order, OrderStatus, PaymentStatus, ShippingLine, Totals,
+    Address, Discount, FeeLine, FulfillmentStatus, Order, OrderStatus, PaymentStatus, ShippingLine,
+    Totals,
 };
 use crate::event::{Draft, Entity, verbs};
 use crate::platforms::lenient::{Node, filled};
@@ -36,12 +39,11 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         _ => return None,
     };
     let id = order.get("id").id().or_else(|| event.entity_id())?;
-    Some(event.draft(
-        verb,
-        id.clone(),
-        full_if(found),
-        Entity::Order(Box::new(shape(order, id))),
-    ))
+    let mut shape = shape(order, id.clone());
+    if event.slug() == "imported" && order.get("purchasedDate").exists() {
+        shape.created_at = order.get("purchasedDate").utc();
+    }
+    Some(event.draft(verb, id, full_if(found), Entity::Order(Box::new(shape))))
 }
 
 /// An order, or as much of it as is told.
@@ -49,24 +51,21 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     let currency = order.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
     let billing = order.get("billingInfo");
-    let destination = order
-        .get("shippingInfo")
-        .get("logistics")
-        .get("shippingDestination");
+    let logistics = order.get("shippingInfo").get("logistics");
+    let destination = logistics.get("shippingDestination");
     let recipient = if destination.has_members() {
         destination
     } else {
         order.get("recipientInfo")
     };
-    let payment_status = order.get("paymentStatus").str().map(payment_word);
-    let fulfillment_status = order.get("fulfillmentStatus").str().map(fulfillment_word);
+    let payment_status = payment_status(order);
+    let fulfillment_status = word(order.get("fulfillmentStatus"), fulfillment_word);
     Order {
         id,
         number: order.get("number").text(),
-        status: order
-            .get("status")
-            .str()
-            .map(|word| status(word, payment_status, fulfillment_status)),
+        status: word(order.get("status"), |word| {
+            status(word, payment_status, fulfillment_status)
+        }),
         payment_status,
         fulfillment_status,
         platform_status: order.get("status").text(),
@@ -74,10 +73,7 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
         prices_include_tax: order.get("taxIncludedInPrices").flag(),
         customer: buyer(order.get("buyerInfo"), billing.get("contactDetails")),
         billing_address: address(billing.get("address"), billing.get("contactDetails")),
-        // Somebody who collects an order is a recipient without a place.
-        shipping_address: Some(recipient.get("address"))
-            .filter(|place| place.has_members())
-            .and_then(|place| address(place, recipient.get("contactDetails"))),
+        shipping_address: shipping_address(logistics, recipient),
         line_items: order.get("lineItems").list(|line| line_item(line, money)),
         shipping_lines: shipping(order.get("shippingInfo"), money).map(|line| vec![line]),
         fee_lines: order.get("additionalFees").list(|fee| FeeLine {
@@ -91,17 +87,77 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
             .list_of(|applied| discount(applied, money)),
         refunds: None,
         note: order.get("buyerNote").text(),
-        created_at: order.get("createdDate").utc(),
+        created_at: created_at(order),
         updated_at: order.get("updatedDate").utc(),
-        paid_at: order
-            .get("activities")
-            .items()
-            .filter(|activity| activity.get("type").str() == Some("ORDER_PAID"))
-            .filter_map(|activity| activity.get("createdDate").utc())
-            .last(),
+        paid_at: newest(order, "ORDER_PAID"),
         completed_at: None,
         currency,
     }
+}
+
+/// Where the goods go. An order that the buyer collects has the place of collection there, which is no such address; a
+/// recipient without a place has none either.
+fn shipping_address(logistics: Node<'_>, recipient: Node<'_>) -> Option<Address> {
+    let place = recipient.get("address");
+    if logistics.get("pickupDetails").has_members() || !place.has_members() {
+        return None;
+    }
+    address(place, recipient.get("contactDetails"))
+}
+
+/// `createdDate` of an imported order is the time of the import; the order was made when it was bought.
+fn created_at(order: Node<'_>) -> Option<Timestamp> {
+    let bought = order.get("purchasedDate");
+    if order.get("imported").flag() == Some(true) && bought.exists() {
+        bought.utc()
+    } else {
+        order.get("createdDate").utc()
+    }
+}
+
+/// The time of the newest activity of a type. `activityType` replaced `type`, which the platform removed in March 2026.
+fn newest(order: Node<'_>, activity_type: &str) -> Option<Timestamp> {
+    order
+        .get("activities")
+        .items()
+        .filter(|activity| activity.first(&["activityType", "type"]).str() == Some(activity_type))
+        .filter_map(|activity| activity.get("createdDate").utc())
+        .max()
+}
+
+/// The platform has no word for an authorized payment: it is pending or not paid, and the balance tells the authorized sum.
+fn payment_status(order: Node<'_>) -> Option<PaymentStatus> {
+    let status = word(order.get("paymentStatus"), payment_word)?;
+    let is_open = matches!(status, PaymentStatus::Pending | PaymentStatus::Unpaid);
+    let authorized = order.get("balanceSummary").get("authorized");
+    let amount = price(authorized, None).map(|money| money.amount);
+    Some(match amount {
+        _ if !is_open => status,
+        Some(amount) if amount.is_zero() => status,
+        Some(_) => PaymentStatus::Authorized,
+        None if has_amount(authorized) => PaymentStatus::Unknown,
+        None if is_authorized(order) => PaymentStatus::Authorized,
+        None => status,
+    })
+}
+
+/// `true` for a price whose amount was sent, readable or not.
+fn has_amount(price: Node<'_>) -> bool {
+    if price.is_object() {
+        price.get("amount").exists()
+    } else {
+        price.exists()
+    }
+}
+
+/// `true` if the newest of the activities around authorizations created one.
+fn is_authorized(order: Node<'_>) -> bool {
+    let created = newest(order, "AUTHORIZED_PAYMENT_CREATED");
+    let ended = ["AUTHORIZED_PAYMENT_CAPTURED", "AUTHORIZED_PAYMENT_VOIDED"]
+        .into_iter()
+        .filter_map(|activity_type| newest(order, activity_type))
+        .max();
+    created > ended
 }
 
 fn totals(order: Node<'_>, currency: Option<&str>) -> Totals {
@@ -131,7 +187,7 @@ fn shipping(shipping: Node<'_>, currency: Option<&str>) -> Option<ShippingLine> 
 }
 
 /// A coupon, a rule of the shop, or the merchant's own hand.
-fn discount(applied: Node<'_>, currency: Option<&str>) -> Option<Discount> {
+pub(super) fn discount(applied: Node<'_>, currency: Option<&str>) -> Option<Discount> {
     let source = applied.first(&["coupon", "discountRule", "merchantDiscount"]);
     filled(Discount {
         code: source.get("code").text(),
@@ -145,16 +201,26 @@ fn status(
     payment: Option<PaymentStatus>,
     fulfillment: Option<FulfillmentStatus>,
 ) -> OrderStatus {
-    let was_paid = matches!(
-        payment,
-        Some(PaymentStatus::Paid | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded)
-    );
+    let was_paid = match payment {
+        Some(PaymentStatus::Paid | PaymentStatus::PartiallyRefunded | PaymentStatus::Refunded) => {
+            Some(true)
+        }
+        Some(PaymentStatus::Unknown) => None,
+        Some(_) | None => Some(false),
+    };
+    let was_fulfilled = match fulfillment {
+        Some(FulfillmentStatus::Fulfilled) => Some(true),
+        Some(FulfillmentStatus::Unknown) => None,
+        Some(_) | None => Some(false),
+    };
     match word {
         "INITIALIZED" => OrderStatus::Draft,
-        "APPROVED" if was_paid && fulfillment == Some(FulfillmentStatus::Fulfilled) => {
-            OrderStatus::Completed
-        }
-        "APPROVED" | "PENDING" => OrderStatus::Open,
+        "APPROVED" => match (was_paid, was_fulfilled) {
+            (Some(true), Some(true)) => OrderStatus::Completed,
+            (Some(false), _) | (_, Some(false)) => OrderStatus::Open,
+            (None, _) | (_, None) => OrderStatus::Unknown,
+        },
+        "PENDING" => OrderStatus::Open,
         "CANCELED" | "REJECTED" => OrderStatus::Cancelled,
         _ => OrderStatus::Unknown,
     }

@@ -3,8 +3,11 @@
 //! The order's transactions come without its currency, so they are never the whole story by themselves.
 
 use super::domain::{Domain, full_if};
-use super::shapes::price;
-use crate::event::data::{Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry, Refund};
+use super::shapes::{price, quantity, word};
+use crate::event::data::{
+    Chargeback, ChargebackStatus, Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry,
+    Refund,
+};
 use crate::event::{Amount, Authority, Draft, Entity, Money, verbs};
 use crate::platforms::lenient::{Node, filled};
 
@@ -34,7 +37,7 @@ pub(super) fn parcel(parcel: Node<'_>) -> Parcel {
         items: parcel.get("lineItems").list_of(|item| {
             filled(FulfillmentItem {
                 line_item_id: item.get("id").id(),
-                quantity: item.get("quantity").number(),
+                quantity: quantity(item),
             })
         }),
         status: parcel.get("status").text(),
@@ -70,15 +73,25 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
         .id()
         .or_else(|| body.get("orderId").id())
         .or_else(|| event.entity_id())?;
-    let one = filled(refund(body.get("refund"))).map(|refund| vec![refund]);
+    let payments = all.get("payments");
+    let refund = |told| refund(told, payments);
+    let mut refunds = all.get("refunds").list(refund);
+    // The list may be older than the refund that the event is about.
+    if let Some(told) = filled(refund(body.get("refund"))) {
+        let refunds = refunds.get_or_insert_default();
+        if told.id.is_none() || refunds.iter().all(|refund| refund.id != told.id) {
+            refunds.push(told);
+        }
+    }
     let shape = Payment {
         id: id.clone(),
         order_id: Some(id.clone()),
         currency: None,
-        payments: all.get("payments").list(payment),
-        refunds: all.get("refunds").list(refund).or(one),
+        payments: payments.list(payment),
+        refunds,
+        chargebacks: chargebacks(body, payments, event.slug()),
     };
-    let known = shape.payments.is_some() || shape.refunds.is_some();
+    let known = shape.payments.is_some() || shape.refunds.is_some() || shape.chargebacks.is_some();
     let authority = if known {
         Authority::Partial
     } else {
@@ -88,45 +101,172 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
 }
 
 pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {
-    let details = payment.get("regularPaymentDetails");
+    let regular = payment.get("regularPaymentDetails");
+    let gift_card = gift_card(payment);
+    let membership = payment.get("membershipPaymentDetails");
+    let is_voided = [gift_card, membership]
+        .into_iter()
+        .any(|details| details.get("voided").flag() == Some(true));
     PaymentEntry {
         id: payment.get("id").id(),
         amount: price(payment.get("amount"), None),
-        status: details
+        status: payment
             .get("status")
             .text()
-            .or_else(|| payment.get("status").text()),
-        method: details.get("paymentMethod").text(),
-        provider_transaction_id: details.get("providerTransactionId").id(),
+            .or_else(|| regular.get("status").text())
+            .or_else(|| membership.get("status").text())
+            .or_else(|| is_voided.then(|| "VOIDED".to_owned())),
+        method: method(payment),
+        provider_transaction_id: regular
+            .get("providerTransactionId")
+            .id()
+            .or_else(|| gift_card.get("giftCardPaymentId").id())
+            .or_else(|| membership.get("externalTransactionId").id()),
         created_at: payment.get("createdDate").utc(),
     }
 }
 
-pub(super) fn refund(refund: Node<'_>) -> Refund {
+fn gift_card(payment: Node<'_>) -> Node<'_> {
+    payment.first(&["giftcardPaymentDetails", "giftCardPaymentDetails"])
+}
+
+/// How a payment was made. `paymentMethodName` replaced `paymentMethod`, which the platform removed in July 2026; a name
+/// that the merchant gave comes before the platform's.
+fn method(payment: Node<'_>) -> Option<String> {
+    let regular = payment.get("regularPaymentDetails");
+    let name = regular.get("paymentMethodName");
+    let given = name.get("userDefinedName");
+    let named = given
+        .first(&["custom", "predefined"])
+        .text()
+        .or_else(|| given.text())
+        .or_else(|| {
+            name.first(&["buyerLanguageName", "siteLanguageName"])
+                .text()
+        })
+        .or_else(|| name.text())
+        .or_else(|| regular.get("paymentMethod").text());
+    if named.is_some() {
+        named
+    } else if gift_card(payment).is_object() {
+        Some("giftCard".to_owned())
+    } else if payment.get("membershipPaymentDetails").is_object() {
+        Some("membership".to_owned())
+    } else {
+        None
+    }
+}
+
+/// A refund, with the methods of the payments that it returns.
+pub(super) fn refund(refund: Node<'_>, payments: Node<'_>) -> Refund {
     Refund {
         id: refund.get("id").id(),
         reason: refund.get("details").get("reason").text(),
         amount: given_back(refund),
-        method: None,
+        method: refund_methods(refund, payments),
         created_at: refund.get("createdDate").utc(),
+    }
+}
+
+/// The longest method that is copied to refunds, in bytes. The platform's own words are shorter.
+pub(super) const LONGEST_METHOD: usize = 64;
+
+/// The methods of a refund's payments, each once.
+fn refund_methods(refund: Node<'_>, payments: Node<'_>) -> Option<String> {
+    /// A refund has at most 50 transactions, an order at most 100 payments.
+    const LOOKED_AT: usize = 100;
+    const MAX_METHODS: usize = 5;
+    let mut methods: Vec<String> = Vec::new();
+    for transaction in refund.get("transactions").items().take(LOOKED_AT) {
+        let id = transaction.get("paymentId").id();
+        let paid = payments
+            .items()
+            .take(LOOKED_AT)
+            .find(|payment| id.is_some() && payment.get("id").id() == id);
+        let is_new = |method: &String| {
+            method.len() <= LONGEST_METHOD
+                && methods.len() < MAX_METHODS
+                && !methods.contains(method)
+        };
+        let found = paid.and_then(method).filter(is_new);
+        methods.extend(found);
+    }
+    (!methods.is_empty()).then(|| methods.join(", "))
+}
+
+/// The chargebacks of an order: the one that the event is about, then those of the payments.
+pub(super) fn chargebacks(
+    body: Node<'_>,
+    payments: Node<'_>,
+    slug: &str,
+) -> Option<Vec<Chargeback>> {
+    let told = body.get("chargeback");
+    let mut all: Vec<Chargeback> = filled(Chargeback {
+        payment_id: body.get("paymentId").id(),
+        ..chargeback(told)
+    })
+    .map(|chargeback| Chargeback {
+        status: chargeback.status.or(match slug {
+            "chargeback_approved" => Some(ChargebackStatus::Approved),
+            "chargeback_reversed" => Some(ChargebackStatus::Reversed),
+            _ => None,
+        }),
+        ..chargeback
+    })
+    .into_iter()
+    .collect();
+    for payment in payments.items() {
+        let details = payment.get("regularPaymentDetails");
+        for told in details.get("chargebacks").items() {
+            let listed = Chargeback {
+                payment_id: payment.get("id").id(),
+                ..chargeback(told)
+            };
+            match all.first_mut() {
+                // The event's own is newer than the list.
+                Some(first) if first.id.is_some() && first.id == listed.id => {
+                    first.payment_id = first.payment_id.take().or(listed.payment_id);
+                    first.created_at = first.created_at.or(listed.created_at);
+                }
+                Some(_) | None => all.push(listed),
+            }
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+fn chargeback(told: Node<'_>) -> Chargeback {
+    Chargeback {
+        id: told.get("id").id(),
+        payment_id: None,
+        amount: price(told.get("amount"), None),
+        reversed_amount: price(told.get("reversalAmount"), None),
+        status: word(told.get("status"), |word| match word {
+            "APPROVED" => ChargebackStatus::Approved,
+            "REVERSED" => ChargebackStatus::Reversed,
+            _ => ChargebackStatus::Unknown,
+        }),
+        created_at: told.get("createdDate").utc(),
     }
 }
 
 /// What really went back: the platform's own sum, else that of the transfers that succeeded.
 fn given_back(refund: Node<'_>) -> Option<Money> {
     let stated = price(refund.get("summary").get("refunded"), None).map(|money| money.amount);
+    // A transfer whose amount cannot be read leaves the sum unknown.
     let succeeded = || {
-        let amounts: Vec<Amount> = refund
+        let amounts: Option<Vec<Amount>> = refund
             .get("transactions")
             .items()
             .filter(|transfer| {
-                matches!(transfer.get("refundStatus").str(), None | Some("SUCCEEDED"))
+                let status = transfer.get("refundStatus");
+                !status.exists() || status.str() == Some("SUCCEEDED")
             })
-            .filter_map(|transfer| {
+            .map(|transfer| {
                 price(transfer.get("amount"), None).map(|money| money.amount.unsigned())
             })
             .collect();
-        Amount::sum(&amounts)
+        Amount::sum(&amounts?)
     };
     Some(stated.or_else(succeeded)?.unsigned().in_currency(None))
 }

@@ -8,6 +8,9 @@ use crate::event::data::Customer;
 use crate::event::{Draft, Entity, verbs};
 use crate::platforms::lenient::Node;
 
+/// A phone number as it was typed, or else in the international form.
+const PHONE: [&str; 3] = ["phone", "formattedPhone", "e164Phone"];
+
 pub(super) fn contact_event(event: &Domain<'_>) -> Option<Draft> {
     let verb = verb(event.slug(), true)?;
     let found = event.entity(&["targetContact", "currentEntity", "contact"], "id");
@@ -75,12 +78,12 @@ pub(super) fn contact(told: Node<'_>, id: String) -> Customer {
             .find(|item| item.get("tag").str() == Some(tag))
             .and_then(|item| address(item.get("address"), Node::nowhere()))
     };
-    let first_of = |list: &str, key: &str| {
+    let first_of = |list: &str, keys: &[&str]| {
         let items = || info.get(list).get("items").items();
         let main = items()
             .find(|item| item.get("primary").flag() == Some(true))
             .or_else(|| items().next());
-        main.and_then(|item| item.get(key).text())
+        main.and_then(|item| item.first(keys).text())
     };
     Customer {
         id,
@@ -88,13 +91,15 @@ pub(super) fn contact(told: Node<'_>, id: String) -> Customer {
         email: primary
             .get("email")
             .text()
-            .or_else(|| first_of("emails", "email")),
+            .or_else(|| told.get("primaryEmail").get("email").text())
+            .or_else(|| first_of("emails", &["email"])),
         first_name: info.get("name").get("first").text(),
         last_name: info.get("name").get("last").text(),
         phone: primary
             .get("phone")
             .text()
-            .or_else(|| first_of("phones", "phone")),
+            .or_else(|| told.get("primaryPhone").first(&PHONE).text())
+            .or_else(|| first_of("phones", &PHONE)),
         company: info.get("company").text(),
         billing_address: marked("BILLING"),
         shipping_address: marked("SHIPPING"),

@@ -2,8 +2,12 @@
 //!
 //! No sums and no guesses: a field is what the platform put there, or absent.
 
+use jiff::Timestamp;
+use serde_json::Number;
+
 use crate::event::Money;
 use crate::event::data::{Address, Buyer, LineItem, OptionValue};
+use crate::platforms::json::Json;
 use crate::platforms::lenient::{Node, filled};
 
 /// A price: `{"amount": "19.90", …}`, or the bare amount.
@@ -92,8 +96,8 @@ pub(super) fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
         variant_id: variant_id(reference.get("options").get("variantId")),
         sku: line.get("physicalProperties").get("sku").text(),
         name: original(line.get("productName")),
-        options: line.get("descriptionLines").list_of(option),
-        quantity: line.get("quantity").number(),
+        options: options(line),
+        quantity: quantity(line),
         unit_price: amount("price"),
         subtotal: None,
         discount: amount("totalDiscount"),
@@ -106,6 +110,83 @@ pub(super) fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
 pub(super) fn tax(line: Node<'_>, currency: Option<&str>) -> Option<Money> {
     price(line.get("taxDetails").get("totalTax"), currency)
         .or_else(|| price(line.get("taxInfo").get("taxAmount"), currency))
+}
+
+/// How many pieces a line has. Of a line that is sold in fractions `quantity` is always 1, and `decimalQuantity` has the
+/// real number. If that number is unreadable, the quantity is unknown.
+pub(super) fn quantity(line: Node<'_>) -> Option<Number> {
+    let decimal = line.get("decimalQuantity");
+    let value = if decimal.is_object() {
+        decimal.get("value")
+    } else {
+        decimal
+    };
+    if value.exists() {
+        value.number()
+    } else {
+        line.get("quantity").number()
+    }
+}
+
+/// The longest name of a group of modifiers that is copied, in bytes. The platform allows 200 characters.
+const LONGEST_GROUP_NAME: usize = 200;
+
+/// The options of a line, and the modifiers of a dish: one option for each modifier, named after its group.
+fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
+    let chosen = line.get("descriptionLines").list_of(option);
+    let groups = line.get("modifierGroups");
+    if groups.items().next().is_none() {
+        return chosen;
+    }
+    let modifiers = groups.items().flat_map(|group| {
+        // The name is copied to each modifier.
+        let name = original(group.get("name")).filter(|name| name.len() <= LONGEST_GROUP_NAME);
+        group.get("modifiers").items().filter_map(move |modifier| {
+            let label = original(modifier.get("label"))?;
+            let value = match modifier.get("quantity").number() {
+                Some(count) if count.as_str() != "1" => format!("{count} × {label}"),
+                Some(_) | None => label,
+            };
+            Some(OptionValue {
+                name: name.clone(),
+                value: Some(value),
+            })
+        })
+    });
+    Some(
+        chosen
+            .unwrap_or_default()
+            .into_iter()
+            .chain(modifiers)
+            .collect(),
+    )
+}
+
+/// A platform's word in our words. A status that was sent and is no text is not known.
+pub(super) fn word<T: Default>(node: Node<'_>, read: impl FnOnce(&str) -> T) -> Option<T> {
+    match node.value()? {
+        Json::Null => None,
+        Json::Text(text) if text.is_empty() => None,
+        Json::Text(text) => Some(read(text)),
+        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => Some(T::default()),
+    }
+}
+
+/// An instant: a text, or a number of seconds or milliseconds since 1970.
+pub(super) fn instant(node: Node<'_>) -> Option<Timestamp> {
+    /// More seconds than this are milliseconds: in seconds they are the year 5138.
+    const MOST_SECONDS: i64 = 100_000_000_000;
+    if let Some(instant) = node.utc() {
+        return Some(instant);
+    }
+    let number: i64 = node.amount()?.as_str().split('.').next()?.parse().ok()?;
+    if number <= 0 {
+        None
+    } else if number < MOST_SECONDS {
+        Timestamp::from_second(number).ok()
+    } else {
+        Timestamp::from_millisecond(number).ok()
+    }
 }
 
 fn option(line: Node<'_>) -> Option<OptionValue> {

@@ -242,7 +242,11 @@ fn unrecognized(root: Node<'_>, topic: &str) -> Draft {
         id: id.clone(),
         time: None,
         authority: Authority::Partial,
-        entity: Entity::Unrecognized(Box::new(Unrecognized { id, topic })),
+        entity: Entity::Unrecognized(Box::new(Unrecognized {
+            id,
+            topic,
+            entity_type: None,
+        })),
         changed: None,
     }
 }
