@@ -131,6 +131,18 @@ fn describe() {
         "cartwire_pending_oldest_seconds",
         "Age of the oldest pending delivery"
     );
+    describe_gauge!(
+        "cartwire_unrouted_deliveries",
+        "Deliveries whose queue or binding is gone, without the acknowledged ones"
+    );
+    describe_gauge!(
+        "cartwire_dead_letter_deliveries",
+        "Dead letters, without the acknowledged ones"
+    );
+    describe_counter!(
+        "cartwire_deliveries_acknowledged_total",
+        "Deliveries acknowledged by the admin API"
+    );
     describe_counter!(
         "cartwire_deliveries_settled_total",
         "Deliveries settled, by state"

@@ -756,7 +756,10 @@ impl Model {
         entry.state = outcome.state();
         if matches!(
             outcome,
-            Outcome::Logged(_) | Outcome::Published(_) | Outcome::Unrouted(_)
+            Outcome::Logged(_)
+                | Outcome::Published(_)
+                | Outcome::Unrouted(_)
+                | Outcome::Unsubscribed(_)
         ) {
             let logged = self.log.contains(&index);
             if logged && entry.redriven {
@@ -1009,7 +1012,7 @@ async fn run(steps: Vec<Step>) {
                 };
                 let progress = journal.redrive(filter, 0).await.expect("redriven");
                 assert_eq!(
-                    progress.reopened,
+                    progress.changed,
                     model.reopen(|known| state.is_none_or(|state| state == known), true)
                 );
             }

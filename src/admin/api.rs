@@ -91,7 +91,7 @@ pub(super) async fn redrive(admin: web::Data<Admin>, id: web::Path<String>) -> A
         ..DeliveryFilter::default()
     };
     let progress = admin.journal.redrive(filter, 0).await?;
-    if progress.reopened == 0
+    if progress.changed == 0
         && admin
             .journal
             .read(move |reader| reader.delivery(key))
@@ -100,7 +100,54 @@ pub(super) async fn redrive(admin: web::Data<Admin>, id: web::Path<String>) -> A
     {
         return Err(ApiError::NotFound);
     }
-    Ok(HttpResponse::Ok().json(json!({"redriven": progress.reopened})))
+    Ok(HttpResponse::Ok().json(json!({"redriven": progress.changed})))
+}
+
+/// `POST /api/deliveries/{id}/acknowledge`
+pub(super) async fn acknowledge(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
+    let key = delivery_key(&id)?;
+    let filter = DeliveryFilter {
+        key: Some(key),
+        ..DeliveryFilter::default()
+    };
+    let progress = admin.journal.acknowledge(filter, 0).await?;
+    if progress.changed == 0
+        && admin
+            .journal
+            .read(move |reader| reader.delivery(key))
+            .await?
+            .is_none()
+    {
+        return Err(ApiError::NotFound);
+    }
+    note_acknowledged(progress.changed);
+    Ok(HttpResponse::Ok().json(json!({"acknowledged": progress.changed})))
+}
+
+/// `POST /api/deliveries/acknowledge`: all that fit the query of `GET /api/deliveries`, which must not be empty.
+pub(super) async fn acknowledge_all(
+    admin: web::Data<Admin>,
+    query: web::Query<DeliveryQuery>,
+) -> Answer {
+    let filter = query.into_inner().choice()?;
+    let (mut after, mut acknowledged) = (0, 0);
+    loop {
+        let progress = admin.journal.acknowledge(filter.clone(), after).await?;
+        acknowledged += progress.changed;
+        match progress.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    note_acknowledged(acknowledged);
+    Ok(HttpResponse::Ok().json(json!({"acknowledged": acknowledged})))
+}
+
+fn note_acknowledged(deliveries: u64) {
+    if deliveries > 0 {
+        metrics::counter!("cartwire_deliveries_acknowledged_total").increment(deliveries);
+        tracing::info!(deliveries, "deliveries acknowledged");
+    }
 }
 
 #[derive(Serialize)]

@@ -38,6 +38,10 @@ pub(super) async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
         metrics::gauge!("cartwire_pending_deliveries").set(pending as f64);
         metrics::gauge!("cartwire_pending_oldest_seconds").set(age as f64);
     }
+    if let Ok((unrouted, dead)) = admin.journal.read(|reader| reader.troubles()).await {
+        metrics::gauge!("cartwire_unrouted_deliveries").set(unrouted as f64);
+        metrics::gauge!("cartwire_dead_letter_deliveries").set(dead as f64);
+    }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(admin.metrics.render())

@@ -65,6 +65,14 @@ impl Admin {
                 .route("/api/events/{id}", web::get().to(api::event))
                 .route("/api/deliveries", web::get().to(api::deliveries))
                 .route("/api/deliveries/{id}", web::get().to(api::delivery))
+                .route(
+                    "/api/deliveries/acknowledge",
+                    web::post().to(api::acknowledge_all),
+                )
+                .route(
+                    "/api/deliveries/{id}/acknowledge",
+                    web::post().to(api::acknowledge),
+                )
                 .route("/api/deliveries/{id}/redrive", web::post().to(api::redrive))
                 .route("/api/connections", web::get().to(api::connections))
                 .route("/api/connections/{id}", web::get().to(api::connection))

@@ -81,6 +81,8 @@ impl EventQuery {
             event_type: self.event_type,
             connection: self.connection,
             subject: self.subject,
+            since: None,
+            until: None,
         }
     }
 }
@@ -97,6 +99,8 @@ pub(super) struct DeliveryQuery {
     reason: Option<String>,
     since: Option<String>,
     until: Option<String>,
+    acknowledged: Option<String>,
+    text: Option<String>,
 }
 
 impl DeliveryQuery {
@@ -106,6 +110,29 @@ impl DeliveryQuery {
 
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
         limit(self.limit.as_deref())
+    }
+
+    /// The filter of a change: at least one parameter, and no text, because a search for one reads many bodies.
+    pub(super) fn choice(self) -> Result<DeliveryFilter, ApiError> {
+        if self.text.is_some() {
+            return Err(wrong("text", "only in GET /api/deliveries"));
+        }
+        let words = [
+            &self.state,
+            &self.connection,
+            &self.platform,
+            &self.topic,
+            &self.reason,
+            &self.since,
+            &self.until,
+        ];
+        if words.iter().all(|word| word.is_none()) {
+            return Err(wrong(
+                "state",
+                "at least one filter, for example state=dead_lettered",
+            ));
+        }
+        self.filter()
     }
 
     pub(super) fn filter(self) -> Result<DeliveryFilter, ApiError> {
@@ -127,6 +154,8 @@ impl DeliveryQuery {
             reason: self.reason,
             since: instant("since", self.since.as_deref())?,
             until: instant("until", self.until.as_deref())?,
+            with_acknowledged: self.acknowledged.as_deref() == Some("true"),
+            texts: self.text.into_iter().collect(),
         })
     }
 }

@@ -1,15 +1,15 @@
-//! `deliveries`: what was received and what became of it, read from the data folder; and redrive.
+//! `deliveries`: what was received and what became of it, read from the data folder; redrive and acknowledge.
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use serde_json::json;
 
+use super::choose::Filter;
 use super::exit::{Exit, fail};
 use super::output::{Output, bar, table};
 use crate::config::DataArgs;
-use crate::delivery::{ConnectionId, DeliveryKey};
-use crate::journal::entry::{Position, STATES, State};
-use crate::journal::{DataFile, DeliveryFilter, DeliverySummary};
+use crate::delivery::DeliveryKey;
+use crate::journal::entry::Position;
+use crate::journal::{DataFile, DeliveryFilter, DeliverySummary, Progress, Reader};
 
 #[derive(Subcommand, Debug)]
 pub(super) enum DeliveriesCommand {
@@ -18,39 +18,16 @@ pub(super) enum DeliveriesCommand {
     /// One delivery with its events
     Show(Show),
     /// Publish settled deliveries once more: their events keep their ids
-    Redrive(Redrive),
-}
-
-#[derive(Args, Debug)]
-pub(super) struct Filter {
-    /// Only in these states (pending, logged, published, unrouted, ignored, dead_lettered)
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
-    state: Vec<State>,
-    /// Only of this connection
-    #[arg(long, value_name = "ID")]
-    connection: Option<String>,
-    /// Only of this platform
-    #[arg(long, value_name = "NAME")]
-    platform: Option<String>,
-    /// Only of this topic
-    #[arg(long, value_name = "TOPIC")]
-    topic: Option<String>,
-    /// Only with this reason
-    #[arg(long, value_name = "REASON")]
-    reason: Option<String>,
-    /// Only those that arrived at or after this instant
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    since: Option<Timestamp>,
-    /// Only those that arrived before this instant
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
-    until: Option<Timestamp>,
+    Redrive(Choice),
+    /// Take dead letters and unrouted deliveries out of lists, counts and alerts; they keep their state
+    Acknowledge(Choice),
 }
 
 #[derive(Args, Debug)]
 pub(super) struct List {
     #[command(flatten)]
     filter: Filter,
-    /// At most so many
+    /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }
@@ -65,12 +42,12 @@ pub(super) struct Show {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Redrive {
+pub(super) struct Choice {
     /// Only these deliveries
     ids: Vec<String>,
     #[command(flatten)]
     filter: Filter,
-    /// All settled deliveries
+    /// All of them
     #[arg(long)]
     all: bool,
     /// Only count them
@@ -78,52 +55,13 @@ pub(super) struct Redrive {
     dry_run: bool,
 }
 
-fn state(text: &str) -> Result<State, String> {
-    let names: Vec<&str> = STATES.iter().map(|state| state.as_str()).collect();
-    State::parse(text).ok_or_else(|| format!("one of {}", names.join(", ")))
-}
-
-fn instant(text: &str) -> Result<Timestamp, String> {
-    text.parse()
-        .map_err(|_| "an instant such as 2026-11-21T00:00:00Z".to_owned())
-}
-
-fn key(text: &str) -> anyhow::Result<DeliveryKey> {
+pub(super) fn key(text: &str) -> anyhow::Result<DeliveryKey> {
     DeliveryKey::parse(text).ok_or_else(|| {
         fail(
             Exit::Usage,
             format!("{text:?} is no delivery's id: those have 32 hexadecimal digits"),
         )
     })
-}
-
-impl Filter {
-    fn filter(&self) -> anyhow::Result<DeliveryFilter> {
-        let connection = self
-            .connection
-            .as_deref()
-            .map(ConnectionId::new)
-            .transpose();
-        Ok(DeliveryFilter {
-            key: None,
-            states: self.state.clone(),
-            connection: connection
-                .map_err(|error| fail(Exit::Usage, format!("--connection: {error}")))?,
-            platform: self.platform.clone(),
-            topic: self.topic.clone(),
-            reason: self.reason.clone(),
-            since: self.since.map(Timestamp::as_millisecond),
-            until: self.until.map(Timestamp::as_millisecond),
-        })
-    }
-
-    fn is_empty(&self) -> bool {
-        let words = [&self.connection, &self.platform, &self.topic, &self.reason];
-        self.state.is_empty()
-            && words.iter().all(|word| word.is_none())
-            && self.since.is_none()
-            && self.until.is_none()
-    }
 }
 
 pub(super) fn run(
@@ -133,11 +71,8 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     match command {
         DeliveriesCommand::List(list) => {
-            let deliveries = super::open_data(data)?.deliveries(
-                &list.filter.filter()?,
-                Position::MAX,
-                list.limit,
-            )?;
+            let reader = super::open_data(data)?;
+            let deliveries = list.filter.list(&reader, list.limit)?;
             output.value(&json!({"deliveries": deliveries}), || {
                 let rows: Vec<Vec<String>> = deliveries.iter().map(row).collect();
                 table(
@@ -156,7 +91,8 @@ pub(super) fn run(
             Ok(Exit::Success)
         }
         DeliveriesCommand::Show(args) => show(data, &args, output),
-        DeliveriesCommand::Redrive(args) => redrive(data, &args, output),
+        DeliveriesCommand::Redrive(args) => change(data, &args, Deed::Redrive, output),
+        DeliveriesCommand::Acknowledge(args) => change(data, &args, Deed::Acknowledge, output),
     }
 }
 
@@ -193,38 +129,66 @@ fn show(data: &DataArgs, args: &Show, output: Output) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn redrive(data: &DataArgs, args: &Redrive, output: Output) -> anyhow::Result<Exit> {
+/// What to do with the chosen deliveries.
+#[derive(Clone, Copy)]
+enum Deed {
+    Redrive,
+    Acknowledge,
+}
+
+impl Deed {
+    fn count(self, reader: &Reader, filter: &DeliveryFilter) -> anyhow::Result<u64> {
+        Ok(match self {
+            Deed::Redrive => reader.count_redrivable(filter)?,
+            Deed::Acknowledge => reader.count_acknowledgeable(filter)?,
+        })
+    }
+
+    fn step(
+        self,
+        file: &mut DataFile,
+        filter: &DeliveryFilter,
+        after: Position,
+    ) -> anyhow::Result<Progress> {
+        Ok(match self {
+            Deed::Redrive => file.redrive(filter, after)?,
+            Deed::Acknowledge => file.acknowledge(filter, after)?,
+        })
+    }
+
+    /// As the JSON member, as the label of the progress bar, and as the participle in a sentence.
+    fn word(self) -> (&'static str, &'static str) {
+        match self {
+            Deed::Redrive => ("redriven", "redriving"),
+            Deed::Acknowledge => ("acknowledged", "acknowledging"),
+        }
+    }
+}
+
+fn change(data: &DataArgs, args: &Choice, deed: Deed, output: Output) -> anyhow::Result<Exit> {
     if args.ids.is_empty() && args.filter.is_empty() && !args.all {
         return Err(fail(
             Exit::Usage,
-            "which deliveries? Name ids, give a filter, or --all",
+            "no deliveries are named: give ids, a filter, or --all",
         ));
     }
-    let mut filters = Vec::new();
-    for id in &args.ids {
-        filters.push(DeliveryFilter {
-            key: Some(key(id)?),
-            ..args.filter.filter()?
-        });
-    }
-    if filters.is_empty() {
-        filters.push(args.filter.filter()?);
-    }
     let reader = super::open_data(data)?;
+    let filters = args.filter.filters(&reader, &args.ids)?;
     let mut chosen = 0;
     for filter in &filters {
-        chosen += reader.count_redrivable(filter)?;
+        chosen += deed.count(&reader, filter)?;
     }
-    let mut redriven = 0;
+    let (done, label) = deed.word();
+    let mut changed = 0;
     if !args.dry_run && chosen > 0 {
         let mut file = DataFile::open(&data.data_dir)?;
-        let progress = bar(chosen, "redriving");
+        let progress = bar(chosen, label);
         for filter in &filters {
             let mut after = 0;
             loop {
-                let step = file.redrive(filter, after)?;
-                redriven += step.reopened;
-                progress.inc(step.reopened);
+                let step = deed.step(&mut file, filter, after)?;
+                changed += step.changed;
+                progress.inc(step.changed);
                 match step.next {
                     Some(next) => after = next,
                     None => break,
@@ -234,13 +198,11 @@ fn redrive(data: &DataArgs, args: &Redrive, output: Output) -> anyhow::Result<Ex
         progress.finish_and_clear();
     }
     output.value(
-        &json!({"chosen": chosen, "redriven": redriven, "dry_run": args.dry_run}),
-        || {
-            if args.dry_run {
-                format!("{chosen} deliveries would be redriven")
-            } else {
-                format!("{redriven} deliveries are pending again")
-            }
+        &json!({"chosen": chosen, done: changed, "dry_run": args.dry_run}),
+        || match (args.dry_run, deed) {
+            (true, _) => format!("{chosen} deliveries would be {done}"),
+            (false, Deed::Redrive) => format!("{changed} deliveries are pending again"),
+            (false, Deed::Acknowledge) => format!("{changed} deliveries are acknowledged"),
         },
     )?;
     Ok(if chosen == 0 { Exit::No } else { Exit::Success })

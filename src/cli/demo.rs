@@ -312,6 +312,7 @@ impl Printer {
                 State::DeadLettered => "unreadable",
                 State::Logged | State::Published => "events",
                 State::Unrouted => "unrouted",
+                State::Unsubscribed => "unsubscribed",
                 State::Pending => "pending",
             };
             let mut found = self.found.get(&delivery).cloned().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
 use super::exit::{Exit, fail};
 use super::output::{Output, bar, line};
@@ -17,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(300);
 
 #[derive(Subcommand, Debug)]
 pub(super) enum EventsCommand {
-    /// Published events, oldest first
+    /// Published events, oldest first; with --newest, newest first
     List(List),
     /// Follow what is published from now on
     Tail(Tail),
@@ -41,15 +42,24 @@ pub(super) struct Filter {
     /// Only of this subject, such as order/17
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
+    /// Only of deliveries that arrived at or after this instant
+    #[arg(long, value_name = "INSTANT", value_parser = super::choose::instant)]
+    since: Option<Timestamp>,
+    /// Only of deliveries that arrived before this instant
+    #[arg(long, value_name = "INSTANT", value_parser = super::choose::instant)]
+    until: Option<Timestamp>,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct List {
     #[command(flatten)]
     filter: Filter,
-    /// At most so many
+    /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    /// The newest events in place of the oldest, newest first
+    #[arg(long, conflicts_with = "after")]
+    newest: bool,
 }
 
 #[derive(Args, Debug)]
@@ -73,6 +83,8 @@ impl Filter {
             event_type: self.event_type.clone(),
             connection: self.connection.clone(),
             subject: self.subject.clone(),
+            since: self.since.map(Timestamp::as_millisecond),
+            until: self.until.map(Timestamp::as_millisecond),
         }
     }
 }
@@ -81,13 +93,12 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
     let reader = super::open_data(data)?;
     match command {
         EventsCommand::List(list) => {
-            page(
-                &reader,
-                list.filter.after,
-                list.limit,
-                &list.filter.filter(),
-                output,
-            )?;
+            let filter = list.filter.filter();
+            if list.newest {
+                newest(&reader, list.limit, &filter, output)?;
+            } else {
+                page(&reader, list.filter.after, list.limit, &filter, output)?;
+            }
         }
         EventsCommand::Tail(tail) => {
             let mut after = tail.filter.after;
@@ -129,6 +140,30 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
         }
     }
     Ok(Exit::Success)
+}
+
+/// Prints the newest events, newest first.
+fn newest(
+    reader: &Reader,
+    limit: usize,
+    filter: &EventFilter,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut after = reader.cursor_of_newest(limit, filter)?;
+    let mut events = Vec::new();
+    // A page ends early where its payloads are large.
+    while events.len() < limit {
+        let page = reader.log(after, limit, filter)?;
+        if page.rows.is_empty() {
+            break;
+        }
+        after = page.next;
+        events.extend(assemble_page(&page));
+    }
+    for (_, event) in events.iter().rev().take(limit) {
+        output.row(event, || summary(event))?;
+    }
+    Ok(())
 }
 
 /// Prints a page and gives the cursor after it.

@@ -2,6 +2,7 @@
 
 mod add;
 mod check;
+mod choose;
 mod connections;
 mod deliveries;
 mod demo;

@@ -5,7 +5,8 @@
 //!                         ▼                                                                      │
 //! append ──────────▶ Pending ──settle──▶ Logged        its events are in the event log; no broker │
 //!                      │  ▲     │      ▶ Published     the broker confirmed every event ──────────┤
-//!                      └──┘     │      ▶ Unrouted      confirmed, but no queue was bound ─────────┤
+//!                      └──┘     │      ▶ Unrouted      confirmed, but its queue or binding is gone ┤
+//!                               │      ▶ Unsubscribed  confirmed, but no queue is meant for it ───┤
 //!                     attempts  │      ▶ Ignored       it tells nothing, on purpose ──────────────┤
 //!                               └─────▶ DeadLettered  it cannot be read, or never be published ──┘
 //! ```
@@ -31,8 +32,10 @@ pub enum State {
     Logged,
     /// The broker confirmed all its events and returned none.
     Published,
-    /// The broker confirmed, but returned at least one event: no queue was bound for it.
+    /// The broker confirmed, but returned at least one event that a configured queue should have received.
     Unrouted,
+    /// The broker confirmed, but returned at least one event, which no configured queue is meant to receive.
+    Unsubscribed,
     /// It tells nothing, on purpose.
     Ignored,
     /// It cannot be read, or the broker will never take it.
@@ -45,6 +48,7 @@ pub const STATES: &[State] = &[
     State::Logged,
     State::Published,
     State::Unrouted,
+    State::Unsubscribed,
     State::Ignored,
     State::DeadLettered,
 ];
@@ -59,6 +63,7 @@ impl State {
             State::Unrouted => 3,
             State::Ignored => 4,
             State::DeadLettered => 5,
+            State::Unsubscribed => 6,
         }
     }
 
@@ -74,6 +79,7 @@ impl State {
             State::Logged => "logged",
             State::Published => "published",
             State::Unrouted => "unrouted",
+            State::Unsubscribed => "unsubscribed",
             State::Ignored => "ignored",
             State::DeadLettered => "dead_lettered",
         }
@@ -157,8 +163,10 @@ pub enum Outcome {
     Logged(Vec<LoggedEvent>),
     /// The broker confirmed all events and returned none.
     Published(Vec<LoggedEvent>),
-    /// The broker confirmed all events and returned some.
+    /// The broker confirmed all events and returned some that a configured queue should have received.
     Unrouted(Vec<LoggedEvent>),
+    /// The broker confirmed all events and returned some that no configured queue is meant to receive.
+    Unsubscribed(Vec<LoggedEvent>),
     /// It tells nothing; why, as a bounded word.
     Ignored(Cow<'static, str>),
     /// It cannot be read or published; why, as a bounded word.
@@ -173,6 +181,7 @@ impl Outcome {
             Outcome::Logged(_) => State::Logged,
             Outcome::Published(_) => State::Published,
             Outcome::Unrouted(_) => State::Unrouted,
+            Outcome::Unsubscribed(_) => State::Unsubscribed,
             Outcome::Ignored(_) => State::Ignored,
             Outcome::DeadLettered(_) => State::DeadLettered,
         }
@@ -182,6 +191,7 @@ impl Outcome {
         match self {
             Outcome::Logged(_) | Outcome::Published(_) => None,
             Outcome::Unrouted(_) => Some("no_queue_bound"),
+            Outcome::Unsubscribed(_) => Some("no_subscriber"),
             Outcome::Ignored(reason) => Some(reason),
             Outcome::DeadLettered(reason) => Some(reason),
         }
@@ -189,9 +199,10 @@ impl Outcome {
 
     pub(crate) fn events(&self) -> &[LoggedEvent] {
         match self {
-            Outcome::Logged(events) | Outcome::Published(events) | Outcome::Unrouted(events) => {
-                events
-            }
+            Outcome::Logged(events)
+            | Outcome::Published(events)
+            | Outcome::Unrouted(events)
+            | Outcome::Unsubscribed(events) => events,
             Outcome::Ignored(_) | Outcome::DeadLettered(_) => &[],
         }
     }

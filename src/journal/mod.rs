@@ -34,6 +34,8 @@ mod reader;
 mod redrive;
 pub mod retention;
 mod room;
+mod search;
+mod standing;
 mod usage;
 mod writer;
 
@@ -54,6 +56,8 @@ pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Marks, Re
 pub use redrive::{DeliveryFilter, Progress};
 pub use retention::Budget;
 pub use room::free_bytes;
+pub use search::SEARCHED_BODIES;
+pub use standing::{DeclaredBinding, GatewayTrouble};
 pub use usage::LogGap;
 
 use crate::connections::{Seal, SealError, store};
@@ -64,6 +68,7 @@ use crate::sqlite::{self, OpenError};
 use checkpoint::{Checkpointer, LogLength};
 use entry::{Position, Settlement};
 use place::Place;
+use redrive::Deed;
 use writer::{Command, Writer};
 
 /// A sender is told 503 when its commit takes longer than this.
@@ -310,7 +315,20 @@ impl Journal {
         filter: DeliveryFilter,
         after: Position,
     ) -> Result<Progress, JournalError> {
-        self.write(move |transaction| redrive::step(transaction, &filter, after, true))
+        self.write(move |transaction| redrive::step(transaction, &filter, after, Deed::Redrive))
+            .await
+    }
+
+    /// Acknowledges dead letters and unrouted deliveries, a few at a time, like [`Journal::redrive`].
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn acknowledge(
+        &self,
+        filter: DeliveryFilter,
+        after: Position,
+    ) -> Result<Progress, JournalError> {
+        self.write(move |transaction| redrive::step(transaction, &filter, after, Deed::Acknowledge))
             .await
     }
 
@@ -327,9 +345,9 @@ impl Journal {
         loop {
             let filter = filter.clone();
             let step = self
-                .write(move |transaction| redrive::step(transaction, &filter, after, false))
+                .write(move |transaction| redrive::step(transaction, &filter, after, Deed::Reopen))
                 .await?;
-            reopened += step.reopened;
+            reopened += step.changed;
             match step.next {
                 Some(next) => after = next,
                 None => return Ok(reopened),
@@ -509,13 +527,34 @@ impl DataFile {
         filter: &DeliveryFilter,
         after: Position,
     ) -> Result<Progress, JournalError> {
+        self.step(filter, after, Deed::Redrive)
+    }
+
+    /// Acknowledges dead letters and unrouted deliveries, a few at a time, like [`DataFile::redrive`].
+    ///
+    /// # Errors
+    /// [`JournalError::Unwritable`].
+    pub fn acknowledge(
+        &mut self,
+        filter: &DeliveryFilter,
+        after: Position,
+    ) -> Result<Progress, JournalError> {
+        self.step(filter, after, Deed::Acknowledge)
+    }
+
+    fn step(
+        &mut self,
+        filter: &DeliveryFilter,
+        after: Position,
+        deed: Deed,
+    ) -> Result<Progress, JournalError> {
         let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
         let behavior = rusqlite::TransactionBehavior::Immediate;
         let transaction = self
             .sqlite
             .transaction_with_behavior(behavior)
             .map_err(unwritable)?;
-        let progress = redrive::step(&transaction, filter, after, true).map_err(unwritable)?;
+        let progress = redrive::step(&transaction, filter, after, deed).map_err(unwritable)?;
         transaction.commit().map_err(unwritable)?;
         Ok(progress)
     }

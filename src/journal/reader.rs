@@ -15,7 +15,7 @@ use super::completions::{self, Completions};
 use super::entry::{Entry, EntryKind, Position, STATES, State};
 use super::format;
 use super::keys;
-use super::redrive::{self, DeliveryFilter};
+use super::redrive::{self, Deed, DeliveryFilter};
 use super::usage::{self, LogGap};
 use crate::connections::{self, SealedSecret, store};
 use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
@@ -64,6 +64,9 @@ pub struct DeliverySummary {
     /// When it was settled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled_at: Option<Timestamp>,
+    /// When it was acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
     /// Bytes of the body that are kept.
     pub bytes: u64,
 }
@@ -110,6 +113,10 @@ pub struct EventFilter {
     pub connection: Option<String>,
     /// Only of this subject.
     pub subject: Option<String>,
+    /// Only of deliveries that arrived at or after this, in milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Only of deliveries that arrived before this, in milliseconds since 1970.
+    pub until: Option<i64>,
 }
 
 /// What makes an [`Entry`].
@@ -220,15 +227,15 @@ impl Reader {
         Ok(claim)
     }
 
-    /// How many entries stand in each state.
+    /// How many entries stand in each state. Acknowledged ones do not count.
     ///
     /// # Errors
     /// SQLite's.
     pub fn counts(&self) -> rusqlite::Result<Vec<(State, u64)>> {
         let mut counts: Vec<(State, u64)> = STATES.iter().map(|state| (*state, 0)).collect();
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT state, count(*) FROM entries GROUP BY state")?;
+        let mut statement = self.0.prepare_cached(
+            "SELECT state, count(*) FROM entries WHERE acknowledged_at IS NULL GROUP BY state",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let state = State::from_code(row.get(0)?);
@@ -268,18 +275,16 @@ impl Reader {
         before: Position,
         limit: usize,
     ) -> rusqlite::Result<Vec<DeliverySummary>> {
-        let (condition, mut values) = filter.condition();
-        values.push(Box::new(before));
+        let (condition, values) = self.bounded(filter, before)?;
         let sql = format!(
             "SELECT d.key, e.position, d.platform, d.endpoint, d.connection, d.topic, d.received_at, e.state, e.reason,
-                    e.attempts, e.duplicates, e.redriven, e.settled_at, length(d.body)
+                    e.attempts, e.duplicates, e.redriven, e.settled_at, length(d.body), e.acknowledged_at
              FROM entries e JOIN deliveries d ON d.position = e.position
-             WHERE {condition} AND e.position < ?{} ORDER BY e.position DESC LIMIT {limit}",
-            values.len()
+             WHERE {condition} ORDER BY e.position DESC LIMIT {limit}"
         );
         let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
         self.0
-            .prepare_cached(&sql)?
+            .prepare(&sql)?
             .query_map(&values[..], read_summary)?
             .collect()
     }
@@ -334,7 +339,7 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn count_redrivable(&self, filter: &DeliveryFilter) -> rusqlite::Result<u64> {
-        redrive::count(&self.0, filter)
+        redrive::count(&self.0, filter, Deed::Redrive)
     }
 
     /// The event log after a cursor, oldest first.
@@ -365,9 +370,10 @@ impl Reader {
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
              WHERE v.position > ?1 AND (?2 IS NULL OR v.type = ?2) AND (?3 IS NULL OR substr(v.type, 1, length(?3)) = ?3)
                AND (?4 IS NULL OR d.connection = ?4) AND (?5 IS NULL OR v.subject = ?5)
-             ORDER BY v.position",
+               AND {} ORDER BY v.position",
             completions::COLUMNS,
-            completions::JOIN
+            completions::JOIN,
+            self.event_times(filter)?
         );
         let newest = self.newest("events")?;
         let mut statement = self.0.prepare_cached(&sql)?;
@@ -570,6 +576,7 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<DeliverySummary> {
         duplicates: row.get::<_, i64>(10)?.unsigned_abs(),
         redriven: row.get(11)?,
         settled_at: row.get::<_, Option<i64>>(12)?.map(instant).transpose()?,
+        acknowledged_at: row.get::<_, Option<i64>>(14)?.map(instant).transpose()?,
         bytes: row.get::<_, i64>(13)?.unsigned_abs(),
     })
 }

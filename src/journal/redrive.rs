@@ -1,5 +1,7 @@
-//! Redrive: settled entries become pending again, chosen by filters, a little at a time.
+//! Redrive and acknowledge: settled entries become pending again, or leave the lists of troubles. Both choose by filters and
+//! go on in small steps, so that no commit holds up the senders.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, ToSql, Transaction};
 
 use super::entry::{Position, State};
@@ -25,6 +27,10 @@ pub struct DeliveryFilter {
     pub since: Option<i64>,
     /// Only those that arrived before this, in milliseconds since 1970.
     pub until: Option<i64>,
+    /// Also those that were acknowledged. A delivery that is named by its key always counts.
+    pub with_acknowledged: bool,
+    /// Only those whose body, or the store's answer to it, has one of these texts, byte by byte; empty means any.
+    pub texts: Vec<String>,
 }
 
 impl DeliveryFilter {
@@ -68,15 +74,60 @@ impl DeliveryFilter {
                 .collect();
             conditions.push(format!("e.state IN ({})", codes.join(", ")));
         }
+        if !self.with_acknowledged && self.key.is_none() {
+            conditions.push("e.acknowledged_at IS NULL".to_owned());
+        }
+        if !self.texts.is_empty() {
+            let mut found = Vec::new();
+            for text in &self.texts {
+                values.push(Box::new(text.as_bytes().to_vec()));
+                found.push(format!(
+                    "instr(d.body, ?{0}) > 0 OR EXISTS (SELECT 1 FROM completions c JOIN answers a ON a.id = c.answer
+                         WHERE c.position = d.position AND instr(a.body, ?{0}) > 0)",
+                    values.len()
+                ));
+            }
+            conditions.push(format!("({})", found.join(" OR ")));
+        }
         (conditions.join(" AND "), values)
     }
 }
 
-/// How many settled deliveries a redrive would re-open.
-pub(crate) fn count(sqlite: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<u64> {
+/// What a step does with the deliveries that it chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Publishes them again, because someone asked for it.
+    Redrive,
+    /// Publishes what was only logged.
+    Reopen,
+    /// Takes dead letters and unrouted deliveries out of the lists.
+    Acknowledge,
+}
+
+impl Deed {
+    /// The states that it applies to.
+    fn condition(self) -> String {
+        match self {
+            Deed::Redrive | Deed::Reopen => "e.state <> 0".to_owned(),
+            Deed::Acknowledge => format!(
+                "e.state IN ({}, {}) AND e.acknowledged_at IS NULL",
+                State::Unrouted.code(),
+                State::DeadLettered.code()
+            ),
+        }
+    }
+}
+
+/// How many deliveries a redrive would re-open, or how many would be acknowledged.
+pub(crate) fn count(
+    sqlite: &Connection,
+    filter: &DeliveryFilter,
+    deed: Deed,
+) -> rusqlite::Result<u64> {
     let (condition, values) = filter.condition();
     let sql = format!(
-        "SELECT count(*) FROM entries e JOIN deliveries d ON d.position = e.position WHERE e.state <> 0 AND {condition}"
+        "SELECT count(*) FROM entries e JOIN deliveries d ON d.position = e.position WHERE {} AND {condition}",
+        deed.condition()
     );
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
     sqlite
@@ -87,27 +138,28 @@ pub(crate) fn count(sqlite: &Connection, filter: &DeliveryFilter) -> rusqlite::R
 /// Deliveries re-opened in one commit: senders wait no longer than that takes.
 const CHUNK: usize = 500;
 
-/// How a redrive goes on.
+/// How a redrive or an acknowledgement goes on.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Where to go on; `None` when done.
     pub next: Option<Position>,
-    /// Re-opened by this step.
-    pub reopened: u64,
+    /// Re-opened or acknowledged by this step.
+    pub changed: u64,
 }
 
-/// Re-opens the next few after that position.
+/// Re-opens or acknowledges the next few after that position.
 pub(crate) fn step(
     transaction: &Transaction<'_>,
     filter: &DeliveryFilter,
     after: Position,
-    on_demand: bool,
+    deed: Deed,
 ) -> rusqlite::Result<Progress> {
     let (condition, mut values) = filter.condition();
     values.push(Box::new(after));
     let sql = format!(
         "SELECT e.position FROM entries e JOIN deliveries d ON d.position = e.position
-         WHERE e.state <> 0 AND {condition} AND e.position > ?{} ORDER BY e.position LIMIT {CHUNK}",
+         WHERE {} AND {condition} AND e.position > ?{} ORDER BY e.position LIMIT {CHUNK}",
+        deed.condition(),
         values.len()
     );
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
@@ -115,17 +167,15 @@ pub(crate) fn step(
         .prepare(&sql)?
         .query_map(&values[..], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut reopen = transaction.prepare_cached(
-        "UPDATE entries SET state = 0, redriven = MAX(redriven, ?2), attempts = 0, reason = NULL, settled_at = NULL WHERE position = ?1",
-    )?;
-    for position in &positions {
-        reopen.execute((position, on_demand))?;
-    }
-    if !positions.is_empty() {
-        transaction.execute(
-            "UPDATE marks SET version = version + 1 WHERE name = 'reopened'",
-            [],
-        )?;
+    if deed == Deed::Acknowledge {
+        let mut acknowledge = transaction
+            .prepare_cached("UPDATE entries SET acknowledged_at = ?2 WHERE position = ?1")?;
+        let now = Timestamp::now().as_millisecond();
+        for position in &positions {
+            acknowledge.execute((position, now))?;
+        }
+    } else {
+        reopen(transaction, &positions, deed == Deed::Redrive)?;
     }
     let next = if positions.len() < CHUNK {
         None
@@ -134,6 +184,27 @@ pub(crate) fn step(
     };
     Ok(Progress {
         next,
-        reopened: positions.len() as u64,
+        changed: positions.len() as u64,
     })
+}
+
+fn reopen(
+    transaction: &Transaction<'_>,
+    positions: &[Position],
+    on_demand: bool,
+) -> rusqlite::Result<()> {
+    let mut reopen = transaction.prepare_cached(
+        "UPDATE entries SET state = 0, redriven = MAX(redriven, ?2), attempts = 0, reason = NULL, settled_at = NULL,
+             acknowledged_at = NULL WHERE position = ?1",
+    )?;
+    for position in positions {
+        reopen.execute((position, on_demand))?;
+    }
+    if !positions.is_empty() {
+        transaction.execute(
+            "UPDATE marks SET version = version + 1 WHERE name = 'reopened'",
+            [],
+        )?;
+    }
+    Ok(())
 }

@@ -191,13 +191,16 @@ pub fn journal(found: &Inspection, has_broker: bool, now: Timestamp) -> Section 
         match state {
             State::DeadLettered if count > 0 => section.trouble(
                 format!("{count} deliveries are dead letters: they could not be read or published"),
-                "look at `cartwire deliveries list --state dead_lettered`; `cartwire deliveries redrive` tries them again after an update",
+                "look at `cartwire deliveries list --state dead_lettered`; `cartwire deliveries redrive` tries them again after an update, `cartwire deliveries acknowledge` takes them out of this list",
             ),
             State::Unrouted if count > 0 => section.trouble(
-                format!("{count} deliveries are unrouted: no queue was bound for their events"),
-                "bind a queue for them, then run `cartwire deliveries redrive --state unrouted`",
+                format!("{count} deliveries are unrouted: the queue or the binding that their events need is gone"),
+                "see the broker's section; then run `cartwire deliveries redrive --state unrouted`, or `cartwire deliveries acknowledge --state unrouted`",
             ),
-            State::Pending | State::Logged | State::Published | State::Unrouted | State::Ignored | State::DeadLettered => {}
+            State::Unsubscribed if count > 0 => section.warn(format!(
+                "{count} deliveries have events that no queue subscribes to; `cartwire deliveries redrive --state unsubscribed` publishes them again after a new --queue"
+            )),
+            State::Pending | State::Logged | State::Published | State::Unrouted | State::Unsubscribed | State::Ignored | State::DeadLettered => {}
         }
     }
     section

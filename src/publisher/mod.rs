@@ -20,8 +20,10 @@ pub enum Receipt {
     Logged,
     /// The broker confirmed it and did not return it.
     Confirmed,
-    /// The broker confirmed it, but no queue was bound for it.
+    /// The broker confirmed it and returned it, although a configured queue should have received it.
     Returned,
+    /// The broker confirmed it and returned it; no configured queue is meant to receive it.
+    Unsubscribed,
     /// The broker refused it this time (a full queue, for one): try again later.
     Refused,
     /// The channel or connection was lost before the broker answered: it may be there or not, so it must be sent again.

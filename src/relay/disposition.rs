@@ -21,8 +21,10 @@ pub enum Ending {
     Logged,
     /// Confirmed.
     Published,
-    /// Confirmed and returned.
+    /// Confirmed and returned, although a configured queue should have received it.
     Unrouted,
+    /// Confirmed and returned; no configured queue is meant to receive it.
+    Unsubscribed,
     /// It will never be taken; why.
     Dead(&'static str),
 }
@@ -34,6 +36,7 @@ pub fn of(receipt: Receipt) -> Disposition {
         Receipt::Logged => Disposition::Done(Ending::Logged),
         Receipt::Confirmed => Disposition::Done(Ending::Published),
         Receipt::Returned => Disposition::Done(Ending::Unrouted),
+        Receipt::Unsubscribed => Disposition::Done(Ending::Unsubscribed),
         Receipt::Impossible(reason) => Disposition::Done(Ending::Dead(reason)),
         Receipt::Lost => Disposition::Again,
         Receipt::Refused => Disposition::Later,
@@ -45,13 +48,15 @@ pub fn of(receipt: Receipt) -> Disposition {
 pub fn outcome(endings: &[Ending], events: Vec<LoggedEvent>) -> Outcome {
     let dead = endings.iter().find_map(|ending| match ending {
         Ending::Dead(reason) => Some(*reason),
-        Ending::Logged | Ending::Published | Ending::Unrouted => None,
+        Ending::Logged | Ending::Published | Ending::Unrouted | Ending::Unsubscribed => None,
     });
     if let Some(reason) = dead {
         return Outcome::DeadLettered(reason);
     }
     if endings.contains(&Ending::Unrouted) {
         Outcome::Unrouted(events)
+    } else if endings.contains(&Ending::Unsubscribed) {
+        Outcome::Unsubscribed(events)
     } else if endings.contains(&Ending::Logged) {
         Outcome::Logged(events)
     } else {
@@ -73,13 +78,21 @@ mod tests {
 
     #[test]
     fn a_delivery_is_as_good_as_its_worst_event() {
-        use Ending::{Dead, Published, Unrouted};
+        use Ending::{Dead, Published, Unrouted, Unsubscribed};
         assert_eq!(
             outcome(&[Published, Published], vec![]),
             Outcome::Published(vec![])
         );
         assert_eq!(
             outcome(&[Published, Unrouted], vec![]),
+            Outcome::Unrouted(vec![])
+        );
+        assert_eq!(
+            outcome(&[Published, Unsubscribed], vec![]),
+            Outcome::Unsubscribed(vec![])
+        );
+        assert_eq!(
+            outcome(&[Unsubscribed, Unrouted], vec![]),
             Outcome::Unrouted(vec![])
         );
         assert_eq!(

@@ -531,6 +531,7 @@ fn count(event: &Event, ending: Ending) {
         Ending::Logged => "logged",
         Ending::Published => "published",
         Ending::Unrouted => "unrouted",
+        Ending::Unsubscribed => "unsubscribed",
         Ending::Dead(_) => "dead",
     };
     let (platform, entity) = (event.platform.clone(), event.draft.entity.name());

@@ -332,6 +332,17 @@ impl Gateway {
             .await
     }
 
+    /// What the admin API answers to a POST.
+    pub(crate) async fn admin_post(&self, path: &str) -> Value {
+        self.client
+            .post(self.admin(path))
+            .send()
+            .await
+            .expect("an answer")
+            .json_text()
+            .await
+    }
+
     /// The first delivery that is still pending, if any.
     async fn pending(&self) -> Option<Value> {
         let page = self
