@@ -3,8 +3,8 @@
 //! Numbers keep their digits. Of doubled members the last one counts. This file knows nothing of what a document means.
 //!
 //! What a document may cost is bounded while it is read, before its tree is complete: [`MAX_VALUES`] values in all and
-//! [`MAX_ITEMS`] items in one list. Lists and objects are gathered on two stacks that the whole document shares, and each is
-//! allocated once, at its exact length. A value takes at most 48 bytes beside its text.
+//! [`MAX_ITEMS`] items in one list or members in one object, which can be a list under keys. Lists and objects are gathered on
+//! two stacks that the whole document shares, and each is allocated once, at its exact length. A value takes at most 48 bytes beside its text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -190,6 +190,9 @@ impl<'de> Visitor<'de> for &mut Builder<'de> {
             if name == NUMBER {
                 let digits: String = map.next_value()?;
                 return Ok(Json::Number(digits.into()));
+            }
+            if self.members.len() - start == MAX_ITEMS {
+                return Err(self.exceeded());
             }
             let value = map.next_value_seed(&mut *self)?;
             self.members.push((name, value));

@@ -8,6 +8,8 @@ pub mod api;
 mod json;
 mod lenient;
 pub mod oauth1;
+mod reading;
+mod text;
 pub mod wix;
 pub mod woocommerce;
 

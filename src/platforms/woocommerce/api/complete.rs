@@ -18,6 +18,7 @@ use crate::platforms::api::{Dialogue, Method, Subject, Told, Unanswered, heard};
 use crate::platforms::json::{Json, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::Placement;
+use crate::platforms::text::replace_lone_surrogates;
 use crate::platforms::woocommerce::normalize::entity_of;
 
 /// What is asked for: the path below the API, and the word for it.
@@ -123,7 +124,8 @@ pub(in crate::platforms::woocommerce) fn complete(
             (true, true) => Told::Absent,
         });
     }
-    let document = match read(json_text(answer)) {
+    let text = replace_lone_surrogates(json_text(answer));
+    let document = match read(&text) {
         Ok(document @ (Json::Object(_) | Json::Array(_))) => document,
         Err(Unread::TooComplex) => return Ok(Told::Nothing("answer_too_complex")),
         // An HTML page in place of JSON is often temporary.

@@ -46,7 +46,8 @@ pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'stati
 
 /// The draft with what was told.
 pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
-    let Some(document) = std::str::from_utf8(told).ok().and_then(parse) else {
+    let text = super::document(told);
+    let Some(document) = parse(&text) else {
         return draft;
     };
     let root = Node::root(&document);

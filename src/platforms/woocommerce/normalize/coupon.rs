@@ -4,23 +4,21 @@ use super::payload::Payload;
 use crate::event::Amount;
 use crate::event::data::Coupon;
 use crate::platforms::lenient::Node;
-use crate::platforms::woocommerce::entities;
 
 pub(super) fn coupon(payload: Payload<'_>, id: &str) -> Coupon {
     Coupon {
         id: id.to_owned(),
-        code: payload.get("code").text(),
-        description: payload
-            .get("description")
-            .str()
-            .map(|text| entities::decode(text).into_owned()),
+        code: payload.get("code").plain(),
+        // The form for it is a plain text field, so it is no HTML.
+        description: payload.get("description").plain(),
         status: payload.get("status").text(),
         discount_type: payload.either("discount_type", "type").text(),
         amount: payload.get("amount").amount(),
         free_shipping: payload
             .either("free_shipping", "enable_free_shipping")
-            .flag(),
-        individual_use: payload.get("individual_use").flag(),
+            .truth()
+            .known(),
+        individual_use: payload.get("individual_use").truth().known(),
         minimum_amount: limit(payload.get("minimum_amount")),
         maximum_amount: limit(payload.get("maximum_amount")),
         usage_count: payload.get("usage_count").number(),
@@ -44,6 +42,11 @@ fn limit(node: Node<'_>) -> Option<Amount> {
     node.amount().filter(|amount| !amount.is_zero())
 }
 
+/// A list of ids. An empty list means "all products", so a list with an id that cannot be read is absent, not shorter.
 fn ids(node: Node<'_>) -> Option<Vec<String>> {
-    Some(node.list(|id| id.id())?.into_iter().flatten().collect())
+    let entries = node.scalars().known()?;
+    entries
+        .into_iter()
+        .map(|entry| entry.id().or_else(|| entry.get("id").id()))
+        .collect()
 }

@@ -9,12 +9,12 @@ pub(super) fn customer(payload: Payload<'_>, id: &str) -> Customer {
     Customer {
         id: id.to_owned(),
         kind: payload.get("role").text(),
-        email: payload.get("email").text(),
-        first_name: payload.get("first_name").text(),
-        last_name: payload.get("last_name").text(),
-        username: payload.get("username").text(),
-        phone: billing.get("phone").text(),
-        company: billing.get("company").text(),
+        email: payload.get("email").plain(),
+        first_name: payload.get("first_name").plain(),
+        last_name: payload.get("last_name").plain(),
+        username: payload.get("username").plain(),
+        phone: billing.get("phone").plain(),
+        company: billing.get("company").plain(),
         billing_address: billing_address(payload),
         shipping_address: shipping_address(payload),
         orders_count: payload.get("orders_count").number(),
@@ -31,10 +31,10 @@ pub(super) fn buyer(payload: Payload<'_>) -> Buyer {
     let billing = billing(payload);
     Buyer {
         id: payload.get("customer_id").id(),
-        email: billing.get("email").text(),
-        first_name: billing.get("first_name").text(),
-        last_name: billing.get("last_name").text(),
-        phone: billing.get("phone").text(),
+        email: billing.get("email").plain(),
+        first_name: billing.get("first_name").plain(),
+        last_name: billing.get("last_name").plain(),
+        phone: billing.get("phone").plain(),
     }
 }
 
@@ -52,16 +52,16 @@ fn billing(payload: Payload<'_>) -> Node<'_> {
 
 fn address(node: Node<'_>) -> Address {
     Address {
-        first_name: node.get("first_name").text(),
-        last_name: node.get("last_name").text(),
-        company: node.get("company").text(),
-        line1: node.get("address_1").text(),
-        line2: node.get("address_2").text(),
-        city: node.get("city").text(),
-        region: node.get("state").text(),
-        postal_code: node.get("postcode").text(),
-        country: node.get("country").text(),
-        phone: node.get("phone").text(),
-        email: node.get("email").text(),
+        first_name: node.get("first_name").plain(),
+        last_name: node.get("last_name").plain(),
+        company: node.get("company").plain(),
+        line1: node.get("address_1").plain(),
+        line2: node.get("address_2").plain(),
+        city: node.get("city").plain(),
+        region: node.get("state").plain(),
+        postal_code: node.get("postcode").plain(),
+        country: node.get("country").plain(),
+        phone: node.get("phone").plain(),
+        email: node.get("email").plain(),
     }
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Draft, Entity, verbs};
+use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 use crate::platforms::{ConnectionSignal, Normalized, OWNER_LOST_RIGHTS};
 
@@ -19,10 +20,22 @@ const OF_OLD_VERSIONS: [&str; 3] = [
     "woocommerce_api_invalid_order",
 ];
 
-/// Is it an error body? It has no id, which the caller has looked for.
+/// Codes of the REST API for a caller without rights. Errors without a status are judged by them.
+const OF_LOST_RIGHTS: [&str; 4] = [
+    "woocommerce_rest_cannot_view",
+    "woocommerce_rest_authentication_error",
+    "rest_forbidden",
+    "rest_not_logged_in",
+];
+
+/// `true` for an error body. The caller has checked that there is no id.
+///
+/// The REST API's errors have a code, a message and data. The data is an object with the status, or whatever a plugin put
+/// there: null, a list, nothing.
 pub(super) fn is_error(root: Node<'_>) -> bool {
-    let current =
-        root.get("code").str().is_some() && root.get("data").get("status").number().is_some();
+    let has_status = root.get("data").get("status").number().is_some();
+    let has_message = matches!(root.get("message").value(), Some(Json::Text(_)));
+    let current = root.get("code").text().is_some() && (has_status || has_message);
     let legacy = root.get("errors").is_object() && root.get("error_data").value().is_some();
     current || legacy
 }
@@ -34,9 +47,10 @@ fn code_and_status(root: Node<'_>) -> (&str, Option<u64>) {
             .number()
             .and_then(|number| number.as_u64())
     };
-    match root.get("code").str() {
-        Some(code) => (code, status(root.get("data"))),
-        None => {
+    match root.get("code").value() {
+        Some(Json::Text(code)) => (code, status(root.get("data"))),
+        Some(Json::Number(code)) => (code, status(root.get("data"))),
+        _ => {
             let code = root
                 .get("errors")
                 .members()
@@ -55,6 +69,7 @@ pub(super) fn normalize(
 ) -> Normalized {
     let reason = match code_and_status(root) {
         (_, Some(401 | 403)) => return degraded(delivery, raw),
+        (code, None) if OF_LOST_RIGHTS.contains(&code) => return degraded(delivery, raw),
         (code, _) if OF_OLD_VERSIONS.contains(&code) => "webhook_api_version_unsupported",
         // It was deleted between its change and the delivery, or never was: trashing any page tells of products too.
         (_, Some(404 | 410)) => "entity_vanished",

@@ -3,10 +3,11 @@
 //! Sums are made only where all the summands are there; no amount is rounded or padded.
 
 use super::payload::Payload;
-use crate::event::data::{Discount, FeeLine, LineItem, OptionValue, Refund, ShippingLine, Totals};
+use super::{options, payment};
+use crate::event::data::{Discount, FeeLine, LineItem, Refund, ShippingLine, Totals};
 use crate::event::{Amount, Money};
 use crate::platforms::lenient::Node;
-use crate::platforms::woocommerce::entities;
+use crate::platforms::reading::Reading;
 
 /// The lines of an order, where it has lists of them.
 pub(super) struct Lines {
@@ -14,35 +15,38 @@ pub(super) struct Lines {
     pub(super) shipping: Option<Vec<ShippingLine>>,
     pub(super) fees: Option<Vec<FeeLine>>,
     pub(super) discounts: Option<Vec<Discount>>,
-    pub(super) refunds: Option<Vec<Refund>>,
+    /// The payment's status depends on them.
+    pub(super) refunds: Reading<Vec<Refund>>,
 }
 
 pub(super) fn lines(payload: Payload<'_>, currency: Option<&str>) -> Lines {
-    let list = |name: &str| payload.get(name);
     Lines {
-        items: list("line_items").list(|line| line_item(line, currency)),
-        shipping: list("shipping_lines").list(|line| ShippingLine {
+        items: list(payload.get("line_items"), |line| line_item(line, currency)).known(),
+        shipping: list(payload.get("shipping_lines"), |line| ShippingLine {
             id: line.get("id").id(),
             method: line.get("method_id").text(),
-            name: line.get("method_title").text(),
+            name: line.get("method_title").plain(),
             total: line.get("total").money(currency),
             tax: line.get("total_tax").money(currency),
-        }),
-        fees: list("fee_lines").list(|line| FeeLine {
+        })
+        .known(),
+        fees: list(payload.get("fee_lines"), |line| FeeLine {
             id: line.get("id").id(),
-            name: line.first(&["name", "title"]).text(),
+            name: line.first(&["name", "title"]).plain(),
             total: line.get("total").money(currency),
             tax: line.get("total_tax").money(currency),
-        }),
-        discounts: list("coupon_lines").list(|line| Discount {
-            code: line.get("code").text(),
+        })
+        .known(),
+        discounts: list(payload.get("coupon_lines"), |line| Discount {
+            code: line.get("code").plain(),
             name: None,
             amount: line.first(&["discount", "amount"]).money(currency),
-        }),
-        refunds: list("refunds").list(|refund| Refund {
+        })
+        .known(),
+        refunds: list(payload.get("refunds"), |refund| Refund {
             id: refund.get("id").id(),
             // v1 calls the reason `refund`.
-            reason: refund.first(&["reason", "refund"]).text(),
+            reason: refund.first(&["reason", "refund"]).plain(),
             amount: refund
                 .get("total")
                 .amount()
@@ -53,10 +57,15 @@ pub(super) fn lines(payload: Payload<'_>, currency: Option<&str>) -> Lines {
     }
 }
 
+fn list<'a, T>(node: Node<'a>, into: impl FnMut(Node<'a>) -> T) -> Reading<Vec<T>> {
+    node.entries()
+        .map(|entries| entries.into_iter().map(into).collect())
+}
+
 fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     let subtotal = line.get("subtotal").amount();
     let total = line.get("total").amount();
-    // WooCommerce tells a line's discount only as what is missing. Where a line was made dearer there is none.
+    // WooCommerce has no discount field per line; the discount is `subtotal - total`. A line that was made dearer has none.
     let discount = subtotal
         .as_ref()
         .zip(total.as_ref())
@@ -65,13 +74,10 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
         id: line.get("id").id(),
         product_id: line.get("product_id").id(),
         variant_id: line.get("variation_id").id(),
-        sku: line.get("sku").text(),
+        sku: line.get("sku").plain(),
         // A line keeps its product's name as WordPress stores it: escaped.
-        name: line
-            .get("name")
-            .str()
-            .map(|text| entities::decode(text).into_owned()),
-        options: options(line),
+        name: line.get("name").plain(),
+        options: options::chosen(line),
         quantity: line.get("quantity").number(),
         unit_price: line.get("price").money(currency),
         subtotal: subtotal.map(|amount| amount.in_currency(currency)),
@@ -81,29 +87,6 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
         tax: line.get("total_tax").money(currency),
         total: total.map(|amount| amount.in_currency(currency)),
     }
-}
-
-/// What was chosen: the line's meta data that buyers see. Keys that begin with `_` are the shop's own.
-fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
-    let chosen = line
-        .first(&["meta_data", "meta"])
-        .items()
-        .filter(|meta| !meta.get("key").str().is_some_and(|k| k.starts_with('_')));
-    let options: Vec<OptionValue> = chosen
-        .filter_map(|meta| {
-            let name = meta
-                .get("display_key")
-                .str()
-                .or(meta.get("label").str())
-                .map(str::to_owned);
-            let value = meta.get("display_value").str().map(str::to_owned);
-            Some(OptionValue {
-                name: Some(name.or_else(|| meta.get("key").text())?),
-                value: Some(value.or_else(|| meta.get("value").text())?),
-            })
-        })
-        .collect();
-    Some(options).filter(|options| !options.is_empty())
 }
 
 pub(super) fn totals(payload: Payload<'_>, lines: &Lines, currency: Option<&str>) -> Totals {
@@ -123,12 +106,10 @@ pub(super) fn totals(payload: Payload<'_>, lines: &Lines, currency: Option<&str>
         .fees
         .as_ref()
         .map(|lines| lines.iter().map(|line| line.total.as_ref()).collect());
-    let refunds = lines.refunds.as_ref().map(|refunds| {
-        refunds
-            .iter()
-            .map(|refund| refund.amount.as_ref())
-            .collect()
-    });
+    let refunded = match &lines.refunds {
+        Reading::Read(refunds) => payment::sum(refunds),
+        Reading::Absent | Reading::Unreadable => None,
+    };
     Totals {
         // Only the legacy API tells it.
         subtotal: payload
@@ -141,6 +122,6 @@ pub(super) fn totals(payload: Payload<'_>, lines: &Lines, currency: Option<&str>
         fees: sum(fees),
         total: payload.get("total").money(currency),
         paid: None,
-        refunded: sum(refunds),
+        refunded: refunded.map(|amount| amount.in_currency(currency)),
     }
 }

@@ -8,10 +8,15 @@ mod coupon;
 mod customer;
 mod failure;
 mod lines;
+mod options;
 mod order;
 mod payload;
+mod payment;
 mod product;
 
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 pub(super) use self::completion::entity_of;
@@ -22,6 +27,7 @@ use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::Normalized;
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
+use crate::platforms::text::replace_lone_surrogates;
 
 /// What a topic is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +72,16 @@ const VERBS: [&str; 6] = [
 ];
 
 pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
-    // Both readings of the same bytes; the first also refuses what no consumer could parse: lone surrogates, nesting
-    // beyond 128 levels.
-    let text = std::str::from_utf8(&delivery.body).unwrap_or_default();
+    let text = document(&delivery.body);
     let unreadable = |reason| Normalized::Unreadable { reason };
-    let value = match read(text) {
+    // Both readings of the same text; the first also refuses nesting beyond 128 levels, which no consumer could parse.
+    let value = match read(&text) {
         Ok(value) => value,
-        Err(Unread::Malformed) => return unreadable("malformed_or_too_deep"),
+        Err(Unread::Malformed) => return unreadable(fault_of(&text)),
         Err(Unread::TooComplex) => return unreadable(TOO_COMPLEX),
     };
-    let Ok(raw) = serde_json::from_str::<Box<RawValue>>(text) else {
-        return unreadable("malformed_or_too_deep");
+    let Ok(raw) = serde_json::from_str::<Box<RawValue>>(&text) else {
+        return unreadable(fault_of(&text));
     };
     let root = Node::root(&value);
     let (resource, event) = delivery
@@ -87,7 +92,7 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
         return failure::normalize(root, delivery, raw);
     }
-    let draft = if resource == "action" && is_hook(event) {
+    let draft = if resource == "action" && !event.trim().is_empty() {
         action(root, event)
     } else {
         let resource = Resource::ALL
@@ -111,6 +116,28 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
         drafts: vec![draft],
         raw,
         signal: None,
+    }
+}
+
+/// The body as JSON text that every consumer can parse: octets that are no UTF-8 and halves of surrogate pairs are replaced
+/// by U+FFFD. A byte order mark before the text is left out.
+fn document(body: &[u8]) -> Cow<'_, str> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match String::from_utf8_lossy(body) {
+        Cow::Borrowed(text) => replace_lone_surrogates(text),
+        Cow::Owned(text) => Cow::Owned(replace_lone_surrogates(&text).into_owned()),
+    }
+}
+
+/// Why a text is no document. A store sends an empty body if PHP cannot encode the payload, and other text if PHP prints a
+/// notice in front of it.
+fn fault_of(text: &str) -> &'static str {
+    if text.trim().is_empty() {
+        "empty_body"
+    } else if serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        "too_deep"
+    } else {
+        "not_json"
     }
 }
 
@@ -203,12 +230,21 @@ fn whole(payload: Payload<'_>, resource: Resource, id: &str) -> Entity {
     }
 }
 
-/// Can the hook stand in an event's type? WordPress allows any text; those of WooCommerce are like this.
-fn is_hook(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+/// The longest verb of an event; a routing key has 255 bytes for all its words.
+const MAX_VERB_BYTES: usize = 128;
+
+/// A hook's name as an event's verb and a word of a routing key: lower case, with `_` in place of what is no letter, digit
+/// or `_`. `acf/save_post` becomes `acf_save_post`. WordPress allows any text as a name, so `data.action.hook` has the name
+/// as it is.
+fn verb_of(hook: &str) -> String {
+    let word = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
+    hook.chars().take(MAX_VERB_BYTES).map(word).collect()
 }
 
 /// A custom topic: the hook's first argument is all that it tells, and an object arrives as `[]`.
@@ -218,7 +254,7 @@ fn action(root: Node<'_>, hook: &str) -> Draft {
         .subject_value()
         .unwrap_or_else(|| hook.to_owned());
     Draft {
-        verb: hook.to_owned(),
+        verb: verb_of(hook),
         id: id.clone(),
         time: None,
         authority: Authority::Reference,

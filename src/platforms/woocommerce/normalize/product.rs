@@ -2,13 +2,13 @@
 //!
 //! Prices have no currency: it is the shop's, which the payload does not name.
 
+use super::options;
 use super::payload::Payload;
 use crate::event::data::{
-    Category, Image, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
-    StockStatus, Variant,
+    Category, Image, Product, ProductInventory, ProductKind, StockStatus, Variant,
 };
 use crate::platforms::lenient::{Node, filled};
-use crate::platforms::woocommerce::entities;
+use crate::platforms::reading::Reading;
 
 /// The second is of the extension WooCommerce Subscriptions.
 const VARIATIONS: [&str; 2] = ["variation", "subscription_variation"];
@@ -29,10 +29,11 @@ pub(super) fn product(payload: Payload<'_>, id: &str) -> Product {
             .id()
             .filter(|_| is_variant(payload)),
         kind: payload.get("type").str().map(|word| kind(payload, word)),
-        name: name(payload.either("name", "title")),
+        // WordPress stores names escaped. Tags stay: the merchant typed them.
+        name: payload.either("name", "title").plain(),
         slug: payload.get("slug").text(),
-        sku: payload.get("sku").text(),
-        gtin: payload.get("global_unique_id").text(),
+        sku: payload.get("sku").plain(),
+        gtin: payload.get("global_unique_id").plain(),
         status: payload.get("status").str().map(str::to_owned),
         visible: visible(payload),
         price: payload.get("price").money(None),
@@ -42,13 +43,13 @@ pub(super) fn product(payload: Payload<'_>, id: &str) -> Product {
         description: payload.get("description").text(),
         short_description: payload.get("short_description").text(),
         images: images(payload),
-        categories: payload.get("categories").list(category),
+        categories: categories(payload.get("categories")),
         tags: names(payload.get("tags")),
-        options: payload.get("attributes").list(option),
+        options: options::attributes(payload.get("attributes")),
         variants: variants(payload.get("variations")),
         inventory: filled(inventory(payload.node)),
         weight: payload.get("weight").amount(),
-        url: payload.get("permalink").text(),
+        url: payload.get("permalink").plain(),
         created_at: payload.created_at(),
         updated_at: payload.updated_at(),
     }
@@ -56,11 +57,18 @@ pub(super) fn product(payload: Payload<'_>, id: &str) -> Product {
 
 /// Extensions add kinds of their own (subscriptions, bookings, composites).
 fn kind(payload: Payload<'_>, word: &str) -> ProductKind {
-    let flag = |name: &str| payload.get(name).flag() == Some(true);
+    let flag = |name: &str| payload.get(name).truth();
     match word {
         // Virtual alone can be a service, downloadable alone can have a box.
-        "simple" if flag("virtual") && flag("downloadable") => ProductKind::Digital,
-        "simple" => ProductKind::Simple,
+        "simple" => match (flag("virtual"), flag("downloadable")) {
+            (Reading::Read(true), Reading::Read(true)) => ProductKind::Digital,
+            (Reading::Read(false) | Reading::Absent, _)
+            | (_, Reading::Read(false) | Reading::Absent) => ProductKind::Simple,
+            (
+                Reading::Read(true) | Reading::Unreadable,
+                Reading::Read(true) | Reading::Unreadable,
+            ) => ProductKind::Unknown,
+        },
         "variable" => ProductKind::Variable,
         "grouped" => ProductKind::Grouped,
         "external" => ProductKind::External,
@@ -76,26 +84,15 @@ fn visible(payload: Payload<'_>) -> Option<bool> {
     Some(visibility != "hidden" && status == "publish")
 }
 
-/// WordPress stores names escaped. Tags stay: they were typed.
-fn name(node: Node<'_>) -> Option<String> {
-    node.str().map(|text| entities::decode(text).into_owned())
-}
-
 fn images(payload: Payload<'_>) -> Option<Vec<Image>> {
-    Some(
-        payload
-            .get("images")
-            .list(image)?
-            .into_iter()
-            .flatten()
-            .collect(),
-    )
+    let entries = payload.get("images").entries().known()?;
+    Some(entries.into_iter().filter_map(image).collect())
 }
 
 /// A picture. Up to v2 a product without one shows a placeholder, which has no id.
 fn image(node: Node<'_>) -> Option<Image> {
     let id = node.get("id").id();
-    let url = node.get("src").text()?;
+    let url = node.get("src").plain()?;
     let file = url.rsplit('/').next().unwrap_or_default();
     if id.is_none() && file.contains("placeholder") {
         return None;
@@ -103,8 +100,13 @@ fn image(node: Node<'_>) -> Option<Image> {
     Some(Image {
         id,
         url: Some(url),
-        alt: node.get("alt").text(),
+        alt: node.get("alt").plain(),
     })
+}
+
+fn categories(node: Node<'_>) -> Option<Vec<Category>> {
+    let entries = node.entries().known()?;
+    Some(entries.into_iter().map(category).collect())
 }
 
 /// A category: an object, or in the legacy API its name.
@@ -112,38 +114,30 @@ fn category(node: Node<'_>) -> Category {
     if node.is_object() {
         Category {
             id: node.get("id").id(),
-            name: name(node.get("name")),
+            name: node.get("name").plain(),
         }
     } else {
         Category {
             id: None,
-            name: name(node),
+            name: node.plain(),
         }
     }
 }
 
 fn names(node: Node<'_>) -> Option<Vec<String>> {
+    let entries = node.entries().known()?;
     Some(
-        node.list(|tag| category(tag).name)?
+        entries
             .into_iter()
-            .flatten()
+            .filter_map(|tag| category(tag).name)
             .collect(),
     )
 }
 
-/// What can be chosen; of a variant what is chosen, where an empty choice means any.
-fn option(node: Node<'_>) -> ProductOption {
-    let values = node.get("options").list(|value| value.text());
-    let chosen = node.get("option").text().map(|value| vec![value]);
-    ProductOption {
-        name: node.get("name").text(),
-        values: values.map(|v| v.into_iter().flatten().collect()).or(chosen),
-    }
-}
-
 /// The variants: ids, or up to v1 objects.
 fn variants(node: Node<'_>) -> Option<Vec<Variant>> {
-    Some(node.list(variant)?.into_iter().flatten().collect())
+    let entries = node.entries().known()?;
+    Some(entries.into_iter().filter_map(variant).collect())
 }
 
 fn variant(node: Node<'_>) -> Option<Variant> {
@@ -153,16 +147,12 @@ fn variant(node: Node<'_>) -> Option<Variant> {
             ..Variant::default()
         });
     }
-    let chosen = |node: Node<'_>| OptionValue {
-        name: node.get("name").text(),
-        value: node.get("option").text(),
-    };
     Some(Variant {
         id: node.get("id").id()?,
-        sku: node.get("sku").text(),
-        gtin: node.get("global_unique_id").text(),
-        options: node.get("attributes").list(chosen),
-        visible: node.get("visible").flag(),
+        sku: node.get("sku").plain(),
+        gtin: node.get("global_unique_id").plain(),
+        options: options::of_variant(node.get("attributes")),
+        visible: node.get("visible").truth().known(),
         price: node.get("price").money(None),
         regular_price: node.get("regular_price").money(None),
         status: stock_status(node),
@@ -176,7 +166,7 @@ fn inventory(node: Node<'_>) -> ProductInventory {
     let managed = if manages.str() == Some("parent") {
         Some(true)
     } else {
-        manages.flag()
+        manages.truth().known()
     };
     ProductInventory {
         managed,
@@ -200,10 +190,17 @@ fn stock_status(node: Node<'_>) -> Option<StockStatus> {
         });
     }
     Some(
-        match (node.get("in_stock").flag()?, node.get("backordered").flag()) {
-            (true, Some(true)) => StockStatus::Backorder,
-            (true, _) => StockStatus::InStock,
-            (false, _) => StockStatus::OutOfStock,
+        match (
+            node.get("in_stock").truth(),
+            node.get("backordered").truth(),
+        ) {
+            (Reading::Absent, _) => return None,
+            (Reading::Read(true), Reading::Read(true)) => StockStatus::Backorder,
+            (Reading::Read(true), Reading::Read(false) | Reading::Absent) => StockStatus::InStock,
+            (Reading::Read(false), _) => StockStatus::OutOfStock,
+            (Reading::Unreadable, _) | (Reading::Read(true), Reading::Unreadable) => {
+                StockStatus::Unknown
+            }
         },
     )
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::delivery::ConnectionId;
+use crate::event::data::{OrderStatus, PaymentStatus};
 
 /// What plugins and older versions put where something else is expected.
 const ODDITIES: [&str; 14] = [
@@ -129,4 +130,113 @@ fn lost_rights_are_a_signal_about_the_connection() {
             "webhook_owner_lost_rights"
         ))
     );
+}
+
+#[test]
+fn any_hook_is_an_action_with_a_verb_that_a_routing_key_can_carry() {
+    let long = "x".repeat(190);
+    for (hook, verb) in [
+        ("woocommerce_order_refunded", "woocommerce_order_refunded"),
+        ("acf/save_post", "acf_save_post"),
+        ("My.Hook-1", "my_hook_1"),
+        ("save post", "save_post"),
+        ("größe", "gr__e"),
+        ("a.b#c*d", "a_b_c_d"),
+        (long.as_str(), &long[..128]),
+    ] {
+        let body = r#"{"action":"x","arg":[]}"#;
+        let Normalized::Events { drafts, .. } = normalized(&format!("action.{hook}"), body) else {
+            panic!("no event: {hook}")
+        };
+        assert_eq!(drafts[0].verb, verb);
+        let Entity::Action(action) = &drafts[0].entity else {
+            panic!("no action: {hook}")
+        };
+        assert_eq!(action.hook.as_deref(), Some(hook), "the name as it is");
+        assert_eq!(action.id, hook);
+    }
+}
+
+#[test]
+fn every_word_for_a_part_payment_counts_whatever_the_dates_say() {
+    for word in [
+        "partial-payment",
+        "partially-paid",
+        "deposit-paid",
+        "partial-paid",
+        "deposit",
+    ] {
+        for prefix in ["", "wc-"] {
+            for date in ["null", "\"2026-03-02T09:16:00\"", "\"soon\""] {
+                let body = format!(
+                    r#"{{"id":5,"status":"{prefix}{word}","total":"10.00","date_paid_gmt":{date}}}"#
+                );
+                let order = order(&body);
+                assert_eq!(
+                    order.payment_status,
+                    Some(PaymentStatus::PartiallyPaid),
+                    "{body}"
+                );
+                assert_eq!(order.status, Some(OrderStatus::Open));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_payment_is_told_as_made_or_missing_only_where_all_that_decides_can_be_read() {
+    const PAID: &str = "\"2026-03-02T09:16:00\"";
+    for (status, date, refunds, needs_payment, wanted) in [
+        ("processing", PAID, "[]", "false", PaymentStatus::Paid),
+        ("processing", PAID, "null", "0", PaymentStatus::Paid),
+        ("processing", PAID, "{}", "null", PaymentStatus::Paid),
+        ("processing", PAID, "7", "false", PaymentStatus::Unknown),
+        ("processing", PAID, "[{}]", "false", PaymentStatus::Unknown),
+        ("processing", PAID, "[]", "true", PaymentStatus::Unknown),
+        ("processing", PAID, "[]", "[]", PaymentStatus::Unknown),
+        ("processing", "true", "[]", "false", PaymentStatus::Unknown),
+        ("pending", PAID, "[]", "1", PaymentStatus::Unknown),
+        ("pending", "null", "[]", "true", PaymentStatus::Unpaid),
+        ("pending", "\"x\"", "[]", "true", PaymentStatus::Unknown),
+        ("failed", PAID, "[]", "true", PaymentStatus::Failed),
+        ("cancelled", "null", "[]", "false", PaymentStatus::Unpaid),
+        ("cancelled", "[]", "[]", "false", PaymentStatus::Unknown),
+        ("refunded", PAID, "[]", "false", PaymentStatus::Refunded),
+        (
+            "refunded",
+            PAID,
+            r#"{"3":{"total":"-4"}}"#,
+            "false",
+            PaymentStatus::PartiallyRefunded,
+        ),
+        (
+            "refunded",
+            PAID,
+            r#"[{"total":"-4"},{"total":"-6.00"}]"#,
+            "false",
+            PaymentStatus::Refunded,
+        ),
+        (
+            "refunded",
+            PAID,
+            r#"[{"total":"--4"}]"#,
+            "false",
+            PaymentStatus::Unknown,
+        ),
+    ] {
+        let body = format!(
+            r#"{{"id":5,"status":"{status}","total":"10.00","date_paid_gmt":{date},"refunds":{refunds},"needs_payment":{needs_payment}}}"#
+        );
+        assert_eq!(order(&body).payment_status, Some(wanted), "{body}");
+    }
+}
+
+fn order(body: &str) -> Order {
+    let Normalized::Events { drafts, .. } = normalized("order.updated", body) else {
+        panic!("no event: {body}")
+    };
+    let Entity::Order(order) = &drafts[0].entity else {
+        panic!("no order: {body}")
+    };
+    (**order).clone()
 }

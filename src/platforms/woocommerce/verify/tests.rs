@@ -172,10 +172,10 @@ fn the_unsigned_form_is_a_ping_and_nothing_else_unsigned_is() {
         refusal(vec![("content-type", b"application/json")], BODY),
         Rejection::SignatureMissing
     );
-    // With a signature it is a delivery, and then its form is wrong.
+    // With a signature it is a delivery.
     let signed = signature(b"a&b secret", b"webhook_id=1");
     let headers = vec![("content-type", FORM), (SIGNATURE, signed.as_bytes())];
-    assert_eq!(refusal(headers, b"webhook_id=1"), Rejection::Unreadable);
+    assert_eq!(&parts(headers, b"webhook_id=1").body[..], b"webhook_id=1");
 }
 
 #[test]
@@ -203,37 +203,23 @@ fn headers_that_tell_deliveries_apart_must_be_single_and_text() {
 }
 
 #[test]
-fn a_signed_body_must_be_json_however_deep() {
-    let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
-    for good in [
+fn a_signed_body_is_accepted_whatever_it_is() {
+    let deep = vec![b'['; 100_000];
+    for body in [
         &deep[..],
         b" {\"id\":1} ",
         b"null",
         b"\"\\ud800\"",
-        b"{\"a\":1,\"a\":2}",
-    ] {
-        parts(
-            vec![(SIGNATURE, signature(b"a&b secret", good).as_bytes())],
-            good,
-        );
-    }
-    for bad in [
-        &b""[..],
+        b"",
         b"{",
         b"{\"id\":1}x",
         b"\xef\xbb\xbf{}",
         b"{\"a\":\"\xff\"}",
         b"<html>",
-        b"[1,]",
-        &[b'['; 100_000],
     ] {
-        assert_eq!(
-            refusal(
-                vec![(SIGNATURE, signature(b"a&b secret", bad).as_bytes())],
-                bad
-            ),
-            Rejection::Unreadable
-        );
+        let signed = signature(b"a&b secret", body);
+        let parts = parts(vec![(SIGNATURE, signed.as_bytes())], body);
+        assert_eq!(&parts.body[..], body);
     }
 }
 

@@ -1,0 +1,172 @@
+//! Where an order's payment stands.
+//!
+//! WooCommerce has one status for an order and its payment, and plugins and merchants add words to it. Amounts and dates
+//! say more than the word. Where one of them was sent and cannot be read, the payment's status is `unknown`.
+
+use super::payload::Payload;
+use crate::event::data::{PaymentStatus, Refund};
+use crate::event::{Amount, Money};
+use crate::platforms::reading::Reading;
+
+/// Words of deposit plugins for an order of which a part is paid. They set the date of payment too.
+pub(super) const PART_PAYMENTS: [&str; 6] = [
+    "partial-payment",
+    "partially-paid",
+    "partial-paid",
+    "part-paid",
+    "deposit-paid",
+    "deposit",
+];
+/// Words of plugins for an order of which a part was given back.
+const PART_REFUNDS: [&str; 4] = [
+    "partially-refunded",
+    "partial-refunded",
+    "partial-refund",
+    "part-refunded",
+];
+
+/// How much of an order was given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GivenBack {
+    Nothing,
+    Part,
+    All,
+    /// An amount that decides cannot be read.
+    Unknown,
+}
+
+/// An order's status without the prefix that it has in the database and in some plugins' payloads.
+pub(super) fn bare(status: &str) -> &str {
+    status.strip_prefix("wc-").unwrap_or(status)
+}
+
+/// The payment's status of an order with this status, these refunds and this total.
+pub(super) fn status(
+    payload: Payload<'_>,
+    status: &str,
+    refunds: &Reading<Vec<Refund>>,
+    total: Option<&Money>,
+) -> PaymentStatus {
+    let word = bare(status);
+    if PART_PAYMENTS.contains(&word) {
+        return PaymentStatus::PartiallyPaid;
+    }
+    match given_back(refunds, total) {
+        GivenBack::All => return PaymentStatus::Refunded,
+        GivenBack::Part => return PaymentStatus::PartiallyRefunded,
+        GivenBack::Unknown => return PaymentStatus::Unknown,
+        GivenBack::Nothing => {}
+    }
+    if word == "refunded" {
+        return PaymentStatus::Refunded;
+    }
+    if PART_REFUNDS.contains(&word) {
+        return PaymentStatus::PartiallyRefunded;
+    }
+    let paid = paid(payload);
+    match (paid, payload.get("needs_payment").truth()) {
+        (Reading::Unreadable, _) | (Reading::Read(true), Reading::Unreadable) => {
+            PaymentStatus::Unknown
+        }
+        // Paid once, and something is to be paid still: how much is not told.
+        (Reading::Read(true), Reading::Read(true)) => match word {
+            "failed" => PaymentStatus::Failed,
+            _ => PaymentStatus::Unknown,
+        },
+        (Reading::Read(true), Reading::Read(false) | Reading::Absent) => PaymentStatus::Paid,
+        (Reading::Read(false) | Reading::Absent, _) => unpaid(word, paid),
+    }
+}
+
+/// The status of an order without a date of payment. It can be processed unpaid (cash on delivery), which says nothing.
+fn unpaid(word: &str, paid: Reading<bool>) -> PaymentStatus {
+    match word {
+        "failed" => PaymentStatus::Failed,
+        // A transfer or a cheque is on its way.
+        "on-hold" => PaymentStatus::Pending,
+        "pending" | "checkout-draft" | "auto-draft" | "draft" => PaymentStatus::Unpaid,
+        // A date that is sent as null says that there was no payment.
+        "cancelled" if paid == Reading::Read(false) => PaymentStatus::Unpaid,
+        _ => PaymentStatus::Unknown,
+    }
+}
+
+/// `Read(true)` if a payment is recorded, `Read(false)` if the payload says that none is.
+fn paid(payload: Payload<'_>) -> Reading<bool> {
+    // The date in the store's zone counts where no date in UTC is told.
+    let date = ["date_paid_gmt", "date_paid", "paid_at"]
+        .map(|name| payload.get(name))
+        .into_iter()
+        .filter(|date| date.value().is_some())
+        .map(|date| match date.moment() {
+            Reading::Absent => Reading::Read(false),
+            moment => moment.map(|_| true),
+        })
+        .reduce(|first, next| {
+            if first == Reading::Unreadable {
+                next
+            } else {
+                first
+            }
+        });
+    let flag = payload.get("payment_details").get("paid").truth();
+    match (flag, date.unwrap_or(Reading::Absent)) {
+        (Reading::Read(true), _) | (_, Reading::Read(true)) => Reading::Read(true),
+        (Reading::Unreadable, _) | (_, Reading::Unreadable) => Reading::Unreadable,
+        (Reading::Read(false), _) | (_, Reading::Read(false)) => Reading::Read(false),
+        (Reading::Absent, Reading::Absent) => Reading::Absent,
+    }
+}
+
+fn given_back(refunds: &Reading<Vec<Refund>>, total: Option<&Money>) -> GivenBack {
+    let refunds = match refunds {
+        Reading::Absent => return GivenBack::Nothing,
+        Reading::Unreadable => return GivenBack::Unknown,
+        Reading::Read(refunds) if refunds.is_empty() => return GivenBack::Nothing,
+        Reading::Read(refunds) => refunds,
+    };
+    let Some(sum) = sum(refunds) else {
+        return GivenBack::Unknown;
+    };
+    if sum.is_zero() {
+        return GivenBack::Nothing;
+    }
+    match total.and_then(|total| total.amount.minus(&sum)) {
+        Some(left) if left.is_zero() || left.is_negative() => GivenBack::All,
+        Some(_) => GivenBack::Part,
+        None => GivenBack::Unknown,
+    }
+}
+
+/// The sum of the refunds; `None` if one of the amounts is not known.
+pub(super) fn sum(refunds: &[Refund]) -> Option<Amount> {
+    let amounts: Option<Vec<&Amount>> = refunds
+        .iter()
+        .map(|refund| refund.amount.as_ref().map(|money| &money.amount))
+        .collect();
+    Amount::sum(amounts?)
+}
+
+/// What was paid of an order that is paid in part. WooCommerce has no member for it; the plugin WooCommerce Deposits says
+/// in its meta data what the deposit is and whether it is paid.
+pub(super) fn deposit(payload: Payload<'_>) -> Option<Amount> {
+    let meta = payload.get("meta_data").entries().known()?;
+    let of = |key: &str| {
+        let entry = meta
+            .iter()
+            .rev()
+            .find(|entry| entry.get("key").str() == Some(key));
+        entry.map(|entry| entry.get("value"))
+    };
+    let is_paid = |key: &str| of(key).map(|value| value.truth());
+    let only_deposit = is_paid("_wc_deposits_deposit_paid") == Some(Reading::Read(true))
+        && matches!(
+            is_paid("_wc_deposits_second_payment_paid"),
+            None | Some(Reading::Read(false) | Reading::Absent)
+        );
+    if only_deposit {
+        of("_wc_deposits_deposit_amount")?.amount()
+    } else {
+        None
+    }
+}
