@@ -6,6 +6,7 @@
 mod listen;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
@@ -29,9 +30,10 @@ pub use listen::raise_open_files;
 
 use crate::admin::{Admin, AdminToken};
 use crate::config::Config;
-use crate::connections::{Accepted, Directory, Rejections, Seal};
-use crate::journal::{APPEND_TIMEOUT, DataFile, Journal, JournalGuard, Marks};
+use crate::connections::{Accepted, Directory, Rejections, Seal, Verdict};
+use crate::journal::{APPEND_TIMEOUT, ConnectionChange, DataFile, Journal, JournalGuard, Marks};
 use crate::monitor::Findings;
+use crate::monitor::check::PINGED_AT;
 use crate::monitor::health::Health;
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
@@ -126,7 +128,13 @@ impl App {
     ) -> anyhow::Result<()> {
         let shutdown = watch::Sender::new(false);
         let publisher = Arc::new(publisher);
-        let (marks, look) = self.look_for_changes(shutdown.subscribe()).await;
+        let (rejections, accepted) = (
+            Arc::new(Rejections::default()),
+            Arc::new(Accepted::default()),
+        );
+        let (marks, look) = self
+            .look_for_changes(Arc::clone(&accepted), shutdown.subscribe())
+            .await;
         let relay = Relay::new(
             self.journal.clone(),
             Arc::clone(&publisher),
@@ -156,10 +164,6 @@ impl App {
             }
             relay.run(stop_relay, grace).await;
         });
-        let (rejections, accepted) = (
-            Arc::new(Rejections::default()),
-            Arc::new(Accepted::default()),
-        );
         let findings = Findings::default();
         let health = self
             .health(&rejections, &accepted, &findings)
@@ -311,6 +315,7 @@ impl App {
     /// Renews the directory when connections change, whoever changed them, and then tells the relay.
     async fn look_for_changes(
         &self,
+        accepted: Arc<Accepted>,
         mut shutdown: watch::Receiver<bool>,
     ) -> (watch::Receiver<Marks>, JoinHandle<()>) {
         let (journal, directory, seal) = (
@@ -327,6 +332,7 @@ impl App {
         let mut renew = true;
         let look = tokio::spawn(async move {
             loop {
+                keep_pings(&journal, &accepted).await;
                 match journal.read(|reader| reader.marks()).await {
                     Ok(marks) if marks != seen || renew => {
                         renew = false;
@@ -336,6 +342,10 @@ impl App {
                         }
                         seen = marks;
                         sender.send_replace(marks);
+                        if !renew && let Err(error) = journal.note_applied(marks.connections).await
+                        {
+                            tracing::debug!(error = %ErrorChain(&error), "applied changes cannot be noted");
+                        }
                     }
                     Ok(_) => {}
                     Err(error) => {
@@ -349,6 +359,21 @@ impl App {
             }
         });
         (receiver, look)
+    }
+}
+
+/// Writes down which stores have reached the gateway by a ping.
+async fn keep_pings(journal: &Journal, accepted: &Accepted) {
+    for (id, at) in accepted.take_pings() {
+        let ping = ConnectionChange::Examined {
+            id: id.clone(),
+            settings: BTreeMap::from([(PINGED_AT.to_owned(), at.to_string())]),
+            verdict: Verdict::Open,
+            began: at,
+        };
+        if let Err(error) = journal.change_connection(ping).await {
+            tracing::debug!(connection = %id, error = %ErrorChain(&error), "ping cannot be noted");
+        }
     }
 }
 

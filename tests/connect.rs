@@ -442,10 +442,13 @@ async fn health_of(gateway: &Gateway, id: &str) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_gateway_notices_a_disabled_webhook_and_that_it_was_mended() {
-    let shop = open();
     let mut gateway = Gateway::new(&["--check-interval-seconds", "1"]);
     gateway.set_environment(vec![("CARTWIRE_ALLOW_PRIVATE_STORES", "true".into())]);
     gateway.start().await;
+    let shop = Shop::start(Options {
+        hooks_at: Some(gateway.public()),
+        ..Options::default()
+    });
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

@@ -1,16 +1,17 @@
 //! `connections add KIND`: asks the store whether it would work, keeps the connection, registers the webhooks.
 //!
-//! Without credentials nobody is asked, and the operator is told what to do at the platform.
+//! Without credentials nobody is asked, and the operator is told what to do at the platform. Where a gateway runs, the
+//! command returns when the gateway knows the connection and the store has reached it.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use super::exit::{Exit, fail};
+use super::gateway;
 use super::kinds::{AddArgs, Typed, check as check_typed};
 use super::output::{Output, note};
 use super::stores;
-use crate::app;
 use crate::config::DataArgs;
 use crate::connections::{Connection, Seal, SealedSecret};
 use crate::delivery::ConnectionId;
@@ -19,8 +20,8 @@ use crate::monitor::check::{self, DELIVERY_URL, Look};
 use crate::monitor::decide;
 use crate::monitor::hold::Hold;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Examination, Intent, Weight};
-use crate::platforms::{ConnectionKind, connection_kind};
+use crate::platforms::api::{Examination, Finding, Intent, Weight};
+use crate::platforms::{ConnectionKind, connection_kind, platform};
 
 /// A connection that is to be added.
 struct Adding<'a> {
@@ -33,6 +34,9 @@ struct Adding<'a> {
     asks: bool,
     /// Where the webhooks are to go, where they are to be registered.
     register: Option<String>,
+    /// Where the webhooks are to go, whoever registers them.
+    url: Option<String>,
+    args: &'a AddArgs,
 }
 
 pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Result<Exit> {
@@ -76,22 +80,27 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
         outbound,
         asks,
         register,
+        url,
+        args,
     };
-    super::runtime()?.block_on(adding.add(args.no_register, url, generated, output))
+    super::runtime()?.block_on(adding.add(generated, output))
 }
 
 impl Adding<'_> {
     async fn add(
         mut self,
-        whatever_it_says: bool,
-        url: Option<String>,
         generated: Option<SecretString>,
         output: Output,
     ) -> anyhow::Result<Exit> {
-        self.refuse_taken()?;
+        self.refuse_id()?;
         let mut look = self.first_look().await;
-        let examination = look.examination.clone().unwrap_or_default();
-        if examination.trouble().is_some() && !whatever_it_says {
+        let mut examination = look.examination.clone().unwrap_or_default();
+        if self.register.is_some() {
+            for finding in self.delivery_url_findings() {
+                examination.find(finding.weight, finding.code, finding.cause, finding.step);
+            }
+        }
+        if examination.trouble().is_some() && !self.args.no_register {
             let value = json!({"connection": null, "findings": examination.findings, "good": examination.good});
             output.value(&value, || {
                 format!(
@@ -102,14 +111,18 @@ impl Adding<'_> {
             return Ok(Exit::No);
         }
         self.connection.settings.extend(examination.settings);
-        if let Some(url) = url.clone().filter(|_| self.kind.registers_webhooks) {
+        if let Some(url) = self.url.clone().filter(|_| self.kind.registers_webhooks) {
             self.connection
                 .settings
                 .insert(DELIVERY_URL.to_owned(), url);
         }
+        self.refuse_same_store()?;
         crate::sqlite::make_folder(&self.data.data_dir)?;
         let _hold = Hold::take(&self.data.data_dir)?;
         let mut file = self.store()?;
+        if !gateway::wait_until_applied(&self.data.data_dir)? && !output.json {
+            note("the running gateway does not know the connection yet: see its log");
+        }
         if self.register.is_some() {
             look = self.register().await?;
         }
@@ -117,26 +130,80 @@ impl Adding<'_> {
             self.keep(&mut file, examination)?;
         }
         let examination = look.examination.unwrap_or_default();
-        self.tell(&examination, url, generated.as_ref(), output)?;
+        self.tell(&examination, generated.as_ref(), output)?;
         let failed = self.register.is_some() && examination.trouble().is_some();
         Ok(if failed { Exit::No } else { Exit::Success })
     }
 
-    /// A name that is taken is told before anybody is asked.
-    fn refuse_taken(&self) -> anyhow::Result<()> {
-        let id = &self.connection.id;
-        let is_there = self.data.data_dir.join(crate::sqlite::FILE).exists();
-        if is_there && super::open_data(self.data)?.connection(id)?.is_some() {
-            Err(taken(id))
-        } else {
-            Ok(())
+    /// The connections that there are.
+    fn others(&self) -> anyhow::Result<Vec<Connection>> {
+        if !self.data.data_dir.join(crate::sqlite::FILE).exists() {
+            return Ok(Vec::new());
         }
+        Ok(super::open_data(self.data)?.connections()?)
+    }
+
+    /// Refuses an id that cannot be used, before the store is asked.
+    fn refuse_id(&self) -> anyhow::Result<()> {
+        let id = &self.connection.id;
+        let others = self.others()?;
+        if others.iter().any(|other| other.id == *id) {
+            return Err(taken(id));
+        }
+        let routing_form = |id: &ConnectionId| id.as_str().replace('.', "-");
+        match others
+            .iter()
+            .find(|other| routing_form(&other.id) == routing_form(id))
+        {
+            None => Ok(()),
+            Some(other) => Err(fail(
+                Exit::No,
+                format!(
+                    "connection {} has the same routing keys as {id}, because a dot becomes a hyphen there: choose another --id",
+                    other.id
+                ),
+            )),
+        }
+    }
+
+    /// Refuses a second set of webhooks at one store.
+    fn refuse_same_store(&self) -> anyhow::Result<()> {
+        let others = self.others()?;
+        let same = others
+            .iter()
+            .find(|other| is_same_store(self.kind, &self.connection, other));
+        match same {
+            Some(other) if !self.args.allow_duplicate && !self.args.no_register => Err(fail(
+                Exit::No,
+                format!(
+                    "connection {} is this store already, and each event would come twice: repair it with `cartwire connections \
+                     check {} --fix`, or give --allow-duplicate",
+                    other.id, other.id
+                ),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn delivery_url_findings(&self) -> Vec<Finding> {
+        let subject = check::unstored(&self.connection, &self.secrets, self.register.clone());
+        platform(&self.connection.platform).map_or_else(Vec::new, |platform| {
+            platform.delivery_url_findings(&subject)
+        })
     }
 
     /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.
     async fn first_look(&self) -> Look {
         let subject = check::unstored(&self.connection, &self.secrets, None);
-        check::look(&self.outbound, &self.connection, &subject, Intent::Check).await
+        let mut look = check::look(&self.outbound, &self.connection, &subject, Intent::Check).await;
+        if let Some(examination) = &mut look.examination
+            && self.url.is_some()
+        {
+            examination
+                .findings
+                .retain(|finding| finding.code != "public_url_missing");
+        }
+        look
     }
 
     fn store(&self) -> anyhow::Result<DataFile> {
@@ -157,14 +224,19 @@ impl Adding<'_> {
         }
     }
 
-    /// Registers the webhooks.
+    /// Registers the webhooks, and waits for the store's ping where a gateway runs.
     async fn register(&self) -> anyhow::Result<Look> {
-        if app::is_served(&self.data.data_dir) {
-            // The store tries the address at once, and an answer of 404 counts against its webhook.
-            tokio::time::sleep(app::LOOK * 3).await;
-        }
         let subject = check::unstored(&self.connection, &self.secrets, self.register.clone());
-        Ok(check::look(&self.outbound, &self.connection, &subject, Intent::Fix).await)
+        let began = Timestamp::now();
+        let mut look = check::look(&self.outbound, &self.connection, &subject, Intent::Fix).await;
+        if let (Some(examination), Some(url)) = (&mut look.examination, &self.register)
+            && examination.trouble().is_none()
+            && !gateway::wait_for_ping(&self.data.data_dir, &self.connection.id, began)?
+        {
+            let found = decide::ping_missing(url, &self.connection.id);
+            examination.find(found.weight, found.code, found.cause, found.step);
+        }
+        Ok(look)
     }
 
     fn keep(&self, file: &mut DataFile, examination: &Examination) -> anyhow::Result<()> {
@@ -195,13 +267,12 @@ impl Adding<'_> {
     fn tell(
         &self,
         examination: &Examination,
-        url: Option<String>,
         generated: Option<&SecretString>,
         output: Output,
     ) -> anyhow::Result<()> {
         let (id, kind) = (&self.connection.id, self.kind);
         let path = format!("/webhooks/{}/{id}", self.connection.platform);
-        let url = url.or_else(|| {
+        let url = self.url.clone().or_else(|| {
             kind.receives_webhooks
                 .then(|| format!("https://YOUR-PUBLIC-ADDRESS{path}"))
         });
@@ -223,6 +294,11 @@ impl Adding<'_> {
         if output.json {
             return Ok(());
         }
+        if self.args.stores.store_ca_file.is_some() {
+            note(
+                "give `cartwire serve` the same --store-ca-file (CARTWIRE_STORE_CA_FILE), or it cannot call this store",
+            );
+        }
         if self.register.is_some() {
             if examination.trouble().is_some() {
                 note(&format!(
@@ -240,9 +316,25 @@ impl Adding<'_> {
     }
 }
 
+/// `true` if both connections are of one store: they agree in a setting that tells stores of this kind apart.
+fn is_same_store(kind: &ConnectionKind, one: &Connection, other: &Connection) -> bool {
+    let plain = |connection: &Connection, name: &str| {
+        let value = connection.settings.get(name)?.trim_end_matches('/');
+        let value = value.split_once("://").map_or(value, |(_, rest)| rest);
+        Some(value.strip_prefix("www.").unwrap_or(value).to_lowercase())
+    };
+    one.kind == other.kind
+        && kind.identified_by.iter().any(|name| {
+            let value = plain(one, name);
+            value.is_some() && value == plain(other, name)
+        })
+}
+
 fn taken(id: &ConnectionId) -> anyhow::Error {
     fail(
         Exit::No,
-        format!("there is a connection {id} already: remove it first, or choose another --id"),
+        format!(
+            "there is a connection {id} already: repair it with `cartwire connections check {id} --fix`, or choose another --id"
+        ),
     )
 }

@@ -20,6 +20,7 @@ pub(super) struct AddArgs {
     pub(super) id: String,
     pub(super) public_url: Option<String>,
     pub(super) no_register: bool,
+    pub(super) allow_duplicate: bool,
     pub(super) stores: StoreArgs,
     values: BTreeMap<&'static str, String>,
     files: BTreeMap<&'static str, PathBuf>,
@@ -70,7 +71,15 @@ fn describe(kind: &'static ConnectionKind) -> Command {
             register.help("Do not register webhooks at the store, and add it whatever it says"),
         );
     }
-    command = StoreArgs::augment_args(command);
+    let allow_duplicate = Arg::new("allow_duplicate")
+        .long("allow-duplicate")
+        .action(ArgAction::SetTrue)
+        .help("Add the store although another connection has it: each event then comes twice");
+    command = command.arg(allow_duplicate);
+    // The options' group brings a description of its own, which would replace the one of this command.
+    command = StoreArgs::augment_args(command)
+        .about(kind.about)
+        .long_about(None);
     kind.fields.iter().fold(command, |command, field| {
         let arg = Arg::new(field.name)
             .help(field.help)
@@ -98,6 +107,7 @@ impl FromArgMatches for AddArgs {
                 .then(|| matches.get_one::<String>("public_url").cloned())
                 .flatten(),
             no_register: kind.registers_webhooks && matches.get_flag("no_register"),
+            allow_duplicate: matches.get_flag("allow_duplicate"),
             stores: StoreArgs::from_arg_matches(matches)?,
             values: BTreeMap::new(),
             files: BTreeMap::new(),

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod events;
 pub mod exit;
+mod gateway;
 mod kinds;
 mod output;
 mod remove;

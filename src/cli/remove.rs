@@ -9,11 +9,15 @@ use super::exit::Exit;
 use super::output::{Output, note};
 use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
+use crate::delivery::ConnectionId;
 use crate::journal::ConnectionChange;
 use crate::monitor::check;
 use crate::monitor::hold::Hold;
 use crate::outbound::subject;
 use crate::platforms::api::{Examination, Intent, Weight};
+
+/// Installations of an app that are named at most.
+const MAX_INSTALLATIONS: u32 = 1_000_000;
 
 #[derive(Args, Debug)]
 pub(super) struct RemoveArgs {
@@ -22,6 +26,9 @@ pub(super) struct RemoveArgs {
     /// Leave our webhooks at the store, whose deliveries are then answered 404
     #[arg(long)]
     keep_webhooks: bool,
+    /// Remove an app with all its installations
+    #[arg(long)]
+    with_installations: bool,
     #[command(flatten)]
     stores: StoreArgs,
 }
@@ -33,6 +40,10 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     let registers = connection
         .described_kind()
         .is_some_and(|kind| kind.registers_webhooks);
+    let installations = reader.installations(&id, MAX_INSTALLATIONS)?;
+    if !installations.is_empty() && !args.with_installations {
+        return refuse_app(&id, &installations, output);
+    }
     // Without credentials nothing is opened and nobody is asked.
     let has_credentials = !reader.secrets(&id, Timestamp::now())?.is_empty();
     let _hold = Hold::take(&data.data_dir)?;
@@ -65,7 +76,47 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
             note(stores::told(&examination).trim_start_matches('\n'));
         }
     }
-    connections::change(data, &id, ConnectionChange::Remove, "is removed", output)
+    if registers && (args.keep_webhooks || !has_credentials) && !output.json {
+        note(
+            "webhooks that deliver to this connection stay at the store and stay active: their deliveries are answered 404 until \
+             the store disables them; delete them there",
+        );
+    }
+    let done = if installations.is_empty() {
+        "is removed".to_owned()
+    } else {
+        format!("is removed with {} installations", installations.len())
+    };
+    connections::change(data, &id, ConnectionChange::Remove, &done, output)
+}
+
+/// An app's installations go with it, so they are named first.
+fn refuse_app(
+    id: &ConnectionId,
+    installations: &[ConnectionId],
+    output: Output,
+) -> anyhow::Result<Exit> {
+    const SHOWN: usize = 10;
+    let hint = format!(
+        "`cartwire connections remove {id} --with-installations` removes the app with all of them"
+    );
+    let value = json!({
+        "connection": id, "changed": false, "installations": installations, "hint": hint,
+    });
+    output.value(&value, || {
+        let mut text = format!(
+            "connection {id} stays: it is an app with {} installations, which would be removed too:",
+            installations.len()
+        );
+        for installation in installations.iter().take(SHOWN) {
+            text += &format!("\n  {installation}");
+        }
+        if installations.len() > SHOWN {
+            text += &format!("\n  and {} more", installations.len() - SHOWN);
+        }
+        format!("{text}\n{hint}")
+    })?;
+    Ok(Exit::No)
 }
 
 fn refuse(id: &str, examination: &Examination, output: Output) -> anyhow::Result<()> {

@@ -293,6 +293,22 @@ impl Journal {
             .await
     }
 
+    /// Tells other processes that the gateway has taken over all changes of connections up to that counter.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the commands that wait for it give up after a while.
+    pub async fn note_applied(&self, connections: i64) -> Result<(), JournalError> {
+        self.write(move |transaction| {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO marks VALUES ('applied', ?1) ON CONFLICT (name) DO UPDATE SET version = ?1",
+                )?
+                .execute([connections])
+                .map(drop)
+        })
+        .await
+    }
+
     /// Keeps what a store said of thin deliveries. When this returns `Ok`, it is on disk.
     ///
     /// # Errors

@@ -160,6 +160,19 @@ impl Reader {
         })
     }
 
+    /// The counter of changed connections up to which a running gateway has taken them over.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn applied(&self) -> rusqlite::Result<i64> {
+        let mark = self
+            .0
+            .prepare_cached("SELECT version FROM marks WHERE name = 'applied'")?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        Ok(mark.unwrap_or_default())
+    }
+
     /// The next pending entries after a position, in order, except those of paused or resting connections and those in
     /// `held`.
     /// Stops before more than `bytes` of bodies, but gives at least one.

@@ -16,6 +16,9 @@ use crate::platforms::platform;
 /// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
 pub const DELIVERY_URL: &str = "delivery_url";
 
+/// The setting that holds when the store's last ping arrived, as RFC 3339.
+pub const PINGED_AT: &str = "pinged_at";
+
 /// What came of asking.
 #[derive(Clone, Debug)]
 pub struct Look {

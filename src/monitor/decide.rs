@@ -4,6 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::check::PINGED_AT;
 use crate::connections::{Connection, RejectionCount, Status, Verdict};
 use crate::delivery::ConnectionId;
 use crate::platforms::OWNER_LOST_RIGHTS;
@@ -13,9 +14,16 @@ const SIGNATURE_WRONG: &str = "signature_wrong";
 const BODY_REENCODED: &str = "body_reencoded";
 const CLOCK_WRONG: &str = "clock_wrong";
 const SILENT: &str = "silent";
+const PING_MISSING: &str = "ping_missing";
 
 /// The reasons that deliveries tell of, and no store's API: they end when a delivery is accepted.
-const TOLD_BY_DELIVERIES: [&str; 4] = [SIGNATURE_WRONG, BODY_REENCODED, CLOCK_WRONG, SILENT];
+const TOLD_BY_DELIVERIES: [&str; 5] = [
+    SIGNATURE_WRONG,
+    BODY_REENCODED,
+    CLOCK_WRONG,
+    SILENT,
+    PING_MISSING,
+];
 
 /// Fewer are no sign of anything.
 const REJECTIONS: u64 = 3;
@@ -48,6 +56,12 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
             "give that user the role again that he had (for webhooks that we registered, he is the REST API key's), or make the \
              webhooks anew as another; then run `cartwire connections resume ID`, because only deliveries show whether it helped",
         ),
+        PING_MISSING => (
+            PING_MISSING,
+            "the store has not reached this gateway since its webhooks were registered",
+            "see that the public URL leads to this gateway from the store's network (DNS, firewall, proxy, certificate), then run \
+             `cartwire connections check ID --fix`",
+        ),
         SILENT => (
             SILENT,
             "no webhook has come for more than twice as long as ever before",
@@ -62,6 +76,29 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
         cause: cause.to_owned(),
         step: step.replace("ID", id.as_str()),
     })
+}
+
+/// When the store's last ping arrived, for a connection that is in trouble for the want of one.
+#[must_use]
+pub fn ping_of(connection: &Connection) -> Option<Timestamp> {
+    if connection.standing().1 != Some(PING_MISSING) {
+        return None;
+    }
+    connection.settings.get(PINGED_AT)?.parse().ok()
+}
+
+/// The finding about a store whose webhooks were registered and which has not called us since.
+#[must_use]
+pub fn ping_missing(url: &str, id: &ConnectionId) -> Finding {
+    Finding {
+        code: PING_MISSING,
+        weight: Weight::Broken,
+        cause: format!(
+            "the store registered its webhooks, but its ping has not arrived: it cannot reach {url}, and will disable the \
+             webhooks after seven failed deliveries"
+        ),
+        step: finding(PING_MISSING, id).map_or_else(String::new, |found| found.step),
+    }
 }
 
 /// What was rejected between two looks: the reason to tell, where it is a sign of something. Whoever has no key can make

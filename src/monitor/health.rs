@@ -282,6 +282,7 @@ impl Health {
             || connection
                 .described_kind()
                 .is_some_and(|kind| kind.receives_webhooks);
+        let accepted_at = accepted_at.max(decide::ping_of(connection));
         let facts = Facts {
             connection,
             examination: look.examination.as_ref(),
@@ -289,7 +290,7 @@ impl Health {
             rejected,
             accepted_at,
             silent: receives
-                && accepted_at == memory.arrivals.last(&connection.id)
+                && self.accepted_at(memory, &connection.id) == memory.arrivals.last(&connection.id)
                 && memory.arrivals.is_silent(&connection.id, now),
             mended: false,
         };

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 use crate::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
-use api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
+use api::{Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
 
 /// Every platform there is.
 pub const PLATFORMS: &[&dyn Platform] = &[&woocommerce::WooCommerce, &wix::Wix];
@@ -128,6 +128,11 @@ pub trait Platform: Send + Sync {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered>;
 
+    /// What keeps a store from delivering to the subject's delivery URL, as far as the URL alone shows it. No request is made.
+    fn delivery_url_findings(&self, _subject: &Subject) -> Vec<Finding> {
+        Vec::new()
+    }
+
     /// The permissions that the features in use need at the platform.
     fn scopes(&self) -> &'static [Scope];
 }
@@ -141,6 +146,8 @@ pub struct ConnectionKind {
     pub about: &'static str,
     /// Does the platform send it webhooks? Then it has an endpoint.
     pub receives_webhooks: bool,
+    /// The settings that tell stores apart: two connections that agree in one of them are of the same store.
+    pub identified_by: &'static [&'static str],
     /// Can we register the webhooks at the store? Then there is `--no-register`.
     pub registers_webhooks: bool,
     /// What has to be known.

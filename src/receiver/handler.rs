@@ -144,7 +144,10 @@ async fn take(
         .verify(&raw, &endpoint.keys(now), now)
         .map_err(|rejection| rejected(endpoint, rejection))?;
     match verified {
-        Verified::Ping => Ok(Answer::Ping),
+        Verified::Ping => {
+            receiver.accepted.note_ping(&endpoint.id, now);
+            Ok(Answer::Ping)
+        }
         Verified::Delivery(delivery) => {
             let connection = delivery.parts().connection.clone();
             let kept = receiver

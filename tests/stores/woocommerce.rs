@@ -70,6 +70,8 @@ pub(crate) struct Options {
     pub(crate) link: bool,
     /// Does it post the unsigned ping when a webhook is made?
     pub(crate) pings: bool,
+    /// Where requests to `https://hooks.example.com` arrive: a gateway's port behind an address that shops may deliver to.
+    pub(crate) hooks_at: Option<SocketAddr>,
     /// Are its messages in German?
     pub(crate) german: bool,
 }
@@ -89,6 +91,7 @@ impl Default for Options {
             refused_topics: &[],
             link: true,
             pings: true,
+            hooks_at: None,
             german: false,
         }
     }
@@ -339,7 +342,9 @@ impl Shop {
                     state.deliveries += 1;
                     state.deliveries
                 };
-                let status = http::deliver(&webhook, &self.url, delivery, payload);
+                let hooks_at = self.state().options.hooks_at;
+                let reached = http::reached(&webhook, hooks_at);
+                let status = http::deliver(&reached, &self.url, delivery, payload);
                 self.state()
                     .delivered(webhook.id, (200..303).contains(&status));
                 (webhook.id, status)

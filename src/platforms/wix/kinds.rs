@@ -12,6 +12,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
         name: "wix-app",
         about: "A Wix app; every site that installs it appears as a connection of its own",
         receives_webhooks: true,
+        identified_by: &["app_id"],
         registers_webhooks: false,
         fields: &[
             Field {
@@ -58,6 +59,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
         name: "wix-site",
         about: "A Wix site by API key; checked, but not followed yet",
         receives_webhooks: false,
+        identified_by: &["site_id"],
         registers_webhooks: false,
         fields: &[
             Field {

@@ -9,6 +9,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[ConnectionKind {
     name: "woocommerce",
     about: "A WooCommerce store",
     receives_webhooks: true,
+    identified_by: &["rest_root", "url"],
     registers_webhooks: true,
     fields: &[
         Field {

@@ -12,7 +12,7 @@ mod verify;
 
 use jiff::Timestamp;
 
-use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
+use super::api::{Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{
     ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
     VerificationKey, Verified,
@@ -92,6 +92,10 @@ impl Platform for WooCommerce {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered> {
         api::complete(lacking, subject, dialogue)
+    }
+
+    fn delivery_url_findings(&self, subject: &Subject) -> Vec<Finding> {
+        api::delivery_url_findings(subject)
     }
 
     fn scopes(&self) -> &'static [Scope] {

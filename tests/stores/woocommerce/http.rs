@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -98,7 +98,9 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
     stream.write_all(sent)?;
     stream.flush()?;
     drop(stream);
+    let hooks_at = lock(state).options.hooks_at;
     for (id, url) in &reply.pings {
+        let url = &address(url, hooks_at);
         let headers = [(
             "Content-Type",
             "application/x-www-form-urlencoded".to_owned(),
@@ -149,6 +151,22 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     reader.read_exact(&mut body)?;
     asked.body = String::from_utf8_lossy(&body).into_owned();
     Ok(Some(asked))
+}
+
+/// Where an address is reached: the one of the hooks may stand for a gateway on this machine.
+fn address(url: &str, hooks_at: Option<SocketAddr>) -> String {
+    match (url.strip_prefix("https://hooks.example.com"), hooks_at) {
+        (Some(path), Some(gateway)) => format!("http://{gateway}{path}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// A webhook with the address at which it is reached.
+pub(super) fn reached(webhook: &Webhook, hooks_at: Option<SocketAddr>) -> Webhook {
+    Webhook {
+        delivery_url: address(&webhook.delivery_url, hooks_at),
+        ..webhook.clone()
+    }
 }
 
 /// Posts a delivery as WooCommerce does; the status that it was answered, 0 for none.

@@ -78,6 +78,15 @@ pub(super) fn examine(
     }
 }
 
+pub(super) fn delivery_url_findings(subject: &Subject) -> Vec<Finding> {
+    let mut examination = Examination::default();
+    if let Some(target) = &subject.delivery_url {
+        let store = subject.setting(setting::URL).unwrap_or_default();
+        reachable::judge(target, store, &mut examination);
+    }
+    examination.shown().findings
+}
+
 fn add(examination: &mut Examination, found: Finding) {
     examination.find(found.weight, found.code, found.cause, found.step);
 }
