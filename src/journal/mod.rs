@@ -29,6 +29,7 @@ mod format;
 mod health;
 mod inspect;
 mod keys;
+mod marks;
 mod place;
 mod reader;
 mod redrive;
@@ -52,7 +53,8 @@ pub use announce::{Changed, ConnectionChange};
 pub use crash_guard::{CRASHED_GATEWAY, CrashGuard, Suspects};
 pub use health::{Health, Unwritable};
 pub use inspect::{Arrival, Inspection};
-pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Marks, Reader};
+pub use marks::Marks;
+pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Reader};
 pub use redrive::{DeliveryFilter, Progress};
 pub use retention::Budget;
 pub use room::free_bytes;
@@ -298,15 +300,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; the commands that wait for it give up after a while.
     pub async fn note_applied(&self, connections: i64) -> Result<(), JournalError> {
-        self.write(move |transaction| {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO marks VALUES ('applied', ?1) ON CONFLICT (name) DO UPDATE SET version = ?1",
-                )?
-                .execute([connections])
-                .map(drop)
-        })
-        .await
+        self.write(move |transaction| marks::note_applied(transaction, connections))
+            .await
     }
 
     /// Keeps what a store said of thin deliveries. When this returns `Ok`, it is on disk.

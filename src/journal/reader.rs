@@ -24,15 +24,6 @@ use crate::sqlite::{self, OpenError};
 /// A reading connection to the data file.
 pub struct Reader(pub(super) Connection);
 
-/// Counters that tell of changes, also those of other processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// Grows with every change of a connection.
-    pub connections: i64,
-    /// Grows with every redrive.
-    pub reopened: i64,
-}
-
 /// A delivery as lists show it: no body, no personal data.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeliverySummary {
@@ -142,35 +133,6 @@ impl Reader {
         let memory = Connection::open_in_memory()?;
         memory.execute_batch(&format::MIGRATIONS.concat())?;
         Ok(Self(memory))
-    }
-
-    /// The counters of changes.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn marks(&self) -> rusqlite::Result<Marks> {
-        let of = |name| {
-            self.0
-                .prepare_cached("SELECT version FROM marks WHERE name = ?1")?
-                .query_row([name], |row| row.get(0))
-        };
-        Ok(Marks {
-            connections: of("connections")?,
-            reopened: of("reopened")?,
-        })
-    }
-
-    /// The counter of changed connections up to which a running gateway has taken them over.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn applied(&self) -> rusqlite::Result<i64> {
-        let mark = self
-            .0
-            .prepare_cached("SELECT version FROM marks WHERE name = 'applied'")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        Ok(mark.unwrap_or_default())
     }
 
     /// The next pending entries after a position, in order, except those of paused or resting connections and those in
