@@ -140,7 +140,8 @@ impl App {
             Arc::clone(&publisher),
             self.directory.clone(),
             marks,
-        );
+        )
+        .limiting_events(self.config.max_event_bytes.clone());
         let relay = match self.config.complete_within {
             Some(within) => {
                 let outbound = self.config.outbound.trying_once();

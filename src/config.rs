@@ -21,6 +21,7 @@ pub use mistakes::{ConfigErrors, Mistake, read_secret};
 pub(crate) use text::web_address;
 use text::{address, number, size, tls};
 
+use crate::event::SizeLimit;
 use crate::journal::Budget;
 use crate::outbound::{Options, Outbound};
 use crate::report::ErrorChain;
@@ -192,6 +193,15 @@ pub struct ServeArgs {
         default_value = "8MiB"
     )]
     pub max_body_bytes: String,
+    /// Maximum size of a published event, below the broker's own limit: a larger event is published without data.raw, and
+    /// one that is larger without it is a dead letter
+    #[arg(
+        long,
+        env = "CARTWIRE_MAX_EVENT_BYTES",
+        value_name = "BYTES",
+        default_value = "15MiB"
+    )]
+    pub max_event_bytes: String,
     /// Slower webhooks are answered 408
     #[arg(
         long,
@@ -277,6 +287,7 @@ impl ServeArgs {
             exchange: text("cartwire.events"),
             topology: text("create"),
             max_body_bytes: text("8MiB"),
+            max_event_bytes: text("15MiB"),
             body_timeout_seconds: text("30"),
             retain_days: text("30"),
             retain_size: text("8GiB"),
@@ -315,6 +326,8 @@ pub struct Config {
     pub broker: Option<Broker>,
     /// Larger webhooks are answered 413.
     pub max_body_bytes: usize,
+    /// The largest event that is published.
+    pub max_event_bytes: SizeLimit,
     /// Slower webhooks are answered 408.
     pub body_timeout: Duration,
     /// What the journal keeps.
@@ -391,6 +404,11 @@ impl Config {
         if max_body_bytes > 256 << 20 {
             m.add("--max-body-bytes", "at most 256MiB");
         }
+        let max_event_bytes = m.take("--max-event-bytes", size(&args.max_event_bytes));
+        if max_event_bytes.is_some_and(|bytes| !(64 << 10..=512 << 20).contains(&bytes)) {
+            m.add("--max-event-bytes", "from 64KiB to 512MiB");
+        }
+        let max_event_bytes = max_event_bytes.and_then(|bytes| usize::try_from(bytes).ok());
         let body_timeout = m.take(
             "--body-timeout-seconds",
             number(&args.body_timeout_seconds, 1..=600),
@@ -448,6 +466,7 @@ impl Config {
                 outbound,
                 broker,
                 max_body_bytes: usize::try_from(max_body_bytes).unwrap_or(usize::MAX),
+                max_event_bytes: max_event_bytes.map(SizeLimit::new).unwrap_or_default(),
                 body_timeout: Duration::from_secs(body),
                 budget: Budget {
                     age: Duration::from_secs(days * 86_400),

@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 
 use crate::delivery::Completed;
 use crate::event::data::ConnectionHealth;
-use crate::event::{Asked, Authority, Draft, Entity, Event, Sequence};
-use crate::journal::LogPage;
+use crate::event::{
+    Asked, Authority, Draft, EVENT_TOO_LARGE, Entity, Event, Sequence, fit, limit_copies,
+};
 use crate::journal::entry::{Entry, EntryKind, Position};
+use crate::journal::{LogPage, LogRow};
 use crate::platforms::{ConnectionSignal, Normalized, platform};
 
 /// What an entry means.
@@ -70,13 +72,33 @@ pub fn assemble(entry: &Entry) -> Assembled {
             signal,
         } => {
             let raw: Arc<RawValue> = raw.into();
-            let events = (0..=u16::MAX)
+            let mut events: Vec<Event> = (0..=u16::MAX)
                 .zip(drafts)
                 .map(|(index, draft)| event(entry, index, draft, Arc::clone(&raw)))
                 .collect();
+            limit_copies(&mut events);
             Assembled::Events { events, signal }
         }
     }
+}
+
+/// Makes an entry's events as they are published: none is larger than `limit` bytes of JSON.
+#[must_use]
+pub fn assemble_within(entry: &Entry, limit: usize) -> Assembled {
+    let mut assembled = assemble(entry);
+    if let Assembled::Events { events, .. } = &mut assembled
+        && let Some(error) = events.iter_mut().find_map(|event| fit(event, limit).err())
+    {
+        tracing::warn!(delivery = %entry.key, %error, "event too large to be published");
+        return Assembled::Unreadable(EVENT_TOO_LARGE);
+    }
+    assembled
+}
+
+/// An event as it was published, by what the log says of it.
+fn as_published(mut event: Event, omits_raw: bool) -> Event {
+    event.omits_raw |= omits_raw;
+    event
 }
 
 /// The events of a page of the log with their cursors. A delivery is read once, however many of its events there are.
@@ -96,7 +118,7 @@ pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
         let event = read
             .as_ref()
             .and_then(|(_, all)| all.get(usize::from(row.index)));
-        events.extend(event.map(|event| (row.cursor, event.clone())));
+        events.extend(event.map(|event| (row.cursor, as_published(event.clone(), row.omits_raw))));
     }
     events
 }
@@ -110,6 +132,12 @@ pub fn assemble_one(entry: &Entry, index: u16) -> Option<Event> {
     }
 }
 
+/// The event of a row of the log as it was published, where there still is one.
+#[must_use]
+pub fn assemble_row(row: &LogRow) -> Option<Event> {
+    assemble_one(&row.entry, row.index).map(|event| as_published(event, row.omits_raw))
+}
+
 fn event(entry: &Entry, index: u16, draft: Draft, raw: Arc<RawValue>) -> Event {
     Event {
         id: entry.event_id(index),
@@ -121,6 +149,7 @@ fn event(entry: &Entry, index: u16, draft: Draft, raw: Arc<RawValue>) -> Event {
         asked: asked(entry, &draft),
         draft,
         raw,
+        omits_raw: false,
     }
 }
 

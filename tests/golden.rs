@@ -86,6 +86,7 @@ fn outcome(
                     asked: None,
                     draft,
                     raw: raw.clone().into(),
+                    omits_raw: false,
                 };
                 let whole = serde_json::to_value(&event).expect("an event is JSON");
                 if let Err(error) = validator.validate(&whole) {

@@ -71,6 +71,7 @@ async fn log(journal: &Journal, positions: &[i64]) {
             index: 0,
             event_type: "cartwire.order.updated".to_owned(),
             subject: format!("order/{position}"),
+            omits_raw: false,
         }]),
     };
     let settlements = positions.iter().map(settlement).collect();

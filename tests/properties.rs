@@ -467,6 +467,7 @@ fn told(
         asked: None,
         draft,
         raw: raw.clone().into(),
+        omits_raw: false,
     });
     events.collect()
 }
@@ -791,6 +792,7 @@ fn outcome(code: u8, position: i64) -> Outcome {
         index: 0,
         event_type: "cartwire.order.updated".to_owned(),
         subject: format!("order/{position}"),
+        omits_raw: false,
     };
     match code {
         0 => Outcome::Logged(vec![event]),

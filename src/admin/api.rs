@@ -10,7 +10,7 @@ use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::event::{Event, EventId};
 use crate::journal::DeliveryFilter;
-use crate::normalize::{assemble_one, assemble_page};
+use crate::normalize::{assemble_page, assemble_row};
 use crate::platforms::api::Finding;
 
 type Answer = Result<HttpResponse, ApiError>;
@@ -39,7 +39,7 @@ pub(super) async fn event(admin: web::Data<Admin>, id: web::Path<String>) -> Ans
     let id = EventId::parse(&id).ok_or(ApiError::NotFound)?;
     let found = admin.journal.read(move |reader| {
         let row = reader.event(id.delivery, id.index)?;
-        Ok(row.and_then(|row| assemble_one(&row.entry, row.index)))
+        Ok(row.and_then(|row| assemble_row(&row)))
     });
     let event = found.await?.ok_or(ApiError::NotFound)?;
     Ok(HttpResponse::Ok().json(event))

@@ -11,7 +11,7 @@ use crate::config::DataArgs;
 use crate::event::{Event, EventId};
 use crate::journal::entry::Position;
 use crate::journal::{EventFilter, Reader};
-use crate::normalize::{assemble_one, assemble_page};
+use crate::normalize::{assemble_page, assemble_row};
 
 const PAGE: usize = 200;
 const LOOK: Duration = Duration::from_millis(300);
@@ -115,7 +115,7 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             let id = EventId::parse(&show.id)
                 .ok_or_else(|| fail(Exit::Usage, format!("{:?} is no event's id", show.id)))?;
             let row = reader.event(id.delivery, id.index)?;
-            let event = row.and_then(|row| assemble_one(&row.entry, row.index));
+            let event = row.and_then(|row| assemble_row(&row));
             let event =
                 event.ok_or_else(|| fail(Exit::No, format!("there is no published event {id}")))?;
             line(&serde_json::to_string_pretty(&event)?)?;

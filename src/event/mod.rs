@@ -6,6 +6,7 @@
 pub mod data;
 mod money;
 mod schema;
+mod size;
 mod weight;
 
 use std::fmt;
@@ -19,6 +20,8 @@ use serde_json::value::RawValue;
 pub use data::Entity;
 pub use money::{Amount, Currency, Money};
 pub use schema::json_schema;
+pub(crate) use size::limit_copies;
+pub use size::{DEFAULT_MAX_EVENT_BYTES, EVENT_TOO_LARGE, SizeLimit, TooLarge, fit, json_bytes};
 pub(crate) use weight::Weigh;
 pub use weight::weight;
 
@@ -209,6 +212,8 @@ pub struct Event {
     pub asked: Option<Asked>,
     /// The platform's payload as it was received.
     pub raw: Arc<RawValue>,
+    /// `true` if the event is published without `raw`, and `dataref` points to the delivery instead.
+    pub omits_raw: bool,
 }
 
 impl Event {
@@ -234,6 +239,12 @@ impl Event {
     #[must_use]
     pub fn partition_key(&self) -> String {
         format!("{}/{}", self.connection, self.subject())
+    }
+
+    /// Where the delivery is in the admin API.
+    #[must_use]
+    pub fn dataref(&self) -> String {
+        format!("/api/deliveries/{}", self.id.delivery)
     }
 
     /// W3C trace context. The trace is the delivery's, so that all its events and attempts hang together.
@@ -267,6 +278,9 @@ impl Serialize for Event {
         map.serialize_entry("origin", self.origin.as_str())?;
         map.serialize_entry("authority", self.draft.authority.as_str())?;
         map.serialize_entry("traceparent", &self.traceparent())?;
+        if self.omits_raw {
+            map.serialize_entry("dataref", &self.dataref())?;
+        }
         map.serialize_entry("data", &DataBody(self))?;
         map.end()
     }
@@ -307,7 +321,11 @@ impl Serialize for DataBody<'_> {
             Some(Asked::InVain(reason)) => map.serialize_entry("not_completed", reason)?,
             None => {}
         }
-        map.serialize_entry("raw", &*self.0.raw)?;
+        if self.0.omits_raw {
+            map.serialize_entry("raw_omitted", &true)?;
+        } else {
+            map.serialize_entry("raw", &*self.0.raw)?;
+        }
         map.end()
     }
 }

@@ -52,6 +52,10 @@ struct EventSchema {
     /// W3C trace context.
     #[schemars(regex(pattern = r"^00-[0-9a-f]{32}-[0-9a-f]{16}-01$"))]
     traceparent: String,
+    /// Where the delivery is in the admin API, for an event that was too large to carry `data.raw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/api/deliveries/[0-9a-f]{32}$"))]
+    dataref: Option<String>,
     data: DataSchema,
 }
 
@@ -71,7 +75,12 @@ struct DataSchema {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_completed: Option<String>,
     /// The platform's payload as it was received.
-    raw: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<Value>,
+    /// `true` if the payload was left out, because the event was too large with it. `dataref` points to the payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("const" = true))]
+    raw_omitted: Option<bool>,
 }
 
 /// The schema of one event, JSON Schema 2020-12.
@@ -87,6 +96,7 @@ pub fn json_schema() -> Value {
     schema["allOf"] = entities(&schema)
         .into_iter()
         .map(|entity| of_entity(&entity))
+        .chain([with_or_without_raw()])
         .collect();
     schema
 }
@@ -100,6 +110,15 @@ fn entities(schema: &Value) -> Vec<String> {
     branches
         .filter_map(|branch| branch["required"][0].as_str().map(str::to_owned))
         .collect()
+}
+
+/// An event has its payload, or says where the payload is.
+fn with_or_without_raw() -> Value {
+    json!({
+        "if": {"required": ["dataref"]},
+        "then": {"properties": {"data": {"required": ["raw_omitted"], "not": {"required": ["raw"]}}}},
+        "else": {"properties": {"data": {"required": ["raw"], "not": {"required": ["raw_omitted"]}}}},
+    })
 }
 
 /// An event of a type is about that entity everywhere.

@@ -217,6 +217,8 @@ pub struct LoggedEvent {
     pub event_type: String,
     /// `{entity}/{id}`
     pub subject: String,
+    /// `true` if the event was published without `data.raw`.
+    pub omits_raw: bool,
 }
 
 /// An outcome for an entry.

@@ -12,6 +12,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     INSTALLATIONS,
     usage::SCHEMA,
     standing::SCHEMA,
+    OMITTED_RAW,
 ];
 
 /// Deliveries never change once written; what became of one stands in its small row of `entries`, so that settling a
@@ -111,6 +112,9 @@ UPDATE deliveries SET endpoint = lower(endpoint)
  WHERE endpoint <> lower(endpoint) AND length(endpoint) = 36
    AND endpoint GLOB '????????-????-????-????-????????????' AND replace(endpoint, '-', '') NOT GLOB '*[^0-9A-Fa-f]*';
 ";
+
+/// An event that was published without `data.raw` is read again without it.
+const OMITTED_RAW: &str = "ALTER TABLE events ADD COLUMN omits_raw INTEGER NOT NULL DEFAULT 0;";
 
 #[cfg(test)]
 mod tests {

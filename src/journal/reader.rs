@@ -68,6 +68,8 @@ pub struct LogRow {
     pub cursor: Position,
     /// Which event of the delivery.
     pub index: u16,
+    /// `true` if the event was published without `data.raw`.
+    pub omits_raw: bool,
     /// The delivery, shared by the rows of its events.
     pub entry: Arc<Entry>,
 }
@@ -92,7 +94,7 @@ pub struct LogPage {
     pub next: Position,
 }
 
-/// Bytes of payloads in a page of the event log.
+/// Memory that the events of a page may take, as [`JournaledDelivery::cost`] estimates it.
 const PAGE_BYTES: usize = 16 << 20;
 
 /// Which events.
@@ -341,7 +343,7 @@ impl Reader {
             ConnectionId::new(text).map_or_else(|_| text.to_owned(), |id| id.to_string())
         });
         let sql = format!(
-            "SELECT {ENTRY}, {}, v.position, v.idx FROM events v
+            "SELECT {ENTRY}, {}, v.position, v.idx, v.omits_raw FROM events v
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
              WHERE v.position > ?1 AND (?2 IS NULL OR v.type = ?2) AND (?3 IS NULL OR substr(v.type, 1, length(?3)) = ?3)
                AND (?4 IS NULL OR d.connection = ?4) AND (?5 IS NULL OR v.subject = ?5)
@@ -374,11 +376,12 @@ impl Reader {
                 .filter(|last| row.get(0) == Ok(last.position));
             let entry =
                 shared.map_or_else(|| read_entry(row, &mut completions).map(Arc::new), Ok)?;
-            bytes += entry.delivery.bytes();
+            bytes += entry.delivery.cost();
             page.next = row.get(OWN)?;
             page.rows.push(LogRow {
                 cursor: page.next,
                 index: row.get(OWN + 1)?,
+                omits_raw: row.get(OWN + 2)?,
                 entry,
             });
         }
@@ -398,7 +401,7 @@ impl Reader {
     /// SQLite's.
     pub fn event(&self, delivery: DeliveryKey, index: u16) -> rusqlite::Result<Option<LogRow>> {
         let sql = format!(
-            "SELECT {ENTRY}, {}, v.position, v.idx FROM events v
+            "SELECT {ENTRY}, {}, v.position, v.idx, v.omits_raw FROM events v
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
              WHERE v.delivery = {} AND v.idx = ?2",
             completions::COLUMNS,
@@ -513,6 +516,7 @@ fn read_log(row: &Row<'_>) -> rusqlite::Result<LogRow> {
         entry: Arc::new(read_entry(row, &mut Completions::default())?),
         cursor: row.get(OWN)?,
         index: row.get(OWN + 1)?,
+        omits_raw: row.get(OWN + 2)?,
     })
 }
 

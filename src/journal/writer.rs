@@ -441,9 +441,9 @@ fn settle(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::R
     }
     // A redriven entry's events are read once more by those who follow the log: they get new places at its end.
     let statement = if settlement.redriven {
-        "INSERT OR REPLACE INTO events (delivery, idx, type, subject) VALUES (?1, ?2, ?3, ?4)"
+        "INSERT OR REPLACE INTO events (delivery, idx, type, subject, omits_raw) VALUES (?1, ?2, ?3, ?4, ?5)"
     } else {
-        "INSERT OR IGNORE INTO events (delivery, idx, type, subject) VALUES (?1, ?2, ?3, ?4)"
+        "INSERT OR IGNORE INTO events (delivery, idx, type, subject, omits_raw) VALUES (?1, ?2, ?3, ?4, ?5)"
     };
     let mut insert = transaction.prepare_cached(statement)?;
     for event in settlement.outcome.events() {
@@ -451,7 +451,8 @@ fn settle(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::R
             settlement.position,
             event.index,
             event.event_type,
-            event.subject
+            event.subject,
+            event.omits_raw
         ])?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::delivery::{Completed, Completion, JournaledDelivery};
 use crate::event::{Authority, Draft, Event, weight};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Changed, ConnectionChange, JournalError};
-use crate::normalize::{Assembled, assemble};
+use crate::normalize::{Assembled, assemble_within};
 use crate::platforms::{ConnectionSignal, platform};
 use crate::publisher::Publish;
 use crate::report::ErrorChain;
@@ -112,7 +112,7 @@ impl<P: Publish> Relay<P> {
             // What the store did not tell then, it may tell now.
             entry.delivery.completion = None;
         }
-        let assembled = assemble(&entry);
+        let assembled = assemble_within(&entry, self.max_event_bytes.bytes());
         let Assembled::Events { events, signal } = assembled else {
             self.settle_without_events(&entry, &assembled);
             return Ok(Waits::No);
@@ -295,14 +295,14 @@ impl<P: Publish> Relay<P> {
         let Some(mut entry) = self.completions.take(position) else {
             return;
         };
-        let before = match assemble(&entry) {
+        let before = match assemble_within(&entry, self.max_event_bytes.bytes()) {
             Assembled::Events { events, .. } => events,
             Assembled::Ignored(_) | Assembled::Unreadable(_) => Vec::new(),
         };
         let keys: HashSet<String> = before.iter().map(Event::partition_key).collect();
         entry.delivery.completion = Some(completion.clone());
         let was_installing = self.installed(&entry);
-        let (mut events, signal) = match assemble(&entry) {
+        let (mut events, signal) = match assemble_within(&entry, self.max_event_bytes.bytes()) {
             Assembled::Events { events, signal } => (events, signal),
             nothing @ (Assembled::Ignored(_) | Assembled::Unreadable(_)) => {
                 self.lanes.complete(position, &keys, 0, Vec::new());
@@ -376,5 +376,6 @@ fn logged(event: &Event) -> LoggedEvent {
         index: event.id.index,
         event_type: event.event_type(),
         subject: event.subject(),
+        omits_raw: event.omits_raw,
     }
 }

@@ -302,6 +302,7 @@ mod tests {
             raw: serde_json::value::RawValue::from_string("{}".to_owned())
                 .expect("JSON")
                 .into(),
+            omits_raw: false,
         };
         Task {
             position,

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::connections::Directory;
 use crate::delivery::{Completion, ConnectionId};
-use crate::event::Event;
+use crate::event::{Event, SizeLimit};
 use crate::journal::entry::{LoggedEvent, Position, Settlement};
 use crate::journal::{Journal, JournalError, Marks};
 use crate::publisher::{Publish, Receipt};
@@ -115,6 +115,7 @@ pub struct Relay<P> {
     settling: bool,
     work: FuturesUnordered<Work>,
     trials: Trials,
+    max_event_bytes: SizeLimit,
 }
 
 impl<P: Publish> Relay<P> {
@@ -155,6 +156,7 @@ impl<P: Publish> Relay<P> {
             settling: false,
             work: FuturesUnordered::new(),
             trials: Trials::default(),
+            max_event_bytes: SizeLimit::default(),
         }
     }
 
@@ -163,6 +165,15 @@ impl<P: Publish> Relay<P> {
     pub fn asking(self, asking: Asking) -> Self {
         Self {
             asking: Some(asking),
+            ..self
+        }
+    }
+
+    /// Events larger than the limit are published without `data.raw`, or become dead letters.
+    #[must_use]
+    pub fn limiting_events(self, max_event_bytes: SizeLimit) -> Self {
+        Self {
+            max_event_bytes,
             ..self
         }
     }

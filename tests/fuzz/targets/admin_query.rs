@@ -172,6 +172,7 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
             index: 0,
             event_type: "cartwire.order.updated".to_owned(),
             subject,
+            omits_raw: false,
         };
         let outcome = if index < 4 {
             Outcome::Logged(vec![event])

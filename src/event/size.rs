@@ -1,0 +1,210 @@
+//! How large an event may be when it is published, and what is left out of a larger one.
+//!
+//! The decision is made once, before an event is sent: [`fit`]. First `data.raw` is left out, and `dataref` points to the
+//! delivery in the admin API, which has the whole body. An event that is still too large is never sent. The journal keeps
+//! which events lack `raw`, so that an event that is read again is the one that was published.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Event, Weigh};
+
+/// The default of `--max-event-bytes`: below the 16 MiB that RabbitMQ 4 takes, with room for a message's properties.
+pub const DEFAULT_MAX_EVENT_BYTES: usize = 15 << 20;
+/// Reason code of a delivery with an event that is too large even without `data.raw`.
+pub const EVENT_TOO_LARGE: &str = "event_too_large";
+
+/// Copies of `raw` that the events of one delivery may hold together, in bytes. Each of up to 1000 events carries the whole
+/// payload, so their sum would grow with the square of the payload.
+const MAX_RAW_COPIES_BYTES: usize = 1 << 20;
+/// Copies of `raw` that are always allowed.
+const MIN_RAW_COPIES: usize = 16;
+
+/// The largest event that is sent, in bytes of its JSON. Clones share the value.
+#[derive(Clone, Debug)]
+pub struct SizeLimit(Arc<AtomicUsize>);
+
+impl Default for SizeLimit {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_EVENT_BYTES)
+    }
+}
+
+impl SizeLimit {
+    /// A limit of that many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// The limit in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Lowers the limit to what the broker takes. Never raises it.
+    pub fn lower_to(&self, bytes: usize) {
+        self.0.fetch_min(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The event is too large even without `data.raw`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the event is larger than {limit} bytes without data.raw: raise --max-event-bytes and the broker's limit"
+)]
+pub struct TooLarge {
+    /// The limit.
+    pub limit: usize,
+}
+
+/// Leaves `data.raw` out of an event that is larger than `limit` bytes of JSON.
+///
+/// # Errors
+/// [`TooLarge`] if the event is larger all the same.
+pub fn fit(event: &mut Event, limit: usize) -> Result<(), TooLarge> {
+    // Of a small event the memory that it takes is known to be enough of a bound: JSON writes a byte as six at most.
+    let draft_bytes = 6 * (size_of::<Event>() + event.draft.heap());
+    let raw_bytes = if event.omits_raw {
+        0
+    } else {
+        event.raw.get().len()
+    };
+    if draft_bytes + raw_bytes <= limit || json_bytes(event) <= limit {
+        return Ok(());
+    }
+    event.omits_raw = true;
+    if json_bytes(event) <= limit {
+        Ok(())
+    } else {
+        Err(TooLarge { limit })
+    }
+}
+
+/// Leaves `data.raw` out of the events of a delivery of which too many carry the same payload.
+pub(crate) fn limit_copies(events: &mut [Event]) {
+    let raw = events.first().map_or(0, |event| event.raw.get().len());
+    if events.len() > MIN_RAW_COPIES && events.len() * raw > MAX_RAW_COPIES_BYTES {
+        for event in events {
+            event.omits_raw = true;
+        }
+    }
+}
+
+/// The length of an event's JSON, without making it.
+#[must_use]
+pub fn json_bytes(event: &Event) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, event) {
+        Ok(()) => counter.0,
+        // It cannot be rendered either; the publisher says why.
+        Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use serde_json::Value;
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::delivery::{ConnectionId, DeliveryKey};
+    use crate::event::data::Order;
+    use crate::event::{Authority, Draft, Entity, EventId, Origin, Sequence, json_schema};
+
+    fn event(note: usize, raw: usize) -> Event {
+        let order = Order {
+            id: "1".to_owned(),
+            note: Some("\u{1}".repeat(note)),
+            ..Order::default()
+        };
+        let raw = RawValue::from_string(format!("\"{}\"", "x".repeat(raw))).expect("JSON");
+        Event {
+            id: EventId {
+                delivery: DeliveryKey::of(&[b"size"]),
+                index: 0,
+            },
+            platform: "woocommerce".to_owned(),
+            connection: ConnectionId::new("shop").expect("an id"),
+            sequence: Sequence::new(1, 0),
+            time: Timestamp::UNIX_EPOCH,
+            origin: Origin::Webhook,
+            asked: None,
+            draft: Draft {
+                verb: "created".to_owned(),
+                id: "1".to_owned(),
+                time: None,
+                authority: Authority::Full,
+                entity: Entity::Order(Box::new(order)),
+                changed: None,
+            },
+            raw: Arc::from(raw),
+            omits_raw: false,
+        }
+    }
+
+    #[test]
+    fn an_event_of_exactly_the_limit_keeps_its_payload() {
+        let whole = event(10, 100_000);
+        let bytes = json_bytes(&whole);
+        assert_eq!(bytes, serde_json::to_vec(&whole).expect("JSON").len());
+        let mut fits = whole.clone();
+        assert_eq!(fit(&mut fits, bytes), Ok(()));
+        assert!(!fits.omits_raw);
+        let mut too_large = whole;
+        assert_eq!(fit(&mut too_large, bytes - 1), Ok(()));
+        assert!(too_large.omits_raw);
+    }
+
+    #[test]
+    fn an_event_without_its_payload_says_where_the_payload_is() {
+        let mut event = event(10, 100_000);
+        fit(&mut event, 70_000).expect("it fits without its payload");
+        let json = serde_json::to_value(&event).expect("JSON");
+        assert_eq!(
+            json["dataref"],
+            format!("/api/deliveries/{}", event.id.delivery)
+        );
+        assert_eq!(json["data"]["raw_omitted"], Value::Bool(true));
+        assert!(json["data"].get("raw").is_none());
+        let validator = jsonschema::validator_for(&json_schema()).expect("a schema");
+        assert!(validator.is_valid(&json));
+        for member in ["dataref", "data"] {
+            let mut wrong = json.clone();
+            wrong.as_object_mut().expect("an object").remove(member);
+            assert!(!validator.is_valid(&wrong), "without {member}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_without_its_payload_is_not_sent() {
+        // A control character is six bytes of JSON: the memory that the note takes is below the limit.
+        let mut event = event(20_000, 10);
+        assert_eq!(fit(&mut event, 100_000), Err(TooLarge { limit: 100_000 }));
+    }
+
+    #[test]
+    fn a_limit_is_lowered_for_all_its_clones() {
+        let limit = SizeLimit::default();
+        let clone = limit.clone();
+        limit.lower_to(1 << 20);
+        limit.lower_to(2 << 20);
+        assert_eq!(clone.bytes(), 1 << 20);
+    }
+}
