@@ -693,6 +693,11 @@ async fn an_installation_that_is_gone_is_noticed_without_a_webhook() {
         !known.to_string().contains("ida@hafen.example"),
         "nobody's address is kept"
     );
+    let checked = gateway.cli(&["connections", "check", "asked-app", "--json"]);
+    let checked: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    let checked = &checked["connections"][0];
+    assert_eq!(checked["asked"], true, "an app is asked: {checked}");
+    assert!(checked.to_string().contains("the app secret is right"));
     let missing = gateway.cli(&["scopes", SITE]);
     assert_eq!(missing.status.code(), Some(1), "some permission is missing");
     wix.change(|world| drop(world.installations.remove(SITE)));

@@ -33,7 +33,7 @@ pub struct Look {
 /// Can the connection be asked?
 #[must_use]
 pub fn can_ask(connection: &Connection, subject: &Subject) -> bool {
-    platform(&connection.platform).is_some_and(|platform| platform.can_ask(subject))
+    platform(&connection.platform).is_some_and(|platform| platform.can_examine(subject))
 }
 
 /// How long all questions to one store may take. Changing something takes longer: it is tried by a ping each time.
@@ -57,7 +57,7 @@ pub async fn look(
         clock: None,
     };
     let Some(platform) =
-        platform(&connection.platform).filter(|platform| platform.can_ask(subject))
+        platform(&connection.platform).filter(|platform| platform.can_examine(subject))
     else {
         return look;
     };

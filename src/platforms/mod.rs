@@ -100,6 +100,12 @@ pub trait Platform: Send + Sync {
     /// Can this connection's API be asked: are the credentials for it there?
     fn can_ask(&self, subject: &Subject) -> bool;
 
+    /// `true` if the connection itself can be examined. It differs from [`Platform::can_ask`] for a connection that has
+    /// credentials and no store of its own, such as an app.
+    fn can_examine(&self, subject: &Subject) -> bool {
+        self.can_ask(subject)
+    }
+
     /// Looks at a connection through its API, from the address and the credentials to the webhooks, and puts right or
     /// removes what the intent says.
     ///

@@ -88,6 +88,10 @@ impl Platform for Wix {
         api::can_ask(subject)
     }
 
+    fn can_examine(&self, subject: &Subject) -> bool {
+        api::can_examine(subject)
+    }
+
     fn examine(
         &self,
         subject: &Subject,

@@ -121,6 +121,14 @@ pub(in crate::platforms::wix) fn complete(
 
 /// A good answer, or what to tell instead.
 fn good(result: &CallResult) -> Result<&Answer, Told> {
+    // The token was accepted, so a permission is missing: a check of the connection names its scope. A refusal that names
+    // the installation is about the installation.
+    if let Ok(answer) = result
+        && answer.status == 403
+        && blame(answer) != Blame::Instance
+    {
+        return Err(Told::Nothing("scope_missing"));
+    }
     let answer = heard(result)?;
     match answer.status {
         200..=299 => Ok(answer),

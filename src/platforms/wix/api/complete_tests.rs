@@ -121,7 +121,12 @@ fn refusals_end_it_and_outages_do_not() {
     let error = r#"{"message":"no","details":{}}"#;
     for (result, told) in [
         (Ok(answer(404, error)), Told::Nothing("not_found")),
-        (Ok(answer(403, error)), Told::Nothing("credentials_refused")),
+        (Ok(answer(401, error)), Told::Nothing("credentials_refused")),
+        (Ok(answer(403, error)), Told::Nothing("scope_missing")),
+        (
+            Ok(answer(403, r#"{"message":"The app is not installed"}"#)),
+            Told::Nothing("credentials_refused"),
+        ),
         (Ok(answer(428, error)), Told::Nothing("refused")),
         (Ok(answer(429, error)), Told::Later("rate_limited", None)),
         (

@@ -177,7 +177,12 @@ fn list<'a>(
             // The filter is inside the cursor.
             Some(cursor) => json!({"cursorPaging": {"limit": PAGE, "cursor": cursor}}),
             None => {
-                json!({"filter": {"namespace": {"$in": ["WIX", "HEADLESS"]}}, "cursorPaging": {"limit": PAGE}})
+                json!({
+                    "filter": {"namespace": {"$in": ["WIX", "HEADLESS"]}},
+                    // Without an order of its own, a list may repeat one row and leave out another between pages.
+                    "sort": [{"fieldName": "createdDate", "order": "ASC"}],
+                    "cursorPaging": {"limit": PAGE},
+                })
             }
         };
         let request = caller.search(

@@ -172,6 +172,7 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
                 number > 0,
                 "a cursor holds its filter"
             );
+            assert_eq!(query["sort"].is_null(), number > 0, "a list has an order");
             let next = number + 1;
             let cursor = if next as usize == last {
                 Value::Null

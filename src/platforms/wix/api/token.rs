@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use crate::platforms::api::Auth;
     use crate::platforms::wix::api::script::{answer, app, installation};
-    use crate::platforms::wix::api::{Caller, can_ask};
+    use crate::platforms::wix::api::{Caller, can_ask, can_examine};
 
     #[test]
     fn a_token_is_read_bare_or_wrapped() {
@@ -123,5 +123,9 @@ mod tests {
         let mut poor = installation("one");
         poor.parent.as_mut().expect("an app").secrets.clear();
         assert!(can_ask(&installation("one")) && !can_ask(&poor) && !can_ask(&app()));
+        // An app has no site of its own, and its secret can be tried.
+        let mut poor_app = app();
+        poor_app.secrets.clear();
+        assert!(can_examine(&app()) && !can_examine(&poor_app) && !can_examine(&poor));
     }
 }
