@@ -200,6 +200,7 @@ fn announcement(entry: &Entry) -> Normalized {
         authority: Authority::Full,
         entity: Entity::Connection(Box::new(health)),
         changed: None,
+        anonymized: false,
     };
     Normalized::Events {
         drafts: vec![draft],

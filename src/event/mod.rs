@@ -149,6 +149,8 @@ pub struct Draft {
     pub entity: Entity,
     /// The paths of what changed, in the platform's words, where it says.
     pub changed: Option<Vec<String>>,
+    /// `true` if the platform says that a request to anonymize a person's data caused the event.
+    pub anonymized: bool,
 }
 
 /// The words for what happened.
@@ -315,6 +317,9 @@ impl Serialize for DataBody<'_> {
         }
         if let Some(changed) = &self.0.draft.changed {
             map.serialize_entry("changed", changed)?;
+        }
+        if self.0.draft.anonymized {
+            map.serialize_entry("triggered_by_anonymize_request", &true)?;
         }
         match &self.0.asked {
             Some(Asked::Completed(at)) => map.serialize_entry("completed_at", at)?,

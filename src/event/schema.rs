@@ -67,6 +67,10 @@ struct DataSchema {
     /// The paths of what changed, in the platform's words, where it says.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Vec<String>>,
+    /// `true` if a request to anonymize a person's data caused the event: delete your copy of that person's data too. Absent
+    /// if not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    triggered_by_anonymize_request: Option<bool>,
     /// When the store was asked for what the webhook left out, and told it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"), regex(pattern = r"Z$"))]

@@ -298,6 +298,7 @@ mod tests {
                     ..Order::default()
                 })),
                 changed: None,
+                anonymized: false,
             },
             raw: serde_json::value::RawValue::from_string("{}".to_owned())
                 .expect("JSON")

@@ -138,6 +138,7 @@ impl<'a> Domain<'a> {
             authority,
             entity,
             changed,
+            anonymized: false,
         }
     }
 }

@@ -54,6 +54,11 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     };
     let drafts = drafts.filter(|drafts| drafts.iter().all(|draft| is_id(&draft.id)));
     let mut drafts = drafts.unwrap_or_else(|| vec![unrecognized::draft(&legacy)]);
+    if root.get("triggeredByAnonymizeRequest").flag() == Some(true) {
+        for draft in &mut drafts {
+            draft.anonymized = true;
+        }
+    }
     if let Some(told) = delivery.completed()
         && let Some(lacking) = Lacking::of(delivery, &drafts)
     {
@@ -101,6 +106,7 @@ impl Legacy<'_> {
             authority,
             entity,
             changed: None,
+            anonymized: false,
         }
     }
 }

@@ -95,6 +95,7 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
         authority: Authority::Full,
         entity: Entity::Connection(Box::new(health)),
         changed: None,
+        anonymized: false,
     };
     Normalized::Events {
         drafts: vec![draft],

@@ -187,6 +187,7 @@ fn entity(root: Node<'_>, resource: Resource, verb: &'static str) -> Result<Draf
         authority,
         entity,
         changed: None,
+        anonymized: false,
     })
 }
 
@@ -264,6 +265,7 @@ fn action(root: Node<'_>, hook: &str) -> Draft {
             ..Action::default()
         })),
         changed: None,
+        anonymized: false,
     }
 }
 
@@ -284,6 +286,7 @@ fn unrecognized(root: Node<'_>, topic: &str) -> Draft {
             entity_type: None,
         })),
         changed: None,
+        anonymized: false,
     }
 }
 
