@@ -153,6 +153,24 @@ pub struct Draft {
     pub anonymized: bool,
 }
 
+impl Draft {
+    /// `true` for a product with a price whose currency the platform did not send.
+    #[must_use]
+    pub fn lacks_currency(&self) -> bool {
+        let Entity::Product(product) = &self.entity else {
+            return false;
+        };
+        let own = [&product.price, &product.regular_price, &product.sale_price];
+        let has_price = own.into_iter().any(Option::is_some)
+            || product
+                .variants
+                .iter()
+                .flatten()
+                .any(|variant| variant.price.is_some());
+        product.currency.is_none() && has_price
+    }
+}
+
 /// The words for what happened.
 pub mod verbs {
     #![allow(missing_docs, reason = "each is its own name")]

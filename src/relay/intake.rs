@@ -188,7 +188,7 @@ impl<P: Publish> Relay<P> {
         let delivery = &entry.delivery;
         let is_whole = events
             .iter()
-            .all(|event| event.draft.authority == Authority::Full);
+            .all(|event| event.draft.authority == Authority::Full && !event.draft.lacks_currency());
         if delivery.completion.is_some() || is_whole || entry.kind == EntryKind::Announcement {
             return None;
         }

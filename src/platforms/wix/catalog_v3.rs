@@ -9,7 +9,7 @@ use crate::event::data::{
     Category, Image, Inventory, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
     StockStatus, Variant,
 };
-use crate::event::{Amount, Authority, Draft, Entity, Money, verbs};
+use crate::event::{Amount, Authority, Currency, Draft, Entity, Money, verbs};
 use crate::platforms::lenient::{Node, filled};
 
 pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
@@ -110,6 +110,28 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         currency,
         ..Product::default()
     }
+}
+
+/// A product whose prices came without a currency, with the currency of its site.
+pub(super) fn in_currency(mut product: Product, currency: &str) -> Product {
+    if product.currency.is_some() {
+        return product;
+    }
+    let own = [
+        &mut product.price,
+        &mut product.regular_price,
+        &mut product.sale_price,
+    ];
+    let of_variants = product
+        .variants
+        .iter_mut()
+        .flatten()
+        .flat_map(|variant| [&mut variant.price, &mut variant.regular_price]);
+    for money in own.into_iter().chain(of_variants).flatten() {
+        money.currency = Currency::parse(currency);
+    }
+    product.currency = Some(currency.to_owned());
+    product
 }
 
 /// A price that all variants share.

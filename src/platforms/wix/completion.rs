@@ -65,6 +65,14 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
+        What::SiteCurrency => {
+            let Entity::Product(known) = entity else {
+                return None;
+            };
+            let currency = inside("properties")?.get("paymentCurrency").currency()?;
+            let product = catalog_v3::in_currency((**known).clone(), currency);
+            Some(Entity::Product(Box::new(product)))
+        }
         What::Collection => {
             let Entity::Collection(known) = entity else {
                 return None;

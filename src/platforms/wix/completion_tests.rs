@@ -410,3 +410,36 @@ fn what_makes_no_sense_changes_nothing() {
     let deleted = completed(&format!("{V1}ProductDeleted"), &payload, &product());
     assert_eq!(deleted[0].0, Authority::Reference);
 }
+
+/// A whole product of the third catalog, whose prices the event tells without a currency.
+fn priced(currency: Option<&str>) -> Value {
+    json!({
+        "id": "e1", "entityFqdn": "wix.stores.catalog.v3.product", "slug": "updated", "entityId": "p1",
+        "updatedEvent": {"currentEntity": {
+            "id": "p1", "currency": currency, "productType": "PHYSICAL",
+            "actualPriceRange": {"minValue": {"amount": "12.50"}, "maxValue": {"amount": "12.50"}},
+            "variantsInfo": {"variants": [{"id": "v1", "price": {"actualPrice": {"amount": "12.50"}}}]},
+        }},
+    })
+}
+
+#[test]
+fn prices_of_the_third_catalog_take_the_currency_of_the_site() {
+    const TOPIC: &str = "wix.stores.catalog.v3.product_updated";
+    let told = json!({"properties": {"paymentCurrency": "SEK"}});
+    let entity = one(TOPIC, &priced(None), &told);
+    assert_eq!(entity["currency"], "SEK");
+    assert_eq!(
+        entity["price"],
+        json!({"amount": "12.50", "currency": "SEK"})
+    );
+    assert_eq!(entity["variants"][0]["price"]["currency"], "SEK");
+    let word = |payload: &Value| {
+        let delivery = delivery(TOPIC, payload, None);
+        let (drafts, _) = normalized(&delivery);
+        assert_eq!(drafts[0].authority, Authority::Full);
+        Lacking::of(&delivery, &drafts).map(|lacking| lacking.word())
+    };
+    assert_eq!(word(&priced(None)).as_deref(), Some("site-currency/site"));
+    assert_eq!(word(&priced(Some("EUR"))), None, "the product has its own");
+}

@@ -114,6 +114,7 @@ pub(in crate::platforms::wix) fn complete(
             caller.get("site.properties", "/site-properties/v4/properties"),
             "properties",
         ),
+        What::SiteCurrency => site_currency(subject, &caller, dialogue),
         What::Currency | What::Payments => payments(&lacking, &caller, dialogue),
         What::Installation => installation(id, subject, &caller, dialogue),
     }
@@ -172,6 +173,26 @@ fn holds(answer: &Answer, member: &str, id: &str) -> bool {
 /// Does the platform not know the path, rather than the entity? Of an entity it says so in its own words.
 fn is_no_route(result: &CallResult) -> bool {
     matches!(result, Ok(answer) if answer.status == 404 && !members(answer.text()).is_some_and(|told| told.contains_key("message")))
+}
+
+/// The site's currency. A known one is told without a request.
+fn site_currency(
+    subject: &Subject,
+    caller: &Caller<'_>,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Told, Unanswered> {
+    if let Some(currency) = subject.setting("currency") {
+        let told = json!({"properties": {"paymentCurrency": currency}});
+        return Ok(Told::Whole(told.to_string().into()));
+    }
+    let result = dialogue.ask(caller.get("site.properties", "/site-properties/v4/properties"))?;
+    Ok(match good(result) {
+        Ok(answer) => match picked(answer, "properties", &["paymentCurrency"]) {
+            Some(properties) => together(vec![("properties", properties)]),
+            None => unreadable(answer),
+        },
+        Err(told) => told,
+    })
 }
 
 /// An order's currency, and its payments where they are not told.

@@ -352,3 +352,29 @@ fn an_app_by_itself_completes_nothing() {
     );
     assert_eq!(told, Told::Nothing("not_asked"));
 }
+
+#[test]
+fn a_known_currency_of_the_site_costs_no_request() {
+    let mut known = installation("one");
+    known
+        .settings
+        .insert("currency".to_owned(), "SEK".to_owned());
+    let (told, asked) = talk(
+        |_: &ApiRequest| panic!("nothing is asked"),
+        |dialogue| complete("site-currency/site", &known, dialogue),
+    );
+    assert_eq!(
+        (
+            json_of(&told)["properties"]["paymentCurrency"].as_str(),
+            asked.len()
+        ),
+        (Some("SEK"), 0)
+    );
+    let properties = r#"{"properties":{"email":"owner@shop.example","paymentCurrency":"EUR"}}"#;
+    let (told, asked) = completed("site-currency/site", |_| Ok(answer(200, properties)));
+    assert_eq!(
+        json_of(&told),
+        json!({"properties": {"paymentCurrency": "EUR"}})
+    );
+    assert_eq!(asked, ["Get /site-properties/v4/properties"]);
+}

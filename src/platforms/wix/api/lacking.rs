@@ -36,11 +36,13 @@ pub(in crate::platforms::wix) enum What {
     Checkout,
     /// The site's properties.
     Site,
+    /// The currency of the site, for prices that were sent without one.
+    SiteCurrency,
     /// The installation itself; its id is the app's.
     Installation,
 }
 
-const WORDS: [(What, &str); 14] = [
+const WORDS: [(What, &str); 15] = [
     (What::Product, "product"),
     (What::Collection, "collection"),
     (What::Inventory, "inventory"),
@@ -54,6 +56,7 @@ const WORDS: [(What, &str); 14] = [
     (What::Member, "member"),
     (What::Checkout, "abandoned-checkout"),
     (What::Site, "site"),
+    (What::SiteCurrency, "site-currency"),
     (What::Installation, "installation"),
 ];
 
@@ -72,9 +75,12 @@ impl Lacking {
         delivery: &JournaledDelivery,
         drafts: &[Draft],
     ) -> Option<Self> {
-        let draft = drafts
+        let Some(draft) = drafts
             .iter()
-            .find(|draft| draft.authority != Authority::Full)?;
+            .find(|draft| draft.authority != Authority::Full)
+        else {
+            return Self::currency(delivery, drafts);
+        };
         if draft.verb == verbs::DELETED {
             return None;
         }
@@ -117,6 +123,20 @@ impl Lacking {
             what,
             id: id.to_owned(),
         })
+    }
+
+    /// Whole products of the third catalog whose prices came without a currency.
+    fn currency(delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<Self> {
+        let is_of_third_catalog = delivery.topic.starts_with("wix.stores.catalog.v3.");
+        let lacks = |draft: &Draft| draft.lacks_currency() && draft.verb != verbs::DELETED;
+        if is_of_third_catalog && drafts.iter().any(lacks) {
+            Some(Self {
+                what: What::SiteCurrency,
+                id: "site".to_owned(),
+            })
+        } else {
+            None
+        }
     }
 
     /// The word.
