@@ -129,6 +129,19 @@ impl Consumer {
             .is_ok()
     }
 
+    /// `true` if a queue of this name exists.
+    pub(crate) async fn has_queue(&self, queue: &str) -> bool {
+        let channel = self.connection.create_channel().await.expect("a channel");
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await
+            .is_ok()
+    }
+
     /// Declares a durable quorum queue and binds it.
     pub(crate) async fn declare_and_bind(&self, queue: &str, pattern: &str) {
         assert!(self.declares(queue, quorum(&[])).await, "no queue {queue}");

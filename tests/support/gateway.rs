@@ -169,6 +169,43 @@ impl Gateway {
         );
     }
 
+    /// Adds a WooCommerce shop by its REST key and secret, with a public URL.
+    pub(crate) fn add_shop_by_key(&self, id: &str, url: &str, key: [&str; 2], public_url: &str) {
+        let files = ["key", "secret"].map(|part| self.folder.path().join(format!("{id}.{part}")));
+        for (file, content) in files.iter().zip(key) {
+            std::fs::write(file, content).expect("a key is written");
+        }
+        let [key, secret] = files.map(|file| file.display().to_string());
+        let output = self.cli(&[
+            "connections",
+            "add",
+            "woocommerce",
+            "--id",
+            id,
+            "--url",
+            url,
+            "--consumer-key-file",
+            &key,
+            "--consumer-secret-file",
+            &secret,
+            "--public-url",
+            public_url,
+            "--allow-private-stores",
+        ]);
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// Runs `doctor` with the options of `serve`.
+    pub(crate) fn doctor(&self) -> Output {
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        self.cli(&[&["doctor"], &options[..]].concat())
+    }
+
     /// Starts it and waits until it is alive and ready.
     pub(crate) async fn start(&mut self) {
         assert!(self.process.is_none(), "the gateway runs");
