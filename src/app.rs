@@ -4,6 +4,8 @@
 //! the broker, last the journal.
 
 mod listen;
+mod notify;
+mod watched;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -25,8 +27,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub(crate) use crate::sqlite::is_served;
 use listen::Terms;
 pub use listen::raise_open_files;
+pub use watched::TaskEnded;
+use watched::Watch;
 
 use crate::admin::{Admin, AdminToken};
 use crate::config::Config;
@@ -49,6 +54,9 @@ pub(crate) const LOOK: Duration = Duration::from_millis(500);
 const ADMIN_CONNECTIONS: usize = 256;
 /// How long they may go without an answer; a stream says something more often than that.
 const ADMIN_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a shutdown may take beyond its grace time when a part of the gateway has stopped working.
+const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// Another gateway uses the data folder.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +90,7 @@ impl App {
         crate::sqlite::make_folder(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
         let seal = Seal::load(&config.data_dir, config.master_key_file.as_deref())?;
-        DataFile::open(&config.data_dir)?.unlock(&seal)?;
+        DataFile::open_locked(&config.data_dir)?.unlock(&seal)?;
         // Before the journal's threads run: a start that fails leaves nothing behind.
         let bind = |address: SocketAddr| {
             TcpListener::bind(address)
@@ -128,12 +136,13 @@ impl App {
     ) -> anyhow::Result<()> {
         let shutdown = watch::Sender::new(false);
         let publisher = Arc::new(publisher);
+        let (watch, mut ends) = Watch::new();
         let (rejections, accepted) = (
             Arc::new(Rejections::default()),
             Arc::new(Accepted::default()),
         );
         let (marks, look) = self
-            .look_for_changes(Arc::clone(&accepted), shutdown.subscribe())
+            .look_for_changes(&watch, Arc::clone(&accepted), shutdown.subscribe())
             .await;
         let relay = Relay::new(
             self.journal.clone(),
@@ -158,7 +167,7 @@ impl App {
         let admin_shutdown = watch::Sender::new(false);
         let (stop_relay, grace) = (relay_shutdown.subscribe(), self.config.shutdown_grace);
         let logged = self.config.broker.is_some().then(|| self.journal.clone());
-        let mut relay = tokio::spawn(async move {
+        let relay = watch.spawn("relay", async move {
             // Before the relay begins, so that what was logged long ago goes out before what arrives now.
             if let Some(journal) = logged {
                 reopen_logged(&journal, stop_relay.clone()).await;
@@ -168,9 +177,12 @@ impl App {
         let findings = Findings::default();
         let health = self
             .health(&rejections, &accepted, &findings)
-            .map(|health| tokio::spawn(health.run(shutdown.subscribe())));
+            .map(|health| watch.spawn("health check", health.run(shutdown.subscribe())));
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
-        let upkeep = tokio::spawn(telemetry::keep_bounded(metrics.clone()));
+        let upkeep = watch.spawn(
+            "upkeep of metrics",
+            telemetry::keep_bounded(metrics.clone()),
+        );
         let public = self.public_server(&rejections, &accepted, shutdown.subscribe())?;
         let admin = self.admin_server(
             rejections,
@@ -183,13 +195,20 @@ impl App {
         tracing::info!(webhooks = %self.address, admin = %self.admin_address, broker = self.config.broker.is_some(), "cartwire serves");
 
         let (mut public, mut admin) = (tokio::spawn(public), tokio::spawn(admin));
-        let ended = tokio::select! {
+        notify::notify(notify::READY);
+        let ended: Option<anyhow::Error> = tokio::select! {
             () = stop => None,
-            result = &mut public => Some(result),
-            result = &mut admin => Some(result),
-            // It ends when it is told to, and not before: webhooks would be kept and nobody would publish them.
-            result = &mut relay => Some(result.map(|()| Err(std::io::Error::other("the relay ended by itself")))),
+            result = &mut public => Some(listener_ended("public listener", result)),
+            result = &mut admin => Some(listener_ended("admin listener", result)),
+            ended = ends.first() => Some(ended.into()),
+            thread = self.guard.ended() => Some(TaskEnded(thread).into()),
+            () = publisher.ended() => Some(TaskEnded("publisher").into()),
         };
+        notify::notify(notify::STOPPING);
+        if let Some(error) = &ended {
+            tracing::error!(error = %ErrorChain(&**error), "gateway stops");
+            end_after(self.config.shutdown_grace + LAST_GRACE);
+        }
         tracing::info!("shutting down: finishing requests, then publishing what is under way");
         shutdown.send_replace(true);
         public_handle.stop(true).await;
@@ -207,10 +226,7 @@ impl App {
         upkeep.abort();
         self.guard.close().await;
         drop(self.lock);
-        match ended {
-            None => Ok(()),
-            Some(result) => Ok(result??),
-        }
+        ended.map_or(Ok(()), Err)
     }
 
     fn public_server(
@@ -228,11 +244,14 @@ impl App {
             body_timeout: self.config.body_timeout,
             body_room: Arc::default(),
         };
-        let tls = self.config.tls.clone().map(|mut tls| {
-            // A sender needs no more; one connection of HTTP/2 would hold as many bodies as it likes.
-            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Arc::new(tls)
-        });
+        let tls = match &self.config.tls {
+            Some(certificate) => Some(
+                certificate
+                    .server_config()
+                    .context("cannot offer TLS: no protocol version is supported")?,
+            ),
+            None => None,
+        };
         let terms = Terms {
             workers: std::thread::available_parallelism().map_or(2, NonZero::get),
             connections: listen::most_connections(),
@@ -263,7 +282,7 @@ impl App {
         last: watch::Receiver<bool>,
     ) -> anyhow::Result<Server> {
         let admin = Admin {
-            journal: self.journal.clone(),
+            journal: self.journal.with_own_readers(),
             directory: self.directory.clone(),
             rejections,
             findings,
@@ -316,6 +335,7 @@ impl App {
     /// Renews the directory when connections change, whoever changed them, and then tells the relay.
     async fn look_for_changes(
         &self,
+        watch: &Watch,
         accepted: Arc<Accepted>,
         mut shutdown: watch::Receiver<bool>,
     ) -> (watch::Receiver<Marks>, JoinHandle<()>) {
@@ -331,7 +351,7 @@ impl App {
             .unwrap_or_default();
         let (sender, receiver) = watch::channel(seen);
         let mut renew = true;
-        let look = tokio::spawn(async move {
+        let look = watch.spawn("search for changes", async move {
             loop {
                 keep_pings(&journal, &accepted).await;
                 match journal.read(|reader| reader.marks()).await {
@@ -378,6 +398,27 @@ async fn keep_pings(journal: &Journal, accepted: &Accepted) {
     }
 }
 
+/// How a listener ended by itself.
+fn listener_ended(
+    name: &'static str,
+    result: Result<std::io::Result<()>, tokio::task::JoinError>,
+) -> anyhow::Error {
+    match result {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) | Err(_) => TaskEnded(name).into(),
+    }
+}
+
+/// Ends the process after a while, in case that the shutdown waits for the part that stopped working.
+fn end_after(longest: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(longest);
+        tracing::error!("gateway did not shut down in time");
+        telemetry::flush_log();
+        std::process::exit(70);
+    });
+}
+
 /// What was logged without a broker is published now that there is one.
 async fn reopen_logged(journal: &Journal, mut stop: watch::Receiver<bool>) {
     loop {
@@ -413,7 +454,7 @@ async fn refresh(journal: &Journal, directory: &Directory, seal: &Seal) -> anyho
 
 /// Holds the data folder for this process; the lock goes when the process does, however it ends.
 fn lock(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join("serve.lock");
+    let path = folder.join(crate::sqlite::LOCK_FILE);
     let file = File::options()
         .create(true)
         .append(true)
@@ -436,18 +477,6 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }
     }
-}
-
-/// Does a gateway serve this data folder now?
-#[must_use]
-pub(crate) fn is_served(folder: &Path) -> bool {
-    // Never made here: a folder that nobody served has none.
-    File::open(folder.join("serve.lock")).is_ok_and(|file| {
-        matches!(
-            file.try_lock_shared(),
-            Err(std::fs::TryLockError::WouldBlock)
-        )
-    })
 }
 
 static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);

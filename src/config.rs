@@ -4,6 +4,7 @@
 //! each with the option's name and what is right: `mistakes` gathers them, `text` reads values.
 
 mod broker;
+mod certificate;
 mod mistakes;
 mod text;
 
@@ -16,8 +17,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use broker::Broker;
 use broker::broker;
+pub use certificate::Certificate;
 use mistakes::Mistakes;
 pub use mistakes::{ConfigErrors, Mistake, read_secret};
+pub use text::read_filter;
 pub(crate) use text::web_address;
 use text::{address, number, size, tls};
 
@@ -264,6 +267,9 @@ pub struct ServeArgs {
         default_value = "text"
     )]
     pub log_format: String,
+    /// A file whose content replaces --log; SIGHUP reads it again, together with the TLS certificate
+    #[arg(long, env = "CARTWIRE_LOG_FILTER_FILE", value_name = "FILE")]
+    pub log_filter_file: Option<PathBuf>,
     /// What is logged: error, warn, info, debug, or cartwire=debug,actix=warn
     #[arg(
         long,
@@ -333,13 +339,15 @@ pub struct Config {
     /// What the journal keeps.
     pub budget: Budget,
     /// The public listener's certificate.
-    pub tls: Option<rustls::ServerConfig>,
+    pub tls: Option<Certificate>,
     /// How long a shutdown may take.
     pub shutdown_grace: Duration,
     /// How log lines look.
     pub log_format: LogFormat,
     /// What is logged.
     pub log: String,
+    /// The file that the log filter is read from.
+    pub log_filter_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -435,12 +443,24 @@ impl Config {
                 LogFormat::Text
             }
         };
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&args.log) {
-            m.add(
-                "--log",
-                format!("a filter such as info or cartwire=debug ({error})"),
-            );
-        }
+        let log_filter_file = args
+            .log_filter_file
+            .clone()
+            .filter(|path| !path.as_os_str().is_empty());
+        let log = match &log_filter_file {
+            Some(path) => m
+                .take("--log-filter-file", read_filter(path))
+                .unwrap_or_default(),
+            None => {
+                if let Err(error) = tracing_subscriber::EnvFilter::try_new(&args.log) {
+                    m.add(
+                        "--log",
+                        format!("a filter such as info or cartwire=debug ({error})"),
+                    );
+                }
+                args.log.clone()
+            }
+        };
         let addresses = listen.zip(admin_listen);
         let times = check_interval
             .zip(complete_within)
@@ -477,7 +497,8 @@ impl Config {
                 tls,
                 shutdown_grace: Duration::from_secs(grace),
                 log_format,
-                log: args.log.clone(),
+                log,
+                log_filter_file,
             }),
             _ => Err(ConfigErrors(m.0)),
         }

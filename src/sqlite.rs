@@ -3,6 +3,8 @@
 //! It knows no table: the stores bring their migrations. WAL lets readers and other processes (the commands) work beside
 //! the one writer; `synchronous=FULL` syncs every commit, which is what a 200 on a webhook route means.
 
+pub(crate) mod copy;
+
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,6 +51,51 @@ pub enum OpenError {
         /// Ours.
         known: usize,
     },
+    /// A gateway of an older version uses it.
+    #[error(
+        "{path} has format {found} and a running `cartwire serve` uses it; this program would change it to format {known}: stop `serve` first, or use the program that runs it"
+    )]
+    Served {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: usize,
+        /// The format of this program.
+        known: usize,
+    },
+}
+
+/// `true` while a gateway serves this data folder: it holds [`LOCK_FILE`].
+#[must_use]
+pub(crate) fn is_served(folder: &Path) -> bool {
+    // Never created here: a folder that was never served has none.
+    std::fs::File::open(folder.join(LOCK_FILE)).is_ok_and(|file| {
+        matches!(
+            file.try_lock_shared(),
+            Err(std::fs::TryLockError::WouldBlock)
+        )
+    })
+}
+
+/// Refuses a file whose format would change under a running gateway.
+///
+/// # Errors
+/// [`OpenError::Served`].
+pub(crate) fn refuse_served_older(folder: &Path, migrations: &[&str]) -> Result<(), OpenError> {
+    if !folder.join(FILE).exists() || !is_served(folder) {
+        return Ok(());
+    }
+    let path = folder.join(FILE);
+    let found = version(&open_reader(folder)?);
+    match found {
+        Ok(found) if found < migrations.len() => Err(OpenError::Served {
+            path,
+            found,
+            known: migrations.len(),
+        }),
+        // What else is wrong is found when the file is opened.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Makes the data folder, readable by its owner only, where it is missing.
@@ -108,6 +155,10 @@ pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // There may be several: what one caches is what all of them hold.
+    connection
+        .pragma_update(None, "cache_size", -4_000)
+        .map_err(failed)?;
     Ok(connection)
 }
 
@@ -143,7 +194,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection
         .pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
         .map(|version| version.unsigned_abs() as usize)

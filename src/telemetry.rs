@@ -1,15 +1,21 @@
 //! Logs and metrics: set up once, used everywhere through the `tracing` and `metrics` macros.
 //!
-//! Logs go to standard error. lapin's own lines are cut off at errors whatever the filter says: its warnings print whole
+//! Logs go to standard error through a queue that never waits. lapin's own lines are cut off at errors whatever the filter says: its warnings print whole
 //! messages, and no body may ever reach a log.
 
+mod queue;
+
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use queue::LogQueue;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,35 +26,85 @@ pub enum LogFormat {
     Json,
 }
 
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
+/// How long the last lines may take at the end of the process.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Begins to log. `filter` is in the form of `RUST_LOG` (`info`, `cartwire=debug`).
 ///
 /// # Errors
-/// Where the filter is none.
+/// An invalid filter, or a system without another thread.
 pub fn log(filter: &str, format: LogFormat) -> Result<(), String> {
-    // The web server's start and stop are told by our own lines; whoever wants its own can ask for them.
-    // The certificate verifier logs each failure as an error without the connection; our own line names it.
-    let filter = format!("actix_server=warn,rustls_platform_verifier=off,{filter}");
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse(filter)
-        .map_err(|e| e.to_string())?;
+    let filter = parse_filter(filter)?;
+    let queue = LogQueue::start().map_err(|error| error.to_string())?;
     let silent = filter_fn(|metadata| {
         let noisy =
             metadata.target().starts_with("lapin") || metadata.target().starts_with("amq_protocol");
         !noisy || *metadata.level() == tracing::Level::ERROR
     });
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(queue.clone())
         .with_ansi(std::io::stderr().is_terminal());
     let lines = match format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
+    let (filter, handle) = reload::Layer::new(filter);
+    let layer = lines.with_filter(silent).with_filter(filter);
     // A second call in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(silent).with_filter(filter))
-        .try_init();
+    if tracing_subscriber::registry()
+        .with(layer)
+        .try_init()
+        .is_ok()
+    {
+        let _ = QUEUE.set(queue);
+        let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+        std::panic::set_hook(Box::new(log_panic));
+    }
     Ok(())
+}
+
+/// Logs by another filter from now on.
+///
+/// # Errors
+/// An invalid filter: the one before stays.
+pub fn set_log_filter(filter: &str) -> Result<(), String> {
+    let filter = parse_filter(filter)?;
+    if let Some(set) = FILTER.get() {
+        set(filter);
+    }
+    Ok(())
+}
+
+/// Waits a second at most until all lines are written.
+pub fn flush_log() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH_TIMEOUT);
+    }
+}
+
+fn parse_filter(filter: &str) -> Result<EnvFilter, String> {
+    // The web server's start and stop are logged by the gateway; a filter can ask for the server's own lines. The
+    // certificate verifier logs each failure as an error without the connection; the gateway's own line names it.
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(format!(
+            "actix_server=warn,rustls_platform_verifier=off,{filter}"
+        ))
+        .map_err(|error| error.to_string())
+}
+
+/// The library's own hook writes to standard error directly, which can wait for ever.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    tracing::error!(
+        thread = thread.name().unwrap_or("unnamed"),
+        location = panic.location().map(tracing::field::display),
+        reason = panic.payload_as_str().unwrap_or("unknown"),
+        "thread panicked"
+    );
 }
 
 /// Begins to count.
@@ -85,7 +141,7 @@ pub async fn keep_bounded(metrics: PrometheusHandle) {
     }
 }
 
-static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
@@ -120,6 +176,10 @@ fn describe() {
     describe_counter!(
         "cartwire_journal_removed_total",
         "Settled entries that retention removed, by reason (size, age)"
+    );
+    describe_counter!(
+        "cartwire_log_lines_dropped_total",
+        "Log lines dropped because the reader of the log was too slow"
     );
     describe_gauge!("cartwire_journal_writable", "1 where webhooks can be kept");
     describe_gauge!(

@@ -94,7 +94,9 @@ impl One {
 }
 
 fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
-    let mut connections = super::open_data(data)?.connections()?;
+    let reader = super::open_data(data)?;
+    let mut connections = reader.connections()?;
+    super::note_damaged(&reader);
     connections.sort_by_key(|connection| {
         (
             connection.status == crate::connections::Status::Connected,
@@ -198,7 +200,7 @@ fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit
     platform
         .verification_key(ExposeSecret::<str>::expose_secret(&secret))
         .map_err(|error| wrong(error.to_string()))?;
-    let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
+    let seal = Seal::load_existing(&data.data_dir, data.master_key_file.as_deref())?;
     let mut file = DataFile::open(&data.data_dir)?;
     file.unlock(&seal)?;
     let sealed = SealedSecret::new(&seal, &id, field.name, &secret)?;

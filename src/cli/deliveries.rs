@@ -73,6 +73,7 @@ pub(super) fn run(
         DeliveriesCommand::List(list) => {
             let reader = super::open_data(data)?;
             let deliveries = list.filter.list(&reader, list.limit)?;
+            super::note_damaged(&reader);
             output.value(&json!({"deliveries": deliveries}), || {
                 let rows: Vec<Vec<String>> = deliveries.iter().map(row).collect();
                 table(
@@ -111,7 +112,9 @@ fn row(delivery: &DeliverySummary) -> Vec<String> {
 fn show(data: &DataArgs, args: &Show, output: Output) -> anyhow::Result<Exit> {
     let reader = super::open_data(data)?;
     let missing = || fail(Exit::No, format!("there is no delivery {}", args.id));
-    let (summary, entry) = reader.delivery(key(&args.id)?)?.ok_or_else(missing)?;
+    let found = reader.delivery(key(&args.id)?)?;
+    super::note_damaged(&reader);
+    let (summary, entry) = found.ok_or_else(missing)?;
     let events: Vec<_> = reader
         .events_of(summary.position)?
         .into_iter()

@@ -200,7 +200,7 @@ fn is_private(address: IpAddr) -> bool {
 
 fn master_key(data: &DataArgs, file: &DataFile) -> (Section, Option<Seal>) {
     let mut section = Section::new("master key");
-    let found = Seal::load(&data.data_dir, data.master_key_file.as_deref());
+    let found = Seal::load_existing(&data.data_dir, data.master_key_file.as_deref());
     let opened = found.map_err(anyhow::Error::from).and_then(|seal| {
         file.unlock(&seal)?;
         Ok(seal)
@@ -228,6 +228,17 @@ async fn connections(
     clocks: &mut Vec<SignedDuration>,
 ) -> anyhow::Result<Vec<Section>> {
     let all = reader.connections()?;
+    let mut damaged = Section::new("damaged rows");
+    for row in reader.take_damaged() {
+        let what = format!(
+            "row {} of {} cannot be read: {}",
+            row.row, row.table, row.error
+        );
+        damaged.trouble(
+            what,
+            "restore the data folder from a backup, or remove the connection and add it again",
+        );
+    }
     if all.is_empty() {
         let mut section = Section::new("connections");
         section.warn("there are none (cartwire connections add)");
@@ -247,10 +258,11 @@ async fn connections(
         .await?;
     progress.finish_and_clear();
     clocks.extend(looked.iter().filter_map(|one| one.look.clock));
-    Ok(looked
+    let sections = looked
         .iter()
-        .map(|one| doctor::connection(&one.connection, &one.findings(), &one.look))
-        .collect())
+        .map(|one| doctor::connection(&one.connection, &one.findings(), &one.look));
+    let damaged = (!damaged.lines.is_empty()).then_some(damaged);
+    Ok(damaged.into_iter().chain(sections).collect())
 }
 
 async fn look_at_broker(broker: Broker) -> Section {

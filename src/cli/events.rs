@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::exit::{Exit, fail};
-use super::output::{Output, bar, line};
+use super::output::{Output, bar, line, note};
 use crate::config::DataArgs;
 use crate::event::{Event, EventId};
 use crate::journal::entry::Position;
@@ -93,6 +93,7 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
     let reader = super::open_data(data)?;
     match command {
         EventsCommand::List(list) => {
+            note_gap(&reader, &list.filter)?;
             let filter = list.filter.filter();
             if list.newest {
                 newest(&reader, list.limit, &filter, output)?;
@@ -101,6 +102,7 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             }
         }
         EventsCommand::Tail(tail) => {
+            note_gap(&reader, &tail.filter)?;
             let mut after = tail.filter.after;
             if !tail.from_start && after == 0 {
                 after = reader.log_bounds()?.1;
@@ -121,6 +123,7 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             line(&serde_json::to_string_pretty(&event)?)?;
         }
         EventsCommand::Export(filter) => {
+            note_gap(&reader, &filter)?;
             let (mut after, wanted) = (filter.after, filter.filter());
             let (first, last) = reader.log_bounds()?;
             let progress = bar(
@@ -166,6 +169,21 @@ fn newest(
     Ok(())
 }
 
+/// Says on standard error when events after the given cursor were removed.
+fn note_gap(reader: &Reader, filter: &Filter) -> anyhow::Result<()> {
+    let connection = filter.filter().connection;
+    let gap = reader.log_gap(filter.after, connection.as_deref())?;
+    if let Some(gap) = gap
+        && filter.after > 0
+    {
+        note(&format!(
+            "retention removed events between the cursors {} and {}",
+            filter.after, gap.removed_through
+        ));
+    }
+    Ok(())
+}
+
 /// Prints a page and gives the cursor after it.
 fn page(
     reader: &Reader,
@@ -175,6 +193,7 @@ fn page(
     output: Output,
 ) -> anyhow::Result<Position> {
     let page = reader.log(after, limit, filter)?;
+    super::note_damaged(reader);
     for (_, event) in assemble_page(&page) {
         output.row(&event, || summary(&event))?;
     }

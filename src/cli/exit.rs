@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::app::AlreadyRunning;
+use crate::app::{AlreadyRunning, TaskEnded};
 use crate::config::ConfigErrors;
 use crate::connections::SealError;
 use crate::journal::JournalError;
@@ -20,6 +20,8 @@ pub enum Exit {
     Usage,
     /// 69: something that it needs is not available.
     Unavailable,
+    /// 70: a part of the program stopped working.
+    Internal,
     /// 74: reading or writing failed.
     Io,
     /// 78: the configuration is wrong.
@@ -33,6 +35,7 @@ impl From<Exit> for ExitCode {
             Exit::No => 1,
             Exit::Usage => 64,
             Exit::Unavailable => 69,
+            Exit::Internal => 70,
             Exit::Io => 74,
             Exit::Config => 78,
         })
@@ -67,6 +70,9 @@ pub fn code(error: &anyhow::Error) -> Exit {
         }
         if cause.is::<ConfigErrors>() || cause.is::<SealError>() {
             return Exit::Config;
+        }
+        if cause.is::<TaskEnded>() {
+            return Exit::Internal;
         }
         let is_busy = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
         if cause.is::<AlreadyRunning>() || cause.downcast_ref().is_some_and(is_busy) {

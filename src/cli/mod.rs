@@ -23,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{DataArgs, ServeArgs};
 use crate::journal::{DataFile, Reader};
+use crate::sqlite::copy::is_read_only;
 use output::Output;
 
 /// Keeps Wix and WooCommerce webhooks, normalizes them, and publishes them to RabbitMQ under the broker's confirm
@@ -96,9 +97,24 @@ fn open_data(data: &DataArgs) -> anyhow::Result<Reader> {
         output::note(&hint);
         return Ok(Reader::empty()?);
     }
+    match Reader::open(&data.data_dir) {
+        Ok(reader) if reader.is_current() => return Ok(reader),
+        _ if is_read_only(&data.data_dir) => return Ok(Reader::open_copy(&data.data_dir)?),
+        Ok(_) | Err(_) => {}
+    }
     // Brings an older file to the current format.
     DataFile::open(&data.data_dir)?;
     Ok(Reader::open(&data.data_dir)?)
+}
+
+/// Says on standard error which rows could not be read and were set aside.
+fn note_damaged(reader: &Reader) {
+    for damaged in reader.take_damaged() {
+        output::note(&format!(
+            "the row {} of {} is damaged and was set aside: {}",
+            damaged.row, damaged.table, damaged.error
+        ));
+    }
 }
 
 /// A runtime for a command that waits for something.

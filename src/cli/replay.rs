@@ -55,7 +55,7 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
             "there are no connections to send as: add one with `connections add`",
         ));
     }
-    let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
+    let seal = Seal::load_existing(&data.data_dir, data.master_key_file.as_deref())?;
     let mut identities = BTreeMap::new();
     for fixture in &fixtures {
         let platform = fixture.platform();

@@ -1,10 +1,12 @@
-//! `serve`: run the gateway until SIGTERM or SIGINT.
+//! `serve`: run the gateway until SIGTERM or SIGINT. SIGHUP reads the certificate and the log filter again.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::path::PathBuf;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::Exit;
 use crate::app::{self, App};
-use crate::config::{Config, DataArgs, ServeArgs};
+use crate::config::{Certificate, Config, ConfigErrors, DataArgs, ServeArgs, read_filter};
 use crate::telemetry;
 
 pub(super) fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<Exit> {
@@ -12,20 +14,71 @@ pub(super) fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<Exit> {
     telemetry::log(&config.log, config.log_format).map_err(anyhow::Error::msg)?;
     telemetry::count().map_err(anyhow::Error::msg)?;
     app::raise_open_files();
-    super::runtime()?.block_on(async {
-        // Before anything else: a signal during the start must not end the process half-way.
-        let (mut terminate, mut interrupt) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
-        let app = App::build(config).await?;
-        app.run_until(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await?;
-        Ok(Exit::Success)
+    let result = super::runtime()?.block_on(serve(config));
+    telemetry::flush_log();
+    result.map(|()| Exit::Success)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    // Before anything else: a signal during the start must not end the process half-way.
+    let (mut terminate, mut interrupt, hang_up) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::hangup())?,
+    );
+    let files = Reloaded {
+        certificate: config.tls.clone(),
+        log_filter_file: config.log_filter_file.clone(),
+    };
+    let app = App::build(config).await?;
+    app.run_until(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = files.reload_on(hang_up) => {}
+        }
     })
+    .await
+}
+
+/// What SIGHUP reads again.
+struct Reloaded {
+    certificate: Option<Certificate>,
+    log_filter_file: Option<PathBuf>,
+}
+
+impl Reloaded {
+    /// Runs for ever.
+    async fn reload_on(&self, mut hang_up: Signal) {
+        while hang_up.recv().await.is_some() {
+            self.reload();
+        }
+        std::future::pending().await
+    }
+
+    fn reload(&self) {
+        if let Some(certificate) = &self.certificate {
+            match certificate.reload() {
+                Ok(()) => tracing::info!("certificate read again"),
+                Err(mistakes) => {
+                    let error = ConfigErrors(mistakes).to_string();
+                    tracing::error!(error, "certificate cannot be read; the one before stays");
+                }
+            }
+        }
+        if let Some(path) = &self.log_filter_file {
+            let set = read_filter(path).and_then(|filter| telemetry::set_log_filter(&filter));
+            match set {
+                Ok(()) => tracing::info!("log filter read again"),
+                Err(error) => {
+                    tracing::error!(error, "log filter cannot be read; the one before stays");
+                }
+            }
+        }
+        if self.certificate.is_none() && self.log_filter_file.is_none() {
+            tracing::info!(
+                "nothing to read again: neither --tls-cert nor --log-filter-file is set"
+            );
+        }
+    }
 }

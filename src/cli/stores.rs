@@ -215,7 +215,7 @@ pub(super) fn keep(file: &mut DataFile, looked: &Looked) -> anyhow::Result<()> {
 
 /// The master key, and the proof that it is the right one.
 pub(super) fn unlocked(data: &DataArgs) -> anyhow::Result<(DataFile, Seal)> {
-    let seal = Seal::load(&data.data_dir, data.master_key_file.as_deref())?;
+    let seal = Seal::load_existing(&data.data_dir, data.master_key_file.as_deref())?;
     let file = DataFile::open(&data.data_dir)?;
     file.unlock(&seal)?;
     Ok((file, seal))

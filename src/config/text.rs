@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
+use super::certificate::Certificate;
 use super::mistakes::Mistakes;
 
 /// An address to listen on.
@@ -67,9 +68,7 @@ pub(super) fn tls(
     m: &mut Mistakes,
     cert: Option<&Path>,
     key: Option<&Path>,
-) -> Option<rustls::ServerConfig> {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+) -> Option<Certificate> {
     let (cert, key) = match (cert, key) {
         (Some(cert), Some(key)) => (cert, key),
         (None, None) => return None,
@@ -82,26 +81,27 @@ pub(super) fn tls(
             return None;
         }
     };
-    let chain =
-        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = m.take(
-        "--tls-cert",
-        chain.map_err(|e| format!("a PEM file with certificates: {e}")),
-    );
-    let key = m.take(
-        "--tls-key",
-        PrivateKeyDer::from_pem_file(key)
-            .map_err(|e| format!("a PEM file with a private key: {e}")),
-    );
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let (chain, key) = (chain?, key?);
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    m.take(
-        "--tls-cert",
-        config.map_err(|e| format!("a certificate that fits the key: {e}")),
-    )
+    match Certificate::read(cert.to_owned(), key.to_owned()) {
+        Ok(certificate) => Some(certificate),
+        Err(mistakes) => {
+            m.0.extend(mistakes);
+            None
+        }
+    }
+}
+
+/// Reads a log filter from a file.
+///
+/// # Errors
+/// What the file should hold.
+pub fn read_filter(path: &Path) -> Result<String, String> {
+    let right = |error: &dyn std::fmt::Display| {
+        format!("a file with a filter such as info or cartwire=debug ({error})")
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| right(&error))?;
+    let filter = text.trim();
+    tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| right(&error))?;
+    Ok(filter.to_owned())
 }
 
 #[cfg(test)]

@@ -70,12 +70,23 @@ pub struct Directory(Arc<RwLock<Arc<Snapshot>>>);
 
 /// A connection that cannot be used as it is stored.
 #[derive(Debug, thiserror::Error)]
-#[error("connection {connection} cannot verify with one of its keys")]
-pub struct DirectoryError {
-    /// Which.
-    pub connection: ConnectionId,
-    /// Why.
-    pub source: KeyError,
+pub enum DirectoryError {
+    /// One of its keys cannot be used.
+    #[error("connection {connection} cannot verify with one of its keys")]
+    Key {
+        /// The connection.
+        connection: ConnectionId,
+        /// The reason.
+        source: KeyError,
+    },
+    /// Its row cannot be read: its webhooks are answered 503.
+    #[error("the stored connection {connection:?} is damaged: {error}")]
+    Damaged {
+        /// The row's id.
+        connection: String,
+        /// The reason.
+        error: String,
+    },
 }
 
 /// Why a stored key cannot be used.
@@ -179,7 +190,17 @@ impl Directory {
     ) -> rusqlite::Result<Vec<DirectoryError>> {
         let mut snapshot = Snapshot::default();
         let mut broken = Vec::new();
-        for connection in store::list(sqlite)? {
+        let listed = store::list(sqlite)?;
+        for (id, error) in listed.damaged {
+            if let Some(endpoint) = damaged_endpoint(sqlite, &id)? {
+                snapshot.endpoints.insert(endpoint.0, endpoint.1);
+            }
+            broken.push(DirectoryError::Damaged {
+                connection: id,
+                error,
+            });
+        }
+        for connection in listed.connections {
             snapshot.statuses.insert(
                 connection.id.clone(),
                 (connection.status, connection.parent.clone()),
@@ -208,7 +229,7 @@ impl Directory {
                     Ok(key) => keys.push((key, secret.valid_until)),
                     Err(source) => {
                         lacks_keys = true;
-                        broken.push(DirectoryError {
+                        broken.push(DirectoryError::Key {
                             connection: connection.id.clone(),
                             source,
                         });
@@ -232,6 +253,27 @@ impl Directory {
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+type EndpointName = (&'static str, String);
+
+/// The endpoint of a damaged connection: without keys, so that its webhooks are answered 503 and not 404.
+fn damaged_endpoint(
+    sqlite: &Sqlite,
+    id: &str,
+) -> rusqlite::Result<Option<(EndpointName, Arc<Endpoint>)>> {
+    let name = store::platform_of(sqlite, id)?;
+    let platform = name.as_deref().and_then(platform);
+    let (Some(platform), Ok(id)) = (platform, ConnectionId::new(id)) else {
+        return Ok(None);
+    };
+    let endpoint = Endpoint {
+        id: id.clone(),
+        keys: Vec::new(),
+        lacks_keys: true,
+    };
+    let name = (platform.name(), id.to_string());
+    Ok(Some((name, Arc::new(endpoint))))
 }
 
 /// Whom the connection's credentials let us ask. Which are there decides; none is opened.

@@ -5,12 +5,15 @@
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use secrecy::SecretString;
+
+use super::store;
 
 /// The file's name in the data folder where no other is named.
 pub const FILE: &str = "master.key";
@@ -45,6 +48,14 @@ pub enum SealError {
         /// Which.
         path: PathBuf,
     },
+    /// There is none in the data folder.
+    #[error(
+        "the master key file {path} is missing: restore it from a backup, or name the key that the secrets were sealed with (--master-key-file, CARTWIRE_MASTER_KEY_FILE)"
+    )]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// No randomness.
     #[error("the system gives no random bytes")]
     Random,
@@ -56,11 +67,27 @@ pub enum SealError {
 }
 
 impl Seal {
-    /// Reads the master key from the named file, else from the data folder, where one is made the first time.
+    /// Reads the master key from the named file, else from the data folder. A key is created there as long as nothing is
+    /// sealed: for the first start and the first connection.
+    ///
+    /// # Errors
+    /// [`SealError`]; [`SealError::Missing`] among them where secrets are sealed with a key that is not there.
+    pub fn load(data_folder: &Path, named: Option<&Path>) -> Result<Self, SealError> {
+        let path = data_folder.join(FILE);
+        if named.is_none() && !path.exists() {
+            if store::holds_sealed(data_folder) {
+                return Err(SealError::Missing { path });
+            }
+            make(&path)?;
+        }
+        Self::load_existing(data_folder, named)
+    }
+
+    /// Reads the master key and never creates one: for commands that only use what was sealed before.
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn load(data_folder: &Path, named: Option<&Path>) -> Result<Self, SealError> {
+    pub fn load_existing(data_folder: &Path, named: Option<&Path>) -> Result<Self, SealError> {
         let path = named.map_or_else(|| data_folder.join(FILE), Path::to_owned);
         let failed = |source| SealError::File {
             path: path.clone(),
@@ -69,8 +96,7 @@ impl Seal {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
-                make(&path)?;
-                std::fs::read_to_string(&path).map_err(failed)?
+                return Err(SealError::Missing { path });
             }
             Err(error) => return Err(failed(error)),
         };
@@ -128,7 +154,11 @@ fn make(path: &Path) -> Result<(), SealError> {
     };
     let mut key = [0_u8; 32];
     getrandom::fill(&mut key).map_err(|_| SealError::Random)?;
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random).map_err(|_| SealError::Random)?;
+    // Random: the leftover of a crash must not be in the way of a process with the same id.
+    let draft = path.with_extension(format!("{:016x}.new", u64::from_ne_bytes(random)));
+    remove_leftovers(path);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -143,6 +173,23 @@ fn make(path: &Path) -> Result<(), SealError> {
     match linked {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
         _ => Ok(()),
+    }
+}
+
+/// Removes drafts that a crash left behind. Young ones may be another process's.
+fn remove_leftovers(path: &Path) {
+    const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+    let entries = path.parent().and_then(|folder| folder.read_dir().ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_draft = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("master.") && name.ends_with(".new"));
+        let age = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFTOVER_AGE));
+        if is_draft && is_old {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -180,6 +227,22 @@ mod tests {
                 .open("shop/secret", &sealed)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_draft_that_a_crash_left_is_not_in_the_way() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for id in [1, std::process::id()] {
+            let leftover = folder.path().join(format!("master.{id}.new"));
+            std::fs::write(leftover, "").expect("written");
+        }
+        Seal::load(folder.path(), None).expect("a key is created all the same");
+        let empty = tempfile::tempdir().expect("a folder");
+        assert!(matches!(
+            Seal::load_existing(empty.path(), None),
+            Err(SealError::Missing { .. })
+        ));
+        assert!(!empty.path().join(FILE).exists(), "no decoy is written");
     }
 
     #[test]

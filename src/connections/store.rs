@@ -4,12 +4,14 @@
 //! (`journal::announce`). Secrets come in and go out sealed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension, Row, params};
 
 use super::{BeforePause, Connection, SealedSecret, Status};
 use crate::delivery::ConnectionId;
+use crate::sqlite;
 
 /// The tables.
 pub(crate) const SCHEMA: &str = "
@@ -253,6 +255,23 @@ pub(crate) fn sealed_word(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> 
         .optional()
 }
 
+/// `true` if the data file of a folder holds something that was sealed with a master key.
+pub(super) fn holds_sealed(folder: &Path) -> bool {
+    if !folder.join(sqlite::FILE).exists() {
+        return false;
+    }
+    let Ok(file) = sqlite::open_reader(folder) else {
+        return true;
+    };
+    // Without a format there are no tables: a first start that did not get far. A file that cannot be read may hold
+    // secrets.
+    match sqlite::version(&file) {
+        Ok(0) => false,
+        Ok(_) => !matches!(sealed_word(&file), Ok(None)),
+        Err(_) => true,
+    }
+}
+
 /// Keeps that word, where there is none yet.
 pub(crate) fn set_sealed_word(sqlite: &Sqlite, word: &[u8]) -> rusqlite::Result<()> {
     sqlite.execute(
@@ -262,12 +281,44 @@ pub(crate) fn set_sealed_word(sqlite: &Sqlite, word: &[u8]) -> rusqlite::Result<
     Ok(())
 }
 
-/// All connections, by id.
-pub(crate) fn list(sqlite: &Sqlite) -> rusqlite::Result<Vec<Connection>> {
+/// What the table holds.
+pub(crate) struct Listed {
+    /// The connections that can be read, by id.
+    pub(crate) connections: Vec<Connection>,
+    /// The ids of the rows that cannot, with the reason.
+    pub(crate) damaged: Vec<(String, String)>,
+}
+
+/// All connections. A damaged row is set aside, so that the others go on.
+pub(crate) fn list(sqlite: &Sqlite) -> rusqlite::Result<Listed> {
+    let mut statement = sqlite.prepare_cached("SELECT * FROM connections ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut listed = Listed {
+        connections: Vec::new(),
+        damaged: Vec::new(),
+    };
+    while let Some(row) = rows.next()? {
+        match read(row) {
+            Ok(connection) => listed.connections.push(connection),
+            Err(error) => {
+                let id = row.get_ref("id")?;
+                let id = id.as_bytes_or_null()?.unwrap_or_default();
+                let id = String::from_utf8_lossy(id).into_owned();
+                listed.damaged.push((id, error.to_string()));
+            }
+        }
+    }
+    Ok(listed)
+}
+
+/// The platform of a connection whose row may be damaged.
+pub(crate) fn platform_of(sqlite: &Sqlite, id: &str) -> rusqlite::Result<Option<String>> {
     sqlite
-        .prepare_cached("SELECT * FROM connections ORDER BY id")?
-        .query_map([], read)?
-        .collect()
+        .prepare_cached(
+            "SELECT platform FROM connections WHERE id = ?1 AND typeof(platform) = 'text'",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()
 }
 
 /// One connection.

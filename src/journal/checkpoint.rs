@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::format;
+use super::{ThreadEnd, format};
 use crate::sqlite;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -50,12 +50,17 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(folder: PathBuf, length: LogLength) -> std::io::Result<Self> {
+    pub(super) fn start(
+        folder: PathBuf,
+        length: LogLength,
+        end: ThreadEnd,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
             .spawn(move || {
+                let _end = end;
                 let (mut connection, mut hurry): (Option<Connection>, bool) = (None, false);
                 let (flag, changed) = &*stopped;
                 let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);

@@ -24,6 +24,8 @@ mod checkpoint;
 mod clock;
 mod completions;
 mod crash_guard;
+mod damaged;
+mod data_file;
 pub mod entry;
 mod format;
 mod health;
@@ -32,6 +34,8 @@ mod keys;
 mod marks;
 mod place;
 mod reader;
+mod reader_connections;
+mod readers;
 mod redrive;
 pub mod retention;
 mod room;
@@ -42,15 +46,17 @@ mod writer;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 pub use announce::{Changed, ConnectionChange};
 pub use crash_guard::{CRASHED_GATEWAY, CrashGuard, Suspects};
+pub use damaged::DamagedRow;
+pub use data_file::{DataFile, UnlockError};
 pub use health::{Health, Unwritable};
 pub use inspect::{Arrival, Inspection};
 pub use marks::Marks;
@@ -62,7 +68,6 @@ pub use search::SEARCHED_BODIES;
 pub use standing::{DeclaredBinding, GatewayTrouble};
 pub use usage::LogGap;
 
-use crate::connections::{Seal, SealError, store};
 use crate::delivery::{Completion, ConnectionId, DeliveryKey};
 use crate::platforms::VerifiedDelivery;
 use crate::report::ErrorChain;
@@ -70,6 +75,7 @@ use crate::sqlite::{self, OpenError};
 use checkpoint::{Checkpointer, LogLength};
 use entry::{Position, Settlement};
 use place::Place;
+use readers::Readers;
 use redrive::Deed;
 use writer::{Command, Writer};
 
@@ -156,6 +162,8 @@ pub struct Journal {
     health: Arc<Health>,
     signals: Signals,
     readers: Arc<Readers>,
+    /// Permits to read.
+    turns: Arc<Semaphore>,
 }
 
 /// Ends the writer thread when the program ends.
@@ -163,9 +171,30 @@ pub struct JournalGuard {
     commands: mpsc::Sender<Command>,
     thread: JoinHandle<()>,
     checkpointer: Checkpointer,
+    ended: watch::Receiver<Option<&'static str>>,
+}
+
+/// Notes that a thread has ended, also by a panic.
+struct ThreadEnd(watch::Sender<Option<&'static str>>, &'static str);
+
+impl Drop for ThreadEnd {
+    fn drop(&mut self) {
+        self.0.send_replace(Some(self.1));
+    }
 }
 
 impl JournalGuard {
+    /// Waits for a thread of the journal to end before [`JournalGuard::close`], which must not happen. Gives its name.
+    pub fn ended(&self) -> impl Future<Output = &'static str> + Send + use<> {
+        let mut ended = self.ended.clone();
+        async move {
+            match ended.wait_for(Option::is_some).await.map(|name| *name) {
+                Ok(Some(name)) => name,
+                Ok(None) | Err(_) => "journal",
+            }
+        }
+    }
+
     /// Writes what waits, folds the log into the file and closes it.
     pub async fn close(self) {
         let _ = self.commands.send(Command::Close).await;
@@ -177,11 +206,8 @@ impl JournalGuard {
     }
 }
 
-/// Idle reading connections.
-struct Readers {
-    place: Arc<Place>,
-    idle: Mutex<Vec<Reader>>,
-}
+/// Reading connections at most for the gateway's own work, and as many again for the admin listener.
+const READERS: usize = 4;
 
 impl Journal {
     /// Opens the journal of a data folder, makes it where there is none, and starts the writer.
@@ -218,16 +244,20 @@ impl Journal {
             path: folder.to_owned(),
             source,
         };
-        let checkpointer = Checkpointer::start(folder.to_owned(), log).map_err(failed)?;
+        let (ends, has_ended) = watch::channel(None);
+        let end = ThreadEnd(ends.clone(), "checkpoints of the journal");
+        let checkpointer = Checkpointer::start(folder.to_owned(), log, end).map_err(failed)?;
         let runtime = tokio::runtime::Handle::current();
         let ended = Arc::clone(&health);
+        let end = ThreadEnd(ends, "writer of the journal");
         let work = move || {
+            let _end = end;
             let result =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
             let why = if result.is_ok() {
                 "the journal is closed"
             } else {
-                "its writer failed: start the gateway anew"
+                "the writer of the journal stopped: restart the gateway"
             };
             ended.set(Some(Unwritable::Failing(why.to_owned())));
         };
@@ -235,14 +265,12 @@ impl Journal {
             .name("journal".to_owned())
             .spawn(work)
             .map_err(failed)?;
-        let readers = Arc::new(Readers {
-            place,
-            idle: Mutex::default(),
-        });
+        let readers = Arc::new(Readers::new(place));
         let guard = JournalGuard {
             commands: commands.clone(),
             thread,
             checkpointer,
+            ended: has_ended,
         };
         Ok((
             Self {
@@ -250,6 +278,7 @@ impl Journal {
                 health,
                 signals,
                 readers,
+                turns: Arc::new(Semaphore::new(READERS)),
             },
             guard,
         ))
@@ -326,8 +355,7 @@ impl Journal {
         filter: DeliveryFilter,
         after: Position,
     ) -> Result<Progress, JournalError> {
-        self.write(move |transaction| redrive::step(transaction, &filter, after, Deed::Redrive))
-            .await
+        self.step(filter, after, Deed::Redrive).await
     }
 
     /// Acknowledges dead letters and unrouted deliveries, a few at a time, like [`Journal::redrive`].
@@ -339,8 +367,30 @@ impl Journal {
         filter: DeliveryFilter,
         after: Position,
     ) -> Result<Progress, JournalError> {
-        self.write(move |transaction| redrive::step(transaction, &filter, after, Deed::Acknowledge))
-            .await
+        self.step(filter, after, Deed::Acknowledge).await
+    }
+
+    async fn step(
+        &self,
+        filter: DeliveryFilter,
+        after: Position,
+        deed: Deed,
+    ) -> Result<Progress, JournalError> {
+        // Searched beside the writer, so that no sender waits for the search.
+        let found = self
+            .read(move |reader| redrive::find(&reader.0, &filter, after, deed))
+            .await?;
+        let changed = if found.positions.is_empty() {
+            0
+        } else {
+            let positions = found.positions;
+            self.write(move |transaction| redrive::change(transaction, &positions, deed))
+                .await?
+        };
+        Ok(Progress {
+            next: found.next,
+            changed,
+        })
     }
 
     /// Makes what was logged without a broker pending again: now there is one.
@@ -355,9 +405,7 @@ impl Journal {
         let (mut after, mut reopened) = (0, 0);
         loop {
             let filter = filter.clone();
-            let step = self
-                .write(move |transaction| redrive::step(transaction, &filter, after, Deed::Reopen))
-                .await?;
+            let step = self.step(filter, after, Deed::Reopen).await?;
             reopened += step.changed;
             match step.next {
                 Some(next) => after = next,
@@ -392,16 +440,12 @@ impl Journal {
         T: Send + 'static,
         F: FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
     {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| JournalError::Closed)?;
         let readers = Arc::clone(&self.readers);
         let work = tokio::task::spawn_blocking(move || {
-            let reader = match readers.idle().pop() {
-                Some(reader) => reader,
-                None => readers.open()?,
-            };
-            let result = read(&reader).map_err(|error| JournalError::unreadable(&error))?;
-            // Only a reader that worked is used again.
-            readers.idle().push(reader);
-            Ok(result)
+            let _turn = turn;
+            readers.read(read)
         });
         work.await.map_err(|_| JournalError::Closed)?
     }
@@ -410,6 +454,15 @@ impl Journal {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.readers.place.folder()
+    }
+
+    /// The same journal with readers of its own, so that many reads of one part of the gateway never delay another's.
+    #[must_use]
+    pub fn with_own_readers(&self) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(READERS)),
+            ..self.clone()
+        }
     }
 
     /// Why the journal takes nothing, or `None` where it does.
@@ -451,122 +504,5 @@ impl Journal {
         answered
             .await
             .map_err(|_| JournalError::Unwritable("the commit failed".into()))
-    }
-}
-
-impl Readers {
-    fn open(&self) -> Result<Reader, JournalError> {
-        let reader =
-            Reader::open(self.place.folder()).map_err(|error| JournalError::unreadable(&error))?;
-        // Positions of another file would be settled in this one.
-        self.place
-            .check_data_file()
-            .map_err(JournalError::Refused)?;
-        Ok(reader)
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the sealed word says, and is sealed for.
-const SEAL_WORD: &str = "cartwire";
-
-/// Why the secrets in a data file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum UnlockError {
-    /// Another key sealed them.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// SQLite refuses.
-    #[error("cannot look into the data file")]
-    Sqlite(#[from] rusqlite::Error),
-}
-
-/// The data file as the commands use it: beside a running gateway or without one.
-pub struct DataFile {
-    sqlite: rusqlite::Connection,
-}
-
-impl DataFile {
-    /// Opens the data file of a folder; makes it where there is none.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        Ok(Self {
-            sqlite: sqlite::open(folder, format::MIGRATIONS)?,
-        })
-    }
-
-    /// Makes sure that this is the master key that the secrets in the file are sealed with.
-    ///
-    /// # Errors
-    /// [`UnlockError`]; `Seal` among them where it is another key.
-    pub fn unlock(&self, seal: &Seal) -> Result<(), UnlockError> {
-        match store::sealed_word(&self.sqlite)? {
-            Some(word) => seal
-                .open(SEAL_WORD, &word)
-                .map(drop)
-                .map_err(UnlockError::Seal),
-            None => Ok(store::set_sealed_word(
-                &self.sqlite,
-                &seal.seal(SEAL_WORD, SEAL_WORD)?,
-            )?),
-        }
-    }
-
-    /// Changes a connection, and tells consumers of it.
-    ///
-    /// # Errors
-    /// [`JournalError::Unwritable`].
-    pub fn change_connection(
-        &mut self,
-        change: &ConnectionChange,
-    ) -> Result<Changed, JournalError> {
-        announce::change_directly(&mut self.sqlite, change)
-            .map_err(|error| JournalError::unwritable(&error))
-    }
-
-    /// Re-opens settled deliveries, a few at a time: begin with position 0 and go on with [`Progress::next`].
-    ///
-    /// # Errors
-    /// [`JournalError::Unwritable`].
-    pub fn redrive(
-        &mut self,
-        filter: &DeliveryFilter,
-        after: Position,
-    ) -> Result<Progress, JournalError> {
-        self.step(filter, after, Deed::Redrive)
-    }
-
-    /// Acknowledges dead letters and unrouted deliveries, a few at a time, like [`DataFile::redrive`].
-    ///
-    /// # Errors
-    /// [`JournalError::Unwritable`].
-    pub fn acknowledge(
-        &mut self,
-        filter: &DeliveryFilter,
-        after: Position,
-    ) -> Result<Progress, JournalError> {
-        self.step(filter, after, Deed::Acknowledge)
-    }
-
-    fn step(
-        &mut self,
-        filter: &DeliveryFilter,
-        after: Position,
-        deed: Deed,
-    ) -> Result<Progress, JournalError> {
-        let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
-        let behavior = rusqlite::TransactionBehavior::Immediate;
-        let transaction = self
-            .sqlite
-            .transaction_with_behavior(behavior)
-            .map_err(unwritable)?;
-        let progress = redrive::step(&transaction, filter, after, deed).map_err(unwritable)?;
-        transaction.commit().map_err(unwritable)?;
-        Ok(progress)
     }
 }

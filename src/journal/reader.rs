@@ -12,17 +12,18 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
 use super::completions::{self, Completions};
+use super::damaged::{DamagedRow, DamagedRows};
 use super::entry::{Entry, EntryKind, Position, STATES, State};
 use super::format;
 use super::keys;
 use super::redrive::{self, Deed, DeliveryFilter};
 use super::usage::{self, LogGap};
-use crate::connections::{self, SealedSecret, store};
 use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
+use crate::sqlite::copy::FolderCopy;
 use crate::sqlite::{self, OpenError};
 
-/// A reading connection to the data file.
-pub struct Reader(pub(super) Connection);
+/// A reading connection to the data file, with the damaged rows that it met.
+pub struct Reader(pub(super) Connection, pub(super) DamagedRows);
 
 /// A delivery as lists show it: no body, no personal data.
 #[derive(Clone, Debug, Serialize)]
@@ -124,7 +125,8 @@ impl Reader {
     /// # Errors
     /// [`OpenError`].
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        sqlite::open_reader(folder).map(Self)
+        let sqlite = sqlite::open_reader(folder)?;
+        Ok(Self(sqlite, DamagedRows::default()))
     }
 
     /// As if of a folder without data.
@@ -134,7 +136,29 @@ impl Reader {
     pub fn empty() -> rusqlite::Result<Self> {
         let memory = Connection::open_in_memory()?;
         memory.execute_batch(&format::MIGRATIONS.concat())?;
-        Ok(Self(memory))
+        Ok(Self(memory, DamagedRows::default()))
+    }
+
+    /// Opens a copy of the data file of a folder that cannot be written. The copy is removed with the reader.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(crate) fn open_copy(folder: &Path) -> Result<Self, OpenError> {
+        let copy = FolderCopy::of(folder)?;
+        drop(sqlite::open(copy.path(), format::MIGRATIONS)?);
+        let sqlite = sqlite::open_reader(copy.path())?;
+        Ok(Self(sqlite, DamagedRows::of_copy(copy)))
+    }
+
+    /// `true` if the data file can be read and has the format of this program.
+    pub(crate) fn is_current(&self) -> bool {
+        sqlite::version(&self.0).is_ok_and(|found| found == format::MIGRATIONS.len())
+            && self.marks().is_ok()
+    }
+
+    /// The damaged rows that were set aside since this was last called.
+    pub fn take_damaged(&self) -> Vec<DamagedRow> {
+        self.1.take()
     }
 
     /// The next pending entries after a position, in order, except those of paused or resting connections and those in
@@ -260,10 +284,15 @@ impl Reader {
              WHERE {condition} ORDER BY e.position DESC LIMIT {limit}"
         );
         let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-        self.0
-            .prepare(&sql)?
-            .query_map(&values[..], read_summary)?
-            .collect()
+        let mut statement = self.0.prepare(&sql)?;
+        let mut rows = statement.query(&values[..])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let position: Position = row.get(1)?;
+            let summary = read_summary(row);
+            found.extend(self.1.set_aside("deliveries", position, summary)?);
+        }
+        Ok(found)
     }
 
     /// One delivery with its body.
@@ -374,10 +403,13 @@ impl Reader {
                 .last()
                 .map(|last| Arc::clone(&last.entry))
                 .filter(|last| row.get(0) == Ok(last.position));
-            let entry =
-                shared.map_or_else(|| read_entry(row, &mut completions).map(Arc::new), Ok)?;
-            bytes += entry.delivery.cost();
             page.next = row.get(OWN)?;
+            let position: Position = row.get(0)?;
+            let entry = shared.map_or_else(|| read_entry(row, &mut completions).map(Arc::new), Ok);
+            let Some(entry) = self.1.set_aside("deliveries", position, entry)? else {
+                continue;
+            };
+            bytes += entry.delivery.cost();
             page.rows.push(LogRow {
                 cursor: page.next,
                 index: row.get(OWN + 1)?,
@@ -452,62 +484,6 @@ impl Reader {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?
             .collect()
-    }
-
-    /// All connections.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn connections(&self) -> rusqlite::Result<Vec<connections::Connection>> {
-        store::list(&self.0)
-    }
-
-    /// One connection.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn connection(
-        &self,
-        id: &ConnectionId,
-    ) -> rusqlite::Result<Option<connections::Connection>> {
-        store::get(&self.0, id)
-    }
-
-    /// The names of some of the installations that an app connection serves.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn installations(
-        &self,
-        parent: &ConnectionId,
-        most: u32,
-    ) -> rusqlite::Result<Vec<ConnectionId>> {
-        store::some_installations(&self.0, parent, most)
-    }
-
-    /// A connection's secrets that are valid now, sealed.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn secrets(
-        &self,
-        id: &ConnectionId,
-        now: Timestamp,
-    ) -> rusqlite::Result<Vec<SealedSecret>> {
-        store::secrets(&self.0, id, now)
-    }
-
-    /// Renews the directory's snapshot.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn refresh(
-        &self,
-        directory: &connections::Directory,
-        seal: &connections::Seal,
-        now: Timestamp,
-    ) -> rusqlite::Result<Vec<connections::DirectoryError>> {
-        directory.refresh(&self.0, seal, now)
     }
 }
 

@@ -2,7 +2,7 @@
 //! go on in small steps, so that no commit holds up the senders.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ToSql, Transaction};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction};
 
 use super::entry::{Position, State};
 use super::keys;
@@ -137,6 +137,10 @@ pub(crate) fn count(
 
 /// Deliveries re-opened in one commit: senders wait no longer than that takes.
 const CHUNK: usize = 500;
+/// Entries looked at in one search: no reader keeps the log long.
+const SEARCH: usize = 20_000;
+/// The same where bodies are searched for a text.
+const SEARCH_BODIES: usize = 500;
 
 /// How a redrive or an acknowledgement goes on.
 #[derive(Clone, Copy, Debug)]
@@ -147,64 +151,92 @@ pub struct Progress {
     pub changed: u64,
 }
 
-/// Re-opens or acknowledges the next few after that position.
-pub(crate) fn step(
-    transaction: &Transaction<'_>,
+/// What one search found.
+pub(crate) struct Found {
+    pub(crate) positions: Vec<Position>,
+    /// Where to go on; `None` when done.
+    pub(crate) next: Option<Position>,
+}
+
+/// Searches the next few deliveries after that position, beside the writer.
+pub(crate) fn find(
+    sqlite: &Connection,
     filter: &DeliveryFilter,
     after: Position,
     deed: Deed,
-) -> rusqlite::Result<Progress> {
+) -> rusqlite::Result<Found> {
+    let most = if filter.texts.is_empty() {
+        SEARCH
+    } else {
+        SEARCH_BODIES
+    };
+    let end: Option<Position> = sqlite
+        .prepare_cached(
+            "SELECT position FROM entries WHERE position > ?1 ORDER BY position LIMIT 1 OFFSET ?2",
+        )?
+        .query_row((after, most as i64), |row| row.get(0))
+        .optional()?;
     let (condition, mut values) = filter.condition();
     values.push(Box::new(after));
+    values.push(Box::new(end.unwrap_or(Position::MAX)));
     let sql = format!(
         "SELECT e.position FROM entries e JOIN deliveries d ON d.position = e.position
-         WHERE {} AND {condition} AND e.position > ?{} ORDER BY e.position LIMIT {CHUNK}",
+         WHERE {} AND {condition} AND e.position > ?{} AND e.position <= ?{} ORDER BY e.position LIMIT {CHUNK}",
         deed.condition(),
+        values.len() - 1,
         values.len()
     );
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    let positions: Vec<Position> = transaction
+    let positions: Vec<Position> = sqlite
         .prepare(&sql)?
         .query_map(&values[..], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    if deed == Deed::Acknowledge {
-        let mut acknowledge = transaction
-            .prepare_cached("UPDATE entries SET acknowledged_at = ?2 WHERE position = ?1")?;
-        let now = Timestamp::now().as_millisecond();
-        for position in &positions {
-            acknowledge.execute((position, now))?;
-        }
-    } else {
-        reopen(transaction, &positions, deed == Deed::Redrive)?;
-    }
-    let next = if positions.len() < CHUNK {
-        None
-    } else {
+    let next = if positions.len() == CHUNK {
         positions.last().copied()
+    } else {
+        end
     };
-    Ok(Progress {
-        next,
-        changed: positions.len() as u64,
-    })
+    Ok(Found { positions, next })
+}
+
+/// Re-opens or acknowledges what a search found, as far as it is settled still. Returns how many.
+pub(crate) fn change(
+    transaction: &Transaction<'_>,
+    positions: &[Position],
+    deed: Deed,
+) -> rusqlite::Result<u64> {
+    if deed != Deed::Acknowledge {
+        return reopen(transaction, positions, deed == Deed::Redrive);
+    }
+    let mut acknowledge = transaction.prepare_cached(
+        "UPDATE entries SET acknowledged_at = ?2 WHERE position = ?1 AND state <> 0",
+    )?;
+    let now = Timestamp::now().as_millisecond();
+    let mut changed = 0;
+    for position in positions {
+        changed += acknowledge.execute((position, now))? as u64;
+    }
+    Ok(changed)
 }
 
 fn reopen(
     transaction: &Transaction<'_>,
     positions: &[Position],
     on_demand: bool,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<u64> {
     let mut reopen = transaction.prepare_cached(
         "UPDATE entries SET state = 0, redriven = MAX(redriven, ?2), attempts = 0, reason = NULL, settled_at = NULL,
-             acknowledged_at = NULL WHERE position = ?1",
+             acknowledged_at = NULL WHERE position = ?1 AND state <> 0",
     )?;
+    let mut reopened = 0;
     for position in positions {
-        reopen.execute((position, on_demand))?;
+        reopened += reopen.execute((position, on_demand))? as u64;
     }
-    if !positions.is_empty() {
+    if reopened > 0 {
         transaction.execute(
             "UPDATE marks SET version = version + 1 WHERE name = 'reopened'",
             [],
         )?;
     }
-    Ok(())
+    Ok(reopened)
 }

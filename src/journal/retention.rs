@@ -265,7 +265,8 @@ impl Sweeper {
         while let Some(row) = rows.next()? {
             let position = row.get(0)?;
             looked += 1;
-            young = if row.get::<_, i64>(3)? >= before {
+            // A damaged time counts as young.
+            young = if row.get::<_, i64>(3).unwrap_or(i64::MAX) >= before {
                 young + 1
             } else {
                 0

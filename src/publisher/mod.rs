@@ -41,6 +41,11 @@ pub trait Publish: Send + Sync + 'static {
     /// Would a publish be tried now, or wait?
     fn is_ready(&self) -> bool;
 
+    /// Ends when the task that keeps the connection has ended by itself, which must not happen.
+    fn ended(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// Ends the connection in order.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }

@@ -107,6 +107,12 @@ impl RabbitMq {
 }
 
 impl Publish for RabbitMq {
+    async fn ended(&self) {
+        let mut live = self.live.clone();
+        // The supervisor holds the sender for as long as it runs.
+        while live.changed().await.is_ok() {}
+    }
+
     async fn publish(&self, events: Vec<Event>) -> Vec<(Event, Receipt)> {
         let rendered: Vec<Option<Message>> = events
             .iter()
