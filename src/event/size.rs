@@ -153,6 +153,7 @@ mod tests {
                 authority: Authority::Full,
                 entity: Entity::Order(Box::new(order)),
                 changed: None,
+                anonymized: false,
             },
             raw: Arc::from(raw),
             omits_raw: false,
