@@ -7,6 +7,7 @@ pub mod data;
 mod money;
 mod schema;
 mod size;
+mod types;
 mod weight;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use money::{Amount, Currency, Money};
 pub use schema::json_schema;
 pub(crate) use size::limit_copies;
 pub use size::{DEFAULT_MAX_EVENT_BYTES, EVENT_TOO_LARGE, SizeLimit, TooLarge, fit, json_bytes};
+pub use types::{EVENT_TYPES, is_event_type};
 pub(crate) use weight::Weigh;
 pub use weight::weight;
 
@@ -87,13 +89,9 @@ impl fmt::Display for Sequence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// A webhook told us, or the gateway itself noticed.
+    /// A webhook arrived, or the gateway itself noticed a change of a connection.
     Webhook,
-    /// A store was asked.
-    Poll,
-    /// The store had it and the journal lacked it.
-    Reconcile,
-    /// It was published once more on demand.
+    /// An operator published the delivery again.
     Redrive,
 }
 
@@ -103,8 +101,6 @@ impl Origin {
     pub fn as_str(self) -> &'static str {
         match self {
             Origin::Webhook => "webhook",
-            Origin::Poll => "poll",
-            Origin::Reconcile => "reconcile",
             Origin::Redrive => "redrive",
         }
     }
@@ -114,11 +110,11 @@ impl Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Authority {
-    /// The whole entity.
+    /// The whole entity: a member that is absent is not set at the store.
     Full,
-    /// Some of it.
+    /// Some members of the entity: an absent member is not known.
     Partial,
-    /// Ids only: the store must be asked.
+    /// Ids only: ask the store for the rest.
     Reference,
 }
 
@@ -267,12 +263,10 @@ impl Event {
         format!("/api/deliveries/{}", self.id.delivery)
     }
 
-    /// W3C trace context. The trace is the delivery's, so that all its events and attempts hang together.
+    /// `time` as published: RFC 3339 in UTC with exactly three decimals, so that times sort as text.
     #[must_use]
-    pub fn traceparent(&self) -> String {
-        let trace = u128::from_be_bytes(*self.id.delivery.as_bytes()).max(1);
-        let span = ((trace >> 64) as u64 ^ u64::from(self.id.index)).max(1);
-        format!("00-{trace:032x}-{span:016x}-01")
+    pub fn time_text(&self) -> String {
+        format!("{:.3}", self.time)
     }
 }
 
@@ -285,7 +279,7 @@ impl Serialize for Event {
         map.serialize_entry("source", &self.source())?;
         map.serialize_entry("type", &self.event_type())?;
         map.serialize_entry("subject", &self.subject())?;
-        map.serialize_entry("time", &self.time)?;
+        map.serialize_entry("time", &self.time_text())?;
         map.serialize_entry("datacontenttype", "application/json")?;
         map.serialize_entry(
             "dataschema",
@@ -297,7 +291,6 @@ impl Serialize for Event {
         map.serialize_entry("sequence", &format_args!("{}", self.sequence))?;
         map.serialize_entry("origin", self.origin.as_str())?;
         map.serialize_entry("authority", self.draft.authority.as_str())?;
-        map.serialize_entry("traceparent", &self.traceparent())?;
         if self.omits_raw {
             map.serialize_entry("dataref", &self.dataref())?;
         }

@@ -17,9 +17,9 @@ pub struct Amount(#[schemars(regex(pattern = r"^-?[0-9]+(\.[0-9]+)?$"))] String)
 /// An amount with its currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Money {
-    /// The amount.
+    /// The amount as a decimal string with the platform's digits. It is never a float and never rounded.
     pub amount: Amount,
-    /// ISO 4217 code; absent where the platform does not say (WooCommerce products, for one).
+    /// ISO 4217 code. Absent where the platform does not name it, for example in WooCommerce products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
 }

@@ -1,84 +1,86 @@
-//! The JSON Schema of the event, made from the types.
+//! The JSON Schema of the events, made from the types.
 //!
-//! The envelope is written by hand in `Event`'s `Serialize`, so its schema type stands here, beside the test that holds
-//! the two together (`tests/golden.rs` validates every event against it).
+//! The root is a union of one schema per entity: `OrderEvent` has the types of orders' events, and its `data` is `OrderData`.
+//! `OrderData` has the `$id` that those events carry as `dataschema`. It is a schema resource of its own, so it repeats the
+//! definitions that it needs. Its references lead to the same definitions for readers that resolve them from the root.
+//!
+//! The envelope is written by hand in `Event`'s `Serialize`. `tests/golden.rs` validates every event of the fixtures against
+//! this schema, so the two cannot diverge.
+
+use std::collections::BTreeSet;
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::types::EVENT_TYPES;
 use super::{Authority, Entity, Origin};
 
-/// A Cartwire event: CloudEvents 1.0 with extension attributes.
+/// The attributes of CloudEvents 1.0 and this gateway's extension attributes, but those that the entity decides.
 #[derive(Serialize, JsonSchema)]
-#[schemars(title = "Cartwire event")]
-struct EventSchema {
-    /// The CloudEvents version.
+#[schemars(inline)]
+struct Envelope {
+    /// The version of the CloudEvents specification.
     #[schemars(extend("const" = "1.0"))]
     specversion: String,
-    /// Deterministic: the same delivery always gives the same id.
+    /// The event's id. It is deterministic: a delivery that is published again gives the same id, so consumers drop
+    /// repetitions by it.
     #[schemars(regex(pattern = r"^[0-9a-f]{32}-[0-9]+$"))]
     id: String,
-    /// `/{platform}/{connection}`
+    /// Where the event comes from: `/{platform}/{connection}`.
     #[schemars(regex(pattern = r"^/[^/]+/[^/]+$"))]
     source: String,
-    /// `cartwire.{entity}.{verb}`
-    #[schemars(regex(pattern = r"^cartwire\.[a-z]+\.[a-z0-9_]+$"))]
-    r#type: String,
-    /// `{entity}/{entity id at the platform}`
-    #[schemars(regex(pattern = r"^[a-z]+/.+$"))]
-    subject: String,
-    /// When it happened at the store where that is known, else when it arrived; RFC 3339 UTC.
-    #[schemars(extend("format" = "date-time"), regex(pattern = r"Z$"))]
+    /// When the change happened at the store. Where the platform does not say, when the delivery arrived. RFC 3339 in UTC
+    /// with three decimals, so that times sort as text.
+    #[schemars(
+        extend("format" = "date-time"),
+        regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$")
+    )]
     time: String,
+    /// The media type of `data`.
     #[schemars(extend("const" = "application/json"))]
     datacontenttype: String,
-    /// `urn:cartwire:{entity}:1`
-    #[schemars(regex(pattern = r"^urn:cartwire:[a-z]+:1$"))]
-    dataschema: String,
-    /// The platform's name.
+    /// The platform: `woocommerce` or `wix`.
     #[schemars(length(min = 1))]
     platform: String,
-    /// The store's connection.
+    /// The store's connection. For a site that installed a Wix app, its instance id.
     #[schemars(length(min = 1))]
     connection: String,
-    /// `{connection}/{subject}`: events of one key arrive in order.
+    /// `{connection}/{subject}`. Events of one partition key are published in order.
     partitionkey: String,
-    /// Strictly growing per partition key, zero-padded.
+    /// The event's place among the events of its partition key: strictly growing, with gaps, zero-padded to 20 digits.
     #[schemars(regex(pattern = r"^[0-9]{20}$"))]
     sequence: String,
+    /// Why the event was published.
     origin: Origin,
+    /// How much of the entity the event carries.
     authority: Authority,
-    /// W3C trace context.
-    #[schemars(regex(pattern = r"^00-[0-9a-f]{32}-[0-9a-f]{16}-01$"))]
-    traceparent: String,
     /// Where the delivery is in the admin API, for an event that was too large to carry `data.raw`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^/api/deliveries/[0-9a-f]{32}$"))]
     dataref: Option<String>,
-    data: DataSchema,
 }
 
-/// The entity under its name, what changed, and the platform's payload.
+/// What stands in `data` beside the entity.
 #[derive(Serialize, JsonSchema)]
-struct DataSchema {
-    #[serde(flatten)]
-    entity: Entity,
-    /// The paths of what changed, in the platform's words, where it says.
+#[schemars(inline)]
+struct Accompaniment {
+    /// What changed: paths of members, in the platform's names. Absent where the platform does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Vec<String>>,
     /// `true` if a request to anonymize a person's data caused the event: delete your copy of that person's data too. Absent
     /// if not.
     #[serde(skip_serializing_if = "Option::is_none")]
     triggered_by_anonymize_request: Option<bool>,
-    /// When the store was asked for what the webhook left out, and told it.
+    /// When the store's API gave the members that the webhook left out. RFC 3339 in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"), regex(pattern = r"Z$"))]
     completed_at: Option<String>,
-    /// Why the store did not tell what the webhook left out, although it was asked.
+    /// Reason code: why the store's API did not give the members that the webhook left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_completed: Option<String>,
-    /// The platform's payload as it was received.
+    /// The platform's payload as received; for Wix, the decoded inner one. Its members and texts are the platform's, HTML
+    /// entities included. Half a surrogate pair is replaced by U+FFFD.
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<Value>,
     /// `true` if the payload was left out, because the event was too large with it. `dataref` points to the payload.
@@ -87,78 +89,282 @@ struct DataSchema {
     raw_omitted: Option<bool>,
 }
 
-/// The schema of one event, JSON Schema 2020-12.
+/// The schema of all events, JSON Schema 2020-12.
 #[must_use]
 pub fn json_schema() -> Value {
-    let generator: SchemaGenerator = SchemaSettings::draft2020_12()
-        .with(|settings| settings.inline_subschemas = false)
+    let mut generator: SchemaGenerator = SchemaSettings::draft2020_12()
         .for_serialize()
         .into_generator();
-    let mut schema = generator.into_root_schema_for::<EventSchema>().to_value();
-    without_null(&mut schema);
-    schema["$id"] = "urn:cartwire:event:1".into();
-    schema["allOf"] = entities(&schema)
-        .into_iter()
-        .map(|entity| of_entity(&entity))
-        .chain([with_or_without_raw()])
-        .collect();
+    let envelope = generator.subschema_for::<Envelope>().to_value();
+    let beside = generator.subschema_for::<Accompaniment>().to_value();
+    let entities = generator.root_schema_for::<Entity>().to_value();
+    let mut definitions = generator.take_definitions(true);
+    definitions.remove("Entity");
+    let mut events = Vec::new();
+    for branch in entities["oneOf"].as_array().into_iter().flatten() {
+        let Some(name) = branch["required"][0].as_str() else {
+            continue;
+        };
+        let title = capitalized(name);
+        let data = data_schema(name, branch, &beside, &definitions);
+        let event = event_schema(name, &envelope);
+        definitions.insert(format!("{title}Data"), data);
+        definitions.insert(format!("{title}Event"), event);
+        events.push(json!({"$ref": format!("#/$defs/{title}Event")}));
+    }
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:cartwire:event:1",
+        "title": "CartwireEvent",
+        "description": "An event: CloudEvents 1.0 with extension attributes. `type` and `dataschema` tell the kinds apart.",
+        "oneOf": events,
+        "$defs": definitions,
+    });
+    require_raw_or_dataref(&mut schema);
+    simplify(&mut schema);
     schema
 }
 
-/// The entities' names, as `data` has them.
-fn entities(schema: &Value) -> Vec<String> {
-    let branches = schema["$defs"]["DataSchema"]["oneOf"]
-        .as_array()
+/// Adds the rule that an event has its payload, or says where the payload is.
+fn require_raw_or_dataref(schema: &mut Value) {
+    let data = |required: &str, other: &str| json!({"properties": {"data": {"required": [required], "not": {"required": [other]}}}});
+    schema["if"] = json!({"required": ["dataref"]});
+    schema["then"] = data("raw_omitted", "raw");
+    schema["else"] = data("raw", "raw_omitted");
+}
+
+/// The schema of the events of an entity.
+fn event_schema(entity: &str, envelope: &Value) -> Value {
+    let types = match EVENT_TYPES.iter().find(|(name, _)| *name == entity) {
+        Some((_, verbs)) => {
+            let types: Vec<String> = verbs
+                .iter()
+                .map(|verb| format!("cartwire.{entity}.{verb}"))
+                .collect();
+            json!({"title": format!("{}EventType", capitalized(entity)), "type": "string", "enum": types})
+        }
+        None => json!({"type": "string", "pattern": format!(r"^cartwire\.{entity}\.[a-z0-9_]+$")}),
+    };
+    let mut schema = envelope.clone();
+    let own = [
+        (
+            "type",
+            types,
+            "What happened: `cartwire.{entity}.{verb}`. For an action the verb is the hook's name in lower case, with `_` in \
+             place of other signs.",
+        ),
+        (
+            "subject",
+            json!({"type": "string", "pattern": format!("^{entity}/.+$")}),
+            "What it happened to: `{entity}/{id at the platform}`.",
+        ),
+        (
+            "dataschema",
+            json!({"type": "string", "const": data_id(entity)}),
+            "The `$id` of the schema of `data`.",
+        ),
+        (
+            "data",
+            json!({"$ref": format!("#/$defs/{}Data", capitalized(entity))}),
+            "The entity, and the platform's payload.",
+        ),
+    ];
+    for (name, mut member, description) in own {
+        member["description"] = description.into();
+        schema["properties"][name] = member;
+        require(&mut schema, name);
+    }
+    schema["title"] = format!("{}Event", capitalized(entity)).into();
+    schema["description"] = format!("An event about `data.{entity}`.").into();
+    schema
+}
+
+/// The schema of `data` in the events of an entity: a resource of its own with all definitions that it needs.
+fn data_schema(
+    entity: &str,
+    branch: &Value,
+    beside: &Value,
+    definitions: &Map<String, Value>,
+) -> Value {
+    let mut schema = beside.clone();
+    schema["$id"] = data_id(entity).into();
+    schema["title"] = format!("{}Data", capitalized(entity)).into();
+    schema["description"] = branch["description"].clone();
+    schema["properties"][entity] = branch["properties"][entity].clone();
+    schema["properties"][entity]["description"] = branch["description"].clone();
+    require(&mut schema, entity);
+    let mut needed = BTreeSet::new();
+    gather_references(&schema, definitions, &mut needed);
+    let needed: Map<String, Value> = needed
         .into_iter()
-        .flatten();
-    branches
-        .filter_map(|branch| branch["required"][0].as_str().map(str::to_owned))
-        .collect()
+        .map(|name| (name.clone(), definitions[&name].clone()))
+        .collect();
+    schema["$defs"] = needed.into();
+    schema
 }
 
-/// An event has its payload, or says where the payload is.
-fn with_or_without_raw() -> Value {
-    json!({
-        "if": {"required": ["dataref"]},
-        "then": {"properties": {"data": {"required": ["raw_omitted"], "not": {"required": ["raw"]}}}},
-        "else": {"properties": {"data": {"required": ["raw"], "not": {"required": ["raw_omitted"]}}}},
-    })
+fn require(schema: &mut Value, member: &str) {
+    match schema["required"].as_array_mut() {
+        Some(required) => required.push(member.into()),
+        None => schema["required"] = json!([member]),
+    }
 }
 
-/// An event of a type is about that entity everywhere.
-fn of_entity(entity: &str) -> Value {
-    json!({
-        "if": {"properties": {"data": {"required": [entity]}}},
-        "then": {"properties": {
-            "type": {"pattern": format!(r"^cartwire\.{entity}\.[a-z0-9_]+$")},
-            "subject": {"pattern": format!("^{entity}/.+$")},
-            "dataschema": {"const": format!("urn:cartwire:{entity}:1")},
-        }},
-    })
+fn data_id(entity: &str) -> String {
+    format!("urn:cartwire:{entity}:1")
 }
 
-/// A field that the platform did not send is absent: no event ever has a null outside `raw`.
-fn without_null(schema: &mut Value) {
+/// Adds the names of all definitions that this schema refers to, also through other definitions.
+fn gather_references(
+    schema: &Value,
+    definitions: &Map<String, Value>,
+    names: &mut BTreeSet<String>,
+) {
     match schema {
-        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Array(items) => {
+            for item in items {
+                gather_references(item, definitions, names);
+            }
+        }
         Value::Object(members) => {
-            if let Some(Value::Array(types)) = members.get_mut("type") {
-                types.retain(|name| name != "null");
-                if let [one] = &types[..] {
-                    let one = one.clone();
-                    members.insert("type".to_owned(), one);
-                }
+            let name = members
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|reference| reference.strip_prefix("#/$defs/"));
+            if let Some((name, definition)) = name.zip(name.and_then(|name| definitions.get(name)))
+                && names.insert(name.to_owned())
+            {
+                gather_references(definition, definitions, names);
             }
-            if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
-                choices.retain(|choice| choice["type"] != "null");
-                if let [Value::Object(one)] = &choices[..] {
-                    let one = one.clone();
-                    members.remove("anyOf");
-                    members.extend(one);
-                }
+            for member in members.values() {
+                gather_references(member, definitions, names);
             }
-            members.values_mut().for_each(without_null);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| {
+        format!("{}{}", first.to_ascii_uppercase(), letters.as_str())
+    })
+}
+
+/// Puts the schema into the form that generators of classes read best: no null, and enumerations as `enum`.
+fn simplify(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        Value::Object(members) => {
+            without_null(members);
+            as_enumeration(members);
+            as_bare_reference(members);
+            members.values_mut().for_each(simplify);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A member that the platform did not send is absent: no event has a null outside `raw`.
+fn without_null(members: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = members.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [one] = &types[..] {
+            let one = one.clone();
+            members.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(choices)) = members.get_mut("anyOf") {
+        choices.retain(|choice| choice["type"] != "null");
+        if let [Value::Object(one)] = &choices[..] {
+            let one = one.clone();
+            members.remove("anyOf");
+            members.extend(one);
+        }
+    }
+}
+
+/// Turns a choice of described words into an `enum`, with the words' meanings in the description.
+fn as_enumeration(members: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = members.get("oneOf") else {
+        return;
+    };
+    let words: Option<Vec<&str>> = choices
+        .iter()
+        .map(|choice| choice["const"].as_str())
+        .collect();
+    let Some(words) = words else {
+        return;
+    };
+    let mut description = members
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    for (word, choice) in words.iter().zip(choices) {
+        let meaning = choice["description"].as_str().unwrap_or_default();
+        description.push_str(&format!("\n- `{word}`: {meaning}"));
+    }
+    let words = json!(words);
+    members.remove("oneOf");
+    members.insert("type".to_owned(), "string".into());
+    members.insert("enum".to_owned(), words);
+    members.insert("description".to_owned(), description.into());
+}
+
+/// Puts a reference that has a description beside it into `allOf`. Generators make a copy of the class otherwise.
+fn as_bare_reference(members: &mut Map<String, Value>) {
+    if members.len() > 1
+        && let Some(reference) = members.remove("$ref")
+    {
+        members.insert("allOf".to_owned(), json!([{"$ref": reference}]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dataschema_has_its_schema_and_every_type_its_place() {
+        let schema = json_schema();
+        let definitions = schema["$defs"].as_object().expect("definitions");
+        let entities: Vec<&str> = EVENT_TYPES.iter().map(|(entity, _)| *entity).collect();
+        assert_eq!(
+            schema["oneOf"].as_array().map(Vec::len),
+            Some(entities.len() + 1),
+            "the entities of the list, and actions"
+        );
+        for entity in entities.into_iter().chain(["action"]) {
+            let event = &definitions[&format!("{}Event", capitalized(entity))];
+            let data = &definitions[&format!("{}Data", capitalized(entity))];
+            assert_eq!(event["properties"]["dataschema"]["const"], data["$id"]);
+            assert_eq!(data["$id"], data_id(entity));
+            jsonschema::validator_for(data).expect("data has a schema by itself");
+        }
+        let types = &definitions["ActionEvent"]["properties"]["type"];
+        assert_eq!(types["pattern"], r"^cartwire\.action\.[a-z0-9_]+$");
+    }
+
+    #[test]
+    fn every_member_and_definition_is_described() {
+        fn look(place: &str, schema: &Value, silent: &mut Vec<String>) {
+            let members = schema["properties"].as_object().into_iter().flatten();
+            for (name, member) in members {
+                let text = member["description"].as_str().unwrap_or_default();
+                if text.len() < 12 {
+                    silent.push(format!("{place}.{name}: {text:?}"));
+                }
+            }
+        }
+        let schema = json_schema();
+        let mut silent = Vec::new();
+        for (name, definition) in schema["$defs"].as_object().expect("definitions") {
+            if definition["description"].as_str().is_none() {
+                silent.push(name.clone());
+            }
+            look(name, definition, &mut silent);
+        }
+        assert!(silent.is_empty(), "{silent:#?}");
     }
 }

@@ -7,7 +7,7 @@ use super::{shape, words};
 use crate::event::{Amount, Money};
 
 words! {
-    /// What sort of product it is.
+    /// The kind of product.
     ProductKind {
         /// One article.
         Simple,
@@ -15,116 +15,117 @@ words! {
         Variable,
         /// One variant of an article.
         Variation,
-        /// A list of articles sold one by one.
+        /// A list of articles that are sold one by one.
         Grouped,
-        /// Sold elsewhere.
+        /// An article that is sold elsewhere.
         External,
-        /// Several articles sold as one.
+        /// Several articles that are sold as one.
         Bundle,
-        /// Nothing to ship.
+        /// An article without shipping: virtual and downloadable.
         Digital,
     }
 }
 words! {
-    /// Can it be bought?
+    /// Whether something can be bought.
     StockStatus {
-        /// Yes.
+        /// In stock.
         InStock,
-        /// Some variants can.
+        /// Some variants are in stock.
         PartiallyInStock,
-        /// No.
+        /// Out of stock.
         OutOfStock,
-        /// Yes, and it will be delivered later.
+        /// Out of stock, and can be ordered for later delivery.
         Backorder,
         /// The stock item was removed at the store.
         Deleted,
     }
 }
 shape! {
-    /// An article, or one variant of it.
+    /// A product, or one variant of a product.
     Product {
-        /// The platform's id.
+        /// The product's id at the platform.
         id: String,
         |
-        /// Of a variant: the id of its product.
+        /// Of a variant: its product's id.
         parent_id: String,
-        /// What sort it is.
+        /// The kind of product.
         kind: ProductKind,
-        /// What it is called, with entities decoded.
+        /// The name, plain text: HTML entities are decoded. Tags that the merchant typed stay.
         name: String,
-        /// Its name in URLs.
+        /// The name in the product's URL, percent-encoded as the platform has it.
         slug: String,
         /// The merchant's stock-keeping unit.
         sku: String,
         /// GTIN, UPC, EAN or ISBN.
         gtin: String,
-        /// The platform's own word for its status (`publish`, `draft`).
+        /// The platform's own status, for example `publish` or `draft`.
         status: String,
-        /// Do buyers see it?
+        /// `true` if buyers can see the product in the shop.
         visible: bool,
-        /// What it costs now.
+        /// The current price, without quantity discounts.
         price: Money,
-        /// What it costs without a sale.
+        /// The price outside a sale.
         regular_price: Money,
-        /// What it costs in a sale.
+        /// The price in a sale.
         sale_price: Money,
-        /// ISO 4217 code, where the platform says.
+        /// ISO 4217 code. Absent where the platform does not name it.
         currency: String,
-        /// HTML, as the merchant wrote it.
+        /// The long description as HTML, as the merchant wrote it. Entities stay.
         description: String,
-        /// HTML, as the merchant wrote it.
+        /// The short description as HTML, as the merchant wrote it. Entities stay.
         short_description: String,
-        /// Pictures, the main one first.
+        /// The images, the main one first.
         images: Vec<Image>,
-        /// The collections it is in.
+        /// The categories or collections that the product is in.
         categories: Vec<Category>,
-        /// Labels.
+        /// The merchant's labels, plain text.
         tags: Vec<String>,
-        /// What can be chosen; of a variant, what is chosen.
+        /// What buyers can choose; of a variant, what is chosen.
         options: Vec<ProductOption>,
-        /// Its variants; some platforms give ids only.
+        /// The variants of the product. Some platforms send only their ids.
         variants: Vec<Variant>,
-        /// Its stock.
+        /// The product's stock, as the product event has it.
         inventory: ProductInventory,
-        /// In the store's unit.
+        /// The weight as a decimal, in the store's unit.
         weight: Amount,
-        /// Its page.
+        /// The product's page in the shop.
         url: String,
-        /// When it was made.
+        /// When it was created at the store, in UTC.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
     }
 }
 shape! {
-    /// A picture.
+    /// An image of a product or collection.
     Image {
         |
-        /// The platform's id.
+        /// The image's id at the platform.
         id: String,
-        /// Where it is.
+        /// The address of the image file.
         url: String,
-        /// What it shows.
+        /// The alternative text, plain.
         alt: String,
     }
 }
 shape! {
-    /// A collection that a product is in.
+    /// A category or collection that a product is in.
     Category {
         |
-        /// The platform's id.
+        /// The category's id at the platform.
         id: String,
-        /// What it is called.
+        /// The name, plain text.
         name: String,
     }
 }
 shape! {
-    /// A choice that a product offers, or of a variant the one that is made.
+    /// An option of a product with its values, or of a variant with its one value.
     ProductOption {
         |
-        /// What is chosen: `Size`.
+        /// The name of the option, for example `Size`; plain text.
         name: String,
-        /// What there is to choose: `S`, `M`.
+        /// The values to choose from, for example `S` and `M`; of a variant, the chosen one. Slugs
+        /// of non-Latin terms are decoded.
         values: Vec<String>,
     }
 }
@@ -132,117 +133,118 @@ shape! {
     /// A choice that was made.
     OptionValue {
         |
-        /// What was chosen: `Size`.
+        /// The name of the option, for example `Size`; plain text.
         name: String,
-        /// The choice: `M`.
+        /// The chosen value, for example `M`; plain text. Structured values are written as JSON.
         value: String,
     }
 }
 shape! {
-    /// One variant of a product.
+    /// One variant of a product, as its product lists it.
     Variant {
-        /// The platform's id.
+        /// The variant's id at the platform.
         id: String,
         |
         /// The merchant's stock-keeping unit.
         sku: String,
         /// GTIN, UPC, EAN or ISBN.
         gtin: String,
-        /// What is chosen.
+        /// The values that make this variant.
         options: Vec<OptionValue>,
-        /// Do buyers see it?
+        /// `true` if buyers can see the variant in the shop.
         visible: bool,
-        /// What it costs now.
+        /// The current price.
         price: Money,
-        /// What it costs without a sale.
+        /// The price outside a sale.
         regular_price: Money,
-        /// Can it be bought?
+        /// Whether the variant can be bought.
         status: StockStatus,
-        /// In the store's unit.
+        /// The weight as a decimal, in the store's unit.
         weight: Amount,
     }
 }
 shape! {
-    /// A product's stock as the product tells it.
+    /// The stock of a product, as the product event has it.
     ProductInventory {
         |
-        /// Does the store count it?
+        /// `true` if the store counts the stock.
         managed: bool,
-        /// How many there are.
+        /// The number of units in stock; may be negative. Absent if the stock is not counted.
         quantity: Number,
-        /// Can it be bought?
+        /// Whether the product can be bought.
         status: StockStatus,
     }
 }
 shape! {
-    /// A group of products.
+    /// A group of products: a category or a collection.
     Collection {
-        /// The platform's id.
+        /// The collection's id at the platform.
         id: String,
         |
-        /// The collection above it.
+        /// The id of the collection above it.
         parent_id: String,
-        /// What it is called.
+        /// The name, plain text.
         name: String,
-        /// Its name in URLs.
+        /// The name in the collection's URL.
         slug: String,
-        /// HTML, as the merchant wrote it.
+        /// The description as HTML, as the merchant wrote it.
         description: String,
-        /// Do buyers see it?
+        /// `true` if buyers can see the collection in the shop.
         visible: bool,
-        /// Pictures, the main one first.
+        /// The images, the main one first.
         images: Vec<Image>,
-        /// How many products it has.
+        /// The number of products in the collection.
         item_count: Number,
-        /// When it was made.
+        /// When it was created at the store, in UTC.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
     }
 }
 shape! {
-    /// The stock of a product or of one of its variants.
+    /// The stock of a product or of its variants.
     Inventory {
-        /// The platform's id of the stock item.
+        /// The id of the stock item at the platform.
         id: String,
         |
-        /// The product.
+        /// The product's id.
         product_id: String,
-        /// The variant, where the item is about one.
+        /// The variant's id, if the item is about one variant.
         variant_id: String,
         /// The merchant's stock-keeping unit.
         sku: String,
-        /// Where the goods lie.
+        /// The id of the warehouse or location.
         location_id: String,
-        /// Does the store count it?
+        /// `true` if the store counts the stock.
         managed: bool,
-        /// How many there are.
+        /// The number of units in stock; may be negative.
         quantity: Number,
-        /// Can it be bought?
+        /// Whether the product can be bought.
         status: StockStatus,
-        /// Why it changed, in the platform's word (`ORDER`, `MANUAL`).
+        /// Why the stock changed, in the platform's word: `ORDER`, `MANUAL`.
         reason: String,
-        /// The stock of the variants: of those that changed, or where the event tells the whole item, of all.
+        /// The stock of the variants: of those that changed, or of all where the event has the
+        /// whole item.
         variants: Vec<InventoryVariant>,
-        /// When it was made.
+        /// When it was created at the store, in UTC.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
     }
 }
 shape! {
-    /// The stock of one variant, now and before.
+    /// The stock of one variant, now and before the change.
     InventoryVariant {
         /// The variant's id.
         id: String,
         |
-        /// How many there are.
+        /// The number of units now.
         quantity: Number,
-        /// How many there were.
+        /// The number of units before the change.
         previous_quantity: Number,
-        /// Can it be bought?
+        /// Whether the variant can be bought now.
         status: StockStatus,
-        /// Could it be bought?
+        /// Whether the variant could be bought before the change.
         previous_status: StockStatus,
     }
 }

@@ -7,110 +7,110 @@ use super::shape;
 use crate::event::{Amount, Money};
 
 shape! {
-    /// A postal address with the person at it.
+    /// A postal address with the person at it. All texts are plain: HTML entities are decoded.
     Address {
         |
-        /// Given name.
+        /// The given name.
         first_name: String,
-        /// Family name.
+        /// The family name.
         last_name: String,
-        /// Company.
+        /// The company name.
         company: String,
-        /// Street and number.
+        /// Street and house number.
         line1: String,
-        /// Floor, door, care of.
+        /// Floor, apartment, care of.
         line2: String,
-        /// Town.
+        /// The town or city.
         city: String,
-        /// State or province, in the platform's code.
+        /// State or province, as the platform's code or name.
         region: String,
-        /// Postal code.
+        /// The postal code, as typed.
         postal_code: String,
-        /// ISO 3166-1 alpha-2 code.
+        /// ISO 3166-1 alpha-2 country code.
         country: String,
-        /// Telephone.
+        /// Phone number as typed.
         phone: String,
-        /// Electronic mail.
+        /// E-mail address.
         email: String,
     }
 }
 shape! {
-    /// A person who buys, or might.
+    /// A customer account, contact or member.
     Customer {
-        /// The platform's id.
+        /// The customer's id at the platform.
         id: String,
         |
-        /// What the platform calls this sort of person (`contact`, `member`, or the role in the shop).
+        /// What the platform calls this person: `contact`, `member`, or the role in the shop.
         kind: String,
-        /// Electronic mail.
+        /// The primary e-mail address.
         email: String,
-        /// Given name.
+        /// The given name, plain text.
         first_name: String,
-        /// Family name.
+        /// The family name, plain text.
         last_name: String,
-        /// Name at the store.
+        /// The login name at the store.
         username: String,
-        /// Telephone.
+        /// Phone number as typed.
         phone: String,
-        /// Company.
+        /// The company name, plain text.
         company: String,
-        /// Where bills go.
+        /// The default address for invoices.
         billing_address: Address,
-        /// Where goods go.
+        /// The default address for goods.
         shipping_address: Address,
-        /// Labels.
+        /// The merchant's labels.
         tags: Vec<String>,
-        /// Of a merge: the ids that were merged into this one and are gone.
+        /// After a merge: the ids that were merged into this one and no longer exist.
         merged_ids: Vec<String>,
-        /// Orders so far, where the platform says.
+        /// The number of orders so far. Absent where the platform does not say.
         orders_count: Number,
-        /// Spent so far, where the platform says.
+        /// The sum of the orders so far, in the shop's currency.
         total_spent: Money,
-        /// When it was made.
+        /// When it was created at the store, in UTC.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
     }
 }
 shape! {
-    /// A discount code.
+    /// A discount code that buyers type.
     Coupon {
-        /// The platform's id.
+        /// The coupon's id at the platform.
         id: String,
         |
-        /// What the buyer types.
+        /// The text that the buyer types, plain.
         code: String,
-        /// What the merchant wrote about it.
+        /// The merchant's description, plain text.
         description: String,
-        /// The platform's own word for its status.
+        /// The platform's own status, for example `publish`.
         status: String,
         /// `percent`, `fixed_cart`, `fixed_product`, or the platform's own word.
         discount_type: String,
-        /// Money, or percent: see `discount_type`.
+        /// An amount of money, or a percentage: see `discount_type`.
         amount: Amount,
-        /// Does it make shipping free?
+        /// `true` if the coupon makes shipping free.
         free_shipping: bool,
-        /// Does it exclude other coupons?
+        /// `true` if no other coupon can be used beside it.
         individual_use: bool,
-        /// Least order that it works for.
+        /// The smallest order that the coupon works for; absent without limit.
         minimum_amount: Amount,
-        /// Largest order that it works for.
+        /// The largest order that the coupon works for; absent without limit.
         maximum_amount: Amount,
-        /// Times it was used.
+        /// How often the coupon was used.
         usage_count: Number,
-        /// Times it can be used.
+        /// How often the coupon can be used; absent without limit.
         usage_limit: Number,
-        /// Times one customer can use it.
+        /// How often one customer can use the coupon; absent without limit.
         usage_limit_per_customer: Number,
-        /// Products it works for; empty means all.
+        /// The products that the coupon works for. An empty list means all; absent means unknown.
         product_ids: Vec<String>,
-        /// Products it does not work for.
+        /// The products that the coupon does not work for.
         excluded_product_ids: Vec<String>,
-        /// When it ends.
+        /// When the coupon ends, in UTC.
         expires_at: Timestamp,
-        /// When it was made.
+        /// When it was created at the store, in UTC.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
     }
 }

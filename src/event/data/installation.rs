@@ -7,105 +7,105 @@ use jiff::Timestamp;
 use super::{Coupon, Customer, Order, Product, shape};
 
 shape! {
-    /// An app on a site.
+    /// The installation of an app on a site.
     App {
         /// The installation's id: the instance id.
         id: String,
         |
         /// The app's id at the platform.
         app_id: String,
-        /// Of a duplicated site: the installation it was copied from.
+        /// Of a duplicated site: the instance id that it was copied from.
         origin_instance_id: String,
-        /// What the merchant pays for the app.
+        /// The merchant's plan of the app.
         plan: Plan,
     }
 }
 shape! {
-    /// What a merchant pays for an app.
+    /// A merchant's paid plan of an app.
     Plan {
         |
         /// The vendor's id of the plan.
         product_id: String,
-        /// The platform's word for the period (`MONTHLY`).
+        /// The billing period, in the platform's word: `MONTHLY`.
         cycle: String,
         /// The plan before the change.
         previous_product_id: String,
-        /// The period before the change.
+        /// The billing period before the change.
         previous_cycle: String,
-        /// Coupon used.
+        /// The coupon that was used.
         coupon: String,
-        /// Invoice.
+        /// The invoice's id at the platform.
         invoice_id: String,
-        /// Why it was cancelled or reactivated, in the platform's word.
+        /// Why the plan was cancelled or reactivated, in the platform's word.
         reason: String,
-        /// When it ends.
+        /// When the plan ends, in UTC.
         expires_at: Timestamp,
     }
 }
 shape! {
-    /// The site that a store stands on.
+    /// The site that a store is on.
     Site {
-        /// The platform's id.
+        /// The site's id at the platform.
         id: String,
         |
-        /// What it is called.
+        /// The display name of the site.
         name: String,
-        /// Where it is.
+        /// The address of the site.
         url: String,
         /// ISO 639-1 language code: `en`.
         language: String,
         /// Language and region as a BCP 47 tag: `en-GB`.
         locale: String,
-        /// ISO 3166-1 alpha-2 code.
+        /// ISO 3166-1 alpha-2 country code.
         country: String,
-        /// ISO 4217 code that it is paid in.
+        /// ISO 4217 code that the site is paid in.
         currency: String,
-        /// IANA time zone.
+        /// IANA time zone: `Europe/Berlin`.
         time_zone: String,
-        /// Electronic mail.
+        /// The site's contact e-mail address.
         email: String,
-        /// Telephone.
+        /// The site's contact phone number.
         phone: String,
     }
 }
 shape! {
-    /// How a connection fares.
+    /// The health of a connection.
     ConnectionHealth {
-        /// The connection.
+        /// The connection's id.
         id: String,
         |
-        /// `connected`, `degraded`, `paused`, `disconnected`.
+        /// `connected`, `degraded`, `paused` or `disconnected`.
         status: String,
-        /// Why.
+        /// Reason code of the status.
         reason: String,
-        /// The connection that it was found through, where it is an installation of an app.
+        /// Of an installation of an app: the connection of the app.
         parent_id: String,
-        /// What else is known and no secret, by name.
+        /// Further facts that are no secrets, by name.
         settings: BTreeMap<String, String>,
     }
 }
 shape! {
-    /// A custom hook that fired.
+    /// A custom hook of a store that fired.
     Action {
-        /// The hook's argument where it is an id, else the hook's name.
+        /// The hook's argument if it is an id, else the hook's name.
         id: String,
         |
-        /// The hook's name.
+        /// The hook's name as the store has it, for example `acf/save_post`.
         hook: String,
-        /// The order that the argument is the id of, where the store was asked for it.
+        /// The order whose id is the hook's argument, from the store's API.
         order: Order,
-        /// The product, likewise.
+        /// The product whose id is the hook's argument, from the store's API.
         product: Product,
-        /// The customer, likewise.
+        /// The customer whose id is the hook's argument, from the store's API.
         customer: Customer,
-        /// The coupon, likewise.
+        /// The coupon whose id is the hook's argument, from the store's API.
         coupon: Coupon,
     }
 }
 shape! {
-    /// Verified, but no word for it yet.
+    /// A verified delivery whose topic has no event type yet. Its content is in `raw`.
     Unrecognized {
-        /// The platform's id of what it is about where it says, else the topic.
+        /// The platform's id of what it is about, where known; else the topic.
         id: String,
         |
         /// The platform's event type.

@@ -52,7 +52,7 @@ macro_rules! words {
         #[serde(rename_all = "snake_case")]
         pub enum $name {
             $($(#[$wmeta])* $word,)*
-            /// The platform's word has no counterpart yet.
+            /// The platform's word has no counterpart, or what decides cannot be read.
             #[default]
             Unknown,
         }
@@ -70,37 +70,37 @@ pub(crate) use {shape, words};
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Entity {
-    /// A purchase.
+    /// An order: a purchase.
     Order(Box<Order>),
-    /// A recurring purchase.
+    /// A recurring order.
     Subscription(Box<Subscription>),
-    /// Something sold.
+    /// A product that a store sells.
     Product(Box<Product>),
-    /// One choice of a product's options; the same shape as a product, with `parent_id`.
+    /// One variant of a product: the shape of a product, with `parent_id`.
     Variant(Box<Product>),
     /// A group of products: a category or a collection.
     Collection(Box<Collection>),
-    /// Stock.
+    /// The stock of a product or of its variants.
     Inventory(Box<Inventory>),
-    /// What was shipped of an order.
+    /// The shipments of an order.
     Fulfillment(Box<Fulfillment>),
-    /// What was paid and refunded for an order.
+    /// The payments and refunds of an order.
     Payment(Box<Payment>),
-    /// A person who buys.
+    /// A customer account, contact or member.
     Customer(Box<Customer>),
-    /// A discount code.
+    /// A discount code that buyers type.
     Coupon(Box<Coupon>),
-    /// A purchase that was begun.
+    /// A checkout that was started.
     Checkout(Box<Checkout>),
     /// The installation of an app.
     App(Box<App>),
-    /// The site that a store stands on.
+    /// The site that a store is on.
     Site(Box<Site>),
-    /// The health of a store's connection.
+    /// The health of a connection.
     Connection(Box<ConnectionHealth>),
-    /// A custom hook fired.
+    /// A custom hook of a store that fired.
     Action(Box<Action>),
-    /// Verified, but no word for it yet: see `raw`.
+    /// A verified delivery whose topic has no event type yet: see `raw`.
     Unrecognized(Box<Unrecognized>),
 }
 

@@ -17,14 +17,14 @@ words! {
 }
 
 shape! {
-    /// What was shipped of an order: the whole list, each time.
+    /// The shipments of an order: the whole list in each event.
     Fulfillment {
-        /// The order's id: platforms tell of all fulfillments of an order at once.
+        /// The order's id: platforms report all fulfillments of an order together.
         id: String,
         |
-        /// The order.
+        /// The order's id at the platform.
         order_id: String,
-        /// The parcels.
+        /// The parcels, or other hand-overs.
         parcels: Vec<Parcel>,
     }
 }
@@ -32,19 +32,19 @@ shape! {
     /// One parcel, or one hand-over.
     Parcel {
         |
-        /// The platform's id.
+        /// The fulfillment's id at the platform.
         id: String,
-        /// What is in it.
+        /// The contents of the parcel.
         items: Vec<FulfillmentItem>,
-        /// Who carries it.
+        /// The shipping company.
         carrier: String,
-        /// The carrier's number.
+        /// The carrier's tracking number.
         tracking_number: String,
-        /// Where to follow it.
+        /// The carrier's page for this parcel.
         tracking_url: String,
-        /// The platform's own word for its status.
+        /// The platform's own status of the parcel.
         status: String,
-        /// When it was made.
+        /// When the parcel was recorded, in UTC.
         created_at: Timestamp,
     }
 }
@@ -54,25 +54,25 @@ shape! {
         |
         /// The line's id in the order.
         line_item_id: String,
-        /// How many.
+        /// The number of units in this parcel.
         quantity: Number,
     }
 }
 shape! {
-    /// What was paid and refunded for an order.
+    /// The payments, refunds and chargebacks of an order.
     Payment {
-        /// The order's id: platforms tell of all transactions of an order at once.
+        /// The order's id: platforms report all transactions of an order together.
         id: String,
         |
-        /// The order.
+        /// The order's id at the platform.
         order_id: String,
         /// ISO 4217 code, where the platform says.
         currency: String,
-        /// What was paid.
+        /// The payments of the order.
         payments: Vec<PaymentEntry>,
-        /// What was given back.
+        /// The refunds of the order.
         refunds: Vec<Refund>,
-        /// What a buyer's bank took back.
+        /// The payments that a buyer's bank took back.
         chargebacks: Vec<Chargeback>,
     }
 }
@@ -80,9 +80,9 @@ shape! {
     /// A payment that the buyer's bank took back.
     Chargeback {
         |
-        /// The platform's id.
+        /// The chargeback's id at the platform.
         id: String,
-        /// The payment that was taken back.
+        /// The id of the payment that was taken back.
         payment_id: String,
         /// The amount that was taken back.
         amount: Money,
@@ -90,73 +90,73 @@ shape! {
         reversed_amount: Money,
         /// `approved`, or `reversed` if the money returned to the merchant.
         status: ChargebackStatus,
-        /// When it was created.
+        /// When the chargeback was recorded, in UTC.
         created_at: Timestamp,
     }
 }
 shape! {
-    /// One payment.
+    /// One payment of an order.
     PaymentEntry {
         |
-        /// The platform's id.
+        /// The payment's id at the platform.
         id: String,
-        /// How much.
+        /// The amount that was paid.
         amount: Money,
-        /// The platform's own word for its status.
+        /// The platform's own status, for example `APPROVED`.
         status: String,
-        /// How it was paid.
+        /// How it was paid, for example `creditCard`.
         method: String,
-        /// The payment provider's id of it.
+        /// The payment provider's id of the transaction.
         provider_transaction_id: String,
-        /// When it was made.
+        /// When the payment was made, in UTC.
         created_at: Timestamp,
     }
 }
 shape! {
-    /// Something given back.
+    /// Money that was given back.
     Refund {
         |
-        /// The platform's id.
+        /// The refund's id at the platform.
         id: String,
-        /// What the merchant wrote.
+        /// The merchant's reason, plain text.
         reason: String,
-        /// How much, as a positive amount.
+        /// The refund, as a positive amount. Absent if it cannot be read.
         amount: Money,
-        /// How the money went back, in the platform's word (`creditCard`, `giftCard`).
+        /// How the money went back, in the platform's word: `creditCard`, `giftCard`.
         method: String,
-        /// When it was made.
+        /// When the refund was made, in UTC.
         created_at: Timestamp,
     }
 }
 shape! {
-    /// A purchase that was begun.
+    /// A checkout that was started, and perhaps abandoned.
     Checkout {
-        /// The platform's id.
+        /// The checkout's id at the platform.
         id: String,
         |
-        /// The checkout that it stands for, where the platform counts abandoned ones apart.
+        /// The id of the checkout, where the platform has other ids for abandoned ones.
         checkout_id: String,
-        /// The cart it came from.
+        /// The id of the cart that it came from.
         cart_id: String,
-        /// The platform's own word for its status.
+        /// The platform's own status, for example `ABANDONED`.
         platform_status: String,
-        /// ISO 4217 code.
+        /// ISO 4217 code of all amounts.
         currency: String,
         /// The line items before discounts, shipping and tax.
         subtotal: Money,
-        /// What it would cost.
+        /// What the buyer would have to pay.
         total: Money,
-        /// What is taken off.
+        /// What reduces the price.
         discounts: Vec<Discount>,
-        /// Who began it.
+        /// The buyer, as far as known.
         customer: Buyer,
-        /// What is in it.
+        /// The products in the checkout.
         line_items: Vec<LineItem>,
-        /// Where the buyer can go on.
+        /// The address where the buyer can continue.
         url: String,
-        /// When it was made.
+        /// When it was created at the store, in UTC.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
     }
 }

@@ -9,242 +9,245 @@ use crate::event::Money;
 words! {
     /// Where an order stands as a whole.
     OrderStatus {
-        /// Being worked on.
+        /// In progress.
         Open,
-        /// Done.
+        /// Finished, also if it was refunded.
         Completed,
-        /// Called off, or refused.
+        /// Called off or rejected.
         Cancelled,
-        /// Not yet placed.
+        /// Not placed yet.
         Draft,
-        /// In the store's trash: the store can restore or remove it.
+        /// In the store's trash: it can be restored, or is removed for good later.
         Trashed,
     }
 }
 words! {
     /// Where an order's payment stands.
     PaymentStatus {
-        /// Nothing paid.
+        /// No payment yet.
         Unpaid,
         /// A payment is on its way or being processed.
         Pending,
-        /// Reserved, not yet taken.
+        /// Reserved on a card, not captured yet.
         Authorized,
-        /// A part is paid, for example a deposit. `totals.paid` has the amount where it is known.
+        /// A part is paid, for example a deposit: see `totals.paid`.
         PartiallyPaid,
         /// Paid in full.
         Paid,
-        /// A part was given back.
+        /// A part of the money was given back.
         PartiallyRefunded,
-        /// All was given back.
+        /// All of the money was given back.
         Refunded,
         /// The authorization was given up.
         Voided,
-        /// Refused.
+        /// The payment was refused.
         Failed,
     }
 }
 words! {
     /// How much of an order was handed over.
     FulfillmentStatus {
-        /// Nothing.
+        /// Nothing was handed over.
         Unfulfilled,
-        /// A part.
+        /// A part was handed over.
         Partial,
-        /// All.
+        /// All was handed over.
         Fulfilled,
     }
 }
 
 shape! {
-    /// A purchase.
+    /// An order: a purchase with its money, people and lines.
     Order {
-        /// The platform's id.
+        /// The order's id at the platform.
         id: String,
         |
-        /// The number that the merchant and the buyer see.
+        /// The order number that merchant and buyer see. Not unique across stores.
         number: String,
         /// ISO 4217 code of all amounts of the order.
         currency: String,
-        /// Where it stands as a whole.
+        /// Where the order stands as a whole.
         status: OrderStatus,
-        /// Where its payment stands.
+        /// Where the payment stands. `unknown` if an amount or a date that decides cannot be read.
         payment_status: PaymentStatus,
-        /// How much was handed over.
+        /// How much of the order was handed over.
         fulfillment_status: FulfillmentStatus,
-        /// The platform's own word for the order's status.
+        /// The platform's own status, for example `processing` or `APPROVED`.
         platform_status: String,
-        /// What it costs.
+        /// The order's sums.
         totals: Totals,
-        /// Do the prices of the line items contain the tax?
+        /// `true` if the prices of the line items contain the tax.
         prices_include_tax: bool,
-        /// Who buys.
+        /// The buyer, as the order knows the buyer.
         customer: Buyer,
-        /// Where the bill goes.
+        /// The address on the invoice.
         billing_address: Address,
-        /// Where the goods go.
+        /// The address that the goods are sent to. Absent for pick-up and for digital goods.
         shipping_address: Address,
-        /// What was bought.
+        /// The products that were bought.
         line_items: Vec<LineItem>,
-        /// How it is shipped.
+        /// The shipping methods and their prices.
         shipping_lines: Vec<ShippingLine>,
-        /// What else is charged.
+        /// Further charges, for example a tip or gift wrap.
         fee_lines: Vec<FeeLine>,
-        /// What is taken off.
+        /// What reduces the price: coupons, rules of the shop, manual discounts.
         discounts: Vec<Discount>,
-        /// What was given back.
+        /// The refunds so far.
         refunds: Vec<Refund>,
-        /// What the buyer wrote.
+        /// The buyer's note to the merchant, plain text.
         note: String,
-        /// When it was made.
+        /// When the order was placed, in UTC. For an imported order, when it was bought.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
-        /// When it was paid.
+        /// When it was paid, in UTC. For a part payment, when the part was paid.
         paid_at: Timestamp,
-        /// When it was completed.
+        /// When the merchant completed the order, in UTC.
         completed_at: Timestamp,
     }
 }
 shape! {
-    /// What an order costs.
+    /// The sums of an order. A sum is absent if one of its summands cannot be read.
     Totals {
         |
         /// The line items before discounts, shipping, fees and tax.
         subtotal: Money,
-        /// Taken off.
+        /// All discounts, as a positive amount.
         discount: Money,
-        /// For shipping.
+        /// Shipping, without tax where prices exclude tax.
         shipping: Money,
-        /// All tax.
+        /// The sum of the taxes.
         tax: Money,
-        /// All fees.
+        /// The sum of the fees.
         fees: Money,
-        /// What the buyer pays.
+        /// What the buyer has to pay in all. Refunds do not reduce it.
         total: Money,
-        /// The sum of the payments so far, before refunds.
+        /// The payments so far, before refunds. Present where the platform or a deposit plugin
+        /// says.
         paid: Money,
-        /// What was given back so far, as a positive amount.
+        /// All refunds so far, as a positive amount.
         refunded: Money,
     }
 }
 shape! {
-    /// Who buys.
+    /// The buyer of an order or checkout.
     Buyer {
         |
-        /// The platform's id of the customer; absent for guests.
+        /// The customer's id at the platform; absent for guests.
         id: String,
-        /// Electronic mail.
+        /// E-mail address.
         email: String,
-        /// Given name.
+        /// The given name, plain text.
         first_name: String,
-        /// Family name.
+        /// The family name, plain text.
         last_name: String,
-        /// Telephone.
+        /// Phone number as typed.
         phone: String,
     }
 }
 shape! {
-    /// A line of an order.
+    /// A line of an order: one product, its quantity and price.
     LineItem {
         |
-        /// The platform's id of the line.
+        /// The line's id, unique in the order.
         id: String,
-        /// The product's id.
+        /// The product's id at the platform.
         product_id: String,
-        /// The variant's id, where one was chosen.
+        /// The variant's id, if the product has variants.
         variant_id: String,
         /// The merchant's stock-keeping unit.
         sku: String,
-        /// What it is called.
+        /// The product name at the time of the order, plain text. Tags that the merchant typed
+        /// stay.
         name: String,
-        /// What was chosen.
+        /// What was chosen, for example size and color. A value that is no text is written as text;
+        /// lists are joined by commas.
         options: Vec<OptionValue>,
-        /// How many; some shops sell fractions.
+        /// The number of units. May be a fraction, for example 3.25 square metres.
         quantity: Number,
-        /// The price of one.
+        /// The price of one unit.
         unit_price: Money,
-        /// All of them before discounts.
+        /// All units before discounts.
         subtotal: Money,
-        /// Taken off this line.
+        /// The discount on the line, as a positive amount.
         discount: Money,
-        /// The line's tax.
+        /// The tax on the line.
         tax: Money,
-        /// All of them after discounts.
+        /// All units after discounts.
         total: Money,
     }
 }
 shape! {
-    /// A way of shipping and its price.
+    /// A shipping method and its price.
     ShippingLine {
         |
-        /// The platform's id of the line.
+        /// The line's id, unique in the order.
         id: String,
-        /// The carrier's or method's code.
+        /// The code of the method or carrier, for example `flat_rate`.
         method: String,
-        /// What the buyer saw.
+        /// The name that the buyer saw, plain text.
         name: String,
-        /// Its price without tax.
+        /// The price without tax.
         total: Money,
-        /// Its tax.
+        /// The tax on the price.
         tax: Money,
     }
 }
 shape! {
-    /// Something else that is charged.
+    /// A further charge of an order.
     FeeLine {
         |
-        /// The platform's id of the line.
+        /// The line's id, unique in the order.
         id: String,
-        /// What the buyer saw.
+        /// The name that the buyer saw, plain text.
         name: String,
-        /// Its price without tax.
+        /// The fee without tax.
         total: Money,
-        /// Its tax.
+        /// The tax on the fee.
         tax: Money,
     }
 }
 shape! {
-    /// Something taken off.
+    /// A reduction of the price.
     Discount {
         |
-        /// The coupon's code; absent where the merchant gave it by hand.
+        /// The coupon's code, plain text; absent for manual discounts.
         code: String,
-        /// What it is called.
+        /// The name of the discount, plain text.
         name: String,
-        /// How much it takes off.
+        /// The reduction, as a positive amount.
         amount: Money,
     }
 }
 shape! {
-    /// A recurring purchase. Its schedule stands in `raw`.
+    /// A recurring order. Its schedule is in `raw`.
     Subscription {
-        /// The platform's id.
+        /// The subscription's id at the platform.
         id: String,
         |
-        /// The order that began it.
+        /// The id of the order that started it.
         parent_id: String,
-        /// The number that the merchant and the buyer see.
+        /// The number that merchant and buyer see.
         number: String,
         /// ISO 4217 code of all amounts.
         currency: String,
-        /// The platform's own word for its status.
+        /// The platform's own status, for example `active`.
         platform_status: String,
-        /// What each period costs.
+        /// The sums of each renewal.
         totals: Totals,
-        /// Do the prices contain the tax?
+        /// `true` if the prices of the line items contain the tax.
         prices_include_tax: bool,
-        /// Who buys.
+        /// The subscriber.
         customer: Buyer,
-        /// Where the bill goes.
+        /// The address on the invoices.
         billing_address: Address,
-        /// Where the goods go.
+        /// The address that the goods are sent to.
         shipping_address: Address,
-        /// What each period brings.
+        /// The products of each renewal.
         line_items: Vec<LineItem>,
-        /// When it was made.
+        /// When it was created at the store, in UTC.
         created_at: Timestamp,
-        /// When it was last changed.
+        /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
     }
 }

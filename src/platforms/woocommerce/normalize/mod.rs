@@ -23,7 +23,7 @@ pub(super) use self::completion::entity_of;
 use self::payload::Payload;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Authority, Draft, Entity, is_event_type, verbs};
 use crate::platforms::Normalized;
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
@@ -100,11 +100,13 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
             .find(|known| known.word() == resource);
         let verb = VERBS.into_iter().find(|known| *known == event);
         match (resource, verb) {
-            (Some(resource), Some(verb)) => match entity(root, resource, verb) {
-                Ok(draft) => draft,
-                Err(Unfit::Error) => return failure::normalize(root, delivery, raw),
-                Err(Unfit::Unreadable(reason)) => return Normalized::Unreadable { reason },
-            },
+            (Some(resource), Some(verb)) if is_event_type(resource.word(), verb) => {
+                match entity(root, resource, verb) {
+                    Ok(draft) => draft,
+                    Err(Unfit::Error) => return failure::normalize(root, delivery, raw),
+                    Err(Unfit::Unreadable(reason)) => return Normalized::Unreadable { reason },
+                }
+            }
             _ => unrecognized(root, &delivery.topic),
         }
     };

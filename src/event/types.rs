@@ -1,0 +1,67 @@
+//! Which verbs the gateway publishes for which entity: the whole list of event types.
+//!
+//! Actions are not listed. Their verb is the name of a hook, which merchants choose.
+
+use super::verbs::{
+    ABANDONED, APPROVED, CANCELLED, CONNECTED, CREATED, DEGRADED, DELETED, DISCONNECTED, FULFILLED,
+    INSTALLED, MERGED, PAYMENT_UPDATED, PLAN_CANCELLED, PLAN_CHANGED, PLAN_CONVERTED,
+    PLAN_PURCHASED, PLAN_REACTIVATED, PLAN_TRANSFERRED, PUBLISHED, RECEIVED, RECOVERED, REFUNDED,
+    REMOVED, RESTORED, SWITCHED, UPDATED,
+};
+
+/// The verbs of each entity. The event type is `cartwire.{entity}.{verb}`.
+pub const EVENT_TYPES: &[(&str, &[&str])] = &[
+    (
+        "order",
+        &[
+            CREATED,
+            UPDATED,
+            DELETED,
+            RESTORED,
+            APPROVED,
+            CANCELLED,
+            PAYMENT_UPDATED,
+            FULFILLED,
+        ],
+    ),
+    (
+        "subscription",
+        &[CREATED, UPDATED, DELETED, RESTORED, SWITCHED],
+    ),
+    ("product", &[CREATED, UPDATED, DELETED, RESTORED, PUBLISHED]),
+    ("variant", &[CREATED, UPDATED, DELETED, RESTORED, PUBLISHED]),
+    ("collection", &[CREATED, UPDATED, DELETED]),
+    ("inventory", &[UPDATED]),
+    ("fulfillment", &[UPDATED]),
+    ("payment", &[UPDATED, REFUNDED]),
+    ("customer", &[CREATED, UPDATED, DELETED, RESTORED, MERGED]),
+    ("coupon", &[CREATED, UPDATED, DELETED, RESTORED]),
+    ("checkout", &[ABANDONED, UPDATED, DELETED, RECOVERED]),
+    (
+        "app",
+        &[
+            INSTALLED,
+            REMOVED,
+            PLAN_PURCHASED,
+            PLAN_CHANGED,
+            PLAN_CANCELLED,
+            PLAN_REACTIVATED,
+            PLAN_CONVERTED,
+            PLAN_TRANSFERRED,
+        ],
+    ),
+    ("site", &[UPDATED]),
+    (
+        "connection",
+        &[CONNECTED, DEGRADED, RECOVERED, DISCONNECTED],
+    ),
+    ("unrecognized", &[RECEIVED]),
+];
+
+/// `true` if events of this entity and verb are published.
+#[must_use]
+pub fn is_event_type(entity: &str, verb: &str) -> bool {
+    EVENT_TYPES
+        .iter()
+        .any(|(name, verbs)| *name == entity && verbs.contains(&verb))
+}
