@@ -193,6 +193,10 @@ async fn what_no_queue_is_bound_for_is_unrouted_beside_published_ones_and_can_be
     let url = node.url();
     gateway.set_options(&["--amqp-url", &url, "--topology", "none"]);
     gateway.start().await;
+    until("what was logged is pending again", || async {
+        gateway.deliveries_in("logged").is_empty().then_some(())
+    })
+    .await;
     gateway.settled().await;
 
     let (shop, site) = (ledger.of(SHOP), ledger.of(SITE));

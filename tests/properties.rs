@@ -10,7 +10,9 @@ use bytes::Bytes;
 use cartwire::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use cartwire::event::{Amount, Event, EventId, Origin, Sequence, json_schema};
 use cartwire::journal::entry::{Entry, LoggedEvent, Outcome, Settlement, State};
-use cartwire::journal::{Appended, Budget, DeliveryFilter, EventFilter, Journal, JournalGuard};
+use cartwire::journal::{
+    Appended, Budget, DeliveryFilter, EventFilter, Excluded, Journal, JournalGuard, Want,
+};
 use cartwire::platforms::{
     Normalized, PLATFORMS, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
     VerifiedDelivery, platform,
@@ -834,18 +836,26 @@ fn open(folder: &Path) -> (Journal, JournalGuard) {
 }
 
 async fn claim(journal: &Journal, after: i64, limit: usize) -> Vec<Entry> {
-    journal
-        .claim(
-            after,
-            limit,
-            usize::MAX,
-            HashSet::new(),
-            HashSet::new(),
-            HashSet::new(),
-        )
+    let found = journal.pending_connections(None).await.expect("a search");
+    let wants: Vec<Want> = found
+        .connections
+        .into_iter()
+        .map(|(connection, _)| Want {
+            connection,
+            from: after + 1,
+            entries: limit,
+            bytes: usize::MAX,
+            is_paused: false,
+        })
+        .collect();
+    let claimed = journal
+        .claim(wants, Excluded::default())
         .await
-        .expect("a claim")
-        .entries
+        .expect("a claim");
+    claimed
+        .into_iter()
+        .flat_map(|claimed| claimed.entries)
+        .collect()
 }
 
 /// Where the journal has put the model's entries: it may leave gaps, but never goes back.

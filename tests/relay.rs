@@ -4,6 +4,7 @@
 mod genuine;
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use cartwire::connections::Directory;
 use cartwire::event::Event;
 use cartwire::journal::{Budget, Journal, Marks};
 use cartwire::platforms::PLATFORMS;
-use cartwire::publisher::{Publish, Receipt};
+use cartwire::publisher::{Publish, Receipt, Way};
 use cartwire::relay::Relay;
 use genuine::genuine;
 use jiff::Timestamp;
@@ -21,6 +22,11 @@ use tokio::sync::watch;
 #[derive(Default)]
 struct Scripted {
     refused: Mutex<HashSet<String>>,
+    /// Connections whose events are never answered.
+    hanging: Mutex<HashSet<String>>,
+    latency: Mutex<Duration>,
+    /// Every publish, by event id.
+    attempts: Mutex<Vec<(Instant, String)>>,
     published: Mutex<Vec<(String, String)>>,
 }
 
@@ -58,20 +64,30 @@ impl Scripted {
 }
 
 impl Publish for Scripted {
-    async fn publish(&self, events: Vec<Event>) -> Vec<(Event, Receipt)> {
-        let refused = self.refused.lock().expect("no panic").clone();
+    async fn publish(&self, event: Arc<Event>, _way: Way) -> Receipt {
+        let connection = event.connection.to_string();
+        self.attempts
+            .lock()
+            .expect("no panic")
+            .push((Instant::now(), event.id.to_string()));
+        if self.hanging.lock().expect("no panic").contains(&connection) {
+            std::future::pending::<()>().await;
+        }
+        let latency = *self.latency.lock().expect("no panic");
+        tokio::time::sleep(latency).await;
+        if self.refused.lock().expect("no panic").contains(&connection) {
+            return Receipt::Refused;
+        }
         let mut published = self.published.lock().expect("no panic");
-        let mut answer = |event: Event| {
-            if refused.contains(event.connection.as_str()) {
-                return (event, Receipt::Refused);
-            }
-            published.push((event.partition_key(), event.sequence.to_string()));
-            (event, Receipt::Confirmed)
-        };
-        events.into_iter().map(&mut answer).collect()
+        published.push((event.partition_key(), event.sequence.to_string()));
+        Receipt::Confirmed
     }
 
     fn is_ready(&self) -> bool {
+        true
+    }
+
+    async fn ready(&self) -> bool {
         true
     }
 
@@ -90,7 +106,11 @@ async fn until(relay: &mut Relay<Scripted>, what: &str, is: impl Fn(&Relay<Scrip
 
 /// Orders of a store: `count` deliveries, spread over that many orders.
 async fn receive(journal: &Journal, store: &str, count: u64, orders: u64) {
-    let append = (0..count).map(|number| {
+    receive_from(journal, store, 0..count, orders).await;
+}
+
+async fn receive_from(journal: &Journal, store: &str, numbers: Range<u64>, orders: u64) {
+    let append = numbers.map(|number| {
         let payload = format!(r#"{{"id":{},"revision":{number}}}"#, 1 + number % orders);
         journal.append(genuine(
             PLATFORMS[0],
@@ -142,4 +162,146 @@ async fn a_store_whose_events_are_refused_stops_no_other_store_and_keeps_its_ord
     assert_eq!(pending, 0, "all is settled");
     drop(relay);
     guard.close().await;
+}
+
+/// A relay over a folder of its own.
+struct Scene {
+    journal: Journal,
+    guard: cartwire::journal::JournalGuard,
+    publisher: Arc<Scripted>,
+    marks: watch::Sender<Marks>,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
+        Self {
+            journal,
+            guard,
+            publisher: Arc::new(Scripted::default()),
+            marks: watch::Sender::new(Marks::default()),
+            folder,
+        }
+    }
+
+    async fn close(self) {
+        self.guard.close().await;
+    }
+
+    fn relay(&self) -> Relay<Scripted> {
+        Relay::new(
+            self.journal.clone(),
+            Arc::clone(&self.publisher),
+            Directory::default(),
+            self.marks.subscribe(),
+        )
+    }
+
+    /// Runs a relay, sends one delivery of another store each 50 ms, and returns how long each took to be published.
+    async fn honest_delays(&self, count: u64) -> Vec<Duration> {
+        let stop = watch::Sender::new(false);
+        let relay = tokio::spawn(self.relay().run(stop.subscribe(), Duration::ZERO));
+        let mut delays = Vec::new();
+        for number in 0..count {
+            let sent = Instant::now();
+            receive_from(&self.journal, "honest", number..number + 1, 7).await;
+            while self.publisher.count("honest") <= usize::try_from(number).expect("few") {
+                assert!(sent.elapsed() < Duration::from_secs(20), "never published");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            delays.push(sent.elapsed());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        stop.send_replace(true);
+        relay.await.expect("the relay ends");
+        delays.sort_unstable();
+        delays
+    }
+}
+
+fn assert_honest(delays: &[Duration]) {
+    let (median, most) = (delays[delays.len() / 2], delays[delays.len() - 1]);
+    assert!(
+        median < Duration::from_secs(1) && most < Duration::from_secs(3),
+        "median {median:?}, most {most:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hot_entity_delays_no_other_store() {
+    let scene = Scene::new();
+    *scene.publisher.latency.lock().expect("no panic") = Duration::from_millis(2);
+    receive(&scene.journal, "flood", 20_000, 1).await;
+    assert_honest(&scene.honest_delays(10).await);
+    assert!(
+        scene.publisher.count("flood") < 20_000,
+        "the flood is still there"
+    );
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_over_many_entities_delays_no_other_store() {
+    let scene = Scene::new();
+    *scene.publisher.latency.lock().expect("no panic") = Duration::from_millis(200);
+    receive(&scene.journal, "flood", 20_000, 20_000).await;
+    assert_honest(&scene.honest_delays(10).await);
+    assert!(scene.publisher.count("flood") < 20_000);
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_hangs_delays_no_other_store_and_is_not_repeated() {
+    let scene = Scene::new();
+    scene
+        .publisher
+        .hanging
+        .lock()
+        .expect("no panic")
+        .insert("hung".to_owned());
+    receive(&scene.journal, "hung", 3_000, 3_000).await;
+    assert_honest(&scene.honest_delays(60).await);
+    let attempts = scene.publisher.attempts.lock().expect("no panic").clone();
+    let ids: HashSet<&String> = attempts.iter().map(|(_, id)| id).collect();
+    assert_eq!(attempts.len(), ids.len(), "nothing was sent twice");
+    assert!(ids.len() <= 60 + 16, "{} events in flight", ids.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_refuses_is_tried_by_one_probe_at_a_time() {
+    let scene = Scene::new();
+    scene.publisher.refuse("full");
+    receive(&scene.journal, "full", 3_000, 400).await;
+    assert_honest(&scene.honest_delays(60).await);
+    let attempts = scene.publisher.attempts.lock().expect("no panic").len() - 60;
+    assert!(attempts <= 16 + 8, "{attempts} attempts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_row_is_set_aside_and_the_others_go_on() {
+    let scene = Scene::new();
+    receive(&scene.journal, "shop", 3, 3).await;
+    let file = scene.folder.path().join("cartwire.db");
+    let sqlite = rusqlite::Connection::open(file).expect("the file");
+    sqlite
+        .execute(
+            "UPDATE deliveries SET headers = 'damaged' WHERE position = 2",
+            [],
+        )
+        .expect("damaged");
+    let mut relay = scene.relay();
+    until(&mut relay, "the others are published", |relay| {
+        scene.publisher.count("shop") == 2 && relay.is_idle()
+    })
+    .await;
+    let dead: i64 = sqlite
+        .query_row(
+            "SELECT count(*) FROM entries WHERE state = 5 AND reason = 'damaged_row'",
+            [],
+            |row| row.get(0),
+        )
+        .expect("read");
+    assert_eq!(dead, 1);
 }

@@ -1,6 +1,6 @@
 //! The journal's tables, and the migrations of the whole data file.
 
-use super::{completions, standing, usage};
+use super::{claims, completions, standing, usage};
 use crate::connections;
 
 /// What brings a file from any older format to this one, in order. Never change one that was released; add another.
@@ -13,6 +13,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     usage::SCHEMA,
     standing::SCHEMA,
     OMITTED_RAW,
+    claims::SCHEMA,
 ];
 
 /// Deliveries never change once written; what became of one stands in its small row of `entries`, so that settling a

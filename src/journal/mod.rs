@@ -7,9 +7,9 @@
 //!   The writer alone decides what is a duplicate, within the commit, whoever races with whom: `keys` tells it.
 //! - **Settle.** Entries leave `Pending` through [`Journal::settle`] alone; [`entry`] has the states and transitions. A
 //!   settlement that is lost in a crash leaves its entry pending, and it is published again with the same event ids.
-//! - **Claim.** The relay asks for pending entries after the last position it has seen. Commits become visible in the order
-//!   of positions because there is one writer, so nothing can appear behind the relay's back except by redrive, which the
-//!   marks tell of.
+//! - **Claim.** The relay claims the oldest pending entries of each connection: see `claims`. Commits become visible in the
+//!   order of positions because there is one writer, so a search after the last position finds all arrivals. Only a redrive
+//!   or a change of a connection makes older entries claimable; the marks report both.
 //! - **Event log.** `events` has a row per event in the order of settling: its positions are the cursors of the admin API.
 //!   Bodies are not stored twice: an event is made from its delivery again when it is read, which is what normalizing
 //!   being pure is good for.
@@ -21,6 +21,7 @@
 mod announce;
 mod append;
 mod checkpoint;
+mod claims;
 mod clock;
 mod completions;
 mod crash_guard;
@@ -44,7 +45,6 @@ mod standing;
 mod usage;
 mod writer;
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -54,13 +54,14 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 pub use announce::{Changed, ConnectionChange};
+pub use claims::{Claimed, Damaged, Excluded, PendingConnections, Want};
 pub use crash_guard::{CRASHED_GATEWAY, CrashGuard, Suspects};
 pub use damaged::DamagedRow;
 pub use data_file::{DataFile, UnlockError};
 pub use health::{Health, Unwritable};
 pub use inspect::{Arrival, Inspection};
 pub use marks::Marks;
-pub use reader::{Claim, DeliverySummary, EventFilter, LogPage, LogRow, Reader};
+pub use reader::{DeliverySummary, EventFilter, LogPage, LogRow, Reader};
 pub use redrive::{DeliveryFilter, Progress};
 pub use retention::Budget;
 pub use room::free_bytes;
@@ -68,12 +69,13 @@ pub use search::SEARCHED_BODIES;
 pub use standing::{DeclaredBinding, GatewayTrouble};
 pub use usage::LogGap;
 
-use crate::delivery::{Completion, ConnectionId, DeliveryKey};
+use crate::delivery::{Completion, DeliveryKey};
 use crate::platforms::VerifiedDelivery;
 use crate::report::ErrorChain;
 use crate::sqlite::{self, OpenError};
 use checkpoint::{Checkpointer, LogLength};
-use entry::{Position, Settlement};
+use completions::Completions;
+use entry::{Entry, Position, Settlement};
 use place::Place;
 use readers::Readers;
 use redrive::Deed;
@@ -414,20 +416,40 @@ impl Journal {
         }
     }
 
-    /// The next pending entries after a position.
+    /// The connections with entries that became pending after a position; all connections if there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub async fn pending_connections(
+        &self,
+        after: Option<Position>,
+    ) -> Result<PendingConnections, JournalError> {
+        self.read(move |reader| match after {
+            Some(after) => reader.pending_after(after),
+            None => reader.pending_connections(),
+        })
+        .await
+    }
+
+    /// The oldest pending entries of some connections: one result for each want, in the same order.
     ///
     /// # Errors
     /// [`JournalError::Unreadable`].
     pub async fn claim(
         &self,
-        after: Position,
-        limit: usize,
-        bytes: usize,
-        paused: HashSet<ConnectionId>,
-        resting: HashSet<ConnectionId>,
-        held: HashSet<Position>,
-    ) -> Result<Claim, JournalError> {
-        self.read(move |reader| reader.claim(after, limit, bytes, &paused, &resting, &held))
+        wants: Vec<Want>,
+        excluded: Excluded,
+    ) -> Result<Vec<Claimed>, JournalError> {
+        self.read(move |reader| reader.claim(&wants, &excluded))
+            .await
+    }
+
+    /// The entry at a position, if it is pending.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub async fn pending(&self, position: Position) -> Result<Option<Entry>, JournalError> {
+        self.read(move |reader| reader.pending(position, &mut Completions::default()))
             .await
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Each call is one short read; none holds a transaction open, so that none keeps the log file from being folded in.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -73,17 +72,6 @@ pub struct LogRow {
     pub omits_raw: bool,
     /// The delivery, shared by the rows of its events.
     pub entry: Arc<Entry>,
-}
-
-/// What a claim found.
-#[derive(Debug, Default)]
-pub struct Claim {
-    /// The entries, in order.
-    pub entries: Vec<Entry>,
-    /// How far the journal was looked through: nothing before it is pending but what was passed over.
-    pub through: Position,
-    /// Were redriven entries passed over because they are in hand? They may have been redriven since they were claimed.
-    pub passed_over: bool,
 }
 
 /// A page of the event log.
@@ -159,73 +147,6 @@ impl Reader {
     /// The damaged rows that were set aside since this was last called.
     pub fn take_damaged(&self) -> Vec<DamagedRow> {
         self.1.take()
-    }
-
-    /// The next pending entries after a position, in order, except those of paused or resting connections and those in
-    /// `held`.
-    /// Stops before more than `bytes` of bodies, but gives at least one.
-    pub(crate) fn claim(
-        &self,
-        after: Position,
-        limit: usize,
-        bytes: usize,
-        paused: &HashSet<ConnectionId>,
-        resting: &HashSet<ConnectionId>,
-        held: &HashSet<Position>,
-    ) -> rusqlite::Result<Claim> {
-        // Ids are of [A-Za-z0-9._-] by their type, so they can stand in the text.
-        let list = |ids: &HashSet<ConnectionId>| {
-            ids.iter()
-                .map(|id| format!("'{id}'"))
-                .collect::<Vec<_>>()
-                .join(",")
-        };
-        let mut passing = String::new();
-        if !paused.is_empty() {
-            let paused = list(paused);
-            // The gateway's own word that a connection is paused goes out all the same, unless it would overtake something.
-            passing += &format!(
-                " AND ((d.connection NOT IN ({paused}) AND d.endpoint NOT IN ({paused})) OR (d.kind = 1 AND NOT EXISTS (
-                    SELECT 1 FROM entries b JOIN deliveries o ON o.position = b.position
-                    WHERE b.state = 0 AND b.position < e.position AND o.connection = d.connection)))"
-            );
-        }
-        if !resting.is_empty() {
-            passing += &format!(" AND d.connection NOT IN ({})", list(resting));
-        }
-        let sql = format!(
-            "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {}
-             WHERE e.state = 0 AND e.position > ?1 {passing} ORDER BY e.position",
-            completions::COLUMNS,
-            completions::JOIN
-        );
-        // Asked before the entries are: what is newer than this may be seen or not.
-        let newest: Position = self.newest("entries")?;
-        let mut statement = self.0.prepare_cached(&sql)?;
-        let mut rows = statement.query([after])?;
-        let mut completions = Completions::default();
-        let (mut claim, mut taken) = (
-            Claim {
-                through: after,
-                ..Claim::default()
-            },
-            0,
-        );
-        while claim.entries.len() < limit && taken < bytes {
-            let Some(row) = rows.next()? else {
-                claim.through = claim.through.max(newest);
-                break;
-            };
-            claim.through = row.get(0)?;
-            if held.contains(&claim.through) {
-                claim.passed_over |= row.get::<_, bool>(3)?;
-                continue;
-            }
-            let entry = read_entry(row, &mut completions)?;
-            taken += entry.delivery.bytes();
-            claim.entries.push(entry);
-        }
-        Ok(claim)
     }
 
     /// How many entries stand in each state. Acknowledged ones do not count.
@@ -325,7 +246,11 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub(crate) fn pending(&self, position: Position) -> rusqlite::Result<Option<Entry>> {
+    pub(super) fn pending(
+        &self,
+        position: Position,
+        completions: &mut Completions,
+    ) -> rusqlite::Result<Option<Entry>> {
         let sql = format!(
             "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {}
              WHERE e.position = ?1 AND e.state = 0",
@@ -334,9 +259,7 @@ impl Reader {
         );
         self.0
             .prepare_cached(&sql)?
-            .query_row([position], |row| {
-                read_entry(row, &mut Completions::default())
-            })
+            .query_row([position], |row| read_entry(row, completions))
             .optional()
     }
 

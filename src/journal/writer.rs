@@ -441,9 +441,11 @@ fn settle(transaction: &Transaction<'_>, settlement: &Settlement) -> rusqlite::R
     }
     // A redriven entry's events are read once more by those who follow the log: they get new places at its end.
     let statement = if settlement.redriven {
-        "INSERT OR REPLACE INTO events (delivery, idx, type, subject, omits_raw) VALUES (?1, ?2, ?3, ?4, ?5)"
+        "INSERT OR REPLACE INTO events (delivery, idx, type, subject, omits_raw, usage)
+         SELECT ?1, ?2, ?3, ?4, ?5, usage FROM entries WHERE position = ?1"
     } else {
-        "INSERT OR IGNORE INTO events (delivery, idx, type, subject, omits_raw) VALUES (?1, ?2, ?3, ?4, ?5)"
+        "INSERT OR IGNORE INTO events (delivery, idx, type, subject, omits_raw, usage)
+         SELECT ?1, ?2, ?3, ?4, ?5, usage FROM entries WHERE position = ?1"
     };
     let mut insert = transaction.prepare_cached(statement)?;
     for event in settlement.outcome.events() {

@@ -3,6 +3,7 @@
 //! [`rabbitmq`] is the broker, [`EventLogOnly`] the embedded default. The trait is the edge where tests inject faults. What
 //! is retried, and when, is the relay's decision.
 
+mod channel;
 pub mod inspect;
 pub mod message;
 pub mod rabbitmq;
@@ -10,10 +11,22 @@ pub mod session;
 pub mod topology;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::event::Event;
 
-/// What became of an event that was to be published.
+/// How an event is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// On a channel that it shares with other events.
+    Shared,
+    /// On a channel of its own: the broker may close it because of this event.
+    OwnChannel,
+    /// On a connection of its own: the broker may close it because of this event.
+    OwnConnection,
+}
+
+/// The broker's answer to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// There is no broker: it belongs into the event log.
@@ -24,22 +37,35 @@ pub enum Receipt {
     Returned,
     /// The broker confirmed it and returned it; no configured queue is meant to receive it.
     Unsubscribed,
-    /// The broker refused it this time (a full queue, for one): try again later.
+    /// The broker refused it this time, for example because a queue is full: try again later.
     Refused,
-    /// The channel or connection was lost before the broker answered: it may be there or not, so it must be sent again.
+    /// The user may not publish with this routing key: try again later.
+    Forbidden,
+    /// The broker closed the channel because of this event or another one on it: try again on a channel of its own.
+    Disputed,
+    /// The connection was lost before the broker answered: the event may be there or not, so it must be sent again.
     Lost,
+    /// The connection was lost on which this event was alone, while the other connection went on.
+    Killed,
+    /// It was not sent: try again at once.
+    NotSent,
     /// The broker will never take it.
     Impossible(&'static str),
+    /// The publisher has ended and sends nothing any more.
+    Ended,
 }
 
 /// Takes events.
 pub trait Publish: Send + Sync + 'static {
-    /// Publishes events of different partition keys and waits for what becomes of each. Waits for a broker that is away;
-    /// dropping the future gives up.
-    fn publish(&self, events: Vec<Event>) -> impl Future<Output = Vec<(Event, Receipt)>> + Send;
+    /// Publishes one event and waits for the broker's answer, however long that takes. Events in flight at the same time
+    /// have different partition keys. Dropping the future gives up.
+    fn publish(&self, event: Arc<Event>, way: Way) -> impl Future<Output = Receipt> + Send;
 
-    /// Would a publish be tried now, or wait?
+    /// `true` if a publish would be tried now.
     fn is_ready(&self) -> bool;
+
+    /// Waits until a publish would be tried. `false` if that will never be again.
+    fn ready(&self) -> impl Future<Output = bool> + Send;
 
     /// Ends when the task that keeps the connection has ended by itself, which must not happen.
     fn ended(&self) -> impl Future<Output = ()> + Send {
@@ -55,14 +81,15 @@ pub trait Publish: Send + Sync + 'static {
 pub struct EventLogOnly;
 
 impl Publish for EventLogOnly {
-    async fn publish(&self, events: Vec<Event>) -> Vec<(Event, Receipt)> {
-        events
-            .into_iter()
-            .map(|event| (event, Receipt::Logged))
-            .collect()
+    async fn publish(&self, _event: Arc<Event>, _way: Way) -> Receipt {
+        Receipt::Logged
     }
 
     fn is_ready(&self) -> bool {
+        true
+    }
+
+    async fn ready(&self) -> bool {
         true
     }
 

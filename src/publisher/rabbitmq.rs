@@ -1,72 +1,56 @@
 //! RabbitMQ: persistent, mandatory, confirmed; reconnecting by itself.
 //!
-//! One task keeps a connection alive and makes it anew when it breaks; publishes wait for it. Each batch has a channel for
-//! itself until all its confirms are there, because lapin hands a returned message to whichever tag resolves next: only the
-//! returns of the *whole* batch, matched by message id, say which message was returned (measured on 4.12.3; an `Ack` alone
-//! proves nothing). The broker sends a message's return before its confirm, so when all confirms are in, all returns are.
-//!
-//! A channel on which a queue refused something is made anew: a quorum queue tells each channel when it is full and when
-//! there is room again, and RabbitMQ (3.10.8) forgets the latter where an operator takes the limit away altogether. Such a
-//! channel would be refused for ever.
+//! One task keeps a connection alive and replaces it when it breaks; publishes wait for it. A few channels are shared by all
+//! events (see `channel`). An event that may be the reason why the broker closes a channel or a connection has one of its
+//! own, so that no other event is lost with it.
 //!
 //! Recovery is our own rather than lapin's: a new connection has no stale returns and no channel left in an error.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::message::BasicReturnMessage;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::{Mutex, Notify, watch};
+use lapin::options::ConfirmSelectOptions;
+use lapin::{Channel, Connection};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::message::{APP_ID, CONTENT_TYPE, Message};
+use super::channel::{self, Alone, Outgoing};
 use super::session::{Endpoints, Session};
-use super::topology::{Topology, is_precondition_failed};
-use super::{Publish, Receipt};
+use super::topology::Topology;
+use super::{Publish, Receipt, Way};
 use crate::event::Event;
 use crate::report::ErrorChain;
 
-/// Batches that can be under way at once, each on a channel of its own.
+/// Channels that all events share.
 pub const CHANNELS: usize = 4;
-/// How long a confirm may take on a connection that is not blocked.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time limit for the topology and the channels of a new connection.
+/// Time limit for opening a channel on a connection that is not blocked.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for the topology of a new connection.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LAST_BACKOFF: Duration = Duration::from_secs(5);
-const PERSISTENT: u8 = 2;
 
 /// The publisher to RabbitMQ.
 pub struct RabbitMq {
+    endpoints: Endpoints,
     live: watch::Receiver<Option<Arc<Live>>>,
     closing: watch::Sender<bool>,
-    exchange: String,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A connection with its channels.
-struct Live {
+pub(super) struct Live {
     session: Session,
-    channels: Vec<Mutex<Channel>>,
+    exchange: String,
+    /// The queues of the channels' tasks; a closed one is replaced when it is needed.
+    channels: Vec<Mutex<mpsc::Sender<Outgoing>>>,
     next: AtomicUsize,
     /// Set when something went wrong; the supervisor then makes a new one.
-    broken: AtomicBool,
-    broke: Notify,
+    broken: watch::Sender<bool>,
     blocked: AtomicBool,
     confirmed: AtomicBool,
-}
-
-/// How one attempt at a batch ended, message by message.
-enum Attempt {
-    Answered(Vec<Receipt>),
-    /// The broker closed the channel over one of the messages (406): which one shows when they are sent one by one.
-    Disputed,
-    Lost,
 }
 
 impl RabbitMq {
@@ -78,17 +62,21 @@ impl RabbitMq {
         std::thread::spawn(|| drop(async_compat::Compat::new(())));
         let (sender, live) = watch::channel(None);
         let closing = watch::Sender::new(false);
-        let exchange = topology.exchange.clone();
-        let supervisor = tokio::spawn(supervise(endpoints, topology, sender, closing.subscribe()));
+        let supervisor = tokio::spawn(supervise(
+            endpoints.clone(),
+            topology,
+            sender,
+            closing.subscribe(),
+        ));
         Self {
+            endpoints,
             live,
             closing,
-            exchange,
             supervisor: Mutex::new(Some(supervisor)),
         }
     }
 
-    /// The connection, as soon as there is one.
+    /// The connection, as soon as there is one. `None` if the supervisor has ended.
     async fn live(&self) -> Option<Arc<Live>> {
         let mut live = self.live.clone();
         let found = live
@@ -98,10 +86,30 @@ impl RabbitMq {
         found.clone()
     }
 
-    async fn attempt(&self, messages: &[&Message]) -> Attempt {
-        match self.live().await {
-            Some(live) => live.attempt(&self.exchange, messages).await,
-            None => Attempt::Lost,
+    /// Publishes an event on a connection of its own.
+    async fn publish_isolated(&self, live: &Arc<Live>, event: &Event) -> Receipt {
+        let name = "cartwire publisher (one event)";
+        let Ok(session) = self.endpoints.connect(name).await else {
+            return Receipt::Lost;
+        };
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, open_channel(&session.connection)).await;
+        let Ok(Ok(channel)) = opened else {
+            return Receipt::Lost;
+        };
+        let alone = channel::publish_alone(channel, &live.exchange, event).await;
+        tokio::spawn(async move { session.close().await });
+        match alone {
+            Alone::Answered(receipt) => receipt,
+            // A broker that goes away takes both connections with it.
+            Alone::ConnectionLost => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                if live.is_broken() {
+                    Receipt::Lost
+                } else {
+                    tracing::warn!(event = %event.id, connection = %event.connection, "the broker closed the connection because of an event");
+                    Receipt::Killed
+                }
+            }
         }
     }
 }
@@ -113,36 +121,15 @@ impl Publish for RabbitMq {
         while live.changed().await.is_ok() {}
     }
 
-    async fn publish(&self, events: Vec<Event>) -> Vec<(Event, Receipt)> {
-        let rendered: Vec<Option<Message>> = events
-            .iter()
-            .map(|event| Message::render(event).ok())
-            .collect();
-        let messages: Vec<&Message> = rendered.iter().flatten().collect();
-        let answered = match self.attempt(&messages).await {
-            Attempt::Answered(receipts) => receipts,
-            Attempt::Lost => vec![Receipt::Lost; messages.len()],
-            Attempt::Disputed => {
-                let mut receipts = Vec::with_capacity(messages.len());
-                for message in &messages {
-                    receipts.push(match self.attempt(&[*message]).await {
-                        Attempt::Answered(receipts) => {
-                            receipts.first().copied().unwrap_or(Receipt::Lost)
-                        }
-                        Attempt::Disputed => Receipt::Impossible("refused_by_broker"),
-                        Attempt::Lost => Receipt::Lost,
-                    });
-                }
-                receipts
-            }
+    async fn publish(&self, event: Arc<Event>, way: Way) -> Receipt {
+        let Some(live) = self.live().await else {
+            return Receipt::Ended;
         };
-        let mut answered = answered.into_iter();
-        let receipt = |rendered: &Option<Message>| match rendered {
-            Some(_) => answered.next().unwrap_or(Receipt::Lost),
-            None => Receipt::Impossible("unrenderable"),
-        };
-        let receipts: Vec<Receipt> = rendered.iter().map(receipt).collect();
-        events.into_iter().zip(receipts).collect()
+        match way {
+            Way::Shared => live.publish(event).await,
+            Way::OwnChannel => live.publish_alone(&event).await,
+            Way::OwnConnection => self.publish_isolated(&live, &event).await,
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -150,6 +137,10 @@ impl Publish for RabbitMq {
             .borrow()
             .as_ref()
             .is_some_and(|live| !live.is_broken())
+    }
+
+    async fn ready(&self) -> bool {
+        self.live().await.is_some()
     }
 
     async fn close(&self) {
@@ -161,141 +152,105 @@ impl Publish for RabbitMq {
 }
 
 impl Live {
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
+    pub(super) fn is_broken(&self) -> bool {
+        *self.broken.borrow()
     }
 
-    fn set_broken(&self) {
-        self.broken.store(true, Ordering::Release);
-        self.broke.notify_one();
+    pub(super) fn set_broken(&self) {
+        self.broken.send_replace(true);
     }
 
-    async fn attempt(&self, exchange: &str, messages: &[&Message]) -> Attempt {
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len().max(1);
-        let Some(channel) = self.channels.get(index) else {
-            return Attempt::Lost;
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_confirmed(&self) {
+        self.confirmed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn exchange(&self) -> &str {
+        &self.exchange
+    }
+
+    async fn wait_broken(&self) {
+        let _ = self.broken.subscribe().wait_for(|broken| *broken).await;
+    }
+
+    async fn publish(self: &Arc<Self>, event: Arc<Event>) -> Receipt {
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % CHANNELS;
+        let Some(sender) = self.channel(index).await else {
+            return Receipt::NotSent;
         };
-        let mut channel = channel.lock().await;
+        let (answer, answered) = oneshot::channel();
+        if sender.send(Outgoing { event, answer }).await.is_err() {
+            return Receipt::NotSent;
+        }
+        answered.await.unwrap_or(Receipt::Lost)
+    }
+
+    /// The queue of a channel that takes events. `None` if the connection is broken.
+    async fn channel(self: &Arc<Self>, index: usize) -> Option<mpsc::Sender<Outgoing>> {
+        let mut sender = self.channels.get(index)?.lock().await;
         if self.is_broken() {
-            return Attempt::Lost;
+            return None;
         }
-        let result = tokio::select! {
-            result = send(&channel, exchange, messages) => result,
+        if sender.is_closed() {
+            let opened = tokio::select! {
+                opened = open_channel(&self.session.connection) => opened.ok(),
+                () = self.overdue() => None,
+                () = self.wait_broken() => None,
+            };
+            let Some(channel) = opened else {
+                if !self.is_broken() {
+                    tracing::warn!("the broker opens no channel; reconnecting");
+                    self.set_broken();
+                }
+                return None;
+            };
+            *sender = channel::start(channel, Arc::clone(self));
+        }
+        Some(sender.clone())
+    }
+
+    /// Publishes an event on a channel of its own.
+    async fn publish_alone(&self, event: &Event) -> Receipt {
+        let opened = tokio::select! {
+            opened = open_channel(&self.session.connection) => opened,
             () = self.overdue() => {
-                tracing::warn!(messages = messages.len(), "the broker does not confirm in time; connecting anew");
                 self.set_broken();
-                return Attempt::Lost;
+                return Receipt::NotSent;
             }
+            () = self.wait_broken() => return Receipt::NotSent,
         };
-        match result {
-            Ok(receipts) => {
-                self.confirmed.store(true, Ordering::Relaxed);
-                if receipts.contains(&Receipt::Refused) {
-                    self.renew(&mut channel).await;
-                }
-                Attempt::Answered(receipts)
-            }
-            Err(error) => {
-                tracing::warn!(error = %ErrorChain(&error), messages = messages.len(), "publishing failed; connecting anew");
-                self.set_broken();
-                if is_precondition_failed(&error) {
-                    Attempt::Disputed
-                } else {
-                    Attempt::Lost
-                }
-            }
-        }
-    }
-
-    /// Puts a new channel in the place of one on which nothing is under way.
-    async fn renew(&self, channel: &mut Channel) {
-        let renewed = tokio::time::timeout(SETUP_TIMEOUT, async {
-            let new = open_channel(&self.session.connection).await?;
-            std::mem::replace(channel, new)
-                .close(200, "bye".into())
-                .await
-        });
-        if !matches!(renewed.await, Ok(Ok(()))) {
+        let Ok(channel) = opened else {
             self.set_broken();
+            return Receipt::NotSent;
+        };
+        let alone = tokio::select! {
+            alone = channel::publish_alone(channel, &self.exchange, event) => alone,
+            () = self.wait_broken() => return Receipt::Lost,
+        };
+        match alone {
+            Alone::Answered(receipt) => {
+                self.set_confirmed();
+                receipt
+            }
+            Alone::ConnectionLost => {
+                self.set_broken();
+                Receipt::Lost
+            }
         }
     }
 
-    /// Ends when a confirm is overdue. While the broker blocks the connection (memory or disk alarm) nothing is.
+    /// Ends when opening a channel is overdue. While the broker blocks the connection (memory or disk alarm) nothing is.
     async fn overdue(&self) {
         loop {
-            tokio::time::sleep(CONFIRM_TIMEOUT).await;
-            if !self.blocked.load(Ordering::Relaxed) {
+            tokio::time::sleep(OPEN_TIMEOUT).await;
+            if !self.is_blocked() {
                 return;
             }
         }
     }
-}
-
-/// Publishes a batch and waits for all confirms, then sorts out what was returned.
-async fn send(
-    channel: &Channel,
-    exchange: &str,
-    messages: &[&Message],
-) -> lapin::Result<Vec<Receipt>> {
-    let options = BasicPublishOptions {
-        mandatory: true,
-        ..BasicPublishOptions::default()
-    };
-    let mut confirms = Vec::with_capacity(messages.len());
-    for message in messages {
-        let confirm = channel
-            .basic_publish(
-                exchange.into(),
-                message.routing_key.as_str().into(),
-                options,
-                &message.body,
-                properties(message),
-            )
-            .await?;
-        confirms.push(confirm);
-    }
-    let mut receipts = Vec::with_capacity(messages.len());
-    let mut returned = HashSet::new();
-    for confirm in confirms {
-        let confirmation = confirm.await?;
-        receipts.push(if confirmation.is_ack() {
-            Receipt::Confirmed
-        } else {
-            Receipt::Refused
-        });
-        if let Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)) = confirmation {
-            returned.extend(message_id(&message));
-        }
-    }
-    for (receipt, message) in receipts.iter_mut().zip(messages) {
-        if *receipt == Receipt::Confirmed && returned.contains(&message.id) {
-            *receipt = Receipt::Returned;
-        }
-    }
-    Ok(receipts)
-}
-
-fn message_id(message: &BasicReturnMessage) -> Option<String> {
-    message
-        .properties
-        .message_id()
-        .as_ref()
-        .map(ToString::to_string)
-}
-
-fn properties(message: &Message) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    for (name, value) in &message.headers {
-        headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
-    }
-    BasicProperties::default()
-        .with_message_id(message.id.as_str().into())
-        .with_type(message.event_type.as_str().into())
-        .with_app_id(APP_ID.into())
-        .with_timestamp(message.timestamp)
-        .with_content_type(CONTENT_TYPE.into())
-        .with_delivery_mode(PERSISTENT)
-        .with_headers(headers)
 }
 
 /// Keeps a connection alive until the publisher is closed.
@@ -371,24 +326,18 @@ async fn connect(endpoints: &Endpoints, topology: &Topology) -> Result<Arc<Live>
         .connect("cartwire publisher")
         .await
         .map_err(|error| error.to_string())?;
-    let set_up = tokio::time::timeout(SETUP_TIMEOUT, async {
-        topology.establish(&session.connection).await?;
-        let mut channels = Vec::with_capacity(CHANNELS);
-        for _ in 0..CHANNELS {
-            channels.push(Mutex::new(open_channel(&session.connection).await?));
-        }
-        lapin::Result::Ok(channels)
-    });
-    let channels = match set_up.await {
-        Ok(channels) => channels.map_err(|error| ErrorChain(&error).to_string())?,
+    match tokio::time::timeout(SETUP_TIMEOUT, topology.establish(&session.connection)).await {
+        Ok(established) => established.map_err(|error| ErrorChain(&error).to_string())?,
         Err(_) => return Err("no answer in time".to_owned()),
-    };
+    }
+    // Each is opened when it is needed first.
+    let channels = (0..CHANNELS).map(|_| Mutex::new(mpsc::channel(1).0));
     let live = Live {
         session,
-        channels,
+        exchange: topology.exchange.clone(),
+        channels: channels.collect(),
         next: AtomicUsize::new(0),
-        broken: AtomicBool::new(false),
-        broke: Notify::new(),
+        broken: watch::Sender::new(false),
         blocked: AtomicBool::new(false),
         confirmed: AtomicBool::new(false),
     };
@@ -411,6 +360,8 @@ async fn watch_over(live: &Live, closing: &mut watch::Receiver<bool>) {
                     metrics::gauge!("cartwire_broker_blocked").set(0);
                     tracing::info!("the broker takes events again");
                 }
+                // Channels are replaced one by one.
+                Some(lapin::Event::Error(error)) if channel::is_channel_error(&error) => {}
                 Some(lapin::Event::Error(error)) => {
                     tracing::warn!(error = %ErrorChain(&error), "the connection to the broker broke");
                     break;
@@ -418,7 +369,7 @@ async fn watch_over(live: &Live, closing: &mut watch::Receiver<bool>) {
                 Some(_) => {}
                 None => break,
             },
-            () = live.broke.notified() => break,
+            () = live.wait_broken() => break,
             _ = closing.wait_for(|closing| *closing) => break,
         }
     }

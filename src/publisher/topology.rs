@@ -192,7 +192,7 @@ fn absent(error: lapin::Error, name: &str) -> lapin::Result<&str> {
 }
 
 /// Did the broker close the channel because something about the request was not as it should be (406)?
-pub(super) fn is_precondition_failed(error: &lapin::Error) -> bool {
+fn is_precondition_failed(error: &lapin::Error) -> bool {
     use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
     match error.kind() {
         lapin::ErrorKind::ProtocolError(error) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::backoff;
-use super::completion::{Question, Target};
+use super::enrichment::{Question, Target};
 use crate::connections::Seal;
 use crate::delivery::{Completed, Completion};
 use crate::journal::Journal;

@@ -8,10 +8,14 @@ use crate::publisher::Receipt;
 pub enum Disposition {
     /// It is done.
     Done(Ending),
-    /// Try again at once: the publisher waits for the broker by itself.
-    Again,
-    /// Try again after a pause.
-    Later,
+    /// Try again at once; why.
+    Again(&'static str),
+    /// Try again apart from other events; why.
+    Alone(&'static str),
+    /// Try again after a pause; why.
+    Later(&'static str),
+    /// The publisher has ended.
+    Ended,
 }
 
 /// How an event is done.
@@ -38,8 +42,13 @@ pub fn of(receipt: Receipt) -> Disposition {
         Receipt::Returned => Disposition::Done(Ending::Unrouted),
         Receipt::Unsubscribed => Disposition::Done(Ending::Unsubscribed),
         Receipt::Impossible(reason) => Disposition::Done(Ending::Dead(reason)),
-        Receipt::Lost => Disposition::Again,
-        Receipt::Refused => Disposition::Later,
+        Receipt::Lost => Disposition::Again("connection_lost"),
+        Receipt::NotSent => Disposition::Again("not_sent"),
+        Receipt::Disputed => Disposition::Alone("channel_closed"),
+        Receipt::Killed => Disposition::Alone("connection_closed"),
+        Receipt::Refused => Disposition::Later("refused"),
+        Receipt::Forbidden => Disposition::Later("forbidden"),
+        Receipt::Ended => Disposition::Ended,
     }
 }
 
@@ -72,8 +81,8 @@ mod tests {
     fn only_a_confirm_without_a_return_is_published() {
         assert_eq!(of(Receipt::Confirmed), Disposition::Done(Ending::Published));
         assert_eq!(of(Receipt::Returned), Disposition::Done(Ending::Unrouted));
-        assert_eq!(of(Receipt::Lost), Disposition::Again);
-        assert_eq!(of(Receipt::Refused), Disposition::Later);
+        assert_eq!(of(Receipt::Lost), Disposition::Again("connection_lost"));
+        assert_eq!(of(Receipt::Refused), Disposition::Later("refused"));
     }
 
     #[test]

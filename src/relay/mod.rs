@@ -1,64 +1,69 @@
 //! The relay: from the journal to where events go, and back with what became of them.
 //!
-//! claim → assemble → complete → publish → settle, as one task that owns all its state. It never meets the receiver: they
-//! share the journal and a wake-up. `intake` claims, `normalize` makes events, [`completion`] holds those whose store is asked
-//! for the rest, [`lanes`] keeps the order, [`disposition`] decides, [`backoff`] waits.
+//! claim → assemble → enrich → publish → settle, as one task that owns all its state. It never meets the receiver: they
+//! share the journal and a wake-up. [`intake`] claims fair shares ([`backlog`], [`shares`]), `normalize` makes events,
+//! [`enrichment`] holds those whose store is asked for the rest, [`partitions`] keeps the order, [`window`] publishes within
+//! the limits of each route ([`flow`]), [`disposition`] decides, [`settle`] tells the journal.
+//!
+//! No connection can use up what others need: entries in hand, events in flight, and waiting for stores are shared fairly,
+//! and a queue that refuses or hangs holds only the events of its own routes.
 //!
 //! Nothing here is remembered across a restart but what the journal holds: what was not settled is claimed again.
 
 mod asking;
+pub mod backlog;
 pub mod backoff;
-pub mod completion;
+mod deletion;
 pub mod disposition;
+pub mod enrichment;
+pub mod flow;
+mod installations;
 mod intake;
-pub mod lanes;
+pub mod partitions;
+mod settle;
+pub mod shares;
 mod trial;
+mod window;
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use crate::connections::Directory;
 use crate::delivery::{Completion, ConnectionId};
-use crate::event::{Event, SizeLimit};
+use crate::event::SizeLimit;
 use crate::journal::entry::{LoggedEvent, Position, Settlement};
 use crate::journal::{Journal, JournalError, Marks};
 use crate::publisher::{Publish, Receipt};
 pub use asking::Asking;
 use asking::Reply;
-use completion::{Completions, Question, Target};
-use disposition::{Disposition, Ending};
-use lanes::{Lanes, Task};
+use backlog::Backlog;
+use disposition::Ending;
+use enrichment::{Enrichment, Question, Target};
+use partitions::Partitions;
+use shares::{Quotas, Shares};
 use trial::Trials;
+use window::PublishWindow;
 
-/// Maximum number of entries in flight, claimed and not yet settled, and the bytes of memory that their events take.
-const WINDOW: usize = 2048;
-const WINDOW_BYTES: usize = 32 << 20;
-/// Events published together.
-const BATCH: usize = 256;
-/// Batches under way at once.
-const BATCHES: usize = crate::publisher::rabbitmq::CHANNELS;
-/// Bytes of payloads published together.
-const BATCH_BYTES: usize = 2 << 20;
-/// How long a connection rests whose refused events fill the window: others get on meanwhile.
-const REST: Duration = Duration::from_secs(5);
+/// Maximum number of entries in hand, claimed and not yet settled, and the bytes of memory that their events take.
+const MAX_ENTRIES: usize = 2048;
+const MAX_BYTES: usize = 32 << 20;
+/// Results taken in before new work is started.
+const MAX_RESULTS: usize = 256;
 /// After the journal failed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Under load the journal is told what was settled this often and not more: each settlement has a cost of its own, and a
-/// broker confirms many messages at once as fast as a few. After a rest it is told at once.
-const SETTLE_PACE: Duration = Duration::from_millis(50);
 
 type Work = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
 /// What a piece of work under way ended with.
 enum Finished {
-    Published(Vec<(Task, Receipt)>),
+    Published(u64, Receipt),
     Settled(Vec<Settlement>, Result<(), JournalError>),
     Completed(Target, Vec<Position>, Completion),
     InVain {
@@ -70,7 +75,10 @@ enum Finished {
 
 /// An entry in hand: some of its events are not done.
 struct Held {
+    connection: ConnectionId,
     bytes: usize,
+    /// `false` while it waits for its store: enrichment has a space of its own.
+    is_counted: bool,
     redriven: bool,
     attempts: u32,
     waiting: usize,
@@ -85,34 +93,36 @@ pub struct Relay<P> {
     directory: Directory,
     marks: watch::Receiver<Marks>,
     arrived: Arc<Notify>,
-    cursor: Position,
-    /// May there be pending entries after the cursor?
-    more: bool,
+    backlog: Backlog,
+    /// May there be arrivals that were not searched for?
+    has_arrivals: bool,
+    /// `true` if the last claim found nothing that may be claimed, and nothing has changed since.
+    is_drained: bool,
     /// Claims wait until then: for more to arrive, or for a journal that failed.
     claim_not_before: Option<Instant>,
-    /// Settlements that are few wait until then.
-    settle_not_before: Option<Instant>,
     paused: HashSet<ConnectionId>,
-    /// Connections that were paused while events of theirs waited here.
+    /// Connections whose waiting events go back to the journal as soon as none of theirs is in flight.
     to_put_back: HashSet<ConnectionId>,
-    /// Connections that rest, and until when.
-    resting: HashSet<ConnectionId>,
-    rested: Option<Instant>,
-    /// Was a redriven entry passed over because it was in hand? It may have been redriven while it was being settled.
-    passed_over: bool,
+    /// Connections with a redriven entry that was passed over because it was in hand.
+    passed_over: HashSet<ConnectionId>,
     /// Installations that were captured since the directory was renewed, with the app that they are of.
     captured: HashSet<(ConnectionId, ConnectionId)>,
     held: HashMap<Position, Held>,
-    held_bytes: usize,
-    lanes: Lanes,
+    shares: Shares,
+    quotas: Quotas,
+    partitions: Partitions,
+    window: PublishWindow,
     asking: Option<Asking>,
     is_stopping: bool,
-    completions: Completions,
+    enrichment: Enrichment,
     /// The installations that wait until the platform has confirmed them, by position, with the time of their signature.
     installing: HashMap<ConnectionId, HashMap<Position, Option<Timestamp>>>,
     to_settle: Vec<Settlement>,
-    publishing: usize,
-    settling: bool,
+    /// Settlements that are few wait until then.
+    settle_not_before: Option<Instant>,
+    is_settling: bool,
+    /// The publisher has ended: there is nothing left to do.
+    is_ended: bool,
     work: FuturesUnordered<Work>,
     trials: Trials,
     max_event_bytes: SizeLimit,
@@ -134,26 +144,27 @@ impl<P: Publish> Relay<P> {
             directory,
             marks,
             arrived,
-            cursor: 0,
-            more: true,
+            backlog: Backlog::default(),
+            has_arrivals: true,
+            is_drained: false,
             claim_not_before: None,
-            settle_not_before: None,
             paused,
             to_put_back: HashSet::new(),
-            resting: HashSet::new(),
-            rested: None,
-            passed_over: false,
+            passed_over: HashSet::new(),
             captured: HashSet::new(),
             held: HashMap::new(),
-            held_bytes: 0,
-            lanes: Lanes::default(),
+            shares: Shares::new(MAX_ENTRIES, MAX_BYTES),
+            quotas: Quotas::default(),
+            partitions: Partitions::default(),
+            window: PublishWindow::default(),
             asking: None,
             is_stopping: false,
-            completions: Completions::default(),
+            enrichment: Enrichment::default(),
             installing: HashMap::new(),
             to_settle: Vec::new(),
-            publishing: 0,
-            settling: false,
+            settle_not_before: None,
+            is_settling: false,
+            is_ended: false,
             work: FuturesUnordered::new(),
             trials: Trials::default(),
             max_event_bytes: SizeLimit::default(),
@@ -178,28 +189,32 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// Relays until `shutdown`, then what is left until `grace` is over or the broker is away.
+    /// Relays until `shutdown`, then what is left until `grace` is over or the broker is away. Returns early only if the
+    /// publisher has ended by itself.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, grace: Duration) {
         self.try_suspects(&shutdown).await;
-        while !*shutdown.borrow() {
+        while !*shutdown.borrow() && !self.is_ended {
             self.start_work().await;
             self.wait(&mut shutdown).await;
+        }
+        if self.is_ended {
+            tracing::error!("the publisher has ended; the relay ends, too");
         }
         let deadline = Instant::now() + grace;
         // What waits for a store stays pending, and is asked for again after the next start.
         self.is_stopping = true;
-        // Something may have arrived that nobody has looked at.
-        self.more = true;
-        while Instant::now() < deadline && self.publisher.is_ready() {
+        // Something may have arrived that was not searched for.
+        (self.has_arrivals, self.is_drained) = (true, false);
+        while Instant::now() < deadline && self.publisher.is_ready() && !self.is_ended {
             self.start_work().await;
-            let waits_for_stores = !self.lanes.has_ready() && self.lanes.refused().is_empty();
-            if waits_for_stores && !self.more && self.publishing == 0 {
+            let is_waiting = !self.can_publish() && !self.can_claim();
+            if is_waiting && self.window.in_flight() == 0 {
                 break;
             }
             let _ = tokio::time::timeout_at(deadline.into(), self.step()).await;
         }
         // What the broker confirmed is settled even if the grace is over: it would be published again otherwise.
-        while !self.to_settle.is_empty() || self.settling {
+        while !self.to_settle.is_empty() || self.is_settling {
             self.start_settling();
             match tokio::time::timeout(PAUSE, self.work.next()).await {
                 Ok(Some(finished)) => self.finish(finished).await,
@@ -209,93 +224,103 @@ impl<P: Publish> Relay<P> {
         self.trials.close();
     }
 
-    /// Is everything settled that was pending? For tests that step the relay by hand.
+    /// `true` if everything is settled that was pending. For tests that step the relay by hand.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        !self.more && self.held.is_empty() && self.work.is_empty() && self.to_settle.is_empty()
+        !self.can_claim()
+            && self.held.is_empty()
+            && self.work.is_empty()
+            && self.to_settle.is_empty()
     }
 
     /// Starts all work that can be started: claims, publishes, settlements.
     pub async fn start_work(&mut self) {
         self.try_again().await;
-        if self.more && is_over(self.claim_not_before) && self.has_room() {
+        if self.can_claim() && is_over(self.claim_not_before) {
             self.claim().await;
         }
-        self.lanes.wake(Instant::now());
+        let now = Instant::now();
+        if self.backlog.wake().is_some_and(|instant| now >= instant) {
+            self.reopen_claims();
+        }
+        self.partitions.wake(now);
         self.start_asking();
-        self.make_way().await;
-        self.rest();
-        if self.publishing == 0 {
-            let paused = std::mem::take(&mut self.to_put_back);
-            self.put_back(&paused);
-        }
-        while self.may_publish() {
-            self.start_publishing();
-        }
-        if self.to_settle.len() >= BATCH || is_over(self.settle_not_before) {
+        self.put_back();
+        self.judge_flows();
+        self.start_publishing();
+        if self.is_settling_due() {
             self.start_settling();
         }
     }
 
-    /// Not while something is to be put back: that waits until nothing is under way.
-    fn may_publish(&self) -> bool {
-        self.publishing < BATCHES && self.lanes.has_ready() && self.to_put_back.is_empty()
+    /// `true` if a claim may find something.
+    fn can_claim(&self) -> bool {
+        self.has_arrivals || !self.is_drained
     }
 
-    /// What waits for its store does not count: it has a room of its own.
-    fn has_room(&self) -> bool {
-        self.in_hand() < WINDOW
-            && self.held_bytes.saturating_sub(self.completions.waiting().1) < WINDOW_BYTES
-    }
-
-    fn in_hand(&self) -> usize {
-        self.held.len().saturating_sub(self.completions.waiting().0)
+    /// Room became free, or something became claimable.
+    fn reopen_claims(&mut self) {
+        self.is_drained = false;
     }
 
     /// Waits for a piece of work to end, and takes in its result.
     pub async fn step(&mut self) {
-        if let Some(finished) = self.work.next().await {
-            self.finish(finished).await;
-        } else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let wake = self.wake();
+        tokio::select! {
+            biased;
+            Some(finished) = self.work.next() => self.finish_all(finished).await,
+            () = tokio::time::sleep_until(wake.into()) => {}
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
         }
     }
 
-    async fn wait(&mut self, shutdown: &mut watch::Receiver<bool>) {
-        let claim_again = self
-            .claim_not_before
-            .filter(|_| self.more && self.has_room());
-        let settle_again = self
-            .settle_not_before
-            .filter(|_| !self.settling && !self.to_settle.is_empty());
+    /// When there is something to do even if nothing happens.
+    fn wake(&mut self) -> Instant {
+        let now = Instant::now();
+        let claim_again = if self.can_claim() {
+            self.claim_not_before
+        } else {
+            self.backlog.wake()
+        };
+        let settle_again = if self.is_settling || self.to_settle.is_empty() {
+            None
+        } else {
+            self.settle_not_before
+        };
         let wakes = [
-            self.lanes.wake(Instant::now()),
+            self.partitions.wake(now),
             claim_again,
             settle_again,
-            self.rested,
-            self.completions.wake(),
+            self.window.wake(now),
+            self.enrichment.wake(),
             self.trials.wake(),
         ];
         let wake = wakes.into_iter().flatten().min();
-        let wake = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
-        if self.may_publish() {
+        wake.unwrap_or_else(|| now + Duration::from_secs(60))
+    }
+
+    async fn wait(&mut self, shutdown: &mut watch::Receiver<bool>) {
+        let wake = self.wake();
+        if self.can_publish() {
             return;
         }
-        let claim_now = self.more && claim_again.is_none() && self.has_room();
+        let claim_now = self.can_claim() && is_over(self.claim_not_before);
+        let publisher = Arc::clone(&self.publisher);
+        let waits_for_broker = self.partitions.has_ready() && !publisher.is_ready();
         tokio::select! {
             // First what is under way, so that a stream of arrivals never keeps results from being taken in.
             biased;
-            Some(finished) = self.work.next(), if !self.work.is_empty() => self.finish(finished).await,
+            Some(finished) = self.work.next(), if !self.work.is_empty() => self.finish_all(finished).await,
             () = std::future::ready(()), if claim_now => {}
-            () = self.arrived.notified() => self.more = true,
+            is_ready = publisher.ready(), if waits_for_broker => self.is_ended |= !is_ready,
+            () = self.arrived.notified() => self.has_arrivals = true,
             Ok(()) = self.marks.changed() => self.look_again(),
             () = tokio::time::sleep_until(wake.into()) => {}
             _ = shutdown.changed() => {}
         }
     }
 
-    /// Something behind the cursor may be pending again. Pauses are taken over at the same moment, so that a resumed
-    /// connection's old deliveries are claimed before its new ones.
+    /// Something that was settled or paused may be pending again.
     fn look_again(&mut self) {
         self.marks.borrow_and_update();
         let paused = self.directory.paused();
@@ -306,122 +331,56 @@ impl<P: Publish> Relay<P> {
         self.look_from_the_start();
     }
 
+    /// Searches all pending entries again.
     fn look_from_the_start(&mut self) {
-        self.passed_over = false;
-        self.cursor = 0;
-        self.more = true;
+        self.backlog.restart();
+        self.has_arrivals = true;
     }
 
-    /// When the window is full of events that the broker refuses, their connections rest, so that one full queue does not
-    /// stop every store.
-    fn rest(&mut self) {
-        if self.rested.is_some_and(|instant| Instant::now() >= instant) {
-            self.rested = None;
-            self.resting.clear();
-            self.look_from_the_start();
-        }
-        if self.has_room() || self.lanes.has_ready() || self.publishing > 0 {
-            return;
-        }
-        let refused = self.lanes.refused();
-        if refused.is_empty() {
-            return;
-        }
-        tracing::warn!(
-            connections = refused.len(),
-            "the broker refuses events of some connections; theirs wait, others go on"
-        );
-        self.put_back(&refused);
-        self.resting.extend(refused);
-        self.rested = Some(Instant::now() + REST);
-    }
-
-    /// Lets go of what waits of these connections: it stays pending in the journal and is claimed again later. Only while
-    /// nothing is under way, or an event that goes on could overtake one that is let go.
-    fn put_back(&mut self, connections: &HashSet<ConnectionId>) {
-        if connections.is_empty() {
-            return;
-        }
-        for position in self.lanes.withdraw(connections) {
-            let Some(held) = self.held.get_mut(&position) else {
-                continue;
-            };
-            held.waiting -= 1;
-            if held.waiting == 0 {
-                self.let_go(position);
+    /// Lets go of what waits of connections that were paused: it stays pending in the journal and is claimed again later.
+    /// Only while nothing of a connection is in flight, or an event that goes on could overtake one that is let go.
+    fn put_back(&mut self) {
+        let connections: Vec<ConnectionId> = self
+            .to_put_back
+            .iter()
+            .filter(|connection| !self.window.has_in_flight(connection))
+            .cloned()
+            .collect();
+        for connection in connections {
+            self.to_put_back.remove(&connection);
+            self.reopen_claims();
+            for position in self.partitions.withdraw(&connection) {
+                let Some(held) = self.held.get_mut(&position) else {
+                    continue;
+                };
+                held.waiting = held.waiting.saturating_sub(1);
+                if held.waiting == 0 {
+                    self.let_go(position);
+                }
             }
         }
-        self.look_from_the_start();
     }
 
+    /// An entry is in hand no more. If it is not settled, it can be claimed again.
     fn let_go(&mut self, position: Position) {
-        if let Some(entry) = self.completions.take(position) {
+        if let Some(entry) = self.enrichment.take(position) {
             self.installed(&entry);
         }
         if let Some(held) = self.held.remove(&position) {
-            self.held_bytes -= held.bytes;
-        }
-    }
-
-    fn start_publishing(&mut self) {
-        let tasks = self.lanes.take(BATCH, BATCH_BYTES);
-        if tasks.is_empty() {
-            return;
-        }
-        let publisher = Arc::clone(&self.publisher);
-        self.publishing += 1;
-        self.work.push(Box::pin(async move {
-            let (events, rest): (Vec<Event>, Vec<_>) = tasks.into_iter().map(Task::split).unzip();
-            let receipts = publisher.publish(events).await;
-            let tasks = receipts.into_iter().zip(rest);
-            Finished::Published(
-                tasks
-                    .map(|((event, receipt), rest)| (rest.with(event), receipt))
-                    .collect(),
-            )
-        }));
-    }
-
-    fn start_settling(&mut self) {
-        if self.settling || self.to_settle.is_empty() {
-            return;
-        }
-        self.settling = true;
-        self.settle_not_before = Some(Instant::now() + SETTLE_PACE);
-        let settlements = std::mem::take(&mut self.to_settle);
-        let journal = self.journal.clone();
-        self.work.push(Box::pin(async move {
-            let result = journal.settle(settlements.clone()).await;
-            if result.is_err() {
-                tokio::time::sleep(PAUSE).await;
+            if held.is_counted {
+                self.shares.remove(&held.connection, held.bytes);
             }
-            Finished::Settled(settlements, result)
-        }));
-    }
-
-    /// When half of the window stands behind deliveries that wait for their stores, those go out as they are: one store that is
-    /// away must not stop every store.
-    async fn make_way(&mut self) {
-        if self.has_room() || self.completions.waiting().0 == 0 {
-            return;
+            self.backlog.reopen(held.connection.to_string(), position);
         }
-        let (behind, before) = self.lanes.held_up();
-        if behind > WINDOW / 2 {
-            tracing::warn!(
-                waiting = before.len(),
-                behind,
-                "too much waits behind deliveries whose stores are away; they go out as they are"
-            );
-            self.give_up(before.into_iter().collect()).await;
-        }
+        self.reopen_claims();
     }
 
     /// Asks as many stores as may be asked now.
     fn start_asking(&mut self) {
-        let Some(asking) = self.asking.as_ref().filter(|_| !self.is_stopping) else {
+        let Some(asking) = self.asking.clone().filter(|_| !self.is_stopping) else {
             return;
         };
-        while let Some(question) = self.completions.next(Instant::now()) {
+        while let Some(question) = self.enrichment.next(Instant::now()) {
             self.work.push(Box::pin(ask(
                 asking.clone(),
                 self.journal.clone(),
@@ -430,10 +389,21 @@ impl<P: Publish> Relay<P> {
         }
     }
 
+    /// Takes in a result, and others that are there already.
+    async fn finish_all(&mut self, first: Finished) {
+        self.finish(first).await;
+        for _ in 0..MAX_RESULTS {
+            match self.work.next().now_or_never() {
+                Some(Some(finished)) => self.finish(finished).await,
+                Some(None) | None => return,
+            }
+        }
+    }
+
     async fn finish(&mut self, finished: Finished) {
         match finished {
             Finished::Completed(target, positions, completion) => {
-                self.completions.answered(&target, Instant::now());
+                self.enrichment.answered(&target, Instant::now());
                 for position in positions {
                     self.completed(position, &completion).await;
                 }
@@ -443,108 +413,44 @@ impl<P: Publish> Relay<P> {
                 pause,
                 was_denied,
             } => {
-                self.completions
+                self.enrichment
                     .again(question, was_denied, asking::pause(pause), Instant::now());
             }
-            Finished::Published(tasks) => {
-                self.publishing -= 1;
-                for (task, receipt) in tasks {
-                    self.dispose(task, receipt);
-                }
-            }
-            Finished::Settled(settlements, Ok(())) => {
-                self.settling = false;
-                for settlement in settlements {
-                    self.let_go(settlement.position);
-                    let state = settlement.outcome.state().as_str();
-                    metrics::counter!("cartwire_deliveries_settled_total", "state" => state)
-                        .increment(1);
-                }
-                if self.passed_over {
-                    self.look_from_the_start();
-                }
-            }
-            Finished::Settled(mut settlements, Err(_)) => {
-                self.settling = false;
-                settlements.append(&mut self.to_settle);
-                self.to_settle = settlements;
-            }
-        }
-    }
-
-    fn dispose(&mut self, mut task: Task, receipt: Receipt) {
-        match disposition::of(receipt) {
-            Disposition::Again => {
-                metrics::counter!("cartwire_publish_retries_total", "reason" => "connection_lost")
-                    .increment(1);
-                self.lanes.again(task, None);
-            }
-            Disposition::Later => {
-                metrics::counter!("cartwire_publish_retries_total", "reason" => "refused")
-                    .increment(1);
-                task.attempts += 1;
-                let not_before = Instant::now() + backoff::after(task.attempts);
-                self.lanes.again(task, Some(not_before));
-            }
-            Disposition::Done(ending) => {
-                count(&task.event, ending);
-                self.lanes.done(task.event.partition_key());
-                let Some(held) = self.held.get_mut(&task.position) else {
-                    return;
-                };
-                held.waiting -= 1;
-                held.attempts = held.attempts.saturating_add(task.attempts);
-                held.endings.push(ending);
-                if held.waiting == 0 {
-                    let outcome =
-                        disposition::outcome(&held.endings, std::mem::take(&mut held.events));
-                    let (redriven, attempts) = (held.redriven, held.attempts);
-                    self.to_settle.push(Settlement {
-                        position: task.position,
-                        redriven,
-                        attempts,
-                        outcome,
-                    });
-                }
-            }
+            Finished::Published(flight, receipt) => self.landed(flight, receipt),
+            Finished::Settled(settlements, result) => self.settled(settlements, result),
         }
     }
 }
 
 /// Asks a store, and keeps what it said before anything is made of it.
 async fn ask(asking: Asking, journal: Journal, question: Question) -> Finished {
-    match asking.ask(journal.clone(), &question).await {
-        Reply::Again { pause, was_denied } => Finished::InVain {
-            question,
-            pause,
-            was_denied,
-        },
-        Reply::Done(completion) => match journal
+    let completion = match asking.ask(journal.clone(), &question).await {
+        Reply::Again { pause, was_denied } => {
+            return Finished::InVain {
+                question,
+                pause,
+                was_denied,
+            };
+        }
+        Reply::Done(completion) => completion,
+    };
+    let kept = match deletion::judge(&journal, &question.target, completion).await {
+        Ok(completion) => journal
             .complete(question.positions.clone(), completion.clone())
             .await
-        {
-            Ok(()) => Finished::Completed(question.target, question.positions, completion),
-            Err(_) => Finished::InVain {
-                question,
-                pause: PAUSE,
-                was_denied: false,
-            },
+            .map(|()| completion),
+        Err(error) => Err(error),
+    };
+    match kept {
+        Ok(completion) => Finished::Completed(question.target, question.positions, completion),
+        Err(_) => Finished::InVain {
+            question,
+            pause: PAUSE,
+            was_denied: false,
         },
     }
 }
 
 fn is_over(instant: Option<Instant>) -> bool {
     instant.is_none_or(|instant| Instant::now() >= instant)
-}
-
-fn count(event: &Event, ending: Ending) {
-    let ending = match ending {
-        Ending::Logged => "logged",
-        Ending::Published => "published",
-        Ending::Unrouted => "unrouted",
-        Ending::Unsubscribed => "unsubscribed",
-        Ending::Dead(_) => "dead",
-    };
-    let (platform, entity) = (event.platform.clone(), event.draft.entity.name());
-    metrics::counter!("cartwire_events_total", "platform" => platform, "entity" => entity, "ending" => ending).increment(1);
 }

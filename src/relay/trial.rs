@@ -42,9 +42,8 @@ enum Next {
 
 impl Trials {
     /// Notes entries that were claimed, before anything is made of them.
-    pub(super) fn claimed(&mut self, entries: &[Entry]) {
+    pub(super) fn claimed(&mut self, positions: Vec<Position>) {
         if let Some(guard) = &mut self.guard {
-            let positions: Vec<Position> = entries.iter().map(|entry| entry.position).collect();
             guard.claimed(&positions);
         }
     }
@@ -148,8 +147,7 @@ impl<P: Publish> Relay<P> {
 
     /// A pending entry, or `None` if it was settled or removed.
     async fn suspect(&mut self, position: Position) -> Result<Option<Entry>, JournalError> {
-        let read = self.journal.read(move |reader| reader.pending(position));
-        let found = read.await;
+        let found = self.journal.pending(position).await;
         if let Err(error) = &found {
             tracing::error!(position, error = %ErrorChain(error), "an entry cannot be read for its trial");
         }

@@ -59,6 +59,7 @@ const HOMES: &[(&str, &[&str])] = &[
     (
         "lapin",
         &[
+            "publisher/channel.rs",
             "publisher/rabbitmq.rs",
             "publisher/session.rs",
             "publisher/topology.rs",

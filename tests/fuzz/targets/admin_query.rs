@@ -161,11 +161,18 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
             .expect("genuine");
         journal.append(delivery).await.expect("kept");
     }
-    let (none, no) = (Default::default(), Default::default());
-    let claim = journal
-        .claim(0, 6, usize::MAX, none, no, Default::default())
+    let want = cartwire::journal::Want {
+        connection: "shop".to_owned(),
+        from: 0,
+        entries: 6,
+        bytes: usize::MAX,
+        is_paused: false,
+    };
+    let mut claimed = journal
+        .claim(vec![want], Default::default())
         .await
         .expect("a claim");
+    let claim = claimed.pop().expect("one result");
     let settlement = |(index, entry): (usize, cartwire::journal::entry::Entry)| {
         let subject = format!("order/{}", entry.position);
         let event = LoggedEvent {

@@ -1,11 +1,13 @@
 //! Thin deliveries that wait until their store has told the rest: which, for what, and who is asked next.
 //!
-//! Bookkeeping without a clock of its own and without I/O; `asking` does the asking. Deliveries that lack the same of the same
-//! store share one answer, if it was asked for after all of them: who comes while the store is asked waits for the next answer.
+//! Bookkeeping without a clock of its own and without I/O; `asking` does the asking. Deliveries that need the same object of
+//! one store share a request. A delivery that arrives while that request runs waits for the next one, because the running
+//! answer may be older than the delivery. Connections share the space for waiting deliveries fairly.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::shares::Shares;
 use crate::delivery::ConnectionId;
 use crate::journal::entry::{Entry, Position};
 
@@ -14,10 +16,9 @@ const GATHER: Duration = Duration::from_millis(300);
 /// Questions under way at once, and of those to one connection; to one that did not answer well, one.
 const ASKING: usize = 64;
 const ASKING_ONE: usize = 4;
-/// Deliveries that may wait, those of one connection, and the bytes of their bodies. More go out as they are.
-const MOST: usize = 10_000;
-const MOST_ONE: usize = 2_500;
-const MOST_BYTES: usize = 32 << 20;
+/// Deliveries that may wait, and the bytes of their bodies.
+const MAX_WAITING: usize = 10_000;
+const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Deliveries that one answer completes. More of a kind wait for the next one, so that nothing takes long at a stretch.
 const MOST_TOGETHER: usize = 500;
 
@@ -32,6 +33,8 @@ pub struct Target {
     pub platform: String,
     /// The platform's word for it.
     pub lacking: String,
+    /// The subject, if it is a deletion that is to be confirmed.
+    pub deletion: Option<String>,
 }
 
 /// A question that is to be asked now.
@@ -75,15 +78,13 @@ struct Line {
     is_failing: bool,
     /// Is it in `open`?
     is_open: bool,
-    /// Deliveries that wait.
-    waiting: usize,
 }
 
 /// All that waits.
-#[derive(Debug, Default)]
-pub struct Completions {
+#[derive(Debug)]
+pub struct Enrichment {
     entries: HashMap<Position, (Target, Entry)>,
-    bytes: usize,
+    shares: Shares,
     targets: HashMap<Target, Waiting>,
     /// What can be asked later, by when.
     later: BTreeMap<(Instant, u64), Target>,
@@ -94,28 +95,45 @@ pub struct Completions {
     asking: usize,
 }
 
-impl Completions {
-    /// How many deliveries wait, and the bytes of their bodies.
+impl Default for Enrichment {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            shares: Shares::new(MAX_WAITING, MAX_WAITING_BYTES),
+            targets: HashMap::new(),
+            later: BTreeMap::new(),
+            count: 0,
+            lines: HashMap::new(),
+            open: VecDeque::new(),
+            asking: 0,
+        }
+    }
+}
+
+impl Enrichment {
+    /// `true` if deliveries of this connection wait.
     #[must_use]
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.entries.len(), self.bytes)
+    pub fn is_waiting(&self, connection: &ConnectionId) -> bool {
+        self.shares.of(connection).count > 0
     }
 
-    /// May another one of this connection wait?
+    /// `true` if a deletion waits there for being confirmed.
     #[must_use]
-    pub fn has_room(&self, connection: &ConnectionId) -> bool {
-        let of_one = self.lines.get(connection).map_or(0, |line| line.waiting);
-        self.entries.len() < MOST && self.bytes < MOST_BYTES && of_one < MOST_ONE
+    pub fn is_deletion(&self, position: Position) -> bool {
+        let waiting = self.entries.get(&position);
+        waiting.is_some_and(|(target, _)| target.deletion.is_some())
+    }
+
+    /// `true` if another delivery of this connection and size may wait.
+    #[must_use]
+    pub fn has_room(&self, connection: &ConnectionId, bytes: usize) -> bool {
+        self.shares.fits(connection, bytes)
     }
 
     /// A delivery waits from now on.
     pub fn wait(&mut self, target: Target, entry: Entry, now: Instant) {
         let position = entry.position;
-        self.bytes += entry.delivery.bytes();
-        self.lines
-            .entry(target.connection.clone())
-            .or_default()
-            .waiting += 1;
+        self.shares.add(&target.connection, entry.delivery.bytes());
         let waiting = self.targets.entry(target.clone()).or_default();
         waiting.positions.push(position);
         waiting.since.get_or_insert(now);
@@ -138,12 +156,10 @@ impl Completions {
     /// A delivery waits no more: it was completed, or let go.
     pub fn take(&mut self, position: Position) -> Option<Entry> {
         let (target, entry) = self.entries.remove(&position)?;
-        self.bytes -= entry.delivery.bytes();
+        self.shares
+            .remove(&target.connection, entry.delivery.bytes());
         if let Some(waiting) = self.targets.get_mut(&target) {
             waiting.positions.retain(|waits| *waits != position);
-        }
-        if let Some(line) = self.lines.get_mut(&target.connection) {
-            line.waiting -= 1;
         }
         self.tidy(&target);
         Some(entry)
@@ -292,9 +308,7 @@ impl Completions {
             self.targets.remove(target);
         }
         let connection = &target.connection;
-        let is_idle = |line: &Line| {
-            line.due.is_empty() && line.asking == 0 && line.waiting == 0 && !line.is_open
-        };
+        let is_idle = |line: &Line| line.due.is_empty() && line.asking == 0 && !line.is_open;
         if self.lines.get(connection).is_some_and(is_idle) {
             self.lines.remove(connection);
         }
@@ -343,12 +357,13 @@ mod tests {
             endpoint: id("app"),
             platform,
             lacking: lacking.to_owned(),
+            deletion: None,
         }
     }
 
     #[test]
     fn those_who_wait_for_the_same_share_a_question_and_latecomers_get_their_own() {
-        let (mut waiting, now) = (Completions::default(), Instant::now());
+        let (mut waiting, now) = (Enrichment::default(), Instant::now());
         for position in 1..=10 {
             waiting.wait(target("shop", "product/1"), entry(position), now);
         }
@@ -375,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_away_is_asked_again_later_and_holds_up_no_other() {
-        let (mut waiting, now) = (Completions::default(), Instant::now());
+        let (mut waiting, now) = (Enrichment::default(), Instant::now());
         for number in 0..10 {
             waiting.wait(
                 target("away", &format!("product/{number}")),
@@ -434,23 +449,23 @@ mod tests {
 
     #[test]
     fn what_is_let_go_is_not_asked_for() {
-        let (mut waiting, now) = (Completions::default(), Instant::now());
+        let (mut waiting, now) = (Enrichment::default(), Instant::now());
         waiting.wait(target("shop", "product/1"), entry(1), now);
         assert!(waiting.take(1).is_some() && waiting.take(1).is_none());
         assert!(waiting.next(now + GATHER).is_none());
         assert_eq!(
             (
-                waiting.waiting(),
+                waiting.entries.len(),
                 waiting.targets.len(),
                 waiting.lines.len()
             ),
-            ((0, 0), 0, 0)
+            (0, 0, 0)
         );
     }
 
     #[test]
     fn what_is_let_go_and_claimed_again_is_asked_for_once_and_is_not_forgotten() {
-        let (mut waiting, now) = (Completions::default(), Instant::now());
+        let (mut waiting, now) = (Enrichment::default(), Instant::now());
         for number in 0..6 {
             waiting.wait(
                 target("shop", &format!("product/{number}")),
@@ -488,11 +503,11 @@ mod tests {
         );
         assert_eq!(
             (
-                waiting.waiting(),
+                waiting.entries.len(),
                 waiting.targets.len(),
                 waiting.lines.len()
             ),
-            ((0, 0), 0, 0)
+            (0, 0, 0)
         );
     }
 }

@@ -1,0 +1,379 @@
+//! One channel to RabbitMQ: publishes, and answers each event on its own.
+//!
+//! lapin hands a returned message to whichever tag resolves next (measured on 4.12.3), so an `Ack` alone proves nothing. The
+//! broker sends a return before the confirm of the same message, and lapin hands it to a tag that resolves no later. So an
+//! event counts as confirmed when every confirm that has resolved was read and no returned message waits for its own
+//! confirm; it counts as returned if any of them carried its message id.
+//!
+//! A confirm that hangs holds nothing but its own event. But RabbitMQ stops reading a channel, and then the connection,
+//! while a queue keeps many of the channel's messages unconfirmed. So a channel with an overdue confirm is retired: it
+//! takes no more events and waits for the confirms that it lacks, and another channel takes its place. Nothing is sent
+//! again for that reason: a quorum queue repeats what it has by itself.
+//!
+//! A channel on which a queue refused something is retired, too: a quorum queue tells each channel when it is full and when
+//! there is room again, and RabbitMQ (3.10.8) forgets the latter where an operator takes the limit away altogether. Such a
+//! channel would be refused for ever.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::BasicReturnMessage;
+use lapin::options::BasicPublishOptions;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Receipt;
+use super::message::{APP_ID, CONTENT_TYPE, Message};
+use super::rabbitmq::Live;
+use crate::event::Event;
+use crate::report::ErrorChain;
+
+/// Events that may wait for the channel's task.
+const QUEUE: usize = 64;
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// A confirm is overdue after this, if later events of the channel were confirmed.
+const OVERDUE: Duration = Duration::from_secs(1);
+/// So much later must they have been sent.
+const OVERTAKEN: Duration = Duration::from_millis(200);
+/// A channel without any confirm for so long is retired. Opening the next one shows whether the connection is alive.
+const STALLED: Duration = Duration::from_secs(5);
+/// A retired channel is closed after this, and what it lacks is sent again.
+const MAX_CONFIRM_WAIT: Duration = Duration::from_secs(600);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const PERSISTENT: u8 = 2;
+
+/// An event for the channel, and where to send the answer.
+pub(super) struct Outgoing {
+    pub(super) event: Arc<Event>,
+    pub(super) answer: oneshot::Sender<Receipt>,
+}
+
+struct Outstanding {
+    answer: oneshot::Sender<Receipt>,
+    sent_at: Instant,
+}
+
+type Confirming = Pin<Box<dyn Future<Output = (String, lapin::Result<Confirmation>)> + Send>>;
+
+struct Worker {
+    channel: Channel,
+    live: Arc<Live>,
+    requests: mpsc::Receiver<Outgoing>,
+    confirming: FuturesUnordered<Confirming>,
+    outstanding: HashMap<String, Outstanding>,
+    /// Acknowledged; whether returned is not known yet.
+    acknowledged: Vec<String>,
+    returned: HashSet<String>,
+    /// When the newest confirmed event was sent.
+    newest_confirmed: Option<Instant>,
+    last_progress: Instant,
+    failed: Option<lapin::Error>,
+}
+
+/// Starts the task of a channel. It ends when its queue is closed and all its events are answered.
+pub(super) fn start(channel: Channel, live: Arc<Live>) -> mpsc::Sender<Outgoing> {
+    let (sender, requests) = mpsc::channel(QUEUE);
+    let worker = Worker {
+        channel,
+        live,
+        requests,
+        confirming: FuturesUnordered::new(),
+        outstanding: HashMap::new(),
+        acknowledged: Vec::new(),
+        returned: HashSet::new(),
+        newest_confirmed: None,
+        last_progress: Instant::now(),
+        failed: None,
+    };
+    tokio::spawn(worker.run());
+    sender
+}
+
+/// A panic of the task ends the connection: its events are then sent again.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the task of a broker channel failed; reconnecting");
+            self.live.set_broken();
+        }
+    }
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some((id, result)) = self.confirming.next() => {
+                    self.resolved(id, result);
+                    while let Some(Some((id, result))) = self.confirming.next().now_or_never() {
+                        self.resolved(id, result);
+                    }
+                    self.answer_confirmed();
+                }
+                request = self.requests.recv(), if !self.requests.is_closed() => {
+                    if let Some(request) = request {
+                        self.publish(request);
+                    }
+                }
+                _ = check.tick() => self.check(),
+            }
+            if let Some(error) = self.failed.take() {
+                self.fail(&error);
+                return;
+            }
+            if self.live.is_broken() {
+                self.answer_all(Receipt::Lost);
+                return;
+            }
+            if self.requests.is_closed() {
+                // Closed, but not necessarily empty.
+                while let Ok(request) = self.requests.try_recv() {
+                    let _ = request.answer.send(Receipt::NotSent);
+                }
+                if self.outstanding.is_empty() {
+                    close(self.channel.clone()).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, request: Outgoing) {
+        let Ok(message) = Message::render(&request.event) else {
+            let _ = request.answer.send(Receipt::Impossible("unrenderable"));
+            return;
+        };
+        let sent_at = Instant::now();
+        if self.outstanding.is_empty() {
+            self.last_progress = sent_at;
+        }
+        let outstanding = Outstanding {
+            answer: request.answer,
+            sent_at,
+        };
+        self.outstanding.insert(message.id.clone(), outstanding);
+        let (channel, exchange) = (self.channel.clone(), self.live.exchange().to_owned());
+        self.confirming.push(Box::pin(async move {
+            let result = publish(&channel, &exchange, &message).await;
+            (message.id, result)
+        }));
+    }
+
+    fn resolved(&mut self, id: String, result: lapin::Result<Confirmation>) {
+        self.last_progress = Instant::now();
+        match result {
+            Ok(Confirmation::Ack(returned)) => {
+                self.returned.extend(returned.iter().filter_map(message_id));
+                self.acknowledged.push(id);
+            }
+            Ok(Confirmation::Nack(returned)) => {
+                self.returned.extend(returned.iter().filter_map(message_id));
+                self.returned.remove(&id);
+                self.requests.close();
+                self.answer(&id, Receipt::Refused);
+            }
+            Ok(Confirmation::NotRequested) => self.answer(&id, Receipt::Lost),
+            // The broker's reason is better than what follows from it.
+            Err(error) => match &self.failed {
+                Some(known) if soft_error(known).is_some() => {}
+                _ => self.failed = Some(error),
+            },
+        }
+    }
+
+    /// Answers what was acknowledged, unless a returned message waits for its own confirm: then more returns may follow.
+    fn answer_confirmed(&mut self) {
+        let is_acknowledged: HashSet<&String> = self.acknowledged.iter().collect();
+        let waits =
+            |id: &String| self.outstanding.contains_key(id) && !is_acknowledged.contains(id);
+        if self.returned.iter().any(waits) {
+            return;
+        }
+        for id in std::mem::take(&mut self.acknowledged) {
+            if let Some(outstanding) = self.outstanding.get(&id) {
+                self.newest_confirmed = self.newest_confirmed.max(Some(outstanding.sent_at));
+            }
+            let receipt = if self.returned.remove(&id) {
+                Receipt::Returned
+            } else {
+                Receipt::Confirmed
+            };
+            self.answer(&id, receipt);
+        }
+        self.returned.clear();
+        self.live.set_confirmed();
+    }
+
+    fn answer(&mut self, id: &str, receipt: Receipt) {
+        if let Some(outstanding) = self.outstanding.remove(id) {
+            let _ = outstanding.answer.send(receipt);
+        }
+    }
+
+    fn answer_all(&mut self, receipt: Receipt) {
+        for (_, outstanding) in self.outstanding.drain() {
+            let _ = outstanding.answer.send(receipt);
+        }
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            let _ = request.answer.send(Receipt::NotSent);
+        }
+    }
+
+    fn check(&mut self) {
+        let now = Instant::now();
+        // While the broker blocks the connection (memory or disk alarm) nothing is overdue.
+        if self.live.is_blocked() {
+            self.last_progress = now;
+            return;
+        }
+        let Some(oldest) = self.outstanding.values().map(|event| event.sent_at).min() else {
+            return;
+        };
+        let age = now.saturating_duration_since(oldest);
+        if self.requests.is_closed() {
+            if age > MAX_CONFIRM_WAIT {
+                tracing::warn!(
+                    events = self.outstanding.len(),
+                    "the broker did not confirm events in time; sending them again"
+                );
+                self.answer_all(Receipt::Lost);
+                tokio::spawn(close(self.channel.clone()));
+            }
+            return;
+        }
+        let is_overtaken = age > OVERDUE
+            && self
+                .newest_confirmed
+                .is_some_and(|newest| newest > oldest + OVERTAKEN);
+        let is_stalled =
+            age > STALLED && now.saturating_duration_since(self.last_progress) > STALLED;
+        if is_overtaken || is_stalled {
+            metrics::counter!("cartwire_broker_channels_retired_total").increment(1);
+            self.requests.close();
+        }
+    }
+
+    /// The channel or its connection is lost.
+    fn fail(&mut self, error: &lapin::Error) {
+        let events = self.outstanding.len();
+        let receipt = match soft_error(error) {
+            // The exchange is gone: a new connection declares it again.
+            Some(AMQPSoftError::NOTFOUND) | None => {
+                tracing::warn!(error = %ErrorChain(error), events, "publishing failed; reconnecting");
+                self.live.set_broken();
+                Receipt::Lost
+            }
+            Some(_) => {
+                tracing::warn!(error = %ErrorChain(error), events, "the broker closed a channel; sending its events one by one");
+                Receipt::Disputed
+            }
+        };
+        self.answer_all(receipt);
+    }
+}
+
+/// Publishes one event on a channel that nothing else is sent on.
+pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Event) -> Alone {
+    let Ok(message) = Message::render(event) else {
+        return Alone::Answered(Receipt::Impossible("unrenderable"));
+    };
+    let result = publish(&channel, exchange, &message).await;
+    let receipt = match &result {
+        Ok(Confirmation::Ack(None)) => Receipt::Confirmed,
+        Ok(Confirmation::Ack(Some(_))) => Receipt::Returned,
+        Ok(Confirmation::Nack(_)) => Receipt::Refused,
+        Ok(Confirmation::NotRequested) => return Alone::ConnectionLost,
+        Err(error) => match soft_error(error) {
+            Some(AMQPSoftError::ACCESSREFUSED) => Receipt::Forbidden,
+            Some(AMQPSoftError::PRECONDITIONFAILED) => Receipt::Impossible("refused_by_broker"),
+            Some(AMQPSoftError::NOTFOUND) | None => return Alone::ConnectionLost,
+            Some(_) => Receipt::Refused,
+        },
+    };
+    if let Err(error) = &result {
+        tracing::warn!(error = %ErrorChain(error), event = %event.id, connection = %event.connection, "the broker closed the channel because of an event");
+    } else {
+        tokio::spawn(close(channel));
+    }
+    Alone::Answered(receipt)
+}
+
+/// How publishing alone ended.
+pub(super) enum Alone {
+    Answered(Receipt),
+    ConnectionLost,
+}
+
+async fn publish(
+    channel: &Channel,
+    exchange: &str,
+    message: &Message,
+) -> lapin::Result<Confirmation> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    channel
+        .basic_publish(
+            exchange.into(),
+            message.routing_key.as_str().into(),
+            options,
+            &message.body,
+            properties(message),
+        )
+        .await?
+        .await
+}
+
+async fn close(channel: Channel) {
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, channel.close(200, "bye".into())).await;
+}
+
+/// The broker's reason for closing the channel. `None` if the connection is lost.
+fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(error) => match error.kind() {
+            AMQPErrorKind::Soft(soft) => Some(soft.clone()),
+            AMQPErrorKind::Hard(_) => None,
+        },
+        _ => None,
+    }
+}
+
+/// `true` if the error ends a channel and leaves its connection alone.
+pub(super) fn is_channel_error(error: &lapin::Error) -> bool {
+    soft_error(error).is_some()
+}
+
+fn message_id(message: &BasicReturnMessage) -> Option<String> {
+    message
+        .properties
+        .message_id()
+        .as_ref()
+        .map(ToString::to_string)
+}
+
+fn properties(message: &Message) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.headers {
+        headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+    }
+    BasicProperties::default()
+        .with_message_id(message.id.as_str().into())
+        .with_type(message.event_type.as_str().into())
+        .with_app_id(APP_ID.into())
+        .with_timestamp(message.timestamp)
+        .with_content_type(CONTENT_TYPE.into())
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(headers)
+}

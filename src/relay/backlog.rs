@@ -1,0 +1,178 @@
+//! The connections that may have pending entries not yet claimed, and whose turn it is. Pure.
+//!
+//! Fair turns: a claim visits the connections in a circle, so a long backlog of one delays no other. It holds one position
+//! per connection and never the backlog itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use crate::journal::entry::Position;
+use crate::journal::{PendingConnections, Want};
+
+/// Connections that one claim visits.
+const MAX_WANTS: usize = 64;
+
+/// What a connection may get now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// A share of what may be in hand.
+    Some {
+        /// Maximum number of entries.
+        entries: usize,
+        /// Stops after so many bytes.
+        bytes: usize,
+    },
+    /// It is paused: announcements only.
+    Paused,
+    /// Nothing at the moment.
+    None,
+}
+
+/// Connections with unclaimed entries.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    /// PendingConnections up to here are known. `None`: all connections are to be searched for.
+    through: Option<Position>,
+    /// The first position that may be unclaimed, by connection.
+    from: HashMap<String, Position>,
+    /// In the order of their turns: those that have an entry in `from`.
+    turns: VecDeque<String>,
+    /// Connections that are not visited before that instant.
+    resting: HashMap<String, Instant>,
+}
+
+impl Backlog {
+    /// Where to search for arrivals; `None`: among all pending entries.
+    #[must_use]
+    pub fn since(&self) -> Option<Position> {
+        self.through
+    }
+
+    /// Searches all pending entries again at the next claim.
+    pub fn restart(&mut self) {
+        self.through = None;
+    }
+
+    /// What a search has found.
+    pub fn found(&mut self, found: PendingConnections) {
+        self.through = Some(found.through);
+        for (connection, position) in found.connections {
+            self.reopen(connection, position);
+        }
+    }
+
+    /// A connection may have an unclaimed entry at this position.
+    pub fn reopen(&mut self, connection: String, position: Position) {
+        match self.from.get_mut(&connection) {
+            Some(from) => *from = position.min(*from),
+            None => {
+                self.from.insert(connection.clone(), position);
+                self.turns.push_back(connection);
+            }
+        }
+    }
+
+    /// Nothing of a connection is claimed before then.
+    pub fn rest(&mut self, connection: String, until: Instant) {
+        self.resting.insert(connection, until);
+    }
+
+    /// When the next rest ends.
+    #[must_use]
+    pub fn wake(&self) -> Option<Instant> {
+        self.resting.values().min().copied()
+    }
+
+    /// Takes the next connections that may get something out of the circle. Each must come back by [`Backlog::visited`].
+    pub fn wants(&mut self, now: Instant, grant: impl Fn(&str) -> Grant) -> Vec<Want> {
+        self.resting.retain(|_, until| *until > now);
+        let mut wants = Vec::new();
+        for _ in 0..self.turns.len() {
+            if wants.len() == MAX_WANTS {
+                break;
+            }
+            let Some(connection) = self.turns.pop_front() else {
+                break;
+            };
+            let granted = if self.resting.contains_key(&connection) {
+                Grant::None
+            } else {
+                grant(&connection)
+            };
+            let (entries, bytes, is_paused) = match granted {
+                Grant::Some { entries, bytes } if entries > 0 => (entries, bytes, false),
+                Grant::Paused => (16, 1 << 20, true),
+                Grant::Some { .. } | Grant::None => {
+                    self.turns.push_back(connection);
+                    continue;
+                }
+            };
+            let from = self.from.remove(&connection).unwrap_or_default();
+            wants.push(Want {
+                connection,
+                from,
+                entries,
+                bytes,
+                is_paused,
+            });
+        }
+        wants
+    }
+
+    /// A connection was visited. `next`: where it continues; `None` if it has nothing more.
+    pub fn visited(&mut self, connection: String, next: Option<Position>) {
+        if let Some(next) = next {
+            self.reopen(connection, next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const ALL: Grant = Grant::Some {
+        entries: 10,
+        bytes: 1 << 20,
+    };
+
+    fn arrivals(names: &[&str]) -> PendingConnections {
+        PendingConnections {
+            connections: names.iter().map(|name| ((*name).to_owned(), 1)).collect(),
+            through: 9,
+            is_complete: true,
+        }
+    }
+
+    fn names(wants: &[Want]) -> Vec<&str> {
+        wants.iter().map(|want| want.connection.as_str()).collect()
+    }
+
+    #[test]
+    fn a_long_backlog_takes_turns_with_a_new_delivery() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.found(arrivals(&["flood"]));
+        assert_eq!(names(&backlog.wants(now, |_| ALL)), ["flood"]);
+        backlog.visited("flood".to_owned(), Some(11));
+        backlog.found(arrivals(&["honest"]));
+        assert_eq!(names(&backlog.wants(now, |_| ALL)), ["flood", "honest"]);
+        backlog.visited("flood".to_owned(), Some(21));
+        backlog.visited("honest".to_owned(), None);
+        let wants = backlog.wants(now, |_| ALL);
+        assert_eq!(names(&wants), ["flood"]);
+        assert_eq!(wants[0].from, 21);
+    }
+
+    #[test]
+    fn a_resting_or_full_connection_keeps_its_place() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.found(arrivals(&["a", "b"]));
+        backlog.rest("a".to_owned(), now + Duration::from_secs(1));
+        let full = |name: &str| if name == "b" { Grant::None } else { ALL };
+        assert!(backlog.wants(now, full).is_empty());
+        assert_eq!(backlog.wake(), Some(now + Duration::from_secs(1)));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(names(&backlog.wants(later, full)), ["a"]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Fair shares of a bounded space among connections. Pure.
+//!
+//! A connection may take more while it has less than what is free. One connection alone gets half of the space, N busy ones
+//! get `1/(N+1)` each, and as much again stays free. A connection that has next to nothing finds room even in a full space.
+//!
+//! [`Quotas`] keep those small that make no progress, so that many connections that are stuck do not fill the space.
+
+use std::collections::HashMap;
+
+use crate::delivery::ConnectionId;
+
+/// A number of items and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Items.
+    pub count: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// A connection with fewer items than this finds room even in a full space, up to twice its size.
+const MIN_COUNT: usize = 4;
+/// A connection with fewer bytes than this finds room even where large items of others fill the space.
+const SMALL_BYTES: usize = 64 << 10;
+
+/// The space and who has how much of it.
+#[derive(Debug)]
+pub struct Shares {
+    capacity: Amount,
+    used: Amount,
+    by_connection: HashMap<ConnectionId, Amount>,
+}
+
+impl Shares {
+    /// An empty space.
+    #[must_use]
+    pub fn new(count: usize, bytes: usize) -> Self {
+        Self {
+            capacity: Amount { count, bytes },
+            used: Amount::default(),
+            by_connection: HashMap::new(),
+        }
+    }
+
+    /// What all connections have together.
+    #[must_use]
+    pub fn used(&self) -> Amount {
+        self.used
+    }
+
+    /// What a connection has.
+    #[must_use]
+    pub fn of(&self, connection: &ConnectionId) -> Amount {
+        self.by_connection
+            .get(connection)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// How much more a connection may take now.
+    #[must_use]
+    pub fn room(&self, connection: &ConnectionId) -> Amount {
+        let own = self.of(connection);
+        // Each item taken makes the free space smaller and the own share larger.
+        let half = |capacity: usize, used: usize, own: usize| {
+            capacity
+                .saturating_sub(used)
+                .saturating_sub(own)
+                .div_ceil(2)
+        };
+        let bytes = half(self.capacity.bytes, self.used.bytes, own.bytes);
+        let is_small = own.bytes < SMALL_BYTES && self.used.bytes < 2 * self.capacity.bytes;
+        let count = half(self.capacity.count, self.used.count, own.count);
+        let is_first = own.count < MIN_COUNT && self.used.count < 2 * self.capacity.count;
+        Amount {
+            count: if is_first {
+                count.max(MIN_COUNT - own.count)
+            } else {
+                count
+            },
+            bytes: if is_small {
+                bytes.max(SMALL_BYTES - own.bytes)
+            } else {
+                bytes
+            },
+        }
+    }
+
+    /// `true` if a connection may take one more item of that size.
+    #[must_use]
+    pub fn fits(&self, connection: &ConnectionId, bytes: usize) -> bool {
+        let room = self.room(connection);
+        room.count > 0 && (bytes <= room.bytes || (self.used.bytes == 0))
+    }
+
+    /// A connection takes an item.
+    pub fn add(&mut self, connection: &ConnectionId, bytes: usize) {
+        let own = self.by_connection.entry(connection.clone()).or_default();
+        for amount in [own, &mut self.used] {
+            amount.count += 1;
+            amount.bytes += bytes;
+        }
+    }
+
+    /// A connection gives an item back.
+    pub fn remove(&mut self, connection: &ConnectionId, bytes: usize) {
+        let Some(own) = self.by_connection.get_mut(connection) else {
+            return;
+        };
+        for amount in [&mut *own, &mut self.used] {
+            amount.count = amount.count.saturating_sub(1);
+            amount.bytes = amount.bytes.saturating_sub(bytes);
+        }
+        if own.count == 0 {
+            self.by_connection.remove(connection);
+        }
+    }
+}
+
+/// How much each connection may have, by its progress: little at first, more with each item that is done.
+#[derive(Debug, Default)]
+pub struct Quotas(HashMap<ConnectionId, usize>);
+
+/// The quota of a connection without progress.
+const FIRST_QUOTA: usize = 32;
+const MAX_QUOTA: usize = 2_048;
+
+impl Quotas {
+    /// A connection's quota.
+    #[must_use]
+    pub fn of(&self, connection: &ConnectionId) -> usize {
+        self.0.get(connection).copied().unwrap_or(FIRST_QUOTA)
+    }
+
+    /// An item of a connection is done.
+    pub fn done(&mut self, connection: &ConnectionId) {
+        let quota = self.0.entry(connection.clone()).or_insert(FIRST_QUOTA);
+        *quota = MAX_QUOTA.min(*quota + 1);
+    }
+
+    /// A connection has nothing left, or makes no progress any more.
+    pub fn reset(&mut self, connection: &ConnectionId) {
+        self.0.remove(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> ConnectionId {
+        ConnectionId::new(name).expect("an id")
+    }
+
+    #[test]
+    fn many_greedy_connections_leave_room_for_one_more() {
+        let mut shares = Shares::new(2_048, 1 << 24);
+        for number in 0..200 {
+            let greedy = id(&format!("greedy-{number}"));
+            while shares.room(&greedy).count > 0 {
+                shares.add(&greedy, 100);
+            }
+        }
+        assert!(shares.room(&id("honest")).count > 1);
+        assert!(shares.of(&id("greedy-0")).count <= 1_024);
+    }
+
+    #[test]
+    fn large_items_of_others_leave_room_for_small_ones() {
+        let mut shares = Shares::new(2_048, 24 << 20);
+        for name in ["a", "b", "c", "d"] {
+            while shares.room(&id(name)).bytes > 0 && shares.used().bytes < 24 << 20 {
+                shares.add(&id(name), 8 << 20);
+            }
+        }
+        assert!(shares.fits(&id("honest"), 20_000));
+        assert!(!shares.fits(&id("a"), 8 << 20));
+    }
+}
