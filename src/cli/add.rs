@@ -128,6 +128,8 @@ impl Adding<'_> {
         }
         if let Some(examination) = &look.examination {
             self.keep(&mut file, examination)?;
+            // Deliveries are compared with the registered webhooks, so the gateway has to know them.
+            gateway::wait_until_applied(&self.data.data_dir)?;
         }
         let examination = look.examination.unwrap_or_default();
         self.tell(&examination, generated.as_ref(), output)?;
@@ -252,6 +254,7 @@ impl Adding<'_> {
             accepted_at: None,
             silent: false,
             mended: true,
+            still_refused: false,
         };
         let (id, verdict) = (self.connection.id.clone(), facts.verdict());
         let began = Timestamp::now();

@@ -63,6 +63,10 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         stores::keep(&mut file, one)
     }))?;
     progress.finish_and_clear();
+    if args.fix {
+        // Deliveries are compared with the registered webhooks, so the gateway has to know them.
+        super::gateway::wait_until_applied(&data.data_dir)?;
+    }
     let values: Vec<Value> = looked.iter().map(stores::Looked::json).collect();
     output.value(&json!({"connections": values}), || {
         looked

@@ -14,7 +14,7 @@ use super::output::{Output, note, table};
 use super::stores::{id, no_such};
 use super::{check, remove};
 use crate::config::{DataArgs, read_secret};
-use crate::connections::{Connection, Seal, SealedSecret, generate_secret};
+use crate::connections::{Connection, Seal, SealedSecret, Status, generate_secret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
 use crate::platforms::{FieldRole, connection_kind};
@@ -74,13 +74,7 @@ pub(super) fn run(
             "is paused",
             output,
         ),
-        ConnectionsCommand::Resume(one) => change(
-            data,
-            &one.id()?,
-            ConnectionChange::Resume,
-            "is not paused",
-            output,
-        ),
+        ConnectionsCommand::Resume(one) => resume(data, &one.id()?, output),
         ConnectionsCommand::RotateSecret(args) => rotate(data, &args, output),
         ConnectionsCommand::Check(args) => check::run(data, &args, output),
         ConnectionsCommand::Remove(args) => remove::run(data, &args, output),
@@ -93,13 +87,35 @@ impl One {
     }
 }
 
+/// Resumes, and says what that cleared: a pause, or a trouble that the operator declares to be over.
+fn resume(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Exit> {
+    let connection = super::open_data(data)?
+        .connection(id)?
+        .ok_or_else(|| no_such(id))?;
+    let reason = connection.reason.as_deref().unwrap_or("unknown");
+    let done = match connection.status {
+        Status::Paused => match connection.standing() {
+            (Status::Connected, _) => "is not paused any more".to_owned(),
+            (status, reason) => format!(
+                "is not paused any more, and {} as before ({})",
+                status.as_str(),
+                reason.unwrap_or("unknown")
+            ),
+        },
+        Status::Degraded => format!("is connected: the trouble \"{reason}\" is cleared"),
+        Status::Connected => "was neither paused nor degraded: nothing is changed".to_owned(),
+        Status::Disconnected => format!("stays disconnected ({reason}): nothing is changed"),
+    };
+    change(data, id, ConnectionChange::Resume, &done, output)
+}
+
 fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
     let reader = super::open_data(data)?;
     let mut connections = reader.connections()?;
     super::note_damaged(&reader);
     connections.sort_by_key(|connection| {
         (
-            connection.status == crate::connections::Status::Connected,
+            connection.status == Status::Connected,
             connection.id.clone(),
         )
     });

@@ -176,6 +176,7 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
         accepted_at: arrivals.last(&connection.id),
         silent: receives && arrivals.is_silent(&connection.id, Timestamp::now()),
         mended: intent == Intent::Fix && look.examination.is_some(),
+        still_refused: decide::is_refused(&connection),
     };
     let verdict = facts.verdict();
     let reason = match verdict {
@@ -185,13 +186,16 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
     };
     let told = reason
         .as_deref()
-        .and_then(|reason| decide::finding(reason, &connection.id));
+        .and_then(|reason| decide::finding_of(&connection, &BTreeMap::new(), reason));
     let settings = look
         .examination
         .as_ref()
         .map(|examination| examination.settings.clone())
         .unwrap_or_default();
-    let settings = check::learned(&connection, settings);
+    let mut settings = check::learned(&connection, settings);
+    if verdict == Verdict::Well && connection.settings.contains_key(decide::REFUSED_WEBHOOKS) {
+        settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), String::new());
+    }
     Looked {
         connection,
         look,

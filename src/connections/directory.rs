@@ -11,9 +11,9 @@ use rusqlite::Connection as Sqlite;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Connection, INSTANCE, Seal, SealError, SealedSecret, Status, store};
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::platforms::api::Subject;
-use crate::platforms::{InvalidKey, Platform, VerificationKey, platform};
+use crate::platforms::{InvalidKey, Platform, RegisteredWebhooks, VerificationKey, platform};
 
 /// An endpoint that takes webhooks.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Endpoint {
     keys: Vec<(VerificationKey, Option<Timestamp>)>,
     /// Is there a key that we cannot use? Then a sender whom no other key proves may be genuine all the same.
     pub lacks_keys: bool,
+    /// The webhooks that the store is known to have for us.
+    pub webhooks: RegisteredWebhooks,
 }
 
 impl Endpoint {
@@ -115,6 +117,18 @@ impl Directory {
             .get(&(platform.name(), id.to_owned()))
             .cloned()?;
         Some((platform, endpoint))
+    }
+
+    /// `false` if the delivery names a webhook that its store is known not to have with that topic.
+    #[must_use]
+    pub fn is_registered(&self, delivery: &JournaledDelivery) -> bool {
+        let endpoint = self.endpoint(&delivery.platform, delivery.endpoint.as_str());
+        let Some((platform, endpoint)) = endpoint else {
+            return true;
+        };
+        platform
+            .webhook_of(delivery)
+            .is_none_or(|webhook| endpoint.webhooks.fits(&webhook.id, &webhook.topic))
     }
 
     /// Is there such a connection, and whose is it?
@@ -240,6 +254,7 @@ impl Directory {
                 id: connection.id.clone(),
                 keys,
                 lacks_keys,
+                webhooks: platform.registered_webhooks(&connection.settings),
             };
             snapshot.endpoints.insert(
                 (platform.name(), connection.id.to_string()),
@@ -271,6 +286,7 @@ fn damaged_endpoint(
         id: id.clone(),
         keys: Vec::new(),
         lacks_keys: true,
+        webhooks: RegisteredWebhooks::default(),
     };
     let name = (platform.name(), id.to_string());
     Ok(Some((name, Arc::new(endpoint))))

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use accepted::Accepted;
 pub use directory::{Directory, DirectoryError, Endpoint, Standing};
-pub use rejections::{RejectionCount, Rejections};
+pub use rejections::{RefusedWebhook, RejectionCount, Rejections};
 pub use seal::{Seal, SealError};
 pub use verdict::{Move, Verdict};
 

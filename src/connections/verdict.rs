@@ -25,8 +25,8 @@ pub struct Move {
     pub status: Status,
     /// Why.
     pub reason: Option<&'static str>,
-    /// The event that tells of it.
-    pub verb: &'static str,
+    /// The event that tells of it; `None` for a change of the reason alone, because events tell of transitions.
+    pub verb: Option<&'static str>,
 }
 
 impl Verdict {
@@ -40,24 +40,27 @@ impl Verdict {
                 Some(Move {
                     status: Status::Connected,
                     reason: None,
-                    verb: verbs::RECOVERED,
+                    verb: Some(verbs::RECOVERED),
                 })
             }
             // Removed is more than broken.
             (Verdict::Degraded(_) | Verdict::Gone(_), Status::Disconnected) => None,
             (Verdict::Degraded(now), Status::Degraded) if reason == Some(now) => None,
-            (Verdict::Degraded(now), Status::Connected | Status::Degraded | Status::Paused) => {
-                Some(Move {
-                    status: Status::Degraded,
-                    reason: Some(now),
-                    verb: verbs::DEGRADED,
-                })
-            }
+            (Verdict::Degraded(now), Status::Degraded) => Some(Move {
+                status: Status::Degraded,
+                reason: Some(now),
+                verb: None,
+            }),
+            (Verdict::Degraded(now), Status::Connected | Status::Paused) => Some(Move {
+                status: Status::Degraded,
+                reason: Some(now),
+                verb: Some(verbs::DEGRADED),
+            }),
             (Verdict::Gone(now), Status::Connected | Status::Degraded | Status::Paused) => {
                 Some(Move {
                     status: Status::Disconnected,
                     reason: Some(now),
-                    verb: verbs::DISCONNECTED,
+                    verb: Some(verbs::DISCONNECTED),
                 })
             }
         }
@@ -94,7 +97,7 @@ mod tests {
         verdict: Verdict,
         status: Status,
         reason: Option<&str>,
-    ) -> Option<(Status, Option<&'static str>, &'static str)> {
+    ) -> Option<(Status, Option<&'static str>, Option<&'static str>)> {
         verdict
             .moves(&standing(status, reason))
             .map(|to| (to.status, to.reason, to.verb))
@@ -106,23 +109,23 @@ mod tests {
         let disabled = Verdict::Degraded("webhook_disabled");
         assert_eq!(
             moved(disabled, Connected, None),
-            Some((Degraded, Some("webhook_disabled"), "degraded"))
+            Some((Degraded, Some("webhook_disabled"), Some("degraded")))
         );
         assert_eq!(
             moved(disabled, Degraded, Some("silent")),
-            Some((Degraded, Some("webhook_disabled"), "degraded"))
+            Some((Degraded, Some("webhook_disabled"), None))
         );
         assert_eq!(
             moved(Verdict::Gone("app_removed"), Degraded, None),
-            Some((Disconnected, Some("app_removed"), "disconnected"))
+            Some((Disconnected, Some("app_removed"), Some("disconnected")))
         );
         assert_eq!(
             moved(Verdict::Well, Degraded, Some("silent")),
-            Some((Connected, None, "recovered"))
+            Some((Connected, None, Some("recovered")))
         );
         assert_eq!(
             moved(Verdict::Well, Disconnected, Some("app_removed")),
-            Some((Connected, None, "recovered"))
+            Some((Connected, None, Some("recovered")))
         );
     }
 

@@ -13,7 +13,7 @@ use super::entry::{EntryKind, Position};
 use super::keys;
 use super::usage::{self, entry_bytes};
 use crate::connections::store::{self, SignedChange};
-use crate::connections::{BeforePause, Connection, INSTANCE, SealedSecret, Status, Verdict};
+use crate::connections::{Connection, INSTANCE, SealedSecret, Status, Verdict};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::verbs;
 use crate::platforms::ConnectionSignal;
@@ -97,53 +97,15 @@ pub(super) fn apply(
             announce(transaction, connection, verbs::CONNECTED, now)?;
             Ok(Changed::Yes)
         }
-        ConnectionChange::Pause(id) => status(
-            transaction,
-            id,
-            Status::Paused,
-            Some("operator"),
-            verbs::DEGRADED,
-            now,
-        ),
+        ConnectionChange::Pause(id) => {
+            status(transaction, id, Status::Paused, Some("operator"), None, now)
+        }
         ConnectionChange::Resume(id) => match store::get(transaction, id)? {
             None => Ok(Changed::NoSuchConnection),
+            // Consumers know how it stands: a pause is no event, and what changed meanwhile was announced.
             Some(connection) if connection.status == Status::Paused => {
-                match connection.before_pause {
-                    Some(BeforePause {
-                        status: Status::Disconnected,
-                        reason,
-                    }) => status(
-                        transaction,
-                        id,
-                        Status::Disconnected,
-                        reason.as_deref(),
-                        verbs::DISCONNECTED,
-                        now,
-                    ),
-                    Some(BeforePause {
-                        status: Status::Degraded,
-                        reason,
-                    }) => status(
-                        transaction,
-                        id,
-                        Status::Degraded,
-                        reason.as_deref(),
-                        verbs::DEGRADED,
-                        now,
-                    ),
-                    Some(BeforePause {
-                        status: Status::Connected | Status::Paused,
-                        ..
-                    })
-                    | None => status(
-                        transaction,
-                        id,
-                        Status::Connected,
-                        None,
-                        verbs::RECOVERED,
-                        now,
-                    ),
-                }
+                let (before, reason) = connection.standing();
+                status(transaction, id, before, reason, None, now)
             }
             // The operator says that it is mended.
             Some(connection) if connection.status == Status::Degraded => status(
@@ -151,7 +113,7 @@ pub(super) fn apply(
                 id,
                 Status::Connected,
                 None,
-                verbs::RECOVERED,
+                Some(verbs::RECOVERED),
                 now,
             ),
             Some(_) => Ok(Changed::No),
@@ -213,7 +175,7 @@ fn status(
     id: &ConnectionId,
     status: Status,
     reason: Option<&str>,
-    verb: &str,
+    verb: Option<&str>,
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
     let Some(mut connection) = store::get(transaction, id)? else {
@@ -224,7 +186,9 @@ fn status(
     }
     connection.status = status;
     connection.reason = reason.map(str::to_owned);
-    announce(transaction, &connection, verb, now)?;
+    if let Some(verb) = verb {
+        announce(transaction, &connection, verb, now)?;
+    }
     Ok(Changed::Yes)
 }
 
@@ -244,9 +208,17 @@ fn examined(
     let known_better = connection.changed_at > began;
     let moved = match verdict.moves(&connection).filter(|_| !known_better) {
         None => Changed::No,
-        // What the operator paused stays paused; he hears of it when he resumes.
+        // What the operator paused stays paused. The event waits with the connection's deliveries until it is resumed.
         Some(to) if connection.status == Status::Paused => {
             let changed = store::set_before_pause(transaction, id, to.status, to.reason)?;
+            if let Some(verb) = to.verb.filter(|_| changed) {
+                let found = Connection {
+                    status: to.status,
+                    reason: to.reason.map(str::to_owned),
+                    ..connection
+                };
+                announce(transaction, &found, verb, now)?;
+            }
             if changed { Changed::Yes } else { Changed::No }
         }
         Some(to) => status(transaction, id, to.status, to.reason, to.verb, now)?,
@@ -337,8 +309,12 @@ impl Seen<'_> {
         signal: &ConnectionSignal,
         now: Timestamp,
     ) -> rusqlite::Result<Changed> {
-        let is_degraded = matches!(signal, ConnectionSignal::Degraded(_));
-        if !is_degraded && let Some(newest) = store::newest_signed(transaction, self.id)? {
+        if let ConnectionSignal::Degraded(reason) = signal {
+            // The delivery has no event of its own: each further one says the same.
+            let verdict = Verdict::Degraded(reason);
+            return examined(transaction, self.id, &BTreeMap::new(), verdict, now, now);
+        }
+        if let Some(newest) = store::newest_signed(transaction, self.id)? {
             // A delivery without a time cannot prove that it is newer.
             let is_older = signal
                 .signed_at()

@@ -2,10 +2,12 @@
 //!
 //! Nothing here asks, waits or writes.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::check::PINGED_AT;
-use crate::connections::{Connection, RejectionCount, Status, Verdict};
+use super::check::{Look, PINGED_AT};
+use crate::connections::{Connection, RefusedWebhook, RejectionCount, Status, Verdict};
 use crate::delivery::ConnectionId;
 use crate::platforms::OWNER_LOST_RIGHTS;
 use crate::platforms::api::{Examination, Finding, Weight};
@@ -15,6 +17,10 @@ const BODY_REENCODED: &str = "body_reencoded";
 const CLOCK_WRONG: &str = "clock_wrong";
 const SILENT: &str = "silent";
 const PING_MISSING: &str = "ping_missing";
+const WEBHOOK_REFUSED: &str = "webhook_refused";
+
+/// The setting that names the webhooks whose deliveries are all refused, as `id=topic`.
+pub const REFUSED_WEBHOOKS: &str = "refused_webhooks";
 
 /// The reasons that deliveries tell of, and no store's API: they end when a delivery is accepted.
 const TOLD_BY_DELIVERIES: [&str; 5] = [
@@ -62,6 +68,11 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
             "see that the public URL leads to this gateway from the store's network (DNS, firewall, proxy, certificate), then run \
              `cartwire connections check ID --fix`",
         ),
+        WEBHOOK_REFUSED => (
+            WEBHOOK_REFUSED,
+            "all deliveries of some webhooks are refused, because they are signed with another secret than the others",
+            "run `cartwire connections check ID --fix`, which sets their secret again",
+        ),
         SILENT => (
             SILENT,
             "no webhook has come for more than twice as long as ever before",
@@ -75,6 +86,99 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
         weight: Weight::Broken,
         cause: cause.to_owned(),
         step: step.replace("ID", id.as_str()),
+    })
+}
+
+/// As [`finding`], with the webhooks that are refused.
+#[must_use]
+pub fn finding_of(
+    connection: &Connection,
+    settings: &BTreeMap<String, String>,
+    reason: &str,
+) -> Option<Finding> {
+    let mut found = finding(reason, &connection.id)?;
+    let names = settings
+        .get(REFUSED_WEBHOOKS)
+        .or_else(|| connection.settings.get(REFUSED_WEBHOOKS));
+    let names: Vec<String> = names
+        .into_iter()
+        .flat_map(|names| names.split_whitespace())
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(id, topic)| format!("{topic} (webhook {id})"))
+        .collect();
+    if !names.is_empty() && [WEBHOOK_REFUSED, SIGNATURE_WRONG].contains(&found.code) {
+        found.cause = format!("{}: {}", found.cause, names.join(", "));
+    }
+    Some(found)
+}
+
+/// A store's attempt to deliver a webhook and our refusal are one event if they are no further apart, in seconds: the store
+/// notes the attempt after our answer.
+const BEFORE_ATTEMPT: i64 = 15;
+const AFTER_ATTEMPT: i64 = 2;
+
+/// The webhooks that were refused, as far as the store itself shows that the refused requests were its own. A request
+/// without a valid signature proves nothing: anybody can name a webhook.
+#[must_use]
+pub fn confirmed(
+    refused: Vec<RefusedWebhook>,
+    look: &Look,
+    not_before: Option<Timestamp>,
+) -> Vec<RefusedWebhook> {
+    let Some(examination) = &look.examination else {
+        return Vec::new();
+    };
+    let ahead = look.clock.map_or(0, |clock| clock.as_secs());
+    let is_own = |refused: &RefusedWebhook| {
+        let state = examination
+            .webhooks
+            .iter()
+            .find(|state| state.id == refused.webhook.id && state.is_active);
+        let Some(tried_at) = state.and_then(|state| state.tried_at) else {
+            return false;
+        };
+        let tried_at = tried_at.as_second().saturating_sub(ahead);
+        refused.times.iter().any(|at| {
+            let later = tried_at.saturating_sub(at.as_second());
+            not_before.is_none_or(|not_before| *at > not_before)
+                && (-AFTER_ATTEMPT..=BEFORE_ATTEMPT).contains(&later)
+        })
+    };
+    refused.into_iter().filter(is_own).collect()
+}
+
+/// The reason for the webhooks that are refused for certain.
+#[must_use]
+pub fn refused_reason(confirmed: &[RefusedWebhook], look: &Look) -> Option<&'static str> {
+    let first = confirmed.first()?;
+    if first.reason == BODY_REENCODED {
+        return Some(BODY_REENCODED);
+    }
+    let active = look.examination.as_ref().map_or(0, |examination| {
+        examination
+            .webhooks
+            .iter()
+            .filter(|webhook| webhook.is_active)
+            .count()
+    });
+    Some(if confirmed.len() >= active {
+        SIGNATURE_WRONG
+    } else {
+        WEBHOOK_REFUSED
+    })
+}
+
+/// A finding about rejected requests that nothing confirms: worth knowing, and no diagnosis.
+#[must_use]
+pub fn unproved(reason: &str, id: &ConnectionId) -> Option<Finding> {
+    let found = finding(reason, id)?;
+    Some(Finding {
+        weight: Weight::Note,
+        cause: format!(
+            "requests in the name of this store were refused, and nothing shows that the store sent them; if it did, {}",
+            found.cause
+        ),
+        ..found
     })
 }
 
@@ -173,6 +277,12 @@ impl Outage {
     }
 }
 
+/// `true` if the connection is in trouble because of single webhooks that are refused.
+#[must_use]
+pub fn is_refused(connection: &Connection) -> bool {
+    connection.standing() == (Status::Degraded, Some(WEBHOOK_REFUSED))
+}
+
 /// All that is known of a connection at a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -190,6 +300,8 @@ pub struct Facts<'a> {
     pub silent: bool,
     /// Were its webhooks put right just now?
     pub mended: bool,
+    /// `true` if webhooks that were refused have not been accepted since.
+    pub still_refused: bool,
 }
 
 impl Facts<'_> {
@@ -219,6 +331,7 @@ impl Facts<'_> {
         }
         match self.rejected {
             Some(reason) => Verdict::Degraded(reason),
+            None if self.still_refused && !self.mended => Verdict::Open,
             None if self.still_told() && (self.silent || !self.mended) => Verdict::Open,
             // What deliveries carry is seen by nobody who asks: the operator says when it is mended.
             None if self.connection.standing() == (Status::Degraded, Some(OWNER_LOST_RIGHTS)) => {

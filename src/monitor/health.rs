@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -26,6 +26,11 @@ use crate::journal::{Changed, ConnectionChange, Journal};
 use crate::outbound::{Outbound, subject};
 use crate::platforms::api::{Examination, Finding, Intent, Weight};
 use crate::report::ErrorChain;
+
+/// After refusals of a registered webhook the store is asked out of turn, but not before it has noted its attempt, and not
+/// more often than this.
+const REFUSAL_SETTLE_TIME: SignedDuration = SignedDuration::from_secs(3);
+const EARLY_LOOK_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
 /// Stores asked at once.
 const AT_ONCE: usize = 8;
@@ -66,6 +71,8 @@ struct Watched {
     due: Instant,
     /// The look under way, and when a command had last changed something before it.
     looking: Option<(tokio::task::Id, LastHeld)>,
+    /// When the last look began.
+    looked_at: Timestamp,
     outage: Option<Outage>,
     /// Rejections are counted from here: until a delivery is accepted, or somebody says that it is mended.
     since: Timestamp,
@@ -127,6 +134,7 @@ impl Health {
                 let watched = Watched {
                     due: now + self.interval.mul_f64(share),
                     looking: None,
+                    looked_at: Timestamp::UNIX_EPOCH,
                     outage: None,
                     since: Timestamp::now(),
                     rejections: self.rejections.of(&id),
@@ -138,6 +146,11 @@ impl Health {
         let Some(held) = hold::last_held(&self.folder) else {
             return;
         };
+        for (id, watched) in &mut memory.watched {
+            if watched.due > now && self.is_early(id, watched) {
+                watched.due = now;
+            }
+        }
         let mut due: Vec<_> = memory
             .watched
             .iter_mut()
@@ -150,8 +163,24 @@ impl Health {
                 break;
             }
             watched.due = now + self.interval;
+            watched.looked_at = Timestamp::now();
             watched.looking = Some((looks.spawn(self.clone().look(id.clone())).id(), held));
         }
+    }
+
+    /// `true` if a registered webhook was refused since the store was last asked.
+    fn is_early(&self, id: &ConnectionId, watched: &Watched) -> bool {
+        let refused = self.rejections.refused_webhooks(id);
+        let newest = refused
+            .iter()
+            .filter_map(|refused| refused.times.last())
+            .max();
+        let now = Timestamp::now();
+        newest.is_some_and(|newest| {
+            watched.looked_at.duration_since(*newest) < REFUSAL_SETTLE_TIME
+                && now.duration_since(*newest) >= REFUSAL_SETTLE_TIME
+                && now.duration_since(watched.looked_at) >= EARLY_LOOK_INTERVAL
+        })
     }
 
     async fn look(self, id: ConnectionId) -> Looked {
@@ -229,7 +258,7 @@ impl Health {
             verdict = self.judge(memory, &connection, &look);
         }
         if let Some(judged) = verdict {
-            self.tell(&connection, look, judged.verdict).await;
+            self.tell(&connection, look, judged).await;
         }
         let accepted_at = self.accepted_at(memory, &connection.id);
         if let Some(watched) = memory.watched.get_mut(&connection.id)
@@ -273,36 +302,79 @@ impl Health {
         let watched = memory.watched.get(&connection.id)?;
         let accepted_at = self.accepted_at(memory, &connection.id);
         let accepted_meanwhile = accepted_at.is_some_and(|at| at > watched.since);
-        let rejected = decide::rejected(
+        let suspected = decide::rejected(
             &watched.rejections,
             &self.rejections.of(&connection.id),
             accepted_meanwhile,
         );
+        // What was refused before the operator changed something at the store says nothing about it now.
+        let mended_at = match connection.standing().0 {
+            Status::Connected => Some(connection.changed_at),
+            Status::Degraded | Status::Disconnected | Status::Paused => None,
+        };
+        let held_at = hold::last_held(&self.folder).and_then(LastHeld::at);
+        let refused = self.rejections.refused_webhooks(&connection.id);
+        let confirmed = decide::confirmed(refused, look, held_at.max(mended_at));
         let receives = connection.kind == INSTANCE
             || connection
                 .described_kind()
                 .is_some_and(|kind| kind.receives_webhooks);
         let accepted_at = accepted_at.max(decide::ping_of(connection));
+        let silent = receives
+            && self.accepted_at(memory, &connection.id) == memory.arrivals.last(&connection.id)
+            && memory.arrivals.is_silent(&connection.id, now);
         let facts = Facts {
             connection,
             examination: look.examination.as_ref(),
             outage: watched.outage.and_then(|outage| outage.lasting(now)),
-            rejected,
+            // Refused requests alone decide nothing: the store confirms them, or its own deliveries stay away.
+            rejected: decide::refused_reason(&confirmed, look).or(if silent {
+                suspected
+            } else {
+                None
+            }),
             accepted_at,
-            silent: receives
-                && self.accepted_at(memory, &connection.id) == memory.arrivals.last(&connection.id)
-                && memory.arrivals.is_silent(&connection.id, now),
+            silent,
             mended: false,
+            still_refused: self.is_still_refused(connection),
         };
         let by_arrivals = facts.rejected.is_some() || facts.silent || facts.still_told();
         Some(Judged {
             verdict: facts.verdict(),
             by_arrivals,
+            refused: confirmed
+                .iter()
+                .map(|refused| format!("{}={}", refused.webhook.id, refused.webhook.topic))
+                .collect::<Vec<_>>()
+                .join(" "),
+            suspected,
         })
     }
 
+    /// `true` if none of the webhooks that were refused has been accepted since.
+    fn is_still_refused(&self, connection: &Connection) -> bool {
+        let names = connection.settings.get(decide::REFUSED_WEBHOOKS);
+        let ids = names
+            .into_iter()
+            .flat_map(|names| names.split_whitespace())
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(id, _)| id);
+        let accepted = |id: &str| {
+            self.rejections
+                .webhook_accepted_at(&connection.id, id)
+                .is_some_and(|at| at > connection.changed_at)
+        };
+        decide::is_refused(connection) && !ids.into_iter().all(accepted)
+    }
+
     /// Keeps what was made out, and tells of it where it changed something.
-    async fn tell(&self, connection: &Connection, look: Look, verdict: Verdict) {
+    async fn tell(&self, connection: &Connection, look: Look, judged: Judged) {
+        let Judged {
+            verdict,
+            refused,
+            suspected,
+            ..
+        } = judged;
         let id = &connection.id;
         let moved = verdict.moves(connection);
         let (status, reason) =
@@ -311,17 +383,26 @@ impl Health {
         let asked = look.examination.is_some();
         let Examination {
             mut findings,
-            settings,
+            mut settings,
             ..
         } = look.examination.unwrap_or_default();
+        let was_refused = connection
+            .settings
+            .get(decide::REFUSED_WEBHOOKS)
+            .is_some_and(|names| !names.is_empty());
+        if !refused.is_empty() || (was_refused && verdict == Verdict::Well) {
+            settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), refused);
+        }
         if findings
             .iter()
             .all(|finding| finding.weight == Weight::Note)
             && let Some(told) = reason
                 .as_deref()
-                .and_then(|reason| decide::finding(reason, id))
+                .and_then(|reason| decide::finding_of(connection, &settings, reason))
         {
             findings.insert(0, told);
+        } else if let Some(note) = suspected.and_then(|reason| decide::unproved(reason, id)) {
+            findings.push(note);
         }
         if asked {
             let result = findings
@@ -366,6 +447,10 @@ impl Health {
 struct Judged {
     verdict: Verdict,
     by_arrivals: bool,
+    /// The webhooks that are refused for certain, as `id=topic`.
+    refused: String,
+    /// Why requests were rejected, whoever sent them.
+    suspected: Option<&'static str>,
 }
 
 impl Watched {

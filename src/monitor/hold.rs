@@ -9,6 +9,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
+
 const FILE: &str = "stores.lock";
 /// How long one command waits for another.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +56,13 @@ impl Hold {
 /// When it was last taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastHeld(Option<SystemTime>);
+
+impl LastHeld {
+    /// When a command last began to change something at a store.
+    pub(super) fn at(self) -> Option<Timestamp> {
+        Timestamp::try_from(self.0?).ok()
+    }
+}
 
 /// When it was last taken; `None` while a command holds it.
 #[must_use]

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::delivery::ConnectionId;
@@ -105,6 +106,21 @@ pub struct Examination {
     pub good: Vec<String>,
     /// What was changed at the store, for people.
     pub done: Vec<String>,
+    /// The webhooks that the store has for us.
+    pub webhooks: Vec<WebhookState>,
+}
+
+/// A webhook as its store shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookState {
+    /// The store's id of it.
+    pub id: String,
+    /// The platform's event type.
+    pub topic: String,
+    /// `true` if the store delivers it.
+    pub is_active: bool,
+    /// When the store last tried to deliver it, or it was last changed, by the store's clock.
+    pub tried_at: Option<Timestamp>,
 }
 
 /// Something that is wrong or worth knowing.
@@ -283,7 +299,6 @@ pub fn heard(result: &CallResult) -> Result<&Answer, Told> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
 
     fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
         let headers = headers

@@ -9,9 +9,12 @@ mod json;
 mod lenient;
 pub mod oauth1;
 mod reading;
+mod registered;
 mod text;
 pub mod wix;
 pub mod woocommerce;
+
+pub use registered::{RegisteredWebhooks, TOPIC_MISMATCH};
 
 use std::collections::BTreeMap;
 
@@ -139,8 +142,32 @@ pub trait Platform: Send + Sync {
         Vec::new()
     }
 
+    /// The webhooks that a connection's store is known to have for us, by the connection's settings.
+    fn registered_webhooks(&self, _settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
+        RegisteredWebhooks::default()
+    }
+
+    /// The webhook that a request claims to be of, where the platform names it outside the signature.
+    fn claimed_webhook(&self, _headers: &Headers<'_>) -> Option<ClaimedWebhook> {
+        None
+    }
+
+    /// The same of a stored delivery.
+    fn webhook_of(&self, _delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
+        None
+    }
+
     /// The permissions that the features in use need at the platform.
     fn scopes(&self) -> &'static [Scope];
+}
+
+/// A webhook as a delivery's headers name it: not proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedWebhook {
+    /// The store's id of it.
+    pub id: String,
+    /// The platform's event type.
+    pub topic: String,
 }
 
 /// A sort of connection, with what has to be known to make one.

@@ -140,9 +140,22 @@ async fn take(
         body,
         received_at: now,
     };
-    let verified = platform
-        .verify(&raw, &endpoint.keys(now), now)
-        .map_err(|rejection| rejected(endpoint, rejection))?;
+    // Only webhooks that the store is known to have are counted: anybody can name others.
+    let webhook = platform
+        .claimed_webhook(&raw.headers)
+        .filter(|webhook| endpoint.webhooks.contains(&webhook.id, &webhook.topic));
+    let verified = match platform.verify(&raw, &endpoint.keys(now), now) {
+        Ok(verified) => verified,
+        Err(rejection) => {
+            if let (Some(webhook), Rejection::SignatureWrong | Rejection::BodyReencoded) =
+                (webhook, rejection)
+            {
+                let (id, reason) = (&endpoint.id, rejection.reason());
+                receiver.rejections.refuse_webhook(id, webhook, reason, now);
+            }
+            return Err(rejected(endpoint, rejection));
+        }
+    };
     match verified {
         Verified::Ping => {
             receiver.accepted.note_ping(&endpoint.id, now);
@@ -156,6 +169,11 @@ async fn take(
                 .await
                 .map_err(Refusal::Journal)?;
             receiver.accepted.note(&connection, now);
+            if let Some(webhook) = webhook {
+                receiver
+                    .rejections
+                    .accept_webhook(&endpoint.id, &webhook.id, now);
+            }
             if connection != endpoint.id {
                 receiver.accepted.note(&endpoint.id, now);
             }

@@ -55,6 +55,12 @@ impl<P: Publish> Relay<P> {
         }
         let installation = (delivery.connection.clone(), delivery.endpoint.clone());
         let unknown = !self.is_known(delivery);
+        let degraded = match &signal {
+            Some(ConnectionSignal::Degraded(reason)) => Some(*reason),
+            Some(ConnectionSignal::Installed { .. } | ConnectionSignal::Removed { .. }) | None => {
+                None
+            }
+        };
         // A redriven delivery tells old news of its connection.
         if (unknown || signal.is_some()) && !entry.redriven {
             let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
@@ -80,6 +86,11 @@ impl<P: Publish> Relay<P> {
                     return Ok(false);
                 }
             }
+        }
+        // The change of the connection is announced once, by an entry of its own.
+        if let Some(reason) = degraded {
+            self.settle_now(entry, Outcome::Ignored(reason.into()));
+            return Ok(false);
         }
         Ok(true)
     }

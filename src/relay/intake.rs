@@ -20,7 +20,7 @@ use crate::event::{Authority, Draft, Event, weight};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Claimed, Damaged, Excluded, JournalError, Want};
 use crate::normalize::{Assembled, assemble_within};
-use crate::platforms::platform;
+use crate::platforms::{TOPIC_MISMATCH, platform};
 use crate::publisher::Publish;
 use crate::report::ErrorChain;
 
@@ -285,6 +285,10 @@ impl<P: Publish> Relay<P> {
         };
         if events.is_empty() {
             self.settle_now(&entry, Outcome::Ignored("no_events".into()));
+            return Ok(Waits::No);
+        }
+        if !self.directory.is_registered(&entry.delivery) {
+            self.settle_now(&entry, Outcome::DeadLettered(TOPIC_MISMATCH));
             return Ok(Waits::No);
         }
         if self.is_foreign(&entry.delivery) {

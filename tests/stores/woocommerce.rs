@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// The consumer key of every shop, unless its options say otherwise.
@@ -72,6 +73,8 @@ pub(crate) struct Options {
     pub(crate) pings: bool,
     /// Where requests to `https://hooks.example.com` arrive: a gateway's port behind an address that shops may deliver to.
     pub(crate) hooks_at: Option<SocketAddr>,
+    /// Does it show when its webhooks were really changed or tried, and not a clock of its own?
+    pub(crate) real_times: bool,
     /// Are its messages in German?
     pub(crate) german: bool,
 }
@@ -92,6 +95,7 @@ impl Default for Options {
             link: true,
             pings: true,
             hooks_at: None,
+            real_times: false,
             german: false,
         }
     }
@@ -170,6 +174,8 @@ pub(crate) struct Webhook {
     pub(crate) failures: u32,
     /// Of the last change or delivery: a clock of the shop's own, in seconds since it was opened.
     pub(crate) modified: u32,
+    /// The same by this machine's clock.
+    pub(crate) changed_at: Timestamp,
 }
 
 /// A request that was received.
@@ -292,6 +298,7 @@ impl Shop {
             secret: "of somebody else".to_owned(),
             failures: 0,
             modified: 0,
+            changed_at: Timestamp::now(),
         };
         state.add(webhook)
     }
@@ -398,6 +405,7 @@ impl State {
             return;
         };
         webhook.modified = modified;
+        webhook.changed_at = Timestamp::now();
         if well {
             webhook.failures = 0;
         } else if webhook.failures > 5 {

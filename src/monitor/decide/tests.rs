@@ -34,6 +34,7 @@ fn facts<'a>(connection: &'a Connection, examination: Option<&'a Examination>) -
         accepted_at: None,
         silent: false,
         mended: false,
+        still_refused: false,
     }
 }
 

@@ -10,12 +10,14 @@ mod normalize;
 mod sign;
 mod verify;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::api::{Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{
-    ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
-    VerificationKey, Verified,
+    ClaimedWebhook, ConnectionKind, InvalidKey, Normalized, Platform, RegisteredWebhooks,
+    Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
 };
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
@@ -96,6 +98,20 @@ impl Platform for WooCommerce {
 
     fn delivery_url_findings(&self, subject: &Subject) -> Vec<Finding> {
         api::delivery_url_findings(subject)
+    }
+
+    fn registered_webhooks(&self, settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
+        api::registered_webhooks(settings)
+    }
+
+    fn claimed_webhook(&self, headers: &Headers<'_>) -> Option<ClaimedWebhook> {
+        verify::claimed_webhook(headers)
+    }
+
+    fn webhook_of(&self, delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
+        let id = delivery.header(verify::WEBHOOK_ID)?.to_owned();
+        let topic = delivery.topic.clone();
+        Some(ClaimedWebhook { id, topic })
     }
 
     fn scopes(&self) -> &'static [Scope] {

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use super::{NAME, entities};
 use crate::delivery::{DeliveryKey, HeaderFault, Headers, RawDelivery};
 use crate::platforms::{
-    DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified, VerifiedDelivery,
+    ClaimedWebhook, DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified,
+    VerifiedDelivery,
 };
 
 pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";
@@ -190,6 +191,17 @@ fn is_ping(body: &[u8]) -> bool {
         return false;
     };
     (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_digit)
+}
+
+/// The webhook that the headers name. They are not signed.
+pub(super) fn claimed_webhook(headers: &Headers<'_>) -> Option<ClaimedWebhook> {
+    let one = |name: &str| headers.one(name).ok().flatten();
+    let (id, topic) = (one(WEBHOOK_ID)?, one(TOPIC)?);
+    let fits = id.len() <= LONGEST_ID && topic.len() <= LONGEST_TOPIC;
+    fits.then(|| ClaimedWebhook {
+        id: id.to_owned(),
+        topic: topic.to_owned(),
+    })
 }
 
 /// The one value of a header that tells deliveries apart.

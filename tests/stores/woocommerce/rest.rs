@@ -251,7 +251,14 @@ fn woocommerce(asked: &Asked, route: &str, state: &mut State, home: &str) -> Rep
                 .webhooks
                 .values()
                 .rev()
-                .map(|webhook| shown(webhook, home))
+                .map(|webhook| {
+                    let mut shown = shown(webhook, home);
+                    if state.options.real_times {
+                        let at = webhook.changed_at.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+                        shown["date_modified_gmt"] = at.into();
+                    }
+                    shown
+                })
                 .collect();
             page_of_webhooks(all, &asked.query)
         }
@@ -482,6 +489,7 @@ fn create(
         secret,
         failures: 0,
         modified: 0,
+        changed_at: jiff::Timestamp::now(),
     };
     let id = state.add(webhook);
     let webhook = &state.webhooks[&id];
@@ -519,6 +527,7 @@ fn update(id: u64, sent: &Value, state: &mut State, home: &str) -> Result<Value,
     // As on a real shop, the count of failures stays.
     webhook.status = status.unwrap_or(webhook.status);
     webhook.modified = modified;
+    webhook.changed_at = jiff::Timestamp::now();
     for (field, name) in [
         (&mut webhook.name, "name"),
         (&mut webhook.topic, "topic"),

@@ -79,6 +79,7 @@ fn check(
     reachable::judge(target, &caller.root, examination);
     let own = own(subject, target);
     let listed = list(caller, &own, dialogue)?;
+    keep_known(subject, &listed, examination);
     webhooks::compare(&own, &listed, &[], examination);
     let watched = webhooks::watch(&own, &listed, examination);
     keep_watching(watched, examination);
@@ -146,6 +147,7 @@ fn fix(
             .settings
             .insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
     }
+    keep_known(subject, &mended.webhooks, examination);
     // What was made now is known by its name, whatever ids are remembered.
     webhooks::compare(&own, &mended.webhooks, &mended.told, examination);
     if mended.may_write == Some(false)
@@ -181,6 +183,16 @@ fn fix(
     watched.extend(mended.reenabled);
     keep_watching(watched, examination);
     Ok(())
+}
+
+/// Remembers the webhooks that the store has for us: deliveries must name one of them with its topic.
+fn keep_known(subject: &Subject, webhooks: &[webhooks::Webhook], examination: &mut Examination) {
+    let before = subject.setting(setting::WEBHOOKS_KNOWN).unwrap_or_default();
+    let known = webhooks::known_with(before, webhooks);
+    examination.webhooks = webhooks.iter().map(webhooks::Webhook::state).collect();
+    examination
+        .settings
+        .insert(setting::WEBHOOKS_KNOWN.to_owned(), known);
 }
 
 /// A key that may not write is only worth knowing where nothing has to be written.

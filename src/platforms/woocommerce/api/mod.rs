@@ -19,10 +19,13 @@ mod write;
 
 pub(super) use self::complete::{complete, lacks};
 
+use std::collections::BTreeMap;
+
 use self::address::{Api, Place};
 use self::facts::Facts;
 use self::keys::{Caller, Keys, Mode};
 use self::talk::{End, json};
+use crate::platforms::RegisteredWebhooks;
 use crate::platforms::api::{
     Answer, CallFailure, Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Unanswered,
     Weight,
@@ -54,6 +57,8 @@ mod setting {
     /// `read` or `read_write`, once something was written.
     pub(super) const KEY_PERMISSION: &str = "key_permission";
     pub(super) const WEBHOOK_IDS: &str = "webhook_ids";
+    /// All webhooks for us that the store has ever shown, as `id=topic`.
+    pub(super) const WEBHOOKS_KNOWN: &str = "webhooks_known";
     pub(super) const WEBHOOKS_WATCHED: &str = "webhooks_watched";
     pub(super) const DELIVERY_URL: &str = "delivery_url";
 }
@@ -76,6 +81,16 @@ pub(super) fn examine(
         }
         Err(End::Unanswered(unanswered)) => Err(unanswered),
     }
+}
+
+pub(super) fn registered_webhooks(settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
+    let setting = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
+    let mut registered = RegisteredWebhooks::default();
+    for (id, topic) in webhooks::known(setting(setting::WEBHOOKS_KNOWN)) {
+        registered.add(id, topic);
+    }
+    registered.are_ours = !setting(setting::WEBHOOK_IDS).is_empty();
+    registered
 }
 
 pub(super) fn delivery_url_findings(subject: &Subject) -> Vec<Finding> {
@@ -218,6 +233,7 @@ fn learn(
     keep(setting::WORDPRESS_VERSION, facts.wordpress_version.clone());
     keep(setting::KEY_PERMISSION, None);
     keep(setting::WEBHOOK_IDS, None);
+    keep(setting::WEBHOOKS_KNOWN, None);
     keep(setting::WEBHOOKS_WATCHED, None);
     keep(setting::DELIVERY_URL, None);
     let how = match &caller.mode {

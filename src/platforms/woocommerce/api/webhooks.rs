@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::platforms::api::{Examination, Weight};
+use crate::platforms::api::{Examination, WebhookState, Weight};
 use crate::platforms::lenient::Node;
 
 /// What a store has to tell us of. `customer.restored` is missing: no version ever sends it, and new ones refuse it.
@@ -66,6 +68,19 @@ impl Webhook {
             modified: text("date_modified_gmt"),
         })
     }
+
+    /// The webhook for others. WooCommerce changes `date_modified_gmt` at each attempt to deliver.
+    pub(super) fn state(&self) -> WebhookState {
+        let modified: Option<DateTime> = self.modified.parse().ok();
+        WebhookState {
+            id: self.id.to_string(),
+            topic: self.topic.clone(),
+            is_active: self.status == "active",
+            tried_at: modified
+                .and_then(|modified| modified.to_zoned(TimeZone::UTC).ok())
+                .map(|modified| modified.timestamp()),
+        }
+    }
 }
 
 /// What we know of our webhooks at a store.
@@ -98,6 +113,30 @@ pub(super) fn written<T: std::fmt::Display>(pairs: &BTreeMap<String, T>) -> Stri
         .iter()
         .map(|(topic, value)| format!("{topic}={value}"))
         .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Webhooks that are remembered as known: 16 topics, registered anew a dozen times.
+const MAX_KNOWN: usize = 200;
+
+/// Reads webhooks as the setting holds them: `id=topic id=topic`.
+pub(super) fn known(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split_whitespace()
+        .filter_map(|pair| pair.split_once('='))
+}
+
+/// The known webhooks with those that the store has now; the oldest go where there are too many.
+pub(super) fn known_with(text: &str, webhooks: &[Webhook]) -> String {
+    let mut pairs: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    for webhook in webhooks {
+        let pair = format!("{}={}", webhook.id, webhook.topic);
+        let is_one_word = !webhook.topic.contains(char::is_whitespace);
+        if is_one_word && !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    pairs
+        .split_off(pairs.len().saturating_sub(MAX_KNOWN))
         .join(" ")
 }
 

@@ -7,6 +7,7 @@ mod completion;
 mod coupon;
 mod customer;
 mod failure;
+mod fit;
 mod lines;
 mod options;
 mod order;
@@ -24,10 +25,10 @@ use self::payload::Payload;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
 use crate::event::{Authority, Draft, Entity, is_event_type, verbs};
-use crate::platforms::Normalized;
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::text::replace_lone_surrogates;
+use crate::platforms::{Normalized, TOPIC_MISMATCH};
 
 /// What a topic is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,9 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
         .topic
         .split_once('.')
         .unwrap_or((&delivery.topic, ""));
+    if !fit::fits(root, resource) {
+        return unreadable(TOPIC_MISMATCH);
+    }
     // An error of the store is no entity, whatever the topic says; an action's own body is no error.
     if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
         return failure::normalize(root, delivery, raw);

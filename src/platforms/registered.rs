@@ -1,0 +1,70 @@
+//! Which webhooks a store has registered for us, as far as its API has shown: by id, with their topics.
+//!
+//! WooCommerce signs the body alone, so the headers that name webhook and topic prove nothing by themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why a delivery is a dead letter whose topic does not fit its webhook or its body.
+pub const TOPIC_MISMATCH: &str = "topic_mismatch";
+
+/// The webhooks of one connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegisteredWebhooks {
+    topics: BTreeMap<String, BTreeSet<String>>,
+    /// `true` if we registered them, so that no other webhook has one of their topics.
+    pub are_ours: bool,
+}
+
+impl RegisteredWebhooks {
+    /// Adds a webhook.
+    pub fn add(&mut self, id: &str, topic: &str) {
+        let topics = self.topics.entry(id.to_owned()).or_default();
+        topics.insert(topic.to_owned());
+    }
+
+    /// `true` if there is a webhook with that id and topic.
+    #[must_use]
+    pub fn contains(&self, id: &str, topic: &str) -> bool {
+        self.topics
+            .get(id)
+            .is_some_and(|topics| topics.contains(topic))
+    }
+
+    /// `false` if the id is that of a webhook with other topics, or the topic is that of another webhook of ours.
+    #[must_use]
+    pub fn fits(&self, id: &str, topic: &str) -> bool {
+        match self.topics.get(id) {
+            Some(topics) => topics.contains(topic),
+            None => !self.are_ours || !self.topics.values().any(|topics| topics.contains(topic)),
+        }
+    }
+
+    /// The id of a webhook with that topic.
+    #[must_use]
+    pub fn id_of(&self, topic: &str) -> Option<&str> {
+        let mut webhooks = self.topics.iter();
+        webhooks
+            .find(|(_, topics)| topics.contains(topic))
+            .map(|(id, _)| id.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_fits_the_webhook_that_was_registered_for_it() {
+        let mut registered = RegisteredWebhooks::default();
+        registered.add("3", "order.updated");
+        registered.add("4", "order.deleted");
+        assert!(registered.fits("3", "order.updated"));
+        assert!(!registered.fits("3", "order.deleted"));
+        assert!(!registered.fits("3", "action.woocommerce_anything"));
+        assert!(registered.fits("9", "order.deleted"), "made by hand");
+        registered.are_ours = true;
+        assert!(!registered.fits("9", "order.deleted"));
+        assert!(registered.fits("9", "action.woocommerce_anything"));
+        assert!(RegisteredWebhooks::default().fits("1", "order.updated"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Deliveries whose headers lie, and a webhook whose secret was changed at the store: a gateway beside a shop over real HTTP.
+
+#[path = "stores/woocommerce.rs"]
+mod shop;
+mod support;
+
+use std::collections::BTreeMap;
+
+use cartwire::delivery::ConnectionId;
+use cartwire::platforms::{SignedRequest, Unsigned, platform};
+use cartwire::replay::Sender;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shop::{KEY, Options, SECRET, Shop, Webhook};
+use support::gateway::Gateway;
+use support::until;
+
+/// Where the webhooks are to go.
+const PUBLIC: &str = "https://hooks.example.com";
+
+/// A running gateway and a shop that is connected to it.
+struct Scene {
+    gateway: Gateway,
+    shop: Shop,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let mut gateway = Gateway::new(&["--check-interval-seconds", "1"]);
+        gateway.set_environment(vec![("CARTWIRE_ALLOW_PRIVATE_STORES", "true".into())]);
+        gateway.start().await;
+        let shop = Shop::start(Options {
+            hooks_at: Some(gateway.public()),
+            real_times: true,
+            ..Options::default()
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            path.display().to_string()
+        };
+        let (key, secret) = (file("key", KEY), file("secret", SECRET));
+        let added = gateway.cli(&[
+            "connections",
+            "add",
+            "woocommerce",
+            "--id",
+            "shop",
+            "--url",
+            &shop.url,
+            "--public-url",
+            PUBLIC,
+            "--consumer-key-file",
+            &key,
+            "--consumer-secret-file",
+            &secret,
+        ]);
+        let text = String::from_utf8_lossy(&added.stderr).into_owned();
+        assert!(added.status.success(), "{text}");
+        Self { gateway, shop }
+    }
+
+    fn webhook(&self, topic: &str) -> Webhook {
+        let webhooks = self.shop.webhooks();
+        let found = webhooks.into_iter().find(|webhook| webhook.topic == topic);
+        found.expect("it is registered")
+    }
+
+    /// Sends a body that the shop signed, under headers of somebody's choice.
+    async fn send(&self, body: &Value, topic: &str, webhook: u64) -> String {
+        let body = body.to_string();
+        let options = BTreeMap::from([("webhook_id".to_owned(), webhook.to_string())]);
+        let unsigned = Unsigned {
+            topic,
+            payload: body.as_bytes(),
+            nonce: 1,
+            options: &options,
+        };
+        let secret = self.webhook("order.updated").secret;
+        let request: SignedRequest = platform("woocommerce")
+            .expect("a platform")
+            .sign(&unsigned, &secret, Timestamp::now())
+            .expect("signed");
+        let id = ConnectionId::new("shop").expect("an id");
+        let sender = Sender::new(&format!("http://{}", self.gateway.public())).expect("a client");
+        let answer = sender.send("woocommerce", &id, &request).await;
+        let answer = answer.expect("an answer");
+        answer.delivery().expect("it is kept").to_owned()
+    }
+
+    /// How a delivery was settled: its state and its reason.
+    async fn settled(&self, delivery: &str) -> (String, String) {
+        until("the delivery is settled", || async {
+            let path = format!("/api/deliveries/{delivery}");
+            let shown = self.gateway.admin_json(&path).await;
+            let text = |name: &str| {
+                shown["delivery"][name]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            (text("state") != "pending").then(|| (text("state"), text("reason")))
+        })
+        .await
+    }
+
+    async fn status(&self) -> (String, String) {
+        let shown = self.gateway.admin_json("/api/connections/shop").await;
+        let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
+        (text("status"), text("reason"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_body_under_replaced_headers_tells_nothing() {
+    let scene = Scene::new().await;
+    let order = json!({
+        "id": 18, "order_key": "wc_order_x", "status": "completed", "line_items": [], "total": "9.00", "currency": "EUR",
+    });
+    let (updated, deleted) = (
+        scene.webhook("order.updated").id,
+        scene.webhook("order.deleted").id,
+    );
+    let customer = scene.webhook("customer.deleted").id;
+    for (topic, webhook) in [
+        ("order.deleted", updated),
+        ("customer.deleted", updated),
+        ("customer.deleted", customer),
+        ("product.updated", scene.webhook("product.updated").id),
+        ("action.woocommerce_anything", updated),
+        ("action.woocommerce_anything", 999),
+        ("order.updated", 999),
+    ] {
+        let delivery = scene.send(&order, topic, webhook).await;
+        assert_eq!(
+            scene.settled(&delivery).await,
+            ("dead_lettered".to_owned(), "topic_mismatch".to_owned()),
+            "{topic} {webhook}"
+        );
+    }
+    let delivery = scene.send(&order, "order.updated", updated).await;
+    assert_eq!(scene.settled(&delivery).await.0, "logged");
+    // Both headers fit each other: the shop is asked, and has the order.
+    scene.shop.keep("orders", order.clone());
+    let delivery = scene.send(&order, "order.deleted", deleted).await;
+    assert_eq!(
+        scene.settled(&delivery).await,
+        ("ignored".to_owned(), "not_in_trash".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_whose_secret_was_changed_is_named_and_repaired() {
+    let scene = Scene::new().await;
+    let changed = scene.webhook("order.updated");
+    scene.shop.edit(changed.id, |webhook| {
+        webhook.secret = "of somebody".to_owned()
+    });
+    let order = json!({ "id": 18, "status": "completed" });
+    let customer = json!({ "id": 7, "email": "a@example.com" });
+    assert_eq!(scene.shop.fire("customer.updated", &customer)[0].1, 200);
+    assert_eq!(scene.shop.fire("order.updated", &order)[0].1, 401);
+    until("the background check names it", || async {
+        (scene.status().await == ("degraded".to_owned(), "webhook_refused".to_owned()))
+            .then_some(())
+    })
+    .await;
+    let check = scene.gateway.cli(&["connections", "check", "shop"]);
+    let text = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert_eq!(check.status.code(), Some(1), "{text}");
+    let name = format!("order.updated (webhook {})", changed.id);
+    assert!(text.contains(&name), "{text}");
+    // Others that are accepted do not end it.
+    assert_eq!(scene.shop.fire("customer.updated", &customer)[0].1, 200);
+    let check = scene.gateway.cli(&["connections", "check", "shop"]);
+    assert_eq!(check.status.code(), Some(1));
+    let fixed = scene
+        .gateway
+        .cli(&["connections", "check", "shop", "--fix"]);
+    let text = String::from_utf8_lossy(&fixed.stdout).into_owned();
+    assert_eq!(fixed.status.code(), Some(0), "{text}");
+    assert_eq!(scene.shop.fire("order.updated", &order)[0].1, 200);
+    let check = scene.gateway.cli(&["connections", "check", "shop"]);
+    assert_eq!(check.status.code(), Some(0));
+}
