@@ -50,6 +50,12 @@ impl ConnectionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// `true` for an id in the form of a UUID.
+    #[must_use]
+    pub fn is_uuid(&self) -> bool {
+        is_uuid(&self.0)
+    }
 }
 
 /// `true` for the 36 characters of a UUID with hyphens, in any case.

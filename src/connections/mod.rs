@@ -204,7 +204,14 @@ impl SealedSecret {
     /// # Errors
     /// [`SealError::Open`].
     pub fn open(&self, seal: &Seal, id: &ConnectionId) -> Result<SecretString, SealError> {
-        seal.open(&purpose(id, &self.name), &self.sealed)
+        let secret = seal.open(&purpose(id, &self.name), &self.sealed);
+        if secret.is_ok() || !id.is_uuid() {
+            return secret;
+        }
+        // Ids in the form of a UUID were kept in the case in which they were given, and tools print either case.
+        let upper = id.as_str().to_ascii_uppercase();
+        seal.open(&format!("{upper}/{}", self.name), &self.sealed)
+            .or(secret)
     }
 }
 

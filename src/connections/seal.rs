@@ -200,6 +200,23 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
+    fn a_secret_of_an_id_in_upper_case_opens_after_the_migration() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let seal = Seal::load(folder.path(), None).expect("a key is made");
+        let given = "3BBCABC7-EBB7-4FC8-8829-13EA0E142123";
+        let secret = crate::connections::SealedSecret {
+            name: "secret".to_owned(),
+            sealed: seal
+                .seal(&format!("{given}/secret"), "geheim")
+                .expect("sealed"),
+            valid_until: None,
+        };
+        let id = crate::delivery::ConnectionId::new(given).expect("an id");
+        let opened = secret.open(&seal, &id).expect("opens");
+        assert_eq!(opened.expose_secret(), "geheim");
+    }
+
+    #[test]
     fn a_secret_opens_only_under_its_own_name_and_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let seal = Seal::load(folder.path(), None).expect("a key is made");

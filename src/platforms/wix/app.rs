@@ -103,7 +103,7 @@ pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
         coupon: told.get("couponName").text(),
         invoice_id: told.get("invoiceId").id(),
         reason: told.first(&["cancelReason", "reason"]).text(),
-        expires_at: told.get("expiresOn").utc(),
+        expires_at: instant(told.get("expiresOn")),
     };
     let app = app(event, filled(plan));
     let draft = event.draft(

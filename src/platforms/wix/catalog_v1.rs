@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::app::paths;
 use super::catalog_v3::{in_stock, stock};
 use super::normalize::{Legacy, MOST_DRAFTS, is_id};
+use super::shapes::is_same;
 use crate::event::data::{
     Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,
     ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
@@ -130,7 +131,11 @@ impl Prices {
             } else {
                 regular.clone()
             },
-            reduced: reduced.filter(|reduced| regular.as_ref() != Some(reduced)),
+            reduced: reduced.filter(|reduced| {
+                regular
+                    .as_ref()
+                    .is_none_or(|regular| !is_same(regular, reduced))
+            }),
             regular,
         }
     }

@@ -4,7 +4,7 @@
 //! is that variant, so it takes its codes; with several, a price stands at the product only where all share it.
 
 use super::domain::{Domain, full_if};
-use super::shapes::price;
+use super::shapes::{is_same, price};
 use crate::event::data::{
     Category, Image, Inventory, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
     StockStatus, Variant,
@@ -140,7 +140,7 @@ fn range(range: Node<'_>, currency: Option<&str>) -> Option<Money> {
         price(range.get("minValue"), currency),
         price(range.get("maxValue"), currency),
     );
-    least.filter(|least| most.as_ref() == Some(least))
+    least.filter(|least| most.as_ref().is_some_and(|most| is_same(least, most)))
 }
 
 fn weight(range: Node<'_>) -> Option<Amount> {
@@ -194,6 +194,9 @@ fn variant(told: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<
         ) {
             (Some(true), _) => Some(StockStatus::InStock),
             (Some(false), Some(true)) => Some(StockStatus::Backorder),
+            (Some(false), None) if stock.get("preorderEnabled").exists() => {
+                Some(StockStatus::Unknown)
+            }
             (Some(false), _) => Some(StockStatus::OutOfStock),
             (None, _) => None,
         },

@@ -200,10 +200,11 @@ fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
             .get("payments")
             .list(payment::payment)
             .or_else(|| known.payments.clone()),
-        refunds: all
-            .get("refunds")
-            .list(|told| payment::refund(told, all.get("payments")))
-            .or_else(|| known.refunds.clone()),
+        refunds: payment::all_refunds(
+            all.get("refunds")
+                .list(|refund| payment::refund(refund, all.get("payments"))),
+            known.refunds.as_deref(),
+        ),
         chargebacks: known
             .chargebacks
             .clone()

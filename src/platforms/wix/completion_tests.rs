@@ -108,6 +108,28 @@ fn product() -> Value {
 }
 
 #[test]
+fn a_refund_of_the_event_that_the_store_does_not_list_stays() {
+    let topic = "wix.ecom.v1.order_transactions_refund_completed";
+    let refund = |id: &str| {
+        let amount = json!({"amount": "10"});
+        json!({"id": id, "transactions": [{"amount": amount, "refundStatus": "SUCCEEDED"}]})
+    };
+    let payload = json!({
+        "entityFqdn": "wix.ecom.v1.order_transactions", "slug": "refund_completed", "entityId": "o-1",
+        "actionEvent": {"body": {"orderId": "o-1", "refund": refund("new")}},
+    });
+    let stored = json!({
+        "order": {"currency": "EUR"},
+        "orderTransactions": {"orderId": "o-1", "payments": [], "refunds": [refund("old")]},
+    });
+    let entities = completed(topic, &payload, &stored);
+    let refunds = entities[0].1["refunds"].as_array().expect("refunds");
+    let ids: Vec<_> = refunds.iter().map(|refund| &refund["id"]).collect();
+    assert_eq!(ids, ["old", "new"]);
+    assert_eq!(refunds[1]["amount"]["currency"], "EUR");
+}
+
+#[test]
 fn a_changed_product_becomes_a_whole_one() {
     let payload = json!({"productId": "p1", "changedFields": ["priceData"]});
     let eur = |amount: &str| json!({"amount": amount, "currency": "EUR"});

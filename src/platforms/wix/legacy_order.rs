@@ -120,7 +120,9 @@ fn tax_included(lines: Node<'_>) -> Option<bool> {
 
 /// A price without tax.
 fn net(price: Node<'_>) -> Option<Node<'_>> {
-    (price.get("taxIncludedInPrice").flag() != Some(true)).then(|| price.get("price"))
+    let includes_tax = price.get("taxIncludedInPrice");
+    let is_net = includes_tax.flag() == Some(false) || !includes_tax.exists();
+    is_net.then(|| price.get("price"))
 }
 
 fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
@@ -131,12 +133,7 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
         variant_id: variant_id(line.get("variantId")),
         sku: line.get("sku").text(),
         name: line.get("name").text(),
-        options: line.get("options").list_of(|option| {
-            filled(OptionValue {
-                name: option.get("option").text(),
-                value: option.get("selection").text(),
-            })
-        }),
+        options: options(line),
         quantity: quantity(line),
         unit_price: prices
             .get("price")
@@ -149,6 +146,27 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
         discount: line.get("discount").money(currency),
         tax: line.get("tax").money(currency),
         total: None,
+    }
+}
+
+/// The options of a line, then the texts that the buyer typed.
+fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
+    let chosen = line.get("options").list_of(|option| {
+        filled(OptionValue {
+            name: option.get("option").text(),
+            value: option.get("selection").text(),
+        })
+    });
+    let typed = line.get("customTextFields").list_of(|field| {
+        filled(OptionValue {
+            name: field.get("title").text(),
+            value: field.get("value").text(),
+        })
+    });
+    match (chosen, typed) {
+        (chosen, None) => chosen,
+        (None, Some(typed)) => (!typed.is_empty()).then_some(typed),
+        (Some(chosen), Some(typed)) => Some(chosen.into_iter().chain(typed).collect()),
     }
 }
 
@@ -173,12 +191,13 @@ fn refunds(order: Node<'_>, currency: Option<&str>) -> Option<Vec<Refund>> {
         .str()
         .filter(|method| method.len() <= LONGEST_METHOD);
     order.get("refunds").list(|told| {
-        let is_external = told.get("externalRefund").flag() == Some(true);
+        let external = told.get("externalRefund");
+        let is_internal = external.flag() == Some(false) || !external.exists();
         Refund {
-            method: if is_external {
-                None
-            } else {
+            method: if is_internal {
                 method.map(str::to_owned)
+            } else {
+                None
             },
             ..refund(told, currency)
         }

@@ -10,7 +10,7 @@ use crate::event::data::{
     Address, Discount, FeeLine, FulfillmentStatus, Order, OrderStatus, PaymentStatus, ShippingLine,
     Totals,
 };
-use crate::event::{Draft, Entity, verbs};
+use crate::event::{Draft, Entity, Money, verbs};
 use crate::platforms::lenient::{Node, filled};
 
 pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
@@ -53,7 +53,7 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     let billing = order.get("billingInfo");
     let logistics = order.get("shippingInfo").get("logistics");
     let destination = logistics.get("shippingDestination");
-    let recipient = if destination.has_members() {
+    let recipient = if destination.get("address").has_members() {
         destination
     } else {
         order.get("recipientInfo")
@@ -99,7 +99,7 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
 /// recipient without a place has none either.
 fn shipping_address(logistics: Node<'_>, recipient: Node<'_>) -> Option<Address> {
     let place = recipient.get("address");
-    if logistics.get("pickupDetails").has_members() || !place.has_members() {
+    if logistics.get("pickupDetails").is_object() || !place.has_members() {
         return None;
     }
     address(place, recipient.get("contactDetails"))
@@ -171,7 +171,10 @@ fn totals(order: Node<'_>, currency: Option<&str>) -> Totals {
         fees: amount(&["totalAdditionalFees"]),
         total: amount(&["total", "totalPrice"]),
         paid: price(order.get("balanceSummary").get("paid"), currency),
-        refunded: price(order.get("balanceSummary").get("refunded"), currency),
+        refunded: price(order.get("balanceSummary").get("refunded"), currency).map(|money| Money {
+            amount: money.amount.unsigned(),
+            ..money
+        }),
     }
 }
 

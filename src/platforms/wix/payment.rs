@@ -77,11 +77,9 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
     let refund = |told| refund(told, payments);
     let mut refunds = all.get("refunds").list(refund);
     // The list may be older than the refund that the event is about.
-    if let Some(told) = filled(refund(body.get("refund"))) {
-        let refunds = refunds.get_or_insert_default();
-        if told.id.is_none() || refunds.iter().all(|refund| refund.id != told.id) {
-            refunds.push(told);
-        }
+    if let Some(newest) = filled(refund(body.get("refund"))) {
+        let has_amount = has_known_amount(body.get("refund"));
+        add_refund(refunds.get_or_insert_default(), newest, has_amount);
     }
     let shape = Payment {
         id: id.clone(),
@@ -110,12 +108,16 @@ pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {
     PaymentEntry {
         id: payment.get("id").id(),
         amount: price(payment.get("amount"), None),
-        status: payment
-            .get("status")
-            .text()
-            .or_else(|| regular.get("status").text())
-            .or_else(|| membership.get("status").text())
-            .or_else(|| is_voided.then(|| "VOIDED".to_owned())),
+        // The status of a voided payment is still the one from before.
+        status: if is_voided {
+            Some("VOIDED".to_owned())
+        } else {
+            payment
+                .get("status")
+                .text()
+                .or_else(|| regular.get("status").text())
+                .or_else(|| membership.get("status").text())
+        },
         method: method(payment),
         provider_transaction_id: regular
             .get("providerTransactionId")
@@ -124,6 +126,52 @@ pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {
             .or_else(|| membership.get("externalTransactionId").id()),
         created_at: payment.get("createdDate").utc(),
     }
+}
+
+/// Adds a refund to a list that may have an older state of the same refund. What only the older state has is kept, except
+/// an amount that the newer state contradicts.
+fn add_refund(refunds: &mut Vec<Refund>, newest: Refund, has_amount: bool) {
+    let older = refunds
+        .iter_mut()
+        .find(|older| newest.id.is_some() && older.id == newest.id);
+    match older {
+        Some(older) => {
+            let amount = if has_amount {
+                newest.amount
+            } else {
+                older.amount.take()
+            };
+            *older = Refund {
+                id: newest.id,
+                reason: newest.reason.or(older.reason.take()),
+                amount,
+                method: newest.method.or(older.method.take()),
+                created_at: newest.created_at.or(older.created_at),
+            };
+        }
+        None => refunds.push(newest),
+    }
+}
+
+/// `true` for a refund that says what was returned, readable or not.
+fn has_known_amount(refund: Node<'_>) -> bool {
+    refund.get("summary").get("refunded").exists() || refund.get("transactions").exists()
+}
+
+/// The refunds that the store lists, and those of the event that are not in the list.
+pub(super) fn all_refunds(
+    listed: Option<Vec<Refund>>,
+    known: Option<&[Refund]>,
+) -> Option<Vec<Refund>> {
+    let Some(mut refunds) = listed else {
+        return known.map(<[Refund]>::to_vec);
+    };
+    for refund in known.unwrap_or_default() {
+        if refund.id.is_some() && refunds.iter().all(|listed| listed.id != refund.id) {
+            refunds.push(refund.clone());
+        }
+    }
+    Some(refunds)
 }
 
 fn gift_card(payment: Node<'_>) -> Node<'_> {
@@ -206,11 +254,15 @@ pub(super) fn chargebacks(
         ..chargeback(told)
     })
     .map(|chargeback| Chargeback {
-        status: chargeback.status.or(match slug {
-            "chargeback_approved" => Some(ChargebackStatus::Approved),
-            "chargeback_reversed" => Some(ChargebackStatus::Reversed),
-            _ => None,
-        }),
+        status: match (chargeback.status, slug) {
+            (None | Some(ChargebackStatus::Unknown), "chargeback_approved") => {
+                Some(ChargebackStatus::Approved)
+            }
+            (None | Some(ChargebackStatus::Unknown), "chargeback_reversed") => {
+                Some(ChargebackStatus::Reversed)
+            }
+            (status, _) => status,
+        },
         ..chargeback
     })
     .into_iter()
@@ -253,17 +305,21 @@ fn chargeback(told: Node<'_>) -> Chargeback {
 /// What really went back: the platform's own sum, else that of the transfers that succeeded.
 fn given_back(refund: Node<'_>) -> Option<Money> {
     let stated = price(refund.get("summary").get("refunded"), None).map(|money| money.amount);
-    // A transfer whose amount cannot be read leaves the sum unknown.
+    // A transfer whose amount or status cannot be read leaves the sum unknown.
     let succeeded = || {
         let amounts: Option<Vec<Amount>> = refund
             .get("transactions")
             .items()
-            .filter(|transfer| {
+            .filter_map(|transfer| {
                 let status = transfer.get("refundStatus");
-                !status.exists() || status.str() == Some("SUCCEEDED")
-            })
-            .map(|transfer| {
-                price(transfer.get("amount"), None).map(|money| money.amount.unsigned())
+                let amount =
+                    || price(transfer.get("amount"), None).map(|money| money.amount.unsigned());
+                match status.str() {
+                    Some("SUCCEEDED") => Some(amount()),
+                    Some(_) => None,
+                    None if status.exists() => Some(None),
+                    None => Some(amount()),
+                }
             })
             .collect();
         Amount::sum(&amounts?)

@@ -17,6 +17,15 @@ pub(super) fn price(node: Node<'_>, currency: Option<&str>) -> Option<Money> {
         .or_else(|| node.money(currency))
 }
 
+/// `true` for two equal numbers, whatever their digits: `10` and `10.00`.
+pub(super) fn is_same(a: &Money, b: &Money) -> bool {
+    a == b
+        || (a.currency == b.currency
+            && a.amount
+                .minus(&b.amount)
+                .is_some_and(|difference| difference.is_zero()))
+}
+
 /// The original of a translatable text.
 pub(super) fn original(node: Node<'_>) -> Option<String> {
     node.get("original")
@@ -133,7 +142,10 @@ const LONGEST_GROUP_NAME: usize = 200;
 
 /// The options of a line, and the modifiers of a dish: one option for each modifier, named after its group.
 fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
-    let chosen = line.get("descriptionLines").list_of(option);
+    let chosen = line
+        .get("descriptionLines")
+        .list_of(option)
+        .or_else(|| chosen_in_catalog(line.get("catalogReference").get("options")));
     let groups = line.get("modifierGroups");
     if groups.items().next().is_none() {
         return chosen;
@@ -160,6 +172,22 @@ fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
             .chain(modifiers)
             .collect(),
     )
+}
+
+/// The options of a line without `descriptionLines`, as its reference to the catalog has them: the choices, then the texts
+/// that the buyer typed.
+fn chosen_in_catalog(reference: Node<'_>) -> Option<Vec<OptionValue>> {
+    let options: Vec<OptionValue> = ["options", "customTextFields"]
+        .into_iter()
+        .flat_map(|member| reference.get(member).members())
+        .filter_map(|(name, value)| {
+            Some(OptionValue {
+                name: Some(name.to_owned()),
+                value: Some(value.text()?),
+            })
+        })
+        .collect();
+    (!options.is_empty()).then_some(options)
 }
 
 /// A platform's word in our words. A status that was sent and is no text is not known.
