@@ -127,8 +127,20 @@ pub fn json_schema() -> Value {
 
 /// Adds the rule that an event has its payload, or says where the payload is.
 fn require_raw_or_dataref(schema: &mut Value) {
-    let data = |required: &str, other: &str| json!({"properties": {"data": {"required": [required], "not": {"required": [other]}}}});
-    schema["if"] = json!({"required": ["dataref"]});
+    // The types and members are named again, because Ajv's strict mode wants them beside each keyword.
+    let data = |required: &str, other: &str| {
+        let data = json!({
+            "type": "object",
+            "required": [required],
+            "properties": {required: true, other: false},
+        });
+        json!({"type": "object", "properties": {"data": data}})
+    };
+    schema["if"] = json!({
+        "type": "object",
+        "required": ["dataref"],
+        "properties": {"dataref": true},
+    });
     schema["then"] = data("raw_omitted", "raw");
     schema["else"] = data("raw", "raw_omitted");
 }
