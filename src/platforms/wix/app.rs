@@ -1,7 +1,7 @@
-//! The app on a site: installed, removed, paid for; and the site's own properties.
+//! The app on a site (installed, removed, plans), and the properties of the site.
 //!
-//! An installation appears and vanishes as a connection of its own, but only where the delivery names it: without a name it
-//! would be the app's endpoint that is declared gone.
+//! Each installation is a connection of its own. A delivery that names no installation changes no connection, because the
+//! change would hit the connection of the app itself.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::ConnectionSignal;
 use crate::platforms::lenient::{Node, filled};
 
-type Told = (Option<Vec<Draft>>, Option<ConnectionSignal>);
+type Change = (Option<Vec<Draft>>, Option<ConnectionSignal>);
 
-pub(super) fn installed(event: &Legacy<'_>) -> Told {
+pub(super) fn installed(event: &Legacy<'_>) -> Change {
     let known: BTreeMap<String, String> = [
         ("app_id", "appId"),
         ("origin_instance_id", "originInstanceId"),
@@ -23,7 +23,7 @@ pub(super) fn installed(event: &Legacy<'_>) -> Told {
     .filter_map(|(name, member)| Some((name.to_owned(), event.root.get(member).id()?)))
     .collect();
     let settings = (!known.is_empty()).then(|| known.clone());
-    told(
+    change(
         event,
         verbs::INSTALLED,
         verbs::CONNECTED,
@@ -35,8 +35,8 @@ pub(super) fn installed(event: &Legacy<'_>) -> Told {
     )
 }
 
-pub(super) fn removed(event: &Legacy<'_>) -> Told {
-    told(
+pub(super) fn removed(event: &Legacy<'_>) -> Change {
+    change(
         event,
         verbs::REMOVED,
         verbs::DISCONNECTED,
@@ -47,13 +47,13 @@ pub(super) fn removed(event: &Legacy<'_>) -> Told {
     )
 }
 
-fn told(
+fn change(
     event: &Legacy<'_>,
     app_verb: &str,
     verb: &str,
     settings: Option<BTreeMap<String, String>>,
     signal: ConnectionSignal,
-) -> Told {
+) -> Change {
     let app = app(event, None);
     let mut drafts = vec![event.draft(
         app_verb,
@@ -94,16 +94,16 @@ fn app(event: &Legacy<'_>, plan: Option<Plan>) -> App {
 }
 
 pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
-    let told = event.root;
+    let source = event.root;
     let plan = Plan {
-        product_id: told.get("vendorProductId").id(),
-        cycle: told.get("cycle").text(),
-        previous_product_id: told.get("previousVendorProductId").id(),
-        previous_cycle: told.get("previousCycle").text(),
-        coupon: told.get("couponName").text(),
-        invoice_id: told.get("invoiceId").id(),
-        reason: told.first(&["cancelReason", "reason"]).text(),
-        expires_at: instant(told.get("expiresOn")),
+        product_id: source.get("vendorProductId").id(),
+        cycle: source.get("cycle").text(),
+        previous_product_id: source.get("previousVendorProductId").id(),
+        previous_cycle: source.get("previousCycle").text(),
+        coupon: source.get("couponName").text(),
+        invoice_id: source.get("invoiceId").id(),
+        reason: source.first(&["cancelReason", "reason"]).text(),
+        expires_at: instant(source.get("expiresOn")),
     };
     let app = app(event, filled(plan));
     let draft = event.draft(
@@ -113,14 +113,14 @@ pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
         Entity::App(Box::new(app)),
     );
     Some(Draft {
-        time: instant(told.get("operationTimeStamp")).or(event.issued_at),
+        time: instant(source.get("operationTimeStamp")).or(event.issued_at),
         ..draft
     })
 }
 
 pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
-    let told = event.root.get("event");
-    let properties = told.get("properties");
+    let source = event.root.get("event");
+    let properties = source.get("properties");
     let id = event
         .root
         .get("metasiteId")
@@ -133,12 +133,12 @@ pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
         Entity::Site(Box::new(properties_of(properties, id))),
     );
     Some(Draft {
-        changed: paths(told.get("fields")),
+        changed: paths(source.get("fields")),
         ..draft
     })
 }
 
-/// A site by its properties, or by those that have changed.
+/// Normalizes a site from all its properties, or from those that have changed.
 pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
     let locale = properties.get("locale");
     let (language, region) = (locale.get("languageCode"), locale.get("country"));
@@ -172,7 +172,7 @@ pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
     }
 }
 
-/// What the merchant pays, by what the installation says of it.
+/// The plan that the merchant pays, from the app instance.
 pub(super) fn plan_of(instance: Node<'_>) -> Option<Plan> {
     let billing = instance.get("billing");
     filled(Plan {

@@ -1,11 +1,10 @@
-//! Products, collections and stock of the first catalogue: events that mostly say "something changed, ask", and what the
-//! store tells when it is asked.
+//! Products, collections and stock of catalog V1. Most events carry only ids, and the details have to be fetched.
 
 use std::collections::HashMap;
 
 use super::app::paths;
 use super::catalog_v3::{in_stock, stock};
-use super::normalize::{Legacy, MOST_DRAFTS, is_id};
+use super::normalize::{Legacy, MAX_DRAFTS, is_id};
 use super::shapes::is_same;
 use crate::event::data::{
     Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,
@@ -14,8 +13,9 @@ use crate::event::data::{
 use crate::event::{Authority, Draft, Entity, Money, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-/// Beyond so many bytes of payloads in all events of a delivery, the product is named once instead.
-const MOST_BYTES: usize = 16 << 20;
+/// Maximum size in bytes of the payload times the number of events of a delivery. A larger delivery becomes one event of the
+/// product.
+const MAX_TOTAL_BYTES: usize = 16 << 20;
 
 pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
     let id = event.root.get("productId").id()?;
@@ -28,36 +28,36 @@ pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
     ))
 }
 
-/// A product, or as much of it as an event tells.
-pub(super) fn product(told: Node<'_>, id: String) -> Product {
-    let currency = told
+/// Normalizes a product. Members that are absent stay absent.
+pub(super) fn product(source: Node<'_>, id: String) -> Product {
+    let currency = source
         .first(&["priceData", "price"])
         .get("currency")
         .currency()
         .map(str::to_owned);
-    let prices = Prices::of(told, currency.as_deref());
-    let page = told.get("productPageUrl");
-    let range = told.get("weightRange");
-    let options = told.get("productOptions");
-    let stock = told.get("stock");
+    let prices = Prices::of(source, currency.as_deref());
+    let page = source.get("productPageUrl");
+    let range = source.get("weightRange");
+    let options = source.get("productOptions");
+    let stock = source.get("stock");
     Product {
         id,
-        kind: told.get("productType").str().map(|word| match word {
+        kind: source.get("productType").str().map(|word| match word {
             "digital" => ProductKind::Digital,
             "physical" if options.items().next().is_some() => ProductKind::Variable,
             "physical" => ProductKind::Simple,
             _ => ProductKind::Unknown,
         }),
-        name: told.get("name").text(),
-        slug: told.get("slug").text(),
-        sku: told.get("sku").text(),
-        visible: told.get("visible").flag(),
+        name: source.get("name").text(),
+        slug: source.get("slug").text(),
+        sku: source.get("sku").text(),
+        visible: source.get("visible").flag(),
         price: prices.current,
         sale_price: prices.reduced,
         regular_price: prices.regular,
-        description: told.get("description").text(),
-        images: images(told.get("media")),
-        categories: told.get("collectionIds").list_of(|id| {
+        description: source.get("description").text(),
+        images: images(source.get("media")),
+        categories: source.get("collectionIds").list_of(|id| {
             filled(Category {
                 id: id.id(),
                 name: None,
@@ -65,14 +65,14 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         }),
         options: options.list(|option| ProductOption {
             name: option.get("name").text(),
-            // A color's value is its code; what buyers read is the description.
+            // The value of a color is its code. Buyers see the description.
             values: option
                 .get("choices")
                 .list_of(|choice| choice.first(&["description", "value"]).text()),
         }),
-        variants: told
+        variants: source
             .get("variants")
-            .list_of(|variant| one_of(variant, currency.as_deref())),
+            .list_of(|variant| listed_variant(variant, currency.as_deref())),
         inventory: filled(ProductInventory {
             managed: stock.first(&["trackInventory", "trackQuantity"]).flag(),
             quantity: stock.get("quantity").number(),
@@ -82,7 +82,7 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
                 .map(self::stock)
                 .or_else(|| in_stock(stock)),
         }),
-        weight: told.get("weight").amount().or_else(|| {
+        weight: source.get("weight").amount().or_else(|| {
             range
                 .get("minValue")
                 .amount()
@@ -99,26 +99,26 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
                     path.trim_start_matches('/')
                 )
             }),
-        created_at: told.get("createdDate").utc(),
-        updated_at: told.get("lastUpdated").utc(),
+        created_at: source.get("createdDate").utc(),
+        updated_at: source.get("lastUpdated").utc(),
         currency,
         ..Product::default()
     }
 }
 
-/// What a product or a variant costs.
+/// The prices of a product or a variant.
 struct Prices {
-    /// Now. If a discounted price was sent and cannot be read, it is not known.
+    /// The current price. An unreadable discounted price leaves the current price unknown.
     current: Option<Money>,
-    /// Without a discount.
+    /// The price without a discount.
     regular: Option<Money>,
-    /// With a discount. The platform sends the same price again where there is none.
+    /// The discounted price, if it differs. Without a discount the platform sends the same price twice.
     reduced: Option<Money>,
 }
 
 impl Prices {
-    fn of(told: Node<'_>, currency: Option<&str>) -> Self {
-        let prices = told.first(&["priceData", "price"]);
+    fn of(source: Node<'_>, currency: Option<&str>) -> Self {
+        let prices = source.first(&["priceData", "price"]);
         let regular = prices
             .get("price")
             .money(currency)
@@ -141,13 +141,13 @@ impl Prices {
     }
 }
 
-/// A variant in its product's list.
-fn one_of(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
-    let told = listed.get("variant");
-    let prices = Prices::of(told, currency);
+/// A variant in the list of its product.
+fn listed_variant(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
+    let source = listed.get("variant");
+    let prices = Prices::of(source, currency);
     Some(Variant {
         id: listed.get("id").id()?,
-        sku: told.get("sku").text(),
+        sku: source.get("sku").text(),
         options: chosen(listed).map(|choices| {
             choices
                 .into_iter()
@@ -157,23 +157,23 @@ fn one_of(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
                 })
                 .collect()
         }),
-        visible: told.get("visible").flag(),
+        visible: source.get("visible").flag(),
         price: prices.current,
         regular_price: prices.regular,
         status: in_stock(variant_stock(listed)),
-        weight: told.get("weight").amount(),
+        weight: source.get("weight").amount(),
         ..Variant::default()
     })
 }
 
-/// A variant as a thing of its own, out of its product's list; `None` where it is not there.
+/// A variant as an entity of its own, from the list of its product. `None` if the list does not have it.
 pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) -> Option<Product> {
     let listed = product
         .get("variants")
         .items()
         .find(|variant| variant.get("id").str() == Some(id))?;
-    let told = listed.get("variant");
-    let own = told
+    let source = listed.get("variant");
+    let own = source
         .first(&["priceData", "price"])
         .get("currency")
         .currency()
@@ -185,14 +185,14 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
             .currency()
             .map(str::to_owned)
     });
-    let prices = Prices::of(told, currency.as_deref());
+    let prices = Prices::of(source, currency.as_deref());
     let stock = variant_stock(listed);
     Some(Product {
         id: id.to_owned(),
         parent_id: parent,
         kind: Some(ProductKind::Variation),
-        sku: told.get("sku").text(),
-        visible: told.get("visible").flag(),
+        sku: source.get("sku").text(),
+        visible: source.get("visible").flag(),
         price: prices.current,
         sale_price: prices.reduced,
         regular_price: prices.regular,
@@ -202,13 +202,13 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
             quantity: stock.get("quantity").number(),
             status: in_stock(stock),
         }),
-        weight: told.get("weight").amount(),
+        weight: source.get("weight").amount(),
         currency,
         ..Product::default()
     })
 }
 
-/// Where a variant's stock stands, in one place or the other.
+/// The stock of a variant, which is beside or inside the member `variant`.
 fn variant_stock(listed: Node<'_>) -> Node<'_> {
     let beside = listed.get("stock");
     if beside.exists() {
@@ -218,7 +218,7 @@ fn variant_stock(listed: Node<'_>) -> Node<'_> {
     }
 }
 
-/// What is chosen, by name.
+/// The choices of a variant by option name.
 fn chosen(variant: Node<'_>) -> Option<Vec<(String, Option<String>)>> {
     let choices = variant.get("choices");
     choices.is_object().then(|| {
@@ -229,7 +229,7 @@ fn chosen(variant: Node<'_>) -> Option<Vec<(String, Option<String>)>> {
     })
 }
 
-/// What is chosen, as a product's options.
+/// The choices of a variant as product options.
 fn options(variant: Node<'_>) -> Option<Vec<ProductOption>> {
     let option = |(name, value): (String, Option<String>)| ProductOption {
         name: Some(name),
@@ -256,17 +256,18 @@ pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft>
     })
 }
 
-/// One event for each variant: a consumer follows variants, not lists of them.
+/// One event for each variant, because each variant is a partition of its own.
 pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
-    // Copied into each variant.
+    // The id is copied into each variant, so its length is limited.
     let parent = event.root.get("productId").id().filter(|id| is_id(id));
-    let told = || event.root.get("variants").items();
-    // Each event carries the whole payload as `raw`, so what one delivery can grow to has to have an end.
-    let count = told().take(MOST_DRAFTS + 1).count();
-    let few = (1..=MOST_DRAFTS).contains(&count) && count * event.delivery.body.len() <= MOST_BYTES;
+    let variants = || event.root.get("variants").items();
+    // Each event carries the whole payload as `raw`, so the number of events is limited.
+    let count = variants().take(MAX_DRAFTS + 1).count();
+    let few =
+        (1..=MAX_DRAFTS).contains(&count) && count * event.delivery.body.len() <= MAX_TOTAL_BYTES;
     let each = || {
-        told()
-            .map(|told| variant(event, told, parent.as_deref()))
+        variants()
+            .map(|source| variant(event, source, parent.as_deref()))
             .collect()
     };
     if let Some(drafts) = few.then(each).flatten() {
@@ -279,13 +280,13 @@ pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
     }])
 }
 
-fn variant(event: &Legacy<'_>, told: Node<'_>, parent: Option<&str>) -> Option<Draft> {
-    let id = told.get("variantId").id()?;
+fn variant(event: &Legacy<'_>, source: Node<'_>, parent: Option<&str>) -> Option<Draft> {
+    let id = source.get("variantId").id()?;
     let product = Product {
         id: id.clone(),
         parent_id: parent.map(str::to_owned),
         kind: Some(ProductKind::Variation),
-        options: options(told),
+        options: options(source),
         ..Product::default()
     };
     let draft = event.draft(
@@ -295,7 +296,7 @@ fn variant(event: &Legacy<'_>, told: Node<'_>, parent: Option<&str>) -> Option<D
         Entity::Variant(Box::new(product)),
     );
     Some(Draft {
-        changed: paths(told.get("changedFields")),
+        changed: paths(source.get("changedFields")),
         ..draft
     })
 }
@@ -310,16 +311,18 @@ pub(super) fn collection_created(event: &Legacy<'_>) -> Option<Draft> {
     ))
 }
 
-/// A collection, or as much of it as an event tells.
-pub(super) fn collection(told: Node<'_>, id: String) -> Collection {
+/// Normalizes a collection. Members that are absent stay absent.
+pub(super) fn collection(source: Node<'_>, id: String) -> Collection {
     Collection {
         id,
-        name: told.get("name").text(),
-        slug: told.get("slug").text(),
-        description: told.get("description").text(),
-        visible: told.get("visible").flag(),
-        images: images(told.get("media")),
-        item_count: told.first(&["numberOfProducts", "numOfProducts"]).number(),
+        name: source.get("name").text(),
+        slug: source.get("slug").text(),
+        description: source.get("description").text(),
+        visible: source.get("visible").flag(),
+        images: images(source.get("media")),
+        item_count: source
+            .first(&["numberOfProducts", "numOfProducts"])
+            .number(),
         ..Collection::default()
     }
 }
@@ -383,25 +386,25 @@ pub(super) fn inventory_variants(event: &Legacy<'_>) -> Option<Draft> {
 }
 
 fn inventory(event: &Legacy<'_>) -> Option<Inventory> {
-    let told = event.root;
+    let source = event.root;
     Some(Inventory {
-        id: told.get("inventoryItemId").id()?,
-        product_id: told.get("productId").id(),
-        managed: told.get("trackInventory").flag(),
-        updated_at: told.get("updatedDate").utc(),
+        id: source.get("inventoryItemId").id()?,
+        product_id: source.get("productId").id(),
+        managed: source.get("trackInventory").flag(),
+        updated_at: source.get("updatedDate").utc(),
         ..Inventory::default()
     })
 }
 
-/// The stock of a product with all its variants. What a variant had before, only the event knows.
-pub(super) fn stock_of(told: Node<'_>, known: &Inventory) -> Inventory {
+/// The stock of a product with all its variants. The previous values are only in the event.
+pub(super) fn stock_of(source: Node<'_>, known: &Inventory) -> Inventory {
     let before: HashMap<&str, &InventoryVariant> = known
         .variants
         .iter()
         .flatten()
         .map(|variant| (variant.id.as_str(), variant))
         .collect();
-    let variants = told.get("variants").list_of(|variant| {
+    let variants = source.get("variants").list_of(|variant| {
         let id = variant.first(&["variantId", "id"]).id()?;
         let before = before.get(id.as_str());
         Some(InventoryVariant {
@@ -412,7 +415,7 @@ pub(super) fn stock_of(told: Node<'_>, known: &Inventory) -> Inventory {
             id,
         })
     });
-    // A product without variants has one that stands for it.
+    // A product without variants has one variant that stands for the product.
     let only = variants.as_deref().and_then(|all| {
         if let [only] = all {
             Some(only.clone())
@@ -422,31 +425,31 @@ pub(super) fn stock_of(told: Node<'_>, known: &Inventory) -> Inventory {
     });
     Inventory {
         id: known.id.clone(),
-        product_id: told
+        product_id: source
             .get("productId")
             .id()
             .or_else(|| known.product_id.clone()),
-        managed: told
+        managed: source
             .first(&["trackQuantity", "trackInventory"])
             .flag()
             .or(known.managed),
         quantity: only.as_ref().and_then(|only| only.quantity.clone()),
         status: only.as_ref().and_then(|only| only.status),
         variants,
-        updated_at: told.get("lastUpdated").utc().or(known.updated_at),
+        updated_at: source.get("lastUpdated").utc().or(known.updated_at),
         ..Inventory::default()
     }
 }
 
-/// As [`in_stock`]; what is sold in advance can be bought as well.
-fn buyable(told: Node<'_>) -> Option<StockStatus> {
-    match (in_stock(told), told.get("availableForPreorder").flag()) {
+/// As [`in_stock`]. A variant out of stock that can be preordered is `backorder`.
+fn buyable(source: Node<'_>) -> Option<StockStatus> {
+    match (in_stock(source), source.get("availableForPreorder").flag()) {
         (Some(StockStatus::OutOfStock), Some(true)) => Some(StockStatus::Backorder),
         (status, _) => status,
     }
 }
 
-/// The main picture first, then the others.
+/// The main image first, then the others.
 fn images(media: Node<'_>) -> Option<Vec<Image>> {
     let image = |item: Node<'_>| {
         filled(Image {

@@ -1,7 +1,7 @@
-//! Products and stock of the third catalogue.
+//! Products and stock of catalog V3.
 //!
-//! A product is whole when its variants are with it: prices, stock numbers and codes stand there. A product with one variant
-//! is that variant, so it takes its codes; with several, a price stands at the product only where all share it.
+//! A product is complete if its variants are present, because prices, SKUs and barcodes are members of variants. A product
+//! with one variant has the codes of that variant. A product with several variants has a price only if all have the same.
 
 use super::domain::{Domain, full_if};
 use super::shapes::{is_same, price};
@@ -21,8 +21,8 @@ pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
         _ => return None,
     };
     let found = event.entity(&["product", "currentEntity"], "id");
-    let told = found.unwrap_or_else(Node::nowhere);
-    let id = told.get("id").id().or_else(|| event.entity_id())?;
+    let source = found.unwrap_or_else(Node::nowhere);
+    let id = source.get("id").id().or_else(|| event.entity_id())?;
     let authority = match found {
         Some(product) if has_variants(product) => Authority::Full,
         Some(_) => Authority::Partial,
@@ -32,49 +32,49 @@ pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
         verb,
         id.clone(),
         authority,
-        Entity::Product(Box::new(product(told, id))),
+        Entity::Product(Box::new(product(source, id))),
     ))
 }
 
-/// Are its variants with it?
+/// `true` if the product has its variants.
 pub(super) fn has_variants(product: Node<'_>) -> bool {
     product.get("variantsInfo").get("variants").exists()
 }
 
-/// A product, or as much of it as an event tells.
-pub(super) fn product(told: Node<'_>, id: String) -> Product {
-    let currency = told.get("currency").currency().map(str::to_owned);
+/// Normalizes a product. Members that are absent stay absent.
+pub(super) fn product(source: Node<'_>, id: String) -> Product {
+    let currency = source.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
-    let given = told.get("variantsInfo").get("variants");
+    let given = source.get("variantsInfo").get("variants");
     let only = Some(given.items().collect::<Vec<_>>())
         .filter(|all| all.len() == 1)
         .map_or_else(Node::nowhere, |all| all[0]);
-    let current = range(told.get("actualPriceRange"), money);
+    let current = range(source.get("actualPriceRange"), money);
     let reduced = given
         .items()
         .all(|variant| variant.get("price").get("compareAtPrice").exists());
     let before =
-        range(told.get("compareAtPriceRange"), money).filter(|_| current.is_some() && reduced);
-    let options = told.get("options");
+        range(source.get("compareAtPriceRange"), money).filter(|_| current.is_some() && reduced);
+    let options = source.get("options");
     Product {
         id,
-        kind: told.get("productType").str().map(|word| match word {
+        kind: source.get("productType").str().map(|word| match word {
             "DIGITAL" => ProductKind::Digital,
             "PHYSICAL" if options.items().next().is_some() => ProductKind::Variable,
             "PHYSICAL" => ProductKind::Simple,
             _ => ProductKind::Unknown,
         }),
-        name: told.get("name").text(),
-        slug: told.get("slug").text(),
+        name: source.get("name").text(),
+        slug: source.get("slug").text(),
         sku: only.get("sku").text(),
         gtin: only.get("barcode").text(),
-        visible: told.get("visible").flag(),
+        visible: source.get("visible").flag(),
         sale_price: before.as_ref().and(current.clone()),
         price: current,
         regular_price: before,
-        description: told.get("plainDescription").text(),
-        images: images(told.get("media")),
-        categories: told
+        description: source.get("plainDescription").text(),
+        images: images(source.get("media")),
+        categories: source
             .get("directCategoriesInfo")
             .get("categories")
             .list_of(|category| {
@@ -92,27 +92,27 @@ pub(super) fn product(told: Node<'_>, id: String) -> Product {
         }),
         variants: given.list_of(|variant| self::variant(variant, options, money)),
         inventory: filled(ProductInventory {
-            status: told
+            status: source
                 .get("inventory")
                 .get("availabilityStatus")
                 .str()
                 .map(stock),
             ..ProductInventory::default()
         }),
-        weight: weight(told.get("physicalProperties").get("shippingWeightRange")),
-        url: told
+        weight: weight(source.get("physicalProperties").get("shippingWeightRange")),
+        url: source
             .get("url")
             .get("url")
             .text()
-            .or_else(|| told.get("url").text()),
-        created_at: told.get("createdDate").utc(),
-        updated_at: told.get("updatedDate").utc(),
+            .or_else(|| source.get("url").text()),
+        created_at: source.get("createdDate").utc(),
+        updated_at: source.get("updatedDate").utc(),
         currency,
         ..Product::default()
     }
 }
 
-/// A product whose prices came without a currency, with the currency of its site.
+/// Sets the currency of the site for a product that came without a currency.
 pub(super) fn in_currency(mut product: Product, currency: &str) -> Product {
     if product.currency.is_some() {
         return product;
@@ -134,7 +134,7 @@ pub(super) fn in_currency(mut product: Product, currency: &str) -> Product {
     product
 }
 
-/// A price that all variants share.
+/// The price, if all variants have the same one.
 fn range(range: Node<'_>, currency: Option<&str>) -> Option<Money> {
     let (least, most) = (
         price(range.get("minValue"), currency),
@@ -175,17 +175,17 @@ fn images(media: Node<'_>) -> Option<Vec<Image>> {
     Some(main.iter().cloned().chain(others).collect())
 }
 
-fn variant(told: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<Variant> {
-    let prices = told.get("price");
-    let stock = told.get("inventoryStatus");
+fn variant(source: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<Variant> {
+    let prices = source.get("price");
+    let stock = source.get("inventoryStatus");
     Some(Variant {
-        id: told.get("id").id()?,
-        sku: told.get("sku").text(),
-        gtin: told.get("barcode").text(),
-        options: told
+        id: source.get("id").id()?,
+        sku: source.get("sku").text(),
+        gtin: source.get("barcode").text(),
+        options: source
             .get("choices")
             .list_of(|choice| chosen(choice, options)),
-        visible: told.get("visible").flag(),
+        visible: source.get("visible").flag(),
         price: price(prices.get("actualPrice"), currency),
         regular_price: price(prices.get("compareAtPrice"), currency),
         status: match (
@@ -200,17 +200,17 @@ fn variant(told: Node<'_>, options: Node<'_>, currency: Option<&str>) -> Option<
             (Some(false), _) => Some(StockStatus::OutOfStock),
             (None, _) => None,
         },
-        weight: told.get("physicalProperties").get("weight").amount(),
+        weight: source.get("physicalProperties").get("weight").amount(),
     })
 }
 
-/// The longest name of an option or a choice that is copied into variants, in bytes. The platform allows 50 characters.
-const LONGEST_NAME: usize = 256;
+/// Maximum length in bytes of an option's or a choice's name that is copied to variants. The platform allows 50 characters.
+const MAX_NAME_BYTES: usize = 256;
 /// Maximum number of a product's options, and of an option's choices, that are searched for a name. The platform allows 6
 /// options with 100 choices each.
 const MAX_CHOICES: usize = 500;
 
-/// A choice by name, or by the ids that the product's options explain.
+/// A choice with its names, which are looked up in the product's options if the choice has only ids.
 fn chosen(choice: Node<'_>, options: Node<'_>) -> Option<OptionValue> {
     let (ids, names) = (
         choice.get("optionChoiceIds"),
@@ -245,24 +245,24 @@ fn find<'a>(list: Node<'a>, key: &str, id: Node<'_>) -> Node<'a> {
         .unwrap_or_else(Node::nowhere)
 }
 
-/// A name that stands once in the product and is copied into each variant.
+/// The name of an option or a choice, which is copied to each variant.
 fn copied_name(item: Node<'_>) -> Option<String> {
     let name = item.get("name").str()?;
-    (name.len() <= LONGEST_NAME).then(|| name.to_owned())
+    (name.len() <= MAX_NAME_BYTES).then(|| name.to_owned())
 }
 
 pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
     let body = event.content();
     let found = event.entity(&["currentEntity"], "id");
-    let told = found.unwrap_or_else(Node::nowhere);
-    let id = told.get("id").id().or_else(|| event.entity_id())?;
-    let item = named_item(told, id.clone());
+    let source = found.unwrap_or_else(Node::nowhere);
+    let id = source.get("id").id().or_else(|| event.entity_id())?;
+    let item = named_item(source, id.clone());
     let (authority, item) = match event.slug() {
         "created" | "updated" | "updated_with_reason" => (
             full_if(found),
             Inventory {
                 reason: body.get("reason").text(),
-                ..stock_item(told, id)
+                ..stock_item(source, id)
             },
         ),
         "stock_status_updated" => (
@@ -272,7 +272,7 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
                 ..item
             },
         ),
-        // What it held is gone with it.
+        // The quantity of a deleted stock item has no meaning.
         "deleted" => (
             Authority::Reference,
             Inventory {
@@ -290,37 +290,37 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
     ))
 }
 
-/// A stock item by name: what it is the stock of.
-fn named_item(told: Node<'_>, id: String) -> Inventory {
+/// A stock item with only its references: product, variant and location.
+fn named_item(source: Node<'_>, id: String) -> Inventory {
     Inventory {
         id,
-        product_id: told.get("productId").id(),
-        variant_id: told.get("variantId").id(),
-        sku: told.get("product").get("variantSku").text(),
-        location_id: told.get("locationId").id(),
+        product_id: source.get("productId").id(),
+        variant_id: source.get("variantId").id(),
+        sku: source.get("product").get("variantSku").text(),
+        location_id: source.get("locationId").id(),
         ..Inventory::default()
     }
 }
 
-/// A whole stock item.
-pub(super) fn stock_item(told: Node<'_>, id: String) -> Inventory {
+/// Normalizes a complete stock item.
+pub(super) fn stock_item(source: Node<'_>, id: String) -> Inventory {
     Inventory {
-        managed: told.get("trackQuantity").flag(),
-        quantity: told.get("quantity").number(),
-        status: told
+        managed: source.get("trackQuantity").flag(),
+        quantity: source.get("quantity").number(),
+        status: source
             .get("availabilityStatus")
             .str()
             .map(stock)
-            .or_else(|| in_stock(told)),
-        created_at: told.get("createdDate").utc(),
-        updated_at: told.get("updatedDate").utc(),
-        ..named_item(told, id)
+            .or_else(|| in_stock(source)),
+        created_at: source.get("createdDate").utc(),
+        updated_at: source.get("updatedDate").utc(),
+        ..named_item(source, id)
     }
 }
 
-/// Yes or no, as a status.
-pub(super) fn in_stock(told: Node<'_>) -> Option<StockStatus> {
-    told.get("inStock").flag().map(|there| {
+/// The member `inStock` as a status.
+pub(super) fn in_stock(source: Node<'_>) -> Option<StockStatus> {
+    source.get("inStock").flag().map(|there| {
         if there {
             StockStatus::InStock
         } else {

@@ -1,6 +1,6 @@
-//! Categories: the collections of the third catalogue.
+//! Categories: the collections of catalog V3.
 //!
-//! Moves and rearrangements come without the category, so they only say where to look.
+//! Moved categories and rearranged items come without the category, so their authority is `reference`.
 
 use super::domain::{Domain, full_if};
 use crate::event::data::{Collection, Image};
@@ -19,23 +19,23 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         _ => return None,
     };
     let found = event.entity(&["category", "currentEntity"], "id");
-    let told = found.unwrap_or_else(|| event.content());
-    let id = told
+    let source = found.unwrap_or_else(|| event.content());
+    let id = source
         .get("id")
         .id()
         .or_else(|| event.entity_id())
-        .or_else(|| told.get("categoryId").id())?;
+        .or_else(|| source.get("categoryId").id())?;
     let shape = Collection {
         id: id.clone(),
-        parent_id: told.get("parentCategory").get("id").id(),
-        name: told.get("name").text(),
-        slug: told.get("slug").text(),
-        description: told.get("description").text(),
-        visible: told.get("visible").flag(),
-        images: image(told.get("image")).map(|image| vec![image]),
-        item_count: told.get("itemCounter").number(),
-        created_at: told.get("createdDate").utc(),
-        updated_at: told.get("updatedDate").utc(),
+        parent_id: source.get("parentCategory").get("id").id(),
+        name: source.get("name").text(),
+        slug: source.get("slug").text(),
+        description: source.get("description").text(),
+        visible: source.get("visible").flag(),
+        images: image(source.get("image")).map(|image| vec![image]),
+        item_count: source.get("itemCounter").number(),
+        created_at: source.get("createdDate").utc(),
+        updated_at: source.get("updatedDate").utc(),
     };
     let authority = if changed.is_some() {
         Authority::Reference

@@ -1,6 +1,6 @@
-//! Abandoned checkouts: purchases that were begun.
+//! Abandoned checkouts.
 //!
-//! Running checkouts and carts are not here: they change with every click and have no word of ours.
+//! Open checkouts and carts change with every click, so they stay `unrecognized`.
 
 use super::domain::{Domain, full_if};
 use super::order::discount;
@@ -18,32 +18,32 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         _ => return None,
     };
     let found = event.entity(&["abandonedCheckout", "currentEntity"], "id");
-    let told = found.unwrap_or_else(Node::nowhere);
-    let id = told.get("id").id().or_else(|| event.entity_id())?;
-    let shape = shape(told, id.clone());
+    let source = found.unwrap_or_else(Node::nowhere);
+    let id = source.get("id").id().or_else(|| event.entity_id())?;
+    let shape = shape(source, id.clone());
     Some(event.draft(verb, id, full_if(found), Entity::Checkout(Box::new(shape))))
 }
 
-/// A checkout, or as much of it as is told.
-pub(super) fn shape(told: Node<'_>, id: String) -> Checkout {
-    let currency = told.get("currency").currency().map(str::to_owned);
+/// Normalizes an abandoned checkout.
+pub(super) fn shape(source: Node<'_>, id: String) -> Checkout {
+    let currency = source.get("currency").currency().map(str::to_owned);
     Checkout {
         id,
-        checkout_id: told.get("checkoutId").id(),
-        cart_id: told.get("cartId").id(),
-        platform_status: told.get("status").text(),
-        subtotal: price(told.get("subtotalPrice"), currency.as_deref()),
-        total: price(told.get("totalPrice"), currency.as_deref()),
-        discounts: told
+        checkout_id: source.get("checkoutId").id(),
+        cart_id: source.get("cartId").id(),
+        platform_status: source.get("status").text(),
+        subtotal: price(source.get("subtotalPrice"), currency.as_deref()),
+        total: price(source.get("totalPrice"), currency.as_deref()),
+        discounts: source
             .get("appliedDiscounts")
             .list_of(|applied| discount(applied, currency.as_deref())),
-        customer: buyer(told.get("buyerInfo"), told.get("contactDetails")),
-        line_items: told
+        customer: buyer(source.get("buyerInfo"), source.get("contactDetails")),
+        line_items: source
             .get("lineItems")
             .list(|line| line_item(line, currency.as_deref())),
-        url: told.get("checkoutUrl").text(),
-        created_at: told.get("createdDate").utc(),
-        updated_at: told.get("updatedDate").utc(),
+        url: source.get("checkoutUrl").text(),
+        created_at: source.get("createdDate").utc(),
+        updated_at: source.get("updatedDate").utc(),
         currency,
     }
 }

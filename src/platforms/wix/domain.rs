@@ -1,7 +1,7 @@
-//! A domain event: an entity's name, a slug, and the entity in one of four wrappers that were spelled in several ways over
+//! Domain events: an entity type, a slug, and the entity in one of four wrappers. The wrappers had several spellings over
 //! the years.
 //!
-//! The slug says what happened. The wrapper does not: some updates come as actions, some deletions too.
+//! Only the slug says what happened: some updates and deletions arrive in the wrapper of an action.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::event::{Authority, Draft, Entity};
 use crate::platforms::json::{Json, TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 
-/// The wrappers, each with the names under which it holds the entity.
+/// The wrappers, each with the current and the old name of the member that holds the entity.
 const WRAPPERS: [(&str, [&str; 2]); 4] = [
     ("createdEvent", ["entity", "entityAsJson"]),
     ("updatedEvent", ["currentEntity", "currentEntityAsJson"]),
@@ -19,7 +19,6 @@ const WRAPPERS: [(&str, [&str; 2]); 4] = [
     ("actionEvent", ["body", "bodyAsJson"]),
 ];
 
-/// A domain event.
 pub(super) struct Domain<'a> {
     root: Node<'a>,
     fqdn: &'a str,
@@ -30,7 +29,7 @@ pub(super) struct Domain<'a> {
 }
 
 impl<'a> Domain<'a> {
-    /// `None` for events of the older sort.
+    /// `None` for flat events.
     pub(super) fn read(root: Node<'a>, topic: &str, issued_at: Option<Timestamp>) -> Option<Self> {
         let fqdn = root.get("entityFqdn").str()?;
         let from_topic = || {
@@ -61,7 +60,7 @@ impl<'a> Domain<'a> {
         })
     }
 
-    /// The reason code where an entity in a string cannot be read.
+    /// The reason code if an entity in a string is unreadable.
     pub(super) fn broken(root: Node<'_>) -> Option<&'static str> {
         if !root.get("entityFqdn").exists() {
             return None;
@@ -78,24 +77,25 @@ impl<'a> Domain<'a> {
             })
     }
 
-    /// The entity's full name.
+    /// The full name of the entity type, for example `wix.ecom.v1.order`.
     pub(super) fn fqdn(&self) -> &str {
         self.fqdn
     }
 
-    /// What happened.
+    /// The word for what happened, for example `created`.
     pub(super) fn slug(&self) -> &str {
         &self.slug
     }
 
-    /// What the wrapper holds: the entity, or of an action its body.
+    /// The content of the wrapper: the entity, or the body of an action.
     pub(super) fn content(&self) -> Node<'_> {
         self.content
             .as_deref()
             .map_or_else(Node::nowhere, Node::root)
     }
 
-    /// The entity. Of an action it stands under a name, or is the body itself where that has the member `mark`.
+    /// The entity. In an action the entity is a member of the body with one of `names`, or the body itself if the body has
+    /// the member `mark`.
     pub(super) fn entity(&self, names: &[&str], mark: &str) -> Option<Node<'_>> {
         let content = self.content();
         let named = content.first(names);
@@ -105,19 +105,18 @@ impl<'a> Domain<'a> {
         (content.has_members() && (!self.action || content.get(mark).exists())).then_some(content)
     }
 
-    /// The id of what the event is about.
     pub(super) fn entity_id(&self) -> Option<String> {
         self.root.get("entityId").id()
     }
 
-    /// Was it brought back from the bin?
+    /// `true` if the entity was restored from the trash.
     pub(super) fn is_restored(&self) -> bool {
         let created = self.root.get("createdEvent");
         created.get("restoreInfo").exists()
             || created.get("triggeredByUndelete").flag() == Some(true)
     }
 
-    /// A draft at the event's time, with what changed where the event says.
+    /// A draft at the time of the event, with the changed members if the event has them.
     pub(super) fn draft(
         &self,
         verb: &str,
@@ -143,7 +142,7 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// What a wrapper holds: the first of the names that has something in it, else one that is there and empty.
+/// The first non-empty object under these names in a wrapper, or else an empty one.
 fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Json<'a>>> {
     let mut objects: Vec<_> = names
         .iter()
@@ -156,7 +155,7 @@ fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Json<'a>>> {
     (best < objects.len()).then(|| objects.swap_remove(best))
 }
 
-/// An object, or one that is written in a string, or in a string in a string; `None` for any other value.
+/// An object, or an object that is encoded once or twice as a string. `None` for any other value.
 fn unwrapped<'a>(node: Node<'a>) -> Result<Option<Cow<'a, Json<'a>>>, Unread> {
     Ok(match node.value() {
         Some(Json::Text(text)) => match read(text)? {
@@ -171,7 +170,7 @@ fn unwrapped<'a>(node: Node<'a>) -> Result<Option<Cow<'a, Json<'a>>>, Unread> {
     })
 }
 
-/// The whole entity, or only its id.
+/// `Full` with an entity, `Reference` without.
 pub(super) fn full_if(entity: Option<Node<'_>>) -> Authority {
     if entity.is_some() {
         Authority::Full

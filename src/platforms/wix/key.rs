@@ -1,7 +1,7 @@
-//! Reads the app's public key in every shape in which keys come out of dashboards, files and environment variables.
+//! Reads the app's public key in all forms that dashboards, files and environment variables produce.
 //!
-//! A damaged key is refused here, when it is configured: at the first delivery it would look like a forged one. No message
-//! contains any of the key. Keys are not fetched: the platform publishes none.
+//! A damaged key is refused at configuration, because each delivery would otherwise look forged. No message contains a part
+//! of the key. Keys are not fetched: the platform publishes none.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,24 +10,22 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
 use crate::platforms::InvalidKey;
 
-/// Shorter moduli are no longer safe, and the verifier refuses them at every delivery.
-const LEAST_BITS: usize = 2048;
-/// The verifier's other end.
-const MOST_BITS: usize = 8192;
-/// Far beyond any key; what is longer is another file.
-const MOST_TEXT: usize = 32 * 1024;
+/// Minimum size of the modulus in bits. Shorter keys are not safe, and the verifier refuses them.
+const MIN_KEY_BITS: usize = 2048;
+/// Maximum size of the modulus in bits that the verifier accepts.
+const MAX_KEY_BITS: usize = 8192;
+/// Maximum length of the text in bytes. A longer file is no key.
+const MAX_KEY_TEXT_BYTES: usize = 32 * 1024;
 
-const WHERE: &str = "it stands in the app's dashboard under Webhooks, \"Get Public Key\"";
+const WHERE: &str = "copy it from the app's dashboard under Webhooks, \"Get Public Key\"";
 
-/// A public key that was read.
 pub(super) struct PublicKey {
-    /// For verifying.
     pub(super) decoding: DecodingKey,
-    /// The same key as tidy PEM.
+    /// The key as normalized PEM.
     pub(super) pem: String,
 }
 
-/// Reads a public key: PEM with any sort of line ends or none, base64 of PEM, or base64 of DER.
+/// Reads a public key: PEM with any line ends or none, base64 of PEM, or base64 of DER.
 pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
     let der = der_of(material, Wanted::Public)?;
     let refused = || {
@@ -35,13 +33,13 @@ pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
             "the public key is damaged or not an RSA key; {WHERE}"
         ))
     };
-    // What follows the key would otherwise be overlooked.
+    // Text after the key would otherwise be ignored.
     if let [0x30, 0x82, high, low, contents @ ..] = &der[..]
         && contents.len() != usize::from(u16::from_be_bytes([*high, *low]))
     {
         return Err(refused());
     }
-    // Reading the components is the only real check: making a `DecodingKey` copies bytes without looking at them.
+    // `DecodingKey` copies the bytes unchecked, so the components of the key are read here.
     let (modulus, exponent) = (DEFAULT_PROVIDER
         .key_utils
         .rsa_pub_components_from_public_key)(&der)
@@ -55,9 +53,9 @@ pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
         - significant
             .first()
             .map_or(0, |byte| byte.leading_zeros() as usize);
-    if !(LEAST_BITS..=MOST_BITS).contains(&bits) {
+    if !(MIN_KEY_BITS..=MAX_KEY_BITS).contains(&bits) {
         return Err(InvalidKey(format!(
-            "the public key has {bits} bits; RSA keys of {LEAST_BITS} to {MOST_BITS} bits can be used, and {WHERE}"
+            "the public key has {bits} bits; RSA keys of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits are accepted; {WHERE}"
         )));
     }
     // SPKI begins with a sequence inside its sequence, PKCS#1 with the modulus.
@@ -72,12 +70,12 @@ pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
     })
 }
 
-/// Reads a private key for signing fixtures. Its numbers are looked at when it signs.
+/// Reads a private key for signing fixtures. The key is checked when it signs.
 pub(super) fn private_key(material: &str) -> Result<EncodingKey, InvalidKey> {
     EncodingKey::from_rsa_pem(private_pem(material)?.as_bytes()).map_err(|_| no_private_key())
 }
 
-/// A private key as tidy PEM, tried once.
+/// A private key as normalized PEM, after one test signature.
 pub(super) fn tried_private_key(material: &str) -> Result<String, InvalidKey> {
     jsonwebtoken::crypto::sign(b"", &private_key(material)?, Algorithm::RS256)
         .map_err(|_| no_private_key())?;
@@ -98,7 +96,7 @@ fn private_pem(material: &str) -> Result<String, InvalidKey> {
 }
 
 fn no_private_key() -> InvalidKey {
-    InvalidKey("the signing key is no RSA private key in PEM form".to_owned())
+    InvalidKey("the signing key is not an RSA private key in PEM format".to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -108,8 +106,8 @@ enum Wanted {
 }
 
 fn der_of(material: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
-    if material.len() > MOST_TEXT {
-        return Err(InvalidKey("this is far too long for a key".to_owned()));
+    if material.len() > MAX_KEY_TEXT_BYTES {
+        return Err(InvalidKey("the text is too long for a key".to_owned()));
     }
     let text = unwrapped(material);
     if text.is_empty() {
@@ -122,14 +120,14 @@ fn der_of(material: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
         der_of_pem(&text, wanted)?
     } else {
         let bytes = from_base64(&text).ok_or_else(|| {
-            InvalidKey("this is neither PEM (-----BEGIN …) nor base64 of PEM or DER".to_owned())
+            InvalidKey("the text is neither PEM (-----BEGIN …) nor base64 of PEM or DER".to_owned())
         })?;
         match std::str::from_utf8(&bytes) {
             Ok(inner) if inner.contains("-----BEGIN") => der_of_pem(&unwrapped(inner), wanted)?,
             _ => bytes,
         }
     };
-    // Both sorts of private RSA key begin with a version number.
+    // PKCS#1 and PKCS#8 private keys begin with a version number.
     let private = begins_with(&der, &[0x02, 0x01, 0x00]) || begins_with(&der, &[0x02, 0x01, 0x01]);
     match wanted {
         Wanted::Public if private => Err(is_private()),
@@ -146,7 +144,7 @@ fn is_private() -> InvalidKey {
     ))
 }
 
-/// Without what surrounds a value in shells and files, and with real line ends.
+/// Removes quotes and white space around the value, and replaces `\\n` by line ends.
 fn unwrapped(text: &str) -> String {
     let text = text.trim_start_matches('\u{feff}').trim();
     let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
@@ -165,12 +163,15 @@ fn der_of_pem(text: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
         return Err(damaged());
     }
     if rest.contains("-----BEGIN") {
-        return Err(InvalidKey("there is more than one key here".to_owned()));
+        return Err(InvalidKey("the text contains more than one key".to_owned()));
     }
     match (label.trim(), wanted) {
         ("PUBLIC KEY" | "RSA PUBLIC KEY", Wanted::Public)
-        | ("PRIVATE KEY" | "RSA PRIVATE KEY", Wanted::Private) => from_base64(body)
-            .ok_or_else(|| InvalidKey("the PEM text is damaged: its body is no base64".to_owned())),
+        | ("PRIVATE KEY" | "RSA PRIVATE KEY", Wanted::Private) => {
+            from_base64(body).ok_or_else(|| {
+                InvalidKey("the PEM text is damaged: its body is not base64".to_owned())
+            })
+        }
         (label, Wanted::Public) if label.ends_with("PRIVATE KEY") => Err(is_private()),
         ("CERTIFICATE", Wanted::Public) => Err(InvalidKey(format!(
             "this is a certificate; the public key is needed: {WHERE}"
@@ -187,7 +188,7 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
     (!compact.is_empty()).then(|| STANDARD.decode(compact).ok())?
 }
 
-/// Do the contents of the outer sequence begin so? Of the sizes that are taken, all lengths have two bytes.
+/// `true` if the outer sequence begins with these bytes. All accepted keys have lengths of two bytes.
 fn begins_with(der: &[u8], contents: &[u8]) -> bool {
     der.starts_with(&[0x30, 0x82])
         && der

@@ -1,4 +1,4 @@
-//! The public key in all its shapes, and what is no key.
+//! The accepted forms of public keys, and refused texts.
 
 use super::*;
 
@@ -112,7 +112,7 @@ fn what_is_no_such_key_is_refused_with_a_reason_that_does_not_contain_it() {
             "private key",
         ),
         (&format!("{PEM}{PEM}"), "more than one"),
-        (&"A".repeat(100_000), "far too long"),
+        (&"A".repeat(100_000), "too long"),
     ] {
         let message = public_key(bad).map(|_| ()).expect_err(bad).to_string();
         assert!(message.contains(word), "{bad}: {message}");
@@ -126,7 +126,7 @@ fn what_is_no_such_key_is_refused_with_a_reason_that_does_not_contain_it() {
 #[test]
 fn every_changed_byte_before_the_numbers_is_noticed() {
     let der = STANDARD.decode(body(PEM)).expect("base64");
-    // 17 and 18 are the algorithm's parameters, of which RSA has none: they carry nothing.
+    // 17 and 18 are the algorithm's parameters, which RSA does not have.
     for index in (0..28).filter(|index| !matches!(index, 17 | 18)) {
         let mut changed = der.clone();
         changed[index] ^= 0x55;

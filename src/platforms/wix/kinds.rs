@@ -1,6 +1,6 @@
-//! The sorts of connection: an app, whose webhooks bring every site that installs it, and a site that is asked by API key.
+//! The kinds of connection: an app, which sends the webhooks of every site that installs it, and a site with an API key.
 //!
-//! Only what an operator types is checked here; whether the platform accepts it is found out by asking.
+//! This module checks only the form of what an operator enters. A check of the connection tries it at the platform.
 
 use url::Url;
 
@@ -38,7 +38,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "app-secret",
                 value: "SECRET",
-                help: "the app's secret key: with it, the store can be asked for what a webhook leaves out",
+                help: "the app's secret key, to fetch the details that a webhook leaves out",
                 required: false,
                 role: FieldRole::Credential,
                 check: secret,
@@ -46,7 +46,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "signing-key",
                 value: "PEM",
-                help: "for tests only: the private key that belongs to the public one, so that `replay` can sign",
+                help: "for tests only: the private key of the key pair, with which `replay` signs",
                 required: false,
                 role: FieldRole::Credential,
                 check: |text| tried_private_key(text).map_err(|error| error.to_string()),
@@ -57,7 +57,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
     },
     ConnectionKind {
         name: "wix-site",
-        about: "A Wix site by API key; checked, but not followed yet",
+        about: "A Wix site by API key; it can be checked, but this version does not read its events",
         receives_webhooks: false,
         identified_by: &["site_id"],
         registers_webhooks: false,
@@ -73,7 +73,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "account-id",
                 value: "UUID",
-                help: "the account's id, shown where API keys are made: https://manage.wix.com/account/api-keys",
+                help: "the account's id, as shown at https://manage.wix.com/account/api-keys",
                 required: true,
                 role: FieldRole::Setting,
                 check: account_id,
@@ -88,27 +88,27 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             },
             API_BASE,
         ],
-        next_step: "The credentials are kept sealed. This version does not follow sites yet, so no events come of this connection so far",
+        next_step: "The credentials are stored encrypted. This version does not read events of sites, so this connection publishes none",
     },
 ];
 
 const API_BASE: Field = Field {
     name: "api-base",
     value: "URL",
-    help: "another address of the platform's API, for tests",
+    help: "base URL of the platform's API, for tests",
     required: false,
     role: FieldRole::Setting,
     check: api_base,
 };
 
 fn api_base(text: &str) -> Result<String, String> {
-    let right = || "an address such as http://127.0.0.1:8000 is needed".to_owned();
-    let url = Url::parse(text.trim()).map_err(|_| right())?;
+    let invalid = || "not an address such as http://127.0.0.1:8000".to_owned();
+    let url = Url::parse(text.trim()).map_err(|_| invalid())?;
     let fits = matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some()
         && url.username().is_empty();
     if !fits || url.query().is_some() || url.fragment().is_some() {
-        return Err(right());
+        return Err(invalid());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
@@ -121,7 +121,7 @@ fn uuid(text: &str) -> Result<String, String> {
     if fits {
         Ok(text.to_ascii_lowercase())
     } else {
-        Err("this is no UUID like 5bc2062d-010b-448c-a62a-d6bb269c5a4c".to_owned())
+        Err("not a UUID like 5bc2062d-010b-448c-a62a-d6bb269c5a4c".to_owned())
     }
 }
 
@@ -132,14 +132,14 @@ fn site_id(text: &str) -> Result<String, String> {
         None => text,
     };
     uuid(id).map_err(|_| {
-        "this is neither a site's UUID nor the address of its dashboard like https://manage.wix.com/dashboard/SITE_ID/home"
+        "neither a site's UUID nor the address of its dashboard like https://manage.wix.com/dashboard/SITE_ID/home"
             .to_owned()
     })
 }
 
 fn account_id(text: &str) -> Result<String, String> {
     if text.contains("/dashboard/") {
-        return Err("this is the address of a site's dashboard, which has the site's id in it; the account's id stands at \
+        return Err("this is the address of a site's dashboard, which contains the site's id; the account's id is shown at \
                     https://manage.wix.com/account/api-keys"
             .to_owned());
     }
@@ -150,14 +150,14 @@ fn api_key(text: &str) -> Result<String, String> {
     let key = secret(text)?;
     if uuid(&key).is_ok() {
         return Err(
-            "this is an id, such as that of the account or of the site; a key is much longer, and is shown once when it \
+            "this is an id of an account or a site; an API key is much longer, and is shown once when it \
                     is made at https://manage.wix.com/account/api-keys"
                 .to_owned(),
         );
     }
     if key.contains("://") {
         return Err(
-            "this is an address; keys are made at https://manage.wix.com/account/api-keys"
+            "this is an address; create an API key at https://manage.wix.com/account/api-keys"
                 .to_owned(),
         );
     }
@@ -167,9 +167,9 @@ fn api_key(text: &str) -> Result<String, String> {
 fn secret(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
-        Err("it is empty".to_owned())
+        Err("the value is empty".to_owned())
     } else if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
-        Err("it contains white space: was more than the key copied?".to_owned())
+        Err("the value contains white space; copy only the key".to_owned())
     } else {
         Ok(text.to_owned())
     }

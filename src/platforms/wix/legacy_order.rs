@@ -1,12 +1,12 @@
-//! Orders and carts of the old stores API, which shops from before the eCommerce API still send.
+//! Orders and carts of the old Wix Stores API, which older shops still send.
 //!
-//! Its `totalPrice` of a line is before discounts, so it is the line's subtotal; what remains after them is not told.
+//! The `totalPrice` of a line is before discounts, so it is the line's `subtotal`. A line has no total after discounts.
 
 use jiff::Timestamp;
 
 use super::normalize::Legacy;
 use super::order::{fulfillment_word, payment_word};
-use super::payment::{LONGEST_METHOD, tracking};
+use super::payment::{MAX_METHOD_BYTES, tracking};
 use super::shapes::{address, buyer, quantity, variant_id, word};
 use crate::event::data::{
     Buyer, Checkout, Discount, Fulfillment, LineItem, OptionValue, Order, OrderStatus, Parcel,
@@ -16,16 +16,16 @@ use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::lenient::{Node, filled};
 
 pub(super) fn event(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
-    let told = event.root.get("order");
-    let (order, authority) = if told.has_members() {
-        (told, Authority::Full)
+    let source = event.root.get("order");
+    let (order, authority) = if source.has_members() {
+        (source, Authority::Full)
     } else {
         (event.root, Authority::Partial)
     };
     let id = order_id(order).or_else(|| order_id(event.root))?;
     let mut shape = shape(order, id.clone());
     if verb == verbs::CANCELLED {
-        // The order itself has no word for it.
+        // The order itself has no such status.
         shape.status = Some(OrderStatus::Cancelled);
     }
     Some(event.draft(verb, id, authority, Entity::Order(Box::new(shape))))
@@ -90,16 +90,16 @@ fn shape(order: Node<'_>, id: String) -> Order {
     }
 }
 
-/// Visitors have ids that mean nothing elsewhere.
-fn customer(told: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
+/// The buyer. The id of a visitor is left out: it identifies no contact.
+fn customer(source: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
     let known = matches!(
-        told.first(&["identityType", "type"]).str(),
+        source.first(&["identityType", "type"]).str(),
         Some("CONTACT" | "MEMBER")
     );
-    let shape = buyer(told, billing.get("fullName")).unwrap_or_default();
+    let shape = buyer(source, billing.get("fullName")).unwrap_or_default();
     filled(Buyer {
         id: if known {
-            told.get("id").id().or(shape.id)
+            source.get("id").id().or(shape.id)
         } else {
             shape.id
         },
@@ -109,7 +109,7 @@ fn customer(told: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
     })
 }
 
-/// The lines say it one by one; where they differ, nothing can be said of the order.
+/// `Some` if all lines have the same flag. Lines with different flags leave the order's flag unknown.
 fn tax_included(lines: Node<'_>) -> Option<bool> {
     let mut flags = lines
         .items()
@@ -118,7 +118,7 @@ fn tax_included(lines: Node<'_>) -> Option<bool> {
     flags.all(|flag| flag == Some(first)).then_some(first)
 }
 
-/// A price without tax.
+/// The price, if it is known to be without tax.
 fn net(price: Node<'_>) -> Option<Node<'_>> {
     let includes_tax = price.get("taxIncludedInPrice");
     let is_net = includes_tax.flag() == Some(false) || !includes_tax.exists();
@@ -170,9 +170,9 @@ fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
     }
 }
 
-fn discount(told: Node<'_>, currency: Option<&str>) -> Option<Discount> {
-    let coupon = told.get("appliedCoupon");
-    let amount = told
+fn discount(source: Node<'_>, currency: Option<&str>) -> Option<Discount> {
+    let coupon = source.get("appliedCoupon");
+    let amount = source
         .get("value")
         .amount()
         .filter(|amount| !amount.is_zero() || coupon.exists());
@@ -183,15 +183,15 @@ fn discount(told: Node<'_>, currency: Option<&str>) -> Option<Discount> {
     })
 }
 
-/// An order has one payment, so each refund that was made through the platform returns that one.
+/// The refunds. An order has one payment, so a refund through the platform has the method of that payment.
 fn refunds(order: Node<'_>, currency: Option<&str>) -> Option<Vec<Refund>> {
     let method = order
         .get("billingInfo")
         .get("paymentMethod")
         .str()
-        .filter(|method| method.len() <= LONGEST_METHOD);
-    order.get("refunds").list(|told| {
-        let external = told.get("externalRefund");
+        .filter(|method| method.len() <= MAX_METHOD_BYTES);
+    order.get("refunds").list(|source| {
+        let external = source.get("externalRefund");
         let is_internal = external.flag() == Some(false) || !external.exists();
         Refund {
             method: if is_internal {
@@ -199,21 +199,21 @@ fn refunds(order: Node<'_>, currency: Option<&str>) -> Option<Vec<Refund>> {
             } else {
                 None
             },
-            ..refund(told, currency)
+            ..refund(source, currency)
         }
     })
 }
 
-fn refund(told: Node<'_>, currency: Option<&str>) -> Refund {
+fn refund(source: Node<'_>, currency: Option<&str>) -> Refund {
     Refund {
-        id: told.get("id").id(),
-        reason: told.get("reason").text(),
-        amount: told
+        id: source.get("id").id(),
+        reason: source.get("reason").text(),
+        amount: source
             .get("amount")
             .amount()
             .map(|amount| amount.unsigned().in_currency(currency)),
         method: None,
-        created_at: told.get("dateCreated").utc(),
+        created_at: source.get("dateCreated").utc(),
     }
 }
 
@@ -237,7 +237,7 @@ pub(super) fn refunded(event: &Legacy<'_>) -> Option<Draft> {
         chargebacks: None,
         currency,
     };
-    // The order was last changed before the refund, or long after it.
+    // The order's own time may be before the refund, or long after it.
     let made_at = refunded_at(order.get("refunds"), event.root.get("refundId"));
     let draft = event.draft(
         verbs::REFUNDED,
@@ -265,14 +265,14 @@ fn refunded_at(refunds: Node<'_>, id: Node<'_>) -> Option<Timestamp> {
 }
 
 pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
-    let told = event.root;
-    let id = told.get("orderId").id()?;
+    let source = event.root;
+    let id = source.get("orderId").id()?;
     let parcel = Parcel {
-        id: told.get("fulfillmentId").id(),
-        created_at: told.get("dateCreated").utc(),
-        ..tracking(told.get("trackingInfo"))
+        id: source.get("fulfillmentId").id(),
+        created_at: source.get("dateCreated").utc(),
+        ..tracking(source.get("trackingInfo"))
     };
-    // One that was taken back is no parcel any more: what is left of the others, the store knows.
+    // The event names only the removed parcel. The remaining parcels have to be fetched.
     let deleted = event.delivery.topic.ends_with("FulfillmentDeleted");
     let parcels = filled(parcel)
         .filter(|_| !deleted)
@@ -296,21 +296,21 @@ pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
 }
 
 pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
-    let told = event.root;
-    let id = told.get("cartId").id()?;
-    let currency = told.get("currency").currency().map(str::to_owned);
+    let source = event.root;
+    let id = source.get("cartId").id()?;
+    let currency = source.get("currency").currency().map(str::to_owned);
     let shape = Checkout {
         id: id.clone(),
         cart_id: Some(id.clone()),
-        platform_status: told.get("status").text(),
-        total: told.get("totals").get("total").money(currency.as_deref()),
-        customer: customer(told.get("buyerInfo"), Node::nowhere()),
-        url: told.get("checkoutUrl").text(),
-        created_at: told.get("creationTime").utc(),
+        platform_status: source.get("status").text(),
+        total: source.get("totals").get("total").money(currency.as_deref()),
+        customer: customer(source.get("buyerInfo"), Node::nowhere()),
+        url: source.get("checkoutUrl").text(),
+        created_at: source.get("creationTime").utc(),
         currency,
         ..Checkout::default()
     };
-    let when = told
+    let when = source
         .get(if verb == verbs::RECOVERED {
             "recoveredTime"
         } else {

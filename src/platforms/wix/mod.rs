@@ -1,8 +1,8 @@
 //! Wix: apps' webhooks, signed as JSON Web Tokens.
 //!
-//! `verify` says who sent it and which delivery it is, `payload` opens the layers, `normalize` puts the content into our
-//! words. `sign` makes the same tokens for tests. `api` describes what a store's API is asked, `completion` reads what it told
-//! beyond a thin delivery.
+//! `verify` checks the signature and makes the key of the delivery. `payload` opens the layers of the token, and `normalize`
+//! makes events of the content. `sign` makes such tokens for tests. `api` describes the requests to the platform's API, and
+//! `enrichment` reads the answers into events that came without details.
 
 mod api;
 mod app;
@@ -10,8 +10,8 @@ mod catalog_v1;
 mod catalog_v3;
 mod category;
 mod checkout;
-mod completion;
 mod domain;
+mod enrichment;
 mod key;
 mod kinds;
 mod legacy_order;
@@ -37,7 +37,7 @@ use crate::event::Draft;
 
 const NAME: &str = "wix";
 
-/// Wix.
+/// The platform Wix.
 pub struct Wix;
 
 impl Platform for Wix {
@@ -53,7 +53,7 @@ impl Platform for Wix {
         key::public_key(material).map(|key| VerificationKey::Rs256(Box::new(key.decoding)))
     }
 
-    /// The proof is in the body.
+    /// The signature is in the body, so the headers exclude nothing.
     fn longest_body(&self, _headers: &Headers<'_>) -> Result<usize, Rejection> {
         Ok(usize::MAX)
     }
@@ -102,7 +102,7 @@ impl Platform for Wix {
     }
 
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
-        api::Lacking::of(delivery, drafts).map(|lacking| lacking.word())
+        api::FetchRequest::of(delivery, drafts).map(|request| request.text())
     }
 
     fn complete(
@@ -111,7 +111,7 @@ impl Platform for Wix {
         subject: &Subject,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered> {
-        api::complete(lacking, subject, dialogue)
+        api::fetch(lacking, subject, dialogue)
     }
 
     fn scopes(&self) -> &'static [Scope] {

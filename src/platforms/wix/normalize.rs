@@ -1,14 +1,14 @@
-//! Puts a delivery into our words: domain events by entity and slug, the older ones by the last part of their type.
+//! Normalizes a delivery. Domain events are chosen by entity and slug, flat events by the last part of their type.
 //!
-//! What is verified and has no word here becomes `unrecognized.received`; nothing is dropped.
+//! A verified event of an unknown type becomes `unrecognized.received`. No event is dropped.
 
 use serde_json::value::RawValue;
 
-use super::api::Lacking;
+use super::api::FetchRequest;
 use super::domain::Domain;
 use super::payload::Kept;
 use super::{
-    app, catalog_v1, catalog_v3, category, checkout, completion, legacy_order, order, payment,
+    app, catalog_v1, catalog_v3, category, checkout, enrichment, legacy_order, order, payment,
     people, unrecognized,
 };
 use crate::delivery::JournaledDelivery;
@@ -17,8 +17,8 @@ use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::{ConnectionSignal, Normalized};
 
-/// More facts than this in one delivery are told as one.
-pub(super) const MOST_DRAFTS: usize = 1000;
+/// Maximum number of events from one delivery. A delivery with more facts becomes one event.
+pub(super) const MAX_DRAFTS: usize = 1000;
 
 pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     let Kept {
@@ -59,10 +59,10 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
             draft.anonymized = true;
         }
     }
-    if let Some(told) = delivery.completed()
-        && let Some(lacking) = Lacking::of(delivery, &drafts)
+    if let Some(answer) = delivery.completed()
+        && let Some(request) = FetchRequest::of(delivery, &drafts)
     {
-        completion::complete(&mut drafts, &mut signal, &lacking, told);
+        enrichment::enrich(&mut drafts, &mut signal, &request, answer);
     }
     Normalized::Events {
         drafts,
@@ -71,20 +71,18 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     }
 }
 
-/// An event of the older sort: a flat payload without an id or a time of its own.
+/// A flat event: a payload without an event id and, mostly, without a time.
 pub(super) struct Legacy<'a> {
-    /// Where it came from.
     pub(super) delivery: &'a JournaledDelivery,
-    /// The payload.
     pub(super) root: Node<'a>,
-    /// When the token was made.
+    /// The `iat` claim of the token.
     pub(super) issued_at: Option<jiff::Timestamp>,
-    /// Did the envelope name an installation?
+    /// `true` if the envelope names an installation.
     pub(super) installation: bool,
 }
 
 impl Legacy<'_> {
-    /// A draft at the time of the token.
+    /// A draft at the time that the payload states, or else at the time of the token.
     pub(super) fn draft(
         &self,
         verb: &str,
@@ -93,12 +91,12 @@ impl Legacy<'_> {
         entity: Entity,
     ) -> Draft {
         let order = self.root.get("order");
-        let told = [
+        let stated = [
             self.root.get("updatedDate"),
             order.get("lastUpdated"),
             self.root.get("dateCreated"),
         ];
-        let time = told.into_iter().find_map(Node::utc).or(self.issued_at);
+        let time = stated.into_iter().find_map(Node::utc).or(self.issued_at);
         Draft {
             verb: verb.to_owned(),
             id,
@@ -128,7 +126,7 @@ fn domain_event(event: &Domain<'_>) -> Option<Draft> {
 
 fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSignal>) {
     let topic = event.delivery.topic.as_str();
-    // The stores' own events have long names of one family; a namesake of somebody else's means something else.
+    // Types of Wix Stores begin with `com.wix.ecommerce.`. A type of another app with the same last part is another event.
     let name = match topic.rsplit_once('.') {
         Some((family, name)) if family.starts_with("com.wix.ecommerce.") => name,
         Some(_) => return (None, None),
@@ -319,7 +317,7 @@ mod tests {
             .len()
         };
         assert_eq!(changed(300, ""), 300);
-        assert_eq!(changed(MOST_DRAFTS + 1, ""), 1);
+        assert_eq!(changed(MAX_DRAFTS + 1, ""), 1);
         // Each event carries the whole payload: few fat variants are too much as well.
         assert_eq!(changed(300, &"x".repeat(1000)), 1);
     }

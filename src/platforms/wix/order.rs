@@ -1,6 +1,6 @@
-//! Orders of the eCommerce API: each event carries the whole order, whatever happened to it.
+//! Orders of the eCommerce API. Each event carries the whole order.
 //!
-//! An order counts as completed when it is handed over and was paid; a refund afterwards does not open it again.
+//! An order is completed when it is fulfilled and was paid. A later refund does not open the order again.
 
 use jiff::Timestamp;
 
@@ -23,7 +23,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
         "approved" => verbs::APPROVED,
         "canceled" => verbs::CANCELLED,
         "payment_status_updated" => verbs::PAYMENT_UPDATED,
-        // A parcel that was taken back brings the same slug.
+        // A fulfillment that was removed has the same slug.
         "fulfilled" => {
             let stated = event
                 .content()
@@ -46,7 +46,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
     Some(event.draft(verb, id, full_if(found), Entity::Order(Box::new(shape))))
 }
 
-/// An order, or as much of it as is told.
+/// Normalizes an order. Members that are absent stay absent.
 pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     let currency = order.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
@@ -95,8 +95,8 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     }
 }
 
-/// Where the goods go. An order that the buyer collects has the place of collection there, which is no such address; a
-/// recipient without a place has none either.
+/// The shipping address. For a pick-up order the platform puts the address of the pick-up place here, so such an order has no
+/// shipping address. A recipient without an address has none either.
 fn shipping_address(logistics: Node<'_>, recipient: Node<'_>) -> Option<Address> {
     let place = recipient.get("address");
     if logistics.get("pickupDetails").is_object() || !place.has_members() {
@@ -105,7 +105,7 @@ fn shipping_address(logistics: Node<'_>, recipient: Node<'_>) -> Option<Address>
     address(place, recipient.get("contactDetails"))
 }
 
-/// `createdDate` of an imported order is the time of the import; the order was made when it was bought.
+/// The time of the purchase for an imported order, because its `createdDate` is the time of the import.
 fn created_at(order: Node<'_>) -> Option<Timestamp> {
     let bought = order.get("purchasedDate");
     if order.get("imported").flag() == Some(true) && bought.exists() {
@@ -125,7 +125,8 @@ fn newest(order: Node<'_>, activity_type: &str) -> Option<Timestamp> {
         .max()
 }
 
-/// The platform has no word for an authorized payment: it is pending or not paid, and the balance tells the authorized sum.
+/// The payment status. The platform has no status for an authorized payment: the status is `PENDING` or `NOT_PAID`, and
+/// `balanceSummary.authorized` has the amount.
 fn payment_status(order: Node<'_>) -> Option<PaymentStatus> {
     let status = word(order.get("paymentStatus"), payment_word)?;
     let is_open = matches!(status, PaymentStatus::Pending | PaymentStatus::Unpaid);
@@ -141,7 +142,7 @@ fn payment_status(order: Node<'_>) -> Option<PaymentStatus> {
     })
 }
 
-/// `true` for a price whose amount was sent, readable or not.
+/// `true` for a price with an amount, readable or not.
 fn has_amount(price: Node<'_>) -> bool {
     if price.is_object() {
         price.get("amount").exists()
@@ -150,7 +151,7 @@ fn has_amount(price: Node<'_>) -> bool {
     }
 }
 
-/// `true` if the newest of the activities around authorizations created one.
+/// `true` if an authorization was created after the last one was captured or voided.
 fn is_authorized(order: Node<'_>) -> bool {
     let created = newest(order, "AUTHORIZED_PAYMENT_CREATED");
     let ended = ["AUTHORIZED_PAYMENT_CAPTURED", "AUTHORIZED_PAYMENT_VOIDED"]
@@ -189,7 +190,7 @@ fn shipping(shipping: Node<'_>, currency: Option<&str>) -> Option<ShippingLine> 
     })
 }
 
-/// A coupon, a rule of the shop, or the merchant's own hand.
+/// A discount from a coupon, a discount rule, or the merchant.
 pub(super) fn discount(applied: Node<'_>, currency: Option<&str>) -> Option<Discount> {
     let source = applied.first(&["coupon", "discountRule", "merchantDiscount"]);
     filled(Discount {

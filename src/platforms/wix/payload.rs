@@ -1,12 +1,12 @@
-//! Opens the layers of a token: claims, envelope, payload, each a JSON object or a string that holds one.
+//! Opens the layers of a token: claims, envelope, payload. Each layer is a JSON object, or a string that contains one.
 //!
-//! Nothing is judged here and nothing below the payload's own members is read. Objects are taken apart into raw text, so
-//! that what is kept is byte for byte what was sent, however deep, doubled or large it is; of doubled members the last one
-//! counts, as in the platform's own reader.
+//! This module verifies nothing, and it reads nothing below the members of the payload. Objects are split into raw text, so
+//! the journal keeps the sent bytes, however deep or large they are. Of duplicate members the last one counts, as in the
+//! platform's SDK.
 //!
-//! A layer that is a string is escaped once more by the one around it, and undoing that is most of the work with a token.
-//! So a layer is first read as if the next one were a string, as the platform makes it, in one pass; where it is an object,
-//! as raw text. And what the journal keeps is the opened payload: see [`Kept`].
+//! A layer in a string is escaped by the layer around it, and unescaping is most of the work with a token. The platform
+//! sends strings, so each layer is first read in one pass as if the next layer were a string. If the next layer is an
+//! object, the layer is read again with the next one as raw text. The journal keeps the opened payload: see [`Kept`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,10 +18,10 @@ use serde_json::value::RawValue;
 use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::event::Amount;
 
-/// Longer names than any event type's stand in no label and no index.
-const LONGEST_TOPIC: usize = 200;
+/// Maximum length of an event type in bytes. A longer one is not used as a topic.
+const MAX_TOPIC_BYTES: usize = 200;
 
-/// An object's members, undecoded.
+/// The members of an object as raw JSON.
 pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// The members of a JSON object; `None` for anything else, and for more members than any object of the platform has.
@@ -163,16 +163,16 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// A member beside the envelope.
+    /// A claim other than the envelope.
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.layer.beside.get(name).copied()
     }
 
-    /// Opens what is below.
+    /// Opens the envelope and the payload.
     pub(super) fn open(self) -> Opened {
         let claims = self.layer.text_beside();
         let unreadable = || {
-            // It is known by the text that the claims have in its place.
+            // The raw text of the claim identifies such a delivery.
             let data = Layer::read_raw(self.text).and_then(|claims| claims.data);
             let text = match data {
                 Some(Data::Raw(raw)) => raw.get().to_owned(),
@@ -225,9 +225,9 @@ fn object(members: &Members<'_>) -> String {
     serde_json::to_string(members).unwrap_or_else(|_| "{}".to_owned())
 }
 
-/// What a token holds, as far as it can be read.
+/// The layers of a token, as far as they are readable.
 pub(super) struct Opened {
-    /// The installation that it is about.
+    /// The id of the installation.
     pub(super) instance_id: Option<String>,
     event_type: Option<String>,
     /// The members beside the layers; `None` if there were too many to keep.
@@ -248,14 +248,14 @@ pub(super) struct Payload {
 
 /// A layer that cannot be read.
 pub(super) struct Broken {
-    /// Which, as a bounded word.
+    /// The reason code.
     pub(super) reason: &'static str,
-    /// What is there instead: it still tells deliveries apart.
+    /// The raw text of the layer. The text identifies the delivery.
     pub(super) text: String,
 }
 
 impl Opened {
-    /// The event type as the envelope names it, else as the payload does; empty where there is none or it is no name.
+    /// The event type of the envelope, or else of the payload. Empty if both are absent or not valid.
     pub(super) fn topic(&self) -> String {
         let named = self
             .payload
@@ -263,7 +263,7 @@ impl Opened {
             .ok()
             .and_then(|payload| payload.named.as_deref());
         let fits = |topic: &&str| {
-            topic.len() <= LONGEST_TOPIC && !topic.is_empty() && !topic.contains(char::is_control)
+            topic.len() <= MAX_TOPIC_BYTES && !topic.is_empty() && !topic.contains(char::is_control)
         };
         self.event_type
             .as_deref()
@@ -291,7 +291,7 @@ impl Payload {
     }
 }
 
-/// The members of a payload that name it. The other members are passed over, however many there are.
+/// The members of a payload that identify its event. Other members are skipped, so their number does not matter.
 #[derive(Default)]
 struct Names<'a> {
     id: Option<&'a RawValue>,
@@ -327,29 +327,29 @@ impl<'de> Deserialize<'de> for Names<'de> {
     }
 }
 
-/// What the journal keeps of a token whose layers could be opened: the payload as the body, and what stood beside the layers
-/// as headers. Of any other token it keeps the claims.
+/// What the journal keeps of a token: the payload as the body, and the other members of claims and envelope as headers. Of a
+/// token with an unreadable layer the journal keeps the claims as the body.
 pub(super) struct Kept {
-    /// When the token was made: for events without a time of their own the nearest thing to one.
+    /// The claim `iat`. It stands in for the time of an event that has none.
     pub(super) issued_at: Option<Timestamp>,
-    /// Did the envelope name the installation that it is about?
+    /// `true` if the envelope names the installation.
     pub(super) installation: bool,
-    /// The payload's text.
+    /// The payload as sent.
     pub(super) payload: String,
 }
 
 const CLAIMS: &str = "claims";
 const ENVELOPE: &str = "envelope";
-/// What stands beside the layers is a few hundred bytes long; where it is longer, the claims are kept as they are, because
-/// the journal counts on bodies being what is large.
-const LONGEST_BESIDE: usize = 16 << 10;
+/// Maximum length of the members beside the layers, in bytes. The platform sends a few hundred bytes. If there are more, the
+/// claims are kept as the body, because the journal expects headers to be small.
+const MAX_BESIDE_BYTES: usize = 16 << 10;
 
 impl Kept {
     /// The headers and the body to keep; `claims` is the text of the claims.
     pub(super) fn parts(opened: Opened, claims: Vec<u8>) -> (Vec<(&'static str, String)>, Vec<u8>) {
         if let (Some(beside_token), Some(beside_envelope), Ok(payload)) =
             (opened.claims, opened.envelope, opened.payload)
-            && beside_token.len() + beside_envelope.len() <= LONGEST_BESIDE
+            && beside_token.len() + beside_envelope.len() <= MAX_BESIDE_BYTES
         {
             let headers = vec![(CLAIMS, beside_token), (ENVELOPE, beside_envelope)];
             return (headers, payload.text.into_bytes());
@@ -357,7 +357,7 @@ impl Kept {
         (Vec::new(), claims)
     }
 
-    /// Reads what was kept; a bounded word where the token was not readable.
+    /// Reads a delivery from the journal. The error is the reason code of an unreadable token.
     pub(super) fn read(delivery: &JournaledDelivery) -> Result<Self, &'static str> {
         if let (Some(claims), Some(envelope)) = (delivery.header(CLAIMS), delivery.header(ENVELOPE))
         {
@@ -415,8 +415,8 @@ fn trimmed(text: String) -> String {
     }
 }
 
-/// Seconds since 1970 as a JSON number, with or without decimals, in nanoseconds; exact, and `None` for what is no number
-/// or beyond all calendars.
+/// Converts seconds since 1970, a JSON number with or without decimals, to nanoseconds without rounding. `None` for other
+/// values and on overflow.
 pub(super) fn nanoseconds(raw: &RawValue) -> Option<i128> {
     let text = raw.get();
     if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {

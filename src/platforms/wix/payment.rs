@@ -1,6 +1,6 @@
-//! What was shipped of an order, and what was paid and given back for it.
+//! Fulfillments, payments, refunds and chargebacks of an order.
 //!
-//! The order's transactions come without its currency, so they are never the whole story by themselves.
+//! An order's transactions come without its currency, so their authority is never `full` before enrichment.
 
 use super::domain::{Domain, full_if};
 use super::shapes::{price, quantity, word};
@@ -16,12 +16,12 @@ pub(super) fn fulfillments(event: &Domain<'_>) -> Option<Draft> {
         return None;
     }
     let found = event.entity(&["currentEntity", "orderWithFulfillments"], "fulfillments");
-    let told = found.unwrap_or_else(Node::nowhere);
-    let id = told.get("orderId").id().or_else(|| event.entity_id())?;
+    let source = found.unwrap_or_else(Node::nowhere);
+    let id = source.get("orderId").id().or_else(|| event.entity_id())?;
     let shape = Fulfillment {
         id: id.clone(),
         order_id: Some(id.clone()),
-        parcels: told.get("fulfillments").list(parcel),
+        parcels: source.get("fulfillments").list(parcel),
     };
     Some(event.draft(
         verbs::UPDATED,
@@ -46,7 +46,7 @@ pub(super) fn parcel(parcel: Node<'_>) -> Parcel {
     }
 }
 
-/// The same in all of the platform's generations.
+/// The tracking of a parcel, which has the same members in the old and the new API.
 pub(super) fn tracking(tracking: Node<'_>) -> Parcel {
     Parcel {
         carrier: tracking.get("shippingProvider").text(),
@@ -74,7 +74,7 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
         .or_else(|| body.get("orderId").id())
         .or_else(|| event.entity_id())?;
     let payments = all.get("payments");
-    let refund = |told| refund(told, payments);
+    let refund = |source| refund(source, payments);
     let mut refunds = all.get("refunds").list(refund);
     // The list may be older than the refund that the event is about.
     if let Some(newest) = filled(refund(body.get("refund"))) {
@@ -210,29 +210,29 @@ pub(super) fn refund(refund: Node<'_>, payments: Node<'_>) -> Refund {
     Refund {
         id: refund.get("id").id(),
         reason: refund.get("details").get("reason").text(),
-        amount: given_back(refund),
+        amount: refunded_amount(refund),
         method: refund_methods(refund, payments),
         created_at: refund.get("createdDate").utc(),
     }
 }
 
-/// The longest method that is copied to refunds, in bytes. The platform's own words are shorter.
-pub(super) const LONGEST_METHOD: usize = 64;
+/// Maximum length in bytes of a method that is copied to refunds. The platform's methods are shorter.
+pub(super) const MAX_METHOD_BYTES: usize = 64;
 
 /// The methods of a refund's payments, each once.
 fn refund_methods(refund: Node<'_>, payments: Node<'_>) -> Option<String> {
-    /// A refund has at most 50 transactions, an order at most 100 payments.
-    const LOOKED_AT: usize = 100;
+    /// Maximum number of entries that are searched. A refund has at most 50 transactions, an order 100 payments.
+    const MAX_SEARCHED: usize = 100;
     const MAX_METHODS: usize = 5;
     let mut methods: Vec<String> = Vec::new();
-    for transaction in refund.get("transactions").items().take(LOOKED_AT) {
+    for transaction in refund.get("transactions").items().take(MAX_SEARCHED) {
         let id = transaction.get("paymentId").id();
         let paid = payments
             .items()
-            .take(LOOKED_AT)
+            .take(MAX_SEARCHED)
             .find(|payment| id.is_some() && payment.get("id").id() == id);
         let is_new = |method: &String| {
-            method.len() <= LONGEST_METHOD
+            method.len() <= MAX_METHOD_BYTES
                 && methods.len() < MAX_METHODS
                 && !methods.contains(method)
         };
@@ -248,10 +248,10 @@ pub(super) fn chargebacks(
     payments: Node<'_>,
     slug: &str,
 ) -> Option<Vec<Chargeback>> {
-    let told = body.get("chargeback");
+    let source = body.get("chargeback");
     let mut all: Vec<Chargeback> = filled(Chargeback {
         payment_id: body.get("paymentId").id(),
-        ..chargeback(told)
+        ..chargeback(source)
     })
     .map(|chargeback| Chargeback {
         status: match (chargeback.status, slug) {
@@ -269,13 +269,13 @@ pub(super) fn chargebacks(
     .collect();
     for payment in payments.items() {
         let details = payment.get("regularPaymentDetails");
-        for told in details.get("chargebacks").items() {
+        for source in details.get("chargebacks").items() {
             let listed = Chargeback {
                 payment_id: payment.get("id").id(),
-                ..chargeback(told)
+                ..chargeback(source)
             };
             match all.first_mut() {
-                // The event's own is newer than the list.
+                // The chargeback of the event is newer than the list.
                 Some(first) if first.id.is_some() && first.id == listed.id => {
                     first.payment_id = first.payment_id.take().or(listed.payment_id);
                     first.created_at = first.created_at.or(listed.created_at);
@@ -287,23 +287,23 @@ pub(super) fn chargebacks(
     (!all.is_empty()).then_some(all)
 }
 
-fn chargeback(told: Node<'_>) -> Chargeback {
+fn chargeback(source: Node<'_>) -> Chargeback {
     Chargeback {
-        id: told.get("id").id(),
+        id: source.get("id").id(),
         payment_id: None,
-        amount: price(told.get("amount"), None),
-        reversed_amount: price(told.get("reversalAmount"), None),
-        status: word(told.get("status"), |word| match word {
+        amount: price(source.get("amount"), None),
+        reversed_amount: price(source.get("reversalAmount"), None),
+        status: word(source.get("status"), |word| match word {
             "APPROVED" => ChargebackStatus::Approved,
             "REVERSED" => ChargebackStatus::Reversed,
             _ => ChargebackStatus::Unknown,
         }),
-        created_at: told.get("createdDate").utc(),
+        created_at: source.get("createdDate").utc(),
     }
 }
 
-/// What really went back: the platform's own sum, else that of the transfers that succeeded.
-fn given_back(refund: Node<'_>) -> Option<Money> {
+/// The refunded amount: the sum that the platform states, or else the sum of the transfers that succeeded.
+fn refunded_amount(refund: Node<'_>) -> Option<Money> {
     let stated = price(refund.get("summary").get("refunded"), None).map(|money| money.amount);
     // A transfer whose amount or status cannot be read leaves the sum unknown.
     let succeeded = || {

@@ -1,6 +1,6 @@
-//! Contacts and members. A member is a contact who can log in, with an id that both often share; the kind tells them apart.
+//! Contacts and members. A member is a contact who can log in. Both often have the same id, and `kind` distinguishes them.
 //!
-//! Of a contact's addresses only those that are marked for bills or shipping have a place here; all stand in `raw`.
+//! A customer has only the billing and the shipping address of a contact. `raw` has all addresses.
 
 use super::domain::{Domain, full_if};
 use super::shapes::address;
@@ -8,22 +8,22 @@ use crate::event::data::Customer;
 use crate::event::{Draft, Entity, verbs};
 use crate::platforms::lenient::Node;
 
-/// A phone number as it was typed, or else in the international form.
+/// The members that hold a phone number, the entered form first.
 const PHONE: [&str; 3] = ["phone", "formattedPhone", "e164Phone"];
 
 pub(super) fn contact_event(event: &Domain<'_>) -> Option<Draft> {
     let verb = verb(event.slug(), true)?;
     let found = event.entity(&["targetContact", "currentEntity", "contact"], "id");
-    let told = found.unwrap_or_else(Node::nowhere);
+    let source = found.unwrap_or_else(Node::nowhere);
     let body = event.content();
     let id = body
         .get("targetContactId")
         .id()
-        .or_else(|| told.get("id").id())
+        .or_else(|| source.get("id").id())
         .or_else(|| event.entity_id())?;
     let shape = Customer {
         merged_ids: body.get("sourceContactIds").list_of(Node::id),
-        ..contact(told, id.clone())
+        ..contact(source, id.clone())
     };
     Some(event.draft(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
 }
@@ -31,29 +31,29 @@ pub(super) fn contact_event(event: &Domain<'_>) -> Option<Draft> {
 pub(super) fn member_event(event: &Domain<'_>) -> Option<Draft> {
     let verb = verb(event.slug(), false)?;
     let found = event.entity(&["member", "currentEntity"], "id");
-    let told = found.unwrap_or_else(Node::nowhere);
-    let id = event.entity_id().or_else(|| told.get("id").id())?;
-    let shape = member(told, id.clone());
+    let source = found.unwrap_or_else(Node::nowhere);
+    let id = event.entity_id().or_else(|| source.get("id").id())?;
+    let shape = member(source, id.clone());
     Some(event.draft(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
 }
 
-/// A member, or as much of it as is told.
-pub(super) fn member(told: Node<'_>, id: String) -> Customer {
-    let contact = told.get("contact");
+/// Normalizes a member. Members that are absent stay absent.
+pub(super) fn member(source: Node<'_>, id: String) -> Customer {
+    let contact = source.get("contact");
     Customer {
         id,
         kind: Some("member".to_owned()),
-        email: told
+        email: source
             .get("loginEmail")
             .text()
             .or_else(|| contact.get("emails").items().find_map(Node::text)),
         first_name: contact.get("firstName").text(),
         last_name: contact.get("lastName").text(),
-        username: told.get("profile").get("nickname").text(),
+        username: source.get("profile").get("nickname").text(),
         phone: contact.get("phones").items().find_map(Node::text),
         company: contact.get("company").text(),
-        created_at: told.get("createdDate").utc(),
-        updated_at: told.get("updatedDate").utc(),
+        created_at: source.get("createdDate").utc(),
+        updated_at: source.get("updatedDate").utc(),
         ..Customer::default()
     }
 }
@@ -68,9 +68,9 @@ fn verb(slug: &str, merges: bool) -> Option<&'static str> {
     }
 }
 
-/// A contact, or as much of it as is told.
-pub(super) fn contact(told: Node<'_>, id: String) -> Customer {
-    let (primary, info) = (told.get("primaryInfo"), told.get("info"));
+/// Normalizes a contact. Members that are absent stay absent.
+pub(super) fn contact(source: Node<'_>, id: String) -> Customer {
+    let (primary, info) = (source.get("primaryInfo"), source.get("info"));
     let extended = info.get("extendedFields").get("items");
     let marked = |tag: &str| {
         let mut addresses = info.get("addresses").get("items").items();
@@ -91,14 +91,14 @@ pub(super) fn contact(told: Node<'_>, id: String) -> Customer {
         email: primary
             .get("email")
             .text()
-            .or_else(|| told.get("primaryEmail").get("email").text())
+            .or_else(|| source.get("primaryEmail").get("email").text())
             .or_else(|| first_of("emails", &["email"])),
         first_name: info.get("name").get("first").text(),
         last_name: info.get("name").get("last").text(),
         phone: primary
             .get("phone")
             .text()
-            .or_else(|| told.get("primaryPhone").first(&PHONE).text())
+            .or_else(|| source.get("primaryPhone").first(&PHONE).text())
             .or_else(|| first_of("phones", &PHONE)),
         company: info.get("company").text(),
         billing_address: marked("BILLING"),
@@ -108,8 +108,8 @@ pub(super) fn contact(told: Node<'_>, id: String) -> Customer {
         total_spent: extended
             .get("ecom.totalSpentAmount")
             .money(extended.get("ecom.totalSpentCurrency").str()),
-        created_at: told.get("createdDate").utc(),
-        updated_at: told.get("updatedDate").utc(),
+        created_at: source.get("createdDate").utc(),
+        updated_at: source.get("updatedDate").utc(),
         ..Customer::default()
     }
 }

@@ -1,6 +1,6 @@
-//! The small shapes that orders, checkouts and people share: prices, addresses, buyers, lines.
+//! Readers of the members that several entities share: prices, addresses, buyers, line items.
 //!
-//! No sums and no guesses: a field is what the platform put there, or absent.
+//! Nothing is computed here: a field is the platform's value, or absent.
 
 use jiff::Timestamp;
 use serde_json::Number;
@@ -10,7 +10,7 @@ use crate::event::data::{Address, Buyer, LineItem, OptionValue};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::{Node, filled};
 
-/// A price: `{"amount": "19.90", …}`, or the bare amount.
+/// A price: `{"amount": "19.90", …}`, or only the amount.
 pub(super) fn price(node: Node<'_>, currency: Option<&str>) -> Option<Money> {
     node.get("amount")
         .money(currency)
@@ -26,7 +26,7 @@ pub(super) fn is_same(a: &Money, b: &Money) -> bool {
                 .is_some_and(|difference| difference.is_zero()))
 }
 
-/// The original of a translatable text.
+/// The original of a translatable text, or else its translation.
 pub(super) fn original(node: Node<'_>) -> Option<String> {
     node.get("original")
         .text()
@@ -34,13 +34,13 @@ pub(super) fn original(node: Node<'_>) -> Option<String> {
         .or_else(|| node.text())
 }
 
-/// An id of zeros stands for "the only variant".
+/// The id of a variant. An id of zeros stands for the only variant, so it is left out.
 pub(super) fn variant_id(node: Node<'_>) -> Option<String> {
     node.id()
         .filter(|id| !id.bytes().all(|b| matches!(b, b'0' | b'-')))
 }
 
-/// An address, and the person at it, of the new sort or the old one.
+/// An address with its person, in the format of the new or the old API.
 pub(super) fn address(place: Node<'_>, person: Node<'_>) -> Option<Address> {
     let street = place.get("streetAddress");
     let street = [street.get("number").text(), street.get("name").text()]
@@ -74,7 +74,7 @@ pub(super) fn address(place: Node<'_>, person: Node<'_>) -> Option<Address> {
     })
 }
 
-/// Who buys: the buyer, with the name of the person that the bill goes to. A visitor without a contact has no id.
+/// The buyer, with the name on the bill if the buyer has none. A visitor without a contact has no id.
 pub(super) fn buyer(buyer: Node<'_>, person: Node<'_>) -> Option<Buyer> {
     filled(Buyer {
         id: buyer.first(&["contactId", "memberId"]).id(),
@@ -94,8 +94,8 @@ pub(super) fn buyer(buyer: Node<'_>, person: Node<'_>) -> Option<Buyer> {
     })
 }
 
-/// A line of an order or a checkout. `total` is without tax, as everywhere; the platform's `priceBeforeDiscounts` is of one
-/// piece, so it is no subtotal.
+/// A line item of an order or a checkout. `total` is without tax. `priceBeforeDiscounts` is the price of one piece, so it is
+/// no subtotal.
 pub(super) fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     let reference = line.get("catalogReference");
     let amount = |key: &str| price(line.get(key), currency);
@@ -115,14 +115,14 @@ pub(super) fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     }
 }
 
-/// A line's tax, under the older and the newer name.
+/// The tax of a line, under the newer or the older name.
 pub(super) fn tax(line: Node<'_>, currency: Option<&str>) -> Option<Money> {
     price(line.get("taxDetails").get("totalTax"), currency)
         .or_else(|| price(line.get("taxInfo").get("taxAmount"), currency))
 }
 
-/// How many pieces a line has. Of a line that is sold in fractions `quantity` is always 1, and `decimalQuantity` has the
-/// real number. If that number is unreadable, the quantity is unknown.
+/// The quantity of a line. If a line is sold in fractions, `quantity` is always 1 and `decimalQuantity` has the quantity. An
+/// unreadable `decimalQuantity` leaves the quantity unknown.
 pub(super) fn quantity(line: Node<'_>) -> Option<Number> {
     let decimal = line.get("decimalQuantity");
     let value = if decimal.is_object() {
@@ -137,10 +137,10 @@ pub(super) fn quantity(line: Node<'_>) -> Option<Number> {
     }
 }
 
-/// The longest name of a group of modifiers that is copied, in bytes. The platform allows 200 characters.
-const LONGEST_GROUP_NAME: usize = 200;
+/// Maximum length in bytes of a group name that is copied to its modifiers. The platform allows 200 characters.
+const MAX_GROUP_NAME_BYTES: usize = 200;
 
-/// The options of a line, and the modifiers of a dish: one option for each modifier, named after its group.
+/// The options of a line, then its modifiers (of a restaurant's dish): one option for each, with the name of its group.
 fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
     let chosen = line
         .get("descriptionLines")
@@ -152,7 +152,7 @@ fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
     }
     let modifiers = groups.items().flat_map(|group| {
         // The name is copied to each modifier.
-        let name = original(group.get("name")).filter(|name| name.len() <= LONGEST_GROUP_NAME);
+        let name = original(group.get("name")).filter(|name| name.len() <= MAX_GROUP_NAME_BYTES);
         group.get("modifiers").items().filter_map(move |modifier| {
             let label = original(modifier.get("label"))?;
             let value = match modifier.get("quantity").number() {
@@ -190,7 +190,7 @@ fn chosen_in_catalog(reference: Node<'_>) -> Option<Vec<OptionValue>> {
     (!options.is_empty()).then_some(options)
 }
 
-/// A platform's word in our words. A status that was sent and is no text is not known.
+/// Normalizes a status. A status that was sent and is not a text becomes `unknown`.
 pub(super) fn word<T: Default>(node: Node<'_>, read: impl FnOnce(&str) -> T) -> Option<T> {
     match node.value()? {
         Json::Null => None,
@@ -203,14 +203,14 @@ pub(super) fn word<T: Default>(node: Node<'_>, read: impl FnOnce(&str) -> T) -> 
 /// An instant: a text, or a number of seconds or milliseconds since 1970.
 pub(super) fn instant(node: Node<'_>) -> Option<Timestamp> {
     /// More seconds than this are milliseconds: in seconds they are the year 5138.
-    const MOST_SECONDS: i64 = 100_000_000_000;
+    const MAX_SECONDS: i64 = 100_000_000_000;
     if let Some(instant) = node.utc() {
         return Some(instant);
     }
     let number: i64 = node.amount()?.as_str().split('.').next()?.parse().ok()?;
     if number <= 0 {
         None
-    } else if number < MOST_SECONDS {
+    } else if number < MAX_SECONDS {
         Timestamp::from_second(number).ok()
     } else {
         Timestamp::from_millisecond(number).ok()

@@ -1,8 +1,8 @@
-//! Makes the token that the platform would send: for fixtures, replay and tests.
+//! Signs tokens like the platform, for fixtures, replay and tests.
 //!
 //! Options: `instance_id`; `identity` (JSON text) and `account` (JSON text) for the envelope; `layers` = `strings` as the
-//! platform does, or `objects`; `iat_offset` in seconds. The nonce is not used: an event's id stands inside its payload,
-//! and a payload is sent as it is.
+//! platform does, or `objects`; `iat_offset` in seconds. The nonce is not used, because a payload with its
+//! event id is sent unchanged.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -15,11 +15,11 @@ use serde_json::value::RawValue;
 use super::key::private_key;
 use crate::platforms::{InvalidKey, SignedRequest, Unsigned};
 
-/// The installation that fixtures are about where they name none.
+/// The installation of fixtures that name none.
 const INSTANCE: &str = "7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a4b5c";
-/// The platform's tokens live that long: 1000 hours.
+/// Lifetime of the platform's tokens: 1000 hours.
 const LIFETIME: i64 = 3_600_000;
-/// The platform writes no `typ`.
+/// The header of the platform's tokens, without `typ`.
 const HEADER: &[u8] = br#"{"kid":"testonly","alg":"RS256"}"#;
 
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ pub(super) fn sign(
         .unwrap_or(0);
     let iat = now.as_second().saturating_add(offset);
     let payload = std::str::from_utf8(unsigned.payload)
-        .map_err(|_| InvalidKey("the payload is no UTF-8".to_owned()))?;
+        .map_err(|_| InvalidKey("the payload is not UTF-8".to_owned()))?;
     let account = option("account")
         .map(|text| RawValue::from_string(text.to_owned()))
         .transpose();
@@ -74,7 +74,7 @@ pub(super) fn sign(
     token(HEADER, claims.as_bytes(), &key)
 }
 
-/// Puts header, claims and signature together.
+/// Joins header, claims and signature.
 fn token(
     header: &[u8],
     claims: &[u8],
@@ -103,5 +103,5 @@ fn written(layer: &impl Serialize) -> Result<String, InvalidKey> {
 }
 
 fn no_json(_: serde_json::Error) -> InvalidKey {
-    InvalidKey("the payload is no JSON".to_owned())
+    InvalidKey("the payload is not JSON".to_owned())
 }

@@ -39,7 +39,7 @@ const TIMES: [&str; 10] = [
     "dateCreated",
 ];
 
-/// What an event is about.
+/// The entity of an event.
 #[derive(Debug, Default, PartialEq)]
 struct About {
     id: Option<String>,
@@ -88,7 +88,7 @@ fn about(root: Node<'_>, topic: &str) -> About {
     }
 }
 
-/// In this order: the id that is named like the event or its entity type (`bookingId` in `BookingConfirmed`), `id`, the
+/// Guesses the entity, in this order: the id that is named like the event or its entity type (`bookingId` in `BookingConfirmed`), `id`, the
 /// first member that ends in `Id`, the `id` of the first object.
 fn guess(root: Node<'_>, topic: &str, entity_type: Option<&str>) -> About {
     let Some(Json::Object(members)) = root.value() else {

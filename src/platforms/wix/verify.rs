@@ -1,7 +1,7 @@
-//! Verifies a delivery: one compact JWT as the whole body, signed by the app's key with RS256 and nothing else.
+//! Verifies a delivery: the body is one compact JWT, signed with RS256 by the app's key.
 //!
-//! What the token's issuer and audience say does not matter: the platform sends neither with webhooks. A token that is
-//! genuine and cannot be read below its claims is a delivery all the same: that is our dead letter, not the sender's error.
+//! Issuer and audience are not checked, because the platform sends neither with webhooks. A genuine token with unreadable
+//! content is accepted and becomes a dead letter, because refusing such a token only causes retries.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,10 +13,10 @@ use super::payload::{Claims, Kept, Opened, members, nanoseconds};
 use crate::delivery::{ConnectionId, DeliveryKey, RawDelivery};
 use crate::platforms::{DeliveryParts, Rejection, VerificationKey, Verified, VerifiedDelivery};
 
-/// The platform's token headers have some forty characters.
-const LONGEST_HEADER: usize = 4096;
-/// How far the sender's clock and ours may disagree.
-const LEEWAY: i128 = 60 * 1_000_000_000;
+/// Maximum length of a token's header in bytes. The platform's headers have some 40 bytes.
+const MAX_HEADER_BYTES: usize = 4096;
+/// Allowed difference between the clocks of sender and gateway, in nanoseconds.
+const CLOCK_LEEWAY_NS: i128 = 60 * 1_000_000_000;
 
 pub(super) fn verify(
     raw: &RawDelivery<'_>,
@@ -71,17 +71,17 @@ pub(super) fn verify(
     ))))
 }
 
-/// Is it a token at all, and one of the only sort that the platform signs? The algorithm is ours to say, not the token's:
-/// a token that names another one is refused before any key is touched.
+/// Checks that the header is of a token signed with RS256. Another algorithm is refused before any key is used, because the
+/// algorithm must not be chosen by the token.
 fn check_header(segment: &str) -> Result<(), Rejection> {
-    // Nobody has proved anything yet: what is no header costs no time.
+    // The sender is not verified yet, so a wrong header must cost no time.
     let segment = Some(segment)
-        .filter(|segment| segment.len() <= LONGEST_HEADER)
+        .filter(|segment| segment.len() <= MAX_HEADER_BYTES)
         .ok_or(Rejection::Unreadable)?;
     let bytes = decoded(segment).ok_or(Rejection::Unreadable)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Rejection::Unreadable)?;
     let header = members(text).ok_or(Rejection::Unreadable)?;
-    // `crit` names extensions that must be understood; we understand none.
+    // `crit` names extensions that the verifier must support. None is supported.
     let rs256 = header
         .get("alg")
         .is_some_and(|alg| alg.get() == r#""RS256""#);
@@ -110,36 +110,36 @@ fn fits(key: &VerificationKey, signature: &str, signed: &str) -> bool {
     }
 }
 
-/// `exp` may be absent, as in the platform's own SDK; present, it must be a time.
+/// Checks `exp` and `nbf`. Both may be absent, as in the platform's SDK. A claim that is not a time is refused.
 fn check_time(claims: &Claims<'_>, now: Timestamp) -> Result<(), Rejection> {
     let now = now.as_nanosecond();
     if let Some(exp) = claims.get("exp") {
         let exp = nanoseconds(exp).ok_or(Rejection::TokenExpired)?;
-        if now > exp.saturating_add(LEEWAY) {
+        if now > exp.saturating_add(CLOCK_LEEWAY_NS) {
             return Err(Rejection::TokenExpired);
         }
     }
     if let Some(nbf) = claims.get("nbf") {
         let nbf = nanoseconds(nbf).ok_or(Rejection::TokenNotYetValid)?;
-        if nbf > now.saturating_add(LEEWAY) {
+        if nbf > now.saturating_add(CLOCK_LEEWAY_NS) {
             return Err(Rejection::TokenNotYetValid);
         }
     }
     Ok(())
 }
 
-/// What a token's signature covers, beside the payload.
+/// The signed members of a token beside the payload, for the key of the delivery.
 struct Signed<'a> {
     endpoint: &'a ConnectionId,
     connection: &'a ConnectionId,
     topic: &'a str,
-    /// The claim `iat` in nanoseconds; `None` where the token has none, or it is not a number.
+    /// The claim `iat` in nanoseconds; `None` if the claim is absent or not a number.
     issued_at: Option<i128>,
 }
 
 impl Signed<'_> {
     /// A domain event is identified by its id. Other deliveries have none: the content and the token's `iat` identify
-    /// them, because the same content that was signed at another time is another fact. A token without `iat` can not be
+    /// them, because the same content that was signed at another time is another fact. A token without `iat` cannot be
     /// recognized, so its key contains the time of arrival.
     fn key(&self, opened: &Opened, received_at: Timestamp) -> DeliveryKey {
         let (kind, content) = match &opened.payload {

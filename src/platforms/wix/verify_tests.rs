@@ -1,4 +1,4 @@
-//! Genuine, forged, stale and strange tokens.
+//! Verification of genuine, forged, expired and malformed tokens.
 
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{DecodingKey, EncodingKey};
@@ -7,7 +7,7 @@ use super::*;
 use crate::platforms::wix::key::public_key;
 use crate::platforms::{Platform, Unsigned};
 
-/// A test delivery of the platform's dashboard from December 2021, with the key of the app it was for.
+/// A test delivery of the platform's dashboard from December 2021, with the public key of its app.
 const GENUINE: &str = "eyJraWQiOiJMR3VhcGtTRCIsImFsZyI6IlJTMjU2In0.eyJkYXRhIjoie1wiZGF0YVwiOlwie1xcXCJhcHBJZFxcXCI6XFxcIjViYzIwNjJkLTAxMGItNDQ4Yy1hNjJhLWQ2YmIyNjljNWE0Y1xcXCIsIFxcXCJvcmlnaW5JbnN0YW5jZUlkXFxcIjpcXFwiMDc4NjRjMTYtM2E2Zi00ZGQyLTk5NzMtMDI4NzA1NzYyYjJjXFxcIn1cIixcImluc3RhbmNlSWRcIjpcIjNiYmNhYmM3LWViYjctNGZjOC04ODI5LTEzZWEwZTE0MjEyM1wiLFwiZXZlbnRUeXBlXCI6XCJBcHBJbnN0YWxsZWRcIn0iLCJpYXQiOjE2NDA3ODg1NTQsImV4cCI6MTY0NDM4ODU1NH0.efOBeS4YXRIFUMOQ1x8AiHX50zrzdmSg3hU03dYFtsXdcf2S_lvu2VlnvxuesEFUoqLTh3ALnMs7gQpLPkCeLscWWOwW6sEuue3ONFFizB92YUDlQGjKAg4duykz37wbFrkak38Gp1k6ghGQGN7GXmoYHRFvHpXlVxONPRn9cgt4SSxVbR4po5aUpbDOjB8VkoUzbtQPiVW2Dv4-L8E4kQSXvbXuDhMwEHWyboFNRB1W7ayQS6_TiXoy4cTu-4PLMFh3Wfg8YnfEmmL56qXbWyutLfPs94gAT2--6vSqJzNhDoauj-nzCQESwAz2VeBeldI_GoVZFt6XFVhgynPwdg";
 const GENUINE_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAjUtCVyLGf8M0+qlYWrJv\nNYXpCwV2viCFuf4TJcdxoocZT0GOghRA0q9tYko5Rt4uJXARwn3khou9qKnZYC1+\n7+81HY3JSoY9Hc5FILrYuxhkdYEDwKd2A27x4k4MLlEV9YlU2Vugr3oGE3+smuNl\n6RhPn7gHvdK7cK9Ss1cZIg+icNPjUD+tHiDa4tn4I8uJOQqvA+PNXok3AntDZvYD\nETlQctvZVLV5cNvP81JdYOf4huItqoZkATtXwJE8Cm0cvu9vm0IqZCn4KHxjTnBk\nCMY5DcX4T+CyW9klcdmWINxGRQI8VAHORuvGi2gKTK0zZvk7FZHOTjLfEMdgJ/uY\nvwIDAQAB\n-----END PUBLIC KEY-----";
 const SIGNING: &str = include_str!("../../../fixtures/keys/wix/signing.key");
@@ -83,7 +83,7 @@ fn the_genuine_delivery_is_taken() {
         "3bbcabc7-ebb7-4fc8-8829-13ea0e142123"
     );
     assert_eq!(parts.endpoint.as_str(), "my-app");
-    // Everything that it says is kept: the payload, and what stands beside each layer.
+    // The payload and the other members of each layer are kept.
     let payload = r#"{"appId":"5bc2062d-010b-448c-a62a-d6bb269c5a4c", "originInstanceId":"07864c16-3a6f-4dd2-9973-028705762b2c"}"#;
     assert_eq!(parts.body, payload);
     let envelope =
@@ -96,7 +96,7 @@ fn the_genuine_delivery_is_taken() {
             ("envelope", envelope.to_owned())
         ]
     );
-    // Years later it is over, and with another app's key it never was.
+    // The token is refused years later, and with the key of another app.
     assert_eq!(
         verified(
             GENUINE.as_bytes(),
@@ -169,7 +169,7 @@ fn other_algorithms_are_refused_even_with_the_right_key() {
             "{header}"
         );
     }
-    // A body signed otherwise than its header says.
+    // The signature has another algorithm than the header.
     let token = signed_as(Algorithm::PS256, r#"{"alg":"RS256"}"#, CLAIMS);
     assert_eq!(outcome(token).err(), Some(Rejection::SignatureWrong));
 }
@@ -378,7 +378,7 @@ fn a_genuine_token_with_unreadable_layers_is_kept() {
     assert_eq!(outcome(signed(&deep)).expect("a delivery").topic, "");
 }
 
-/// The key of a payload that is signed at a time.
+/// The key of a payload with this `iat`.
 fn key_of(topic: &str, payload: &str, options: &[(&str, &str)], second: i64) -> DeliveryKey {
     let options = options
         .iter()

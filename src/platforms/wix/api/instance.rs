@@ -1,9 +1,8 @@
-//! Looks at an app and at its installations: is the secret right, is the app still installed, what may it read, and what
-//! is there to know about the site.
+//! Checks an app and its installations: the secret, the installation, the permissions, and the facts about the site.
 //!
-//! A wrong secret and a removed app both end in a token that is not given. What the refusal does not say, the app's other
-//! installations do: where one of them still gets a token, the secret is right. An installation is gone only where that is
-//! certain. The owner's address is never kept.
+//! With a wrong secret and with a removed app the platform grants no token. If another installation of the app still gets a
+//! token, the secret is right and this installation was removed. An installation is reported as removed only if that is
+//! certain. The owner's e-mail address is never kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +13,9 @@ use crate::platforms::api::{Answer, Dialogue, Examination, Scope, Subject, Unans
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// Installations that are tried before a secret is called wrong.
-const TRIED: usize = 3;
-/// Where the app's id and secret stand.
+/// Maximum number of installations that are tried before a secret is reported as wrong.
+const MAX_TRIED: usize = 3;
+/// The place of the app's id and secret.
 const DASHBOARD: &str = "the app's dashboard under \"View ID & keys\"";
 
 pub(super) fn examine_app(
@@ -26,18 +25,18 @@ pub(super) fn examine_app(
     let mut found = Examination::default();
     if let Some(url) = &app.delivery_url {
         found.good.push(format!(
-            "webhooks are taken at {url}, the callback URL for the app's dashboard"
+            "webhooks are received at {url}: use it as callback URL in the app's dashboard"
         ));
     }
     if token::request(app, "").is_none() {
-        let cause = "without the app secret no site can be asked: what a webhook leaves out stays out, and nothing tells whether \
-                     the app may read what it should";
-        let step = format!("Add the app secret, which stands in {DASHBOARD}");
+        let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched, and the app's \
+                     permissions cannot be checked";
+        let step = format!("Add the app secret from {DASHBOARD}");
         found.find(Weight::Note, "app_secret_missing", cause, step);
         return Ok(found);
     }
     let (mut tried, mut accused, mut named) = (0, 0, false);
-    for instance in app.installations.iter().take(TRIED) {
+    for instance in app.installations.iter().take(MAX_TRIED) {
         let Some(request) = token::request(app, instance.as_str()) else {
             break;
         };
@@ -59,7 +58,7 @@ pub(super) fn examine_app(
                     Blame::App => named = true,
                     Blame::Unclear => accused += 1,
                     Blame::Instance => {}
-                    Blame::Nobody => {
+                    Blame::UnknownPath => {
                         strange(&mut found, answer);
                         return Ok(found);
                     }
@@ -69,15 +68,16 @@ pub(super) fn examine_app(
         }
     }
     if tried == 0 {
-        let cause = "the app secret cannot be tried out before a site has installed the app";
-        let step = "Install the app on a site with its webhooks subscribed to, and check again";
+        let cause = "the app secret cannot be checked before a site has installed the app";
+        let step = "Subscribe to the webhooks, install the app on a site, and check again";
         found.find(Weight::Note, "app_secret_untried", cause, step);
     } else if named || accused > 1 {
         secret_refused(&mut found, app);
     } else if accused == 1 {
         access_refused(&mut found);
     } else {
-        let cause = "the app secret could not be tried out: Wix knows none of the installations that were tried";
+        let cause =
+            "the app secret cannot be checked: Wix knows none of the installations that were tried";
         found.find(
             Weight::Note,
             "app_secret_untried",
@@ -98,12 +98,12 @@ pub(super) fn examine(
         .as_deref()
         .and_then(|app| Some((app, token::request(app, instance.id.as_str())?)));
     let Some((app, request)) = asked_by else {
-        let cause = "this site cannot be asked: the app secret is not known, so what a webhook leaves out stays out";
-        let step = format!("Add the app secret to the app's connection; it stands in {DASHBOARD}");
+        let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched for this site";
+        let step = format!("Add the app secret from {DASHBOARD} to the app's connection");
         found.find(Weight::Note, "app_secret_missing", cause, step);
         return Ok(found);
     };
-    // A token of its own: one that was given earlier may count for hours after the app was removed.
+    // The check requests a new token: an older token may stay valid for hours after the app was removed.
     let token = match heard(&mut found, dialogue.ask(request)?) {
         Heard::Good(answer) => token::read(answer),
         Heard::Refused(answer) | Heard::NoToken(answer) => {
@@ -121,9 +121,9 @@ pub(super) fn examine(
         &mut found,
         dialogue.ask(caller.get("instance.get", "/apps/v1/instance"))?,
     ) {
-        Heard::Good(answer) => told(&mut found, answer, &caller, dialogue)?,
+        Heard::Good(answer) => report_installation(&mut found, answer, &caller, dialogue)?,
         Heard::Refused(answer) | Heard::NoToken(answer) => match answer.status {
-            // The token is new, so it is not the token.
+            // The token is new, so the permission is missing.
             401 | 403 => permission_missing(&mut found),
             404 | 410 if blame(answer) == Blame::Instance => gone(&mut found),
             _ => strange(&mut found, answer),
@@ -133,8 +133,8 @@ pub(super) fn examine(
     Ok(found)
 }
 
-/// Takes in what the platform tells of an installation.
-fn told(
+/// Adds the facts about an installation, and its missing permissions.
+fn report_installation(
     found: &mut Examination,
     answer: &Answer,
     caller: &Caller<'_>,
@@ -155,7 +155,7 @@ fn told(
         .settings
         .get("site_url")
         .map_or("not published yet", String::as_str);
-    let installed = format!("the app is installed on {name} ({url}), and access is given");
+    let installed = format!("the app is installed on {name} ({url}) and has access");
     found.good.push(installed);
     let version = catalog_version(
         dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?,
@@ -169,10 +169,10 @@ fn told(
         Some(version) => {
             found
                 .good
-                .push(format!("the shop's catalogue is {version}"));
+                .push(format!("the shop's catalog version is {version}"));
             found.settings.insert("catalog_version".to_owned(), version);
         }
-        // Where the permission is among the missing ones, it is said there.
+        // The finding about missing permissions names this one.
         None if missing.contains(&&CATALOG_VERSION) => {}
         None => {
             let step = format!(
@@ -182,7 +182,7 @@ fn told(
             found.find(
                 Weight::Note,
                 "catalog_version_unknown",
-                "Wix does not say which catalogue the shop has",
+                "Wix does not return the catalog version of the shop",
                 step,
             );
         }
@@ -196,11 +196,11 @@ fn told(
             }
         }
         let cause = format!(
-            "the app may not read everything on this site; missing: {}",
+            "the app lacks permissions on this site for: {}",
             features.join("; ")
         );
         let step = format!(
-            "For what is wanted of it, add to the app's permissions {}, and let the site's owner update the app",
+            "Add the permissions that you need to the app: {}. Then the site's owner has to update the app",
             scopes.join(", ")
         );
         found.find(Weight::Note, "scopes_missing", cause, step);
@@ -212,23 +212,23 @@ fn named(scope: &Scope) -> String {
     format!("\"{}\" ({})", scope.name, scope.id)
 }
 
-/// The shop's catalogue, where the platform tells.
+/// The catalog version of the shop, if the answer has it.
 pub(super) fn catalog_version(result: &crate::platforms::api::CallResult) -> Option<String> {
     let answer = result.as_ref().ok().filter(|answer| answer.is_good())?;
     let document = parse(answer.text())?;
     Node::root(&document).get("catalogVersion").text()
 }
 
-/// What is worth keeping of an installation, of its site and of its catalogue; nothing of its owner.
-pub(in crate::platforms::wix) fn known(told: Node<'_>) -> BTreeMap<String, String> {
-    let (instance, site) = (told.get("instance"), told.get("site"));
+/// The settings that are kept of an installation, its site and its catalog. None of them identifies the owner.
+pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, String> {
+    let (instance, site) = (answer.get("instance"), answer.get("site"));
     let free = instance.get("isFree").flag() == Some(true);
     let plan = instance
         .get("billing")
         .get("packageName")
         .text()
         .or_else(|| free.then(|| "free".to_owned()));
-    // The platform keeps no order, and another one is no news.
+    // Sorted, because the platform's order varies and a new order is no change.
     let permissions = instance
         .get("permissions")
         .list_of(Node::text)
@@ -244,15 +244,15 @@ pub(in crate::platforms::wix) fn known(told: Node<'_>) -> BTreeMap<String, Strin
         ("app_name", instance.get("appName").text()),
         ("app_version", instance.get("appVersion").text()),
         ("permissions", permissions.filter(|words| !words.is_empty())),
-        ("catalog_version", told.get("catalogVersion").text()),
+        ("catalog_version", answer.get("catalogVersion").text()),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value?)))
     .collect()
 }
 
-/// No token is given for an installation: why? Even a refusal that names the secret is believed only where no other
-/// installation gets a token: the platform does not document what it says about a removed one.
+/// Finds out why the platform grants no token for an installation. A refusal that names the secret counts only if no other
+/// installation gets a token, because the platform does not document its answer for a removed installation.
 fn no_token(
     found: &mut Examination,
     refusal: &Answer,
@@ -265,7 +265,7 @@ fn no_token(
             gone(found);
             return Ok(());
         }
-        Blame::Nobody => {
+        Blame::UnknownPath => {
             strange(found, refusal);
             return Ok(());
         }
@@ -277,7 +277,7 @@ fn no_token(
         .installations
         .iter()
         .filter(|other| **other != instance.id)
-        .take(TRIED)
+        .take(MAX_TRIED)
     {
         let Some(request) = token::request(app, other.as_str()) else {
             break;
@@ -295,7 +295,7 @@ fn no_token(
                 Blame::App => named = true,
                 Blame::Unclear => accused += 1,
                 Blame::Instance => {}
-                Blame::Nobody => {
+                Blame::UnknownPath => {
                     strange(found, answer);
                     return Ok(());
                 }
@@ -311,11 +311,11 @@ fn no_token(
     Ok(())
 }
 
-/// One installation alone does not tell which it is.
+/// With one installation the two causes cannot be distinguished.
 fn access_refused(found: &mut Examination) {
-    let cause = "Wix gives no access: either the site removed the app, or the app secret is wrong";
+    let cause = "Wix refuses access: the site removed the app, or the app secret is wrong";
     let step = format!(
-        "See in the site's dashboard whether the app is installed. Where it is, compare the app id and the app secret with \
+        "Check in the site's dashboard that the app is installed. If so, compare the app id and the app secret with \
          {DASHBOARD}"
     );
     found.find(Weight::Broken, "access_refused", cause, step);
@@ -325,13 +325,13 @@ fn gone(found: &mut Examination) {
     found.find(
         Weight::Gone,
         "app_removed",
-        "the site removed the app, or the site was deleted: Wix does not know the installation any more",
+        "the site removed the app, or the site was deleted: Wix no longer knows the installation",
         "Install the app on the site again, or remove this connection",
     );
 }
 
 fn secret_refused(found: &mut Examination, app: &Subject) {
-    let cause = "Wix refuses the app secret, or the app id: it was changed, or not copied whole";
+    let cause = "Wix refuses the app id or the app secret: one of them was changed or not copied completely";
     let id = app.id.as_str();
     let step = format!(
         "Copy both again from {DASHBOARD}, then use `connections remove {id}`, which announces all of the app's sites as \
@@ -342,7 +342,7 @@ fn secret_refused(found: &mut Examination, app: &Subject) {
 
 fn permission_missing(found: &mut Examination) {
     let step = format!(
-        "Add the permission {} to the app, and let the site's owner update it",
+        "Add the permission {} to the app. Then the site's owner has to update the app",
         named(&INSTALLATION)
     );
     found.find(

@@ -1,4 +1,4 @@
-//! What is found out about apps and installations, by a scripted platform.
+//! Checks of apps and installations, with a scripted platform.
 
 use secrecy::ExposeSecret;
 
@@ -31,7 +31,7 @@ fn only(examination: &Examination) -> &Finding {
     &examination.findings[0]
 }
 
-/// A platform whose token endpoint answers so, by the installation.
+/// A platform whose token endpoint answers by installation.
 fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
         assert_eq!(path(request), "/oauth2/token");
@@ -44,7 +44,7 @@ fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -
     }
 }
 
-/// An installation that gets no token; other questions are for others' tokens.
+/// An installation that gets no token.
 fn refused(
     first: impl Fn() -> CallResult,
     given: impl Fn(&str) -> (u16, &'static str),
@@ -66,7 +66,7 @@ fn no_token(status: u16, body: &'static str) -> impl Fn() -> CallResult {
     move || Ok(answer(status, body))
 }
 
-/// A platform that gives a token, and what is asked with it.
+/// A platform that grants a token and answers the calls with it.
 fn with_token(given: impl Fn(&str) -> CallResult) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
         if path(request) == "/oauth2/token" {
@@ -139,7 +139,7 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
             "{step}"
         );
         assert!(step.contains("`connections remove my-app`, which announces all of the app's sites as disconnected"), "{step}");
-        assert_eq!(asked.len(), TRIED);
+        assert_eq!(asked.len(), MAX_TRIED);
     }
     let unclear = tokens(|_| (403, r#"{"message":"","details":{}}"#));
     let (found, _) = talk(unclear, |dialogue| examine_app(&app_on(&["one"]), dialogue));
@@ -220,7 +220,7 @@ fn an_installation_is_learned_and_its_owner_is_not() {
     assert_eq!(code(&found), [(Weight::Note, "scopes_missing")]);
     let finding = only(&found);
     assert!(finding.cause.contains(
-        "payments and refunds; abandoned checkouts; stock, catalogue V1; contacts; members"
+        "payments and refunds; abandoned checkouts; stock, catalog V1; contacts; members"
     ));
     assert_eq!(
         finding.step.matches("SCOPE.DC-STORES.READ-ORDERS").count(),

@@ -1,13 +1,13 @@
-//! What the platform's API is asked, and what its answers mean. Pure: `outbound` executes it.
+//! The requests to the platform's API, and the meaning of its answers. Pure: `outbound` sends the requests.
 //!
-//! `token` is how an installation's access token is had, `refusal` what a refusal says about its cause, `instance` looks at
-//! apps and their installations, `site` at sites by API key, `lacking` and `complete` ask for what a delivery leaves out, and
-//! `scopes` lists the permissions for all of it. Webhooks are subscribed to in the app's dashboard, so nothing here
-//! registers or removes any.
+//! `token` obtains an installation's access token, and `refusal` finds the cause of a refusal. `instance` checks apps and
+//! their installations, `site` checks sites by API key. `fetch_request` and `fetch` get the details that a delivery leaves
+//! out. `scopes` lists the necessary permissions. Webhooks are configured in the app's dashboard, so this module registers
+//! and removes none.
 
-mod complete;
+mod fetch;
+mod fetch_request;
 mod instance;
-mod lacking;
 mod refusal;
 mod scopes;
 #[cfg(test)]
@@ -21,12 +21,12 @@ use crate::platforms::api::{
     AccessToken, ApiRequest, Auth, Dialogue, Examination, Intent, Method, Pace, Subject, Unanswered,
 };
 
-pub(super) use complete::complete;
+pub(super) use fetch::fetch;
+pub(super) use fetch_request::{FetchKind, FetchRequest};
 pub(super) use instance::known;
-pub(super) use lacking::{Lacking, What};
 pub(super) use scopes::SCOPES;
 
-/// With a burst, the 200 a minute that the platform allows each installation.
+/// The platform allows each installation 200 requests a minute. Rate and burst together stay at that limit.
 pub(super) const PACE: Pace = Pace {
     per_minute: 180,
     burst: 20,
@@ -38,7 +38,7 @@ pub(super) fn can_ask(subject: &Subject) -> bool {
     Caller::of(subject).is_some()
 }
 
-/// As [`can_ask`], and an app whose secret is known: its installations show whether the secret is right.
+/// As [`can_ask`], and `true` for an app with a secret, which is checked with the app's installations.
 pub(super) fn can_examine(subject: &Subject) -> bool {
     can_ask(subject) || (subject.kind == "wix-app" && token::request(subject, "").is_some())
 }
@@ -49,7 +49,7 @@ pub(super) fn examine(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Examination, Unanswered> {
     match (intent, subject.kind.as_str()) {
-        // There is nothing of ours at the platform.
+        // The gateway creates nothing at the platform.
         (Intent::Remove, _) => Ok(Examination::default()),
         (Intent::Check | Intent::Fix, "wix-app") => instance::examine_app(subject, dialogue),
         (Intent::Check | Intent::Fix, "wix-site") => site::examine(subject, dialogue),
@@ -57,7 +57,7 @@ pub(super) fn examine(
     }
 }
 
-/// Where to ask about a connection, and as whom.
+/// The base URL and the credentials for the requests about a connection.
 struct Caller<'a> {
     base: &'a str,
     auth: Auth,
@@ -65,7 +65,7 @@ struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// `None` where the credentials for it are not there. An app by itself is on no site, so it cannot be asked about one.
+    /// `None` without credentials, and for an app itself: requests are always about one of its installations.
     fn of(subject: &'a Subject) -> Option<Self> {
         if subject.kind == "wix-site" {
             let headers = vec![("wix-site-id", subject.setting("site_id")?.to_owned())];
@@ -83,7 +83,7 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// By API key, and for no site or account yet.
+    /// With the API key, without a site or an account.
     fn with_key(subject: &'a Subject) -> Option<Self> {
         let key = subject.secrets.get("api-key")?.clone();
         Some(Self {
@@ -93,7 +93,7 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// By a token at hand, about the installation that it was given for.
+    /// With an access token, about the token's installation.
     fn with_token(app: &'a Subject, token: AccessToken) -> Self {
         Self {
             base: base(app),
@@ -106,7 +106,7 @@ impl<'a> Caller<'a> {
         self.dressed(ApiRequest::get(call, format!("{}{path}", self.base)))
     }
 
-    /// A `POST` that only reads.
+    /// A `POST` request that only reads.
     fn search(&self, call: &'static str, path: &str, body: &Value) -> ApiRequest {
         self.dressed(ApiRequest::send(
             call,
@@ -125,7 +125,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// The API's address, which tests give another value.
+/// The base URL of the API. Tests replace it.
 fn base(subject: &Subject) -> &str {
     subject.setting("api_base").unwrap_or(BASE)
 }

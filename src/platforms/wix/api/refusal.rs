@@ -1,24 +1,24 @@
-//! What an answer that gives nothing means: nobody is there, too much was asked, or we are refused, and on whose account.
+//! Classifies failed requests: an outage, a rate limit, or a refusal and its cause.
 //!
-//! The platform documents the shape of its errors, but not which ones its credentials bring. So a refusal is blamed on
-//! somebody only where its words name him, or its status can mean nothing else.
+//! The platform documents the format of its errors, but not the errors for wrong credentials. So a refusal has a cause only
+//! if its words name the cause, or if its status has no other meaning.
 
 use crate::platforms::api::{Answer, CallFailure, CallResult, Examination, Weight};
 use crate::platforms::json::{Json, parse};
 
-/// What came of a question.
+/// The result of a request.
 pub(super) enum Heard<'a> {
-    /// A good answer.
+    /// A successful answer.
     Good(&'a Answer),
-    /// The platform refuses what was asked.
+    /// The platform refused the request.
     Refused(&'a Answer),
-    /// The platform refuses to give the token to ask with.
+    /// The platform refused the access token for the request.
     NoToken(&'a Answer),
-    /// Nothing that says anything about the connection; the finding is made.
+    /// An outage or a rate limit, which says nothing about the connection. The finding is already reported.
     Nothing,
 }
 
-/// Tells answers from outages, and notes the outages.
+/// Separates answers from outages, and reports outages as findings.
 pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Heard<'a> {
     let (answer, refused): (&'a Answer, fn(&'a Answer) -> Heard<'a>) = match result {
         Ok(answer) => (answer, Heard::Refused),
@@ -44,7 +44,7 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
             found.find(
                 weight,
                 "store_unreachable",
-                format!("Wix cannot be asked: {failure}"),
+                format!("Wix cannot be reached: {failure}"),
                 step,
             );
             return Heard::Nothing;
@@ -68,12 +68,12 @@ fn too_often(found: &mut Examination) {
     found.find(
         Weight::Unavailable,
         "rate_limited",
-        "Wix says that it was asked too often",
-        "Nothing has to be done: it is asked again later. Where it goes on, something else asks with the same credentials",
+        "Wix reports too many requests",
+        "No action is necessary: the request is repeated later. If this continues, another program uses the same credentials",
     );
 }
 
-/// Notes a status that says nothing about the connection.
+/// Reports a status that says nothing about the connection.
 pub(super) fn strange(found: &mut Examination, answer: &Answer) {
     found.find(
         Weight::Unavailable,
@@ -83,41 +83,41 @@ pub(super) fn strange(found: &mut Examination, answer: &Answer) {
     );
 }
 
-const ADDRESS: &str = "Where the connection has an api_base, which is for tests, see that it can be called; else see which \
-                       address this machine has for www.wixapis.com";
-const WAIT: &str = "Nothing has to be done where it passes. Where it goes on, see whether this machine reaches \
-                    https://www.wixapis.com, and whether a proxy or a firewall answers in its place";
+const ADDRESS: &str = "If the connection has the test option api_base, check that address. Otherwise check the address that \
+                       DNS returns on this machine for www.wixapis.com";
+const WAIT: &str = "No action is necessary if this is temporary. If this continues, check that this machine reaches \
+                    https://www.wixapis.com, and that no proxy or firewall answers in its place";
 
-/// Notes that an answer with a good status is none of the platform's.
+/// Reports a successful answer that is not from the platform.
 pub(super) fn unreadable(found: &mut Examination) {
     found.find(
         Weight::Unavailable,
         "answer_unreadable",
-        "something answers in place of Wix: it is not what Wix answers",
+        "the answer is not from Wix: a proxy or a firewall may answer in its place",
         WAIT,
     );
 }
 
-/// On whose account something is refused.
+/// The cause of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
     /// The app's id or secret.
     App,
     /// The installation.
     Instance,
-    /// It cannot be told.
+    /// The words name none or several causes.
     Unclear,
-    /// Nobody: a path that is not there, without a word about whom or what. The platform's front says so of anything.
-    Nobody,
+    /// An unknown path, which the platform's front end reports for any reason.
+    UnknownPath,
 }
 
-/// Who is to blame for a token that is not given.
+/// The cause of a refused token.
 pub(super) fn blame(answer: &Answer) -> Blame {
-    // A page that stands in the platform's place blames nobody.
+    // A page from a proxy names no cause.
     let Some(document) = parse(answer.text()) else {
         return Blame::Unclear;
     };
-    // A path that is repeated names nobody.
+    // Paths in the message name no cause.
     let spoken = spoken(&document);
     let words: Vec<&str> = spoken
         .split_whitespace()
@@ -131,12 +131,12 @@ pub(super) fn blame(answer: &Answer) -> Blame {
     ) {
         (true, false) => Blame::App,
         (false, true) => Blame::Instance,
-        (false, false) if matches!(answer.status, 404 | 410) => Blame::Nobody,
+        (false, false) if matches!(answer.status, 404 | 410) => Blame::UnknownPath,
         (false, false) | (true, true) => Blame::Unclear,
     }
 }
 
-/// All that a refusal says, in lower case.
+/// All texts of a refusal in lower case.
 pub(super) fn words(answer: &Answer) -> String {
     parse(answer.text())
         .map(|document| spoken(&document))
@@ -192,12 +192,12 @@ mod tests {
                 r#"{"message":"The installation is gone"}"#,
                 Blame::Instance,
             ),
-            (404, r#"{"message":"","details":{}}"#, Blame::Nobody),
-            (404, r#"{"message":"Not Found"}"#, Blame::Nobody),
+            (404, r#"{"message":"","details":{}}"#, Blame::UnknownPath),
+            (404, r#"{"message":"Not Found"}"#, Blame::UnknownPath),
             (
                 404,
                 r#"{"message":"Cannot GET /apps/v1/instance","path":"https://www.wixapis.com/apps/v1/instance"}"#,
-                Blame::Nobody,
+                Blame::UnknownPath,
             ),
             (403, r#"{"message":"","details":{}}"#, Blame::Unclear),
             (

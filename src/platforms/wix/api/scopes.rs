@@ -1,7 +1,6 @@
-//! The permissions that the features need, as they are called in the app's dashboard, and by which words an installation
-//! tells that it has them.
+//! The permissions that the features need: their names in the app's dashboard, and the permission ids in an installation.
 //!
-//! Only those that read: nothing is ever changed at a site. Wider permissions grant the same words, so they count as well.
+//! Only permissions to read, because the gateway changes nothing at a site. A wider permission grants the same ids.
 
 use crate::platforms::api::Scope;
 
@@ -21,14 +20,14 @@ const fn scope(
     }
 }
 
-/// For asking an installation about itself.
+/// To read the installation.
 pub(super) const INSTALLATION: Scope = scope(
     "installations and their sites",
     ("Manage Your App", "SCOPE.DC.MANAGE-YOUR-APP"),
     &["WIX_DEVELOPERS.MANAGE_APP_INSTANCE", "SITE_SETTINGS.VIEW"],
 );
 const ORDERS: Scope = scope("orders", READ_ORDERS, &["ECOM.READ_ORDERS"]);
-const FULFILMENTS: Scope = scope("fulfilments", READ_ORDERS, &["ECOM.READ_FULFILLMENTS"]);
+const FULFILLMENTS: Scope = scope("fulfillments", READ_ORDERS, &["ECOM.READ_FULFILLMENTS"]);
 const TRANSACTIONS: Scope = scope(
     "payments and refunds",
     READ_ORDERS,
@@ -40,28 +39,28 @@ const CHECKOUTS: Scope = scope(
     &["ECOM.ABANDONED_CHECKOUT_READ"],
 );
 const PRODUCTS_V1: Scope = scope(
-    "products and collections, catalogue V1",
+    "products and collections, catalog V1",
     READ_PRODUCTS,
     &["WIX_STORES.READ_PRODUCTS"],
 );
 const INVENTORY_V1: Scope = scope(
-    "stock, catalogue V1",
+    "stock, catalog V1",
     READ_PRODUCTS,
     &["WIX_STORES.READ_INVENTORY"],
 );
-/// For asking which catalogue a shop has.
+/// To read the catalog version of a shop.
 pub(super) const CATALOG_VERSION: Scope = scope(
-    "telling a shop's catalogue version",
+    "the shop's catalog version",
     ("Read v3 catalog (PII)", "SCOPE.STORES.CATALOG_READ_LIMITED"),
     &["WIX_STORES.CATALOG_VERSION_READ"],
 );
 const PRODUCTS_V3: Scope = scope(
-    "products, catalogue V3",
+    "products, catalog V3",
     ("Read products in v3 catalog", "SCOPE.STORES.PRODUCT_READ"),
     &["WIX_STORES.PRODUCT_READ", "WIX_STORES.READ_PRODUCTS"],
 );
 const INVENTORY_V3: Scope = scope(
-    "stock, catalogue V3",
+    "stock, catalog V3",
     (
         "Read inventory in v3 catalog",
         "SCOPE.STORES.INVENTORY_ITEM_READ",
@@ -69,7 +68,7 @@ const INVENTORY_V3: Scope = scope(
     &["WIX_STORES.INVENTORY_READ", "WIX_STORES.READ_PRODUCTS"],
 );
 const CATEGORIES_V3: Scope = scope(
-    "categories, catalogue V3",
+    "categories, catalog V3",
     ("Read categories", "SCOPE.CATEGORIES.CATEGORY_READ"),
     &["CATEGORIES.CATEGORY_READ", "WIX_STORES.READ_PRODUCTS"],
 );
@@ -84,11 +83,11 @@ const MEMBERS: Scope = scope(
     &["MEMBERS.MEMBER_READ"],
 );
 
-/// All of them. An app that is for both catalogue versions needs those of both.
+/// All permissions. An app for both catalog versions needs those of both.
 pub(in crate::platforms::wix) const SCOPES: &[Scope] = &[
     INSTALLATION,
     ORDERS,
-    FULFILMENTS,
+    FULFILLMENTS,
     TRANSACTIONS,
     CHECKOUTS,
     CATALOG_VERSION,
@@ -103,7 +102,7 @@ pub(in crate::platforms::wix) const SCOPES: &[Scope] = &[
 const V1: &[Scope] = &[PRODUCTS_V1, INVENTORY_V1];
 const V3: &[Scope] = &[PRODUCTS_V3, INVENTORY_V3, CATEGORIES_V3];
 
-/// What an installation has not been granted. Of the catalogues only the shop's own counts, where it is known.
+/// The scopes that an installation lacks. If the shop's catalog version is known, scopes of the other version are left out.
 pub(super) fn missing(granted: &[String], catalog_version: Option<&str>) -> Vec<&'static Scope> {
     let idle: [&[Scope]; 2] = match catalog_version {
         Some("V1_CATALOG") => [V3, &[]],
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_shops_own_catalogue_counts() {
+    fn only_the_shops_own_catalog_counts() {
         let has = |version, scope: Scope| features(&[], version).contains(&scope.feature);
         assert!(has(Some("V1_CATALOG"), PRODUCTS_V1) && !has(Some("V1_CATALOG"), PRODUCTS_V3));
         assert!(has(Some("V3_CATALOG"), PRODUCTS_V3) && !has(Some("V3_CATALOG"), PRODUCTS_V1));

@@ -1,4 +1,4 @@
-//! For the tests beside: a platform that is a function from a request to an answer, and connections to talk about.
+//! Test support: a scripted platform (a function from request to answer), and connections.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) fn answer(status: u16, body: &str) -> Answer {
     }
 }
 
-/// Holds a conversation to its end, asking `platform`; gives what came of it and the calls that were made.
+/// Runs a dialogue with `platform` to its end. Returns the result and the calls.
 pub(super) fn talk<T>(
     platform: impl Fn(&ApiRequest) -> CallResult,
     conversation: impl Fn(&mut Dialogue<'_>) -> Result<T, Unanswered>,

@@ -1,8 +1,7 @@
-//! Looks at a site by API key, and finds out which of key, account and site is wrong where it is refused.
+//! Checks a site by API key. After a refusal the check finds out whether the key, the account or the site is wrong.
 //!
-//! A refusal of the site's own data does not say that. The list of the account's sites does: who may see it has a right key
-//! and a right account, and it holds the site or not. The platform wants the header of the site or that of the account,
-//! never both.
+//! A refusal of the site's data does not name the cause, but the list of the account's sites shows it: if the list can be
+//! read, key and account are right. The platform takes the header of the site or of the account, never both.
 
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -13,12 +12,13 @@ use crate::platforms::api::{Answer, Dialogue, Examination, Subject, Unanswered, 
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// Sites on a page of the account's list, and pages that are read.
-const PAGE: u32 = 100;
-const PAGES: usize = 10;
-/// Sites that are offered instead of an unknown one.
-const OFFERED: usize = 10;
-/// Where keys are made, and the account's id stands.
+/// Sites per page of the account's list.
+const PAGE_SIZE: u32 = 100;
+/// Maximum number of pages that are read.
+const MAX_PAGES: usize = 10;
+/// Maximum number of sites that are named in place of an unknown one.
+const MAX_OFFERED: usize = 10;
+/// The page with the API keys and the account's id.
 const KEYS: &str = "https://manage.wix.com/account/api-keys";
 
 pub(super) fn examine(
@@ -27,11 +27,11 @@ pub(super) fn examine(
 ) -> Result<Examination, Unanswered> {
     let mut found = Examination::default();
     let (Some(caller), Some(site)) = (Caller::of(subject), subject.setting("site_id")) else {
-        let step = format!("Remove the connection and add it anew with a key from {KEYS}");
+        let step = format!("Remove the connection and add it again with a key from {KEYS}");
         found.find(
             Weight::Broken,
             "api_key_missing",
-            "there is no API key to ask the site with",
+            "the connection has no API key",
             step,
         );
         return Ok(found);
@@ -73,14 +73,14 @@ pub(super) fn examine(
     Ok(found)
 }
 
-/// A finding about what was typed.
+/// A finding about the entered values.
 struct MixedUp {
     code: &'static str,
     cause: &'static str,
     step: String,
 }
 
-/// Ids that were pasted into each other's places.
+/// Finds ids that were entered in the wrong field.
 fn mixed_up(subject: &Subject) -> Option<MixedUp> {
     let (site, account) = (subject.setting("site_id")?, subject.setting("account_id")?);
     let key = subject.secrets.get("api-key")?.expose_secret();
@@ -89,29 +89,29 @@ fn mixed_up(subject: &Subject) -> Option<MixedUp> {
             code: "account_refused",
             cause: "the account id and the site id are the same: one of them was pasted twice",
             step: format!(
-                "The account id stands at {KEYS}; the site id stands in the address of the site's dashboard, behind /dashboard/"
+                "{KEYS} shows the account id. The site id is in the address of the site's dashboard, after /dashboard/"
             ),
         });
     }
-    // A key is long; what looks like an id is one.
+    // A key is longer than an id.
     (key.len() == account.len() && key.split('-').count() == 5).then(|| MixedUp {
         code: "api_key_refused",
-        cause: "what was given as the API key is an id",
-        step: format!("Make a key at {KEYS} and copy all of it: it is shown once, and is much longer than an id"),
+        cause: "the value given as the API key is an id",
+        step: format!("Create a key at {KEYS} and copy the whole key. The key is shown once and is much longer than an id"),
     })
 }
 
 fn learn(found: &mut Examination, answer: &Answer) {
     let document = parse(answer.text());
-    let told = document
+    let properties = document
         .as_ref()
         .map_or_else(Node::nowhere, Node::root)
         .get("properties");
-    if !told.is_object() {
+    if !properties.is_object() {
         unreadable(found);
         return;
     }
-    let locale = told.get("locale");
+    let locale = properties.get("locale");
     let locale = [
         locale.get("languageCode").text(),
         locale.get("country").text(),
@@ -122,11 +122,13 @@ fn learn(found: &mut Examination, answer: &Answer) {
     let known = [
         (
             "site_name",
-            told.first(&["siteDisplayName", "businessName"]).text(),
+            properties
+                .first(&["siteDisplayName", "businessName"])
+                .text(),
         ),
-        ("currency", told.get("paymentCurrency").text()),
-        ("time_zone", told.get("timeZone").text()),
-        ("language", told.get("language").text()),
+        ("currency", properties.get("paymentCurrency").text()),
+        ("time_zone", properties.get("timeZone").text()),
+        ("language", properties.get("language").text()),
         (
             "locale",
             Some(locale.join("-")).filter(|locale| !locale.is_empty()),
@@ -141,11 +143,11 @@ fn learn(found: &mut Examination, answer: &Answer) {
         .settings
         .get("site_name")
         .map_or("a site without a name", String::as_str);
-    let good = format!("the API key opens the site: {name}");
+    let good = format!("the API key gives access to the site: {name}");
     found.good.push(good);
 }
 
-/// What the platform says of the account's sites.
+/// The list of the account's sites.
 enum Listed<'a> {
     /// Id, name and address of each; are these all?
     Sites {
@@ -172,16 +174,16 @@ fn list<'a>(
         ..caller
     };
     let (mut sites, mut cursor) = (Vec::new(), None);
-    for _ in 0..PAGES {
+    for _ in 0..MAX_PAGES {
         let query = match &cursor {
             // The filter is inside the cursor.
-            Some(cursor) => json!({"cursorPaging": {"limit": PAGE, "cursor": cursor}}),
+            Some(cursor) => json!({"cursorPaging": {"limit": PAGE_SIZE, "cursor": cursor}}),
             None => {
                 json!({
                     "filter": {"namespace": {"$in": ["WIX", "HEADLESS"]}},
-                    // Without an order of its own, a list may repeat one row and leave out another between pages.
+                    // Without a stable order, pages may repeat one row and leave out another.
                     "sort": [{"fieldName": "createdDate", "order": "ASC"}],
-                    "cursorPaging": {"limit": PAGE},
+                    "cursorPaging": {"limit": PAGE_SIZE},
                 })
             }
         };
@@ -192,14 +194,14 @@ fn list<'a>(
         );
         let answer = match heard(found, dialogue.ask(request)?) {
             Heard::Good(answer) => answer,
-            // Some of the list is no proof that a site is not on it.
+            // An incomplete list cannot prove that a site is not in it.
             Heard::Refused(_) | Heard::NoToken(_) if !sites.is_empty() => {
                 return Ok(Listed::Sites { sites, all: false });
             }
             Heard::Refused(answer) | Heard::NoToken(answer) => return Ok(Listed::Refused(answer)),
             Heard::Nothing => return Ok(Listed::Nothing),
         };
-        // The cursor goes back as it came, whatever it is.
+        // The cursor is sent back unchanged.
         let Ok(page) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
             unreadable(found);
             return Ok(Listed::Nothing);
@@ -226,7 +228,7 @@ fn list<'a>(
     Ok(Listed::Sites { sites, all: false })
 }
 
-/// The site answers: is it the account's, too?
+/// The site's data can be read: checks that the site belongs to the account.
 fn confirm(found: &mut Examination, listed: &Listed<'_>, site: &str) {
     match listed {
         Listed::Sites { sites, .. } => {
@@ -246,27 +248,27 @@ fn confirm(found: &mut Examination, listed: &Listed<'_>, site: &str) {
             let cause = "the site can be read, but the account's list of sites cannot: the key may not see it, or the account id is \
                          wrong";
             let step =
-                format!("Nothing has to be done. To be sure, compare the account id with {KEYS}");
+                format!("No action is necessary. To be sure, compare the account id with {KEYS}");
             found.find(Weight::Note, "account_unconfirmed", cause, step);
         }
         Listed::Nothing => {}
     }
 }
 
-/// Neither the site nor the account's list can be read.
+/// Neither the site nor the account's list can be read: finds the cause.
 fn accuse(found: &mut Examination, site: &Answer, account: &Answer) {
     let (code, cause, step) = match (site.status, account.status) {
         (401, 401) => (
             "api_key_refused",
             "Wix does not know the API key: it was revoked, mistyped, or not copied whole",
             format!(
-                "See whether the key still stands at {KEYS}. It is shown once only: where it is lost, make a new one"
+                "Check that the key still exists at {KEYS}. A key is shown only once: create a new key if this one is lost"
             ),
         ),
         _ if words(account).contains("account") || matches!(account.status, 400 | 401 | 404) => (
             "account_refused",
             "Wix knows the API key, but it is not a key of this account",
-            format!("Copy the account id from {KEYS}, where the key stands as well"),
+            format!("Copy the account id from {KEYS}, the page with the key"),
         ),
         _ => (
             "permission_missing",
@@ -280,19 +282,19 @@ fn accuse(found: &mut Examination, site: &Answer, account: &Answer) {
     found.find(Weight::Broken, code, cause, step);
 }
 
-/// The site is the account's, and still its data are refused.
+/// The site belongs to the account, but its data cannot be read.
 fn site_refused(found: &mut Examination, refusal: &Answer) {
     let cause = format!(
         "the API key may not read this site: Wix answers with status {}",
         refusal.status
     );
     let step = format!(
-        "At {KEYS}, see that the key has access to this site, and the permissions for its business info, orders, products and contacts"
+        "At {KEYS}, check that the key has access to this site and the permissions for its business info, orders, products and contacts"
     );
     found.find(Weight::Broken, "permission_missing", cause, step);
 }
 
-/// The site is not the account's.
+/// The site does not belong to the account.
 fn offer(
     found: &mut Examination,
     site: &str,
@@ -301,10 +303,10 @@ fn offer(
 ) {
     let offered: Vec<String> = sites
         .iter()
-        .take(OFFERED)
+        .take(MAX_OFFERED)
         .map(|(id, name, _)| format!("{name} ({id})"))
         .collect();
-    let more = if !all || sites.len() > OFFERED {
+    let more = if !all || sites.len() > MAX_OFFERED {
         ", and others"
     } else {
         ""

@@ -1,4 +1,4 @@
-//! What is found out about sites by API key, by a scripted platform.
+//! Checks of sites by API key, with a scripted platform.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ fn sites(ids: &[&str]) -> Value {
         .collect()
 }
 
-/// A platform with these two answers, which looks at who asks.
+/// A platform with these two answers, chosen by the header of the request.
 fn platform(properties: (u16, String), list: (u16, String)) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
         assert!(
@@ -189,9 +189,9 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
         only(&all).cause.contains("has no site") && only(&all).step.ends_with("(site-of-page-2)")
     );
     let (some, asked) = talk(pages(1000), |dialogue| examine(&site(), dialogue));
-    assert_eq!(asked.len(), 1 + PAGES);
+    assert_eq!(asked.len(), 1 + MAX_PAGES);
     assert!(only(&some).cause.contains("not among the first 10"));
-    assert_eq!(only(&some).step.matches("Name of").count(), OFFERED);
+    assert_eq!(only(&some).step.matches("Name of").count(), MAX_OFFERED);
 }
 
 #[test]

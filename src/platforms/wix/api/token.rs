@@ -1,6 +1,6 @@
-//! How an installation's access token is had: by the app's id and secret and the installation's id.
+//! Obtains the access token of an installation with the app's id and secret and the installation's id.
 //!
-//! Nothing here decides what a refusal means.
+//! This module does not interpret refusals.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::platforms::api::{AccessToken, Answer, ApiRequest, Method, Subject, To
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// Where the platform does not say how long a token counts, it is used as briefly as its shortest-lived ones.
-const UNSTATED: u64 = 300;
+/// Lifetime in seconds of a token without `expires_in`: that of the platform's shortest-lived tokens.
+const DEFAULT_LIFETIME_S: u64 = 300;
 
-/// The token that requests about an installation share; `None` without the app's id or secret.
+/// The token grant that all requests about an installation share. `None` without the app's id or secret.
 pub(super) fn grant(app: &Subject, instance: &str) -> Option<TokenGrant> {
     let holder = format!("{}/{}/{instance}", app.id, app.setting("app_id")?);
     Some(TokenGrant {
@@ -25,7 +25,7 @@ pub(super) fn grant(app: &Subject, instance: &str) -> Option<TokenGrant> {
     })
 }
 
-/// Asks for a token, which proves the secret and the installation by itself.
+/// The request for a token. A granted token proves that the secret is right and that the app is installed.
 pub(super) fn request(app: &Subject, instance: &str) -> Option<ApiRequest> {
     let body = json!({
         "grant_type": "client_credentials",
@@ -41,18 +41,18 @@ pub(super) fn request(app: &Subject, instance: &str) -> Option<ApiRequest> {
     ))
 }
 
-/// Finds the token: in the answer itself, or in the text that its `body` holds.
+/// Reads the token from the answer, or from JSON text in the member `body` of the answer.
 pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
     let outer = parse(answer.text())?;
     let inner = Node::root(&outer).get("body").str().and_then(parse);
-    let told = Node::root(inner.as_ref().unwrap_or(&outer));
-    let seconds = told
+    let granted = Node::root(inner.as_ref().unwrap_or(&outer));
+    let seconds = granted
         .get("expires_in")
         .text()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(UNSTATED);
-    // Bare, as the platform's own library sends it.
-    let authorization = told.get("access_token").str()?.to_owned().into();
+        .unwrap_or(DEFAULT_LIFETIME_S);
+    // Without `Bearer`, as the platform's SDK sends the token.
+    let authorization = granted.get("access_token").str()?.to_owned().into();
     Some(AccessToken {
         authorization,
         lifetime: Duration::from_secs(seconds),
@@ -83,7 +83,7 @@ mod tests {
         }
         assert_eq!(
             read(&answer(200, r#"{"access_token":"t"}"#)).map(|token| token.lifetime.as_secs()),
-            Some(UNSTATED)
+            Some(DEFAULT_LIFETIME_S)
         );
         for body in [
             "",

@@ -1,7 +1,7 @@
-//! Asks for what a delivery lacks, and tells it as JSON: the platform's answer as it came, or of a large or personal one
-//! only what is needed.
+//! Fetches the details that a delivery leaves out, as JSON: the platform's answer, or only the necessary members of a large
+//! or personal answer.
 //!
-//! What is told is not put into our words here: `completion` does, beside the other readers of payloads.
+//! This module does not normalize the answer: `enrichment` does, with the readers of payloads.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::refusal::{Blame, blame};
-use super::{Caller, Lacking, What};
+use super::{Caller, FetchKind, FetchRequest};
 use crate::platforms::api::{
     Answer, ApiRequest, CallFailure, CallResult, Dialogue, Subject, Told, Unanswered, heard,
 };
@@ -17,7 +17,7 @@ use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::wix::payload::members;
 
-/// What the platform leaves out of a product unless it is named.
+/// The members of a V3 product that the platform sends only on request.
 const FIELDS: [&str; 6] = [
     "CURRENCY",
     "PLAIN_DESCRIPTION",
@@ -27,7 +27,7 @@ const FIELDS: [&str; 6] = [
     "VARIANT_OPTION_CHOICE_NAMES",
 ];
 
-/// What is kept of an installation: nothing that says who owns the site.
+/// The members of an installation that are kept. None of them identifies the owner of the site.
 const OF_INSTANCE: [&str; 7] = [
     "instanceId",
     "appName",
@@ -45,21 +45,21 @@ const OF_SITE: [&str; 5] = [
     "paymentCurrency",
 ];
 
-pub(in crate::platforms::wix) fn complete(
-    word: &str,
+pub(in crate::platforms::wix) fn fetch(
+    request: &str,
     subject: &Subject,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
-    let (Some(lacking), Some(caller)) = (Lacking::parse(word), Caller::of(subject)) else {
+    let (Some(request), Some(caller)) = (FetchRequest::parse(request), Caller::of(subject)) else {
         return Ok(Told::Nothing("not_asked"));
     };
-    let id = lacking.id.as_str();
+    let id = request.id.as_str();
     let get = |call, before: &str| caller.get(call, &format!("{before}{id}"));
     let mut one = |request: ApiRequest, member| -> Result<Told, Unanswered> {
         Ok(whole(dialogue.ask(request)?, member, id))
     };
-    match lacking.what {
-        What::Product => {
+    match request.kind {
+        FetchKind::Product => {
             let result = dialogue.ask(get("product.get", "/stores-reader/v1/products/"))?;
             if !is_no_route(result) {
                 return Ok(whole(result, "product", id));
@@ -70,11 +70,11 @@ pub(in crate::platforms::wix) fn complete(
                 id,
             ))
         }
-        What::ProductV3 => {
+        FetchKind::ProductV3 => {
             let fields = FIELDS.map(|field| format!("fields={field}")).join("&");
             let path = format!("/stores/v3/products/{id}");
             let result = dialogue.ask(caller.get("product.get", &format!("{path}?{fields}")))?;
-            // A field that this site's version does not know.
+            // The site may not know one of the fields.
             if !matches!(result, Ok(answer) if answer.status == 400) {
                 return Ok(whole(result, "product", id));
             }
@@ -84,46 +84,46 @@ pub(in crate::platforms::wix) fn complete(
                 id,
             ))
         }
-        What::Collection => one(
+        FetchKind::Collection => one(
             get("collection.get", "/stores/v1/collections/"),
             "collection",
         ),
-        What::Inventory => {
+        FetchKind::Inventory => {
             let path = format!("/stores-reader/v2/inventoryItems/{id}/getVariants");
             one(
                 caller.search("inventory.get", &path, &json!({})),
                 "inventoryItem",
             )
         }
-        What::InventoryItem => one(
+        FetchKind::InventoryItem => one(
             get("inventory.get", "/stores/v3/inventory-items/"),
             "inventoryItem",
         ),
-        What::Order => one(get("order.get", "/ecom/v1/orders/"), "order"),
-        What::Fulfilments => one(
+        FetchKind::Order => one(get("order.get", "/ecom/v1/orders/"), "order"),
+        FetchKind::Fulfillments => one(
             get("fulfillments.list", "/ecom/v1/fulfillments/orders/"),
             "orderWithFulfillments",
         ),
-        What::Contact => one(get("contact.get", "/contacts/v4/contacts/"), "contact"),
-        What::Member => one(get("member.get", "/members/v1/members/"), "member"),
-        What::Checkout => one(
+        FetchKind::Contact => one(get("contact.get", "/contacts/v4/contacts/"), "contact"),
+        FetchKind::Member => one(get("member.get", "/members/v1/members/"), "member"),
+        FetchKind::Checkout => one(
             get("checkout.get", "/ecom/v1/abandoned-checkout/"),
             "abandonedCheckout",
         ),
-        What::Site => one(
+        FetchKind::Site => one(
             caller.get("site.properties", "/site-properties/v4/properties"),
             "properties",
         ),
-        What::SiteCurrency => site_currency(subject, &caller, dialogue),
-        What::Currency | What::Payments => payments(&lacking, &caller, dialogue),
-        What::Installation => installation(id, subject, &caller, dialogue),
+        FetchKind::SiteCurrency => site_currency(subject, &caller, dialogue),
+        FetchKind::Currency | FetchKind::Payments => payments(&request, &caller, dialogue),
+        FetchKind::Installation => installation(id, subject, &caller, dialogue),
     }
 }
 
-/// A good answer, or what to tell instead.
+/// A successful answer, or the outcome of another one.
 fn good(result: &CallResult) -> Result<&Answer, Told> {
-    // The token was accepted, so a permission is missing: a check of the connection names its scope. A refusal that names
-    // the installation is about the installation.
+    // The token was accepted, so a permission is missing, unless the refusal names the installation. A check of the
+    // connection reports the missing scope.
     if let Ok(answer) = result
         && answer.status == 403
         && blame(answer) != Blame::Instance
@@ -138,16 +138,17 @@ fn good(result: &CallResult) -> Result<&Answer, Told> {
     }
 }
 
-/// A good answer as it came, where it holds the entity that was asked for.
+/// The answer as received, if it has the requested entity.
 fn whole(result: &CallResult, member: &str, id: &str) -> Told {
     match good(result) {
         Ok(answer) if holds(answer, member, id) => Told::Whole(answer.body.clone()),
         Ok(answer) => unreadable(answer),
-        Err(told) => told,
+        Err(outcome) => outcome,
     }
 }
 
-/// A good answer without what was asked for. A page in the platform's place passes.
+/// The outcome of a successful answer without the requested entity. An answer that is no JSON is from a proxy or an outage,
+/// so the request is retried.
 fn unreadable(answer: &Answer) -> Told {
     let reason = "answer_unreadable";
     match read(answer.text()) {
@@ -167,23 +168,23 @@ fn holds(answer: &Answer, member: &str, id: &str) -> bool {
         && entity
             .get("id")
             .id()
-            .is_none_or(|told| told.eq_ignore_ascii_case(id))
+            .is_none_or(|found| found.eq_ignore_ascii_case(id))
 }
 
-/// Does the platform not know the path, rather than the entity? Of an entity it says so in its own words.
+/// `true` if the platform does not know the path. For an unknown entity the answer has a `message`.
 fn is_no_route(result: &CallResult) -> bool {
-    matches!(result, Ok(answer) if answer.status == 404 && !members(answer.text()).is_some_and(|told| told.contains_key("message")))
+    matches!(result, Ok(answer) if answer.status == 404 && !members(answer.text()).is_some_and(|error| error.contains_key("message")))
 }
 
-/// The site's currency. A known one is told without a request.
+/// The currency of the site, without a request if a check has stored it.
 fn site_currency(
     subject: &Subject,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
     if let Some(currency) = subject.setting("currency") {
-        let told = json!({"properties": {"paymentCurrency": currency}});
-        return Ok(Told::Whole(told.to_string().into()));
+        let properties = json!({"properties": {"paymentCurrency": currency}});
+        return Ok(Told::Whole(properties.to_string().into()));
     }
     let result = dialogue.ask(caller.get("site.properties", "/site-properties/v4/properties"))?;
     Ok(match good(result) {
@@ -191,34 +192,34 @@ fn site_currency(
             Some(properties) => together(vec![("properties", properties)]),
             None => unreadable(answer),
         },
-        Err(told) => told,
+        Err(outcome) => outcome,
     })
 }
 
-/// An order's currency, and its payments where they are not told.
+/// The currency of an order, and its payments if the event has none.
 fn payments(
-    lacking: &Lacking,
+    request: &FetchRequest,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
-    let id = lacking.id.as_str();
+    let id = request.id.as_str();
     let order = match good(dialogue.ask(caller.get("order.get", &format!("/ecom/v1/orders/{id}")))?)
     {
         Ok(answer) if holds(answer, "order", id) => answer,
         Ok(answer) => return Ok(unreadable(answer)),
-        Err(told) => return Ok(told),
+        Err(outcome) => return Ok(outcome),
     };
-    // The rest of the order is nobody's business here.
+    // The rest of the order is personal data that this event does not need.
     let Some(order) = picked(order, "order", &["id", "currency"]) else {
         return Ok(Told::Nothing("answer_unreadable"));
     };
-    let mut told = vec![("order", order)];
-    if lacking.what == What::Payments {
+    let mut parts = vec![("order", order)];
+    if request.kind == FetchKind::Payments {
         let answer = match good(
             dialogue.ask(caller.get("payments.list", &format!("/ecom/v1/payments/orders/{id}")))?,
         ) {
             Ok(answer) => answer,
-            Err(told) => return Ok(told),
+            Err(outcome) => return Ok(outcome),
         };
         let Some(payments) = picked(
             answer,
@@ -227,13 +228,13 @@ fn payments(
         ) else {
             return Ok(unreadable(answer));
         };
-        told.push(("orderTransactions", payments));
+        parts.push(("orderTransactions", payments));
     }
-    Ok(together(told))
+    Ok(together(parts))
 }
 
-/// What the platform says of an installation. A test of the app's webhooks names a sample app, or an installation that the
-/// platform does not know: that is no store. A secret that is refused says nothing about the installation.
+/// The details of an installation. A test webhook from the app's dashboard names a sample app or an unknown installation,
+/// which must not become a connection. A refused secret says nothing about the installation.
 fn installation(
     app_id: &str,
     subject: &Subject,
@@ -255,20 +256,22 @@ fn installation(
     {
         return Ok(match blame(answer) {
             Blame::Instance => SAMPLE,
-            Blame::App | Blame::Unclear | Blame::Nobody => Told::Nothing("credentials_refused"),
+            Blame::App | Blame::Unclear | Blame::UnknownPath => {
+                Told::Nothing("credentials_refused")
+            }
         });
     }
     let answer = match good(result) {
         Ok(answer) => answer,
-        Err(told) => return Ok(told),
+        Err(outcome) => return Ok(outcome),
     };
     let Some(instance) = picked(answer, "instance", &OF_INSTANCE) else {
         return Ok(unreadable(answer));
     };
-    let mut told = vec![("instance", instance)];
-    told.extend(picked(answer, "site", &OF_SITE).map(|site| ("site", site)));
+    let mut parts = vec![("instance", instance)];
+    parts.extend(picked(answer, "site", &OF_SITE).map(|site| ("site", site)));
     let result = dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?;
-    // Who may not ask goes without; what passes is waited for.
+    // Without the permission the catalog version stays unknown. A temporary failure is retried.
     if let Some(later @ Told::Later(..)) =
         good(result).map_or_else(Some, |answer| Some(unreadable(answer)))
     {
@@ -276,11 +279,11 @@ fn installation(
     }
     let version = super::instance::catalog_version(result);
     let version = version.and_then(|version| serde_json::value::to_raw_value(&version).ok());
-    told.extend(version.map(|version| ("catalogVersion", version)));
-    Ok(together(told))
+    parts.extend(version.map(|version| ("catalogVersion", version)));
+    Ok(together(parts))
 }
 
-/// Some members of a member of an answer, byte for byte.
+/// Selected members of a member of the answer, as raw JSON.
 fn picked(answer: &Answer, member: &str, names: &[&str]) -> Option<Box<RawValue>> {
     let outer = members(answer.text())?;
     let mut inner = members(outer.get(member)?.get())?;
@@ -296,5 +299,5 @@ fn together(parts: Vec<(&str, Box<RawValue>)>) -> Told {
 }
 
 #[cfg(test)]
-#[path = "complete_tests.rs"]
+#[path = "fetch_tests.rs"]
 mod tests;

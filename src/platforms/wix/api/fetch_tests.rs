@@ -1,4 +1,4 @@
-//! What is asked for each word, and what is told of each answer, by a scripted platform.
+//! The API calls of each request, and the outcome of each answer, with a scripted platform.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::platforms::wix::api::script::{answer, installation, path, talk};
 
-/// Completes a word; gives what is told and what was asked, with the query.
+/// Runs a request. Returns its outcome and the calls with their queries.
 fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Told, Vec<String>) {
     let asked = std::cell::RefCell::new(Vec::new());
     let noted = |request: &ApiRequest| {
@@ -17,7 +17,7 @@ fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Told,
         platform(request)
     };
     let (told, _) = talk(noted, |dialogue| {
-        complete(word, &installation("one"), dialogue)
+        fetch(word, &installation("one"), dialogue)
     });
     (told, asked.into_inner())
 }
@@ -348,7 +348,7 @@ fn an_app_by_itself_completes_nothing() {
     let app = crate::platforms::wix::api::script::app();
     let (told, _) = talk(
         |_| panic!("nothing is asked"),
-        |dialogue| complete("product/x-1", &app, dialogue),
+        |dialogue| fetch("product/x-1", &app, dialogue),
     );
     assert_eq!(told, Told::Nothing("not_asked"));
 }
@@ -361,7 +361,7 @@ fn a_known_currency_of_the_site_costs_no_request() {
         .insert("currency".to_owned(), "SEK".to_owned());
     let (told, asked) = talk(
         |_: &ApiRequest| panic!("nothing is asked"),
-        |dialogue| complete("site-currency/site", &known, dialogue),
+        |dialogue| fetch("site-currency/site", &known, dialogue),
     );
     assert_eq!(
         (

@@ -1,4 +1,4 @@
-//! Deliveries with what the store told beyond them: what becomes of their drafts, and what never changes.
+//! Enriched deliveries: the changed drafts, and the members that never change.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -38,8 +38,8 @@ fn normalized(delivery: &JournaledDelivery) -> (Vec<Draft>, Option<ConnectionSig
     }
 }
 
-/// The entities of a completed delivery as JSON with their authority, after it was made sure that nothing else has changed
-/// and that nothing is lacking any more where all is full.
+/// The entities of an enriched delivery as JSON with their authority. Asserts that no other member has changed, and that
+/// complete drafts need no further request.
 fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Value)> {
     let (thin, _) = normalized(&delivery(topic, payload, None));
     let whole_delivery = delivery(topic, payload, Some(told));
@@ -61,7 +61,7 @@ fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Valu
     assert_eq!(rest(&thin), rest(&whole));
     let all_full = whole.iter().all(|draft| draft.authority == Authority::Full);
     assert!(
-        !all_full || Lacking::of(&whole_delivery, &whole).is_none(),
+        !all_full || FetchRequest::of(&whole_delivery, &whole).is_none(),
         "{topic}"
     );
     whole
@@ -277,7 +277,7 @@ fn payments_get_their_orders_currency() {
 }
 
 #[test]
-fn products_and_stock_of_the_third_catalogue_become_whole() {
+fn products_and_stock_of_the_third_catalog_become_whole() {
     let entity = json!({"currentEntity": {"id": "p3", "name": "Earl Grey"}});
     let (topic, payload) = domain(
         "wix.stores.catalog.v3.product",
@@ -433,7 +433,7 @@ fn what_makes_no_sense_changes_nothing() {
     assert_eq!(deleted[0].0, Authority::Reference);
 }
 
-/// A whole product of the third catalog, whose prices the event tells without a currency.
+/// A complete product of catalog V3 with prices without a currency.
 fn priced(currency: Option<&str>) -> Value {
     json!({
         "id": "e1", "entityFqdn": "wix.stores.catalog.v3.product", "slug": "updated", "entityId": "p1",
@@ -460,7 +460,7 @@ fn prices_of_the_third_catalog_take_the_currency_of_the_site() {
         let delivery = delivery(TOPIC, payload, None);
         let (drafts, _) = normalized(&delivery);
         assert_eq!(drafts[0].authority, Authority::Full);
-        Lacking::of(&delivery, &drafts).map(|lacking| lacking.word())
+        FetchRequest::of(&delivery, &drafts).map(|request| request.text())
     };
     assert_eq!(word(&priced(None)).as_deref(), Some("site-currency/site"));
     assert_eq!(word(&priced(Some("EUR"))), None, "the product has its own");

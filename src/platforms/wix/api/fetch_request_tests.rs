@@ -1,4 +1,4 @@
-//! Which deliveries lack what.
+//! The requests for deliveries without details.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -24,7 +24,7 @@ fn word(topic: &str, payload: &str) -> Option<String> {
     };
     match normalize(&delivery) {
         Normalized::Events { drafts, .. } => {
-            Lacking::of(&delivery, &drafts).map(|lacking| lacking.word())
+            FetchRequest::of(&delivery, &drafts).map(|lacking| lacking.text())
         }
         other => panic!("{other:?}"),
     }
@@ -241,20 +241,20 @@ fn an_id_that_could_mean_another_path_is_not_asked_for() {
             None,
             "{id}"
         );
-        assert_eq!(Lacking::parse(&format!("product/{id}")), None, "{id}");
+        assert_eq!(FetchRequest::parse(&format!("product/{id}")), None, "{id}");
     }
 }
 
 #[test]
 fn every_word_is_read_back() {
-    for (what, _) in WORDS {
-        let lacking = Lacking {
-            what,
+    for (kind, _) in NAMES {
+        let lacking = FetchRequest {
+            kind,
             id: "a-1".to_owned(),
         };
-        assert_eq!(Lacking::parse(&lacking.word()), Some(lacking));
+        assert_eq!(FetchRequest::parse(&lacking.text()), Some(lacking));
     }
     for bad in ["", "product", "products/p1", "product/", "product/a/b"] {
-        assert_eq!(Lacking::parse(bad), None, "{bad}");
+        assert_eq!(FetchRequest::parse(bad), None, "{bad}");
     }
 }

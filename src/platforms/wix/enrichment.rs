@@ -1,11 +1,11 @@
-//! Makes drafts whole with what the store told when it was asked for the rest.
+//! Enriches drafts with the answer of the platform's API.
 //!
-//! Number, order, verb, entity and id of the drafts stay, and so do their times: event ids and partitions hang on them. What
-//! the answer does not hold stays as it was.
+//! Number, order, verb, entity type, id and time of the drafts never change, because event ids and partitions depend on
+//! them. A member that the answer does not have stays as it was.
 
 use bytes::Bytes;
 
-use super::api::{Lacking, What, known};
+use super::api::{FetchKind, FetchRequest, known};
 use super::{app, catalog_v1, catalog_v3, checkout, order, payment, people};
 use crate::event::data::{App, Customer, Fulfillment, Inventory, Payment};
 use crate::event::{Authority, Currency, Draft, Entity};
@@ -13,35 +13,35 @@ use crate::platforms::ConnectionSignal;
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// Reads what was told for `lacking` into the drafts, and into what the delivery says about the connection.
-pub(super) fn complete(
+/// Reads the answer to `request` into the drafts, and into the signal about the connection.
+pub(super) fn enrich(
     drafts: &mut [Draft],
     signal: &mut Option<ConnectionSignal>,
-    lacking: &Lacking,
-    told: &Bytes,
+    request: &FetchRequest,
+    answer: &Bytes,
 ) {
-    let Some(document) = std::str::from_utf8(told).ok().and_then(parse) else {
+    let Some(document) = std::str::from_utf8(answer).ok().and_then(parse) else {
         return;
     };
-    let told = Node::root(&document);
-    if lacking.what == What::Installation
+    let answer = Node::root(&document);
+    if request.kind == FetchKind::Installation
         && let Some(ConnectionSignal::Installed { settings, .. }) = signal
     {
-        settings.extend(known(told));
+        settings.extend(known(answer));
     }
     for draft in drafts {
-        if let Some(entity) = whole(&draft.entity, lacking.what, told) {
+        if let Some(entity) = enriched(&draft.entity, request.kind, answer) {
             draft.entity = entity;
             draft.authority = Authority::Full;
         }
     }
 }
 
-/// The entity as the store tells it; `None` where the store does not tell of this one.
-fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
-    let inside = |name: &str| Some(told.get(name)).filter(|entity| entity.is_object());
-    match what {
-        What::Product => {
+/// The entity from the answer; `None` if the answer is not about this entity.
+fn enriched(entity: &Entity, kind: FetchKind, answer: Node<'_>) -> Option<Entity> {
+    let inside = |name: &str| Some(answer.get(name)).filter(|entity| entity.is_object());
+    match kind {
+        FetchKind::Product => {
             let product = inside("product")?;
             if let Entity::Variant(known) = entity {
                 let variant = catalog_v1::variant_of(product, &known.id, known.parent_id.clone())?;
@@ -55,7 +55,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
-        What::ProductV3 => {
+        FetchKind::ProductV3 => {
             let Entity::Product(known) = entity else {
                 return None;
             };
@@ -65,7 +65,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
-        What::SiteCurrency => {
+        FetchKind::SiteCurrency => {
             let Entity::Product(known) = entity else {
                 return None;
             };
@@ -73,7 +73,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
             let product = catalog_v3::in_currency((**known).clone(), currency);
             Some(Entity::Product(Box::new(product)))
         }
-        What::Collection => {
+        FetchKind::Collection => {
             let Entity::Collection(known) = entity else {
                 return None;
             };
@@ -82,7 +82,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
-        What::Inventory => {
+        FetchKind::Inventory => {
             let Entity::Inventory(known) = entity else {
                 return None;
             };
@@ -91,7 +91,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known,
             ))))
         }
-        What::InventoryItem => {
+        FetchKind::InventoryItem => {
             let Entity::Inventory(known) = entity else {
                 return None;
             };
@@ -101,7 +101,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 ..item
             })))
         }
-        What::Order => {
+        FetchKind::Order => {
             let Entity::Order(known) = entity else {
                 return None;
             };
@@ -110,13 +110,13 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
-        What::Currency | What::Payments => {
+        FetchKind::Currency | FetchKind::Payments => {
             let Entity::Payment(known) = entity else {
                 return None;
             };
-            Some(Entity::Payment(Box::new(payments(known, told)?)))
+            Some(Entity::Payment(Box::new(payments(known, answer)?)))
         }
-        What::Fulfilments => {
+        FetchKind::Fulfillments => {
             let Entity::Fulfillment(known) = entity else {
                 return None;
             };
@@ -128,7 +128,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 ..(**known).clone()
             })))
         }
-        What::Contact => {
+        FetchKind::Contact => {
             let Entity::Customer(known) = entity else {
                 return None;
             };
@@ -138,7 +138,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 ..contact
             })))
         }
-        What::Member => {
+        FetchKind::Member => {
             let Entity::Customer(known) = entity else {
                 return None;
             };
@@ -147,7 +147,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
-        What::Checkout => {
+        FetchKind::Checkout => {
             let Entity::Checkout(known) = entity else {
                 return None;
             };
@@ -156,7 +156,7 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
-        What::Site => {
+        FetchKind::Site => {
             let Entity::Site(known) = entity else {
                 return None;
             };
@@ -165,13 +165,13 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
                 known.id.clone(),
             ))))
         }
-        What::Installation => {
+        FetchKind::Installation => {
             if let Entity::Connection(known) = entity {
                 let mut health = known.clone();
                 health
                     .settings
                     .get_or_insert_default()
-                    .extend(self::known(told));
+                    .extend(self::known(answer));
                 return Some(Entity::Connection(health));
             }
             let Entity::App(known) = entity else {
@@ -186,14 +186,14 @@ fn whole(entity: &Entity, what: What, told: Node<'_>) -> Option<Entity> {
     }
 }
 
-/// An order's payments and refunds in its currency: those that the event told, or else those that the store tells.
-fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
-    let currency = told
+/// An order's payments and refunds in its currency, from the answer or else from the event.
+fn payments(known: &Payment, answer: Node<'_>) -> Option<Payment> {
+    let currency = answer
         .get("order")
         .get("currency")
         .currency()
         .map(str::to_owned)?;
-    let all = told.get("orderTransactions");
+    let all = answer.get("orderTransactions");
     let mut payment = Payment {
         currency: Some(currency.clone()),
         payments: all
@@ -233,5 +233,5 @@ fn payments(known: &Payment, told: Node<'_>) -> Option<Payment> {
 }
 
 #[cfg(test)]
-#[path = "completion_tests.rs"]
+#[path = "enrichment_tests.rs"]
 mod tests;
