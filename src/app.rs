@@ -288,6 +288,7 @@ impl App {
             findings,
             metrics,
             shutdown,
+            limits: Arc::default(),
             token: self.config.admin_token.clone().map(AdminToken::new),
         };
         let terms = Terms {

@@ -227,6 +227,10 @@ fn describe() {
         "cartwire_broker_connect_failures_total",
         "Connections to the broker that failed"
     );
+    describe_counter!(
+        "cartwire_event_cursors_lost_total",
+        "Reads of the event log by consumers that lost events to retention"
+    );
     describe_gauge!("cartwire_connections", "Connections, by status");
     describe_gauge!(
         "cartwire_connection_healthy",

@@ -1,15 +1,19 @@
 //! The admin API: events to consume, deliveries to look into, connections with what was turned away.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Admin;
-use super::query::{ApiError, DeliveryQuery, EventQuery, delivery_key};
+use super::limits::long_answer;
+use super::query::{
+    ApiError, CHANGED_DELIVERIES_PARAMETERS, DELIVERY_PARAMETERS, EVENT_PARAMETERS, Parameters,
+    delivery_key,
+};
+use super::{Admin, LogQuery, read_log};
 use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::event::{Event, EventId};
-use crate::journal::DeliveryFilter;
+use crate::journal::{DeliveryFilter, PageLimit, Reader};
 use crate::normalize::{assemble_page, assemble_row};
 use crate::platforms::api::Finding;
 
@@ -22,50 +26,68 @@ struct Page<T> {
 }
 
 /// `GET /api/events`: oldest first, after a cursor.
-pub(super) async fn events(admin: web::Data<Admin>, query: web::Query<EventQuery>) -> Answer {
-    let query = query.into_inner();
-    let (after, limit, filter) = (query.after()?, query.limit()?, query.filter());
-    let page = admin.journal.read(move |reader| {
-        let page = reader.log(after, limit, &filter)?;
-        Ok((assemble_page(&page), page.next.to_string()))
+pub(super) async fn events(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+    let parameters = Parameters::of(&request, EVENT_PARAMETERS)?;
+    let query = LogQuery {
+        parameter: "after",
+        after: parameters.after()?,
+        limit: PageLimit::rows(parameters.limit()?),
+        filter: parameters.event_filter()?,
+    };
+    let (after, slot) = (query.after, admin.limits.answer().await?);
+    let page = read_log(&admin, query, move |page| {
+        (assemble_page(page), after.advanced(page.next).to_string())
     });
     let (events, next) = page.await?;
     let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-    Ok(HttpResponse::Ok().json(Page { events, next }))
+    long_answer(slot, &Page { events, next })
 }
 
 /// `GET /api/events/{id}`
-pub(super) async fn event(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
+pub(super) async fn event(
+    request: HttpRequest,
+    admin: web::Data<Admin>,
+    id: web::Path<String>,
+) -> Answer {
+    Parameters::of(&request, &[])?;
     let id = EventId::parse(&id).ok_or(ApiError::NotFound)?;
-    let found = admin.journal.read(move |reader| {
+    let slot = admin.limits.answer().await?;
+    let found = admin.limits.read(&admin.journal, move |reader| {
         let row = reader.event(id.delivery, id.index)?;
         Ok(row.and_then(|row| assemble_row(&row)))
     });
     let event = found.await?.ok_or(ApiError::NotFound)?;
-    Ok(HttpResponse::Ok().json(event))
+    long_answer(slot, &event)
 }
 
 /// `GET /api/deliveries`: newest first, before a cursor.
-pub(super) async fn deliveries(
-    admin: web::Data<Admin>,
-    query: web::Query<DeliveryQuery>,
-) -> Answer {
-    let query = query.into_inner();
-    let (before, limit, filter) = (query.before()?, query.limit()?, query.filter()?);
+pub(super) async fn deliveries(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+    let parameters = Parameters::of(&request, DELIVERY_PARAMETERS)?;
+    let (before, limit) = (parameters.before()?, parameters.limit()?);
+    let filter = parameters.delivery_filter()?;
+    let slot = admin.limits.answer().await?;
     let deliveries = admin
-        .journal
-        .read(move |reader| reader.deliveries(&filter, before, limit))
+        .limits
+        .read(&admin.journal, move |reader| {
+            reader.deliveries(&filter, before, limit)
+        })
         .await?;
     let next = (deliveries.len() == limit)
         .then(|| deliveries.last().map(|last| last.position.to_string()))
         .flatten();
-    Ok(HttpResponse::Ok().json(json!({"deliveries": deliveries, "next": next})))
+    long_answer(slot, &json!({"deliveries": deliveries, "next": next}))
 }
 
 /// `GET /api/deliveries/{id}`: with its events and what was received.
-pub(super) async fn delivery(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
+pub(super) async fn delivery(
+    request: HttpRequest,
+    admin: web::Data<Admin>,
+    id: web::Path<String>,
+) -> Answer {
+    Parameters::of(&request, &[])?;
     let key = delivery_key(&id)?;
-    let found = admin.journal.read(move |reader| {
+    let slot = admin.limits.answer().await?;
+    let found = admin.limits.read(&admin.journal, move |reader| {
         let Some((summary, entry)) = reader.delivery(key)? else {
             return Ok(None);
         };
@@ -78,13 +100,21 @@ pub(super) async fn delivery(admin: web::Data<Admin>, id: web::Path<String>) -> 
         .map(|(index, event_type, subject)| json!({"id": entry.event_id(index), "type": event_type, "subject": subject}))
         .collect();
     let body = String::from_utf8_lossy(&entry.delivery.body);
-    Ok(HttpResponse::Ok().json(json!({
-        "delivery": summary, "events": events, "headers": entry.delivery.headers, "body": body,
-    })))
+    long_answer(
+        slot,
+        &json!({
+            "delivery": summary, "events": events, "headers": entry.delivery.headers, "body": body,
+        }),
+    )
 }
 
 /// `POST /api/deliveries/{id}/redrive`
-pub(super) async fn redrive(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
+pub(super) async fn redrive(
+    request: HttpRequest,
+    admin: web::Data<Admin>,
+    id: web::Path<String>,
+) -> Answer {
+    Parameters::of(&request, &[])?;
     let key = delivery_key(&id)?;
     let filter = DeliveryFilter {
         key: Some(key),
@@ -93,8 +123,8 @@ pub(super) async fn redrive(admin: web::Data<Admin>, id: web::Path<String>) -> A
     let progress = admin.journal.redrive(filter, 0).await?;
     if progress.changed == 0
         && admin
-            .journal
-            .read(move |reader| reader.delivery(key))
+            .limits
+            .read(&admin.journal, move |reader| reader.delivery(key))
             .await?
             .is_none()
     {
@@ -104,7 +134,12 @@ pub(super) async fn redrive(admin: web::Data<Admin>, id: web::Path<String>) -> A
 }
 
 /// `POST /api/deliveries/{id}/acknowledge`
-pub(super) async fn acknowledge(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
+pub(super) async fn acknowledge(
+    request: HttpRequest,
+    admin: web::Data<Admin>,
+    id: web::Path<String>,
+) -> Answer {
+    Parameters::of(&request, &[])?;
     let key = delivery_key(&id)?;
     let filter = DeliveryFilter {
         key: Some(key),
@@ -113,8 +148,8 @@ pub(super) async fn acknowledge(admin: web::Data<Admin>, id: web::Path<String>) 
     let progress = admin.journal.acknowledge(filter, 0).await?;
     if progress.changed == 0
         && admin
-            .journal
-            .read(move |reader| reader.delivery(key))
+            .limits
+            .read(&admin.journal, move |reader| reader.delivery(key))
             .await?
             .is_none()
     {
@@ -125,11 +160,8 @@ pub(super) async fn acknowledge(admin: web::Data<Admin>, id: web::Path<String>) 
 }
 
 /// `POST /api/deliveries/acknowledge`: all that fit the query of `GET /api/deliveries`, which must not be empty.
-pub(super) async fn acknowledge_all(
-    admin: web::Data<Admin>,
-    query: web::Query<DeliveryQuery>,
-) -> Answer {
-    let filter = query.into_inner().choice()?;
+pub(super) async fn acknowledge_all(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+    let filter = Parameters::of(&request, CHANGED_DELIVERIES_PARAMETERS)?.changed_deliveries()?;
     let (mut after, mut acknowledged) = (0, 0);
     loop {
         let progress = admin.journal.acknowledge(filter.clone(), after).await?;
@@ -160,21 +192,31 @@ struct ConnectionView {
 }
 
 /// `GET /api/connections`
-pub(super) async fn connections(admin: web::Data<Admin>) -> Answer {
-    let connections = admin.journal.read(|reader| reader.connections()).await?;
+pub(super) async fn connections(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+    Parameters::of(&request, &[])?;
+    let slot = admin.limits.answer().await?;
+    let connections = admin
+        .limits
+        .read(&admin.journal, Reader::connections)
+        .await?;
     let views: Vec<ConnectionView> = connections
         .into_iter()
         .map(|connection| view(&admin, connection))
         .collect();
-    Ok(HttpResponse::Ok().json(json!({"connections": views})))
+    long_answer(slot, &json!({"connections": views}))
 }
 
 /// `GET /api/connections/{id}`
-pub(super) async fn connection(admin: web::Data<Admin>, id: web::Path<String>) -> Answer {
+pub(super) async fn connection(
+    request: HttpRequest,
+    admin: web::Data<Admin>,
+    id: web::Path<String>,
+) -> Answer {
+    Parameters::of(&request, &[])?;
     let id = ConnectionId::new(&id).map_err(|_| ApiError::NotFound)?;
     let connection = admin
-        .journal
-        .read(move |reader| reader.connection(&id))
+        .limits
+        .read(&admin.journal, move |reader| reader.connection(&id))
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(HttpResponse::Ok().json(view(&admin, connection)))
@@ -193,10 +235,11 @@ fn view(admin: &Admin, connection: Connection) -> ConnectionView {
 }
 
 /// `GET /api/openapi.json`
-pub(super) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok()
+pub(super) async fn openapi(request: HttpRequest) -> Answer {
+    Parameters::of(&request, &[])?;
+    Ok(HttpResponse::Ok()
         .content_type("application/json")
-        .body(include_str!("openapi.json"))
+        .body(include_str!("openapi.json")))
 }
 
 pub(super) async fn not_found() -> Answer {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Admin;
+use crate::journal::Reader;
 
 /// `GET /healthz`: the process runs.
 pub(super) async fn healthz() -> HttpResponse {
@@ -31,14 +32,18 @@ pub(super) async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
     for (status, count) in admin.directory.counts() {
         metrics::gauge!("cartwire_connections", "status" => status.as_str()).set(count as f64);
     }
-    if let Ok((pending, oldest)) = admin.journal.read(|reader| reader.backlog()).await {
+    let backlog = admin.limits.read_for_probe(&admin.journal, Reader::backlog);
+    if let Ok((pending, oldest)) = backlog.await {
         let age = oldest.map_or(0, |oldest| {
             (Timestamp::now().as_second() - oldest.as_second()).max(0)
         });
         metrics::gauge!("cartwire_pending_deliveries").set(pending as f64);
         metrics::gauge!("cartwire_pending_oldest_seconds").set(age as f64);
     }
-    if let Ok((unrouted, dead)) = admin.journal.read(|reader| reader.troubles()).await {
+    let troubles = admin
+        .limits
+        .read_for_probe(&admin.journal, Reader::troubles);
+    if let Ok((unrouted, dead)) = troubles.await {
         metrics::gauge!("cartwire_unrouted_deliveries").set(unrouted as f64);
         metrics::gauge!("cartwire_dead_letter_deliveries").set(dead as f64);
     }

@@ -5,6 +5,7 @@
 mod api;
 mod auth;
 mod health;
+mod limits;
 mod query;
 mod stream;
 
@@ -12,14 +13,16 @@ use std::sync::Arc;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 pub use auth::AdminToken;
+pub use limits::Limits;
 use query::ApiError;
 
 use crate::connections::{Directory, Rejections};
-use crate::journal::Journal;
+use crate::journal::{EventCursor, EventFilter, Journal, LogPage, LogRead, PageLimit};
 use crate::monitor::Findings;
 
 /// What the admin routes need.
@@ -37,6 +40,8 @@ pub struct Admin {
     pub metrics: PrometheusHandle,
     /// Ends streams.
     pub shutdown: watch::Receiver<bool>,
+    /// How much may happen at once.
+    pub limits: Arc<Limits>,
     /// What must be shown to see anything.
     pub token: Option<AdminToken>,
 }
@@ -45,7 +50,6 @@ impl Admin {
     /// The admin listener's routes.
     pub fn configure(self, config: &mut ServiceConfig) {
         config
-            .app_data(web::QueryConfig::default().error_handler(|_, _| ApiError::Unreadable.into()))
             .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::Unreadable.into()))
             // What is no path at all (`*`) passes by every scope.
             .default_service(
@@ -57,27 +61,82 @@ impl Admin {
             web::scope("")
                 .wrap(from_fn(auth::guard))
                 .wrap(auth::browser_rules())
-                .route("/healthz", web::get().to(health::healthz))
-                .route("/readyz", web::get().to(health::readyz))
-                .route("/metrics", web::get().to(health::metrics))
-                .route("/api/events", web::get().to(api::events))
-                .route("/api/events/stream", web::get().to(stream::events))
-                .route("/api/events/{id}", web::get().to(api::event))
-                .route("/api/deliveries", web::get().to(api::deliveries))
-                .route("/api/deliveries/{id}", web::get().to(api::delivery))
-                .route(
-                    "/api/deliveries/acknowledge",
-                    web::post().to(api::acknowledge_all),
-                )
-                .route(
-                    "/api/deliveries/{id}/acknowledge",
-                    web::post().to(api::acknowledge),
-                )
-                .route("/api/deliveries/{id}/redrive", web::post().to(api::redrive))
-                .route("/api/connections", web::get().to(api::connections))
-                .route("/api/connections/{id}", web::get().to(api::connection))
-                .route("/api/openapi.json", web::get().to(api::openapi))
+                .service(read_only("/healthz", health::healthz))
+                .service(read_only("/readyz", health::readyz))
+                .service(read_only("/metrics", health::metrics))
+                .service(read_only("/api/events", api::events))
+                .service(read_only("/api/events/stream", stream::events))
+                .service(read_only("/api/events/{id}", api::event))
+                .service(read_only("/api/deliveries", api::deliveries))
+                .service(change("/api/deliveries/acknowledge", api::acknowledge_all))
+                .service(read_only("/api/deliveries/{id}", api::delivery))
+                .service(change("/api/deliveries/{id}/acknowledge", api::acknowledge))
+                .service(change("/api/deliveries/{id}/redrive", api::redrive))
+                .service(read_only("/api/connections", api::connections))
+                .service(read_only("/api/connections/{id}", api::connection))
+                .service(read_only("/api/openapi.json", api::openapi))
                 .default_service(web::to(api::not_found)),
         );
     }
+}
+
+/// A path with GET, and HEAD, which HTTP answers as GET without the body.
+fn read_only<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args> + Clone,
+    F::Output: Responder + 'static,
+    Args: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+        .default_service(web::to(|| refuse_method("GET, HEAD")))
+}
+
+/// A path that changes something.
+fn change<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    F::Output: Responder + 'static,
+    Args: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::post().to(handler))
+        .default_service(web::to(|| refuse_method("POST")))
+}
+
+async fn refuse_method(allowed: &'static str) -> Result<HttpResponse, ApiError> {
+    Err(ApiError::Method { allowed })
+}
+
+/// A read of the event log.
+struct LogQuery {
+    /// The parameter in which the cursor stood.
+    parameter: &'static str,
+    after: EventCursor,
+    limit: PageLimit,
+    filter: EventFilter,
+}
+
+/// Reads a page of the event log.
+async fn read_log<T, F>(admin: &Admin, query: LogQuery, read: F) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    F: FnOnce(&LogPage) -> T + Send + 'static,
+{
+    let (name, after) = (query.parameter, query.after);
+    let found = admin.limits.read(&admin.journal, move |reader| {
+        let found = reader.log_after(query.after, query.limit, &query.filter)?;
+        Ok(match found {
+            LogRead::Page(page) => Ok(read(&page)),
+            LogRead::Ahead { newest } => Err(ApiError::CursorAhead { name, newest }),
+            LogRead::Lost { first } => Err(ApiError::EventsLost { first }),
+        })
+    });
+    let found = found.await?;
+    if let Err(ApiError::EventsLost { first }) = &found {
+        metrics::counter!("cartwire_event_cursors_lost_total").increment(1);
+        tracing::warn!(cursor = %after, %first, "events were removed before a consumer read them");
+    }
+    found
 }

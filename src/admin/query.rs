@@ -1,32 +1,77 @@
-//! The admin API's query strings, as typed and then as meant; a mistake is answered with what would be right.
+//! The admin API's query strings, as typed and then as meant. A mistake is answered with what would be right.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::journal::entry::{Position, STATES, State};
-use crate::journal::{DeliveryFilter, EventFilter, JournalError};
+use crate::journal::{DeliveryFilter, EventCursor, EventFilter, JournalError};
 
-/// Why a request to the admin API got no answer.
+/// Seconds after which a client may try again when a limit of the admin listener was reached.
+const RETRY_AFTER_SECONDS: &str = "5";
+/// Characters of a client's own text that an answer repeats.
+const REPEATED_CHARACTERS: usize = 64;
+
+/// Why a request to the admin API failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
-    /// A parameter is wrong.
+    /// A parameter has a value that cannot be used.
     #[error("{name}: {right}")]
     Parameter {
-        /// Which.
+        /// The parameter's name.
         name: &'static str,
-        /// What is right.
+        /// What would be right.
         right: String,
     },
-    /// The query or path is none.
+    /// The path has no such parameter.
+    #[error("unknown parameter {name}")]
+    UnknownParameter {
+        /// The name as it was typed, shortened.
+        name: String,
+        /// The parameters that the path has.
+        known: &'static [&'static str],
+    },
+    /// The query or the path is not percent-encoded UTF-8, or a parameter stands twice.
     #[error("the query or path cannot be read")]
     Unreadable,
+    /// The cursor lies beyond the newest event.
+    #[error("{name} lies beyond the newest event")]
+    CursorAhead {
+        /// Where the cursor stood.
+        name: &'static str,
+        /// The cursor of the newest event.
+        newest: EventCursor,
+    },
+    /// Events after the cursor were removed before they were read.
+    #[error("events after the cursor were removed")]
+    EventsLost {
+        /// Reads all events that are left.
+        first: EventCursor,
+    },
     /// There is no such thing.
     #[error("not found")]
     NotFound,
+    /// The path has other methods.
+    #[error("method not allowed")]
+    Method {
+        /// The methods that the path has.
+        allowed: &'static str,
+    },
+    /// All streams are taken.
+    #[error("too many event streams")]
+    TooManyStreams {
+        /// The maximum number of streams.
+        limit: usize,
+    },
+    /// All slots for reading are taken by other requests.
+    #[error("too many requests at once")]
+    Busy,
+    /// An answer could not be written as JSON.
+    #[error("the answer cannot be written")]
+    Unwritable,
     /// The journal fails.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -35,9 +80,17 @@ pub(super) enum ApiError {
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
-            ApiError::Parameter { .. } | ApiError::Unreadable => StatusCode::BAD_REQUEST,
+            ApiError::Parameter { .. }
+            | ApiError::UnknownParameter { .. }
+            | ApiError::Unreadable
+            | ApiError::CursorAhead { .. } => StatusCode::BAD_REQUEST,
+            ApiError::EventsLost { .. } => StatusCode::GONE,
             ApiError::NotFound => StatusCode::NOT_FOUND,
-            ApiError::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Unwritable => StatusCode::INTERNAL_SERVER_ERROR,
+            ApiError::TooManyStreams { .. } | ApiError::Busy | ApiError::Journal(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -46,142 +99,215 @@ impl ResponseError for ApiError {
             ApiError::Parameter { name, right } => {
                 json!({"error": "bad_request", "parameter": name, "hint": right})
             }
+            ApiError::UnknownParameter { name, known } => {
+                let hint = if known.is_empty() {
+                    "this path has no parameters".to_owned()
+                } else {
+                    format!("the parameters of this path are {}", known.join(", "))
+                };
+                json!({"error": "unknown_parameter", "parameter": name, "known": known, "hint": hint})
+            }
             ApiError::Unreadable => {
                 json!({"error": "bad_request", "hint": "each parameter once, as percent-encoded UTF-8"})
             }
+            ApiError::CursorAhead { name, newest } => json!({
+                "error": "cursor_ahead", "parameter": name, "newest": newest.to_string(),
+                "hint": format!("the newest event has the cursor {newest}: was the cursor made by another gateway or before a restore?"),
+            }),
+            ApiError::EventsLost { first } => json!({
+                "error": "events_removed", "first": first.to_string(),
+                "hint": format!("retention removed events after this cursor before they were read: go on with the cursor {first}, and compare with the store what is missing"),
+            }),
             ApiError::NotFound => json!({"error": "not_found"}),
+            ApiError::Method { allowed } => {
+                json!({"error": "method_not_allowed", "allowed": allowed})
+            }
+            ApiError::TooManyStreams { limit } => json!({
+                "error": "unavailable", "reason": "too_many_streams",
+                "hint": format!("{limit} event streams are open, which is the maximum: end one, or read /api/events"),
+            }),
+            ApiError::Busy => json!({
+                "error": "unavailable", "reason": "too_many_requests",
+                "hint": "other requests take all readers of the journal: try again, with fewer requests at once",
+            }),
+            ApiError::Unwritable => json!({"error": "internal"}),
             ApiError::Journal(error) => json!({"error": "unavailable", "reason": error.reason()}),
         };
-        HttpResponse::build(self.status_code()).json(body)
+        let mut response = HttpResponse::build(self.status_code());
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if let ApiError::Method { allowed } = self {
+            response.insert_header(("allow", *allowed));
+        }
+        response.json(body)
     }
 }
 
-/// The parameters of `/api/events` and `/api/events/stream`.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct EventQuery {
-    after: Option<String>,
-    limit: Option<String>,
-    #[serde(rename = "type")]
-    event_type: Option<String>,
-    connection: Option<String>,
-    subject: Option<String>,
-}
+/// The parameters of a query string: all of them known, none of them twice.
+#[derive(Debug)]
+pub(super) struct Parameters(Vec<(String, String)>);
 
-impl EventQuery {
-    pub(super) fn after(&self) -> Result<Position, ApiError> {
-        cursor("after", self.after.as_deref()).map(|after| after.unwrap_or(0))
+impl Parameters {
+    /// Reads the parameters of a path that has those and no others.
+    pub(super) fn of(
+        request: &HttpRequest,
+        known: &'static [&'static str],
+    ) -> Result<Self, ApiError> {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+            .map_err(|_| ApiError::Unreadable)?
+            .into_inner();
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let name = name.chars().take(REPEATED_CHARACTERS).collect();
+                return Err(ApiError::UnknownParameter { name, known });
+            }
+            if pairs[..index].iter().any(|(other, _)| other == name) {
+                return Err(ApiError::Unreadable);
+            }
+        }
+        Ok(Self(pairs))
     }
 
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_owned)
+    }
+
+    /// How many rows an answer may have.
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
-        limit(self.limit.as_deref())
-    }
-
-    pub(super) fn filter(self) -> EventFilter {
-        EventFilter {
-            event_type: self.event_type,
-            connection: self.connection,
-            subject: self.subject,
-            since: None,
-            until: None,
+        let Some(text) = self.get("limit") else {
+            return Ok(100);
+        };
+        match text.parse() {
+            Ok(limit) if (1..=1000).contains(&limit) => Ok(limit),
+            _ => Err(wrong("limit", "a number from 1 to 1000")),
         }
     }
-}
 
-/// The parameters of `/api/deliveries`.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct DeliveryQuery {
-    before: Option<String>,
-    limit: Option<String>,
-    state: Option<String>,
-    connection: Option<String>,
-    platform: Option<String>,
-    topic: Option<String>,
-    reason: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-    acknowledged: Option<String>,
-    text: Option<String>,
-}
+    fn instant(&self, name: &'static str) -> Result<Option<i64>, ApiError> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        match text.parse::<Timestamp>() {
+            Ok(instant) => Ok(Some(instant.as_millisecond())),
+            Err(_) => Err(wrong(name, "an instant such as 2026-11-21T00:00:00Z")),
+        }
+    }
 
-impl DeliveryQuery {
+    /// The cursor of `/api/events` and of its stream.
+    pub(super) fn after(&self) -> Result<EventCursor, ApiError> {
+        match self.get("after") {
+            Some(text) => cursor("after", text),
+            None => Ok(EventCursor::default()),
+        }
+    }
+
+    /// The filters of `/api/events` and of its stream.
+    pub(super) fn event_filter(&self) -> Result<EventFilter, ApiError> {
+        Ok(EventFilter {
+            event_type: self.text("type"),
+            connection: self.text("connection"),
+            subject: self.text("subject"),
+            since: self.instant("since")?,
+            until: self.instant("until")?,
+        })
+    }
+
+    /// The cursor of `/api/deliveries`.
     pub(super) fn before(&self) -> Result<Position, ApiError> {
-        cursor("before", self.before.as_deref()).map(|before| before.unwrap_or(Position::MAX))
-    }
-
-    pub(super) fn limit(&self) -> Result<usize, ApiError> {
-        limit(self.limit.as_deref())
-    }
-
-    /// The filter of a change: at least one parameter, and no text, because a search for one reads many bodies.
-    pub(super) fn choice(self) -> Result<DeliveryFilter, ApiError> {
-        if self.text.is_some() {
-            return Err(wrong("text", "only in GET /api/deliveries"));
+        let Some(text) = self.get("before") else {
+            return Ok(Position::MAX);
+        };
+        match text.parse::<Position>() {
+            Ok(position) if position >= 0 => Ok(position),
+            _ => Err(wrong("before", "a cursor from \"next\"")),
         }
-        let words = [
-            &self.state,
-            &self.connection,
-            &self.platform,
-            &self.topic,
-            &self.reason,
-            &self.since,
-            &self.until,
-        ];
-        if words.iter().all(|word| word.is_none()) {
+    }
+
+    /// The filter of a change: at least one parameter, and no text, because a search for a text reads many bodies.
+    pub(super) fn changed_deliveries(&self) -> Result<DeliveryFilter, ApiError> {
+        if self.0.is_empty() {
             return Err(wrong(
                 "state",
                 "at least one filter, for example state=dead_lettered",
             ));
         }
-        self.filter()
+        self.delivery_filter()
     }
 
-    pub(super) fn filter(self) -> Result<DeliveryFilter, ApiError> {
-        let states = self
-            .state
-            .as_deref()
-            .map_or(Ok(Vec::new()), |list| list.split(',').map(state).collect())?;
-        let connection = self
-            .connection
-            .map(|id| ConnectionId::new(&id))
-            .transpose()
-            .map_err(|e| wrong("connection", e))?;
+    /// The filters of `/api/deliveries`.
+    pub(super) fn delivery_filter(&self) -> Result<DeliveryFilter, ApiError> {
+        let states = match self.get("state") {
+            Some(list) => list.split(',').map(state).collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        let connection = self.get("connection").map(ConnectionId::new).transpose();
         Ok(DeliveryFilter {
             key: None,
             states,
-            connection,
-            platform: self.platform,
-            topic: self.topic,
-            reason: self.reason,
-            since: instant("since", self.since.as_deref())?,
-            until: instant("until", self.until.as_deref())?,
-            with_acknowledged: self.acknowledged.as_deref() == Some("true"),
-            texts: self.text.into_iter().collect(),
+            connection: connection.map_err(|e| wrong("connection", e))?,
+            platform: self.text("platform"),
+            topic: self.text("topic"),
+            reason: self.text("reason"),
+            since: self.instant("since")?,
+            until: self.instant("until")?,
+            with_acknowledged: self.get("acknowledged") == Some("true"),
+            texts: self.text("text").into_iter().collect(),
         })
     }
 }
 
-/// A cursor as we gave it out.
-pub(super) fn cursor(name: &'static str, text: Option<&str>) -> Result<Option<Position>, ApiError> {
-    let parse = |text: &str| {
-        text.parse::<Position>()
-            .ok()
-            .filter(|position| *position >= 0)
-            .ok_or_else(|| wrong(name, "a cursor from \"next\", or 0"))
-    };
-    text.map(parse).transpose()
+/// The parameters of `/api/events`.
+pub(super) const EVENT_PARAMETERS: &[&str] = &[
+    "after",
+    "limit",
+    "type",
+    "connection",
+    "subject",
+    "since",
+    "until",
+];
+/// The parameters of `/api/events/stream`.
+pub(super) const STREAM_PARAMETERS: &[&str] = &["after", "type", "connection", "subject"];
+/// The parameters of `/api/deliveries`.
+pub(super) const DELIVERY_PARAMETERS: &[&str] = &[
+    "before",
+    "limit",
+    "state",
+    "connection",
+    "platform",
+    "topic",
+    "reason",
+    "since",
+    "until",
+    "acknowledged",
+    "text",
+];
+/// The parameters of a change of many deliveries.
+pub(super) const CHANGED_DELIVERIES_PARAMETERS: &[&str] = &[
+    "state",
+    "connection",
+    "platform",
+    "topic",
+    "reason",
+    "since",
+    "until",
+];
+
+/// An event cursor as it was given out.
+pub(super) fn cursor(name: &'static str, text: &str) -> Result<EventCursor, ApiError> {
+    text.parse()
+        .map_err(|_| wrong(name, "a cursor from \"next\", or 0"))
 }
 
-/// A delivery's id as we gave it out.
+/// A delivery's id as it was given out.
 pub(super) fn delivery_key(text: &str) -> Result<DeliveryKey, ApiError> {
     DeliveryKey::parse(text).ok_or(ApiError::NotFound)
-}
-
-fn limit(text: Option<&str>) -> Result<usize, ApiError> {
-    let Some(text) = text else { return Ok(100) };
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=1000).contains(limit))
-        .ok_or_else(|| wrong("limit", "a number from 1 to 1000"))
 }
 
 fn state(text: &str) -> Result<State, ApiError> {
@@ -192,17 +318,6 @@ fn state(text: &str) -> Result<State, ApiError> {
             format!("any of {}, separated by commas", names.join(", ")),
         )
     })
-}
-
-fn instant(name: &'static str, text: Option<&str>) -> Result<Option<i64>, ApiError> {
-    let parse = |text: &str| {
-        text.parse::<Timestamp>()
-            .map_err(|_| wrong(name, "an instant such as 2026-11-21T00:00:00Z"))
-    };
-    Ok(text
-        .map(parse)
-        .transpose()?
-        .map(|instant| instant.as_millisecond()))
 }
 
 fn wrong(name: &'static str, right: impl ToString) -> ApiError {

@@ -1,65 +1,103 @@
 //! The event log as server-sent events: what is there after a cursor, then what comes.
+//!
+//! A stream holds a small buffer. A delivery that is larger than the buffer needs one of a few slots for large buffers, so
+//! that clients which read nothing cannot fill the memory.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::Admin;
-use super::query::{ApiError, EventQuery, cursor};
+use super::query::{ApiError, Parameters, STREAM_PARAMETERS, cursor};
+use super::{Admin, LogQuery, read_log};
+use crate::event::Event;
 use crate::journal::entry::Position;
-use crate::journal::{EventFilter, Journal};
+use crate::journal::{EventCursor, EventFilter, PageLimit};
 use crate::normalize::assemble_page;
 
-/// Events read from the journal at once.
-const PAGE: usize = 100;
+/// What a stream reads from the journal at once.
+const PAGE: PageLimit = PageLimit {
+    rows: 100,
+    bytes: 64 << 10,
+};
+/// Bytes that every stream may hold. More needs a slot for a large buffer.
+const BUFFER_BYTES: usize = 256 << 10;
 /// A comment is sent after that long without an event, so that dead peers are noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 struct Follower {
-    journal: Journal,
+    admin: web::Data<Admin>,
     logged: watch::Receiver<u64>,
     shutdown: watch::Receiver<bool>,
     filter: EventFilter,
-    after: Position,
+    after: EventCursor,
     waiting: VecDeque<Bytes>,
+    large_buffer: Option<OwnedSemaphorePermit>,
+    _slot: OwnedSemaphorePermit,
 }
 
 /// `GET /api/events/stream`: from `Last-Event-ID`, else from `after`, else from the beginning of what is kept.
 pub(super) async fn events(
     request: HttpRequest,
     admin: web::Data<Admin>,
-    query: web::Query<EventQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let query = query.into_inner();
-    let last = request
-        .headers()
-        .get("last-event-id")
-        .map(|value| value.to_str().unwrap_or_default());
-    let after = match cursor("Last-Event-ID", last)? {
-        Some(last) => last,
-        None => query.after()?,
+    let parameters = Parameters::of(&request, STREAM_PARAMETERS)?;
+    let last = request.headers().get("last-event-id");
+    let (parameter, after) = match last {
+        Some(value) => {
+            let text = value.to_str().unwrap_or_default();
+            ("Last-Event-ID", cursor("Last-Event-ID", text)?)
+        }
+        None => ("after", parameters.after()?),
     };
+    let filter = parameters.event_filter()?;
+    let slot = admin.limits.stream()?;
+    // A cursor that cannot be used is an error of the request, not an empty stream.
+    let probe = LogQuery {
+        parameter,
+        after,
+        limit: PageLimit { rows: 1, bytes: 1 },
+        filter: filter.clone(),
+    };
+    read_log(&admin, probe, |_| ()).await?;
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type("text/event-stream")
+        .insert_header(("cache-control", "no-store"));
+    if request.method() == Method::HEAD {
+        return Ok(response.finish());
+    }
     let follower = Follower {
-        journal: admin.journal.clone(),
         logged: admin.journal.logged(),
         shutdown: admin.shutdown.clone(),
-        filter: query.filter(),
+        admin,
+        filter,
         after,
         waiting: VecDeque::from([Bytes::from_static(b": cartwire\n\n")]),
+        large_buffer: None,
+        _slot: slot,
     };
     let lines = stream::unfold(follower, |mut follower| async move {
         let line = follower.next().await?;
         Some((Ok::<_, Infallible>(line), follower))
     });
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
-        .insert_header(("cache-control", "no-store"))
-        .streaming(lines))
+    Ok(response.streaming(lines))
+}
+
+/// What a stream waits for where there is nothing to send.
+enum Awaited {
+    /// The wait is over.
+    Over,
+    /// Nothing came for so long that a comment is due.
+    Nothing,
+    /// The gateway shuts down.
+    End,
 }
 
 impl Follower {
@@ -70,30 +108,86 @@ impl Follower {
                 return Some(line);
             }
             self.logged.borrow_and_update();
-            let (after, filter) = (self.after, self.filter.clone());
-            let page = self.journal.read(move |reader| {
-                let page = reader.log(after, PAGE, &filter)?;
-                Ok((assemble_page(&page), page.next))
-            });
-            let (events, next) = page.await.ok()?;
-            self.after = next;
-            for (cursor, event) in events {
-                let Ok(json) = serde_json::to_string(&event) else {
-                    continue;
-                };
-                // A payload's line breaks must not end the field: JSON allows them between tokens only.
-                let json = json.replace(['\n', '\r'], " ");
-                self.waiting
-                    .push_back(Bytes::from(format!("id: {cursor}\ndata: {json}\n\n")));
-            }
-            if !self.waiting.is_empty() || next > after {
+            let (lines, next) = self.read().await?;
+            let held: usize = lines.iter().map(Bytes::len).sum();
+            let awaited = if held > BUFFER_BYTES && self.large_buffer.is_none() {
+                // The page is dropped, and read again when there is a slot for it.
+                drop(lines);
+                self.large_slot().await
+            } else if next != self.after.position || held > 0 {
+                if held <= BUFFER_BYTES {
+                    self.large_buffer = None;
+                }
+                self.after = self.after.advanced(next);
+                self.waiting = lines;
                 continue;
-            }
-            tokio::select! {
-                changed = self.logged.changed() => changed.ok()?,
-                _ = self.shutdown.wait_for(|shutdown| *shutdown) => return None,
-                () = tokio::time::sleep(KEEP_ALIVE) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+            } else {
+                self.large_buffer = None;
+                self.more_logged().await
+            };
+            match awaited {
+                Awaited::Over => {}
+                Awaited::Nothing => return Some(Bytes::from_static(b": keep-alive\n\n")),
+                Awaited::End => return None,
             }
         }
     }
+
+    /// The next page as lines. A cursor that lost events ends the stream: the client learns it when it comes back.
+    async fn read(&self) -> Option<(VecDeque<Bytes>, Position)> {
+        let after = self.after;
+        let query = LogQuery {
+            parameter: "after",
+            after,
+            limit: PAGE,
+            filter: self.filter.clone(),
+        };
+        let page = read_log(&self.admin, query, move |page| {
+            let lines = assemble_page(page)
+                .iter()
+                .filter_map(|(position, event)| line(after.advanced(*position), event))
+                .collect();
+            (lines, page.next)
+        });
+        match page.await {
+            Ok(page) => Some(page),
+            // As if nothing were there: the next turn tries again.
+            Err(ApiError::Busy) => Some((VecDeque::new(), after.position)),
+            Err(_) => None,
+        }
+    }
+
+    async fn large_slot(&mut self) -> Awaited {
+        let slots = Arc::clone(&self.admin.limits.large_stream_buffers);
+        tokio::select! {
+            slot = slots.acquire_owned() => match slot {
+                Ok(slot) => {
+                    self.large_buffer = Some(slot);
+                    Awaited::Over
+                }
+                Err(_) => Awaited::End,
+            },
+            _ = self.shutdown.wait_for(|shutdown| *shutdown) => Awaited::End,
+            () = tokio::time::sleep(KEEP_ALIVE) => Awaited::Nothing,
+        }
+    }
+
+    async fn more_logged(&mut self) -> Awaited {
+        tokio::select! {
+            changed = self.logged.changed() => match changed {
+                Ok(()) => Awaited::Over,
+                Err(_) => Awaited::End,
+            },
+            _ = self.shutdown.wait_for(|shutdown| *shutdown) => Awaited::End,
+            () = tokio::time::sleep(KEEP_ALIVE) => Awaited::Nothing,
+        }
+    }
+}
+
+/// An event as one message of the stream.
+fn line(cursor: EventCursor, event: &Event) -> Option<Bytes> {
+    let json = serde_json::to_string(event).ok()?;
+    // A payload's line breaks must not end the field: JSON allows them between tokens only.
+    let json = json.replace(['\n', '\r'], " ");
+    Some(Bytes::from(format!("id: {cursor}\ndata: {json}\n\n")))
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::completions::{self, Completions};
 use super::damaged::{DamagedRow, DamagedRows};
 use super::entry::{Entry, EntryKind, Position, STATES, State};
+use super::event_filter::{EventFilter, PageLimit};
 use super::format;
 use super::keys;
 use super::redrive::{self, Deed, DeliveryFilter};
@@ -81,24 +82,6 @@ pub struct LogPage {
     pub rows: Vec<LogRow>,
     /// Where to go on: behind everything that was looked through, whether it fitted the filter or not.
     pub next: Position,
-}
-
-/// Memory that the events of a page may take, as [`JournaledDelivery::cost`] estimates it.
-const PAGE_BYTES: usize = 16 << 20;
-
-/// Which events.
-#[derive(Clone, Debug, Default)]
-pub struct EventFilter {
-    /// Only of this type; `cartwire.order.*` means all types that begin so.
-    pub event_type: Option<String>,
-    /// Only of this connection.
-    pub connection: Option<String>,
-    /// Only of this subject.
-    pub subject: Option<String>,
-    /// Only of deliveries that arrived at or after this, in milliseconds since 1970.
-    pub since: Option<i64>,
-    /// Only of deliveries that arrived before this, in milliseconds since 1970.
-    pub until: Option<i64>,
 }
 
 /// What makes an [`Entry`].
@@ -281,6 +264,19 @@ impl Reader {
         limit: usize,
         filter: &EventFilter,
     ) -> rusqlite::Result<LogPage> {
+        self.log_within(after, PageLimit::rows(limit), filter)
+    }
+
+    /// The event log after a position, oldest first, as far as the limit allows.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub(super) fn log_within(
+        &self,
+        after: Position,
+        limit: PageLimit,
+        filter: &EventFilter,
+    ) -> rusqlite::Result<LogPage> {
         let prefix = filter
             .event_type
             .as_deref()
@@ -290,10 +286,7 @@ impl Reader {
         } else {
             filter.event_type.as_deref()
         };
-        // A text that is no id is compared as it is, and matches nothing.
-        let connection = filter.connection.as_deref().map(|text| {
-            ConnectionId::new(text).map_or_else(|_| text.to_owned(), |id| id.to_string())
-        });
+        let connection = filter.stored_connection();
         let sql = format!(
             "SELECT {ENTRY}, {}, v.position, v.idx, v.omits_raw FROM events v
              JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery {}
@@ -316,7 +309,7 @@ impl Reader {
             },
             0,
         );
-        while page.rows.len() < limit && bytes < PAGE_BYTES {
+        while page.rows.len() < limit.rows && bytes < limit.bytes {
             let Some(row) = rows.next()? else {
                 page.next = page.next.max(newest);
                 break;

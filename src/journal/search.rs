@@ -4,9 +4,9 @@
 use rusqlite::ToSql;
 
 use super::entry::Position;
-use super::reader::{EventFilter, Reader};
+use super::event_filter::EventFilter;
+use super::reader::Reader;
 use super::redrive::DeliveryFilter;
-use crate::delivery::ConnectionId;
 
 /// Deliveries whose bodies one search for a text reads.
 pub const SEARCHED_BODIES: usize = 20_000;
@@ -79,12 +79,8 @@ impl Reader {
             Some((text, None)) => equal("v.type = ?", text),
             None => {}
         }
-        if let Some(connection) = &filter.connection {
-            let known = ConnectionId::new(connection);
-            equal(
-                "d.connection = ?",
-                known.as_ref().map_or(connection, |id| id.as_str()),
-            );
+        if let Some(connection) = filter.stored_connection() {
+            equal("d.connection = ?", &connection);
         }
         if let Some(subject) = &filter.subject {
             equal("v.subject = ?", subject);

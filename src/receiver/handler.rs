@@ -271,6 +271,12 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
+pub(super) async fn healthz_only_read() -> HttpResponse {
+    HttpResponse::MethodNotAllowed()
+        .insert_header(("allow", "GET, HEAD"))
+        .json(json!({"error": "method_not_allowed", "allowed": "GET, HEAD"}))
+}
+
 pub(super) async fn not_found() -> Result<HttpResponse, Refusal> {
     metrics::counter!("cartwire_webhooks_refused_total", "platform" => "unknown", "reason" => "not_found").increment(1);
     Err(Refusal::NotFound)

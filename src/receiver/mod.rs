@@ -44,7 +44,12 @@ impl Receiver {
             .app_data(web::Data::new(self))
             // The rest of the path is split by the handler: the router would match it with a regular expression.
             .service(web::scope("/webhooks").default_service(web::to(handler::receive)))
-            .route("/healthz", web::get().to(handler::healthz))
+            .service(
+                web::resource("/healthz")
+                    .route(web::get().to(handler::healthz))
+                    .route(web::head().to(handler::healthz))
+                    .default_service(web::to(handler::healthz_only_read)),
+            )
             .default_service(web::to(handler::not_found));
     }
 }

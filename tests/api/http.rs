@@ -219,6 +219,12 @@ impl Peer {
         answer
     }
 
+    /// Whatever comes until the gateway hangs up.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await {}
+        std::mem::take(&mut self.read)
+    }
+
     /// A whole answer; an interim one before it is skipped.
     pub(crate) async fn answer(&mut self) -> Answer {
         let mut answer = self.head().await;

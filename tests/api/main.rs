@@ -10,6 +10,7 @@ mod completion;
 mod gateway;
 mod http;
 mod installations;
+mod refusals;
 #[path = "../stores/woocommerce.rs"]
 mod shop;
 mod tls;

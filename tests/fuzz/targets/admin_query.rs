@@ -78,6 +78,7 @@ fn listener_with_orders() -> &'static Ask {
         findings: cartwire::monitor::Findings::default(),
         metrics: cartwire::telemetry::count().expect("counters"),
         shutdown,
+        limits: Default::default(),
         token: None,
     };
     let service = system.block_on(init_service(
