@@ -42,7 +42,7 @@ use crate::monitor::check::PINGED_AT;
 use crate::monitor::health::Health;
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, ReceiverParts};
 use crate::relay::{Asking, Relay};
 use crate::report::ErrorChain;
 use crate::telemetry;
@@ -235,15 +235,14 @@ impl App {
         accepted: &Arc<Accepted>,
         shutdown: watch::Receiver<bool>,
     ) -> anyhow::Result<Server> {
-        let receiver = Receiver {
+        let receiver = Receiver::new(ReceiverParts {
             journal: self.journal.clone(),
             directory: self.directory.clone(),
             rejections: Arc::clone(rejections),
             accepted: Arc::clone(accepted),
             max_body_bytes: self.config.max_body_bytes,
             body_timeout: self.config.body_timeout,
-            body_room: Arc::default(),
-        };
+        });
         let tls = match &self.config.tls {
             Some(certificate) => Some(
                 certificate

@@ -228,6 +228,10 @@ fn describe() {
         "Connections to the broker that failed"
     );
     describe_counter!(
+        "cartwire_bodies_dropped_total",
+        "Unfinished bodies whose memory went to another sender; answered 503"
+    );
+    describe_counter!(
         "cartwire_event_cursors_lost_total",
         "Reads of the event log by consumers that lost events to retention"
     );

@@ -1,16 +1,16 @@
-//! One request: look up, read, verify, append, answer.
+//! One request: find its connection, read the body, verify, append, answer.
 
 use std::time::Instant;
 
-use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::web::{self, Bytes, BytesMut};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::room::Share;
+use super::body_budget::{FREE_BYTES, Reservation, Sender};
 use super::{Receiver, Refusal};
 use crate::connections::Endpoint;
 use crate::delivery::{Headers, RawDelivery};
@@ -21,8 +21,27 @@ use crate::report::ErrorChain;
 /// `POST /webhooks/{platform}/{connection}`
 pub(super) async fn receive(
     request: HttpRequest,
-    mut payload: web::Payload,
+    payload: web::Payload,
     receiver: web::Data<Receiver>,
+) -> HttpResponse {
+    let upgrade = request.headers().contains_key(UPGRADE);
+    let mut response = match answer(&request, payload, &receiver).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.error_response(),
+    };
+    if upgrade {
+        // No other protocol is spoken here, and what follows the head may be one.
+        response
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
+    }
+    response
+}
+
+async fn answer(
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    receiver: &Receiver,
 ) -> Result<HttpResponse, Refusal> {
     let started = Instant::now();
     let named = split(request.match_info().unprocessed());
@@ -30,10 +49,10 @@ pub(super) async fn receive(
         named.and_then(|(platform, id)| receiver.directory.endpoint(platform, id))
     else {
         discard(&mut payload).await;
-        return Err(refuse(&receiver, None, Refusal::NotFound));
+        return Err(refuse(receiver, None, Refusal::NotFound));
     };
-    let result = match admit(&receiver, platform, &endpoint, &request) {
-        Ok(admitted) => take(&receiver, platform, &endpoint, admitted, payload).await,
+    let result = match admit(receiver, platform, &endpoint, request) {
+        Ok(admitted) => take(receiver, platform, &endpoint, admitted, payload).await,
         Err(refusal) => {
             discard(&mut payload).await;
             Err(refusal)
@@ -57,7 +76,7 @@ pub(super) async fn receive(
                 .increment(1);
             Ok(HttpResponse::Ok().json(json!({"status": status, "delivery": key.to_string()})))
         }
-        Err(refusal) => Err(refuse(&receiver, Some((platform, &endpoint)), refusal)),
+        Err(refusal) => Err(refuse(receiver, Some((platform, &endpoint)), refusal)),
     }
 }
 
@@ -66,14 +85,24 @@ fn split(path: &str) -> Option<(&str, &str)> {
     path.strip_prefix('/')?.split_once('/')
 }
 
-/// A request whose headers speak against nothing.
+/// A request whose headers rule nothing out.
 struct Admitted<'a> {
     headers: Headers<'a>,
-    announced: Option<usize>,
-    longest: usize,
+    body: ExpectedBody,
 }
 
-/// Looks at the headers alone: whom they rule out already costs no memory and no time of reading.
+/// What is known of a body before it is read.
+struct ExpectedBody {
+    sender: Sender,
+    announced: Option<usize>,
+    /// The longest body that the platform allows for these headers.
+    longest: usize,
+    /// `true` if the body ends after the announced length, whatever the connection says: after an upgrade to another
+    /// protocol was asked for, the HTTP server takes everything that follows for the body.
+    ends_as_announced: bool,
+}
+
+/// Checks the headers before the body is read. A request that is refused here costs no memory for its body.
 fn admit<'a>(
     receiver: &Receiver,
     platform: &dyn Platform,
@@ -83,23 +112,21 @@ fn admit<'a>(
     if request.method() != Method::POST {
         return Err(Refusal::Method);
     }
-    let encoded = request
-        .headers()
+    let fields = request.headers();
+    let encoded = fields
         .get_all(CONTENT_ENCODING)
         .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded {
         return Err(Refusal::Encoding);
     }
-    let announced = request
-        .headers()
+    let announced = fields
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > receiver.max_body_bytes) {
         return Err(Refusal::TooLarge);
     }
     let headers = Headers(
-        request
-            .headers()
+        fields
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect(),
@@ -107,11 +134,17 @@ fn admit<'a>(
     let longest = platform
         .longest_body(&headers)
         .map_err(|rejection| rejected(endpoint, rejection))?;
-    Ok(Admitted {
-        headers,
+    if announced.is_some_and(|length| length > longest) {
+        return Err(rejected(endpoint, Rejection::SignatureMissing));
+    }
+    let address = request.peer_addr().map(|address| address.ip());
+    let body = ExpectedBody {
+        sender: Sender::new(address, endpoint.id.clone()),
         announced,
-        longest,
-    })
+        longest: longest.min(receiver.max_body_bytes),
+        ends_as_announced: fields.contains_key(UPGRADE) && !fields.contains_key(TRANSFER_ENCODING),
+    };
+    Ok(Admitted { headers, body })
 }
 
 enum Answer {
@@ -126,13 +159,9 @@ async fn take(
     admitted: Admitted<'_>,
     payload: web::Payload,
 ) -> Result<Answer, Refusal> {
-    let Admitted {
-        headers,
-        announced,
-        longest,
-    } = admitted;
-    // The share is held until the journal has the body.
-    let (body, _share) = read(receiver, payload, announced, longest).await?;
+    let Admitted { headers, body } = admitted;
+    // The reservation is held until the journal has the body.
+    let (body, _reservation) = read(receiver, payload, body).await?;
     let now = now();
     let raw = RawDelivery {
         endpoint: &endpoint.id,
@@ -163,6 +192,12 @@ async fn take(
         }
         Verified::Delivery(delivery) => {
             let connection = delivery.parts().connection.clone();
+            let bytes = delivery.parts().body.len();
+            let turn = receiver
+                .append_turns
+                .turn(&connection, bytes, receiver.body_timeout / 2)
+                .await;
+            let _turn = turn.map_err(|_| Refusal::Overloaded)?;
             let kept = receiver
                 .journal
                 .append(*delivery)
@@ -191,38 +226,63 @@ fn rejected(endpoint: &Endpoint, rejection: Rejection) -> Refusal {
     }
 }
 
-/// Reads the body, but no more of it than may be, and not for longer.
+/// Reads the body, within its limits of length, time and memory.
 async fn read(
     receiver: &Receiver,
-    mut payload: web::Payload,
-    announced: Option<usize>,
-    longest: usize,
-) -> Result<(Bytes, Share<'_>), Refusal> {
-    let read = async {
-        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(16 << 10));
-        let mut share = Share::default();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
-            let length = whole.len() + chunk.len();
-            if length > receiver.max_body_bytes {
-                return Err(Refusal::TooLarge);
-            }
-            if length > longest {
-                return Err(Refusal::Rejected(Rejection::SignatureMissing));
-            }
-            // Our own lack, not his: never a 4xx.
-            let room = receiver
-                .body_room
-                .grow(&mut share, length, receiver.body_timeout / 2)
-                .await;
-            room.map_err(|_| Refusal::Overloaded)?;
-            whole.extend_from_slice(&chunk);
-        }
-        Ok((whole.freeze(), share))
-    };
-    tokio::time::timeout(receiver.body_timeout, read)
+    payload: web::Payload,
+    expected: ExpectedBody,
+) -> Result<(Bytes, Reservation<'_>), Refusal> {
+    let mut reservation = receiver.body_budget.open(expected.sender.clone());
+    let timeout = receiver.body_timeout;
+    let read = read_within(&mut reservation, payload, &expected, receiver);
+    let body = tokio::time::timeout(timeout, read)
         .await
-        .map_err(|_| Refusal::TooSlow)?
+        .map_err(|_| Refusal::TooSlow)??;
+    reservation.complete().map_err(|_| Refusal::Overloaded)?;
+    Ok((body, reservation))
+}
+
+async fn read_within(
+    reservation: &mut Reservation<'_>,
+    mut payload: web::Payload,
+    expected: &ExpectedBody,
+    receiver: &Receiver,
+) -> Result<Bytes, Refusal> {
+    let end = match expected.ends_as_announced {
+        true => expected.announced.unwrap_or(0),
+        false => usize::MAX,
+    };
+    let most = expected.announced.unwrap_or(receiver.max_body_bytes);
+    let mut whole = BytesMut::with_capacity(most.min(FREE_BYTES));
+    while whole.len() < end {
+        let chunk = tokio::select! {
+            biased;
+            // The memory went to another sender: never a 4xx for that.
+            () = reservation.taken_away() => return Err(Refusal::Overloaded),
+            chunk = payload.next() => chunk,
+        };
+        let Some(chunk) = chunk else { break };
+        let mut chunk = chunk.map_err(|_| Refusal::BrokenBody)?;
+        chunk.truncate(end - whole.len());
+        let length = whole.len() + chunk.len();
+        if length > receiver.max_body_bytes {
+            return Err(Refusal::TooLarge);
+        }
+        if length > expected.longest {
+            return Err(Refusal::Rejected(Rejection::SignatureMissing));
+        }
+        if length > whole.capacity() {
+            // Exactly as much as is reserved.
+            let capacity = (whole.capacity() * 2).min(most).max(length);
+            let reserved = reservation.reserve(capacity, receiver.body_timeout / 2);
+            reserved.await.map_err(|_| Refusal::Overloaded)?;
+            let mut larger = BytesMut::with_capacity(capacity);
+            larger.extend_from_slice(&whole);
+            whole = larger;
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
 }
 
 /// Throws away what has come of a refused body, without waiting for more. Where that was all of it, the connection serves

@@ -1,11 +1,12 @@
 //! The receiver: from a webhook request to a synced journal entry, and only then an answer.
 //!
-//! It never meets the relay: they share the journal. It logs no body and no header's value, and tells a stranger nothing
-//! about why he was turned away.
+//! The receiver never meets the relay: they share the journal. It logs no body and no header's value, and an answer never
+//! tells a client without a key why its request was refused.
 
 mod answer;
+mod append_turns;
+mod body_budget;
 mod handler;
-mod room;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 
 pub use answer::Refusal;
-pub use room::BodyRoom;
+use append_turns::AppendTurns;
+use body_budget::BodyBudget;
 
 use crate::connections::{Accepted, Directory, Rejections};
 use crate::journal::Journal;
@@ -21,23 +23,48 @@ use crate::journal::Journal;
 /// What the webhook routes need.
 #[derive(Clone)]
 pub struct Receiver {
-    /// Where deliveries are kept.
+    journal: Journal,
+    directory: Directory,
+    rejections: Arc<Rejections>,
+    accepted: Arc<Accepted>,
+    max_body_bytes: usize,
+    body_timeout: Duration,
+    body_budget: Arc<BodyBudget>,
+    append_turns: Arc<AppendTurns>,
+}
+
+/// What a [`Receiver`] is made of.
+pub struct ReceiverParts {
+    /// Keeps the deliveries.
     pub journal: Journal,
-    /// Who may send.
+    /// The endpoints and their keys.
     pub directory: Directory,
-    /// Who was turned away.
+    /// Counts refused requests by connection.
     pub rejections: Arc<Rejections>,
-    /// Whose deliveries were accepted, and when.
+    /// Notes when a connection's deliveries were accepted.
     pub accepted: Arc<Accepted>,
     /// Larger bodies are answered 413.
     pub max_body_bytes: usize,
     /// Slower bodies are answered 408.
     pub body_timeout: Duration,
-    /// Memory for the bodies that are being read.
-    pub body_room: Arc<BodyRoom>,
 }
 
 impl Receiver {
+    /// A receiver with budgets of its own.
+    #[must_use]
+    pub fn new(parts: ReceiverParts) -> Self {
+        Self {
+            body_budget: Arc::new(BodyBudget::new(parts.max_body_bytes)),
+            append_turns: Arc::default(),
+            journal: parts.journal,
+            directory: parts.directory,
+            rejections: parts.rejections,
+            accepted: parts.accepted,
+            max_body_bytes: parts.max_body_bytes,
+            body_timeout: parts.body_timeout,
+        }
+    }
+
     /// The public listener's routes.
     pub fn configure(self, config: &mut ServiceConfig) {
         config
