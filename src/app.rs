@@ -3,19 +3,20 @@
 //! The only place that knows all rooms. Shutdown goes with the flow of data: first no new requests, then the relay, then
 //! the broker, last the journal.
 
+mod http_error;
 mod listen;
 mod notify;
+mod open_connections;
+mod request_id;
 mod watched;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::App as ActixApp;
@@ -479,8 +480,6 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     }
 }
 
-static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-
 /// Gives each answer an `x-request-id`.
 fn name_request<S, B>(
     request: actix_web::dev::ServiceRequest,
@@ -493,12 +492,7 @@ where
             Error = actix_web::Error,
         >,
 {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    // Hashed with a secret of this process, so that nobody can count others' requests by it.
-    let id = format!(
-        "{:016x}",
-        SECRET.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
-    );
+    let id = request_id::next();
     let answer = service.call(request);
     async move {
         let mut response = answer.await?;

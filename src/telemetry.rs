@@ -232,6 +232,14 @@ fn describe() {
         "Unfinished bodies whose memory went to another sender; answered 503"
     );
     describe_counter!(
+        "cartwire_http_errors_total",
+        "Requests that were no valid HTTP, by status"
+    );
+    describe_counter!(
+        "cartwire_http_connections_ended_total",
+        "Idle or slow connections that ended because their listener had too many"
+    );
+    describe_counter!(
         "cartwire_event_cursors_lost_total",
         "Reads of the event log by consumers that lost events to retention"
     );

@@ -16,6 +16,7 @@ use actix_web::{App, Error};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
 
+use super::open_connections::OpenConnections;
 use super::wire::accepted;
 use crate::report::ErrorChain;
 
@@ -29,7 +30,7 @@ const OWN_FILES: u64 = 512;
 pub(super) struct Terms {
     /// Its threads.
     pub(super) workers: usize,
-    /// Its connections at most: whoever comes when there are as many waits until one goes.
+    /// Maximum number of its connections. One more ends the connection that was answered longest ago.
     pub(super) connections: usize,
     /// How long a connection may go without an answer.
     pub(super) patience: Duration,
@@ -59,9 +60,11 @@ where
         > + 'static,
     B: MessageBody + 'static,
 {
+    let open = Arc::new(OpenConnections::new(terms.connections));
     let server = Server::build()
         .workers(terms.workers)
-        .max_concurrent_connections(terms.connections.div_ceil(terms.workers))
+        // Never reached: the server's own limit would leave new clients waiting.
+        .max_concurrent_connections(terms.connections * 2)
         .shutdown_timeout(terms.grace.as_secs())
         .disable_signals()
         .listen(name, listener, move || {
@@ -81,7 +84,8 @@ where
                     async move { drop(shutdown.wait_for(|shutdown| *shutdown).await) }
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
-            fn_service(move |stream| accepted(stream, tls.clone(), patience))
+            let open = Arc::clone(&open);
+            fn_service(move |stream| accepted(stream, tls.clone(), Arc::clone(&open), patience))
                 .map_err(DispatchError::from)
                 .and_then(http)
         })?;

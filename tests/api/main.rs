@@ -9,6 +9,7 @@ mod bad_input;
 mod completion;
 mod gateway;
 mod http;
+mod http_layer;
 mod installations;
 mod refusals;
 #[path = "../stores/woocommerce.rs"]
