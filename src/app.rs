@@ -43,7 +43,7 @@ use crate::monitor::check::PINGED_AT;
 use crate::monitor::health::Health;
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
-use crate::receiver::{Receiver, ReceiverParts};
+use crate::receiver::{self, Receiver, ReceiverParts};
 use crate::relay::{Asking, Relay};
 use crate::report::ErrorChain;
 use crate::telemetry;
@@ -184,6 +184,10 @@ impl App {
             "upkeep of metrics",
             telemetry::keep_bounded(metrics.clone()),
         );
+        let refusals = watch.spawn(
+            "log of refusals",
+            receiver::log_refusals(admin_shutdown.subscribe()),
+        );
         let public = self.public_server(&rejections, &accepted, shutdown.subscribe())?;
         let admin = self.admin_server(
             rejections,
@@ -219,6 +223,7 @@ impl App {
         }
         admin_shutdown.send_replace(true);
         admin_handle.stop(true).await;
+        let _ = refusals.await;
         publisher.close().await;
         if let Some(health) = health {
             let _ = health.await;

@@ -1,9 +1,14 @@
-//! The only printer of error chains.
+//! Text for people: error chains, and text from outside.
+
+mod visible;
 
 use std::error::Error;
 use std::fmt;
 
-/// Writes an error and what caused it on one line: `cannot open the journal: disk I/O error`.
+pub use visible::{visible, visible_json, visible_lines};
+
+/// Writes an error and what caused it on one line: `cannot open the journal: disk I/O error`. Errors repeat text from
+/// outside, so the text is written as [`visible_lines`] does it.
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for ErrorChain<'_> {
@@ -21,6 +26,6 @@ impl fmt::Display for ErrorChain<'_> {
             }
             cause = error.source();
         }
-        f.write_str(&said)
+        f.write_str(&visible_lines(&said))
     }
 }

@@ -4,6 +4,7 @@
 //! messages, and no body may ever reach a log.
 
 mod queue;
+mod summary;
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -16,6 +17,7 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use queue::LogQueue;
+pub use summary::{Counted, Summary};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

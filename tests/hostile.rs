@@ -6,6 +6,8 @@
 
 #[path = "api/http.rs"]
 mod http;
+#[path = "hostile/strangers.rs"]
+mod strangers;
 mod support;
 
 use std::collections::BTreeMap;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::query::ApiError;
-use crate::journal::{Journal, Reader};
+use crate::journal::{Journal, ReadResult, Reader};
 
 /// Reads of the journal that run at once: each takes a thread and a connection to the data file.
 const READS: usize = 4;
@@ -62,7 +62,7 @@ impl Limits {
     pub(super) async fn read<T, F>(&self, journal: &Journal, read: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
+        F: FnOnce(&Reader) -> ReadResult<T> + Send + 'static,
     {
         read_with(slot(&self.reads).await?, journal, read).await
     }
@@ -75,7 +75,7 @@ impl Limits {
     ) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
+        F: FnOnce(&Reader) -> ReadResult<T> + Send + 'static,
     {
         read_with(slot(&self.probe_reads).await?, journal, read).await
     }
@@ -108,7 +108,7 @@ async fn read_with<T, F>(
 ) -> Result<T, ApiError>
 where
     T: Send + 'static,
-    F: FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
+    F: FnOnce(&Reader) -> ReadResult<T> + Send + 'static,
 {
     // The thread owns the slot: a client that hangs up does not end its read.
     let read = journal.read(move |reader| {

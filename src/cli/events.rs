@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::exit::{Exit, fail};
-use super::output::{Output, bar, line, note};
+use super::output::{Output, bar, json, note};
 use crate::config::DataArgs;
 use crate::event::{Event, EventId};
 use crate::journal::entry::Position;
@@ -120,7 +120,7 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             let event = row.and_then(|row| assemble_row(&row));
             let event =
                 event.ok_or_else(|| fail(Exit::No, format!("there is no published event {id}")))?;
-            line(&serde_json::to_string_pretty(&event)?)?;
+            json(&event)?;
         }
         EventsCommand::Export(filter) => {
             note_gap(&reader, &filter)?;

@@ -1,9 +1,15 @@
 //! Printing: lines for people, JSON for programs, bars for what takes long.
+//!
+//! Names, topics and messages come from outside. Every line passes through `report::visible`, so that none of them can
+//! reorder, hide or color what stands around it.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+use crate::report::{visible, visible_json, visible_lines};
 
 /// How a command prints.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +26,7 @@ impl Output {
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         if self.json {
-            line(&serde_json::to_string_pretty(value)?)
+            json(value)
         } else {
             line(&text())
         }
@@ -34,15 +40,26 @@ impl Output {
     ) -> anyhow::Result<()> {
         // A payload may break lines between its tokens, and nowhere else: a value stays on its line.
         if self.json {
-            line(&serde_json::to_string(value)?.replace(['\n', '\r'], " "))
+            let json = serde_json::to_string(value)?.replace(['\n', '\r'], " ");
+            print(&visible_json(&json))
         } else {
             line(&text())
         }
     }
 }
 
-/// Prints a line. A reader that went away (`| head`) ends the program quietly.
+/// Prints one value as JSON on several lines.
+pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    print(&visible_json(&serde_json::to_string_pretty(value)?))
+}
+
+/// Prints a text of one line or several.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
+    print(&visible_lines(text))
+}
+
+/// Prints what is safe to print. A reader that went away (`| head`) ends the program quietly.
+fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
@@ -52,7 +69,7 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
 
 /// Tells people something beside the output.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible_lines(text));
 }
 
 /// A bar on standard error; nothing where that is no terminal.
@@ -65,6 +82,11 @@ pub(super) fn bar(length: u64, what: &'static str) -> ProgressBar {
 
 /// Columns of text, each as wide as its widest cell.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    // A line break within a cell would break the table.
+    let rows: Vec<Vec<Cow<'_, str>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| visible(cell)).collect())
+        .collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -85,7 +107,19 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![write(head.to_vec())];
     lines.extend(
         rows.iter()
-            .map(|row| write(row.iter().map(String::as_str).collect())),
+            .map(|row| write(row.iter().map(AsRef::as_ref).collect())),
     );
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cell_with_hidden_characters_keeps_its_line_and_shows_them() {
+        let rows = [vec!["a\u{202e}b\nc".to_owned(), "x".to_owned()]];
+        let shown = table(&["NAME", "ID"], &rows);
+        assert_eq!(shown, "NAME           ID\na\\u{202e}b\\nc  x");
+    }
 }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::exit::Exit;
-use super::output::line;
+use super::output::json;
 use crate::event::json_schema;
 
 #[derive(Subcommand, Debug)]
@@ -14,7 +14,7 @@ pub(super) enum SchemaCommand {
 
 pub(super) fn run(command: &SchemaCommand) -> anyhow::Result<Exit> {
     match command {
-        SchemaCommand::Event => line(&serde_json::to_string_pretty(&json_schema())?)?,
+        SchemaCommand::Event => json(&json_schema())?,
     }
     Ok(Exit::Success)
 }

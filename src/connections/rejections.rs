@@ -53,31 +53,26 @@ struct Webhooks {
 }
 
 impl Rejections {
-    /// Counts one. Is it the first of its kind, or the first for a minute? Then it is worth a line in the log.
-    pub fn count(&self, connection: &ConnectionId, reason: &'static str, now: Timestamp) -> bool {
+    /// Counts one.
+    pub fn count(&self, connection: &ConnectionId, reason: &'static str, now: Timestamp) {
         let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         // Only known connections come here, so their number bounds the map.
         if !all.contains_key(connection) {
             all.insert(connection.clone(), Vec::new());
         }
         let Some(counts) = all.get_mut(connection) else {
-            return false;
+            return;
         };
         match counts.iter_mut().find(|count| count.reason == reason) {
             Some(count) => {
-                let quiet = now.as_second() - count.last_at.as_second() >= 60;
                 count.count += 1;
                 count.last_at = now;
-                quiet
             }
-            None => {
-                counts.push(RejectionCount {
-                    reason,
-                    count: 1,
-                    last_at: now,
-                });
-                true
-            }
+            None => counts.push(RejectionCount {
+                reason,
+                count: 1,
+                last_at: now,
+            }),
         }
     }
 

@@ -161,6 +161,9 @@ pub(crate) struct Signals {
     logged: watch::Sender<u64>,
 }
 
+/// What a read of the journal gives.
+pub type ReadResult<T> = rusqlite::Result<T>;
+
 /// The handle. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
@@ -213,7 +216,7 @@ impl JournalGuard {
 }
 
 /// Reading connections at most for the gateway's own work, and as many again for the admin listener.
-const READERS: usize = 4;
+const READERS: usize = 5;
 
 impl Journal {
     /// Opens the journal of a data folder, makes it where there is none, and starts the writer.

@@ -25,15 +25,15 @@ use crate::delivery::ConnectionId;
 /// A body of up to this many bytes is read without a reservation.
 pub(super) const FREE_BYTES: usize = 8 << 10;
 /// A body of up to this many bytes is a small one.
-const SMALL_BODY_BYTES: usize = 64 << 10;
+pub(super) const SMALL_BODY_BYTES: usize = 64 << 10;
 /// The budget of all small bodies.
-const SMALL_BUDGET_BYTES: usize = 48 << 20;
+const SMALL_BUDGET_BYTES: usize = 64 << 20;
 /// The budget of all large bodies, where `--max-body-bytes` does not need more.
 const LARGE_BUDGET_BYTES: usize = 128 << 20;
 /// The budget of large bodies holds at least this many of the largest ones.
 const LARGEST_BODIES: usize = 4;
 /// A body may be taken away when it took longer than this plus the time that the slowest rate allows ...
-const SLOW_AFTER: Duration = Duration::from_millis(500);
+const SLOW_AFTER: Duration = Duration::from_millis(300);
 /// ... which is this many bytes a second ...
 const SLOWEST_RATE: u64 = 256 << 10;
 /// ... or when nothing of it came for this long.
@@ -264,7 +264,7 @@ impl Pool {
             first = false;
             tokio::select! {
                 () = released => {}
-                () = tokio::time::sleep(RECHECK_INTERVAL) => {}
+                () = tokio::time::sleep(RECHECK_INTERVAL / 2) => {}
             }
         }
     }
@@ -375,8 +375,8 @@ impl PoolState {
         (of_address + more) as u128 * (self.of_connection(sender) + more) as u128
     }
 
-    /// Takes memory away from slow bodies and from heavier senders until the body fits. Takes nothing where that would not
-    /// be enough.
+    /// Takes memory away from all slow bodies, and from heavier senders until the body fits. Takes nothing where that would
+    /// not be enough.
     fn take_from_others(&mut self, id: u64, more: usize, budget: usize, now: Instant) -> bool {
         let Some(asking) = self.held.get(&id) else {
             return false;
@@ -403,10 +403,10 @@ impl PoolState {
         if available < missing {
             return false;
         }
-        // The slow ones first, then the heaviest, then the oldest.
+        // All slow ones, so that others that wait find memory too; then the heaviest, then the oldest.
         others.sort_by(|a, b| (b.0, b.1, a.2).cmp(&(a.0, a.1, b.2)));
-        for (.., other, bytes) in others {
-            if missing == 0 {
+        for (slow, .., other, bytes) in others {
+            if missing == 0 && !slow {
                 break;
             }
             missing = missing.saturating_sub(bytes);

@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::body_budget::{FREE_BYTES, Reservation, Sender};
-use super::{Receiver, Refusal};
+use super::body_budget::{FREE_BYTES, Reservation, SMALL_BODY_BYTES, Sender};
+use super::{REFUSED, Receiver, Refusal, UNKEPT};
 use crate::connections::Endpoint;
 use crate::delivery::{Headers, RawDelivery};
 use crate::journal::Appended;
@@ -272,8 +272,12 @@ async fn read_within(
             return Err(Refusal::Rejected(Rejection::SignatureMissing));
         }
         if length > whole.capacity() {
-            // Exactly as much as is reserved.
-            let capacity = (whole.capacity() * 2).min(most).max(length);
+            // Exactly as much as is reserved: a small body at once, a large one as it grows.
+            let capacity = match expected.announced {
+                Some(announced) if announced <= SMALL_BODY_BYTES => announced,
+                _ => (whole.capacity() * 2).min(most),
+            };
+            let capacity = capacity.max(length);
             let reserved = reservation.reserve(capacity, receiver.body_timeout / 2);
             reserved.await.map_err(|_| Refusal::Overloaded)?;
             let mut larger = BytesMut::with_capacity(capacity);
@@ -296,7 +300,7 @@ async fn discard(payload: &mut web::Payload) {
     }
 }
 
-/// Counts a refusal, and writes it down where it is worth a line.
+/// Counts a refusal. The log gets a summary each minute, and details on the debug level.
 fn refuse(
     receiver: &Receiver,
     known: Option<(&dyn Platform, &Endpoint)>,
@@ -305,16 +309,15 @@ fn refuse(
     let platform = known.map_or("unknown", |(platform, _)| platform.name());
     let reason = refusal.reason();
     metrics::counter!("cartwire_webhooks_refused_total", "platform" => platform, "reason" => reason).increment(1);
-    if let Some((_, endpoint)) = known
-        && receiver.rejections.count(&endpoint.id, reason, now())
-    {
+    if let Some((_, endpoint)) = known {
+        receiver.rejections.count(&endpoint.id, reason, now());
+        tracing::debug!(connection = %endpoint.id, platform, reason, "webhook refused");
         match &refusal {
             Refusal::Journal(error) => {
-                tracing::error!(connection = %endpoint.id, reason, error = %ErrorChain(error), "a webhook was answered 503");
+                let detail = Some(ErrorChain(error).to_string());
+                UNKEPT.count(reason, endpoint.id.as_str(), detail);
             }
-            _ => {
-                tracing::warn!(connection = %endpoint.id, platform, reason, "a webhook was turned away")
-            }
+            _ => REFUSED.count(reason, endpoint.id.as_str(), None),
         }
     }
     refusal

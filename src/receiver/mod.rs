@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
+use tokio::sync::watch;
 
 pub use answer::Refusal;
 use append_turns::AppendTurns;
@@ -19,6 +20,36 @@ use body_budget::BodyBudget;
 
 use crate::connections::{Accepted, Directory, Rejections};
 use crate::journal::Journal;
+use crate::telemetry::Summary;
+
+/// Requests to known connections that were refused, by reason and connection.
+static REFUSED: Summary = Summary::new();
+/// Requests that the journal could not keep.
+static UNKEPT: Summary = Summary::new();
+
+/// Logs each minute which requests were refused, until the gateway shuts down.
+pub async fn log_refusals(shutdown: watch::Receiver<bool>) {
+    let refused = REFUSED.log_each_minute(shutdown.clone(), |reason, counted| {
+        tracing::warn!(
+            reason,
+            count = counted.count,
+            connections = counted.subjects(),
+            example = counted.example(),
+            "webhooks refused"
+        );
+    });
+    let unkept = UNKEPT.log_each_minute(shutdown, |reason, counted| {
+        tracing::error!(
+            reason,
+            count = counted.count,
+            connections = counted.subjects(),
+            example = counted.example(),
+            error = counted.detail.as_deref().unwrap_or_default(),
+            "webhooks answered 503"
+        );
+    });
+    tokio::join!(refused, unkept);
+}
 
 /// What the webhook routes need.
 #[derive(Clone)]

@@ -87,6 +87,11 @@ impl Gateway {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// Where the admin API is.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.admin_port))
+    }
+
     /// The most memory that the running gateway has had, in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let pid = self.process.as_ref().expect("the gateway runs").id();

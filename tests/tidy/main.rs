@@ -20,6 +20,7 @@ use source::{Source, all_sources, lies_in, sources, without_comments};
 const ROOMS: &[&str] = &[
     "delivery",
     "event",
+    "telemetry",
     "report",
     "platforms",
     "sqlite",
@@ -35,7 +36,6 @@ const ROOMS: &[&str] = &[
     "reconcile",
     "replay",
     "admin",
-    "telemetry",
     "config",
     "app",
     "cli",

@@ -1,0 +1,131 @@
+//! What happens often is counted, and logged as one line a minute for each reason, so that a flood of one kind hides
+//! nothing else. The details belong on the debug level.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// How often the counts are logged.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Subjects that are told apart for one reason: more are only counted.
+const SUBJECTS: usize = 10_000;
+
+/// Counts of one kind of happening since the last line.
+#[derive(Debug, Default)]
+pub struct Summary(Mutex<BTreeMap<&'static str, Counted>>);
+
+/// What was counted for one reason.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How often it happened.
+    pub count: u64,
+    /// The connections, addresses or other subjects that it happened to.
+    subjects: HashSet<String>,
+    /// The newest detail, where there is one.
+    pub detail: Option<String>,
+}
+
+impl Counted {
+    /// How many subjects it happened to; of very many, a part is counted.
+    #[must_use]
+    pub fn subjects(&self) -> usize {
+        self.subjects.len()
+    }
+
+    /// One of the subjects.
+    #[must_use]
+    pub fn example(&self) -> &str {
+        self.subjects.iter().min().map_or("", String::as_str)
+    }
+}
+
+impl Summary {
+    /// Nothing was counted yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Counts one happening. `reason` is one of a few words, `subject` is whom it happened to.
+    pub fn count(&self, reason: &'static str, subject: &str, detail: Option<String>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = all.entry(reason).or_default();
+        counted.count += 1;
+        if counted.subjects.len() < SUBJECTS && !counted.subjects.contains(subject) {
+            counted.subjects.insert(subject.to_owned());
+        }
+        if detail.is_some() {
+            counted.detail = detail;
+        }
+    }
+
+    /// What was counted since the last call.
+    pub fn take(&self) -> BTreeMap<&'static str, Counted> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Logs what was counted each minute, and once more at the end. `log` writes the line for one reason.
+    pub async fn log_each_minute(
+        &self,
+        mut shutdown: watch::Receiver<bool>,
+        log: impl Fn(&'static str, &Counted),
+    ) {
+        loop {
+            let ended = tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => false,
+                _ = shutdown.wait_for(|shutdown| *shutdown) => true,
+            };
+            for (reason, counted) in self.take() {
+                log(reason, &counted);
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn flood_of_one_reason_is_one_line_a_minute_and_the_rest_comes_at_the_end() {
+        let summary = Summary::new();
+        for number in 0..5000 {
+            summary.count("signature_wrong", ["shop-b", "shop-a"][number % 2], None);
+        }
+        summary.count("journal_failing", "shop-a", Some("disk full".to_owned()));
+        let (stop, shutdown) = watch::channel(false);
+        let lines = Mutex::new(Vec::new());
+        let log = |reason: &'static str, counted: &Counted| {
+            let line = (
+                reason,
+                counted.count,
+                counted.subjects(),
+                counted.example().to_owned(),
+            );
+            lines.lock().expect("lines").push(line);
+        };
+        let logging = summary.log_each_minute(shutdown, log);
+        let counting = async {
+            tokio::time::sleep(INTERVAL * 3 / 2).await;
+            assert_eq!(lines.lock().expect("lines").len(), 2, "one line a reason");
+            summary.count("too_slow", "shop-c", None);
+            stop.send_replace(true);
+        };
+        tokio::join!(logging, counting);
+        let lines = lines.into_inner().expect("lines");
+        let shop_a = "shop-a".to_owned();
+        assert_eq!(
+            lines,
+            [
+                ("journal_failing", 1, 1, shop_a.clone()),
+                ("signature_wrong", 5000, 2, shop_a),
+                ("too_slow", 1, 1, "shop-c".to_owned()),
+            ]
+        );
+    }
+}
