@@ -37,7 +37,9 @@ use watched::Watch;
 use crate::admin::{Admin, AdminToken};
 use crate::config::Config;
 use crate::connections::{Accepted, Directory, Rejections, Seal, Verdict};
-use crate::journal::{APPEND_TIMEOUT, ConnectionChange, DataFile, Journal, JournalGuard, Marks};
+use crate::journal::{
+    APPEND_TIMEOUT, ConnectionChange, DataFile, Journal, JournalGuard, Marks, release_if_full,
+};
 use crate::monitor::Findings;
 use crate::monitor::check::PINGED_AT;
 use crate::monitor::health::Health;
@@ -46,6 +48,7 @@ use crate::publisher::{EventLogOnly, Publish};
 use crate::receiver::{self, Receiver, ReceiverParts};
 use crate::relay::{Asking, Relay};
 use crate::report::ErrorChain;
+use crate::sqlite::{OpenError, is_corrupt};
 use crate::telemetry;
 
 /// How often changes by other processes are looked for: they take effect within two seconds.
@@ -91,7 +94,9 @@ impl App {
         crate::sqlite::make_folder(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
         let seal = Seal::load(&config.data_dir, config.master_key_file.as_deref())?;
-        DataFile::open_locked(&config.data_dir)?.unlock(&seal)?;
+        open_when_there_is_room(&config.data_dir)
+            .await?
+            .unlock(&seal)?;
         // Before the journal's threads run: a start that fails leaves nothing behind.
         let bind = |address: SocketAddr| {
             TcpListener::bind(address)
@@ -400,6 +405,29 @@ async fn keep_pings(journal: &Journal, accepted: &Accepted) {
         };
         if let Err(error) = journal.change_connection(ping).await {
             tracing::debug!(connection = %id, error = %ErrorChain(&error), "ping cannot be noted");
+        }
+    }
+}
+
+/// Opens the data file. While the disk is too full for that, it waits: every second the reserve file is given up, where
+/// it is, and opening is tried again.
+async fn open_when_there_is_room(folder: &Path) -> anyhow::Result<DataFile> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    loop {
+        let is_full = release_if_full(folder);
+        match DataFile::open_locked(folder) {
+            Err(OpenError::Sqlite { source, path }) if is_full && !is_corrupt(&source) => {
+                let path = path.display();
+                tracing::error!(%path, error = %ErrorChain(&source), "disk is full; waiting for room to open the data file");
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => {
+                let file = opened?;
+                if is_full && let Err(error) = file.truncate_log() {
+                    tracing::warn!(error = %ErrorChain(&error), "write-ahead log cannot be folded into the full disk's data file");
+                }
+                return Ok(file);
+            }
         }
     }
 }

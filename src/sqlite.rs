@@ -65,6 +65,15 @@ pub enum OpenError {
     },
 }
 
+/// `true` if the file itself is wrong: more room on the disk does not help.
+pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    )
+}
+
 /// `true` while a gateway serves this data folder: it holds [`LOCK_FILE`].
 #[must_use]
 pub(crate) fn is_served(folder: &Path) -> bool {

@@ -30,7 +30,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         certificate: config.tls.clone(),
         log_filter_file: config.log_filter_file.clone(),
     };
-    let app = App::build(config).await?;
+    let app = tokio::select! {
+        app = App::build(config) => app?,
+        // A start can wait for room on the disk.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     app.run_until(async move {
         tokio::select! {
             _ = terminate.recv() => {}

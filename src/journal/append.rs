@@ -15,6 +15,8 @@ pub(super) struct FreeRoom {
     pub(super) bytes: u64,
     /// Why they may add nothing, if so.
     pub(super) unwritable: Option<Unwritable>,
+    /// Bytes of the largest delivery that was refused for what its connection keeps.
+    pub(super) refused: u64,
 }
 
 impl FreeRoom {
@@ -29,6 +31,7 @@ impl FreeRoom {
         // Twice: in the log and in the data file.
         let free = self.bytes.saturating_sub(2 * bytes);
         if kept.saturating_add(bytes) > free.saturating_mul(ROOM_FACTOR) {
+            self.refused = self.refused.max(bytes);
             return Err(JournalError::ShareUsed {
                 kept,
                 free: self.bytes,

@@ -106,8 +106,17 @@ impl Checkpointer {
 
 /// Begins the log anew, unless somebody reads in it just now: then the next checkpoint asks again.
 pub(super) fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
+    without_waiting(connection, "RESTART")
+}
+
+/// Gives the log's bytes back to the file system, unless a reader uses them just now.
+pub(super) fn truncate_log(connection: &Connection) -> rusqlite::Result<()> {
+    without_waiting(connection, "TRUNCATE")
+}
+
+fn without_waiting(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::ZERO)?;
-    let result = checkpoint(connection, "RESTART");
+    let result = checkpoint(connection, mode);
     connection.busy_timeout(sqlite::BUSY_TIMEOUT)?;
     match result {
         Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => {

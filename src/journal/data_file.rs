@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::announce::{self, Changed, ConnectionChange};
+use super::checkpoint;
 use super::entry::Position;
 use super::redrive::{self, Deed, DeliveryFilter, Progress};
 use super::{JournalError, format};
@@ -47,6 +48,14 @@ impl DataFile {
         Ok(Self {
             sqlite: sqlite::open(folder, format::MIGRATIONS)?,
         })
+    }
+
+    /// Gives the bytes of the write-ahead log back to the file system, before other connections use it.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub(crate) fn truncate_log(&self) -> rusqlite::Result<()> {
+        checkpoint::truncate_log(&self.sqlite)
     }
 
     /// Makes sure that this is the master key that the secrets in the file are sealed with.

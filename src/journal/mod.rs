@@ -20,6 +20,7 @@
 
 mod announce;
 mod append;
+mod ballast;
 mod checkpoint;
 mod claims;
 mod clock;
@@ -56,6 +57,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 pub use announce::{Changed, ConnectionChange};
+pub(crate) use ballast::release_if_full;
 pub use claims::{Claimed, Damaged, Excluded, PendingConnections, Want};
 pub use crash_guard::{CRASHED_GATEWAY, CrashGuard, Suspects};
 pub use cursor::{EventCursor, InvalidCursor, LogRead};

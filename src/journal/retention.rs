@@ -85,6 +85,8 @@ pub(super) struct Sweeper {
     /// Where the searches go on, behind entries that cannot go.
     after_by_age: Position,
     after_by_size: Position,
+    /// Bytes of a delivery that was refused for what its connection keeps.
+    wanted: u64,
 }
 
 /// An entry that goes.
@@ -102,11 +104,17 @@ impl Sweeper {
             aged: None,
             after_by_age: 0,
             after_by_size: 0,
+            wanted: 0,
         }
     }
 
     pub(super) fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// A delivery of that many bytes is to find room after the next sweep.
+    pub(super) fn make_room_for(&mut self, bytes: u64) {
+        self.wanted = bytes;
     }
 
     /// Removes for a moment. `true` where there is more to remove at once.
@@ -117,7 +125,6 @@ impl Sweeper {
         folder: &Path,
     ) -> rusqlite::Result<bool> {
         let started = Instant::now();
-        self.store_clock(sqlite, started)?;
         loop {
             let room = Room::measure(sqlite, folder)?;
             let usages = usage::all(sqlite)?;
@@ -126,16 +133,33 @@ impl Sweeper {
                 .map(|usage| usage.bytes.saturating_sub(usage.pending_bytes))
                 .sum();
             let excess = room.excess(&self.budget, settled);
-            let removed = if excess > 0 {
+            let crowding = usage::crowding(&usages, room.free(&self.budget), self.wanted);
+            let mut removed = if excess > 0 {
                 let surplus = usage::surplus(&usages, excess);
                 self.remove(sqlite, keys, Search::Size(surplus, excess))?
             } else {
-                self.remove_old(sqlite, keys, started)?
+                0
             };
-            if removed == 0 {
-                return Ok(false);
+            if removed == 0
+                && let Some((usage, given)) = crowding
+            {
+                let surplus = HashMap::from([(usage, given)]);
+                removed = self.remove(sqlite, keys, Search::Size(surplus, given))?;
             }
-            let reason = if excess > 0 { "size" } else { "age" };
+            let by_size = removed > 0;
+            if !by_size {
+                removed = self.remove_old(sqlite, keys, started)?;
+            }
+            if removed == 0 {
+                let is_tight = room.wants_pages_back(&self.budget);
+                if is_tight {
+                    give_back(sqlite, GIVE_BACK_LITTLE)?;
+                } else {
+                    self.store_clock(sqlite, started)?;
+                }
+                return Ok(is_tight);
+            }
+            let reason = if by_size { "size" } else { "age" };
             metrics::counter!("cartwire_journal_removed_total", "reason" => reason)
                 .increment(removed as u64);
             let pages = if room.free(&self.budget) < self.budget.margin() {
@@ -145,7 +169,7 @@ impl Sweeper {
             };
             give_back(sqlite, pages)?;
             if started.elapsed() >= SWEEP {
-                return Ok(excess > 0);
+                return Ok(by_size);
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::ballast::FLOOR;
 use super::health::Unwritable;
 use super::retention::Budget;
 use crate::sqlite;
@@ -46,9 +47,18 @@ impl Room {
         self.used.saturating_add(self.log)
     }
 
-    /// What deliveries can still use on the disk: pages that were freed are room too.
+    /// What deliveries can still use on the disk. Pages that were freed are room too, as long as the log has some.
     fn on_disk(&self) -> u64 {
-        self.disk.saturating_add(self.spare)
+        if self.disk < FLOOR / 2 {
+            self.disk
+        } else {
+            self.disk.saturating_add(self.spare)
+        }
+    }
+
+    /// `true` if freed pages should go back to the file system.
+    pub(super) fn wants_pages_back(&self, budget: &Budget) -> bool {
+        self.spare > 0 && self.disk < budget.reserve.max(FLOOR)
     }
 
     /// Bytes by which the settled deliveries are too many: over the size, or more than the disk has room for.
@@ -56,7 +66,7 @@ impl Room {
         // Below the budget, so that removal is ahead of the refusal of new deliveries.
         let size = budget.size.min(budget.budget - budget.budget / 8);
         let over_size = self.used.saturating_sub(size);
-        let wanted = budget.reserve.saturating_add(budget.margin());
+        let wanted = budget.reserve.max(FLOOR).saturating_add(budget.margin());
         let over_disk = wanted.saturating_sub(self.on_disk());
         // Where removal cannot make enough room, something else fills the disk: then nothing is lost for nothing.
         if over_disk <= settled {
@@ -69,7 +79,7 @@ impl Room {
     /// Bytes that new deliveries may still add.
     pub(super) fn free(&self, budget: &Budget) -> u64 {
         let in_budget = budget.budget.saturating_sub(self.counted());
-        let on_disk = self.on_disk().saturating_sub(budget.reserve);
+        let on_disk = self.on_disk().saturating_sub(budget.reserve.max(FLOOR));
         in_budget.min(on_disk)
     }
 
@@ -84,10 +94,11 @@ impl Room {
                 budget: budget.budget,
             });
         }
-        if self.on_disk() < budget.reserve {
+        let reserve = budget.reserve.max(FLOOR);
+        if self.on_disk() < reserve {
             return Some(Unwritable::DiskAlmostFull {
                 free: self.on_disk(),
-                reserve: budget.reserve,
+                reserve,
             });
         }
         None

@@ -169,6 +169,25 @@ pub(super) fn surplus(usages: &[Usage], excess: u64) -> HashMap<i64, u64> {
         .collect()
 }
 
+/// The settled bytes that the largest connection has to give so that its new deliveries are not refused for what it keeps
+/// already: with its row's id. Some room stays below the bound of [`ROOM_FACTOR`], and room for a delivery of `wanted` bytes.
+pub(super) fn crowding(usages: &[Usage], free: u64, wanted: u64) -> Option<(i64, u64)> {
+    let largest = usages.iter().max_by_key(|usage| usage.bytes)?;
+    // bytes + wanted - given <= factor * (free - 2 * wanted + given), with four fifths of the factor.
+    let (factor, of) = (4 * ROOM_FACTOR, 5);
+    let scaled = |bytes: u64, by: u64| i128::from(bytes) * i128::from(by);
+    let missing =
+        scaled(largest.bytes + wanted, of) + scaled(2 * wanted, factor) - scaled(free, factor);
+    let given = u64::try_from(missing / i128::from(factor + of)).unwrap_or(0);
+    let settled = largest.bytes.saturating_sub(largest.pending_bytes);
+    let given = given.min(settled);
+    if given > 0 {
+        Some((largest.id, given))
+    } else {
+        None
+    }
+}
+
 /// Events that a reader of the event log can no longer get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogGap {
@@ -212,6 +231,21 @@ mod tests {
             pending_bytes: 0,
         };
         bytes.iter().enumerate().map(usage).collect()
+    }
+
+    #[test]
+    fn a_connection_that_crowds_the_room_gives_settled_bytes_only() {
+        let usage = |bytes, pending_bytes| Usage {
+            id: 7,
+            bytes,
+            pending_bytes,
+        };
+        assert_eq!(crowding(&[usage(240, 0)], 100, 0), None);
+        assert_eq!(crowding(&[usage(342, 0)], 100, 0), Some((7, 30)));
+        assert_eq!(crowding(&[usage(342, 340)], 100, 0), Some((7, 2)));
+        assert_eq!(crowding(&[usage(342, 342)], 100, 0), None);
+        let (_, given) = crowding(&[usage(240, 0)], 100, 10).expect("it gives");
+        assert!(240 - given + 10 <= 3 * (100 + given - 20));
     }
 
     fn given(bytes: &[u64], excess: u64) -> Vec<u64> {

@@ -12,6 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::append::{FreeRoom, append};
+use super::ballast;
 use super::checkpoint::{self, LogLength};
 use super::clock::BelievedClock;
 use super::entry::Settlement;
@@ -62,6 +63,8 @@ pub(super) struct Writer {
     busy: bool,
     /// Retention has more to remove.
     removing: bool,
+    /// Bytes of the largest delivery that was refused since the last tick for what its connection keeps.
+    wanted: u64,
 }
 
 /// The open file, and what is known of it. Both go when a commit fails: SQLite may have met an error of the disk that it
@@ -124,18 +127,21 @@ impl Writer {
             log,
             busy: false,
             removing: false,
+            wanted: 0,
         })
     }
 
     /// Runs until the journal is closed.
     pub(super) fn run(mut self, runtime: &tokio::runtime::Handle) {
-        let mut next_tick = Instant::now();
+        let mut last_tick: Option<Instant> = None;
         loop {
-            if Instant::now() >= next_tick {
+            let pause = if self.removing { BUSY_TICK } else { TICK };
+            if last_tick.is_none_or(|tick| tick.elapsed() >= pause) {
                 self.tick();
-                let pause = if self.removing { BUSY_TICK } else { TICK };
-                next_tick = Instant::now() + pause;
+                last_tick = Some(Instant::now());
             }
+            let pause = if self.removing { BUSY_TICK } else { TICK };
+            let next_tick = last_tick.map_or_else(Instant::now, |tick| tick + pause);
             let wait = next_tick.saturating_duration_since(Instant::now());
             let first =
                 runtime.block_on(async { tokio::time::timeout(wait, self.commands.recv()).await });
@@ -184,14 +190,20 @@ impl Writer {
                 fail_all(group, &error);
                 Err(error)
             }
-            Ok((open, mut free)) => write_group(
-                open,
-                group,
-                &mut free,
-                &mut answers,
-                &mut appended,
-                &mut logged,
-            ),
+            Ok((open, mut free)) => {
+                let result = write_group(
+                    open,
+                    group,
+                    &mut free,
+                    &mut answers,
+                    &mut appended,
+                    &mut logged,
+                );
+                // What is settled makes room soon.
+                self.wanted = self.wanted.max(free.refused);
+                self.removing |= free.refused > 0;
+                result
+            }
         };
         // Nothing is answered that went into files without a name.
         let result = result.and_then(|()| self.place.check().map_err(JournalError::Refused));
@@ -248,6 +260,7 @@ impl Writer {
         let free = FreeRoom {
             bytes: room.free(self.sweeper.budget()),
             unwritable: room.unwritable(self.sweeper.budget()),
+            refused: 0,
         };
         Ok((open, free))
     }
@@ -275,15 +288,22 @@ impl Writer {
     /// Writes something where the last write failed, removes what may go, and asks whether there is room.
     fn probe(&mut self, write: bool) -> Result<Option<Unwritable>, JournalError> {
         let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
+        // Only in the folder that was opened: a folder in its place is left alone.
+        self.place
+            .check_data_file()
+            .map_err(JournalError::Refused)?;
+        let is_full = ballast::release_if_full(self.place.folder());
         self.open()?;
         let Some(open) = self.open.as_mut() else {
             return Err(JournalError::Closed);
         };
-        if write {
-            let probe = "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1";
-            open.sqlite
-                .execute(probe, [Timestamp::now().as_millisecond()])
-                .map_err(unwritable)?;
+        let folder = self.place.folder();
+        if is_full {
+            if let Err(error) = checkpoint::truncate_log(&open.sqlite) {
+                tracing::warn!(error = %ErrorChain(&error), "write-ahead log cannot be folded into the full disk's data file");
+            }
+        } else {
+            ballast::keep(folder, self.sweeper.budget().reserve);
         }
         // While nothing comes in, so that nobody waits for it. What cannot be moved now is moved later.
         let mut idle = !std::mem::take(&mut self.busy);
@@ -295,7 +315,7 @@ impl Writer {
             idle = self.commands.is_empty();
         }
         // What cannot be removed now is removed later: no reason to turn webhooks away.
-        let folder = self.place.folder();
+        self.sweeper.make_room_for(std::mem::take(&mut self.wanted));
         let swept = self.sweeper.sweep(&mut open.sqlite, &mut open.keys, folder);
         self.removing = *swept.as_ref().unwrap_or(&false);
         if let Err(error) = swept {
@@ -304,6 +324,13 @@ impl Writer {
             open.keys = Keys::load(&open.sqlite).map_err(unwritable)?;
         }
         let room = Room::measure(&open.sqlite, folder).map_err(unwritable)?;
+        // After the removal, so that a full disk can be written again.
+        if write {
+            let probe = "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1";
+            open.sqlite
+                .execute(probe, [Timestamp::now().as_millisecond()])
+                .map_err(unwritable)?;
+        }
         Ok(room.unwritable(self.sweeper.budget()))
     }
 
