@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use crate::scene::{Counted, Scene, Terms};
 use crate::support::Dice;
+use crate::support::gateway::Gateway;
 use crate::support::node::RabbitNode;
 
 /// Something done to a scene.
@@ -32,6 +33,8 @@ pub(crate) struct Fault {
     pub(crate) only_long: bool,
     /// An attack by one sender: an honest second store sends beside it, and its delays are measured.
     pub(crate) has_honest_store: bool,
+    /// What is done to the gateway before its first start.
+    pub(crate) prepare: Option<fn(&mut Gateway)>,
     pub(crate) begin: Step,
     /// Makes all well again.
     pub(crate) end: Step,
@@ -66,6 +69,7 @@ pub(crate) async fn run(
         long,
         alone: faults.len() == 1,
         has_honest_store: faults.iter().any(|fault| fault.has_honest_store),
+        preparations: faults.iter().filter_map(|fault| fault.prepare).collect(),
     };
     let mut scene = Scene::set(nodes, terms, dice).await;
     scene.some_moment().await;

@@ -42,6 +42,7 @@ const FAULT: Fault = Fault {
     may_repeat: true,
     nodes: 1,
     only_long: false,
+    prepare: None,
     has_honest_store: false,
     begin: crate::fault::nothing,
     end: |scene| Box::pin(scene.start_gateway()),

@@ -38,6 +38,8 @@ pub(crate) struct HonestStore {
     sender: JoinHandle<Sent>,
     consumer: JoinHandle<()>,
     arrivals: Arrivals,
+    /// When the broker became reachable again. Events of earlier deliveries are late from this moment on.
+    reachable_since: Mutex<Option<Instant>>,
 }
 
 /// What the store sent.
@@ -75,7 +77,17 @@ impl HonestStore {
             sender,
             consumer,
             arrivals,
+            reachable_since: Mutex::default(),
         }
+    }
+
+    /// Notes that the broker is reachable again.
+    pub(crate) fn broker_is_reachable(&self) {
+        let mut since = self
+            .reachable_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *since = Some(Instant::now());
     }
 
     /// Stops sending, waits for the events of all that was answered, and measures.
@@ -90,10 +102,15 @@ impl HonestStore {
         .await;
         self.consumer.abort();
         let arrived = lock(arrivals);
+        let reachable_since = *self
+            .reachable_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let due = |answered: Instant| reachable_since.map_or(answered, |since| since.max(answered));
         let mut delays: Vec<Duration> = sent
             .answered
             .iter()
-            .map(|(id, answered)| arrived[id].saturating_duration_since(*answered))
+            .map(|(id, answered)| arrived[id].saturating_duration_since(due(*answered)))
             .collect();
         delays.sort_unstable();
         let measured = Delays {

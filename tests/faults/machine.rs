@@ -108,6 +108,7 @@ const FAULT: Fault = Fault {
     may_repeat: false,
     nodes: 1,
     only_long: false,
+    prepare: None,
     has_honest_store: false,
     begin: nothing,
     end: nothing,

@@ -9,6 +9,9 @@
 #![allow(clippy::print_stdout, reason = "the table is what it is for")]
 
 mod attack;
+mod attack_broker;
+mod attack_cost;
+mod attack_store;
 mod broker;
 mod disk;
 mod fault;
@@ -43,6 +46,12 @@ const FAMILIES: [&[Fault]; 7] = [
     machine::FAULTS,
     broker::FAULTS,
     attack::FAULTS,
+];
+/// Attacks that need the rest of the scene whole: none of them is among several at once.
+const LONE_FAMILIES: [&[Fault]; 3] = [
+    attack_cost::FAULTS,
+    attack_broker::FAULTS,
+    attack_store::FAULTS,
 ];
 /// The name of several faults at once.
 const TOGETHER: &str = "together";
@@ -116,8 +125,7 @@ impl Args {
                 .chain(&self.only)
                 .any(|name| name == fault.name)
         };
-        let all = FAMILIES.iter().flat_map(|family| family.iter());
-        let single = all.filter(|fault| long || !fault.only_long || named(fault));
+        let single = all_faults().filter(|fault| long || !fault.only_long || named(fault));
         let mut runs: Vec<_> = single.map(|fault| (fault.name, vec![fault])).collect();
         let combinations = if long { COMBINATIONS.1 } else { COMBINATIONS.0 };
         runs.extend((0..combinations).map(|_| (TOGETHER, together(dice, long))));
@@ -130,6 +138,11 @@ impl Args {
         }
         runs
     }
+}
+
+fn all_faults() -> impl Iterator<Item = &'static Fault> {
+    let families = FAMILIES.iter().chain(&LONE_FAMILIES);
+    families.flat_map(|family| family.iter())
 }
 
 /// Three faults of different places.
@@ -155,14 +168,10 @@ fn pick(dice: &mut Dice, many: usize) -> usize {
 async fn main() -> ExitCode {
     let args = Args::parse();
     if args.list {
-        for fault in FAMILIES
-            .iter()
-            .flat_map(|family| family.iter())
-            .filter(|fault| args.wants(fault.name))
-        {
-            println!("{:20}  {}", fault.name, fault.says);
+        for fault in all_faults().filter(|fault| args.wants(fault.name)) {
+            println!("{:23}  {}", fault.name, fault.says);
         }
-        println!("{TOGETHER:20}  Three of them at once, of different places.");
+        println!("{TOGETHER:23}  Three of them at once, of different places.");
         return ExitCode::SUCCESS;
     }
     let begun = Instant::now();

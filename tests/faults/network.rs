@@ -48,6 +48,7 @@ const FAULT: Fault = Fault {
     may_repeat: true,
     nodes: 1,
     only_long: false,
+    prepare: None,
     has_honest_store: false,
     begin: nothing,
     end: nothing,

@@ -86,12 +86,15 @@ impl Row {
         self.wrong.push(format!("{faults}: {why}"));
     }
 
-    /// Holds the honest store's delays and the process's memory against their bounds.
+    /// Holds the honest store's delays, the process's memory and the number of copies against their bounds.
     pub(crate) fn hold_bounds(&mut self) {
         let Some(delays) = self.honest else { return };
         let mut wrong = delays.beyond_bounds();
         if self.peak_memory > MEMORY_BOUND_MIB {
             wrong.push(format!("{} MiB of memory", self.peak_memory));
+        }
+        if self.repeated > self.arrived / 2 {
+            wrong.push(format!("{} copies", self.repeated));
         }
         let name = self.name.clone();
         self.wrong

@@ -38,6 +38,8 @@ pub(crate) struct Scene {
     pub(crate) alone: bool,
     /// What an attack sent and was answered 200. Its senders race, so only losses are counted, not the order.
     pub(crate) attack: Ledger,
+    /// Deliveries that the fault examines when it ends.
+    pub(crate) examined: Vec<String>,
     /// What the operator has to redrive when all is well again: deliveries in these states.
     pub(crate) to_redrive: Vec<&'static str>,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Terms {
     pub(crate) long: bool,
     pub(crate) alone: bool,
     pub(crate) has_honest_store: bool,
+    /// Run in turn before the gateway starts.
+    pub(crate) preparations: Vec<fn(&mut Gateway)>,
 }
 
 /// What came of it.
@@ -72,6 +76,9 @@ impl Scene {
         let mut gateway = Gateway::with_broker(&url_at(network.port()));
         gateway.add_shop(HONEST, HONEST_SECRET);
         gateway.set_environment(machine.environment(gateway.data()));
+        for prepare in terms.preparations {
+            prepare(&mut gateway);
+        }
         machine.all_is_synced(gateway.data());
         gateway.start().await;
         let connected = || gateway.metric("cartwire_broker_connected", "");
@@ -99,6 +106,7 @@ impl Scene {
             long: terms.long,
             alone: terms.alone,
             attack: Ledger::default(),
+            examined: Vec::new(),
             to_redrive: Vec::new(),
         }
     }
@@ -142,6 +150,26 @@ impl Scene {
         if self.alone {
             let now = || self.gateway.metric(metric, labels);
             until(metric, || async { (now().await > before).then_some(()) }).await;
+        }
+    }
+
+    /// Takes the broker away: connections end, and new ones hang.
+    pub(crate) fn lose_broker(&self) {
+        self.network.swallow(true);
+        self.network.cut();
+    }
+
+    /// Ends [`Scene::lose_broker`]. The honest store's events are late from now on, not from their answers on.
+    pub(crate) async fn reach_broker(&self) {
+        self.network.swallow(false);
+        self.network.cut();
+        until("the gateway has its broker again", || async {
+            let connected = self.gateway.metric("cartwire_broker_connected", "").await;
+            (connected == 1.0).then_some(())
+        })
+        .await;
+        if let Some(honest) = &self.honest {
+            honest.broker_is_reachable();
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) const FAULTS: &[Fault] = &[Fault {
     may_repeat: false,
     nodes: 1,
     only_long: false,
+    prepare: None,
     has_honest_store: false,
     begin: |scene| Box::pin(async { scene.store.set_copies(5) }),
     end: |scene| Box::pin(async { scene.store.set_copies(1) }),

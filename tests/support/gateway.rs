@@ -22,6 +22,7 @@ pub(crate) struct Gateway {
     options: Vec<String>,
     environment: Vec<(&'static str, OsString)>,
     process: Option<Child>,
+    is_log_unread: bool,
     client: reqwest::Client,
 }
 
@@ -63,6 +64,7 @@ impl Gateway {
             options,
             environment: Vec::new(),
             process: None,
+            is_log_unread: false,
             client,
         }
     }
@@ -70,6 +72,12 @@ impl Gateway {
     /// What `serve` is given from the next start on.
     pub(crate) fn set_options(&mut self, options: &[&str]) {
         self.options = options.iter().map(|option| (*option).to_owned()).collect();
+    }
+
+    /// From the next start on, everything is logged into a pipe that is never read.
+    pub(crate) fn leave_log_unread(&mut self) {
+        self.options.extend(["--log", "trace"].map(str::to_owned));
+        self.is_log_unread = true;
     }
 
     /// What the program finds in its environment from now on.
@@ -222,6 +230,11 @@ impl Gateway {
         let mut command = self.serve();
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(["--admin-listen", &format!("127.0.0.1:{}", self.admin_port)]);
+        let log = if self.is_log_unread {
+            Stdio::piped()
+        } else {
+            log.into()
+        };
         self.process = Some(command.stderr(log).spawn().expect("the gateway starts"));
         for url in [
             format!("http://127.0.0.1:{}/healthz", self.port),
