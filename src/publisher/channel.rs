@@ -5,14 +5,15 @@
 //! event counts as confirmed when every confirm that has resolved was read and no returned message waits for its own
 //! confirm; it counts as returned if any of them carried its message id.
 //!
-//! A confirm that hangs holds nothing but its own event. But RabbitMQ stops reading a channel, and then the connection,
-//! while a queue keeps many of the channel's messages unconfirmed. So a channel with an overdue confirm is retired: it
-//! takes no more events and waits for the confirms that it lacks, and another channel takes its place. Nothing is sent
-//! again for that reason: a quorum queue repeats what it has by itself.
+//! Each store has a channel of its own (a thousand share them at most), because RabbitMQ blocks a whole channel over one
+//! queue: the first publish of a channel to a quorum queue waits for the queue's leader, and so does the channel's reader
+//! while a queue keeps many of its messages unconfirmed (seen on 3.10.8). A leader that hangs so stops the channels of the
+//! stores whose events it gets, and no other. Nothing is sent again for that reason: a quorum queue repeats what it has.
 //!
-//! A channel on which a queue refused something is retired, too: a quorum queue tells each channel when it is full and when
-//! there is room again, and RabbitMQ (3.10.8) forgets the latter where an operator takes the limit away altogether. Such a
-//! channel would be refused for ever.
+//! A channel on which a queue refused something is retired: it takes no more events and ends when all are answered, and
+//! another channel takes its place. A quorum queue tells each channel when it is full and when there is room again, and
+//! RabbitMQ (3.10.8) forgets the latter where an operator takes the limit away altogether. Such a channel would be refused
+//! for ever.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -37,13 +38,9 @@ use crate::report::ErrorChain;
 /// Events that may wait for the channel's task.
 const QUEUE: usize = 64;
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// A confirm is overdue after this, if later events of the channel were confirmed.
-const OVERDUE: Duration = Duration::from_secs(1);
-/// So much later must they have been sent.
-const OVERTAKEN: Duration = Duration::from_millis(200);
-/// A channel without any confirm for so long is retired. Opening the next one shows whether the connection is alive.
-const STALLED: Duration = Duration::from_secs(5);
-/// A retired channel is closed after this, and what it lacks is sent again.
+/// A channel without events for so long is closed.
+const MAX_IDLE: Duration = Duration::from_secs(60);
+/// A channel with an event that waited so long for its confirm is closed, and its events are sent again.
 const MAX_CONFIRM_WAIT: Duration = Duration::from_secs(600);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
@@ -70,9 +67,7 @@ struct Worker {
     /// Acknowledged; whether returned is not known yet.
     acknowledged: Vec<String>,
     returned: HashSet<String>,
-    /// When the newest confirmed event was sent.
-    newest_confirmed: Option<Instant>,
-    last_progress: Instant,
+    last_used: Instant,
     failed: Option<lapin::Error>,
 }
 
@@ -87,8 +82,7 @@ pub(super) fn start(channel: Channel, live: Arc<Live>) -> mpsc::Sender<Outgoing>
         outstanding: HashMap::new(),
         acknowledged: Vec::new(),
         returned: HashSet::new(),
-        newest_confirmed: None,
-        last_progress: Instant::now(),
+        last_used: Instant::now(),
         failed: None,
     };
     tokio::spawn(worker.run());
@@ -153,9 +147,7 @@ impl Worker {
             return;
         };
         let sent_at = Instant::now();
-        if self.outstanding.is_empty() {
-            self.last_progress = sent_at;
-        }
+        self.last_used = sent_at;
         let outstanding = Outstanding {
             answer: request.answer,
             sent_at,
@@ -169,7 +161,6 @@ impl Worker {
     }
 
     fn resolved(&mut self, id: String, result: lapin::Result<Confirmation>) {
-        self.last_progress = Instant::now();
         match result {
             Ok(Confirmation::Ack(returned)) => {
                 self.returned.extend(returned.iter().filter_map(message_id));
@@ -199,9 +190,6 @@ impl Worker {
             return;
         }
         for id in std::mem::take(&mut self.acknowledged) {
-            if let Some(outstanding) = self.outstanding.get(&id) {
-                self.newest_confirmed = self.newest_confirmed.max(Some(outstanding.sent_at));
-            }
             let receipt = if self.returned.remove(&id) {
                 Receipt::Returned
             } else {
@@ -231,35 +219,21 @@ impl Worker {
 
     fn check(&mut self) {
         let now = Instant::now();
-        // While the broker blocks the connection (memory or disk alarm) nothing is overdue.
-        if self.live.is_blocked() {
-            self.last_progress = now;
-            return;
-        }
         let Some(oldest) = self.outstanding.values().map(|event| event.sent_at).min() else {
-            return;
-        };
-        let age = now.saturating_duration_since(oldest);
-        if self.requests.is_closed() {
-            if age > MAX_CONFIRM_WAIT {
-                tracing::warn!(
-                    events = self.outstanding.len(),
-                    "the broker did not confirm events in time; sending them again"
-                );
-                self.answer_all(Receipt::Lost);
-                tokio::spawn(close(self.channel.clone()));
+            if now.saturating_duration_since(self.last_used) > MAX_IDLE {
+                self.requests.close();
             }
             return;
-        }
-        let is_overtaken = age > OVERDUE
-            && self
-                .newest_confirmed
-                .is_some_and(|newest| newest > oldest + OVERTAKEN);
-        let is_stalled =
-            age > STALLED && now.saturating_duration_since(self.last_progress) > STALLED;
-        if is_overtaken || is_stalled {
-            metrics::counter!("cartwire_broker_channels_retired_total").increment(1);
-            self.requests.close();
+        };
+        // While the broker blocks the connection (memory or disk alarm) nothing is overdue.
+        let age = now.saturating_duration_since(oldest);
+        if age > MAX_CONFIRM_WAIT && !self.live.is_blocked() {
+            tracing::warn!(
+                events = self.outstanding.len(),
+                "the broker did not confirm events in time; sending them again"
+            );
+            self.answer_all(Receipt::Lost);
+            tokio::spawn(close(self.channel.clone()));
         }
     }
 

@@ -1,13 +1,14 @@
 //! RabbitMQ: persistent, mandatory, confirmed; reconnecting by itself.
 //!
-//! One task keeps a connection alive and replaces it when it breaks; publishes wait for it. A few channels are shared by all
-//! events (see `channel`). An event that may be the reason why the broker closes a channel or a connection has one of its
+//! One task keeps a connection alive and replaces it when it breaks; publishes wait for it. Each store has a channel of its
+//! own (see `channel`). An event that may be the reason why the broker closes a channel or a connection has one of its
 //! own, so that no other event is lost with it.
 //!
 //! Recovery is our own rather than lapin's: a new connection has no stale returns and no channel left in an error.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -23,8 +24,8 @@ use super::{Publish, Receipt, Way};
 use crate::event::Event;
 use crate::report::ErrorChain;
 
-/// Channels that all events share.
-pub const CHANNELS: usize = 4;
+/// Channels of stores at most. Stores beyond that share them. RabbitMQ's default limit for a connection is 2047.
+const MAX_CHANNELS: usize = 1024;
 /// Time limit for opening a channel on a connection that is not blocked.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit for the topology of a new connection.
@@ -46,7 +47,8 @@ pub(super) struct Live {
     exchange: String,
     /// The queues of the channels' tasks; a closed one is replaced when it is needed.
     channels: Vec<Mutex<mpsc::Sender<Outgoing>>>,
-    next: AtomicUsize,
+    /// Spreads the stores over the channels in a way that no store can foresee.
+    hasher: RandomState,
     /// Set when something went wrong; the supervisor then makes a new one.
     broken: watch::Sender<bool>,
     blocked: AtomicBool,
@@ -177,7 +179,8 @@ impl Live {
     }
 
     async fn publish(self: &Arc<Self>, event: Arc<Event>) -> Receipt {
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % CHANNELS;
+        let hash = self.hasher.hash_one(&event.connection) as usize;
+        let index = hash.checked_rem(self.channels.len()).unwrap_or(0);
         let Some(sender) = self.channel(index).await else {
             return Receipt::NotSent;
         };
@@ -331,12 +334,17 @@ async fn connect(endpoints: &Endpoints, topology: &Topology) -> Result<Arc<Live>
         Err(_) => return Err("no answer in time".to_owned()),
     }
     // Each is opened when it is needed first.
-    let channels = (0..CHANNELS).map(|_| Mutex::new(mpsc::channel(1).0));
+    let allowed = match session.connection.configuration().channel_max() {
+        0 => MAX_CHANNELS,
+        // Some are left for events that have a channel of their own.
+        most => (usize::from(most) / 2).clamp(1, MAX_CHANNELS),
+    };
+    let channels = (0..allowed).map(|_| Mutex::new(mpsc::channel(1).0));
     let live = Live {
         session,
         exchange: topology.exchange.clone(),
         channels: channels.collect(),
-        next: AtomicUsize::new(0),
+        hasher: RandomState::new(),
         broken: watch::Sender::new(false),
         blocked: AtomicBool::new(false),
         confirmed: AtomicBool::new(false),

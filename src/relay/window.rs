@@ -18,6 +18,9 @@ use crate::publisher::{Publish, Receipt, Way};
 /// Events in flight, and the bytes of their deliveries.
 const MAX_IN_FLIGHT: usize = 1024;
 const MAX_BYTES: usize = 8 << 20;
+/// Events in flight of one connection, overdue or not. RabbitMQ stops reading the whole AMQP connection when 400 messages
+/// wait for a channel that it has blocked.
+const MAX_OF_CONNECTION: usize = 256;
 /// Events in flight on channels of their own, and on connections of their own.
 const MAX_OWN_CHANNELS: usize = 16;
 const MAX_OWN_CONNECTIONS: usize = 4;
@@ -114,7 +117,11 @@ impl PublishWindow {
     }
 
     fn turn(&self, route: &Route, task: &Task, now: Instant) -> Turn {
-        if !self.shares.fits(&task.event.connection, task.bytes) {
+        let connection = &task.event.connection;
+        let in_flight = self.by_connection.get(connection).copied();
+        if in_flight.is_some_and(|count| count >= MAX_OF_CONNECTION)
+            || !self.shares.fits(connection, task.bytes)
+        {
             return Turn::SkipConnection;
         }
         if !self.flows.get(route).is_none_or(|flow| flow.may_send(now)) {

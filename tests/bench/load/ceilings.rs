@@ -15,7 +15,6 @@ use cartwire::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
 use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::normalize::assemble_one;
 use cartwire::publisher::message::{APP_ID, CONTENT_TYPE, Message};
-use cartwire::publisher::rabbitmq::CHANNELS;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -34,6 +33,8 @@ use super::support::free_port;
 /// The hidden argument that makes this program a ceiling.
 pub(crate) const ROLE: &str = "--ceiling";
 /// Senders who wait for the same commit.
+/// Channels of the comparison that publishes without a gateway.
+const CHANNELS: usize = 4;
 const GROUP: usize = 64;
 /// Unconfirmed messages of a channel.
 const WINDOW: usize = 256;
