@@ -344,6 +344,10 @@ async fn events_kept_without_a_broker_are_published_when_one_is_configured() {
     let url = node.url();
     gateway.set_options(&["--amqp-url", &url]);
     gateway.start().await;
+    until("what was logged is pending again", || async {
+        gateway.deliveries_in("logged").is_empty().then_some(())
+    })
+    .await;
     let arrived = assert_all_arrived(&gateway, &node, &ledger).await;
     assert!(
         arrived
