@@ -40,6 +40,8 @@ pub struct Suspicion {
     pub lost_connections: u32,
     /// How often a connection was lost on which it was alone, while the other one went on.
     pub killed_connections: u32,
+    /// It was returned once: no queue got it.
+    pub was_returned: bool,
 }
 
 /// What the broker decides by: the routing key. Hooks share one route, because a store can invent any number of them.

@@ -26,6 +26,8 @@ const MAX_OWN_CHANNELS: usize = 16;
 const MAX_OWN_CONNECTIONS: usize = 4;
 /// How often overdue confirms are searched for while events are in flight.
 const JUDGE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long after its first return an event is sent once more.
+const RETURN_RECHECK_DELAY: Duration = Duration::from_millis(100);
 /// An event that was in flight on so many lost connections in a row is sent on a connection of its own.
 const SUSPECT_AFTER: u32 = 2;
 /// An event that alone ended so many connections is a dead letter.
@@ -304,6 +306,15 @@ impl<P: Publish> Relay<P> {
             return;
         };
         let now = Instant::now();
+        if receipt == Receipt::Returned && !task.suspicion.was_returned {
+            // An exchange that is being deleted returns what it would refuse a moment later. No queue got the event, so
+            // sending it once more makes no copy.
+            retried("returned");
+            task.suspicion.was_returned = true;
+            self.partitions
+                .again(task, Some(now + RETURN_RECHECK_DELAY));
+            return;
+        }
         let disposition = disposition::of(receipt);
         match disposition {
             Disposition::Done(_) => {
