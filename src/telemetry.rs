@@ -183,12 +183,18 @@ fn describe() {
         "cartwire_log_lines_dropped_total",
         "Log lines dropped because the reader of the log was too slow"
     );
-    describe_gauge!("cartwire_journal_writable", "1 where webhooks can be kept");
+    describe_gauge!(
+        "cartwire_journal_writable",
+        "1 while the journal can be written"
+    );
     describe_gauge!(
         "cartwire_disk_free_bytes",
         "Bytes that the journal can still grow by"
     );
-    describe_gauge!("cartwire_pending_deliveries", "Kept and not yet settled");
+    describe_gauge!(
+        "cartwire_pending_deliveries",
+        "Deliveries that are stored and not settled"
+    );
     describe_gauge!(
         "cartwire_pending_oldest_seconds",
         "Age of the oldest pending delivery"
@@ -211,11 +217,11 @@ fn describe() {
     );
     describe_counter!(
         "cartwire_events_total",
-        "Events done, by platform, entity and ending"
+        "Events settled, by platform, entity and outcome"
     );
     describe_counter!(
         "cartwire_publish_retries_total",
-        "Publishes that are tried again, by reason"
+        "Publishes that are retried, by reason"
     );
     describe_gauge!(
         "cartwire_broker_connected",
@@ -245,13 +251,41 @@ fn describe() {
         "cartwire_event_cursors_lost_total",
         "Reads of the event log by consumers that lost events to retention"
     );
+    describe_counter!(
+        "cartwire_completions_total",
+        "Requests to stores for what a thin delivery lacks, by platform and result"
+    );
+    describe_counter!(
+        "cartwire_damaged_rows_total",
+        "Rows of the database that cannot be read, by table"
+    );
+    describe_gauge!(
+        "cartwire_routes_hanging",
+        "Routing keys whose confirms do not arrive"
+    );
+    describe_gauge!(
+        "cartwire_routes_refused",
+        "Routing keys that the broker refuses"
+    );
+    describe_histogram!(
+        "cartwire_store_call_seconds",
+        "Requests to stores' APIs, by platform"
+    );
+    describe_counter!(
+        "cartwire_store_calls_total",
+        "Requests to stores' APIs, by platform, call and result"
+    );
+    describe_counter!(
+        "cartwire_unclean_ends_total",
+        "Starts after the process had ended without a shutdown"
+    );
     describe_gauge!("cartwire_connections", "Connections, by status");
     describe_gauge!(
         "cartwire_connection_healthy",
-        "1 where the last check found a connection well"
+        "1 if the last check of a connection found no problem"
     );
     describe_counter!(
         "cartwire_connection_checks_total",
-        "Checks of connections that stores were asked for, by platform and result"
+        "Background checks of connections, by platform and result"
     );
 }

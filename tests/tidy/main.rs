@@ -5,6 +5,7 @@
 //! What `cargo clippy` or the type system already refuses is not repeated here.
 
 mod circles;
+mod documents;
 mod shape;
 mod source;
 mod words;

@@ -1,0 +1,89 @@
+//! Documents against the code: metrics, event types, states.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use cartwire::event::EVENT_TYPES;
+use cartwire::journal::entry::STATES;
+
+use crate::source::sources;
+
+fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name);
+    fs::read_to_string(path).expect("the document is there")
+}
+
+/// The metrics that a text names.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let names = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    names
+        .filter(|name| name.starts_with("cartwire_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_metric_is_described_and_documented() {
+    let sources = sources();
+    let telemetry = sources.iter().find(|source| source.path == "telemetry.rs");
+    let described = metrics(&telemetry.expect("telemetry.rs").code);
+    let emitting = sources
+        .iter()
+        .filter(|source| source.path != "telemetry.rs");
+    let emitted: BTreeSet<String> = emitting
+        .flat_map(|source| macro_names(&source.code))
+        .collect();
+    let undescribed: Vec<&String> = emitted.difference(&described).collect();
+    assert!(
+        undescribed.is_empty(),
+        "emitted, not described: {undescribed:?}"
+    );
+    let documented = metrics(&document("OPERATIONS.md"));
+    let missing: Vec<&String> = described.symmetric_difference(&documented).collect();
+    assert!(
+        missing.is_empty(),
+        "in the code or in OPERATIONS.md only: {missing:?}"
+    );
+}
+
+/// The names in `counter!("…")`, `gauge!("…")` and `histogram!("…")`.
+fn macro_names(code: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("!(") {
+        let name = code[at + 2..].trim_start();
+        let before = &code[..at];
+        let is_metric = ["counter", "gauge", "histogram"]
+            .iter()
+            .any(|kind| before.ends_with(kind));
+        if let Some(name) = name.strip_prefix('"').filter(|_| is_metric) {
+            names.extend(metrics(name.split('"').next().unwrap_or_default()));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_event_type_is_documented() {
+    let events = document("EVENTS.md");
+    for (entity, verbs) in EVENT_TYPES {
+        for verb in *verbs {
+            let kind = format!("cartwire.{entity}.{verb}");
+            assert!(
+                events.contains(&format!("`{kind}`")),
+                "EVENTS.md lacks {kind}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_state_is_documented() {
+    let operations = document("OPERATIONS.md");
+    for state in STATES {
+        let name = format!("| `{}` |", state.as_str());
+        assert!(operations.contains(&name), "OPERATIONS.md lacks {name}");
+    }
+}
