@@ -3,6 +3,7 @@
 //! The only place that knows all rooms. Shutdown goes with the flow of data: first no new requests, then the relay, then
 //! the broker, last the journal.
 
+mod broker;
 mod http_error;
 mod listen;
 mod notify;
@@ -44,7 +45,7 @@ use crate::monitor::Findings;
 use crate::monitor::check::PINGED_AT;
 use crate::monitor::health::Health;
 use crate::publisher::rabbitmq::RabbitMq;
-use crate::publisher::{EventLogOnly, Publish};
+use crate::publisher::{EventLogOnly, Publish, Standing};
 use crate::receiver::{self, Receiver, ReceiverParts};
 use crate::relay::{Asking, Relay};
 use crate::report::ErrorChain;
@@ -128,8 +129,14 @@ impl App {
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         match self.config.broker.clone() {
             Some(broker) => {
-                self.run(RabbitMq::start(broker.endpoints, broker.topology), stop)
-                    .await
+                let mut topology = broker.topology;
+                let obsolete = broker::note_bindings(&self.config.data_dir, &mut topology)?;
+                let publisher = RabbitMq::start(broker.endpoints, topology);
+                let standing = publisher.standing();
+                let follow = tokio::spawn(broker::follow(self.journal.clone(), standing, obsolete));
+                let result = self.run(publisher, stop).await;
+                follow.abort();
+                result
             }
             None => self.run(EventLogOnly, stop).await,
         }
@@ -141,6 +148,7 @@ impl App {
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let shutdown = watch::Sender::new(false);
+        let standing = publisher.standing();
         let publisher = Arc::new(publisher);
         let (watch, mut ends) = Watch::new();
         let (rejections, accepted) = (
@@ -195,6 +203,7 @@ impl App {
         );
         let public = self.public_server(&rejections, &accepted, shutdown.subscribe())?;
         let admin = self.admin_server(
+            standing,
             rejections,
             findings,
             metrics,
@@ -285,6 +294,7 @@ impl App {
 
     fn admin_server(
         &self,
+        standing: Option<watch::Receiver<Standing>>,
         rejections: Arc<Rejections>,
         findings: Findings,
         metrics: PrometheusHandle,
@@ -293,6 +303,7 @@ impl App {
     ) -> anyhow::Result<Server> {
         let admin = Admin {
             journal: self.journal.with_own_readers(),
+            standing,
             directory: self.directory.clone(),
             rejections,
             findings,

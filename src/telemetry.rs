@@ -228,6 +228,10 @@ fn describe() {
         "1 while connected to the broker"
     );
     describe_gauge!(
+        "cartwire_broker_trouble",
+        "1 while the broker makes trouble, by reason (broker_unreachable, topology_lost, events_unrouted)"
+    );
+    describe_gauge!(
         "cartwire_broker_blocked",
         "1 while the broker blocks the connection"
     );

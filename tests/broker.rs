@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use lapin::ExchangeKind;
 use lapin::types::AMQPValue;
-use support::consumer::{Arrived, Consumer, EVENTS, events, quorum};
+use support::consumer::{Arrived, Consumer, EVENTS, declared, events, quorum};
 use support::gateway::Gateway;
 use support::ledger::Ledger;
 use support::node::RabbitNode;
@@ -113,8 +113,8 @@ async fn the_exchange_is_a_durable_topic_and_the_queue_a_quorum_queue_before_the
     })
     .await;
     assert!(
-        consumer.declares(EVENTS, quorum(&[])).await,
-        "a plain quorum queue"
+        consumer.declares(EVENTS, declared(EVENTS)).await,
+        "a quorum queue with a dead-letter queue"
     );
     assert!(
         consumer.declares_exchange(ExchangeKind::Topic, true).await,
@@ -241,30 +241,6 @@ async fn what_no_queue_is_bound_for_is_unrouted_beside_published_ones_and_can_be
             .all(|arrived| arrived.header("cloudEvents_origin").as_deref() == Some("redrive"))
     );
     assert_eq!(gateway.deliveries_in("unrouted"), Vec::<String>::new());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_queue_deleted_while_the_gateway_runs_makes_unrouted_deliveries_and_no_lost_ones() {
-    let node = RabbitNode::started().await;
-    let consumer = Consumer::connect(&node.url()).await;
-    let mut gateway = Gateway::with_broker(&node.url());
-    gateway.start().await;
-    let before = send_some(&gateway, 6, 5).await;
-    gateway.settled().await;
-    before.assert_told_by(&events(&consumer.drain(EVENTS).await));
-    consumer.delete_queue(EVENTS).await;
-    let during = gateway.store().send_all(&Order::some(6), 5, 10).await;
-    gateway.settled().await;
-    let unrouted: BTreeSet<String> = gateway.deliveries_in("unrouted").into_iter().collect();
-    assert_eq!(unrouted, during.deliveries());
-    assert!(consumer.declares(EVENTS, quorum(&[])).await);
-    consumer.bind(EVENTS, "#").await;
-    let after = gateway.store().send_all(&Order::some(6), 10, 12).await;
-    gateway.settled().await;
-    after.assert_told_by(&events(&consumer.drain(EVENTS).await));
-    gateway.cli_json(&["deliveries", "redrive", "--state", "unrouted"]);
-    gateway.settled().await;
-    during.assert_told_once_by(&events(&consumer.drain(EVENTS).await));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,10 +2,11 @@
 
 use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Admin;
 use crate::journal::Reader;
+use crate::publisher::TroubleCode;
 
 /// `GET /healthz`: the process runs.
 pub(super) async fn healthz() -> HttpResponse {
@@ -15,11 +16,25 @@ pub(super) async fn healthz() -> HttpResponse {
 /// `GET /readyz`: the journal can be written. A broker that is away is no reason to turn webhooks away.
 pub(super) async fn readyz(admin: web::Data<Admin>) -> HttpResponse {
     match admin.journal.unwritable() {
-        None => HttpResponse::Ok().json(json!({"status": "ready"})),
+        None => HttpResponse::Ok().json(match broker(&admin) {
+            None => json!({"status": "ready"}),
+            Some(broker) => json!({"status": "ready", "broker": broker}),
+        }),
         Some(why) => HttpResponse::ServiceUnavailable().json(
             json!({"status": "unavailable", "reason": why.reason(), "detail": why.to_string()}),
         ),
     }
+}
+
+/// How the broker stands, where there is one: never a reason for 503, because the journal keeps the webhooks.
+fn broker(admin: &Admin) -> Option<Value> {
+    let standing = admin.standing.as_ref()?.borrow().clone();
+    Some(match standing.trouble {
+        None => json!({"connected": standing.connected}),
+        Some(trouble) => json!({
+            "connected": standing.connected, "reason": trouble.code.as_str(), "detail": trouble.detail,
+        }),
+    })
 }
 
 /// `GET /metrics`: for Prometheus.
@@ -29,6 +44,19 @@ pub(super) async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
     } else {
         0
     });
+    if let Some(standing) = &admin.standing {
+        let standing = standing.borrow().clone();
+        // Also where the broker was never reached, so that an alert on it fires.
+        metrics::gauge!("cartwire_broker_connected").set(u8::from(standing.connected));
+        for code in TroubleCode::ALL {
+            let is_it = standing
+                .trouble
+                .as_ref()
+                .is_some_and(|trouble| trouble.code == *code);
+            metrics::gauge!("cartwire_broker_trouble", "reason" => code.as_str())
+                .set(u8::from(is_it));
+        }
+    }
     for (status, count) in admin.directory.counts() {
         metrics::gauge!("cartwire_connections", "status" => status.as_str()).set(count as f64);
     }

@@ -24,12 +24,15 @@ use query::ApiError;
 use crate::connections::{Directory, Rejections};
 use crate::journal::{EventCursor, EventFilter, Journal, LogPage, LogRead, PageLimit};
 use crate::monitor::Findings;
+use crate::publisher::Standing;
 
 /// What the admin routes need.
 #[derive(Clone)]
 pub struct Admin {
     /// What there is to see.
     pub journal: Journal,
+    /// How the publisher stands with the broker. `None` without one.
+    pub standing: Option<watch::Receiver<Standing>>,
     /// Who may send.
     pub directory: Directory,
     /// Who was turned away.

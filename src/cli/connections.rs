@@ -13,6 +13,7 @@ use super::kinds::AddArgs;
 use super::output::{Output, note, table};
 use super::stores::{id, no_such};
 use super::{check, remove};
+use crate::app;
 use crate::config::{DataArgs, read_secret};
 use crate::connections::{Connection, Seal, SealedSecret, Status, generate_secret};
 use crate::delivery::ConnectionId;
@@ -113,15 +114,36 @@ fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
     let reader = super::open_data(data)?;
     let mut connections = reader.connections()?;
     super::note_damaged(&reader);
+    // What is wrong comes first; a pause is a decision.
     connections.sort_by_key(|connection| {
-        (
-            connection.status == Status::Connected,
-            connection.id.clone(),
-        )
+        let rank = match connection.status {
+            Status::Disconnected => 0,
+            Status::Degraded => 1,
+            Status::Paused => 2,
+            Status::Connected => 3,
+        };
+        (rank, connection.id.clone())
     });
-    output.value(&json!({"connections": connections}), || {
+    // The note of a gateway that ended may be old.
+    let broker = if app::is_served(&data.data_dir) {
+        reader.broker_trouble()?
+    } else {
+        None
+    };
+    let value = match &broker {
+        None => json!({"connections": connections}),
+        Some(broker) => json!({"broker": broker, "connections": connections}),
+    };
+    output.value(&value, || {
         let rows: Vec<Vec<String>> = connections.iter().map(row).collect();
-        table(&["ID", "KIND", "STATUS", "REASON", "SINCE", "OF"], &rows)
+        let table = table(&["ID", "KIND", "STATUS", "REASON", "SINCE", "OF"], &rows);
+        match &broker {
+            None => table,
+            Some(broker) => format!(
+                "broker, since {:.0}: {}\n{table}",
+                broker.since, broker.detail
+            ),
+        }
     })?;
     Ok(Exit::Success)
 }

@@ -12,10 +12,10 @@ use super::stores::Asker;
 use crate::app;
 use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
-use crate::journal::{Budget, DataFile, Reader};
+use crate::journal::{Budget, DataFile, GatewayTrouble, Reader};
 use crate::monitor::doctor::{self, Grade, LARGE, Section};
 use crate::platforms::api::Intent;
-use crate::publisher::inspect;
+use crate::publisher::inspect::{self, Severity};
 use crate::publisher::topology::Mode;
 use crate::report::ErrorChain;
 use crate::sqlite;
@@ -23,6 +23,9 @@ use crate::sqlite;
 /// `serve`'s options
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {
+    /// Also list what is well
+    #[arg(long)]
+    verbose: bool,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -43,10 +46,11 @@ pub(super) fn run(data: &DataArgs, args: &DoctorArgs, output: Output) -> anyhow:
         }
     };
     look(data, config.as_ref(), &mut sections)?;
+    doctor::put_trouble_first(&mut sections);
     let steps = doctor::steps(&sections);
     output.value(
         &json!({"ok": steps.is_empty(), "sections": sections, "to_do": steps}),
-        || text(&sections, &steps),
+        || text(&sections, &steps, args.verbose),
     )?;
     Ok(if steps.is_empty() {
         Exit::Success
@@ -109,8 +113,9 @@ fn look(
             }
         }
     }
+    let is_served = app::is_served(&data.data_dir);
     let mut gateway = Section::new("gateway");
-    if app::is_served(&data.data_dir) {
+    if is_served {
         gateway.ok("a gateway serves this data folder");
     } else {
         gateway
@@ -118,7 +123,18 @@ fn look(
     }
     sections.push(gateway);
     if let Some(broker) = config.and_then(|config| config.broker.clone()) {
-        sections.push(runtime.block_on(look_at_broker(broker)));
+        // Without data there is nothing noted.
+        let reader = open(data).map(|(_, reader)| reader).ok();
+        let noted = match &reader {
+            Some(reader) if is_served => reader.broker_trouble()?,
+            _ => None,
+        };
+        let mut section = runtime.block_on(look_at_broker(broker.clone(), is_served, noted));
+        if let Some(reader) = &reader {
+            forgotten_queues(&broker, reader, &mut section)?;
+        }
+        // First, because nothing is published without it.
+        sections.insert(0, section);
     }
     Ok(())
 }
@@ -265,44 +281,85 @@ async fn connections(
     Ok(damaged.into_iter().chain(sections).collect())
 }
 
-async fn look_at_broker(broker: Broker) -> Section {
+async fn look_at_broker(broker: Broker, is_served: bool, noted: Option<GatewayTrouble>) -> Section {
     let mut section = Section::new("broker");
-    match inspect::look(&broker.endpoints, &broker.topology).await {
+    match inspect::look(&broker.endpoints, &broker.topology, is_served).await {
         Err(error) => section.trouble(
             format!("it is not reached: {error}"),
             "see that it runs, and that --amqp-url has its address, user, password and virtual host",
         ),
-        Ok(missing) => {
+        Ok(findings) => {
             section.ok("it is reached");
-            for name in &missing {
-                match broker.topology.mode {
-                    Mode::Create => section.warn(format!("{name} is not there; `serve` makes it")),
-                    Mode::Check => {
-                        section.trouble(format!("{name} is not there"), format!("make the {name}, or use --topology create"))
-                    }
-                    Mode::Leave => section.warn(format!("{name} is not there")),
+            for finding in findings {
+                match finding.severity {
+                    Severity::Ok => section.ok(finding.what),
+                    Severity::Warning => section.warn(finding.what),
+                    Severity::Trouble => section.trouble(finding.what, finding.step),
                 }
             }
-            if missing.is_empty() {
-                section.ok("the exchange and the queues are there");
-            }
         }
+    }
+    if let Some(noted) = noted {
+        section.trouble(
+            format!(
+                "the gateway noted since {:.0}: {}",
+                noted.since, noted.detail
+            ),
+            noted.detail,
+        );
     }
     section
 }
 
-fn text(sections: &[Section], steps: &[String]) -> String {
+/// Queues that were bound by an earlier configuration still receive events.
+fn forgotten_queues(broker: &Broker, reader: &Reader, section: &mut Section) -> anyhow::Result<()> {
+    if broker.topology.mode != Mode::Create {
+        return Ok(());
+    }
+    for binding in reader.declared_bindings()? {
+        let is_configured = broker
+            .topology
+            .queues
+            .iter()
+            .any(|queue| queue.name == binding.queue);
+        if !is_configured && binding.exchange == broker.topology.exchange {
+            section.warn(format!(
+                "the queue {} was bound by an earlier --queue and may still receive events: delete it, or name it in --queue",
+                binding.queue
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn text(sections: &[Section], steps: &[String], verbose: bool) -> String {
     let mut lines = Vec::new();
+    let mut well = Vec::new();
     for section in sections {
+        if !verbose && section.worst() == Grade::Ok {
+            well.push(section.name.as_str());
+            continue;
+        }
         lines.push(section.name.clone());
         for line in &section.lines {
             let mark = match line.grade {
-                Grade::Ok => "ok     ",
+                Grade::Ok if verbose => "ok     ",
+                Grade::Ok => continue,
                 Grade::Warning => "warning",
                 Grade::Trouble => "TROUBLE",
             };
             lines.push(format!("  {mark}  {}", line.what));
         }
+    }
+    if !well.is_empty() {
+        let (connections, others): (Vec<&str>, Vec<&str>) = well
+            .iter()
+            .partition(|name| name.starts_with("connection "));
+        let mut parts: Vec<String> = others.iter().map(|name| (*name).to_owned()).collect();
+        if !connections.is_empty() {
+            parts.push(format!("{} connections", connections.len()));
+        }
+        lines.push(format!("well: {} (--verbose says what)", parts.join(", ")));
     }
     lines.push(String::new());
     if steps.is_empty() {

@@ -64,6 +64,7 @@ pub(super) fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
             exchange: args.exchange.clone(),
             queues,
             mode: mode?,
+            obsolete: Vec::new(),
         },
     })
 }

@@ -64,6 +64,19 @@ impl Section {
         }
     }
 
+    /// The grade of the worst line.
+    #[must_use]
+    pub fn worst(&self) -> Grade {
+        let has = |grade| self.lines.iter().any(|line| line.grade == grade);
+        if has(Grade::Trouble) {
+            Grade::Trouble
+        } else if has(Grade::Warning) {
+            Grade::Warning
+        } else {
+            Grade::Ok
+        }
+    }
+
     /// Something is well.
     pub fn ok(&mut self, what: impl Into<String>) {
         self.lines.push(Line {
@@ -90,6 +103,15 @@ impl Section {
             step: Some(step.into()),
         });
     }
+}
+
+/// Sorts by the worst line of each section, and keeps the order of equals.
+pub fn put_trouble_first(sections: &mut [Section]) {
+    sections.sort_by_key(|section| match section.worst() {
+        Grade::Trouble => 0,
+        Grade::Warning => 1,
+        Grade::Ok => 2,
+    });
 }
 
 /// What has to be done, in the order of the sections.

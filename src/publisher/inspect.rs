@@ -1,28 +1,399 @@
-//! The doctor's look at the broker. Nothing is changed there.
+//! The doctor's look at the broker: can everything be published that will arrive?
+//!
+//! Nothing is created, with one exception: under `create` missing bindings of existing queues are set, as `serve` sets them,
+//! because AMQP cannot show a binding. The right to publish is probed in a transaction that is rolled back, so that no
+//! consumer sees a message. A queue's arguments are learned from the broker's refusals to declare it otherwise.
 
 use std::time::Duration;
 
+use lapin::options::BasicPublishOptions;
+use lapin::protocol::AMQPSoftError;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Connection, ExchangeKind};
+
+use super::declare::{Declarer, dead_letter_policy, is_soft};
 use super::session::Endpoints;
-use super::topology::Topology;
+use super::topology::{Mode, Queue, Topology};
 use crate::report::ErrorChain;
 
 /// Time limit of the whole look, beside that of connecting.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
+/// A queue has fewer arguments than this.
+const MAX_ARGUMENTS: usize = 16;
 
-/// Lists what the broker lacks of `topology`, without changing anything.
+/// How serious a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing is wrong.
+    Ok,
+    /// Events can be published; something is worth knowing.
+    Warning,
+    /// Events cannot be published, or are lost.
+    Trouble,
+}
+
+/// Something that the look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerFinding {
+    /// How serious it is.
+    pub severity: Severity,
+    /// What is the case.
+    pub what: String,
+    /// The remedy; empty where nothing is wrong.
+    pub step: String,
+}
+
+#[derive(Default)]
+struct Findings(Vec<BrokerFinding>);
+
+impl Findings {
+    fn add(&mut self, severity: Severity, what: impl Into<String>, step: impl Into<String>) {
+        self.0.push(BrokerFinding {
+            severity,
+            what: what.into(),
+            step: step.into(),
+        });
+    }
+}
+
+/// Looks at the broker. `is_served` says whether a gateway runs, which would declare what is missing under `create`.
 ///
 /// # Errors
 /// Why the broker cannot be reached.
-pub async fn look(endpoints: &Endpoints, topology: &Topology) -> Result<Vec<String>, String> {
+pub async fn look(
+    endpoints: &Endpoints,
+    topology: &Topology,
+    is_served: bool,
+) -> Result<Vec<BrokerFinding>, String> {
     let session = endpoints
         .connect("cartwire doctor")
         .await
         .map_err(|error| error.to_string())?;
-    match tokio::time::timeout(LOOK_TIMEOUT, topology.missing(&session.connection)).await {
+    let looking = inspect(&session.connection, topology, is_served);
+    match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
         Ok(found) => {
             session.close().await;
             found.map_err(|error| ErrorChain(&error).to_string())
         }
-        Err(_) => Err("no answer in time".to_owned()),
+        Err(_) => Err("the broker answers no question in time".to_owned()),
+    }
+}
+
+async fn inspect(
+    connection: &Connection,
+    topology: &Topology,
+    is_served: bool,
+) -> lapin::Result<Vec<BrokerFinding>> {
+    let mut findings = Findings::default();
+    let mut declarer = Declarer::new(connection);
+    if exchange(&mut declarer, topology, is_served, &mut findings).await? {
+        may_publish(connection, topology, &mut findings).await?;
+    }
+    for queue in &topology.queues {
+        let name = &queue.name;
+        match declarer.queue(name, FieldTable::default(), true).await {
+            Ok(()) => existing_queue(&mut declarer, topology, queue, &mut findings).await?,
+            Err(error) if is_soft(&error, AMQPSoftError::NOTFOUND) => {
+                missing(topology, &format!("queue {name}"), is_served, &mut findings);
+            }
+            Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => findings.add(
+                Severity::Warning,
+                format!("the broker's user may not see the queue {name}"),
+                "",
+            ),
+            Err(error) => return Err(error),
+        }
+    }
+    declarer.close().await;
+    Ok(findings.0)
+}
+
+fn missing(topology: &Topology, name: &str, is_served: bool, findings: &mut Findings) {
+    match topology.mode {
+        Mode::Create if is_served => findings.add(
+            Severity::Trouble,
+            format!("{name} is not there, although a gateway runs"),
+            format!("the gateway declares the {name} again within half a minute; if it does not, its log says why"),
+        ),
+        Mode::Create => findings.add(
+            Severity::Warning,
+            format!("{name} is not there; `serve` makes it"),
+            "",
+        ),
+        Mode::Check => findings.add(
+            Severity::Trouble,
+            format!("{name} is not there"),
+            format!("make the {name}, or use --topology create"),
+        ),
+        Mode::Leave => findings.add(Severity::Warning, format!("{name} is not there"), ""),
+    }
+}
+
+/// `true` if the exchange exists.
+async fn exchange(
+    declarer: &mut Declarer<'_>,
+    topology: &Topology,
+    is_served: bool,
+    findings: &mut Findings,
+) -> lapin::Result<bool> {
+    let name = topology.exchange.as_str();
+    match declarer.exchange(name, ExchangeKind::Topic, true).await {
+        Err(error) if is_soft(&error, AMQPSoftError::NOTFOUND) => {
+            missing(topology, &format!("exchange {name}"), is_served, findings);
+            return Ok(false);
+        }
+        Err(error) if !is_soft(&error, AMQPSoftError::ACCESSREFUSED) => return Err(error),
+        _ => {}
+    }
+    // The exchange exists, so that this creates nothing.
+    match declarer.exchange(name, ExchangeKind::Topic, false).await {
+        Ok(()) => findings.add(
+            Severity::Ok,
+            format!("the exchange {name} is a durable topic exchange"),
+            "",
+        ),
+        Err(error) if is_soft(&error, AMQPSoftError::PRECONDITIONFAILED) => findings.add(
+            Severity::Trouble,
+            format!("the exchange {name} exists with another type or other properties than a durable topic exchange: {}", refusal(&error)),
+            format!("delete the exchange {name}, so that `serve` declares it, or give --exchange another name"),
+        ),
+        Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => match topology.mode {
+            Mode::Create => findings.add(
+                Severity::Trouble,
+                format!("the broker's user may not declare the exchange {name}: `serve` cannot publish with --topology create"),
+                "grant the user the right to configure it (`rabbitmqctl set_permissions`), or use --topology check",
+            ),
+            Mode::Check | Mode::Leave => findings.add(
+                Severity::Ok,
+                format!("the exchange {name} is there; its type cannot be seen without the right to configure it"),
+                "",
+            ),
+        },
+        Err(error) => return Err(error),
+    }
+    Ok(true)
+}
+
+/// Probes the right to publish, in a transaction that is rolled back.
+async fn may_publish(
+    connection: &Connection,
+    topology: &Topology,
+    findings: &mut Findings,
+) -> lapin::Result<()> {
+    let exchange = topology.exchange.as_str();
+    let probe = async {
+        let channel = connection.create_channel().await?;
+        channel.tx_select().await?;
+        let published = channel.basic_publish(
+            exchange.into(),
+            "doctor.order.created.probe".into(),
+            BasicPublishOptions::default(),
+            b"",
+            BasicProperties::default(),
+        );
+        drop(published.await?);
+        channel.tx_rollback().await?;
+        channel.close(200, "done".into()).await
+    };
+    match probe.await {
+        Ok(()) => findings.add(
+            Severity::Ok,
+            format!("the broker's user may publish to the exchange {exchange}"),
+            "",
+        ),
+        Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => findings.add(
+            Severity::Trouble,
+            format!("the broker's user may not publish to the exchange {exchange}: {}", refusal(&error)),
+            "grant the user the right to write to it (`rabbitmqctl set_permissions`, and topic permissions where they are used)",
+        ),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+async fn existing_queue(
+    declarer: &mut Declarer<'_>,
+    topology: &Topology,
+    queue: &Queue,
+    findings: &mut Findings,
+) -> lapin::Result<()> {
+    let name = &queue.name;
+    match arguments(declarer, name).await? {
+        Learned::Arguments(arguments) => {
+            if !judge(topology, name, &arguments, findings) {
+                findings.add(Severity::Ok, format!("the queue {name} is there"), "");
+            }
+        }
+        Learned::NotDurable => findings.add(
+            Severity::Trouble,
+            format!("the queue {name} is not durable: a restart of the broker deletes it with its events"),
+            format!("delete the queue {name} and declare it as a durable quorum queue"),
+        ),
+        Learned::Unseen => findings.add(
+            Severity::Ok,
+            format!("the queue {name} is there; its properties cannot be seen without the right to configure it"),
+            "",
+        ),
+    }
+    if topology.mode != Mode::Create {
+        findings.add(
+            Severity::Ok,
+            format!("whether the queue {name} is bound cannot be seen over AMQP; events that find no queue become unrouted"),
+            "",
+        );
+        return Ok(());
+    }
+    let exchange = topology.exchange.as_str();
+    match declarer.bind(name, exchange, &queue.pattern).await {
+        Ok(()) => findings.add(
+            Severity::Ok,
+            format!("the queue {name} is bound by {}", queue.pattern),
+            "",
+        ),
+        // Said of the exchange already.
+        Err(error) if is_soft(&error, AMQPSoftError::NOTFOUND) => {}
+        Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => findings.add(
+            Severity::Trouble,
+            format!(
+                "the broker's user may not bind the queue {name}: {}",
+                refusal(&error)
+            ),
+            "grant the user write on the queue and read on the exchange, or use --topology check",
+        ),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Reports what is wrong with a queue of these arguments. `false` if nothing is.
+fn judge(topology: &Topology, name: &str, arguments: &FieldTable, findings: &mut Findings) -> bool {
+    let before = findings.0.len();
+    let get = |key: &str| arguments.inner().get(key);
+    let is = |key: &str, value: &str| matches!(get(key), Some(AMQPValue::LongString(text)) if text.as_bytes() == value.as_bytes());
+    let is_limited = get("x-max-length").is_some() || get("x-max-length-bytes").is_some();
+    let refuses = is("x-overflow", "reject-publish") || is("x-overflow", "reject-publish-dlx");
+    if is_limited && !refuses {
+        findings.add(
+            Severity::Trouble,
+            format!("the queue {name} has a length limit and drops its oldest events when it is full"),
+            format!("delete the queue {name} when it is empty and declare it with x-overflow reject-publish, or set that by a policy"),
+        );
+    }
+    for (key, what) in [
+        ("x-message-ttl", "events expire in it"),
+        ("x-expires", "it is deleted when it is unused for a time"),
+    ] {
+        if get(key).is_some() {
+            findings.add(
+                Severity::Trouble,
+                format!("the queue {name} has {key}: {what}"),
+                format!("delete the queue {name} when it is empty and declare it without {key}"),
+            );
+        }
+    }
+    if !is("x-queue-type", "quorum") && !is("x-queue-type", "stream") {
+        findings.add(
+            Severity::Warning,
+            format!("the queue {name} is a classic queue: it is not replicated, and a lost node takes its events along"),
+            "",
+        );
+    }
+    if is("x-queue-type", "quorum") && get("x-dead-letter-exchange").is_none() {
+        findings.add(
+            Severity::Warning,
+            format!(
+                "the queue {name} was declared without a dead-letter queue: RabbitMQ 4 drops an event after 20 returns, unless a policy says otherwise: {}",
+                dead_letter_policy(&topology.exchange, name)
+            ),
+            "",
+        );
+    }
+    findings.0.len() > before
+}
+
+enum Learned {
+    Arguments(FieldTable),
+    NotDurable,
+    /// The user may not declare the queue.
+    Unseen,
+}
+
+/// Declares the existing queue with ever better arguments, until the broker agrees.
+async fn arguments(declarer: &mut Declarer<'_>, name: &str) -> lapin::Result<Learned> {
+    let mut arguments = super::declare::with_dead_letters("", name);
+    for _ in 0..MAX_ARGUMENTS {
+        let error = match declarer.queue(name, arguments.clone(), false).await {
+            Ok(()) => return Ok(Learned::Arguments(arguments)),
+            Err(error) => error,
+        };
+        if is_soft(&error, AMQPSoftError::ACCESSREFUSED) {
+            return Ok(Learned::Unseen);
+        }
+        if !is_soft(&error, AMQPSoftError::PRECONDITIONFAILED) {
+            return Err(error);
+        }
+        let Some((key, current)) = inequivalent(&refusal(&error)) else {
+            return Ok(Learned::Unseen);
+        };
+        if key == "durable" {
+            return Ok(Learned::NotDurable);
+        }
+        let mut inner = arguments.inner().clone();
+        match current {
+            Some(value) => inner.insert(key.as_str().into(), value),
+            None => inner.remove(key.as_str()),
+        };
+        arguments = FieldTable::from(inner);
+    }
+    Ok(Learned::Unseen)
+}
+
+/// Reads `inequivalent arg 'KEY' for queue …: received … but current is …`: the key, and the value that it has.
+fn inequivalent(text: &str) -> Option<(String, Option<AMQPValue>)> {
+    let (_, rest) = text.split_once("inequivalent arg '")?;
+    let (key, rest) = rest.split_once('\'')?;
+    let (_, current) = rest.rsplit_once("but current is ")?;
+    if current.starts_with("none") {
+        return Some((key.to_owned(), None));
+    }
+    let (_, value) = current.split_once('\'')?;
+    let (value, kind) = value.split_once('\'')?;
+    let value = if kind.contains("longstr") {
+        AMQPValue::LongString(value.into())
+    } else if let Ok(number) = value.parse::<i64>() {
+        AMQPValue::LongLongInt(number)
+    } else if let Ok(flag) = value.parse::<bool>() {
+        AMQPValue::Boolean(flag)
+    } else {
+        AMQPValue::LongString(value.into())
+    };
+    Some((key.to_owned(), Some(value)))
+}
+
+/// The broker's own words.
+fn refusal(error: &lapin::Error) -> String {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(found) => found.get_message().to_string(),
+        _ => ErrorChain(error).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_argument_and_its_value() {
+        let refusal = "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received none but current is the value '20' of type 'signedint'";
+        assert_eq!(
+            inequivalent(refusal),
+            Some(("x-max-length".to_owned(), Some(AMQPValue::LongLongInt(20))))
+        );
+        let refusal = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received the value 'quorum' of type 'longstr' but current is none";
+        assert_eq!(
+            inequivalent(refusal),
+            Some(("x-queue-type".to_owned(), None))
+        );
+        assert_eq!(inequivalent("PRECONDITION_FAILED - fast reply"), None);
     }
 }

@@ -62,7 +62,7 @@ impl Message {
 }
 
 /// Dots in a connection become `-`, so that each word of a pattern stands for one part.
-fn routing_key(event: &Event) -> String {
+pub(super) fn routing_key(event: &Event) -> String {
     let connection = event.connection.as_str().replace('.', "-");
     format!(
         "{}.{}.{}.{connection}",

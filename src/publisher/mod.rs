@@ -4,7 +4,9 @@
 //! is retried, and when, is the relay's decision.
 
 mod channel;
+pub mod declare;
 pub mod inspect;
+mod keeper;
 pub mod message;
 pub mod rabbitmq;
 pub mod session;
@@ -13,7 +15,10 @@ pub mod topology;
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::event::Event;
+pub use keeper::{Standing, Trouble, TroubleCode};
 
 /// How an event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,11 @@ pub trait Publish: Send + Sync + 'static {
     /// Ends when the task that keeps the connection has ended by itself, which must not happen.
     fn ended(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
+    }
+
+    /// How the publisher stands with the broker. `None` without one.
+    fn standing(&self) -> Option<watch::Receiver<Standing>> {
+        None
     }
 
     /// Ends the connection in order.

@@ -18,9 +18,11 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::channel::{self, Alone, Outgoing};
+use super::keeper::{self, Keeper, Trouble, TroubleCode, Verdict};
+use super::message::routing_key;
 use super::session::{Endpoints, Session};
 use super::topology::Topology;
-use super::{Publish, Receipt, Way};
+use super::{Publish, Receipt, Standing, Way};
 use crate::event::Event;
 use crate::report::ErrorChain;
 
@@ -36,6 +38,7 @@ const LAST_BACKOFF: Duration = Duration::from_secs(5);
 /// The publisher to RabbitMQ.
 pub struct RabbitMq {
     endpoints: Endpoints,
+    keeper: Arc<Keeper>,
     live: watch::Receiver<Option<Arc<Live>>>,
     closing: watch::Sender<bool>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
@@ -64,14 +67,16 @@ impl RabbitMq {
         std::thread::spawn(|| drop(async_compat::Compat::new(())));
         let (sender, live) = watch::channel(None);
         let closing = watch::Sender::new(false);
+        let keeper = Arc::new(Keeper::new(topology));
         let supervisor = tokio::spawn(supervise(
             endpoints.clone(),
-            topology,
+            Arc::clone(&keeper),
             sender,
             closing.subscribe(),
         ));
         Self {
             endpoints,
+            keeper,
             live,
             closing,
             supervisor: Mutex::new(Some(supervisor)),
@@ -86,6 +91,17 @@ impl RabbitMq {
             .await
             .ok()?;
         found.clone()
+    }
+
+    async fn send(&self, event: &Arc<Event>, way: Way) -> Receipt {
+        let Some(live) = self.live().await else {
+            return Receipt::Ended;
+        };
+        match way {
+            Way::Shared => live.publish(Arc::clone(event)).await,
+            Way::OwnChannel => live.publish_alone(event).await,
+            Way::OwnConnection => self.publish_isolated(&live, event).await,
+        }
     }
 
     /// Publishes an event on a connection of its own.
@@ -124,14 +140,25 @@ impl Publish for RabbitMq {
     }
 
     async fn publish(&self, event: Arc<Event>, way: Way) -> Receipt {
-        let Some(live) = self.live().await else {
-            return Receipt::Ended;
-        };
-        match way {
-            Way::Shared => live.publish(event).await,
-            Way::OwnChannel => live.publish_alone(&event).await,
-            Way::OwnConnection => self.publish_isolated(&live, &event).await,
+        let receipt = self.send(&event, way).await;
+        if receipt != Receipt::Returned {
+            return receipt;
         }
+        let routing_key = routing_key(&event);
+        let receipt = match self.keeper.returned(&routing_key).await {
+            Verdict::Unsubscribed => Receipt::Unsubscribed,
+            Verdict::Wait => Receipt::Lost,
+            Verdict::Unrouted => Receipt::Returned,
+            Verdict::Resend => self.send(&event, way).await,
+        };
+        if receipt == Receipt::Returned {
+            self.keeper.note_unrouted(&routing_key);
+        }
+        receipt
+    }
+
+    fn standing(&self) -> Option<watch::Receiver<Standing>> {
+        Some(self.keeper.standing())
     }
 
     fn is_ready(&self) -> bool {
@@ -259,29 +286,31 @@ impl Live {
 /// Keeps a connection alive until the publisher is closed.
 async fn supervise(
     endpoints: Endpoints,
-    topology: Topology,
+    keeper: Arc<Keeper>,
     sender: watch::Sender<Option<Arc<Live>>>,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut backoff = FIRST_BACKOFF;
     let mut failing = false;
-    // From the start, so that an alert on it also fires where the broker is never reached.
-    metrics::gauge!("cartwire_broker_connected").set(0);
     loop {
         let connected = tokio::select! {
-            connected = connect(&endpoints, &topology) => connected,
+            connected = connect(&endpoints, &keeper) => connected,
             _ = closing.wait_for(|closing| *closing) => return,
         };
         match connected {
             Ok(live) => {
                 failing = false;
-                tracing::info!(exchange = %topology.exchange, "connected to the broker");
-                metrics::gauge!("cartwire_broker_connected").set(1);
+                tracing::info!(exchange = keeper.exchange(), "connected to the broker");
+                keeper.set_connected();
                 sender.send_replace(Some(Arc::clone(&live)));
-                watch_over(&live, &mut closing).await;
+                tokio::select! {
+                    () = watch_over(&live, &mut closing) => {}
+                    () = keeper.keep(&live.session.connection) => {}
+                }
+                metrics::gauge!("cartwire_broker_blocked").set(0);
                 live.set_broken();
                 sender.send_replace(None);
-                metrics::gauge!("cartwire_broker_connected").set(0);
+                keeper.set_disconnected(None);
                 live.session.close().await;
                 if *closing.borrow() {
                     return;
@@ -291,7 +320,10 @@ async fn supervise(
                     backoff = FIRST_BACKOFF;
                 }
             }
-            Err(error) => complain(&mut failing, &error),
+            Err(why) => {
+                complain(&mut failing, &why.detail);
+                keeper.set_disconnected(Some(why));
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(backoff) => {}
@@ -324,14 +356,21 @@ async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-async fn connect(endpoints: &Endpoints, topology: &Topology) -> Result<Arc<Live>, String> {
+async fn connect(endpoints: &Endpoints, keeper: &Keeper) -> Result<Arc<Live>, Trouble> {
+    let unreachable = |detail: String| Trouble {
+        code: TroubleCode::Unreachable,
+        detail,
+    };
     let session = endpoints
         .connect("cartwire publisher")
         .await
-        .map_err(|error| error.to_string())?;
-    match tokio::time::timeout(SETUP_TIMEOUT, topology.establish(&session.connection)).await {
-        Ok(established) => established.map_err(|error| ErrorChain(&error).to_string())?,
-        Err(_) => return Err("no answer in time".to_owned()),
+        .map_err(|error| unreachable(error.to_string()))?;
+    match tokio::time::timeout(SETUP_TIMEOUT, keeper.establish(&session.connection)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            return Err(keeper::trouble(&error).unwrap_or_else(|| unreachable(error.to_string())));
+        }
+        Err(_) => return Err(unreachable("no answer in time".to_owned())),
     }
     // Each is opened when it is needed first.
     let allowed = match session.connection.configuration().channel_max() {
@@ -342,7 +381,7 @@ async fn connect(endpoints: &Endpoints, topology: &Topology) -> Result<Arc<Live>
     let channels = (0..allowed).map(|_| Mutex::new(mpsc::channel(1).0));
     let live = Live {
         session,
-        exchange: topology.exchange.clone(),
+        exchange: keeper.exchange().to_owned(),
         channels: channels.collect(),
         hasher: RandomState::new(),
         broken: watch::Sender::new(false),

@@ -1,13 +1,7 @@
-//! The exchange and the queues that must exist before the first event.
-//!
-//! Everything is durable and legal from RabbitMQ 3.10 to 4.x; limits belong into policies, so that operators can change
-//! them. A user without the right to declare uses `check` or `none`.
+//! The exchange and the queues that must exist before the first event, as plain data: [`super::declare`] brings the broker to
+//! it. A user without the right to declare uses `check` or `none`.
 
 use std::str::FromStr;
-
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, ExchangeKind};
 
 /// What to do about the topology when a connection is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,137 +62,31 @@ pub struct Topology {
     pub queues: Vec<Queue>,
     /// What to do about them.
     pub mode: Mode,
+    /// Bindings of an earlier configuration, which are removed under `create`.
+    pub obsolete: Vec<Queue>,
 }
 
 impl Topology {
-    /// Brings the broker to it, or checks.
-    pub(super) async fn establish(&self, connection: &Connection) -> lapin::Result<()> {
-        if self.mode == Mode::Leave {
-            return Ok(());
-        }
-        let passive = self.mode == Mode::Check;
-        let mut channel = connection.create_channel().await?;
-        let options = ExchangeDeclareOptions {
-            passive,
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        channel
-            .exchange_declare(
-                self.exchange.as_str().into(),
-                ExchangeKind::Topic,
-                options,
-                FieldTable::default(),
-            )
-            .await?;
-        for queue in &self.queues {
-            channel = self
-                .establish_queue(connection, channel, queue, passive)
-                .await?;
-        }
-        channel.close(200, "done".into()).await
-    }
-
-    /// What of it the broker lacks: nothing is made.
-    pub(super) async fn missing(&self, connection: &Connection) -> lapin::Result<Vec<String>> {
-        let mut missing = Vec::new();
-        // A no ends its channel, so each question has its own.
-        let channel = connection.create_channel().await?;
-        let options = ExchangeDeclareOptions {
-            passive: true,
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        let found = channel.exchange_declare(
-            self.exchange.as_str().into(),
-            ExchangeKind::Topic,
-            options,
-            FieldTable::default(),
-        );
-        if let Err(error) = found.await {
-            missing.push(format!("exchange {}", absent(error, &self.exchange)?));
-        }
-        for queue in &self.queues {
-            let channel = connection.create_channel().await?;
-            let options = QueueDeclareOptions {
-                passive: true,
-                durable: true,
-                ..QueueDeclareOptions::default()
-            };
-            if let Err(error) = channel
-                .queue_declare(queue.name.as_str().into(), options, FieldTable::default())
-                .await
-            {
-                missing.push(format!("queue {}", absent(error, &queue.name)?));
-            }
-        }
-        Ok(missing)
-    }
-
-    async fn establish_queue(
-        &self,
-        connection: &Connection,
-        mut channel: Channel,
-        queue: &Queue,
-        passive: bool,
-    ) -> lapin::Result<Channel> {
-        let mut arguments = FieldTable::default();
-        arguments.insert(
-            "x-queue-type".into(),
-            AMQPValue::LongString("quorum".into()),
-        );
-        let options = QueueDeclareOptions {
-            passive,
-            durable: true,
-            ..QueueDeclareOptions::default()
-        };
-        if let Err(error) = channel
-            .queue_declare(queue.name.as_str().into(), options, arguments)
-            .await
-        {
-            if passive || !is_precondition_failed(&error) {
-                return Err(error);
-            }
-            // It is there, declared by somebody with other arguments. That is his business; ours is that it gets its events.
-            tracing::warn!(queue = %queue.name, "the queue exists with other arguments than a plain quorum queue; it is used as it is");
-            channel = connection.create_channel().await?;
-        }
-        if !passive {
-            channel
-                .queue_bind(
-                    queue.name.as_str().into(),
-                    self.exchange.as_str().into(),
-                    queue.pattern.as_str().into(),
-                    QueueBindOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
-        }
-        Ok(channel)
+    /// `true` if one of the queues is meant to receive messages with this routing key.
+    #[must_use]
+    pub fn is_wanted(&self, routing_key: &str) -> bool {
+        let words: Vec<&str> = routing_key.split('.').collect();
+        self.queues.iter().any(|queue| {
+            let pattern: Vec<&str> = queue.pattern.split('.').collect();
+            is_match(&pattern, &words)
+        })
     }
 }
 
-/// The name of what is not there; any other error goes on.
-fn absent(error: lapin::Error, name: &str) -> lapin::Result<&str> {
-    use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-    match error.kind() {
-        lapin::ErrorKind::ProtocolError(found)
-            if *found.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) =>
-        {
-            Ok(name)
-        }
-        _ => Err(error),
-    }
-}
-
-/// Did the broker close the channel because something about the request was not as it should be (406)?
-fn is_precondition_failed(error: &lapin::Error) -> bool {
-    use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-    match error.kind() {
-        lapin::ErrorKind::ProtocolError(error) => {
-            *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
-        }
-        _ => false,
+/// AMQP's topic matching: `*` is one word, `#` any number of words.
+fn is_match(pattern: &[&str], words: &[&str]) -> bool {
+    match pattern.split_first() {
+        None => words.is_empty(),
+        Some((&"#", rest)) => (0..=words.len()).any(|skipped| is_match(rest, &words[skipped..])),
+        Some((first, rest)) => match words.split_first() {
+            Some((word, words)) => (*first == "*" || first == word) && is_match(rest, words),
+            None => false,
+        },
     }
 }
 
@@ -218,6 +106,46 @@ mod tests {
         );
         for wrong in ["orders", "=x", "orders=", ""] {
             assert!(wrong.parse::<Queue>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_matches_as_a_topic_exchange_does() {
+        let wanted = |pattern: &str, key: &str| {
+            let queue = Queue {
+                name: "q".to_owned(),
+                pattern: pattern.to_owned(),
+            };
+            let topology = Topology {
+                exchange: "e".to_owned(),
+                queues: vec![queue],
+                mode: Mode::Create,
+                obsolete: Vec::new(),
+            };
+            topology.is_wanted(key)
+        };
+        let key = "one.order.created.shop-a";
+        for pattern in [
+            "#",
+            "*.order.*.*",
+            "#.shop-a",
+            "one.#",
+            "#.order.#",
+            key,
+            "*.*.*.*",
+            "#.#",
+        ] {
+            assert!(wanted(pattern, key), "{pattern}");
+        }
+        for pattern in [
+            "*",
+            "*.order.*",
+            "#.shop-b",
+            "two.#",
+            "*.order.*.*.*",
+            "#.order",
+        ] {
+            assert!(!wanted(pattern, key), "{pattern}");
         }
     }
 }

@@ -1,10 +1,8 @@
 //! The broker ends, blocks, refuses or forgets. None of it costs a webhook.
 
-use lapin::ExchangeKind;
-
 use crate::fault::{Fault, nothing};
 use crate::scene::Scene;
-use crate::support::consumer::{EVENTS, quorum};
+use crate::support::consumer::EVENTS;
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -135,17 +133,11 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "queue-unbound",
-        says: "The queue loses its binding: what finds no queue is unrouted, and redriven once one is bound.",
+        says: "The queue loses its binding: the gateway sets it again at the first event that is returned.",
         may_repeat: false,
         begin: |scene| {
             Box::pin(async {
                 scene.consumer().await.unbind(EVENTS, "#").await;
-            })
-        },
-        end: |scene| {
-            Box::pin(async {
-                scene.consumer().await.bind(EVENTS, "#").await;
-                scene.to_redrive = vec!["unrouted"];
             })
         },
         ..FAULT
@@ -161,7 +153,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     // here, but where only the binding goes.
     Fault {
         name: "queue-deleted",
-        says: "The queue is deleted with all that is in it: redriving what was published and unrouted brings it back.",
+        says: "The queue is deleted with all that is in it: the gateway declares it again, and redriving what was published brings the rest back.",
         begin: |scene| {
             Box::pin(async {
                 scene.consumer().await.delete_queue(EVENTS).await;
@@ -169,11 +161,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
         end: |scene| {
             Box::pin(async {
-                let consumer = scene.consumer().await;
-                assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
-                assert!(consumer.declares(EVENTS, quorum(&[])).await);
-                consumer.bind(EVENTS, "#").await;
-                scene.to_redrive = vec!["published,unrouted"];
+                scene.to_redrive = vec!["published"];
             })
         },
         ..FAULT

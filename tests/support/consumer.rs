@@ -3,8 +3,9 @@
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, ExchangeDeclareOptions,
-    ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions,
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
@@ -101,6 +102,30 @@ impl Consumer {
                 .expect("acknowledged");
         }
         arrived
+    }
+
+    /// Takes all that is in a queue and returns it; gives the number of messages.
+    pub(crate) async fn requeue_all(&self, queue: &str) -> usize {
+        let mut tags = Vec::new();
+        while let Some(got) = self
+            .channel
+            .basic_get(queue.into(), BasicGetOptions::default())
+            .await
+            .expect("the queue is there")
+        {
+            tags.push(got.delivery.delivery_tag);
+        }
+        let options = BasicNackOptions {
+            requeue: true,
+            ..BasicNackOptions::default()
+        };
+        for tag in &tags {
+            self.channel
+                .basic_nack(*tag, options)
+                .await
+                .expect("returned");
+        }
+        tags.len()
     }
 
     /// Does a queue exist as one that survives the broker? A channel of its own, because a no ends it.
@@ -213,4 +238,24 @@ pub(crate) fn quorum(more: &[(&str, AMQPValue)]) -> FieldTable {
         arguments.insert((*name).into(), value.clone());
     }
     arguments
+}
+
+/// A queue's arguments.
+pub(crate) fn arguments(these: &[(&str, AMQPValue)]) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    for (name, value) in these {
+        arguments.insert((*name).into(), value.clone());
+    }
+    arguments
+}
+
+/// The arguments of a queue as the gateway declares it.
+pub(crate) fn declared(queue: &str) -> FieldTable {
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    quorum(&[
+        ("x-dead-letter-exchange", text("cartwire.events.dead")),
+        ("x-dead-letter-routing-key", text(queue)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ])
 }

@@ -61,9 +61,11 @@ const HOMES: &[(&str, &[&str])] = &[
         "lapin",
         &[
             "publisher/channel.rs",
+            "publisher/declare.rs",
+            "publisher/inspect.rs",
+            "publisher/keeper.rs",
             "publisher/rabbitmq.rs",
             "publisher/session.rs",
-            "publisher/topology.rs",
         ],
     ),
     ("actix_web", &["receiver/", "admin/", "app.rs", "app/"]),

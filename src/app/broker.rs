@@ -1,0 +1,75 @@
+//! What the journal remembers of the broker: declared bindings, and the trouble that the commands show.
+
+use std::path::Path;
+
+use tokio::sync::watch;
+
+use crate::journal::{DataFile, DeclaredBinding, Journal, JournalError};
+use crate::publisher::Standing;
+use crate::publisher::topology::{Mode, Queue, Topology};
+use crate::report::ErrorChain;
+
+/// Notes the bindings that will be declared, and puts those of an earlier configuration into `topology.obsolete`.
+///
+/// Only bindings of queues that are still configured are removed: a queue that is configured no more may have become somebody
+/// else's.
+///
+/// # Errors
+/// Where the data file cannot be written.
+pub(super) fn note_bindings(
+    folder: &Path,
+    topology: &mut Topology,
+) -> anyhow::Result<Vec<DeclaredBinding>> {
+    if topology.mode != Mode::Create {
+        return Ok(Vec::new());
+    }
+    let exchange = topology.exchange.clone();
+    let of = |queue: &Queue| DeclaredBinding {
+        exchange: exchange.clone(),
+        queue: queue.name.clone(),
+        pattern: queue.pattern.clone(),
+    };
+    let wanted: Vec<DeclaredBinding> = topology.queues.iter().map(of).collect();
+    let mut obsolete = DataFile::open(folder)?.note_bindings(&wanted)?;
+    obsolete.retain(|binding| {
+        binding.exchange == exchange && wanted.iter().any(|wanted| wanted.queue == binding.queue)
+    });
+    topology.obsolete = obsolete
+        .iter()
+        .map(|binding| Queue {
+            name: binding.queue.clone(),
+            pattern: binding.pattern.clone(),
+        })
+        .collect();
+    Ok(obsolete)
+}
+
+/// Writes the broker's trouble into the journal, and forgets bindings once they are removed.
+pub(super) async fn follow(
+    journal: Journal,
+    standing: Option<watch::Receiver<Standing>>,
+    obsolete: Vec<DeclaredBinding>,
+) {
+    let Some(mut standing) = standing else { return };
+    let mut obsolete = Some(obsolete);
+    loop {
+        let now = standing.borrow_and_update().clone();
+        if now.established
+            && let Some(gone) = obsolete.take()
+            && !gone.is_empty()
+        {
+            log_failure(journal.forget_bindings(gone).await);
+        }
+        let detail = now.trouble.map(|trouble| trouble.detail);
+        log_failure(journal.note_broker_trouble(detail).await);
+        if standing.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn log_failure(result: Result<(), JournalError>) {
+    if let Err(error) = result {
+        tracing::warn!(error = %ErrorChain(&error), "broker's state not written to the journal");
+    }
+}

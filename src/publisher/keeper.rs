@@ -1,0 +1,271 @@
+//! Keeps the topology while the gateway runs: at a returned message, and every half minute.
+//!
+//! A returned message that no configured queue is meant for has no subscriber, and nothing is wrong. Any other one shows that
+//! a queue or a binding is gone. Under `create` it is declared again and the message is sent once more, so that the order
+//! within a partition key stays. Where that fails, the connection ends, and events wait in the journal as they do for a
+//! broker that is away. Only what the gateway cannot see (a binding, without `create`) leaves deliveries unrouted.
+//!
+//! Invariant: a message is sent again at most once for each return, so that no loop can flood the broker.
+
+use std::time::{Duration, Instant};
+
+use lapin::Connection;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use super::declare::{self, TopologyError};
+use super::topology::{Mode, Topology};
+
+/// Between two looks at the topology without a reason.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// Time limit of a look.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The trouble of unrouted events ends that long after the last one.
+const UNROUTED_MEMORY: Duration = Duration::from_secs(300);
+
+/// What kind of trouble the broker makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleCode {
+    /// No address answers, or the login fails.
+    Unreachable,
+    /// The exchange or a queue is missing or wrong, and cannot be declared.
+    Topology,
+    /// Events return although a configured queue should receive them.
+    Unrouted,
+}
+
+impl TroubleCode {
+    /// Every kind.
+    pub const ALL: &[Self] = &[
+        TroubleCode::Unreachable,
+        TroubleCode::Topology,
+        TroubleCode::Unrouted,
+    ];
+
+    /// The code as it is shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TroubleCode::Unreachable => "broker_unreachable",
+            TroubleCode::Topology => "topology_lost",
+            TroubleCode::Unrouted => "events_unrouted",
+        }
+    }
+}
+
+/// The broker's trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The kind.
+    pub code: TroubleCode,
+    /// The sentence for the operator.
+    pub detail: String,
+}
+
+/// How the gateway stands with the broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Events can be published.
+    pub connected: bool,
+    /// The topology was complete at least once since the start.
+    pub established: bool,
+    /// What is wrong.
+    pub trouble: Option<Trouble>,
+}
+
+/// What to do with a returned message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// No configured queue is meant for it.
+    Unsubscribed,
+    /// The topology is complete now: send it once more.
+    Resend,
+    /// Its queue cannot be declared: it waits until there is a connection again.
+    Wait,
+    /// Nothing can be done for it.
+    Unrouted,
+}
+
+/// Answers a request for a look: `true` if the topology is complete now.
+type Request = oneshot::Sender<bool>;
+
+pub(super) struct Keeper {
+    topology: Topology,
+    standing: watch::Sender<Standing>,
+    ask: mpsc::Sender<Request>,
+    requests: Mutex<mpsc::Receiver<Request>>,
+    unrouted_at: std::sync::Mutex<Option<Instant>>,
+}
+
+impl Keeper {
+    pub(super) fn new(topology: Topology) -> Self {
+        let (ask, requests) = mpsc::channel(64);
+        Self {
+            topology,
+            standing: watch::Sender::new(Standing::default()),
+            ask,
+            requests: Mutex::new(requests),
+            unrouted_at: std::sync::Mutex::new(None),
+        }
+    }
+
+    pub(super) fn exchange(&self) -> &str {
+        &self.topology.exchange
+    }
+
+    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Brings a new connection's broker to the topology.
+    pub(super) async fn establish(&self, connection: &Connection) -> Result<(), TopologyError> {
+        let is_first = !self.standing.borrow().established;
+        declare::establish(&self.topology, connection, is_first).await
+    }
+
+    pub(super) fn set_connected(&self) {
+        self.standing.send_if_modified(|standing| {
+            let before = standing.clone();
+            standing.connected = true;
+            standing.established = true;
+            if standing
+                .trouble
+                .as_ref()
+                .is_some_and(|trouble| trouble.code != TroubleCode::Unrouted)
+            {
+                standing.trouble = None;
+            }
+            *standing != before
+        });
+    }
+
+    /// Notes that there is no connection, and why. Logs an error when the reason is new.
+    pub(super) fn set_disconnected(&self, why: Option<Trouble>) {
+        self.standing.send_if_modified(|standing| {
+            let before = standing.clone();
+            standing.connected = false;
+            if let Some(why) = why {
+                if standing.trouble.as_ref() != Some(&why) && why.code == TroubleCode::Topology {
+                    tracing::error!(detail = %why.detail, "broker topology lost; events wait in the journal");
+                }
+                standing.trouble = Some(why);
+            }
+            *standing != before
+        });
+    }
+
+    /// Keeps the topology of a connection. Returns when it cannot be kept: the connection is of no use then.
+    pub(super) async fn keep(&self, connection: &Connection) {
+        let mut requests = self.requests.lock().await;
+        // A look at this connection says nothing about what was returned on the one before.
+        while let Ok(stale) = requests.try_recv() {
+            let _ = stale.send(false);
+        }
+        loop {
+            let mut waiting = Vec::new();
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                Some(first) = requests.recv() => waiting.push(first),
+            }
+            while let Ok(more) = requests.try_recv() {
+                waiting.push(more);
+            }
+            self.forget_unrouted();
+            // A blocked connection answers nothing, and that is no sign of a lost queue.
+            if connection.status().blocked() {
+                continue;
+            }
+            let looked = tokio::time::timeout(LOOK_TIMEOUT, self.establish(connection)).await;
+            let is_whole = matches!(looked, Ok(Ok(())));
+            let why = match looked {
+                Ok(Err(error)) => trouble(&error),
+                Ok(Ok(())) | Err(_) => None,
+            };
+            if let Some(why) = &why {
+                self.set_disconnected(Some(why.clone()));
+            }
+            for request in waiting {
+                let _ = request.send(is_whole);
+            }
+            if why.is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Decides about a returned message.
+    pub(super) async fn returned(&self, routing_key: &str) -> Verdict {
+        if !self.topology.is_wanted(routing_key) {
+            return Verdict::Unsubscribed;
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.ask.send(answer).await.ok()?;
+            answered.await.ok()
+        };
+        match tokio::time::timeout(LOOK_TIMEOUT * 2, asked).await {
+            // Under `check` a person may have restored it meanwhile; a second return shows that nothing was restored.
+            Ok(Some(true)) if self.topology.mode != Mode::Leave => Verdict::Resend,
+            Ok(Some(true)) => Verdict::Unrouted,
+            Ok(Some(false) | None) | Err(_) => Verdict::Wait,
+        }
+    }
+
+    /// Notes an event that stays unrouted. Logs an error when it is the first.
+    pub(super) fn note_unrouted(&self, routing_key: &str) {
+        *self.unrouted_at() = Some(Instant::now());
+        self.standing.send_if_modified(|standing| {
+            if standing.trouble.is_some() {
+                return false;
+            }
+            let detail = format!(
+                "events are returned although a --queue is meant for them (routing key {routing_key}): bind the queue to the exchange {}, then run `cartwire deliveries redrive --state unrouted`; or correct --queue",
+                self.topology.exchange
+            );
+            tracing::error!(routing_key, exchange = %self.topology.exchange, "events are unrouted: the binding of a configured queue is gone");
+            standing.trouble = Some(Trouble {
+                code: TroubleCode::Unrouted,
+                detail,
+            });
+            true
+        });
+    }
+
+    fn forget_unrouted(&self) {
+        if self
+            .unrouted_at()
+            .is_some_and(|at| at.elapsed() < UNROUTED_MEMORY)
+        {
+            return;
+        }
+        self.standing.send_if_modified(|standing| {
+            let is_over = standing
+                .trouble
+                .as_ref()
+                .is_some_and(|trouble| trouble.code == TroubleCode::Unrouted);
+            if is_over {
+                standing.trouble = None;
+            }
+            is_over
+        });
+    }
+
+    fn unrouted_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.unrouted_at
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The trouble that an error of the topology means. A connection that failed says nothing about the topology.
+pub(super) fn trouble(error: &TopologyError) -> Option<Trouble> {
+    let code = match error {
+        TopologyError::Missing(_) | TopologyError::Forbidden(_) | TopologyError::Conflict(_) => {
+            TroubleCode::Topology
+        }
+        TopologyError::Amqp(_) => return None,
+    };
+    Some(Trouble {
+        code,
+        detail: error.to_string(),
+    })
+}
