@@ -49,6 +49,19 @@ fn every_metric_is_described_and_documented() {
     );
 }
 
+#[test]
+fn alert_rules_name_only_metrics_that_exist() {
+    let sources = sources();
+    let telemetry = sources.iter().find(|source| source.path == "telemetry.rs");
+    let described = metrics(&telemetry.expect("telemetry.rs").code);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/alerts.yaml");
+    let rules = fs::read_to_string(path).expect("the rules are there");
+    let named = metrics(&rules);
+    assert!(named.len() > 5, "{named:?}");
+    let unknown: Vec<&String> = named.difference(&described).collect();
+    assert!(unknown.is_empty(), "in alerts.yaml only: {unknown:?}");
+}
+
 /// The names in `counter!("…")`, `gauge!("…")` and `histogram!("…")`.
 fn macro_names(code: &str) -> Vec<String> {
     let mut names = Vec::new();
