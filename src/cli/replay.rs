@@ -14,13 +14,16 @@ use crate::config::DataArgs;
 use crate::connections::{Connection, Seal, Status};
 use crate::delivery::ConnectionId;
 use crate::journal::Reader;
-use crate::platforms::{Platform, SignedRequest, Unsigned};
+use crate::platforms::{Platform, RegisteredWebhooks, SignedRequest, Unsigned};
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Fixture};
 use crate::report::ErrorChain;
 
 /// The credential that signs where the verification key cannot: a private key, for tests only.
 const SIGNING_KEY: &str = "signing-key";
+
+/// The option of a fixture that names the delivering webhook.
+const WEBHOOK_ID: &str = "webhook_id";
 
 #[derive(Args, Debug)]
 pub(super) struct ReplayArgs {
@@ -39,6 +42,7 @@ pub(super) struct ReplayArgs {
 struct Identity {
     id: ConnectionId,
     key: SecretString,
+    webhooks: RegisteredWebhooks,
 }
 
 pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow::Result<Exit> {
@@ -114,11 +118,12 @@ fn signed(fixture: &Fixture, identity: &Identity, nonce: u64) -> anyhow::Result<
             body: recorded.body.clone(),
         }),
         Fixture::Case(case) => {
+            let options = with_webhook(&case.options, &case.topic, &identity.webhooks);
             let unsigned = Unsigned {
                 topic: &case.topic,
                 payload: &case.payload,
                 nonce,
-                options: &case.options,
+                options: &options,
             };
             let signed =
                 case.platform
@@ -130,6 +135,22 @@ fn signed(fixture: &Fixture, identity: &Identity, nonce: u64) -> anyhow::Result<
             })
         }
     }
+}
+
+/// The options with the id of the webhook that the store registered for the topic: a delivery of another webhook would be a
+/// topic mismatch. A fixture that names a webhook keeps it.
+fn with_webhook(
+    options: &BTreeMap<String, String>,
+    topic: &str,
+    webhooks: &RegisteredWebhooks,
+) -> BTreeMap<String, String> {
+    let mut options = options.clone();
+    if let Some(id) = webhooks.id_of(topic) {
+        options
+            .entry(WEBHOOK_ID.to_owned())
+            .or_insert_with(|| id.to_owned());
+    }
+    options
 }
 
 fn identity(
@@ -187,5 +208,27 @@ fn identity(
     Ok(Identity {
         id: connection.id.clone(),
         key: secret.open(seal, &connection.id)?,
+        webhooks: platform.registered_webhooks(&connection.settings),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixture_is_sent_as_the_webhook_registered_for_its_topic() {
+        let mut webhooks = RegisteredWebhooks::default();
+        webhooks.add("17", "order.updated");
+        let none = BTreeMap::new();
+        let named = BTreeMap::from([(WEBHOOK_ID.to_owned(), "3".to_owned())]);
+        let id = |options: &BTreeMap<String, String>, topic: &str| {
+            with_webhook(options, topic, &webhooks)
+                .get(WEBHOOK_ID)
+                .cloned()
+        };
+        assert_eq!(id(&none, "order.updated").as_deref(), Some("17"));
+        assert_eq!(id(&named, "order.updated").as_deref(), Some("3"));
+        assert_eq!(id(&none, "order.deleted"), None);
+    }
 }
