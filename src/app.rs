@@ -37,7 +37,7 @@ use watched::Watch;
 
 use crate::admin::{Admin, AdminToken};
 use crate::config::Config;
-use crate::connections::{Accepted, Directory, Rejections, Seal, Verdict};
+use crate::connections::{Accepted, Directory, Rejections, Seal, UnreadableBodies, Verdict};
 use crate::journal::{
     APPEND_TIMEOUT, ConnectionChange, DataFile, Journal, JournalGuard, Marks, release_if_full,
 };
@@ -155,6 +155,7 @@ impl App {
             Arc::new(Rejections::default()),
             Arc::new(Accepted::default()),
         );
+        let unreadable = Arc::new(UnreadableBodies::default());
         let (marks, look) = self
             .look_for_changes(&watch, Arc::clone(&accepted), shutdown.subscribe())
             .await;
@@ -164,7 +165,8 @@ impl App {
             self.directory.clone(),
             marks,
         )
-        .limiting_events(self.config.max_event_bytes.clone());
+        .limiting_events(self.config.max_event_bytes.clone())
+        .counting_unreadable(Arc::clone(&unreadable));
         let relay = match self.config.complete_within {
             Some(within) => {
                 let outbound = self.config.outbound.trying_once();
@@ -190,7 +192,7 @@ impl App {
         });
         let findings = Findings::default();
         let health = self
-            .health(&rejections, &accepted, &findings)
+            .health(&rejections, &accepted, &unreadable, &findings)
             .map(|health| watch.spawn("health check", health.run(shutdown.subscribe())));
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
         let upkeep = watch.spawn(
@@ -338,6 +340,7 @@ impl App {
         &self,
         rejections: &Arc<Rejections>,
         accepted: &Arc<Accepted>,
+        unreadable: &Arc<UnreadableBodies>,
         findings: &Findings,
     ) -> Option<Health> {
         self.config.check_interval.map(|interval| Health {
@@ -348,6 +351,7 @@ impl App {
             outbound: self.config.outbound.clone(),
             rejections: Arc::clone(rejections),
             accepted: Arc::clone(accepted),
+            unreadable: Arc::clone(unreadable),
             findings: findings.clone(),
             public_url: self.config.public_url.clone(),
             interval,

@@ -69,7 +69,11 @@ impl Scene {
 
     /// Sends a body that the shop signed, under headers of somebody's choice.
     async fn send(&self, body: &Value, topic: &str, webhook: u64) -> String {
-        let body = body.to_string();
+        self.send_text(&body.to_string(), topic, webhook).await
+    }
+
+    /// As [`Scene::send`], with a body that may be no JSON.
+    async fn send_text(&self, body: &str, topic: &str, webhook: u64) -> String {
         let options = BTreeMap::from([("webhook_id".to_owned(), webhook.to_string())]);
         let unsigned = Unsigned {
             topic,
@@ -103,6 +107,37 @@ impl Scene {
             (text("state") != "pending").then(|| (text("state"), text("reason")))
         })
         .await
+    }
+
+    /// Sends bodies of which none can be read, and waits until they are dead letters.
+    async fn send_unreadable(&self, bodies: &[String], topic: &str, webhook: u64) {
+        for body in bodies {
+            let delivery = self.send_text(body, topic, webhook).await;
+            assert_eq!(self.settled(&delivery).await.0, "dead_lettered", "{body}");
+        }
+    }
+
+    async fn await_status(&self, status: &str, reason: &str) {
+        until(&format!("the connection is {status}"), || async {
+            (self.status().await == (status.to_owned(), reason.to_owned())).then_some(())
+        })
+        .await;
+    }
+
+    async fn degraded_events(&self) -> usize {
+        let path = "/api/events?connection=shop&type=cartwire.connection.degraded";
+        let page = self.gateway.admin_json(path).await;
+        page["events"].as_array().expect("events").len()
+    }
+
+    /// The exit code and the output of `connections check`.
+    fn check(&self, more: &[&str]) -> (Option<i32>, String) {
+        let arguments = [&["connections", "check", "shop"], more].concat();
+        let check = self.gateway.cli(&arguments);
+        (
+            check.status.code(),
+            String::from_utf8_lossy(&check.stdout).into_owned(),
+        )
     }
 
     async fn status(&self) -> (String, String) {
@@ -139,6 +174,9 @@ async fn a_signed_body_under_replaced_headers_tells_nothing() {
             "{topic} {webhook}"
         );
     }
+    // One captured body under many headers is no sign of a store's trouble.
+    assert_eq!(scene.check(&[]).0, Some(0));
+    assert_eq!(scene.status().await.0, "connected");
     let delivery = scene.send(&order, "order.updated", updated).await;
     assert_eq!(scene.settled(&delivery).await.0, "logged");
     // Both headers fit each other: the shop is asked, and has the order.
@@ -183,4 +221,71 @@ async fn a_webhook_whose_secret_was_changed_is_named_and_repaired() {
     assert_eq!(scene.shop.fire("order.updated", &order)[0].1, 200);
     let check = scene.gateway.cli(&["connections", "check", "shop"]);
     assert_eq!(check.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_prints_notices_is_diagnosed_until_a_delivery_is_readable() {
+    let mut scene = Scene::new().await;
+    let webhook = scene.webhook("order.updated").id;
+    let notice = |id: usize| format!("<br />\n<b>Notice</b>: Undefined index\n{{\"id\":{id}}}");
+    let order = |id: usize| json!({ "id": id, "status": "completed" });
+    let bodies: Vec<String> = (1..=9).map(notice).collect();
+    // Four, a readable one, and four more are no finding.
+    scene
+        .send_unreadable(&bodies[..4], "order.updated", webhook)
+        .await;
+    let delivery = scene.send(&order(1), "order.updated", webhook).await;
+    assert_eq!(scene.settled(&delivery).await.0, "logged");
+    scene
+        .send_unreadable(&bodies[4..8], "order.updated", webhook)
+        .await;
+    assert_eq!(scene.check(&[]).0, Some(0));
+    let last = scene.send_text(&bodies[8], "order.updated", webhook).await;
+    scene.await_status("degraded", "bodies_unreadable").await;
+    let (code, text) = scene.check(&[]);
+    assert_eq!(code, Some(1), "{text}");
+    for part in ["bodies_unreadable", "5 deliveries", "display_errors", &last] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let list = scene.gateway.cli(&["connections", "list"]);
+    assert!(String::from_utf8_lossy(&list.stdout).contains("bodies_unreadable"));
+    // Neither a repair of webhooks nor a restart ends it, and it is announced once.
+    assert_eq!(scene.check(&["--fix"]).0, Some(1));
+    assert!(scene.gateway.terminate().await.success());
+    scene.gateway.start().await;
+    scene
+        .send_unreadable(&[notice(10)], "order.updated", webhook)
+        .await;
+    until("the count goes on after a restart", || async {
+        scene.check(&[]).1.contains("6 deliveries").then_some(())
+    })
+    .await;
+    assert_eq!(scene.degraded_events().await, 1);
+    scene.send(&order(2), "order.updated", webhook).await;
+    scene.await_status("connected", "").await;
+    let (code, text) = scene.check(&[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(scene.degraded_events().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_under_wrong_topics_are_diagnosed_and_repaired_by_fix() {
+    let scene = Scene::new().await;
+    let webhook = scene.webhook("order.updated").id;
+    let bodies: Vec<String> = (1..=5)
+        .map(|id| json!({ "id": id, "status": "completed" }).to_string())
+        .collect();
+    scene
+        .send_unreadable(&bodies, "order.deleted", webhook)
+        .await;
+    scene.await_status("degraded", "bodies_unreadable").await;
+    let (code, text) = scene.check(&[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("topic_mismatch") && text.contains("--fix"),
+        "{text}"
+    );
+    let (code, text) = scene.check(&["--fix"]);
+    assert_eq!(code, Some(0), "{text}");
+    scene.await_status("connected", "").await;
 }

@@ -255,6 +255,8 @@ impl Adding<'_> {
             silent: false,
             mended: true,
             still_refused: false,
+            unreadable: false,
+            readable_at: None,
         };
         let (id, verdict) = (self.connection.id.clone(), facts.verdict());
         let began = Timestamp::now();

@@ -177,6 +177,9 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
         silent: receives && arrivals.is_silent(&connection.id, Timestamp::now()),
         mended: intent == Intent::Fix && look.examination.is_some(),
         still_refused: decide::is_refused(&connection),
+        // The gateway counts them; the stored standing says what it found.
+        unreadable: false,
+        readable_at: None,
     };
     let verdict = facts.verdict();
     let reason = match verdict {
@@ -196,6 +199,7 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
     if verdict == Verdict::Well && connection.settings.contains_key(decide::REFUSED_WEBHOOKS) {
         settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), String::new());
     }
+    decide::keep_unreadable(&connection, None, verdict, &mut settings);
     Looked {
         connection,
         look,

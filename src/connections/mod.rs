@@ -8,6 +8,7 @@ mod directory;
 mod rejections;
 pub mod seal;
 pub(crate) mod store;
+mod unreadable;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use accepted::Accepted;
 pub use directory::{Directory, DirectoryError, Endpoint, Standing};
 pub use rejections::{RefusedWebhook, RejectionCount, Rejections};
 pub use seal::{Seal, SealError};
+pub use unreadable::{InvalidRun, UnreadableBodies, UnreadableDelivery, UnreadableRun};
 pub use verdict::{Move, Verdict};
 
 use crate::delivery::ConnectionId;

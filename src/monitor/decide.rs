@@ -12,6 +12,13 @@ use crate::delivery::ConnectionId;
 use crate::platforms::OWNER_LOST_RIGHTS;
 use crate::platforms::api::{Examination, Finding, Weight};
 
+use self::unreadable::{BODIES_UNREADABLE, is_mended_by_fix};
+pub use self::unreadable::{
+    add_unreadable, describe_unreadable, is_unreadable, keep_unreadable, stored_unreadable,
+};
+
+mod unreadable;
+
 const SIGNATURE_WRONG: &str = "signature_wrong";
 const BODY_REENCODED: &str = "body_reencoded";
 const CLOCK_WRONG: &str = "clock_wrong";
@@ -73,6 +80,11 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
             "all deliveries of some webhooks are refused, because they are signed with another secret than the others",
             "run `cartwire connections check ID --fix`, which sets their secret again",
         ),
+        BODIES_UNREADABLE => (
+            BODIES_UNREADABLE,
+            "its deliveries have a valid signature and cannot be read, so that no event is published",
+            "list them with `cartwire deliveries list --connection ID --state dead_lettered`, and repair what the store sends",
+        ),
         SILENT => (
             SILENT,
             "no webhook has come for more than twice as long as ever before",
@@ -109,6 +121,7 @@ pub fn finding_of(
     if !names.is_empty() && [WEBHOOK_REFUSED, SIGNATURE_WRONG].contains(&found.code) {
         found.cause = format!("{}: {}", found.cause, names.join(", "));
     }
+    describe_unreadable(connection, settings, &mut found);
     Some(found)
 }
 
@@ -302,6 +315,10 @@ pub struct Facts<'a> {
     pub mended: bool,
     /// `true` if webhooks that were refused have not been accepted since.
     pub still_refused: bool,
+    /// `true` if so many verified deliveries could not be read that this is a finding.
+    pub unreadable: bool,
+    /// When a delivery was last read, if this process knows.
+    pub readable_at: Option<Timestamp>,
 }
 
 impl Facts<'_> {
@@ -318,6 +335,14 @@ impl Facts<'_> {
             && reason.is_some_and(|reason| TOLD_BY_DELIVERIES.contains(&reason))
     }
 
+    /// `true` if its deliveries were unreadable, and neither a readable one nor a repair has ended that.
+    fn is_still_unreadable(&self) -> bool {
+        let since = self.connection.changed_at;
+        is_unreadable(self.connection)
+            && self.readable_at.is_none_or(|at| at <= since)
+            && !(self.mended && is_mended_by_fix(self.connection))
+    }
+
     /// What follows.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -325,9 +350,16 @@ impl Facts<'_> {
             match trouble.weight {
                 Weight::Gone => return Verdict::Gone(trouble.code),
                 Weight::Broken => return Verdict::Degraded(trouble.code),
+                Weight::Unavailable if self.unreadable || self.is_still_unreadable() => {}
                 Weight::Unavailable => return self.outage.map_or(Verdict::Open, Verdict::Degraded),
                 Weight::Note => {}
             }
+        }
+        if self.unreadable {
+            return Verdict::Degraded(BODIES_UNREADABLE);
+        }
+        if self.is_still_unreadable() {
+            return Verdict::Open;
         }
         match self.rejected {
             Some(reason) => Verdict::Degraded(reason),
@@ -338,7 +370,12 @@ impl Facts<'_> {
                 Verdict::Open
             }
             None if self.silent => Verdict::Degraded(SILENT),
-            None if self.examination.is_some() || self.suffers_by_deliveries() => Verdict::Well,
+            None if self.examination.is_some()
+                || self.suffers_by_deliveries()
+                || is_unreadable(self.connection) =>
+            {
+                Verdict::Well
+            }
             None => Verdict::Open,
         }
     }

@@ -19,7 +19,8 @@ use super::decide::{self, Facts, Outage};
 use super::hold::{self, LastHeld};
 use super::{Arrivals, Findings};
 use crate::connections::{
-    Accepted, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status, Verdict,
+    Accepted, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status,
+    UnreadableBodies, UnreadableRun, Verdict,
 };
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, Journal};
@@ -58,6 +59,8 @@ pub struct Health {
     pub rejections: Arc<Rejections>,
     /// Whose deliveries were accepted.
     pub accepted: Arc<Accepted>,
+    /// Verified deliveries that could not be read.
+    pub unreadable: Arc<UnreadableBodies>,
     /// Where it keeps what it found.
     pub findings: Findings,
     /// The address that stores are told.
@@ -168,8 +171,15 @@ impl Health {
         }
     }
 
-    /// `true` if a registered webhook was refused since the store was last asked.
+    /// `true` if a registered webhook was refused since the store was last asked, or if deliveries became unreadable or
+    /// readable.
     fn is_early(&self, id: &ConnectionId, watched: &Watched) -> bool {
+        let changed_at = self.unreadable.changed_at(id);
+        if changed_at.is_some_and(|at| at > watched.looked_at)
+            && Timestamp::now().duration_since(watched.looked_at) >= EARLY_LOOK_INTERVAL
+        {
+            return true;
+        }
         let refused = self.rejections.refused_webhooks(id);
         let newest = refused
             .iter()
@@ -249,7 +259,10 @@ impl Health {
         if connection.standing().0 == Status::Connected && connection.changed_at > watched.since {
             // Somebody says that it is mended: what was rejected before that counts no more.
             watched.count_anew(self.rejections.of(&connection.id));
+            self.unreadable.forget(&connection.id);
         }
+        let stored = decide::stored_unreadable(&connection);
+        self.unreadable.restore(&connection.id, stored);
         self.hear(memory, STALE).await;
         let mut verdict = self.judge(memory, &connection, &look);
         if verdict.as_ref().is_some_and(|judged| judged.by_arrivals) {
@@ -323,6 +336,7 @@ impl Health {
         let silent = receives
             && self.accepted_at(memory, &connection.id) == memory.arrivals.last(&connection.id)
             && memory.arrivals.is_silent(&connection.id, now);
+        let unreadable = self.unreadable.established(&connection.id);
         let facts = Facts {
             connection,
             examination: look.examination.as_ref(),
@@ -337,6 +351,8 @@ impl Health {
             silent,
             mended: false,
             still_refused: self.is_still_refused(connection),
+            unreadable: unreadable.is_some(),
+            readable_at: self.unreadable.readable_at(&connection.id),
         };
         let by_arrivals = facts.rejected.is_some() || facts.silent || facts.still_told();
         Some(Judged {
@@ -348,6 +364,7 @@ impl Health {
                 .collect::<Vec<_>>()
                 .join(" "),
             suspected,
+            unreadable,
         })
     }
 
@@ -373,6 +390,7 @@ impl Health {
             verdict,
             refused,
             suspected,
+            unreadable,
             ..
         } = judged;
         let id = &connection.id;
@@ -393,6 +411,7 @@ impl Health {
         if !refused.is_empty() || (was_refused && verdict == Verdict::Well) {
             settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), refused);
         }
+        decide::keep_unreadable(connection, unreadable.as_ref(), verdict, &mut settings);
         if findings
             .iter()
             .all(|finding| finding.weight == Weight::Note)
@@ -403,6 +422,9 @@ impl Health {
             findings.insert(0, told);
         } else if let Some(note) = suspected.and_then(|reason| decide::unproved(reason, id)) {
             findings.push(note);
+        }
+        if unreadable.is_some() {
+            decide::add_unreadable(connection, &settings, verdict, &mut findings);
         }
         if asked {
             let result = findings
@@ -451,6 +473,8 @@ struct Judged {
     refused: String,
     /// Why requests were rejected, whoever sent them.
     suspected: Option<&'static str>,
+    /// Verified deliveries that could not be read, if they make a finding.
+    unreadable: Option<UnreadableRun>,
 }
 
 impl Watched {

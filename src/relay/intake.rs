@@ -14,13 +14,13 @@ use super::backlog::Grant;
 use super::enrichment::Target;
 use super::partitions::{Suspicion, Task};
 use super::{Held, PAUSE, Relay, deletion};
-use crate::connections::Standing;
+use crate::connections::{Standing, UnreadableDelivery};
 use crate::delivery::{Completed, Completion, ConnectionId, JournaledDelivery};
-use crate::event::{Authority, Draft, Event, weight};
+use crate::event::{Authority, Draft, EVENT_TOO_LARGE, Event, weight};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Claimed, Damaged, Excluded, JournalError, Want};
 use crate::normalize::{Assembled, assemble_within};
-use crate::platforms::{TOPIC_MISMATCH, platform};
+use crate::platforms::{ConnectionSignal, TOPIC_MISMATCH, platform};
 use crate::publisher::Publish;
 use crate::report::ErrorChain;
 
@@ -288,12 +288,18 @@ impl<P: Publish> Relay<P> {
             return Ok(Waits::No);
         }
         if !self.directory.is_registered(&entry.delivery) {
+            self.count_unreadable(&entry, TOPIC_MISMATCH);
             self.settle_now(&entry, Outcome::DeadLettered(TOPIC_MISMATCH));
             return Ok(Waits::No);
         }
         if self.is_foreign(&entry.delivery) {
             self.settle_now(&entry, Outcome::DeadLettered(FOREIGN));
             return Ok(Waits::No);
+        }
+        let tells_entities = !matches!(signal, Some(ConnectionSignal::Degraded(_)));
+        if entry.kind == EntryKind::Delivery && !entry.redriven && tells_entities {
+            self.unreadable
+                .end(&entry.delivery.connection, Timestamp::now());
         }
         let target = self.lacks(&entry, &events);
         let bytes = entry.delivery.bytes();
@@ -356,11 +362,28 @@ impl<P: Publish> Relay<P> {
             Assembled::Ignored(reason) => Outcome::Ignored(reason.clone()),
             Assembled::Unreadable(reason) => {
                 tracing::warn!(delivery = %entry.key, connection = %entry.delivery.connection, reason, "delivery dead-lettered");
+                self.count_unreadable(entry, reason);
                 Outcome::DeadLettered(reason)
             }
             Assembled::Events { .. } => return,
         };
         self.settle_now(entry, outcome);
+    }
+
+    /// Counts a dead letter whose cause is the store. A redriven delivery says nothing about the store as it is now.
+    fn count_unreadable(&self, entry: &Entry, reason: &'static str) {
+        let is_ours = [EVENT_TOO_LARGE, "normalizer_failed", "unknown_platform"].contains(&reason);
+        if entry.kind != EntryKind::Delivery || entry.redriven || is_ours {
+            return;
+        }
+        let id = entry.key.to_string();
+        let delivery = UnreadableDelivery {
+            id: &id,
+            reason,
+            body: &entry.delivery.body,
+        };
+        self.unreadable
+            .count(&entry.delivery.connection, delivery, Timestamp::now());
     }
 
     /// Settles an entry that has no events to publish.

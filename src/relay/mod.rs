@@ -35,7 +35,7 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use crate::connections::Directory;
+use crate::connections::{Directory, UnreadableBodies};
 use crate::delivery::{Completion, ConnectionId};
 use crate::event::SizeLimit;
 use crate::journal::entry::{LoggedEvent, Position, Settlement};
@@ -126,6 +126,7 @@ pub struct Relay<P> {
     work: FuturesUnordered<Work>,
     trials: Trials,
     max_event_bytes: SizeLimit,
+    unreadable: Arc<UnreadableBodies>,
 }
 
 impl<P: Publish> Relay<P> {
@@ -168,6 +169,7 @@ impl<P: Publish> Relay<P> {
             work: FuturesUnordered::new(),
             trials: Trials::default(),
             max_event_bytes: SizeLimit::default(),
+            unreadable: Arc::default(),
         }
     }
 
@@ -187,6 +189,12 @@ impl<P: Publish> Relay<P> {
             max_event_bytes,
             ..self
         }
+    }
+
+    /// Counts the deliveries that cannot be read.
+    #[must_use]
+    pub fn counting_unreadable(self, unreadable: Arc<UnreadableBodies>) -> Self {
+        Self { unreadable, ..self }
     }
 
     /// Relays until `shutdown`, then what is left until `grace` is over or the broker is away. Returns early only if the

@@ -35,6 +35,8 @@ fn facts<'a>(connection: &'a Connection, examination: Option<&'a Examination>) -
         silent: false,
         mended: false,
         still_refused: false,
+        unreadable: false,
+        readable_at: None,
     }
 }
 
