@@ -220,9 +220,11 @@ impl Adding<'_> {
         file.unlock(&seal)?;
         match file.change_connection(&ConnectionChange::Add(self.connection.clone(), sealed))? {
             Changed::Yes => Ok(file),
-            Changed::Taken | Changed::No | Changed::Stale | Changed::NoSuchConnection => {
-                Err(taken(id))
-            }
+            Changed::Taken
+            | Changed::No
+            | Changed::Stale
+            | Changed::Removed
+            | Changed::NoSuchConnection => Err(taken(id)),
         }
     }
 

@@ -191,7 +191,7 @@ pub(super) fn change(
     let changed = DataFile::open(&data.data_dir)?.change_connection(&change(id.clone()))?;
     match changed {
         Changed::NoSuchConnection | Changed::Taken => Err(no_such(id)),
-        Changed::Yes | Changed::No | Changed::Stale => {
+        Changed::Yes | Changed::No | Changed::Stale | Changed::Removed => {
             output.value(
                 &json!({"connection": id, "changed": changed == Changed::Yes}),
                 || format!("connection {id} {done}"),

@@ -11,6 +11,7 @@ use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior, params};
 use super::append::open_entry;
 use super::entry::{EntryKind, Position};
 use super::keys;
+use super::tombstones::{self, Tombstone};
 use super::usage::{self, entry_bytes};
 use crate::connections::store::{self, SignedChange};
 use crate::connections::{Connection, INSTANCE, SealedSecret, Status, Verdict};
@@ -66,6 +67,8 @@ pub enum Changed {
     No,
     /// The delivery was signed before the newest installation or removal that is known.
     Stale,
+    /// The operator removed the installation, and its site has not installed the app since.
+    Removed,
     /// There is no such connection.
     NoSuchConnection,
     /// The id is taken.
@@ -136,6 +139,14 @@ pub(super) fn apply(
                 return Ok(Changed::NoSuchConnection);
             };
             let mut gone = store::installations(transaction, id)?;
+            if let Some(parent) = &connection.parent {
+                let tombstone = Tombstone {
+                    removed_at: now,
+                    last_position: newest_position(transaction)?,
+                };
+                tombstones::add(transaction, id, parent, tombstone)?;
+            }
+            tombstones::remove_of_app(transaction, id)?;
             gone.push(connection);
             store::remove(transaction, id)?;
             for connection in &mut gone {
@@ -246,7 +257,7 @@ impl Seen<'_> {
             (None, _) if id == parent || store::get(transaction, parent)?.is_none() => {
                 Ok(Changed::NoSuchConnection)
             }
-            (None, _) => self.add(transaction, now),
+            (None, _) => self.add_unless_removed(transaction, now),
             (Some(_), None) => Ok(Changed::No),
             (Some(known), Some(signal)) => self.signalled(transaction, &known, signal, now),
         }
@@ -274,6 +285,30 @@ impl Seen<'_> {
         let at = self.signal?.signed_at()?;
         let position = self.position;
         Some(SignedChange { at, position })
+    }
+
+    /// Adds the installation, unless the operator removed it: then a newer installation by its site is needed.
+    fn add_unless_removed(
+        &self,
+        transaction: &Transaction<'_>,
+        now: Timestamp,
+    ) -> rusqlite::Result<Changed> {
+        let Some(tombstone) = tombstones::find(transaction, self.id, self.parent)? else {
+            return self.add(transaction, now);
+        };
+        if self.position <= tombstone.last_position {
+            // It arrived before the removal.
+            return Ok(Changed::NoSuchConnection);
+        }
+        let installed_at = match self.signal {
+            Some(ConnectionSignal::Installed { signed_at, .. }) => *signed_at,
+            Some(ConnectionSignal::Removed { .. } | ConnectionSignal::Degraded(_)) | None => None,
+        };
+        if !tombstone.is_ended_by(installed_at) {
+            return Ok(Changed::Removed);
+        }
+        tombstones::remove(transaction, self.id, self.parent)?;
+        self.add(transaction, now)
     }
 
     fn add(&self, transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Changed> {
@@ -343,6 +378,14 @@ impl Seen<'_> {
         };
         Ok(if changed { Changed::Yes } else { Changed::No })
     }
+}
+
+fn newest_position(transaction: &Transaction<'_>) -> rusqlite::Result<Position> {
+    transaction.query_row(
+        "SELECT COALESCE(max(position), 0) FROM deliveries",
+        [],
+        |row| row.get(0),
+    )
 }
 
 fn announce(

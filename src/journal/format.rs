@@ -1,6 +1,6 @@
 //! The journal's tables, and the migrations of the whole data file.
 
-use super::{claims, completions, standing, usage};
+use super::{claims, completions, standing, tombstones, usage};
 use crate::connections;
 
 /// What brings a file from any older format to this one, in order. Never change one that was released; add another.
@@ -14,6 +14,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     standing::SCHEMA,
     OMITTED_RAW,
     claims::SCHEMA,
+    tombstones::SCHEMA,
 ];
 
 /// Deliveries never change once written; what became of one stands in its small row of `entries`, so that settling a

@@ -45,6 +45,7 @@ pub mod retention;
 mod room;
 mod search;
 mod standing;
+mod tombstones;
 mod usage;
 mod writer;
 

@@ -454,6 +454,7 @@ impl Health {
                 Changed::Yes
                 | Changed::No
                 | Changed::Stale
+                | Changed::Removed
                 | Changed::NoSuchConnection
                 | Changed::Taken,
             ) => {}

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::Relay;
-use super::intake::{FOREIGN, STALE};
+use super::intake::{FOREIGN, REMOVED, STALE};
 use crate::connections::Standing;
 use crate::delivery::JournaledDelivery;
 use crate::journal::entry::{Entry, Outcome, Position};
@@ -31,7 +31,8 @@ impl<P: Publish> Relay<P> {
     }
 
     /// An installation that was not seen before becomes a connection, and one that tells of itself changes. `false` where the
-    /// entry is settled without events: it is about another app's connection, or older than the state that is known.
+    /// entry is settled without events: it is about another app's connection, of an installation that the operator removed, or
+    /// older than the state that is known.
     pub(super) async fn capture(
         &mut self,
         entry: &Entry,
@@ -79,6 +80,10 @@ impl<P: Publish> Relay<P> {
                 Changed::Stale => {
                     self.captured.insert(installation);
                     self.settle_now(entry, Outcome::Ignored(STALE.into()));
+                    return Ok(false);
+                }
+                Changed::Removed => {
+                    self.settle_now(entry, Outcome::Ignored(REMOVED.into()));
                     return Ok(false);
                 }
                 Changed::Taken => {

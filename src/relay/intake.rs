@@ -38,7 +38,7 @@ pub(super) const FOREIGN: &str = "connection_of_another";
 /// Why a delivery is a dead letter whose row cannot be read.
 const DAMAGED: &str = "damaged_row";
 /// Why a deletion is not confirmed whose connection was removed.
-const REMOVED: &str = "connection_removed";
+pub(super) const REMOVED: &str = "connection_removed";
 /// Why an installation or a removal tells nothing: a newer one was applied before it.
 pub(super) const STALE: &str = "stale";
 /// Why a delivery goes out as it is although its store could be asked.

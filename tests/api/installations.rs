@@ -289,3 +289,75 @@ async fn nobody_speaks_in_the_name_of_anothers_connection() {
         .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_installation_returns_only_when_its_site_installs_the_app_again() {
+    let gateway = Gateway::start().await;
+    let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
+    gateway
+        .post(APP, &token_at("AppInstalled", payload, INSTANCE, -400))
+        .await;
+    connection(&gateway, INSTANCE, |_| true).await;
+    gateway.change(&ConnectionChange::Remove(id(INSTANCE)));
+    // The relay takes notice within two seconds.
+    let number = std::cell::Cell::new(100);
+    eventually("the relay knows of the removal", async || {
+        number.set(number.get() + 1);
+        let payload = ORDER.replace("e1", &format!("e{}", number.get()));
+        let request = token("wix.ecom.v1.order_created", &payload, INSTANCE);
+        let answer = gateway.post(APP, &request).await;
+        let settled = &gateway.settled(&answer.delivery()).await["delivery"];
+        (settled["state"] == "ignored").then_some(())
+    })
+    .await;
+    for (topic, payload, seconds) in [
+        ("wix.ecom.v1.order_created", ORDER, 0),
+        ("AppInstalled", payload, -300),
+        ("AppRemoved", payload, 60),
+    ] {
+        let request = token_at(topic, payload, INSTANCE, seconds);
+        let answer = gateway.post(APP, &request).await;
+        assert_eq!(answer.word(), "accepted", "{topic}");
+        let settled = &gateway.settled(&answer.delivery()).await["delivery"];
+        assert_eq!(
+            (&settled["state"], &settled["reason"]),
+            (&"ignored".into(), &"connection_removed".into()),
+            "{topic}"
+        );
+    }
+    let answer = gateway.get(&format!("/api/connections/{INSTANCE}")).await;
+    assert_eq!(answer.status, 404, "it has not returned");
+    // Another site's installation is captured as before.
+    let other = INSTANCE.replace("5ac57c93", "6ac57c93");
+    gateway
+        .post(
+            APP,
+            &token(
+                "wix.ecom.v1.order_created",
+                &ORDER.replace("e1", "e2"),
+                &other,
+            ),
+        )
+        .await;
+    connection(&gateway, &other, |_| true).await;
+
+    gateway
+        .post(APP, &token_at("AppInstalled", payload, INSTANCE, 60))
+        .await;
+    connection(&gateway, INSTANCE, |connection| {
+        connection["status"] == "connected"
+    })
+    .await;
+    let answer = gateway
+        .post(
+            APP,
+            &token(
+                "wix.ecom.v1.order_created",
+                &ORDER.replace("e1", "e3"),
+                INSTANCE,
+            ),
+        )
+        .await;
+    let settled = &gateway.settled(&answer.delivery()).await["delivery"];
+    assert_eq!(settled["state"], "logged");
+}
