@@ -26,7 +26,11 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let mut gateway = Gateway::new(&["--check-interval-seconds", "1"]);
+        Self::checked_every("1").await
+    }
+
+    async fn checked_every(seconds: &str) -> Self {
+        let mut gateway = Gateway::new(&["--check-interval-seconds", seconds]);
         gateway.set_environment(vec![("CARTWIRE_ALLOW_PRIVATE_STORES", "true".into())]);
         gateway.start().await;
         let shop = Shop::start(Options {
@@ -288,4 +292,35 @@ async fn deliveries_under_wrong_topics_are_diagnosed_and_repaired_by_fix() {
     let (code, text) = scene.check(&["--fix"]);
     assert_eq!(code, Some(0), "{text}");
     scene.await_status("connected", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_of_a_webhook_added_by_hand_are_kept_until_the_store_shows_it() {
+    // No regular check comes within the test's time: the first delivery makes the gateway ask the store.
+    let scene = Scene::checked_every("3600").await;
+    let ours = scene.webhook("order.updated");
+    let by_hand = scene.shop.add_webhook("order.updated", &ours.delivery_url);
+    let order = json!({
+        "id": 18, "order_key": "wc_order_x", "status": "completed", "line_items": [], "total": "9.00", "currency": "EUR",
+    });
+    let delivery = scene.send(&order, "order.updated", by_hand).await;
+    let forged = scene.send(&order, "order.updated", 999).await;
+    until("the delivery is redriven", || async {
+        (scene.settled(&delivery).await.0 == "logged").then_some(())
+    })
+    .await;
+    let mismatch = ("dead_lettered".to_owned(), "topic_mismatch".to_owned());
+    assert_eq!(scene.settled(&forged).await, mismatch);
+    // A webhook that was deleted and added again is known by its next registration.
+    scene.shop.delete_webhook(ours.id);
+    scene.shop.delete_webhook(by_hand);
+    let fixed = scene
+        .gateway
+        .cli(&["connections", "check", "shop", "--fix"]);
+    assert_eq!(fixed.status.code(), Some(0));
+    let again = scene.webhook("order.updated");
+    assert_ne!(again.id, ours.id);
+    let other = json!({ "id": 19, "order_key": "wc_order_y", "line_items": [] });
+    let delivery = scene.send(&other, "order.updated", again.id).await;
+    assert_eq!(scene.settled(&delivery).await.0, "logged");
 }

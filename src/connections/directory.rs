@@ -13,7 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Connection, INSTANCE, Seal, SealError, SealedSecret, Status, store};
 use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::platforms::api::Subject;
-use crate::platforms::{InvalidKey, Platform, RegisteredWebhooks, VerificationKey, platform};
+use crate::platforms::{
+    ClaimedWebhook, InvalidKey, Platform, RegisteredWebhooks, VerificationKey, platform,
+};
 
 /// An endpoint that takes webhooks.
 #[derive(Debug)]
@@ -129,6 +131,14 @@ impl Directory {
         platform
             .webhook_of(delivery)
             .is_none_or(|webhook| endpoint.webhooks.fits(&webhook.id, &webhook.topic))
+    }
+
+    /// `true` if the store of an endpoint is known to have the webhook with its topic.
+    #[must_use]
+    pub fn has_webhook(&self, id: &ConnectionId, webhook: &ClaimedWebhook) -> bool {
+        self.snapshot().endpoints.values().any(|endpoint| {
+            endpoint.id == *id && endpoint.webhooks.contains(&webhook.id, &webhook.topic)
+        })
     }
 
     /// Is there such a connection, and whose is it?

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 pub use accepted::Accepted;
 pub use directory::{Directory, DirectoryError, Endpoint, Standing};
-pub use rejections::{RefusedWebhook, RejectionCount, Rejections};
+pub use rejections::{RefusedWebhook, RejectionCount, Rejections, UnregisteredWebhook};
 pub use seal::{Seal, SealError};
 pub use unreadable::{InvalidRun, UnreadableBodies, UnreadableDelivery, UnreadableRun};
 pub use verdict::{Move, Verdict};

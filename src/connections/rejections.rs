@@ -4,9 +4,9 @@
 //! In memory only: an invalid signature never costs a write.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::delivery::ConnectionId;
@@ -38,10 +38,26 @@ pub struct RefusedWebhook {
     pub times: Vec<Timestamp>,
 }
 
+/// Maximum number of unregistered webhooks that are remembered of one connection.
+const MAX_UNREGISTERED: usize = 16;
+/// Age at which an unregistered webhook is forgotten.
+const UNREGISTERED_MAX_AGE: SignedDuration = SignedDuration::from_mins(15);
+
+/// A webhook that accepted deliveries named and that the store was not known to have. It may be new at the store, or the
+/// headers of a captured delivery were replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnregisteredWebhook {
+    /// The webhook that the deliveries named.
+    pub webhook: ClaimedWebhook,
+    /// When the first of these deliveries arrived.
+    pub first_at: Timestamp,
+}
+
 /// The rejections of all connections since the program started.
 #[derive(Debug, Default)]
 pub struct Rejections {
     counts: Mutex<BTreeMap<ConnectionId, Vec<RejectionCount>>>,
+    unregistered: Mutex<BTreeMap<ConnectionId, Vec<UnregisteredWebhook>>>,
     webhooks: Mutex<BTreeMap<ConnectionId, Webhooks>>,
 }
 
@@ -133,5 +149,93 @@ impl Rejections {
     pub fn webhook_accepted_at(&self, connection: &ConnectionId, id: &str) -> Option<Timestamp> {
         let all = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(connection)?.accepted.get(id).copied()
+    }
+
+    /// Records an accepted delivery that names a webhook which the store is not known to have.
+    ///
+    /// Only the first delivery of a webhook is recorded. Of too many webhooks the oldest is dropped.
+    pub fn note_unregistered(
+        &self,
+        connection: &ConnectionId,
+        webhook: ClaimedWebhook,
+        now: Timestamp,
+    ) {
+        let mut all = self.unregistered();
+        let noted = all.entry(connection.clone()).or_default();
+        noted.retain(|noted| now.duration_since(noted.first_at) < UNREGISTERED_MAX_AGE);
+        if noted.iter().any(|noted| noted.webhook == webhook) {
+            return;
+        }
+        if noted.len() >= MAX_UNREGISTERED {
+            noted.remove(0);
+        }
+        noted.push(UnregisteredWebhook {
+            webhook,
+            first_at: now,
+        });
+    }
+
+    /// When the newest unregistered webhook of a connection was first seen.
+    #[must_use]
+    pub fn unregistered_at(&self, connection: &ConnectionId) -> Option<Timestamp> {
+        let all = self.unregistered();
+        all.get(connection)?.last().map(|noted| noted.first_at)
+    }
+
+    /// Removes and returns the webhooks that are registered by now.
+    pub fn take_registered(
+        &self,
+        is_registered: impl Fn(&ConnectionId, &ClaimedWebhook) -> bool,
+    ) -> Vec<(ConnectionId, UnregisteredWebhook)> {
+        let mut registered = Vec::new();
+        self.unregistered().retain(|connection, noted| {
+            noted.retain(|noted| {
+                let is_known = is_registered(connection, &noted.webhook);
+                if is_known {
+                    registered.push((connection.clone(), noted.clone()));
+                }
+                !is_known
+            });
+            !noted.is_empty()
+        });
+        registered
+    }
+
+    fn unregistered(&self) -> MutexGuard<'_, BTreeMap<ConnectionId, Vec<UnregisteredWebhook>>> {
+        self.unregistered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unregistered_webhooks_are_bounded_and_taken_once() {
+        let rejections = Rejections::default();
+        let shop = ConnectionId::new("shop").expect("an id");
+        let webhook = |id: u64| ClaimedWebhook {
+            id: id.to_string(),
+            topic: "order.updated".to_owned(),
+        };
+        let at = |second: i64| Timestamp::from_second(second).expect("a time");
+        for second in 0..40_i64 {
+            rejections.note_unregistered(&shop, webhook(99), at(0));
+            rejections.note_unregistered(&shop, webhook(second.unsigned_abs()), at(second));
+        }
+        assert_eq!(rejections.unregistered_at(&shop), Some(at(39)));
+        let taken = rejections.take_registered(|_, webhook| webhook.id == "39");
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].1.first_at, at(39));
+        assert!(
+            rejections
+                .take_registered(|_, webhook| webhook.id == "39")
+                .is_empty()
+        );
+        let left = rejections.take_registered(|_, _| true);
+        assert_eq!(left.len(), MAX_UNREGISTERED - 1);
+        assert_eq!(rejections.unregistered_at(&shop), None);
     }
 }

@@ -20,11 +20,13 @@ use super::hold::{self, LastHeld};
 use super::{Arrivals, Findings};
 use crate::connections::{
     Accepted, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status,
-    UnreadableBodies, UnreadableRun, Verdict,
+    UnreadableBodies, UnreadableRun, UnregisteredWebhook, Verdict,
 };
 use crate::delivery::ConnectionId;
-use crate::journal::{Changed, ConnectionChange, Journal};
+use crate::journal::entry::State;
+use crate::journal::{Changed, ConnectionChange, DeliveryFilter, Journal};
 use crate::outbound::{Outbound, subject};
+use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{Examination, Finding, Intent, Weight};
 use crate::report::ErrorChain;
 
@@ -108,7 +110,10 @@ impl Health {
             };
             match ended {
                 Some(ended) => self.end(&mut memory, ended).await,
-                None => self.begin_due(&mut memory, &mut looks),
+                None => {
+                    self.retry_mismatched().await;
+                    self.begin_due(&mut memory, &mut looks);
+                }
             }
         }
         // A look that is cut short has changed nothing.
@@ -171,8 +176,37 @@ impl Health {
         }
     }
 
-    /// `true` if a registered webhook was refused since the store was last asked, or if deliveries became unreadable or
-    /// readable.
+    /// Redrives the dead letters of webhooks that turned out to be the store's own: they were added by hand, or their
+    /// first delivery was faster than the command that registered them.
+    async fn retry_mismatched(&self) {
+        let registered = self
+            .rejections
+            .take_registered(|id, webhook| self.directory.has_webhook(id, webhook));
+        for (connection, unregistered) in registered {
+            let UnregisteredWebhook { webhook, first_at } = unregistered;
+            let filter = DeliveryFilter {
+                states: vec![State::DeadLettered],
+                connection: Some(connection.clone()),
+                topic: Some(webhook.topic),
+                reason: Some(TOPIC_MISMATCH.to_owned()),
+                since: Some(first_at.as_millisecond()),
+                ..DeliveryFilter::default()
+            };
+            let mut after = Some(0);
+            while let Some(position) = after {
+                after = match self.journal.redrive(filter.clone(), position).await {
+                    Ok(progress) => progress.next,
+                    Err(error) => {
+                        tracing::error!(connection = %connection, error = %ErrorChain(&error), "deliveries of a new webhook cannot be redriven");
+                        None
+                    }
+                };
+            }
+        }
+    }
+
+    /// `true` if deliveries named a webhook since the store was last asked that it refused or that it is not known to have,
+    /// or if deliveries became unreadable or readable.
     fn is_early(&self, id: &ConnectionId, watched: &Watched) -> bool {
         let changed_at = self.unreadable.changed_at(id);
         if changed_at.is_some_and(|at| at > watched.looked_at)
@@ -183,12 +217,13 @@ impl Health {
         let refused = self.rejections.refused_webhooks(id);
         let newest = refused
             .iter()
-            .filter_map(|refused| refused.times.last())
+            .filter_map(|refused| refused.times.last().copied())
+            .chain(self.rejections.unregistered_at(id))
             .max();
         let now = Timestamp::now();
         newest.is_some_and(|newest| {
-            watched.looked_at.duration_since(*newest) < REFUSAL_SETTLE_TIME
-                && now.duration_since(*newest) >= REFUSAL_SETTLE_TIME
+            watched.looked_at.duration_since(newest) < REFUSAL_SETTLE_TIME
+                && now.duration_since(newest) >= REFUSAL_SETTLE_TIME
                 && now.duration_since(watched.looked_at) >= EARLY_LOOK_INTERVAL
         })
     }

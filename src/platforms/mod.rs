@@ -147,6 +147,12 @@ pub trait Platform: Send + Sync {
         RegisteredWebhooks::default()
     }
 
+    /// `true` if what [`Platform::lacks`] named is in doubt: the delivery has a form that the platform does not send, so it
+    /// counts as unconfirmed also where the store cannot be asked.
+    fn must_be_confirmed(&self, _lacking: &str) -> bool {
+        false
+    }
+
     /// The webhook that a request claims to be of, where the platform names it outside the signature.
     fn claimed_webhook(&self, _headers: &Headers<'_>) -> Option<ClaimedWebhook> {
         None

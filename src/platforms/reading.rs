@@ -106,7 +106,8 @@ impl<'a> Node<'a> {
             .map(|members| members.into_iter().map(|(_, member)| member).collect())
     }
 
-    fn keyed_members(self) -> Reading<Vec<(Option<&'a str>, Node<'a>)>> {
+    /// The items of an array, or all members of an object with their keys. Nulls are no items.
+    pub(crate) fn keyed_members(self) -> Reading<Vec<(Option<&'a str>, Node<'a>)>> {
         match self.value() {
             None | Some(Json::Null) => Reading::Absent,
             Some(Json::Text(text)) if text.is_empty() => Reading::Absent,

@@ -170,9 +170,11 @@ async fn take(
         received_at: now,
     };
     // Only webhooks that the store is known to have are counted: anybody can name others.
-    let webhook = platform
-        .claimed_webhook(&raw.headers)
-        .filter(|webhook| endpoint.webhooks.contains(&webhook.id, &webhook.topic));
+    let claimed = platform.claimed_webhook(&raw.headers);
+    let unregistered = claimed
+        .clone()
+        .filter(|webhook| !endpoint.webhooks.fits(&webhook.id, &webhook.topic));
+    let webhook = claimed.filter(|webhook| endpoint.webhooks.contains(&webhook.id, &webhook.topic));
     let verified = match platform.verify(&raw, &endpoint.keys(now), now) {
         Ok(verified) => verified,
         Err(rejection) => {
@@ -208,6 +210,11 @@ async fn take(
                 receiver
                     .rejections
                     .accept_webhook(&endpoint.id, &webhook.id, now);
+            }
+            if let Some(webhook) = unregistered {
+                receiver
+                    .rejections
+                    .note_unregistered(&endpoint.id, webhook, now);
             }
             if connection != endpoint.id {
                 receiver.accepted.note(&endpoint.id, now);

@@ -43,7 +43,14 @@ pub(super) async fn judge(
     };
     let connection = target.connection.clone();
     let is_known = journal
-        .read(move |reader| reader.is_known(&connection, &subject))
+        .read(move |reader| {
+            for subject in names_of(&subject) {
+                if reader.is_known(&connection, &subject)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
         .await?;
     let outcome = match (is_known, is_absent) {
         // The store has it no more, and an event told of it before.
@@ -55,4 +62,14 @@ pub(super) async fn judge(
         outcome,
         ..completion
     })
+}
+
+/// The subjects under which an earlier event can have told of a deleted entity. A bare id does not say whether a deleted
+/// product was a variant.
+fn names_of(subject: &str) -> Vec<String> {
+    let mut names = vec![subject.to_owned()];
+    if let Some(id) = subject.strip_prefix("product/") {
+        names.push(format!("variant/{id}"));
+    }
+    names
 }

@@ -39,6 +39,8 @@ pub(super) const FOREIGN: &str = "connection_of_another";
 const DAMAGED: &str = "damaged_row";
 /// Why a deletion is not confirmed whose connection was removed.
 pub(super) const REMOVED: &str = "connection_removed";
+/// The same for a delivery in doubt of a connection without credentials.
+const NOT_ASKED: &str = "not_asked";
 /// Why an installation or a removal tells nothing: a newer one was applied before it.
 pub(super) const STALE: &str = "stale";
 /// Why a delivery goes out as it is although its store could be asked.
@@ -421,14 +423,21 @@ impl<P: Publish> Relay<P> {
         let delivery = &entry.delivery;
         let is_removed = delivery.connection == delivery.endpoint
             && self.directory.standing(&delivery.connection) == Standing::Unknown;
-        if !is_removed || self.asking.is_none() || delivery.completion.is_some() {
+        if self.asking.is_none() || delivery.completion.is_some() {
             return Ok(false);
         }
         let Some(target) = target(entry, events) else {
             return Ok(false);
         };
+        let is_doubtful = platform(&delivery.platform)
+            .is_some_and(|platform| platform.must_be_confirmed(&target.lacking));
+        let reason = match (is_removed, is_doubtful) {
+            (true, _) => REMOVED,
+            (false, true) => NOT_ASKED,
+            (false, false) => return Ok(false),
+        };
         let completion = Completion {
-            outcome: Completed::GivenUp(REMOVED.to_owned()),
+            outcome: Completed::GivenUp(reason.to_owned()),
             asked_at: Timestamp::now(),
         };
         let completion = deletion::judge(&self.journal, &target, completion).await?;

@@ -288,8 +288,13 @@ async fn a_deletion_is_told_only_where_the_shop_agrees() {
             &secrets,
         )
         .await;
+    // A bare id does not say that a deleted product was a variant.
+    let variant = json!({"id": 28, "type": "variation", "parent_id": 25, "name": "Tee, red"});
+    let request = order("product.updated", &variant.to_string(), 9);
+    let delivery = gateway.post(SHOP, &request).await.delivery();
+    gateway.settled(&delivery).await;
     let mut deliveries = Vec::new();
-    for (number, product) in [25_u64, 26, 27].into_iter().enumerate() {
+    for (number, product) in [25_u64, 26, 27, 28].into_iter().enumerate() {
         let request = order(
             "product.deleted",
             &json!({"id": product}).to_string(),
@@ -301,6 +306,7 @@ async fn a_deletion_is_told_only_where_the_shop_agrees() {
         ("logged", None),
         ("ignored", Some("not_in_trash")),
         ("ignored", Some("not_there")),
+        ("logged", None),
     ];
     for (delivery, (state, reason)) in deliveries.iter().zip(expected) {
         let settled = gateway.settled(delivery).await;
@@ -314,6 +320,32 @@ async fn a_deletion_is_told_only_where_the_shop_agrees() {
     assert_eq!(
         (&event["subject"], &event["authority"]),
         (&json!("product/25"), &json!("full"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_order_under_a_deletion_is_doubted_where_no_store_can_be_asked() {
+    let gateway = Gateway::with(|args| args.stores.allow_private_stores = true).await;
+    let secret = key("woocommerce", "verification");
+    gateway
+        .connect(
+            "woocommerce",
+            "asking-shop",
+            &[("url", "https://shop.example")],
+            &[("webhook-secret", secret.as_str())],
+        )
+        .await;
+    let whole =
+        json!({"id": 18, "status": "completed", "order_key": "x", "line_items": []}).to_string();
+    let request = order("order.deleted", &whole, 1);
+    let delivery = gateway.post(SHOP, &request).await.delivery();
+    let settled = gateway.settled(&delivery).await;
+    assert_eq!(settled["delivery"]["reason"], "unconfirmed_deletion");
+    let request = order("order.deleted", r#"{"id":19}"#, 2);
+    let delivery = gateway.post(SHOP, &request).await.delivery();
+    assert_eq!(
+        gateway.settled(&delivery).await["delivery"]["state"],
+        "logged"
     );
 }
 

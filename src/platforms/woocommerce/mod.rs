@@ -87,6 +87,10 @@ impl Platform for WooCommerce {
         api::lacks(delivery, drafts)
     }
 
+    fn must_be_confirmed(&self, lacking: &str) -> bool {
+        api::must_be_confirmed(lacking)
+    }
+
     fn complete(
         &self,
         lacking: &str,
@@ -109,8 +113,12 @@ impl Platform for WooCommerce {
     }
 
     fn webhook_of(&self, delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
+        // A proxy may strip one of the two headers. Then the delivery makes no claim.
         let id = delivery.header(verify::WEBHOOK_ID)?.to_owned();
         let topic = delivery.topic.clone();
+        if id.is_empty() || topic.is_empty() {
+            return None;
+        }
         Some(ClaimedWebhook { id, topic })
     }
 

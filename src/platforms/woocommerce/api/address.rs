@@ -215,7 +215,8 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
 fn place(at: &Url, answer: &Answer, is_plain: bool) -> Option<Place> {
     let document = json(answer).filter(|_| answer.is_good())?;
     let root = Node::root(&document);
-    let namespaces: Vec<&str> = root.get("namespaces").list_of(Node::str)?;
+    let namespaces = root.get("namespaces").scalars().known()?;
+    let namespaces: Vec<&str> = namespaces.into_iter().filter_map(Node::str).collect();
     let mut rest = at.clone();
     if !is_query_root(at) {
         rest.set_query(None);

@@ -22,11 +22,13 @@ use crate::platforms::text::replace_lone_surrogates;
 use crate::platforms::woocommerce::normalize::entity_of;
 
 /// What is asked for: the path below the API, and the word for it.
-const RESOURCES: [(&str, &str); 4] = [
+const RESOURCES: [(&str, &str); 5] = [
     ("order", "orders"),
     ("product", "products"),
     ("customer", "customers"),
     ("coupon", "coupons"),
+    // Of the extension WooCommerce Subscriptions. Without it the store has no such route, and nothing is confirmed.
+    ("subscription", "subscriptions"),
 ];
 
 /// What stands behind the id in the word for a deletion.
@@ -56,7 +58,11 @@ pub(in crate::platforms::woocommerce) fn lacks(
         && draft.id.len() <= 20
         && draft.id.bytes().all(|b| b.is_ascii_digit());
     match &draft.entity {
-        Entity::Order(_) | Entity::Product(_) | Entity::Customer(_) | Entity::Coupon(_) => {
+        Entity::Order(_)
+        | Entity::Product(_)
+        | Entity::Customer(_)
+        | Entity::Coupon(_)
+        | Entity::Subscription(_) => {
             let is_bare = is_number
                 && draft.verb == verbs::DELETED
                 && draft.authority == Authority::Reference;
@@ -73,7 +79,6 @@ pub(in crate::platforms::woocommerce) fn lacks(
             Some(format!("{word}/{}", draft.id))
         }
         Entity::Action(_)
-        | Entity::Subscription(_)
         | Entity::Variant(_)
         | Entity::Collection(_)
         | Entity::Inventory(_)
@@ -85,6 +90,11 @@ pub(in crate::platforms::woocommerce) fn lacks(
         | Entity::Connection(_)
         | Entity::Unrecognized(_) => None,
     }
+}
+
+/// `true` for a deletion in a form that WooCommerce does not send.
+pub(in crate::platforms::woocommerce) fn must_be_confirmed(lacking: &str) -> bool {
+    lacking.ends_with(&format!("/{DELETED_WITH_BODY}"))
 }
 
 pub(in crate::platforms::woocommerce) fn complete(

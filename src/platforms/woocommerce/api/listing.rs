@@ -10,6 +10,7 @@ use super::talk::{End, json};
 use super::webhooks::{Own, Webhook};
 use super::{mend, refusal};
 use crate::platforms::api::{CallFailure, Dialogue, Method};
+use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 
 /// As many as WooCommerce gives at once.
@@ -42,10 +43,7 @@ pub(super) fn list(
             return Err(refusal::of_failure(&CallFailure::TooLarge, &url).into());
         }
         let document = json(answer).filter(|_| answer.is_good());
-        let Some(items) = document
-            .as_ref()
-            .and_then(|document| Node::root(document).list_of(Some))
-        else {
+        let Some(items) = document.as_ref().and_then(items) else {
             return Err(mend::refused(answer, &url, "read the webhooks").into());
         };
         // Pages shift when a webhook is added meanwhile: one that stands on two of them is one, and none too much.
@@ -78,4 +76,11 @@ pub(super) fn list(
         ours.retain(|webhook| own.is_for_us(webhook));
     }
     Ok(ours)
+}
+
+/// The items of a page: an array, or an object whose members are webhooks, as PHP writes a list with gaps.
+fn items<'a>(document: &'a Json<'a>) -> Option<Vec<Node<'a>>> {
+    let items = Node::root(document).scalars().known()?;
+    let is_list = matches!(document, Json::Array(_)) || items.iter().all(|item| item.is_object());
+    is_list.then_some(items)
 }

@@ -17,7 +17,7 @@ mod talk;
 mod webhooks;
 mod write;
 
-pub(super) use self::complete::{complete, lacks};
+pub(super) use self::complete::{complete, lacks, must_be_confirmed};
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 //! REST shows neither a webhook's secret, nor its API version, nor its failures. The version is ours where we made it, and
 //! what we made is known by its id or its name; a secret that differs shows in rejected signatures alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -116,7 +116,7 @@ pub(super) fn written<T: std::fmt::Display>(pairs: &BTreeMap<String, T>) -> Stri
         .join(" ")
 }
 
-/// Webhooks that are remembered as known: 16 topics, registered anew a dozen times.
+/// Maximum number of known webhooks, unless the store has more at once: 16 topics, recreated a dozen times.
 const MAX_KNOWN: usize = 200;
 
 /// Reads webhooks as the setting holds them: `id=topic id=topic`.
@@ -125,19 +125,22 @@ pub(super) fn known(text: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|pair| pair.split_once('='))
 }
 
-/// The known webhooks with those that the store has now; the oldest go where there are too many.
+/// The known webhooks with those that the store has now. Webhooks that the store has now are always kept; of the others
+/// the oldest are dropped where there are more than [`MAX_KNOWN`].
 pub(super) fn known_with(text: &str, webhooks: &[Webhook]) -> String {
-    let mut pairs: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-    for webhook in webhooks {
-        let pair = format!("{}={}", webhook.id, webhook.topic);
-        let is_one_word = !webhook.topic.contains(char::is_whitespace);
-        if is_one_word && !pairs.contains(&pair) {
-            pairs.push(pair);
-        }
-    }
-    pairs
-        .split_off(pairs.len().saturating_sub(MAX_KNOWN))
-        .join(" ")
+    let listed: BTreeSet<String> = webhooks
+        .iter()
+        .filter(|webhook| !webhook.topic.contains(char::is_whitespace))
+        .map(|webhook| format!("{}={}", webhook.id, webhook.topic))
+        .collect();
+    let former: Vec<&str> = text
+        .split_whitespace()
+        .filter(|pair| !listed.contains(*pair))
+        .collect();
+    let kept = MAX_KNOWN.saturating_sub(listed.len()).min(former.len());
+    let mut pairs = former[former.len() - kept..].to_vec();
+    pairs.extend(listed.iter().map(String::as_str));
+    pairs.join(" ")
 }
 
 /// A webhook of ours.

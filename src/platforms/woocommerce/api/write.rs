@@ -77,8 +77,13 @@ pub(super) fn batch(
         return Err(whole_refusal(answer, &url, mended).map_or(Stop::BatchFailed, Stop::Trouble));
     };
     let root = Node::root(&document);
-    let mut lists = ["create", "update", "delete"]
-        .map(|name| root.get(name).items().collect::<Vec<_>>().into_iter());
+    let mut lists = ["create", "update", "delete"].map(|name| {
+        root.get(name)
+            .scalars()
+            .known()
+            .unwrap_or_default()
+            .into_iter()
+    });
     mended.may_write = Some(true);
     let take = |change: &Change| {
         let [create, update, delete] = &mut lists;

@@ -61,6 +61,9 @@ pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
         Entity::Product(whole) => **whole = product::product(of(Resource::Product), &id),
         Entity::Customer(whole) => **whole = customer::customer(of(Resource::Customer), &id),
         Entity::Coupon(whole) => **whole = coupon::coupon(of(Resource::Coupon), &id),
+        Entity::Subscription(whole) => {
+            **whole = order::subscription(of(Resource::Subscription), &id);
+        }
         Entity::Action(action) => {
             let word = action.hook.as_deref().and_then(entity_of);
             match Resource::ALL
@@ -82,8 +85,7 @@ pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
                 Some(Resource::Subscription) | None => return draft,
             }
         }
-        Entity::Subscription(_)
-        | Entity::Variant(_)
+        Entity::Variant(_)
         | Entity::Collection(_)
         | Entity::Inventory(_)
         | Entity::Fulfillment(_)

@@ -9,7 +9,16 @@ use crate::platforms::text::{decode_entities, decode_slug};
 
 /// What was chosen on an order's line: the meta data that buyers see. Keys that begin with `_` are the shop's own.
 pub(super) fn chosen(line: Node<'_>) -> Option<Vec<OptionValue>> {
-    let entries = line.first(&["meta_data", "meta"]).keyed_entries().known()?;
+    let meta = line.first(&["meta_data", "meta"]);
+    // An entry has a key. An object without one maps names to values, and any word can be a name.
+    let is_entry = ["key", "display_key"]
+        .iter()
+        .any(|name| meta.get(name).text().is_some());
+    let entries = if is_entry {
+        meta.keyed_entries().known()?
+    } else {
+        meta.keyed_members().known()?
+    };
     let options: Vec<OptionValue> = entries
         .into_iter()
         .filter_map(|(key, meta)| choice(key, meta))

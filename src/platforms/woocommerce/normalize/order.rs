@@ -73,7 +73,7 @@ fn order_status(status: &str) -> OrderStatus {
         "cancelled" => OrderStatus::Cancelled,
         "checkout-draft" | "auto-draft" | "draft" => OrderStatus::Draft,
         "trash" => OrderStatus::Trashed,
-        word if payment::PART_PAYMENTS.contains(&word) => OrderStatus::Open,
+        _ if payment::is_part_payment(status) => OrderStatus::Open,
         _ => OrderStatus::Unknown,
     }
 }

@@ -43,6 +43,8 @@ impl<'a> Payload<'a> {
             .any(|name| root.get(name).value().is_some());
         let dates = match resource {
             _ if gmt => Dates::Gmt,
+            // v1 has no `meta_data`: a plugin removed the dates in UTC, and those that are left are in the store's zone.
+            _ if root.get("meta_data").value().is_some() => Dates::Unknown,
             Resource::Order | Resource::Product => Dates::Utc,
             // Of v1 subscriptions it is not known which zone they are in.
             Resource::Customer | Resource::Coupon | Resource::Subscription => Dates::Unknown,

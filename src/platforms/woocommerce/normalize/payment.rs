@@ -9,7 +9,7 @@ use crate::event::{Amount, Money};
 use crate::platforms::reading::Reading;
 
 /// Words of deposit plugins for an order of which a part is paid. They set the date of payment too.
-pub(super) const PART_PAYMENTS: [&str; 6] = [
+const PART_PAYMENTS: [&str; 6] = [
     "partial-payment",
     "partially-paid",
     "partial-paid",
@@ -40,6 +40,12 @@ pub(super) fn bare(status: &str) -> &str {
     status.strip_prefix("wc-").unwrap_or(status)
 }
 
+/// `true` for a status that says that a part is paid, in the spellings that plugins use.
+pub(super) fn is_part_payment(status: &str) -> bool {
+    let word = bare(status).to_ascii_lowercase().replace('_', "-");
+    PART_PAYMENTS.contains(&word.as_str())
+}
+
 /// The payment's status of an order with this status, these refunds and this total.
 pub(super) fn status(
     payload: Payload<'_>,
@@ -48,7 +54,7 @@ pub(super) fn status(
     total: Option<&Money>,
 ) -> PaymentStatus {
     let word = bare(status);
-    if PART_PAYMENTS.contains(&word) {
+    if is_part_payment(status) {
         return PaymentStatus::PartiallyPaid;
     }
     match given_back(refunds, total) {
@@ -64,7 +70,7 @@ pub(super) fn status(
         return PaymentStatus::PartiallyRefunded;
     }
     let paid = paid(payload);
-    match (paid, payload.get("needs_payment").truth()) {
+    match (paid, needs_payment(payload, word, total)) {
         (Reading::Unreadable, _) | (Reading::Read(true), Reading::Unreadable) => {
             PaymentStatus::Unknown
         }
@@ -75,6 +81,18 @@ pub(super) fn status(
         },
         (Reading::Read(true), Reading::Read(false) | Reading::Absent) => PaymentStatus::Paid,
         (Reading::Read(false) | Reading::Absent, _) => unpaid(word, paid),
+    }
+}
+
+/// Whether WooCommerce asks for a payment. WooCommerce 6.0 does not send the member; then the rule of
+/// `WC_Order::needs_payment()` is applied: the order is pending or failed and its total is not zero.
+fn needs_payment(payload: Payload<'_>, word: &str, total: Option<&Money>) -> Reading<bool> {
+    match payload.get("needs_payment").truth() {
+        Reading::Absent if matches!(word, "pending" | "failed") => match total {
+            Some(total) => Reading::Read(!total.amount.is_zero()),
+            None => Reading::Unreadable,
+        },
+        reading => reading,
     }
 }
 

@@ -240,3 +240,96 @@ fn order(body: &str) -> Order {
     };
     (**order).clone()
 }
+
+fn payment_of(order: &str) -> Option<PaymentStatus> {
+    let Normalized::Events { drafts, .. } = normalized("order.updated", order) else {
+        panic!("no event: {order}")
+    };
+    match &drafts[0].entity {
+        Entity::Order(order) => order.payment_status,
+        other => panic!("no order: {other:?}"),
+    }
+}
+
+#[test]
+fn a_payment_date_of_a_version_without_needs_payment_is_judged_the_same() {
+    for needs_payment in ["", r#","needs_payment":true"#] {
+        for (status, wanted) in [
+            ("pending", PaymentStatus::Unknown),
+            ("failed", PaymentStatus::Failed),
+        ] {
+            let order = format!(
+                r#"{{"id":5,"status":"{status}","total":"9.00","date_paid_gmt":"2026-05-04T10:00:30","refunds":[]{needs_payment}}}"#
+            );
+            assert_eq!(payment_of(&order), Some(wanted), "{order}");
+        }
+    }
+    let free =
+        r#"{"id":5,"status":"pending","total":"0.00","date_paid_gmt":"2026-05-04T10:00:30"}"#;
+    assert_eq!(payment_of(free), Some(PaymentStatus::Paid));
+    let processing =
+        r#"{"id":5,"status":"processing","total":"9.00","date_paid_gmt":"2026-05-04T10:00:30"}"#;
+    assert_eq!(payment_of(processing), Some(PaymentStatus::Paid));
+}
+
+#[test]
+fn a_part_payment_is_one_in_every_spelling_of_its_status() {
+    for status in ["partially-paid", "wc-partially_paid", "Deposit-Paid"] {
+        let order = format!(
+            r#"{{"id":5,"status":"{status}","total":"9.00","date_paid_gmt":"2026-05-04T10:00:30"}}"#
+        );
+        assert_eq!(payment_of(&order), Some(PaymentStatus::PartiallyPaid));
+    }
+}
+
+#[test]
+fn dates_in_the_zone_of_the_store_are_not_taken_for_utc() {
+    let created = |body: &str| {
+        let Normalized::Events { drafts, .. } = normalized("order.updated", body) else {
+            panic!("no event: {body}")
+        };
+        drafts[0].entity.clone()
+    };
+    let of = |entity: Entity| match entity {
+        Entity::Order(order) => order.created_at.map(|at| at.to_string()),
+        other => panic!("no order: {other:?}"),
+    };
+    let v1 = r#"{"id":5,"date_created":"2026-05-04T12:00:00"}"#;
+    assert_eq!(of(created(v1)).as_deref(), Some("2026-05-04T12:00:00Z"));
+    let without_gmt = r#"{"id":5,"date_created":"2026-05-04T12:00:00","meta_data":[]}"#;
+    assert_eq!(of(created(without_gmt)), None);
+}
+
+#[test]
+fn meta_data_that_maps_names_to_values_keeps_every_name() {
+    let body = r#"{"id":5,"line_items":[{"id":1,"meta_data":{"name":"Anna","title":"Dr.","_own":"x"}},
+        {"id":2,"meta_data":{"id":7,"key":"pa_color","display_key":"Color","display_value":"Red"}}]}"#;
+    let Normalized::Events { drafts, .. } = normalized("order.updated", body) else {
+        panic!("no event")
+    };
+    let Entity::Order(order) = &drafts[0].entity else {
+        panic!("no order")
+    };
+    let shown: Vec<Vec<String>> = order
+        .line_items
+        .iter()
+        .flatten()
+        .map(|line| {
+            let options = line.options.iter().flatten();
+            options
+                .map(|option| {
+                    let (name, value) = (option.name.as_deref(), option.value.as_deref());
+                    format!(
+                        "{}: {}",
+                        name.unwrap_or_default(),
+                        value.unwrap_or_default()
+                    )
+                })
+                .collect()
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [vec!["name: Anna", "title: Dr."], vec!["Color: Red"]]
+    );
+}

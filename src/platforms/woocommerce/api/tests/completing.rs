@@ -57,6 +57,11 @@ fn what_is_thin_is_asked_for_and_nothing_else() {
         lacking("customer.deleted", r#"{"id":"7"}"#).as_deref(),
         Some("customer/7/deleted")
     );
+    let order = r#"{"id":18,"status":"active","line_items":[],"order_key":"x"}"#;
+    assert_eq!(
+        lacking("subscription.deleted", order).as_deref(),
+        Some("subscription/18/deleted_with_body")
+    );
     assert_eq!(
         lacking("order.deleted", r#"{"id":18,"status":"completed"}"#).as_deref(),
         Some("order/18/deleted_with_body"),
@@ -71,7 +76,6 @@ fn what_is_thin_is_asked_for_and_nothing_else() {
         ("order.updated", r#"{"id":18,"status":"completed"}"#),
         ("order.updated", r#"{"id":18}"#),
         ("order.deleted", r#"{"id":"18/../../x"}"#),
-        ("subscription.deleted", r#"{"id":18}"#),
         (
             "action.woocommerce_product_set_stock",
             r#"{"action":"x","arg":[]}"#,

@@ -41,6 +41,8 @@ struct Store {
     notices_tls: bool,
     may_write: bool,
     has_batch: bool,
+    /// Lists arrive as objects with keys, as PHP writes a list with gaps.
+    has_keyed_lists: bool,
     namespaces: &'static [&'static str],
     webhooks: BTreeMap<u64, Value>,
     fault: Option<Fault>,
@@ -59,6 +61,7 @@ impl Default for Store {
             notices_tls: true,
             may_write: true,
             has_batch: true,
+            has_keyed_lists: false,
             namespaces: &["wp/v2", "wc/v1", "wc/v2", "wc/v3"],
             webhooks: BTreeMap::new(),
             fault: None,
@@ -153,7 +156,7 @@ impl Store {
                 200,
                 &json!({
                     "name": "Caf\u{e9} &amp; Shop", "home": self.home, "gmt_offset": "-3.5", "timezone_string": "",
-                    "namespaces": self.namespaces,
+                    "namespaces": self.listed(self.namespaces),
                 }),
             ));
         }
@@ -218,7 +221,7 @@ impl Store {
                 let all: Vec<&Value> = self.webhooks.values().collect();
                 let start = (page - 1) * 100 - usize::from(page > 1 && !is_stable);
                 let shown: Vec<&&Value> = all.iter().skip(start).take(100).collect();
-                let mut answer = told(200, &json!(shown));
+                let mut answer = told(200, &self.listed(&shown));
                 answer.headers.push((
                     "x-wp-totalpages".to_owned(),
                     all.len().div_ceil(100).to_string(),
@@ -244,7 +247,9 @@ impl Store {
                     .collect();
                 told(
                     200,
-                    &json!({ "create": create, "update": update, "delete": delete }),
+                    &json!({
+                        "create": self.listed(&create), "update": self.listed(&update), "delete": self.listed(&delete),
+                    }),
                 )
             }
             (Method::Post, "") => single(self.create(&sent)),
@@ -255,6 +260,17 @@ impl Store {
             }
             _ => refusal(404, "rest_no_route"),
         }
+    }
+
+    fn listed<T: serde::Serialize>(&self, items: &[T]) -> Value {
+        if !self.has_keyed_lists {
+            return json!(items);
+        }
+        let keyed = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| ((index * 2).to_string(), json!(item)));
+        Value::Object(keyed.collect())
     }
 
     fn modified(&mut self) -> String {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::platforms::api::Weight;
-use crate::platforms::woocommerce::api::webhooks::{TOPICS, is_same_endpoint};
+use crate::platforms::woocommerce::api::webhooks::{TOPICS, Webhook, is_same_endpoint, known_with};
 
 const SHOP: &str = "https://shop.example";
 
@@ -477,4 +477,39 @@ fn an_address_is_the_same_in_other_writings() {
             "{other}"
         );
     }
+}
+
+#[test]
+fn lists_that_arrive_as_objects_with_keys_are_lists() {
+    let (mut store, mut subject) = connected();
+    store.has_keyed_lists = true;
+    let lost = store.id_of("order.updated");
+    store.webhooks.remove(&lost);
+    let examination = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(examination.done, ["registered order.updated"]);
+    assert_eq!(store.webhooks.len(), TOPICS.len() + 1);
+    // The store is searched from the beginning, so the list of namespaces is read too.
+    subject.settings.remove("rest_root");
+    let examination = drive_on(&mut store, &mut subject, Intent::Check);
+    assert!(codes(&examination).is_empty(), "{:?}", examination.findings);
+}
+
+#[test]
+fn a_webhook_that_the_store_has_is_known_however_many_there_were() {
+    let webhook = |id: u64| Webhook {
+        id,
+        name: String::new(),
+        status: "active".to_owned(),
+        topic: "order.updated".to_owned(),
+        delivery_url: TARGET.to_owned(),
+        modified: String::new(),
+    };
+    let mut known = String::new();
+    for id in 2..500 {
+        known = known_with(&known, &[webhook(1), webhook(id)]);
+    }
+    let has = |pair: &str| known.split(' ').any(|known| known == pair);
+    assert!(has("1=order.updated") && has("499=order.updated") && has("400=order.updated"));
+    assert!(!has("200=order.updated"));
+    assert_eq!(known.split(' ').count(), 200);
 }
