@@ -133,7 +133,12 @@ impl App {
                 let obsolete = broker::note_bindings(&self.config.data_dir, &mut topology)?;
                 let publisher = RabbitMq::start(broker.endpoints, topology);
                 let standing = publisher.standing();
-                let follow = tokio::spawn(broker::follow(self.journal.clone(), standing, obsolete));
+                let follow = tokio::spawn(broker::follow(
+                    self.journal.clone(),
+                    standing,
+                    obsolete,
+                    self.config.max_event_bytes.clone(),
+                ));
                 let result = self.run(publisher, stop).await;
                 follow.abort();
                 result

@@ -44,7 +44,9 @@ pub fn log(filter: &str, format: LogFormat) -> Result<(), String> {
     let silent = filter_fn(|metadata| {
         let noisy =
             metadata.target().starts_with("lapin") || metadata.target().starts_with("amq_protocol");
-        !noisy || *metadata.level() == tracing::Level::ERROR
+        // A passive declaration of a missing queue closes its channel: that is an answer, and lapin logs it as an error.
+        let is_answer = metadata.target().starts_with("lapin::channel");
+        !noisy || (*metadata.level() == tracing::Level::ERROR && !is_answer)
     });
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(queue.clone())

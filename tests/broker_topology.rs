@@ -355,3 +355,36 @@ async fn the_doctor_restores_nothing_but_missing_bindings_and_says_what_is_missi
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brokers_size_limit_is_learned_from_its_first_refusal() {
+    // How large the event is, with and without the platform's payload.
+    let mut measured = Gateway::new(&[]);
+    measured.start().await;
+    measured.store().send_all(&Order::some(1), 0, 1).await;
+    measured.settled().await;
+    let mut event = measured.exported_events().pop().expect("an event");
+    let whole = event.to_string().len();
+    event["data"].as_object_mut().expect("data").remove("raw");
+    let limit = (whole + event.to_string().len()) / 2;
+
+    let mut node = RabbitNode::new();
+    node.configure(&format!("max_message_size = {limit}\n"), "[].");
+    node.start().await;
+    let mut gateway = Gateway::with_broker(&node.url());
+    gateway.start().await;
+    gateway.store().send_all(&Order::some(1), 0, 1).await;
+    gateway.settled().await;
+    let refused = in_state(&gateway, "dead_lettered");
+    assert_eq!(refused.len(), 1, "{}", gateway.log_text());
+    until("the limit is known", || async {
+        gateway
+            .log_text()
+            .contains("refuses larger messages")
+            .then_some(())
+    })
+    .await;
+    gateway.cli_json(&["deliveries", "redrive", "--state", "dead_lettered"]);
+    gateway.settled().await;
+    assert!(refused.is_subset(&in_state(&gateway, "published")));
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tokio::sync::watch;
 
+use crate::event::SizeLimit;
 use crate::journal::{DataFile, DeclaredBinding, Journal, JournalError};
 use crate::publisher::Standing;
 use crate::publisher::topology::{Mode, Queue, Topology};
@@ -44,11 +45,12 @@ pub(super) fn note_bindings(
     Ok(obsolete)
 }
 
-/// Writes the broker's trouble into the journal, and forgets bindings once they are removed.
+/// Lowers the size of events to what the broker takes, writes its trouble into the journal, and forgets bindings once they are removed.
 pub(super) async fn follow(
     journal: Journal,
     standing: Option<watch::Receiver<Standing>>,
     obsolete: Vec<DeclaredBinding>,
+    max_event_bytes: SizeLimit,
 ) {
     let Some(mut standing) = standing else { return };
     let mut obsolete = Some(obsolete);
@@ -59,6 +61,9 @@ pub(super) async fn follow(
             && !gone.is_empty()
         {
             log_failure(journal.forget_bindings(gone).await);
+        }
+        if let Some(limit) = now.max_message_bytes {
+            max_event_bytes.lower_to(limit);
         }
         let detail = now.trouble.map(|trouble| trouble.detail);
         log_failure(journal.note_broker_trouble(detail).await);

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::output::{Output, bar, note};
+use super::output::{Output, bar, note, trouble_first};
 use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
@@ -24,6 +24,9 @@ pub(super) struct CheckArgs {
     /// The address under which stores reach the gateway [default: as it was told to them]
     #[arg(long, env = "CARTWIRE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
+    /// Also list the connections that are well
+    #[arg(long)]
+    verbose: bool,
     #[command(flatten)]
     stores: StoreArgs,
 }
@@ -69,11 +72,13 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
     }
     let values: Vec<Value> = looked.iter().map(stores::Looked::json).collect();
     output.value(&json!({"connections": values}), || {
-        looked
-            .iter()
-            .map(stores::Looked::text)
-            .collect::<Vec<_>>()
-            .join("\n")
+        let verbose = args.verbose || !args.ids.is_empty();
+        trouble_first(
+            &looked,
+            stores::Looked::is_in_trouble,
+            stores::Looked::text,
+            verbose,
+        )
     })?;
     let troubled = looked.iter().filter(|one| one.is_in_trouble()).count();
     if troubled > 0 && !output.json {

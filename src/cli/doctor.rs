@@ -20,6 +20,9 @@ use crate::publisher::topology::Mode;
 use crate::report::ErrorChain;
 use crate::sqlite;
 
+/// Connections that are well are named up to this number, and counted beyond.
+const NAMED_CONNECTIONS: usize = 5;
+
 /// `serve`'s options
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {
@@ -356,8 +359,10 @@ fn text(sections: &[Section], steps: &[String], verbose: bool) -> String {
             .iter()
             .partition(|name| name.starts_with("connection "));
         let mut parts: Vec<String> = others.iter().map(|name| (*name).to_owned()).collect();
-        if !connections.is_empty() {
+        if connections.len() > NAMED_CONNECTIONS {
             parts.push(format!("{} connections", connections.len()));
+        } else {
+            parts.extend(connections.iter().map(|name| (*name).to_owned()));
         }
         lines.push(format!("well: {} (--verbose says what)", parts.join(", ")));
     }

@@ -80,6 +80,25 @@ pub(super) fn bar(length: u64, what: &'static str) -> ProgressBar {
         .with_message(what)
 }
 
+/// The texts of what is in trouble, then the others, or only their number.
+pub(super) fn trouble_first<T>(
+    items: &[T],
+    is_in_trouble: impl Fn(&T) -> bool,
+    text: impl Fn(&T) -> String,
+    verbose: bool,
+) -> String {
+    let (troubled, well): (Vec<&T>, Vec<&T>) = items.iter().partition(|item| is_in_trouble(item));
+    let mut lines: Vec<String> = troubled.into_iter().map(&text).collect();
+    if verbose {
+        lines.extend(well.into_iter().map(&text));
+    } else if !well.is_empty() {
+        let count = well.len();
+        let are = if count == 1 { "is" } else { "are" };
+        lines.push(format!("{count} {are} well (--verbose lists them)"));
+    }
+    lines.join("\n")
+}
+
 /// Columns of text, each as wide as its widest cell.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     // A line break within a cell would break the table.
@@ -121,5 +140,17 @@ mod tests {
         let rows = [vec!["a\u{202e}b\nc".to_owned(), "x".to_owned()]];
         let shown = table(&["NAME", "ID"], &rows);
         assert_eq!(shown, "NAME           ID\na\\u{202e}b\\nc  x");
+    }
+
+    #[test]
+    fn trouble_stands_first_and_the_rest_is_a_number() {
+        let is_odd = |number: &i32| number % 2 == 1;
+        let text = |number: &i32| number.to_string();
+        assert_eq!(
+            trouble_first(&[2, 1, 4], is_odd, text, false),
+            "1\n2 are well (--verbose lists them)"
+        );
+        assert_eq!(trouble_first(&[2, 1, 4], is_odd, text, true), "1\n2\n4");
+        assert_eq!(trouble_first(&[1], is_odd, text, false), "1");
     }
 }

@@ -269,7 +269,10 @@ pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Even
         Ok(Confirmation::NotRequested) => return Alone::ConnectionLost,
         Err(error) => match soft_error(error) {
             Some(AMQPSoftError::ACCESSREFUSED) => Receipt::Forbidden,
-            Some(AMQPSoftError::PRECONDITIONFAILED) => Receipt::Impossible("refused_by_broker"),
+            Some(AMQPSoftError::PRECONDITIONFAILED) => match size_limit(error) {
+                Some(limit) => return Alone::TooLarge(limit),
+                None => Receipt::Impossible("refused_by_broker"),
+            },
             Some(AMQPSoftError::NOTFOUND) | None => return Alone::ConnectionLost,
             Some(_) => Receipt::Refused,
         },
@@ -285,6 +288,8 @@ pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Even
 /// How publishing alone ended.
 pub(super) enum Alone {
     Answered(Receipt),
+    /// The broker takes messages of at most so many bytes.
+    TooLarge(usize),
     ConnectionLost,
 }
 
@@ -324,6 +329,20 @@ fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
     }
 }
 
+/// Reads `message size 70000 is larger than configured max size 65536`. No other answer of the broker names its limit.
+fn size_limit(error: &lapin::Error) -> Option<usize> {
+    let lapin::ErrorKind::ProtocolError(error) = error.kind() else {
+        return None;
+    };
+    limit_in(error.get_message().as_str())
+}
+
+fn limit_in(refusal: &str) -> Option<usize> {
+    let (_, rest) = refusal.split_once("max size ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
 /// `true` if the error ends a channel and leaves its connection alone.
 pub(super) fn is_channel_error(error: &lapin::Error) -> bool {
     soft_error(error).is_some()
@@ -350,4 +369,17 @@ fn properties(message: &Message) -> BasicProperties {
         .with_content_type(CONTENT_TYPE.into())
         .with_delivery_mode(PERSISTENT)
         .with_headers(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::limit_in;
+
+    #[test]
+    fn a_refusal_of_a_large_message_names_the_limit() {
+        let refusal =
+            "PRECONDITION_FAILED - message size 70000 is larger than configured max size 65536";
+        assert_eq!(limit_in(refusal), Some(65536));
+        assert_eq!(limit_in("PRECONDITION_FAILED - invalid expiration"), None);
+    }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use lapin::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
+use super::Receipt;
 use super::declare::{self, TopologyError};
 use super::topology::{Mode, Topology};
 
@@ -68,6 +69,8 @@ pub struct Standing {
     pub connected: bool,
     /// The topology was complete at least once since the start.
     pub established: bool,
+    /// The largest message that the broker takes, in bytes. `None` until it refused a larger one.
+    pub max_message_bytes: Option<usize>,
     /// What is wrong.
     pub trouble: Option<Trouble>,
 }
@@ -136,6 +139,22 @@ impl Keeper {
             }
             *standing != before
         });
+    }
+
+    /// Notes the broker's limit. The event that was refused is a dead letter; a redrive leaves `data.raw` out.
+    pub(super) fn too_large(&self, limit: usize) -> Receipt {
+        self.standing.send_if_modified(|standing| {
+            let is_new = standing.max_message_bytes != Some(limit);
+            if is_new {
+                tracing::warn!(
+                    limit,
+                    "the broker refuses larger messages; larger events are sent without data.raw"
+                );
+                standing.max_message_bytes = Some(limit);
+            }
+            is_new
+        });
+        Receipt::Impossible("refused_by_broker")
     }
 
     /// Notes that there is no connection, and why. Logs an error when the reason is new.

@@ -47,6 +47,7 @@ pub struct RabbitMq {
 /// A connection with its channels.
 pub(super) struct Live {
     session: Session,
+    keeper: Arc<Keeper>,
     exchange: String,
     /// The queues of the channels' tasks; a closed one is replaced when it is needed.
     channels: Vec<Mutex<mpsc::Sender<Outgoing>>>,
@@ -118,6 +119,7 @@ impl RabbitMq {
         tokio::spawn(async move { session.close().await });
         match alone {
             Alone::Answered(receipt) => receipt,
+            Alone::TooLarge(limit) => live.keeper.too_large(limit),
             // A broker that goes away takes both connections with it.
             Alone::ConnectionLost => {
                 tokio::time::sleep(Duration::from_millis(500)).await;
@@ -265,6 +267,7 @@ impl Live {
                 self.set_confirmed();
                 receipt
             }
+            Alone::TooLarge(limit) => self.keeper.too_large(limit),
             Alone::ConnectionLost => {
                 self.set_broken();
                 Receipt::Lost
@@ -356,7 +359,7 @@ async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-async fn connect(endpoints: &Endpoints, keeper: &Keeper) -> Result<Arc<Live>, Trouble> {
+async fn connect(endpoints: &Endpoints, keeper: &Arc<Keeper>) -> Result<Arc<Live>, Trouble> {
     let unreachable = |detail: String| Trouble {
         code: TroubleCode::Unreachable,
         detail,
@@ -381,6 +384,7 @@ async fn connect(endpoints: &Endpoints, keeper: &Keeper) -> Result<Arc<Live>, Tr
     let channels = (0..allowed).map(|_| Mutex::new(mpsc::channel(1).0));
     let live = Live {
         session,
+        keeper: Arc::clone(keeper),
         exchange: keeper.exchange().to_owned(),
         channels: channels.collect(),
         hasher: RandomState::new(),
