@@ -35,7 +35,7 @@ pub use listen::raise_open_files;
 pub use watched::TaskEnded;
 use watched::Watch;
 
-use crate::admin::{Admin, AdminToken};
+use crate::admin::{Admin, AdminToken, log_lost_cursors};
 use crate::config::Config;
 use crate::connections::{Accepted, Directory, Rejections, Seal, UnreadableBodies, Verdict};
 use crate::journal::{
@@ -208,6 +208,10 @@ impl App {
             "log of refusals",
             receiver::log_refusals(admin_shutdown.subscribe()),
         );
+        let lost = watch.spawn(
+            "log of lost cursors",
+            log_lost_cursors(admin_shutdown.subscribe()),
+        );
         let public = self.public_server(&rejections, &accepted, shutdown.subscribe())?;
         let admin = self.admin_server(
             standing,
@@ -244,7 +248,7 @@ impl App {
         }
         admin_shutdown.send_replace(true);
         admin_handle.stop(true).await;
-        let _ = refusals.await;
+        let _ = tokio::join!(refusals, lost);
         publisher.close().await;
         if let Some(health) = health {
             let _ = health.await;

@@ -276,6 +276,35 @@ async fn a_flood_that_cannot_be_published_is_refused_and_other_stores_are_not() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_something_else_fills_costs_no_event() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
+    for number in 0..50 {
+        let delivery = order(number, 10_000, Timestamp::now());
+        journal.append(delivery).await.expect("kept");
+    }
+    let all: Vec<i64> = positions(&journal).await.iter().map(|at| at.0).collect();
+    log(&journal, &all).await;
+    guard.close().await;
+    // More than removal could ever give back.
+    let budget = Budget {
+        reserve: 1 << 60,
+        ..Budget::default()
+    };
+    let (journal, guard) = Journal::open(folder.path(), budget).expect("opened");
+    let refused = async || {
+        journal
+            .append(order(99, 9, Timestamp::now()))
+            .await
+            .is_err()
+    };
+    eventually("the disk counts as full", refused).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(positions_of(&journal, "store").await.len(), 50);
+    guard.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_with_a_clock_a_month_ahead_removes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");

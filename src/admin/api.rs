@@ -34,9 +34,9 @@ pub(super) async fn events(request: HttpRequest, admin: web::Data<Admin>) -> Ans
         limit: PageLimit::rows(parameters.limit()?),
         filter: parameters.event_filter()?,
     };
-    let (after, slot) = (query.after, admin.limits.answer().await?);
-    let page = read_log(&admin, query, move |page| {
-        (assemble_page(page), after.advanced(page.next).to_string())
+    let slot = admin.limits.answer().await?;
+    let page = read_log(&admin, query, |page, from| {
+        (assemble_page(page), from.advanced(page.next).to_string())
     });
     let (events, next) = page.await?;
     let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();

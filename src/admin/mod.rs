@@ -25,6 +25,25 @@ use crate::connections::{Directory, Rejections};
 use crate::journal::{EventCursor, EventFilter, Journal, LogPage, LogRead, PageLimit};
 use crate::monitor::Findings;
 use crate::publisher::Standing;
+use crate::telemetry::Summary;
+
+/// Reads with a cursor whose events were removed.
+static LOST_CURSORS: Summary = Summary::new();
+
+/// Logs each minute which cursors lost events, until the gateway shuts down.
+pub async fn log_lost_cursors(shutdown: watch::Receiver<bool>) {
+    let lost = LOST_CURSORS.log_each_minute(shutdown, |reason, counted| {
+        tracing::warn!(
+            reason,
+            count = counted.count,
+            cursors = counted.subjects(),
+            example = counted.example(),
+            first = counted.detail.as_deref().unwrap_or_default(),
+            "event cursors lost events to retention"
+        );
+    });
+    lost.await;
+}
 
 /// What the admin routes need.
 #[derive(Clone)]
@@ -121,17 +140,17 @@ struct LogQuery {
     filter: EventFilter,
 }
 
-/// Reads a page of the event log.
+/// Reads a page of the event log. `read` gets the page and the cursor to go on from.
 async fn read_log<T, F>(admin: &Admin, query: LogQuery, read: F) -> Result<T, ApiError>
 where
     T: Send + 'static,
-    F: FnOnce(&LogPage) -> T + Send + 'static,
+    F: FnOnce(&LogPage, EventCursor) -> T + Send + 'static,
 {
     let (name, after) = (query.parameter, query.after);
     let found = admin.limits.read(&admin.journal, move |reader| {
         let found = reader.log_after(query.after, query.limit, &query.filter)?;
         Ok(match found {
-            LogRead::Page(page) => Ok(read(&page)),
+            LogRead::Page { page, from } => Ok(read(&page, from)),
             LogRead::Ahead { newest } => Err(ApiError::CursorAhead { name, newest }),
             LogRead::Lost { first } => Err(ApiError::EventsLost { first }),
         })
@@ -139,7 +158,12 @@ where
     let found = found.await?;
     if let Err(ApiError::EventsLost { first }) = &found {
         metrics::counter!("cartwire_event_cursors_lost_total").increment(1);
-        tracing::warn!(cursor = %after, %first, "events were removed before a consumer read them");
+        tracing::debug!(cursor = %after, %first, "events were removed before a consumer read them");
+        LOST_CURSORS.count(
+            "events_removed",
+            &after.to_string(),
+            Some(first.to_string()),
+        );
     }
     found
 }

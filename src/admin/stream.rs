@@ -17,7 +17,6 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::query::{ApiError, Parameters, STREAM_PARAMETERS, cursor};
 use super::{Admin, LogQuery, read_log};
 use crate::event::Event;
-use crate::journal::entry::Position;
 use crate::journal::{EventCursor, EventFilter, PageLimit};
 use crate::normalize::assemble_page;
 
@@ -65,7 +64,7 @@ pub(super) async fn events(
         limit: PageLimit { rows: 1, bytes: 1 },
         filter: filter.clone(),
     };
-    read_log(&admin, probe, |_| ()).await?;
+    let after = read_log(&admin, probe, |_, from| from).await?;
     let mut response = HttpResponse::Ok();
     response
         .content_type("text/event-stream")
@@ -108,17 +107,23 @@ impl Follower {
                 return Some(line);
             }
             self.logged.borrow_and_update();
-            let (lines, next) = self.read().await?;
+            let Some((lines, next)) = self.read().await? else {
+                // All readers were taken. The wait for one gave the others their time.
+                if *self.shutdown.borrow() {
+                    return None;
+                }
+                continue;
+            };
             let held: usize = lines.iter().map(Bytes::len).sum();
             let awaited = if held > BUFFER_BYTES && self.large_buffer.is_none() {
                 // The page is dropped, and read again when there is a slot for it.
                 drop(lines);
                 self.large_slot().await
-            } else if next != self.after.position || held > 0 {
+            } else if next.position != self.after.position || held > 0 {
                 if held <= BUFFER_BYTES {
                     self.large_buffer = None;
                 }
-                self.after = self.after.advanced(next);
+                self.after = next;
                 self.waiting = lines;
                 continue;
             } else {
@@ -133,26 +138,25 @@ impl Follower {
         }
     }
 
-    /// The next page as lines. A cursor that lost events ends the stream: the client learns it when it comes back.
-    async fn read(&self) -> Option<(VecDeque<Bytes>, Position)> {
-        let after = self.after;
+    /// The next page as lines, or nothing where all readers are taken. A cursor that lost events ends the stream: the client
+    /// learns it when it comes back.
+    async fn read(&self) -> Option<Option<(VecDeque<Bytes>, EventCursor)>> {
         let query = LogQuery {
             parameter: "after",
-            after,
+            after: self.after,
             limit: PAGE,
             filter: self.filter.clone(),
         };
-        let page = read_log(&self.admin, query, move |page| {
+        let page = read_log(&self.admin, query, |page, from| {
             let lines = assemble_page(page)
                 .iter()
-                .filter_map(|(position, event)| line(after.advanced(*position), event))
+                .filter_map(|(position, event)| line(from.advanced(*position), event))
                 .collect();
-            (lines, page.next)
+            (lines, from.advanced(page.next))
         });
         match page.await {
-            Ok(page) => Some(page),
-            // As if nothing were there: the next turn tries again.
-            Err(ApiError::Busy) => Some((VecDeque::new(), after.position)),
+            Ok(page) => Some(Some(page)),
+            Err(ApiError::Busy) => Some(None),
             Err(_) => None,
         }
     }

@@ -10,7 +10,7 @@ use super::output::{Output, bar, json, note};
 use crate::config::DataArgs;
 use crate::event::{Event, EventId};
 use crate::journal::entry::Position;
-use crate::journal::{EventFilter, Reader};
+use crate::journal::{EventCursor, EventFilter, Reader};
 use crate::normalize::{assemble_page, assemble_row};
 
 const PAGE: usize = 200;
@@ -31,8 +31,8 @@ pub(super) enum EventsCommand {
 #[derive(Args, Debug)]
 pub(super) struct Filter {
     /// Only after this cursor
-    #[arg(long, value_name = "CURSOR", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
-    after: Position,
+    #[arg(long, value_name = "CURSOR", default_value_t)]
+    after: EventCursor,
     /// Only of this type; cartwire.order.* means all types that begin so
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
@@ -98,12 +98,18 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             if list.newest {
                 newest(&reader, list.limit, &filter, output)?;
             } else {
-                page(&reader, list.filter.after, list.limit, &filter, output)?;
+                page(
+                    &reader,
+                    list.filter.after.position,
+                    list.limit,
+                    &filter,
+                    output,
+                )?;
             }
         }
         EventsCommand::Tail(tail) => {
             note_gap(&reader, &tail.filter)?;
-            let mut after = tail.filter.after;
+            let mut after = tail.filter.after.position;
             if !tail.from_start && after == 0 {
                 after = reader.log_bounds()?.1;
             }
@@ -124,7 +130,7 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
         }
         EventsCommand::Export(filter) => {
             note_gap(&reader, &filter)?;
-            let (mut after, wanted) = (filter.after, filter.filter());
+            let (mut after, wanted) = (filter.after.position, filter.filter());
             let (first, last) = reader.log_bounds()?;
             let progress = bar(
                 last.saturating_sub(first.max(after)).unsigned_abs(),
@@ -172,13 +178,14 @@ fn newest(
 /// Says on standard error when events after the given cursor were removed.
 fn note_gap(reader: &Reader, filter: &Filter) -> anyhow::Result<()> {
     let connection = filter.filter().connection;
-    let gap = reader.log_gap(filter.after, connection.as_deref())?;
+    let gap = reader.log_gap(filter.after.known(), connection.as_deref())?;
     if let Some(gap) = gap
-        && filter.after > 0
+        && filter.after.position > 0
     {
         note(&format!(
             "retention removed events between the cursors {} and {}",
-            filter.after, gap.removed_through
+            filter.after.known(),
+            gap.removed_through
         ));
     }
     Ok(())
@@ -211,4 +218,31 @@ pub(super) fn summary(event: &Event) -> String {
         event.connection,
         event.id
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        filter: Filter,
+    }
+
+    #[test]
+    fn cursor_that_knows_of_a_loss_is_taken_and_other_text_is_refused() {
+        let parse = |cursor: &str| Line::try_parse_from(["events", "--after", cursor]);
+        for text in ["0", "17", "17~40"] {
+            let line = parse(text).expect("a cursor");
+            assert_eq!(line.filter.after.to_string(), text);
+        }
+        for text in ["-1", "1~", "newest"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        let default = Line::try_parse_from(["events"]).expect("the default");
+        assert_eq!(default.filter.after, EventCursor::default());
+    }
 }

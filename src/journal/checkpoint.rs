@@ -5,7 +5,6 @@
 //! would grow for ever, so when that is long the writer itself does the rest and begins the log anew. The thread then makes
 //! two checkpoints without a pause, so that the rest is what came in during the second: senders wait for it.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::place::Place;
 use super::{ThreadEnd, format};
 use crate::sqlite;
 
@@ -51,7 +51,7 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     pub(super) fn start(
-        folder: PathBuf,
+        place: Arc<Place>,
         length: LogLength,
         end: ThreadEnd,
     ) -> std::io::Result<Self> {
@@ -66,8 +66,9 @@ impl Checkpointer {
                 let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
                 while !*stop {
                     drop(stop);
-                    if connection.is_none() {
-                        connection = sqlite::open(&folder, format::MIGRATIONS).ok();
+                    // Never another file in its place, and never a new one: it would take what is in the log.
+                    if connection.is_none() && place.check_data_file().is_ok() {
+                        connection = sqlite::open(place.folder(), format::MIGRATIONS).ok();
                     }
                     match connection
                         .as_ref()
@@ -133,4 +134,26 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Resul
             row.get::<_, i64>(1)
         })
         .map(|pages| u32::try_from(pages).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[test]
+    fn data_file_that_vanished_is_not_made_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(sqlite::open(folder.path(), format::MIGRATIONS).expect("opened"));
+        let place = Arc::new(Place::new(folder.path().to_owned()));
+        place.note();
+        let file = folder.path().join(sqlite::FILE);
+        std::fs::remove_file(&file).expect("removed");
+        let end = ThreadEnd(watch::Sender::new(None), "checkpoints");
+        let thread = Checkpointer::start(place, LogLength::new(1 << 20), end).expect("started");
+        std::thread::sleep(3 * PAUSE);
+        thread.stop();
+        assert!(!file.exists());
+    }
 }

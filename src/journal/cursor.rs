@@ -3,7 +3,8 @@
 //! A cursor is a position of the log: the events after the position are still to be read. Retention removes events of each
 //! connection by its own share, so the removed events are not always the oldest of the log. `usage` keeps the newest
 //! removed position of each connection. A cursor before that position has lost events, and a read with such a cursor
-//! says so once: the cursor that the read offers instead remembers the loss that it was told about.
+//! says so once: the cursor that the read offers instead remembers the loss that it was told about. A reader that begins at
+//! position 0 loses nothing: what was removed before its first read counts as known.
 //!
 //! ```text
 //! 17        read through position 17
@@ -38,6 +39,12 @@ impl EventCursor {
         }
     }
 
+    /// The position through which the consumer has read events or knows that they were removed.
+    #[must_use]
+    pub fn known(self) -> Position {
+        self.position.max(self.known_loss)
+    }
+
     /// The same consumer, further on in the log.
     #[must_use]
     pub fn advanced(self, position: Position) -> Self {
@@ -56,7 +63,8 @@ impl fmt::Display for EventCursor {
 }
 
 /// The text is no cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("use a cursor from \"next\", such as 17 or 17~40, or 0")]
 pub struct InvalidCursor;
 
 impl FromStr for EventCursor {
@@ -79,7 +87,12 @@ impl FromStr for EventCursor {
 /// What a read of the event log found.
 pub enum LogRead {
     /// The events after the cursor.
-    Page(LogPage),
+    Page {
+        /// The events, and the position of the last one that was looked at.
+        page: LogPage,
+        /// The cursor that was read from, with the loss that its reader need not be told of.
+        from: EventCursor,
+    },
     /// The cursor lies beyond the newest event that there ever was.
     Ahead {
         /// The cursor of the newest event.
@@ -112,23 +125,24 @@ impl Reader {
                 newest: EventCursor::at(newest),
             });
         }
-        let known = cursor.position.max(cursor.known_loss);
         let connection = filter.stored_connection();
-        if cursor.position > 0
-            && let Some(gap) = self.log_gap(known, connection.as_deref())?
-        {
+        let mut from = cursor;
+        if let Some(gap) = self.log_gap(cursor.known(), connection.as_deref())? {
+            from.known_loss = gap.removed_through;
+        }
+        if cursor.position > 0 && from != cursor {
             let (oldest, _) = self.log_bounds()?;
             let left = if oldest == 0 { newest } else { oldest - 1 };
             return Ok(LogRead::Lost {
                 first: EventCursor {
                     position: left.max(cursor.position),
-                    known_loss: gap.removed_through,
+                    ..from
                 },
             });
         }
         let page = self.log_within(cursor.position, limit, filter)?;
         snapshot.finish()?;
-        Ok(LogRead::Page(page))
+        Ok(LogRead::Page { page, from })
     }
 
     /// The position of the newest event that there ever was, removed or not.
@@ -190,7 +204,7 @@ mod tests {
             .log_after(cursor, PageLimit::rows(100), &filter)
             .expect("read")
         {
-            LogRead::Page(page) => format!("page of {}", page.rows.len()),
+            LogRead::Page { page, .. } => format!("page of {}", page.rows.len()),
             LogRead::Ahead { newest } => format!("ahead of {newest}"),
             LogRead::Lost { first } => format!("lost, go on at {first}"),
         }
@@ -231,6 +245,25 @@ mod tests {
         assert_eq!(read(&reader, "3", None), "page of 0", "all of it was read");
         assert_eq!(read(&reader, "4", None), "ahead of 3");
         assert_eq!(read(&log(0), "1", None), "ahead of 0");
+    }
+
+    #[test]
+    fn reader_that_begins_at_zero_is_not_told_of_what_was_removed_before() {
+        let reader = log(6);
+        for position in [1, 3, 5] {
+            remove(&reader, position);
+        }
+        let (one, filter) = (PageLimit::rows(1), EventFilter::default());
+        let begin = EventCursor::default();
+        let first = reader.log_after(begin, one, &filter).expect("read");
+        let LogRead::Page { page, from } = first else {
+            panic!("no page");
+        };
+        let second = from.advanced(page.next).to_string();
+        assert_eq!(second, "2~5");
+        assert_eq!(read(&reader, &second, None), "page of 2");
+        remove(&reader, 6);
+        assert_eq!(read(&reader, &second, None), "lost, go on at 2~6");
     }
 
     #[test]

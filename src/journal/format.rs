@@ -123,6 +123,8 @@ mod tests {
     use rusqlite::Connection;
 
     use super::MIGRATIONS;
+    use crate::journal::{Budget, EventCursor, EventFilter, Journal, LogRead, PageLimit};
+    use crate::sqlite;
 
     /// A file as it was before keys had an index of their own.
     fn older(rows: u8) -> Connection {
@@ -155,6 +157,56 @@ mod tests {
             number(&sqlite, "SELECT version FROM marks WHERE name = 'indexed'"),
             3
         );
+    }
+
+    #[tokio::test]
+    async fn oldest_format_is_opened_with_its_deliveries_events_and_pending_entries() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let older = sqlite::open(folder.path(), &MIGRATIONS[..2]).expect("made");
+        for (number, state) in [(1_u8, 1), (2, 0), (3, 5), (4, 0)] {
+            let shop = if number == 4 { "b" } else { "a" };
+            let insert =
+                "INSERT INTO deliveries (key, kind, recurs, platform, endpoint, connection, topic, received_at, headers, body)
+                          VALUES (?1, 0, 1, 'woocommerce', ?2, ?2, 'order.created', 7, '[]', x'7b7d')";
+            older
+                .execute(insert, ([number; 16], shop))
+                .expect("written");
+            let entry = "INSERT INTO entries (position, state) VALUES (?1, ?2)";
+            older.execute(entry, [number, state]).expect("written");
+        }
+        let event = "INSERT INTO events (delivery, idx, type, subject) VALUES (1, 0, 't', 's')";
+        older.execute(event, []).expect("written");
+        drop(older);
+        let budget = Budget {
+            reserve: 0,
+            ..Budget::default()
+        };
+        let (journal, guard) = Journal::open(folder.path(), budget).expect("opened");
+        let found = journal.read(|reader| {
+            let (cursor, limit) = (EventCursor::default(), PageLimit::rows(9));
+            let log = reader.log_after(cursor, limit, &EventFilter::default())?;
+            let events = match log {
+                LogRead::Page { page, .. } => page.rows.len(),
+                LogRead::Ahead { .. } | LogRead::Lost { .. } => 0,
+            };
+            Ok((
+                events,
+                reader.pending_after(0)?.connections,
+                reader.troubles()?,
+            ))
+        });
+        let (events, pending, troubles) = found.await.expect("read");
+        assert_eq!(events, 1);
+        assert_eq!(pending, [("a".to_owned(), 2), ("b".to_owned(), 4)]);
+        assert_eq!(troubles, (0, 1));
+        guard.close().await;
+        let migrated = sqlite::open(folder.path(), MIGRATIONS).expect("opened");
+        let known = "SELECT count(*) FROM keys k JOIN deliveries d ON d.position = k.position AND d.key = k.key";
+        assert_eq!(number(&migrated, known), 4, "duplicates are still found");
+        let sums = "SELECT count(*) FROM usage u WHERE entries = (SELECT count(*) FROM entries e WHERE e.usage = u.id)
+             AND bytes = (SELECT sum(bytes) FROM entries e WHERE e.usage = u.id)
+             AND pending_bytes = (SELECT sum(bytes) FROM entries e WHERE e.usage = u.id AND state = 0)";
+        assert_eq!(number(&migrated, sums), 2);
     }
 
     #[test]

@@ -41,16 +41,20 @@ struct Moving {
 }
 
 impl Keys {
-    /// Reads what the index lacks.
+    /// Reads what the index lacks. A row whose key is damaged is no delivery's, and must not keep the journal from opening.
     pub(super) fn load(sqlite: &Connection) -> rusqlite::Result<Self> {
         let mut statement = sqlite.prepare(
             "SELECT key, position FROM deliveries WHERE position > (SELECT version FROM marks WHERE name = 'indexed')",
         )?;
-        let recent = statement.query_map([], |row| {
-            Ok((DeliveryKey::from_bytes(row.get(0)?), row.get(1)?))
-        })?;
+        let mut rows = statement.query([])?;
+        let mut recent = HashMap::new();
+        while let Some(row) = rows.next()? {
+            if let Ok(key) = row.get(0) {
+                recent.insert(DeliveryKey::from_bytes(key), row.get(1)?);
+            }
+        }
         Ok(Self {
-            recent: recent.collect::<rusqlite::Result<_>>()?,
+            recent,
             moving: None,
         })
     }
@@ -262,6 +266,18 @@ mod tests {
         transaction.commit().expect("kept");
         assert!(keys.is_indexed() && Keys::load(&sqlite).expect("loaded").is_indexed());
         assert_eq!(found_by_query(&sqlite, 5), Some(positions[5]));
+    }
+
+    #[test]
+    fn damaged_key_does_not_keep_the_others_from_being_loaded() {
+        let mut sqlite = file();
+        let transaction = sqlite.transaction().expect("begun");
+        let (damaged, whole) = (write(&transaction, 1), write(&transaction, 2));
+        let cut = "UPDATE deliveries SET key = x'0102' WHERE position = ?1";
+        transaction.execute(cut, [damaged]).expect("damaged");
+        let keys = Keys::load(&transaction).expect("loaded");
+        let found = keys.find(&transaction, key(2)).expect("asked");
+        assert_eq!(found, Some(whole));
     }
 
     #[test]

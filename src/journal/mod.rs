@@ -258,7 +258,7 @@ impl Journal {
         };
         let (ends, has_ended) = watch::channel(None);
         let end = ThreadEnd(ends.clone(), "checkpoints of the journal");
-        let checkpointer = Checkpointer::start(folder.to_owned(), log, end).map_err(failed)?;
+        let checkpointer = Checkpointer::start(Arc::clone(&place), log, end).map_err(failed)?;
         let runtime = tokio::runtime::Handle::current();
         let ended = Arc::clone(&health);
         let end = ThreadEnd(ends, "writer of the journal");

@@ -133,7 +133,11 @@ impl Sweeper {
                 .map(|usage| usage.bytes.saturating_sub(usage.pending_bytes))
                 .sum();
             let excess = room.excess(&self.budget, settled);
-            let crowding = usage::crowding(&usages, room.free(&self.budget), self.wanted);
+            let crowding = if room.is_filled_by_others(&self.budget, settled) {
+                None
+            } else {
+                usage::crowding(&usages, room.free(&self.budget), self.wanted)
+            };
             let mut removed = if excess > 0 {
                 let surplus = usage::surplus(&usages, excess);
                 self.remove(sqlite, keys, Search::Size(surplus, excess))?
@@ -157,7 +161,9 @@ impl Sweeper {
                 } else {
                     self.store_clock(sqlite, started)?;
                 }
-                return Ok(is_tight);
+                // Entries that cannot go may stand before many that can.
+                let searches_on = excess > 0 && self.after_by_size > 0;
+                return Ok(is_tight || searches_on);
             }
             let reason = if by_size { "size" } else { "age" };
             metrics::counter!("cartwire_journal_removed_total", "reason" => reason)
@@ -252,11 +258,11 @@ impl Sweeper {
         while let Some(row) = rows.next()? {
             let (position, usage) = (row.get(0)?, row.get(1)?);
             looked += 1;
-            if row.get::<_, i64>(3)? != State::Pending.code()
+            if is_settled(row, 3)
                 && let Some(left) = surplus.get_mut(&usage)
                 && *left > 0
             {
-                let bytes = row.get::<_, i64>(2)?.unsigned_abs();
+                let bytes = row.get::<_, i64>(2).unwrap_or(0).unsigned_abs();
                 *left = left.saturating_sub(bytes);
                 freed += bytes;
                 chosen.push(Chosen { position, usage });
@@ -295,7 +301,7 @@ impl Sweeper {
             } else {
                 0
             };
-            if young == 0 && row.get::<_, i64>(2)? != State::Pending.code() {
+            if young == 0 && is_settled(row, 2) {
                 chosen.push(Chosen {
                     position,
                     usage: row.get(1)?,
@@ -323,6 +329,12 @@ enum Search {
     Age(i64, usize),
     /// The bytes that each connection gives, and the bytes wanted in all.
     Size(HashMap<i64, u64>, u64),
+}
+
+/// `true` if the state in a column is a settled one. A damaged state counts as pending.
+fn is_settled(row: &rusqlite::Row<'_>, column: usize) -> bool {
+    row.get::<_, i64>(column)
+        .is_ok_and(|state| state != State::Pending.code())
 }
 
 /// Removes an entry with its delivery and everything made from it. Returns the newest cursor of its events.
@@ -361,4 +373,41 @@ fn give_back(sqlite: &Connection, pages: u32) -> rusqlite::Result<()> {
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::format::MIGRATIONS;
+    use crate::sqlite;
+
+    #[test]
+    fn search_goes_on_at_once_behind_many_pending_entries() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = sqlite::open(folder.path(), MIGRATIONS).expect("opened");
+        let fill = format!(
+            "INSERT INTO usage (connection) VALUES ('paused'), ('other');
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LOOK})
+             INSERT INTO entries (position, state, usage, bytes) SELECT i, 0, 1, 1 FROM n;
+             INSERT INTO entries (position, state, usage, bytes)
+                 VALUES ({LOOK} + 1, 'x', 2, 'x'), ({LOOK} + 2, 1, 2, 50000000);"
+        );
+        file.execute_batch(&fill).expect("filled");
+        let budget = Budget {
+            size: 0,
+            reserve: 0,
+            ..Budget::default()
+        };
+        let mut keys = Keys::load(&file).expect("loaded");
+        let mut sweeper = Sweeper::new(budget, BelievedClock::new(0, Instant::now()));
+        let mut sweep = || sweeper.sweep(&mut file, &mut keys, folder.path());
+        assert!(sweep().expect("swept"), "there is more to look at");
+        sweep().expect("swept");
+        let left: i64 = file
+            .query_row("SELECT count(*) FROM entries WHERE usage = 2", [], |row| {
+                row.get(0)
+            })
+            .expect("asked");
+        assert_eq!(left, 1, "the damaged entry stays");
+    }
 }

@@ -67,13 +67,24 @@ impl Room {
         let size = budget.size.min(budget.budget - budget.budget / 8);
         let over_size = self.used.saturating_sub(size);
         let wanted = budget.reserve.max(FLOOR).saturating_add(budget.margin());
-        let over_disk = wanted.saturating_sub(self.on_disk());
-        // Where removal cannot make enough room, something else fills the disk: then nothing is lost for nothing.
-        if over_disk <= settled {
-            over_size.max(over_disk)
-        } else {
-            over_size
-        }
+        let over_disk = [
+            wanted.saturating_sub(self.on_disk()),
+            self.below_reserve(budget),
+        ];
+        // Nothing is lost for nothing: where removal cannot make room for the margin too, the reserve has to do.
+        let over_disk = over_disk.into_iter().find(|over| *over <= settled);
+        over_size.max(over_disk.unwrap_or(0))
+    }
+
+    /// Bytes that the disk lacks before anything may be added.
+    fn below_reserve(&self, budget: &Budget) -> u64 {
+        let reserve = budget.reserve.max(FLOOR);
+        reserve.saturating_sub(self.on_disk())
+    }
+
+    /// `true` if something else fills the disk: removing all that is settled would not make it writable.
+    pub(super) fn is_filled_by_others(&self, budget: &Budget, settled: u64) -> bool {
+        self.below_reserve(budget) > settled
     }
 
     /// Bytes that new deliveries may still add.
@@ -127,4 +138,26 @@ pub(super) fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
 pub fn free_bytes(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_for_the_disk_restores_the_reserve_or_nothing_is_removed() {
+        const MIB: u64 = 1 << 20;
+        let budget = Budget::default();
+        let room = |free| Room {
+            disk: free * MIB,
+            ..Room::default()
+        };
+        // The reserve is 256 MiB, the margin 64 MiB.
+        let excess = |free, settled| room(free).excess(&budget, settled * MIB) / MIB;
+        assert_eq!(excess(320, 100), 0);
+        assert_eq!(excess(300, 100), 20);
+        assert_eq!(excess(200, 130), 120, "with the margin");
+        assert_eq!(excess(200, 100), 56, "the reserve alone");
+        assert_eq!(excess(200, 50), 0, "for nothing");
+    }
 }

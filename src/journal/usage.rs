@@ -169,23 +169,23 @@ pub(super) fn surplus(usages: &[Usage], excess: u64) -> HashMap<i64, u64> {
         .collect()
 }
 
-/// The settled bytes that the largest connection has to give so that its new deliveries are not refused for what it keeps
-/// already: with its row's id. Some room stays below the bound of [`ROOM_FACTOR`], and room for a delivery of `wanted` bytes.
+/// A connection whose new deliveries would be refused for what it keeps already, with the settled bytes that it has to give
+/// against that: of several, the one that has to give the most. Some room stays below the bound of [`ROOM_FACTOR`], and room
+/// for a delivery of `wanted` bytes. A connection that keeps more and can give nothing is passed over: the others need room
+/// all the same.
 pub(super) fn crowding(usages: &[Usage], free: u64, wanted: u64) -> Option<(i64, u64)> {
-    let largest = usages.iter().max_by_key(|usage| usage.bytes)?;
     // bytes + wanted - given <= factor * (free - 2 * wanted + given), with four fifths of the factor.
     let (factor, of) = (4 * ROOM_FACTOR, 5);
     let scaled = |bytes: u64, by: u64| i128::from(bytes) * i128::from(by);
-    let missing =
-        scaled(largest.bytes + wanted, of) + scaled(2 * wanted, factor) - scaled(free, factor);
-    let given = u64::try_from(missing / i128::from(factor + of)).unwrap_or(0);
-    let settled = largest.bytes.saturating_sub(largest.pending_bytes);
-    let given = given.min(settled);
-    if given > 0 {
-        Some((largest.id, given))
-    } else {
-        None
-    }
+    let given = |usage: &Usage| {
+        let missing =
+            scaled(usage.bytes + wanted, of) + scaled(2 * wanted, factor) - scaled(free, factor);
+        let given = u64::try_from(missing / i128::from(factor + of)).unwrap_or(0);
+        given.min(usage.bytes.saturating_sub(usage.pending_bytes))
+    };
+    let most = usages.iter().map(|usage| (usage.id, given(usage)));
+    most.max_by_key(|(_, given)| *given)
+        .filter(|(_, given)| *given > 0)
 }
 
 /// Events that a reader of the event log can no longer get.
@@ -244,6 +244,12 @@ mod tests {
         assert_eq!(crowding(&[usage(342, 0)], 100, 0), Some((7, 30)));
         assert_eq!(crowding(&[usage(342, 340)], 100, 0), Some((7, 2)));
         assert_eq!(crowding(&[usage(342, 342)], 100, 0), None);
+        let stuck = Usage {
+            id: 8,
+            ..usage(1_200, 1_200)
+        };
+        let both = [usage(342, 0), stuck];
+        assert_eq!(crowding(&both, 100, 0), Some((7, 30)), "not the largest");
         let (_, given) = crowding(&[usage(240, 0)], 100, 10).expect("it gives");
         assert!(240 - given + 10 <= 3 * (100 + given - 20));
     }

@@ -122,6 +122,15 @@ async fn cursor_that_lost_events_is_410_with_the_first_one_left() {
         let answer = gateway.get(&format!("/api/events?{cursor}")).await;
         assert_eq!(answer.status, 200, "{cursor}");
     }
+    // Who begins reads on page by page, and over a stream.
+    let mut cursor = "0".to_owned();
+    for _ in 0..3 {
+        let path = format!("/api/events?limit=1&after={cursor}");
+        let page = gateway.get(&path).await;
+        assert_eq!(page.status, 200, "{path}");
+        cursor = page.json()["next"].as_str().expect("a cursor").to_owned();
+    }
+    assert!(cursor.contains('~'), "{cursor} knows what was removed");
     let metrics = gateway.get("/metrics").await;
     assert!(metrics.text().contains("cartwire_event_cursors_lost_total"));
 }
