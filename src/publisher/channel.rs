@@ -5,7 +5,7 @@
 //! event counts as confirmed when every confirm that has resolved was read and no returned message waits for its own
 //! confirm; it counts as returned if any of them carried its message id.
 //!
-//! Each store has a channel of its own (a thousand share them at most), because RabbitMQ blocks a whole channel over one
+//! Each of the first thousand stores has a channel of its own, and only further ones share them, because RabbitMQ blocks a whole channel over one
 //! queue: the first publish of a channel to a quorum queue waits for the queue's leader, and so does the channel's reader
 //! while a queue keeps many of its messages unconfirmed (seen on 3.10.8). A leader that hangs so stops the channels of the
 //! stores whose events it gets, and no other. Nothing is sent again for that reason: a quorum queue repeats what it has.
@@ -41,7 +41,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// A channel without events for so long is closed.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 /// A channel with an event that waited so long for its confirm is closed, and its events are sent again.
-const MAX_CONFIRM_WAIT: Duration = Duration::from_secs(600);
+pub(super) const MAX_CONFIRM_WAIT: Duration = Duration::from_secs(600);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
 

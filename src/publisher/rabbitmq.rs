@@ -6,9 +6,10 @@
 //!
 //! Recovery is our own rather than lapin's: a new connection has no stale returns and no channel left in an error.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -17,12 +18,13 @@ use lapin::{Channel, Connection};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::channel::{self, Alone, Outgoing};
+use super::channel::{self, Alone, MAX_CONFIRM_WAIT, Outgoing};
 use super::keeper::{self, Keeper, Trouble, TroubleCode, Verdict};
 use super::message::routing_key;
 use super::session::{Endpoints, Session};
 use super::topology::Topology;
 use super::{Publish, Receipt, Standing, Way};
+use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::report::ErrorChain;
 
@@ -51,12 +53,36 @@ pub(super) struct Live {
     exchange: String,
     /// The queues of the channels' tasks; a closed one is replaced when it is needed.
     channels: Vec<Mutex<mpsc::Sender<Outgoing>>>,
-    /// Spreads the stores over the channels in a way that no store can foresee.
-    hasher: RandomState,
+    places: std::sync::Mutex<Places>,
     /// Set when something went wrong; the supervisor then makes a new one.
     broken: watch::Sender<bool>,
     blocked: AtomicBool,
     confirmed: AtomicBool,
+}
+
+/// Which store has which channel.
+#[derive(Default)]
+struct Places {
+    /// The stores that have a channel for themselves.
+    own: HashMap<ConnectionId, usize>,
+    /// Spreads all other stores over the channels in a way that no store can foresee.
+    hasher: RandomState,
+}
+
+impl Places {
+    /// The channel of a store. The first stores get one each; only where there are more stores than channels they share.
+    fn of(&mut self, connection: &ConnectionId, channels: usize) -> usize {
+        if let Some(index) = self.own.get(connection) {
+            return *index;
+        }
+        let next = self.own.len();
+        if next < channels {
+            self.own.insert(connection.clone(), next);
+            return next;
+        }
+        let hash = self.hasher.hash_one(connection) as usize;
+        hash.checked_rem(channels).unwrap_or(0)
+    }
 }
 
 impl RabbitMq {
@@ -109,13 +135,17 @@ impl RabbitMq {
     async fn publish_isolated(&self, live: &Arc<Live>, event: &Event) -> Receipt {
         let name = "cartwire publisher (one event)";
         let Ok(session) = self.endpoints.connect(name).await else {
-            return Receipt::Lost;
+            return lost_after_pause(live).await;
         };
         let opened = tokio::time::timeout(OPEN_TIMEOUT, open_channel(&session.connection)).await;
         let Ok(Ok(channel)) = opened else {
-            return Receipt::Lost;
+            tokio::spawn(async move { session.close().await });
+            return lost_after_pause(live).await;
         };
-        let alone = channel::publish_alone(channel, &live.exchange, event).await;
+        let alone = tokio::select! {
+            alone = channel::publish_alone(channel, &live.exchange, event) => alone,
+            () = live.overdue(MAX_CONFIRM_WAIT) => Alone::Answered(Receipt::Lost),
+        };
         tokio::spawn(async move { session.close().await });
         match alone {
             Alone::Answered(receipt) => receipt,
@@ -208,8 +238,11 @@ impl Live {
     }
 
     async fn publish(self: &Arc<Self>, event: Arc<Event>) -> Receipt {
-        let hash = self.hasher.hash_one(&event.connection) as usize;
-        let index = hash.checked_rem(self.channels.len()).unwrap_or(0);
+        let index = self
+            .places
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .of(&event.connection, self.channels.len());
         let Some(sender) = self.channel(index).await else {
             return Receipt::NotSent;
         };
@@ -229,7 +262,7 @@ impl Live {
         if sender.is_closed() {
             let opened = tokio::select! {
                 opened = open_channel(&self.session.connection) => opened.ok(),
-                () = self.overdue() => None,
+                () = self.overdue(OPEN_TIMEOUT) => None,
                 () = self.wait_broken() => None,
             };
             let Some(channel) = opened else {
@@ -248,7 +281,7 @@ impl Live {
     async fn publish_alone(&self, event: &Event) -> Receipt {
         let opened = tokio::select! {
             opened = open_channel(&self.session.connection) => opened,
-            () = self.overdue() => {
+            () = self.overdue(OPEN_TIMEOUT) => {
                 self.set_broken();
                 return Receipt::NotSent;
             }
@@ -260,6 +293,7 @@ impl Live {
         };
         let alone = tokio::select! {
             alone = channel::publish_alone(channel, &self.exchange, event) => alone,
+            () = self.overdue(MAX_CONFIRM_WAIT) => return Receipt::Lost,
             () = self.wait_broken() => return Receipt::Lost,
         };
         match alone {
@@ -275,15 +309,24 @@ impl Live {
         }
     }
 
-    /// Ends when opening a channel is overdue. While the broker blocks the connection (memory or disk alarm) nothing is.
-    async fn overdue(&self) {
+    /// Ends when an answer of the broker is overdue. While it blocks the connection (memory or disk alarm) nothing is.
+    async fn overdue(&self, limit: Duration) {
         loop {
-            tokio::time::sleep(OPEN_TIMEOUT).await;
+            tokio::time::sleep(limit).await;
             if !self.is_blocked() {
                 return;
             }
         }
     }
+}
+
+/// A broker that takes no second connection is not asked for one again at once.
+async fn lost_after_pause(live: &Live) -> Receipt {
+    tokio::select! {
+        () = tokio::time::sleep(LAST_BACKOFF) => {}
+        () = live.wait_broken() => {}
+    }
+    Receipt::Lost
 }
 
 /// Keeps a connection alive until the publisher is closed.
@@ -387,7 +430,7 @@ async fn connect(endpoints: &Endpoints, keeper: &Arc<Keeper>) -> Result<Arc<Live
         keeper: Arc::clone(keeper),
         exchange: keeper.exchange().to_owned(),
         channels: channels.collect(),
-        hasher: RandomState::new(),
+        places: std::sync::Mutex::default(),
         broken: watch::Sender::new(false),
         blocked: AtomicBool::new(false),
         confirmed: AtomicBool::new(false),
@@ -425,4 +468,24 @@ async fn watch_over(live: &Live, closing: &mut watch::Receiver<bool>) {
         }
     }
     metrics::gauge!("cartwire_broker_blocked").set(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_stores_share_a_channel_while_there_are_enough() {
+        let mut places = Places::default();
+        let store = |number: usize| ConnectionId::new(&format!("shop-{number}")).expect("an id");
+        for _ in 0..2 {
+            for number in 0..100 {
+                assert_eq!(places.of(&store(number), 100), number);
+            }
+        }
+        for number in 100..1_000 {
+            assert!(places.of(&store(number), 100) < 100);
+        }
+        assert_eq!(places.own.len(), 100, "the memory for it has an end");
+    }
 }
