@@ -52,7 +52,8 @@ impl Flow {
     /// `true` if one more event may be sent.
     #[must_use]
     pub fn may_send(&self, now: Instant) -> bool {
-        !self.is_hanging
+        // A hanging route whose events have come back, however they did, hangs no more.
+        (!self.is_hanging || self.in_flight.is_empty())
             && self.in_flight.len() < self.window
             && self.not_before.is_none_or(|instant| now >= instant)
     }
@@ -178,5 +179,15 @@ mod tests {
         flow.landed(start, 1);
         flow.accepted();
         assert!(flow.may_send(later));
+    }
+
+    #[test]
+    fn a_hanging_route_whose_events_were_lost_goes_on_at_once() {
+        let (mut flow, start) = (Flow::default(), Instant::now());
+        flow.sent(start, 1);
+        let later = start + Duration::from_secs(60);
+        assert!(flow.judge(later, Some(start + Duration::from_secs(1))));
+        flow.landed(start, 1);
+        assert!(flow.may_send(later), "nothing is left that could be judged");
     }
 }

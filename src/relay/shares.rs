@@ -90,7 +90,9 @@ impl Shares {
     #[must_use]
     pub fn fits(&self, connection: &ConnectionId, bytes: usize) -> bool {
         let room = self.room(connection);
-        room.count > 0 && (bytes <= room.bytes || (self.used.bytes == 0))
+        // A large item must not wait until all others have nothing, so a connection's first one may exceed the space.
+        let is_first = self.of(connection).count == 0 && self.used.bytes < self.capacity.bytes;
+        room.count > 0 && (bytes <= room.bytes || is_first || self.used.bytes == 0)
     }
 
     /// A connection takes an item.
@@ -175,5 +177,22 @@ mod tests {
         }
         assert!(shares.fits(&id("honest"), 20_000));
         assert!(!shares.fits(&id("a"), 8 << 20));
+    }
+
+    #[test]
+    fn a_large_item_gets_in_although_small_ones_of_others_are_always_there() {
+        let mut shares = Shares::new(1_024, 8 << 20);
+        shares.add(&id("busy"), 2_000);
+        assert!(shares.fits(&id("large"), 6 << 20));
+        shares.add(&id("large"), 6 << 20);
+        assert!(!shares.fits(&id("large"), 6 << 20), "one at a time");
+        assert!(shares.fits(&id("busy"), 2_000));
+        shares.add(&id("huge"), 20 << 20);
+        assert!(
+            !shares.fits(&id("another"), 6 << 20),
+            "the space has an end"
+        );
+        shares.remove(&id("huge"), 20 << 20);
+        assert!(shares.fits(&id("another"), 6 << 20));
     }
 }
