@@ -46,8 +46,8 @@ use crate::report::ErrorChain;
 /// The file in the data folder.
 const FILE: &str = "in-flight";
 const MAGIC: [u8; 8] = *b"cartwire";
-/// Claimed entries that are remembered: more than the relay's window holds.
-const RING: usize = 8192;
+/// Claimed entries that are remembered: more than the relay has in hand, with those that wait for their stores.
+const RING: usize = 16_384;
 /// Entries with an end that are remembered.
 const ENDS: usize = 64;
 const HEADER_BYTES: usize = 32 + 16 * ENDS;
