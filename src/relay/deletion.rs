@@ -8,7 +8,10 @@ use bytes::Bytes;
 
 use crate::delivery::{Completed, Completion};
 use crate::event::{Authority, Event, verbs};
+use crate::journal::entry::Position;
 use crate::journal::{Journal, JournalError};
+use crate::publisher::Publish;
+use crate::relay::Relay;
 use crate::relay::enrichment::Target;
 
 /// The reason of an ignored deletion that nothing confirms.
@@ -27,10 +30,12 @@ pub(super) fn subject(events: &[Event]) -> Option<String> {
     if is_bare { Some(event.subject()) } else { None }
 }
 
-/// Decides about a deletion with what the journal knows. Other completions stay as they are.
+/// Decides about a deletion with what the journal knows, or what is in hand and will be told first. Other completions stay
+/// as they are.
 pub(super) async fn judge(
     journal: &Journal,
     target: &Target,
+    is_in_hand: bool,
     completion: Completion,
 ) -> Result<Completion, JournalError> {
     let Some(subject) = target.deletion.clone() else {
@@ -42,16 +47,17 @@ pub(super) async fn judge(
         Completed::GivenUp(_) => false,
     };
     let connection = target.connection.clone();
-    let is_known = journal
-        .read(move |reader| {
-            for subject in names_of(&subject) {
-                if reader.is_known(&connection, &subject)? {
-                    return Ok(true);
+    let is_known = is_in_hand
+        || journal
+            .read(move |reader| {
+                for subject in names_of(&subject) {
+                    if reader.is_known(&connection, &subject)? {
+                        return Ok(true);
+                    }
                 }
-            }
-            Ok(false)
-        })
-        .await?;
+                Ok(false)
+            })
+            .await?;
     let outcome = match (is_known, is_absent) {
         // The store has it no more, and an event told of it before.
         (true, true) => Completed::Whole(Bytes::from_static(GONE)),
@@ -72,4 +78,20 @@ fn names_of(subject: &str) -> Vec<String> {
         names.push(format!("variant/{id}"));
     }
     names
+}
+
+impl<P: Publish> Relay<P> {
+    /// `true` if an event of the deleted entity is in hand and goes out before this entry: while the broker is away, the
+    /// journal does not know of it yet.
+    pub(super) fn is_in_hand(&self, target: &Target, before: Position) -> bool {
+        let Some(subject) = &target.deletion else {
+            return false;
+        };
+        let names = names_of(subject);
+        self.held
+            .iter()
+            .filter(|(position, held)| **position < before && held.connection == target.connection)
+            .flat_map(|(_, held)| &held.events)
+            .any(|event| names.contains(&event.subject) && !event.event_type.ends_with(".deleted"))
+    }
 }

@@ -153,6 +153,17 @@ impl Enrichment {
         }
     }
 
+    /// What waits of these targets is to be asked for at once, whatever their stores wanted.
+    pub fn hurry(&mut self, is_wanted: impl Fn(&Target) -> bool, now: Instant) {
+        let wanted: Vec<_> = self
+            .later
+            .extract_if(.., |(until, _), target| *until > now && is_wanted(target))
+            .collect();
+        for ((_, number), target) in wanted {
+            self.later.insert((now, number), target);
+        }
+    }
+
     /// A delivery waits no more: it was completed, or let go.
     pub fn take(&mut self, position: Position) -> Option<Entry> {
         let (target, entry) = self.entries.remove(&position)?;
@@ -359,6 +370,20 @@ mod tests {
             lacking: lacking.to_owned(),
             deletion: None,
         }
+    }
+
+    #[test]
+    fn a_store_that_cannot_answer_any_more_is_not_waited_for() {
+        let (mut waiting, now) = (Enrichment::default(), Instant::now());
+        waiting.wait(target("shop", "order/1"), entry(1), now);
+        let question = waiting.next(now + GATHER).expect("a question");
+        waiting.again(question, false, |_| Duration::from_secs(900), now);
+        let later = now + Duration::from_secs(1);
+        waiting.hurry(|target| target.connection == id("another"), later);
+        assert!(waiting.next(later).is_none());
+        waiting.hurry(|target| target.connection == id("shop"), later);
+        let question = waiting.next(later).expect("a question");
+        assert_eq!((question.positions, question.failures), (vec![1], 1));
     }
 
     #[test]

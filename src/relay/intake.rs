@@ -440,7 +440,8 @@ impl<P: Publish> Relay<P> {
             outcome: Completed::GivenUp(reason.to_owned()),
             asked_at: Timestamp::now(),
         };
-        let completion = deletion::judge(&self.journal, &target, completion).await?;
+        let is_in_hand = self.is_in_hand(&target, entry.position);
+        let completion = deletion::judge(&self.journal, &target, is_in_hand, completion).await?;
         if let Completed::Untrue(_) = completion.outcome {
             return Ok(true);
         }

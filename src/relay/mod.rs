@@ -336,6 +336,11 @@ impl<P: Publish> Relay<P> {
             .extend(paused.difference(&self.paused).cloned());
         self.paused = paused;
         self.captured.clear();
+        // Connections that were removed, or have no credentials any more, give no answer: waiting for one is in vain.
+        let directory = &self.directory;
+        let cannot_answer =
+            |target: &Target| !directory.may_ask(&target.connection, &target.endpoint);
+        self.enrichment.hurry(cannot_answer, Instant::now());
         self.look_from_the_start();
     }
 
@@ -389,10 +394,13 @@ impl<P: Publish> Relay<P> {
             return;
         };
         while let Some(question) = self.enrichment.next(Instant::now()) {
+            let newest = question.positions.iter().max().copied().unwrap_or(0);
+            let is_in_hand = self.is_in_hand(&question.target, newest);
             self.work.push(Box::pin(ask(
                 asking.clone(),
                 self.journal.clone(),
                 question,
+                is_in_hand,
             )));
         }
     }
@@ -431,7 +439,7 @@ impl<P: Publish> Relay<P> {
 }
 
 /// Asks a store, and keeps what it said before anything is made of it.
-async fn ask(asking: Asking, journal: Journal, question: Question) -> Finished {
+async fn ask(asking: Asking, journal: Journal, question: Question, is_in_hand: bool) -> Finished {
     let completion = match asking.ask(journal.clone(), &question).await {
         Reply::Again { pause, was_denied } => {
             return Finished::InVain {
@@ -442,7 +450,7 @@ async fn ask(asking: Asking, journal: Journal, question: Question) -> Finished {
         }
         Reply::Done(completion) => completion,
     };
-    let kept = match deletion::judge(&journal, &question.target, completion).await {
+    let kept = match deletion::judge(&journal, &question.target, is_in_hand, completion).await {
         Ok(completion) => journal
             .complete(question.positions.clone(), completion.clone())
             .await

@@ -104,7 +104,7 @@ impl<P: Publish> Relay<P> {
         held.attempts = held.attempts.saturating_add(attempts);
         held.endings.push(ending);
         if held.waiting == 0 {
-            let outcome = disposition::outcome(&held.endings, std::mem::take(&mut held.events));
+            let outcome = disposition::outcome(&held.endings, held.events.clone());
             let (redriven, attempts) = (held.redriven, held.attempts);
             self.to_settle.push(Settlement {
                 position,

@@ -7,6 +7,7 @@ mod admin;
 mod answers;
 mod bad_input;
 mod completion;
+mod deletions;
 mod gateway;
 mod http;
 mod http_layer;
