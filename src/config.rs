@@ -141,7 +141,6 @@ pub struct ServeArgs {
     )]
     pub complete_within_seconds: String,
     #[command(flatten)]
-    #[allow(missing_docs, reason = "its own options have their help")]
     pub stores: StoreArgs,
     /// The broker's address, or the addresses of a cluster's nodes, which are tried in turn; repeatable, or separated by
     /// commas: amqp://user:password@host:5672/vhost, or amqps://… [default: none, events are read from the admin API]

@@ -1,7 +1,6 @@
-//! What arrives and what the journal keeps of it: deliveries as plain data.
+//! Deliveries as plain data: as received and as read from the journal.
 //!
-//! A delivery is one attempt by a platform to tell us something. This file knows neither how one is verified
-//! (`platforms`) nor how it is stored (`journal`).
+//! A delivery is one webhook request of a platform. `platforms` verifies deliveries, and `journal` stores them.
 
 use std::fmt;
 
@@ -10,26 +9,24 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The name of a connection: what the operator typed, or the id under which a platform knows an installation.
+/// The name of a connection: the operator's choice, or the platform's id of an installation.
 ///
-/// 1 to 64 characters of `[A-Za-z0-9._-]`, beginning with a letter or a digit: it stands in URLs, routing keys and metric
-/// labels. A name in the form of a UUID is one in lower case, whatever the case it was written in.
+/// 1 to 64 characters of `[A-Za-z0-9._-]`; the first one is a letter or a digit. The name is part of URLs, routing keys
+/// and metric labels. A UUID is converted to lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ConnectionId(String);
 
-/// A connection's name that cannot be one.
+/// The text is not a valid [`ConnectionId`].
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "a connection's id has 1 to 64 characters of A-Z a-z 0-9 . _ - and begins with a letter or a digit"
+    "a connection id has 1 to 64 characters of A-Z a-z 0-9 . _ - and begins with a letter or a digit"
 )]
 pub struct InvalidConnectionId;
 
 impl ConnectionId {
-    /// Checks and wraps a name.
-    ///
     /// # Errors
-    /// [`InvalidConnectionId`] where the name does not fit the rule above.
+    /// [`InvalidConnectionId`] if the name breaks the rule of [`ConnectionId`].
     pub fn new(id: &str) -> Result<Self, InvalidConnectionId> {
         let fits = (1..=64).contains(&id.len())
             && id
@@ -45,7 +42,6 @@ impl ConnectionId {
         }
     }
 
-    /// The name itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -80,37 +76,36 @@ impl<'de> Deserialize<'de> for ConnectionId {
     }
 }
 
-/// A request on a webhook route, as it came: nothing about it is proved.
+/// A request on a webhook route before verification.
 #[derive(Debug)]
 pub struct RawDelivery<'a> {
     /// The connection that the URL names.
     pub endpoint: &'a ConnectionId,
-    /// Header names in lower case, with their values, in the order of the request.
     pub headers: Headers<'a>,
-    /// The body's bytes, before any decoding.
+    /// The body's bytes, not decoded.
     pub body: Bytes,
     /// When the request's body was complete.
     pub received_at: Timestamp,
 }
 
-/// The headers of a request.
+/// The headers of a request in the order of the request: lower-case names with their values.
 #[derive(Clone, Debug, Default)]
 pub struct Headers<'a>(pub Vec<(&'a str, &'a [u8])>);
 
-/// Why a header could not be taken.
+/// Why a header has no usable value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderFault {
-    /// It stands in the request more than once: which one was meant?
+    /// The request has the header more than once.
     Repeated,
-    /// Its value is no UTF-8.
+    /// The value is not UTF-8.
     NotText,
 }
 
 impl<'a> Headers<'a> {
-    /// The one value of a header, if it was sent.
+    /// The trimmed value of a header, or `None` if the request does not have the header.
     ///
     /// # Errors
-    /// [`HeaderFault`] where it was sent twice or is no text.
+    /// [`HeaderFault`] if the header was sent twice or is not UTF-8.
     pub fn one(&self, name: &str) -> Result<Option<&'a str>, HeaderFault> {
         let mut values = self
             .0
@@ -129,12 +124,12 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// What makes two deliveries the same: a digest over what the sender signed, and where it came in.
+/// Identifies a delivery: a digest of the signed content and the endpoint. Two deliveries with one key are duplicates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryKey([u8; 16]);
 
 impl DeliveryKey {
-    /// Digests the parts, each with its length before it, so that no two lists of parts collide by concatenation.
+    /// Digests the parts with their lengths, so that `["ab", "c"]` and `["a", "bc"]` give different keys.
     #[must_use]
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut digest = Sha256::new();
@@ -150,25 +145,27 @@ impl DeliveryKey {
     /// Reads the form that [`fmt::Display`] writes: 32 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let number = (text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()))
-            .then(|| u128::from_str_radix(text, 16).ok())??;
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let number = u128::from_str_radix(text, 16).ok()?;
         Some(Self(number.to_be_bytes()))
     }
 
-    /// As the journal stores it.
+    /// The form that the journal stores.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// From the journal.
+    /// The key from the form that the journal stores.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 }
 
-/// The delivery's public id: what the sender's answer and the admin API show.
+/// The delivery's public id in the response to the sender and in the admin API.
 impl fmt::Display for DeliveryKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))
@@ -181,58 +178,58 @@ impl fmt::Debug for DeliveryKey {
     }
 }
 
-/// A delivery read back from the journal: everything that normalizing needs.
+/// A delivery as read from the journal, with all data that normalizing needs.
 #[derive(Clone, Debug)]
 pub struct JournaledDelivery {
     /// The platform's name.
     pub platform: String,
     /// The connection that the URL named.
     pub endpoint: ConnectionId,
-    /// The store's connection: the installation's own where the endpoint serves many.
+    /// The store's connection. For an app's endpoint this is the connection of the installation.
     pub connection: ConnectionId,
     /// The platform's event type.
     pub topic: String,
-    /// What the platform kept of the headers, by lower-case name.
+    /// The headers that the platform's `verify` selected, with lower-case names.
     pub headers: Vec<(String, String)>,
-    /// What the platform kept of the body: see the platform's `verify`.
+    /// The part of the body that the platform's `verify` selected.
     pub body: Bytes,
-    /// When it arrived.
+    /// When the request's body was complete.
     pub received_at: Timestamp,
-    /// What the store said when it was asked for what this lacks.
+    /// The store's response about a thin delivery; `None` if no request was made.
     pub completion: Option<Completion>,
 }
 
-/// What a store said when it was asked for what a thin delivery lacks.
+/// The store's response to the request for the data that a thin delivery does not have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
-    /// How asking ended.
+    /// The result of the request.
     pub outcome: Completed,
-    /// When the store was asked.
+    /// When the request was made.
     pub asked_at: Timestamp,
 }
 
-/// How asking for a delivery's rest ended.
+/// The result of the request for a thin delivery's missing data.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completed {
-    /// With all of it: JSON, for the platform's `normalize`.
+    /// The store sent all data: JSON for the platform's `normalize`.
     Whole(Bytes),
-    /// What the delivery says is not so; why, as a bounded word.
+    /// The store's response contradicts the delivery; with a reason code.
     Untrue(String),
-    /// The store has no such entity: a deletion is true if the entity was known before.
+    /// The store has no such entity. This confirms a deletion only if the gateway has seen the entity before.
     Absent,
-    /// Without it; why, as a bounded word.
+    /// The data could not be fetched; with a reason code.
     GivenUp(String),
 }
 
 impl JournaledDelivery {
-    /// The bytes that it takes: its body, and what the store said of it.
+    /// The size in bytes of the body and of the store's response.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.body.len() + self.completed().map_or(0, Bytes::len)
     }
 
-    /// An estimate of the memory in bytes that its events take, made without reading it: its bytes, and as much for each
-    /// value as a line item takes. Texts with commas and brackets make the estimate larger, never smaller.
+    /// Estimated memory of the delivery's events in bytes, without parsing: the text twice, and for each JSON value the
+    /// size of a line item. Commas and brackets in texts make the estimate too large, never too small.
     #[must_use]
     pub fn cost(&self) -> usize {
         const VALUE_BYTES: usize = 128;
@@ -245,7 +242,7 @@ impl JournaledDelivery {
         2 * self.bytes() + VALUE_BYTES * (values(&self.body) + completed)
     }
 
-    /// What the store said beyond the delivery itself, as JSON.
+    /// The store's response as JSON, if the store sent all data.
     #[must_use]
     pub fn completed(&self) -> Option<&Bytes> {
         match &self.completion.as_ref()?.outcome {
@@ -254,7 +251,7 @@ impl JournaledDelivery {
         }
     }
 
-    /// A header that the platform kept.
+    /// The value of a stored header; `name` is in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers

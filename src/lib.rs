@@ -1,46 +1,48 @@
-//! A delivery is received, verified, journaled; **then** we answer. Later it is normalized, completed, published, confirmed,
-//! settled.
+//! Cartwire receives webhooks of shop platforms and publishes them as events to RabbitMQ.
+//!
+//! The receiver verifies a delivery, writes it to the journal and **then** answers 200. Later the relay normalizes the
+//! delivery, enriches it, publishes its events and settles the journal entry after the broker's confirm.
 //!
 //! # Invariants
-//! Tests hold them, `tests/tidy.rs` the ones about the source.
+//! Tests check the invariants. `tests/tidy` checks those about the source.
 //!
-//! 1. A 2xx on a webhook route means that the journal has synced the delivery to disk (or answered a ping by name).
-//!    Nothing else earns a 2xx.
-//! 2. [`platforms::VerifiedDelivery`] can only be made under `platforms/`. [`journal::Journal::append`] takes nothing else.
-//!    The gateway's own entries, which tell of changes of connections, are written by `journal::announce` alone.
-//! 3. `receiver` and `relay` never import each other. They meet in the journal, plus a wake-up.
-//! 4. `platforms/*` is pure: no I/O, no async, no clock, no logging. `now` is an argument.
+//! 1. A 2xx on a webhook route means that the journal has synced the delivery to disk, or that the request was a ping.
+//!    No other request gets a 2xx.
+//! 2. Only code under `platforms/` can create a [`platforms::VerifiedDelivery`]. [`journal::Journal::append`] accepts no
+//!    other type. Only `journal::announce` writes the gateway's own entries, which announce changes of connections.
+//! 3. `receiver` and `relay` never import each other. They communicate through the journal and one wake-up signal.
+//! 4. `platforms/*` is pure: no I/O, no async, no clock, no logging. The current time is an argument.
 //! 5. An entry leaves `Pending` only through [`journal::Journal::settle`]; `Published` needs a broker confirm and no
 //!    returned message.
-//! 6. An event's id and sequence are functions of the journal entry and the event's index in it: redelivery, crash and
-//!    redrive give the same.
-//! 7. Secrets, bodies and personal data never reach a log, a span, an error's `Display` or a list view.
-//! 8. No room imports a room above it.
+//! 6. An event's id and sequence depend only on the journal entry and the event's index in it. A redelivery, a crash and
+//!    a redrive therefore give the same id and sequence.
+//! 7. No log, span, error text or list view contains secrets, bodies or personal data.
+//! 8. No module imports a module of a later row of the table below.
 //!
-//! # Rooms, in the order of the flow
-//! | room | holds |
+//! # Modules, in the order of the flow
+//! | module | contents |
 //! |---|---|
-//! | [`delivery`], [`event`], [`report`] | the vocabulary: plain data |
-//! | [`platforms`] | pure functions from what the platforms send to our words |
-//! | [`sqlite`], [`connections`], [`journal`] | what is kept: who may send, what was sent, what became of it |
-//! | [`outbound`] | asking stores |
-//! | [`publisher`] | where events go |
+//! | [`delivery`], [`event`], [`report`] | the common types: plain data |
+//! | [`platforms`] | pure functions that verify and normalize the platforms' webhooks |
+//! | [`sqlite`], [`connections`], [`journal`] | stored data: connections, deliveries and the state of each delivery |
+//! | [`outbound`] | requests to the stores' APIs |
+//! | [`publisher`] | publishing to the broker |
 //! | [`receiver`] | from a request to a journal entry |
 //! | [`relay`] | from a journal entry to a settled one |
-//! | [`monitor`] | connecting stores, and watching over them |
-//! | [`replay`] | fixtures, and sending them |
+//! | [`monitor`] | connecting stores, and checking them regularly |
+//! | [`replay`] | reading fixtures, and sending them to a gateway |
 //! | [`admin`] | the admin listener |
-//! | [`config`], [`telemetry`], [`app`], [`cli`] | putting it together |
+//! | [`config`], [`telemetry`], [`app`], [`cli`] | options, logs and metrics, startup and commands |
 //!
-//! # Where this differs from a first plan of it
-//! - There is no store of last known entities: an event's sequence is its place in the journal (strictly growing per
-//!   partition key, the same after a crash), so that nothing has to be counted or kept besides.
-//! - The event log keeps no bodies. Normalizing is pure, so an event is made from its delivery again when it is read; the
-//!   journal holds each payload once.
-//! - What a store said of a thin delivery is kept beside it, so that this still holds: an event is made from both.
-//! - A platform's conversations with a store are pure functions that are called again with all answers so far
-//!   ([`platforms::api`]): the platforms stay free of I/O, and a conversation with branches still reads from top to bottom.
-//! - One event per partition key is under way at a time. It is what keeps the order when the broker refuses one.
+//! # Decisions
+//! - The gateway does not store the last known state of entities. An event's sequence comes from the delivery's position
+//!   in the journal. It grows strictly per partition key and is the same after a crash, so no counter is needed.
+//! - The event log stores no bodies. Normalizing is pure, so an event is created from its delivery whenever it is read.
+//!   The journal stores each payload once.
+//! - The journal stores the store's response to a thin delivery beside the delivery. The event is created from both.
+//! - A platform's conversation with a store is a pure function that is called again with all responses so far
+//!   ([`platforms::api`]). The platforms need no I/O, and a conversation with branches still reads from top to bottom.
+//! - At most one event per partition key is in flight. This keeps the order if the broker refuses an event.
 
 pub mod admin;
 pub mod app;

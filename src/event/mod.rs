@@ -1,7 +1,7 @@
-//! The event: our normalized fact in a CloudEvents 1.0 envelope.
+//! The event: one normalized change at a store in a CloudEvents 1.0 envelope.
 //!
-//! Pure data and how it is written. Where the words come from is the platforms' business, when an event goes out the
-//! relay's.
+//! This module contains plain data, its JSON form and its JSON Schema. `platforms` creates the data, and `relay` decides
+//! when an event is published.
 
 pub mod data;
 mod money;
@@ -32,9 +32,9 @@ use crate::delivery::{ConnectionId, DeliveryKey};
 /// An event's id: the delivery's key and the event's index in it. Redelivery, crash and redrive give the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventId {
-    /// The delivery it was made from; the key contains the connection.
+    /// The key of the event's delivery. The connection is part of the key.
     pub delivery: DeliveryKey,
-    /// Which event of the delivery.
+    /// The position of the event in its delivery, from 0.
     pub index: u16,
 }
 
@@ -62,30 +62,30 @@ impl Serialize for EventId {
     }
 }
 
-/// An event's place among the events of its partition key: strictly growing there, with gaps.
+/// The order of an event within its partition key: strictly growing, with gaps.
 ///
-/// It is the delivery's position in the journal and the event's index, so that a crash or a redrive gives the same
-/// number without a counter being kept.
+/// The number consists of the delivery's position in the journal and the event's index. A crash or a redrive therefore
+/// gives the same number, and no counter is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sequence(u64);
 
 impl Sequence {
-    /// For the event at `index` of the delivery at `position`.
+    /// `position` is the delivery's position in the journal, `index` the event's position in the delivery.
     #[must_use]
     pub fn new(position: i64, index: u16) -> Self {
-        // 2^16 indexes below 2^47 positions: 140 million deliveries a second for eleven days, or any store for ever.
+        // 16 bits for the index and 47 bits for the position: enough for 4 million deliveries a second for a year.
         Self((position.max(0).unsigned_abs() << 16) | u64::from(index))
     }
 }
 
-/// Zero-padded to twenty digits, so that it sorts as text.
+/// Zero-padded to 20 digits, so that sequences sort as text.
 impl fmt::Display for Sequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:020}", self.0)
     }
 }
 
-/// How the event came to be.
+/// Why the event was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -96,7 +96,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// As it is written in the envelope and in headers.
+    /// The value in the envelope and in AMQP headers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -112,14 +112,14 @@ impl Origin {
 pub enum Authority {
     /// The whole entity: a member that is absent is not set at the store.
     Full,
-    /// Some members of the entity: an absent member is not known.
+    /// Some members of the entity: the value of an absent member is unknown.
     Partial,
-    /// Ids only: ask the store for the rest.
+    /// Ids only: request the other members from the store's API.
     Reference,
 }
 
 impl Authority {
-    /// As it is written in the envelope.
+    /// The value in the envelope.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -130,20 +130,19 @@ impl Authority {
     }
 }
 
-/// What normalizing makes of a delivery: an event without the facts that only the journal knows.
+/// The result of normalizing: an event without the data that only the journal has (id, sequence, connection).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
-    /// The verb, one of [`verbs`] or a hook's name.
+    /// One of [`verbs`], or for an action the name of the hook.
     pub verb: String,
-    /// The entity's id at the platform: the second half of the subject.
+    /// The entity's id at the platform; the second part of the subject.
     pub id: String,
-    /// When it happened at the store, where that is known.
+    /// When the change happened at the store; `None` if the platform does not send this.
     pub time: Option<Timestamp>,
-    /// How much of the entity it carries.
+    /// How much of the entity the event carries.
     pub authority: Authority,
-    /// The entity.
     pub entity: Entity,
-    /// The paths of what changed, in the platform's words, where it says.
+    /// The paths of the changed members, with the platform's names; `None` if the platform does not send them.
     pub changed: Option<Vec<String>>,
     /// `true` if the platform says that a request to anonymize a person's data caused the event.
     pub anonymized: bool,
@@ -167,9 +166,8 @@ impl Draft {
     }
 }
 
-/// The words for what happened.
+/// The verbs of event types: `cartwire.{entity}.{verb}`.
 pub mod verbs {
-    #![allow(missing_docs, reason = "each is its own name")]
     pub const ABANDONED: &str = "abandoned";
     pub const APPROVED: &str = "approved";
     pub const CANCELLED: &str = "cancelled";
@@ -198,35 +196,35 @@ pub mod verbs {
     pub const UPDATED: &str = "updated";
 }
 
-/// How it went when a store was asked for what a thin delivery lacks.
+/// The result of the request for the data that a thin delivery does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// It told the whole entity, at that time.
+    /// The store sent the whole entity at this time.
     Completed(Timestamp),
-    /// It did not; why, as a bounded word.
+    /// The store did not send the entity; with a reason code.
     InVain(String),
 }
 
-/// A whole event.
+/// An event with its envelope.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Deterministic id.
+    /// Deterministic: a redelivery, a crash and a redrive give the same id.
     pub id: EventId,
     /// The platform's name.
     pub platform: String,
     /// The store's connection.
     pub connection: ConnectionId,
-    /// Place among the events of its partition key.
+    /// The order of the event within its partition key.
     pub sequence: Sequence,
-    /// When it happened at the store where that is known, else when it arrived.
+    /// When the change happened at the store; if unknown, when the delivery was received.
     pub time: Timestamp,
-    /// How it came to be.
+    /// Why the event was published.
     pub origin: Origin,
-    /// What happened.
+    /// The change and its entity.
     pub draft: Draft,
-    /// How it went when the store was asked for the rest; `None` where it was not asked.
+    /// The result of the request for missing data; `None` if no request was made.
     pub asked: Option<Asked>,
-    /// The platform's payload as it was received.
+    /// The platform's payload as received.
     pub raw: Arc<RawValue>,
     /// `true` if the event is published without `raw`, and `dataref` points to the delivery instead.
     pub omits_raw: bool,
@@ -251,13 +249,13 @@ impl Event {
         format!("/{}/{}", self.platform, self.connection)
     }
 
-    /// `{connection}/{subject}`: events of one key arrive in order.
+    /// `{connection}/{subject}`. Events of one partition key are published in order.
     #[must_use]
     pub fn partition_key(&self) -> String {
         format!("{}/{}", self.connection, self.subject())
     }
 
-    /// Where the delivery is in the admin API.
+    /// The path of the delivery in the admin API.
     #[must_use]
     pub fn dataref(&self) -> String {
         format!("/api/deliveries/{}", self.id.delivery)

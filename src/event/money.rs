@@ -1,6 +1,6 @@
-//! Amounts of money as decimal strings, and the exact arithmetic that normalizing needs.
+//! Amounts of money as decimal strings, with the exact arithmetic that normalizing needs.
 //!
-//! No amount ever passes through a float. Nothing here rounds, and nothing here knows how many digits a currency has.
+//! Amounts are never converted to floats and never rounded. The number of decimals of a currency plays no role.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,14 +19,14 @@ pub struct Amount(#[schemars(regex(pattern = r"^-?[0-9]+(\.[0-9]+)?$"))] String)
 pub struct Money {
     /// The amount as a decimal string with the platform's digits. It is never a float and never rounded.
     pub amount: Amount,
-    /// ISO 4217 code. Absent where the platform does not name it, for example in WooCommerce products.
+    /// ISO 4217 code. Absent if the platform does not send it, for example for WooCommerce products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
 }
 
 /// A currency's code: three letters, as the platform wrote them.
 ///
-/// It is copied into every amount of an order, so its length is part of its type: a longer text cannot multiply.
+/// The fixed length bounds the memory, because each amount of an order has a copy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Currency([u8; 3]);
 
@@ -41,7 +41,6 @@ impl Currency {
             .then_some(Self(letters))
     }
 
-    /// The letters.
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -74,12 +73,12 @@ impl JsonSchema for Currency {
     }
 }
 
-/// More digits than any amount has; an exponent beyond it is nonsense or an attack on memory.
+/// Maximum number of digits. A larger exponent is an error or an attack on memory.
 const MOST_DIGITS: usize = 64;
 
 impl Amount {
-    /// Takes a decimal as the platform wrote it, as a string or as the text of a JSON number (`1e2` is written out).
-    /// `None` for everything that is no plain decimal.
+    /// Parses a decimal from a string or from the text of a JSON number. `1e2` becomes `100`.
+    /// `None` if the text is not a decimal.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -111,7 +110,7 @@ impl Amount {
         Some(Self(format!("{sign}{}", shift(whole, fraction, exponent))))
     }
 
-    /// The digits.
+    /// The decimal string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -126,7 +125,7 @@ impl Amount {
         }
     }
 
-    /// The exact sum, with as many decimals as the longest summand; `None` for no summands or beyond 28 digits.
+    /// The exact sum, with the decimals of the longest summand. `None` without summands or above 28 digits.
     #[must_use]
     pub fn sum<'a>(amounts: impl IntoIterator<Item = &'a Amount>) -> Option<Self> {
         let mut sum: Option<Decimal> = None;
@@ -140,7 +139,7 @@ impl Amount {
         sum.map(|sum| Self(sum.to_string()))
     }
 
-    /// The exact difference, with as many decimals as the longer of the two; `None` beyond 28 digits.
+    /// The exact difference, with the decimals of the longer amount. `None` above 28 digits.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Option<Self> {
         let difference = Decimal::from_str_exact(&self.0)
@@ -149,19 +148,19 @@ impl Amount {
         Some(Self(difference.to_string()))
     }
 
-    /// Is it below nought?
+    /// `true` if the amount is below zero.
     #[must_use]
     pub fn is_negative(&self) -> bool {
         self.0.starts_with('-') && !self.is_zero()
     }
 
-    /// Is it nought?
+    /// `true` if the amount is zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         !self.0.bytes().any(|b| (b'1'..=b'9').contains(&b))
     }
 
-    /// With its currency, if that is one.
+    /// Adds the currency; a text that is not a currency code is dropped.
     #[must_use]
     pub fn in_currency(self, currency: Option<&str>) -> Money {
         Money {
@@ -171,7 +170,7 @@ impl Amount {
     }
 }
 
-/// Writes out `whole.fraction × 10^exponent`.
+/// Converts `whole.fraction × 10^exponent` to a plain decimal.
 fn shift(whole: &str, fraction: &str, exponent: i32) -> String {
     let digits = format!("{whole}{fraction}");
     let point = i32::try_from(whole.len()).unwrap_or(0) + exponent;

@@ -1,11 +1,12 @@
-//! The JSON Schema of the events, made from the types.
+//! The JSON Schema of the events, generated from the types.
 //!
-//! The root is a union of one schema per entity: `OrderEvent` has the types of orders' events, and its `data` is `OrderData`.
-//! `OrderData` has the `$id` that those events carry as `dataschema`. It is a schema resource of its own, so it repeats the
-//! definitions that it needs. Its references lead to the same definitions for readers that resolve them from the root.
+//! The root is a union of one schema per entity: `OrderEvent` lists the event types of orders, and its
+//! `data` is `OrderData`.
+//! `OrderData` has the `$id` that these events carry as `dataschema`. It is a separate schema resource, so it repeats the
+//! definitions that it uses. Readers that resolve references from the root find the same definitions there.
 //!
-//! The envelope is written by hand in `Event`'s `Serialize`. `tests/golden.rs` validates every event of the fixtures against
-//! this schema, so the two cannot diverge.
+//! The envelope's JSON is written by `Event`'s own `Serialize`. `tests/golden.rs` validates every event of the fixtures against
+//! this schema, so schema and JSON cannot diverge.
 
 use std::collections::BTreeSet;
 
@@ -16,22 +17,22 @@ use serde_json::{Map, Value, json};
 use super::types::EVENT_TYPES;
 use super::{Authority, Entity, Origin};
 
-/// The attributes of CloudEvents 1.0 and this gateway's extension attributes, but those that the entity decides.
+/// The CloudEvents 1.0 attributes and the gateway's extension attributes that are the same for all entities.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct Envelope {
     /// The version of the CloudEvents specification.
     #[schemars(extend("const" = "1.0"))]
     specversion: String,
-    /// The event's id. It is deterministic: a delivery that is published again gives the same id, so consumers drop
-    /// repetitions by it.
+    /// The event's id: the delivery's key and the event's index in the delivery. It is deterministic: an event that is
+    /// published again has the same id. Consumers use the id to drop duplicates.
     #[schemars(regex(pattern = r"^[0-9a-f]{32}-[0-9]+$"))]
     id: String,
-    /// Where the event comes from: `/{platform}/{connection}`.
+    /// The origin of the event: `/{platform}/{connection}`.
     #[schemars(regex(pattern = r"^/[^/]+/[^/]+$"))]
     source: String,
-    /// When the change happened at the store. Where the platform does not say, when the delivery arrived. RFC 3339 in UTC
-    /// with three decimals, so that times sort as text.
+    /// When the change happened at the store, as reported by the platform. If the platform does not report this time: when
+    /// the gateway received the delivery. RFC 3339 in UTC with three decimals, so that times sort as text.
     #[schemars(
         extend("format" = "date-time"),
         regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$")
@@ -40,50 +41,50 @@ struct Envelope {
     /// The media type of `data`.
     #[schemars(extend("const" = "application/json"))]
     datacontenttype: String,
-    /// The platform: `woocommerce` or `wix`.
+    /// The platform of the store: `woocommerce` or `wix`.
     #[schemars(length(min = 1))]
     platform: String,
-    /// The store's connection. For a site that installed a Wix app, its instance id.
+    /// The name of the store's connection. For a site that installed a Wix app: the instance id.
     #[schemars(length(min = 1))]
     connection: String,
     /// `{connection}/{subject}`. Events of one partition key are published in order.
     partitionkey: String,
-    /// The event's place among the events of its partition key: strictly growing, with gaps, zero-padded to 20 digits.
+    /// The order of the event within its partition key: strictly growing, with gaps, zero-padded to 20 digits.
     #[schemars(regex(pattern = r"^[0-9]{20}$"))]
     sequence: String,
     /// Why the event was published.
     origin: Origin,
     /// How much of the entity the event carries.
     authority: Authority,
-    /// Where the delivery is in the admin API, for an event that was too large to carry `data.raw`.
+    /// Path of the delivery in the admin API. Present only if the event was too large to carry `data.raw`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^/api/deliveries/[0-9a-f]{32}$"))]
     dataref: Option<String>,
 }
 
-/// What stands in `data` beside the entity.
+/// The members of `data` beside the entity.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct Accompaniment {
-    /// What changed: paths of members, in the platform's names. Absent where the platform does not say.
+    /// Paths of the changed members, with the platform's names. Absent if the platform does not send them.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Vec<String>>,
-    /// `true` if a request to anonymize a person's data caused the event: delete your copy of that person's data too. Absent
-    /// if not.
+    /// `true` if a request to anonymize a person's data caused the event. Consumers must delete their copies of that
+    /// person's data too. Otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     triggered_by_anonymize_request: Option<bool>,
-    /// When the store's API gave the members that the webhook left out. RFC 3339 in UTC.
+    /// When the gateway fetched the members that the webhook left out from the store's API. RFC 3339 in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"), regex(pattern = r"Z$"))]
     completed_at: Option<String>,
-    /// Reason code: why the store's API did not give the members that the webhook left out.
+    /// Reason code: why the gateway could not fetch the members that the webhook left out from the store's API.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_completed: Option<String>,
-    /// The platform's payload as received; for Wix, the decoded inner one. Its members and texts are the platform's, HTML
-    /// entities included. Half a surrogate pair is replaced by U+FFFD.
+    /// The platform's payload as received; for Wix the decoded innermost payload. Names and texts are unchanged, HTML
+    /// entities included. Only a lone surrogate is replaced by U+FFFD.
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<Value>,
-    /// `true` if the payload was left out, because the event was too large with it. `dataref` points to the payload.
+    /// `true` if `raw` was left out because the event was too large. `dataref` points to the payload. Otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("const" = true))]
     raw_omitted: Option<bool>,
@@ -116,7 +117,7 @@ pub fn json_schema() -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:cartwire:event:1",
         "title": "CartwireEvent",
-        "description": "An event: CloudEvents 1.0 with extension attributes. `type` and `dataschema` tell the kinds apart.",
+        "description": "An event: CloudEvents 1.0 with extension attributes. `type` and `dataschema` identify the kind of event.",
         "oneOf": events,
         "$defs": definitions,
     });
@@ -125,9 +126,9 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// Adds the rule that an event has its payload, or says where the payload is.
+/// Adds the rule that an event has either `data.raw` or `dataref`.
 fn require_raw_or_dataref(schema: &mut Value) {
-    // The types and members are named again, because Ajv's strict mode wants them beside each keyword.
+    // Ajv's strict mode requires the types and members beside each keyword, so they are repeated.
     let data = |required: &str, other: &str| {
         let data = json!({
             "type": "object",
@@ -162,13 +163,13 @@ fn event_schema(entity: &str, envelope: &Value) -> Value {
         (
             "type",
             types,
-            "What happened: `cartwire.{entity}.{verb}`. For an action the verb is the hook's name in lower case, with `_` in \
-             place of other signs.",
+            "The kind of change: `cartwire.{entity}.{verb}`. For an action the verb is the hook's name in lower case, with `_` in \
+             place of all characters except letters and digits.",
         ),
         (
             "subject",
             json!({"type": "string", "pattern": format!("^{entity}/.+$")}),
-            "What it happened to: `{entity}/{id at the platform}`.",
+            "The changed entity: `{entity}/{id at the platform}`.",
         ),
         (
             "dataschema",
@@ -191,7 +192,7 @@ fn event_schema(entity: &str, envelope: &Value) -> Value {
     schema
 }
 
-/// The schema of `data` in the events of an entity: a resource of its own with all definitions that it needs.
+/// The schema of `data` in the events of an entity: a separate schema resource with all definitions that it uses.
 fn data_schema(
     entity: &str,
     branch: &Value,
@@ -263,7 +264,7 @@ fn capitalized(word: &str) -> String {
     })
 }
 
-/// Puts the schema into the form that generators of classes read best: no null, and enumerations as `enum`.
+/// Converts the schema to the form that code generators support best: no `null`, and enumerations as `enum`.
 fn simplify(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(simplify),
@@ -277,7 +278,7 @@ fn simplify(schema: &mut Value) {
     }
 }
 
-/// A member that the platform did not send is absent: no event has a null outside `raw`.
+/// Removes `null` from types. A member that the platform did not send is absent, so no event has `null` outside `raw`.
 fn without_null(members: &mut Map<String, Value>) {
     if let Some(Value::Array(types)) = members.get_mut("type") {
         types.retain(|name| name != "null");
@@ -296,7 +297,7 @@ fn without_null(members: &mut Map<String, Value>) {
     }
 }
 
-/// Turns a choice of described words into an `enum`, with the words' meanings in the description.
+/// Converts a choice of described constants into an `enum`, with the meanings in the description.
 fn as_enumeration(members: &mut Map<String, Value>) {
     let Some(Value::Array(choices)) = members.get("oneOf") else {
         return;
@@ -324,7 +325,7 @@ fn as_enumeration(members: &mut Map<String, Value>) {
     members.insert("description".to_owned(), description.into());
 }
 
-/// Puts a reference that has a description beside it into `allOf`. Generators make a copy of the class otherwise.
+/// Moves a reference that has a description beside it into `allOf`. Otherwise code generators duplicate the class.
 fn as_bare_reference(members: &mut Map<String, Value>) {
     if members.len() > 1
         && let Some(reference) = members.remove("$ref")
@@ -360,23 +361,23 @@ mod tests {
 
     #[test]
     fn every_member_and_definition_is_described() {
-        fn look(place: &str, schema: &Value, silent: &mut Vec<String>) {
+        fn check_members(place: &str, schema: &Value, undescribed: &mut Vec<String>) {
             let members = schema["properties"].as_object().into_iter().flatten();
             for (name, member) in members {
                 let text = member["description"].as_str().unwrap_or_default();
                 if text.len() < 12 {
-                    silent.push(format!("{place}.{name}: {text:?}"));
+                    undescribed.push(format!("{place}.{name}: {text:?}"));
                 }
             }
         }
         let schema = json_schema();
-        let mut silent = Vec::new();
+        let mut undescribed = Vec::new();
         for (name, definition) in schema["$defs"].as_object().expect("definitions") {
             if definition["description"].as_str().is_none() {
-                silent.push(name.clone());
+                undescribed.push(name.clone());
             }
-            look(name, definition, &mut silent);
+            check_members(name, definition, &mut undescribed);
         }
-        assert!(silent.is_empty(), "{silent:#?}");
+        assert!(undescribed.is_empty(), "{undescribed:#?}");
     }
 }

@@ -1,8 +1,8 @@
-//! How large an event may be when it is published, and what is left out of a larger one.
+//! The size limit of published events.
 //!
-//! The decision is made once, before an event is sent: [`fit`]. First `data.raw` is left out, and `dataref` points to the
-//! delivery in the admin API, which has the whole body. An event that is still too large is never sent. The journal keeps
-//! which events lack `raw`, so that an event that is read again is the one that was published.
+//! [`fit`] applies the limit once, before an event is published. It removes `data.raw` from an event that is too large;
+//! `dataref` then points to the delivery in the admin API. An event that is still too large is never published. The
+//! journal stores which events have no `raw`, so that reading an event again gives the published form.
 
 use std::io;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Event, Weigh};
 
-/// The default of `--max-event-bytes`: below the 16 MiB that RabbitMQ 4 takes, with room for a message's properties.
+/// The default of `--max-event-bytes`: below RabbitMQ 4's limit of 16 MiB, minus the size of a message's properties.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 15 << 20;
 /// Reason code of a delivery with an event that is too large even without `data.raw`.
 pub const EVENT_TOO_LARGE: &str = "event_too_large";
 
-/// Copies of `raw` that the events of one delivery may hold together, in bytes. Each of up to 1000 events carries the whole
-/// payload, so their sum would grow with the square of the payload.
+/// Maximum bytes of `raw` in all events of one delivery together. Each of up to 1000 events carries the whole payload, so
+/// without this limit the sum would grow with the square of the payload.
 const MAX_RAW_COPIES_BYTES: usize = 1 << 20;
-/// Copies of `raw` that are always allowed.
+/// Number of events per delivery that may always carry `raw`.
 const MIN_RAW_COPIES: usize = 16;
 
-/// The largest event that is sent, in bytes of its JSON. Clones share the value.
+/// Maximum size of a published event in bytes of JSON. Clones share the value.
 #[derive(Clone, Debug)]
 pub struct SizeLimit(Arc<AtomicUsize>);
 
@@ -32,7 +32,7 @@ impl Default for SizeLimit {
 }
 
 impl SizeLimit {
-    /// A limit of that many bytes.
+    /// A limit in bytes of JSON.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(AtomicUsize::new(bytes)))
@@ -44,7 +44,7 @@ impl SizeLimit {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Lowers the limit to what the broker takes. Never raises it.
+    /// Lowers the limit, for example to the broker's own limit. Never raises it.
     pub fn lower_to(&self, bytes: usize) {
         self.0.fetch_min(bytes, Ordering::Relaxed);
     }
@@ -56,16 +56,16 @@ impl SizeLimit {
     "the event is larger than {limit} bytes without data.raw: raise --max-event-bytes and the broker's limit"
 )]
 pub struct TooLarge {
-    /// The limit.
+    /// The limit in bytes.
     pub limit: usize,
 }
 
-/// Leaves `data.raw` out of an event that is larger than `limit` bytes of JSON.
+/// Removes `data.raw` from an event that is larger than `limit` bytes of JSON.
 ///
 /// # Errors
-/// [`TooLarge`] if the event is larger all the same.
+/// [`TooLarge`] if the event is larger than `limit` without `data.raw`.
 pub fn fit(event: &mut Event, limit: usize) -> Result<(), TooLarge> {
-    // Of a small event the memory that it takes is known to be enough of a bound: JSON writes a byte as six at most.
+    // A cheap upper bound for small events: JSON escapes one byte as at most six.
     let draft_bytes = 6 * (size_of::<Event>() + event.draft.heap());
     let raw_bytes = if event.omits_raw {
         0
@@ -83,7 +83,7 @@ pub fn fit(event: &mut Event, limit: usize) -> Result<(), TooLarge> {
     }
 }
 
-/// Leaves `data.raw` out of the events of a delivery of which too many carry the same payload.
+/// Removes `data.raw` from all events of a delivery if the copies together would exceed the limit.
 pub(crate) fn limit_copies(events: &mut [Event]) {
     let raw = events.first().map_or(0, |event| event.raw.get().len());
     if events.len() > MIN_RAW_COPIES && events.len() * raw > MAX_RAW_COPIES_BYTES {
@@ -93,7 +93,7 @@ pub(crate) fn limit_copies(events: &mut [Event]) {
     }
 }
 
-/// The length of an event's JSON, without making it.
+/// The length of an event's JSON in bytes, without building the JSON in memory.
 #[must_use]
 pub fn json_bytes(event: &Event) -> usize {
     struct Counter(usize);
@@ -110,7 +110,7 @@ pub fn json_bytes(event: &Event) -> usize {
     let mut counter = Counter(0);
     match serde_json::to_writer(&mut counter, event) {
         Ok(()) => counter.0,
-        // It cannot be rendered either; the publisher says why.
+        // Serializing fails in the publisher as well, which reports the error.
         Err(_) => 0,
     }
 }

@@ -1,6 +1,6 @@
-//! Which verbs the gateway publishes for which entity: the whole list of event types.
+//! All event types that the gateway publishes.
 //!
-//! Actions are not listed. Their verb is the name of a hook, which merchants choose.
+//! Actions are not listed, because their verb is the name of a hook, which merchants choose.
 
 use super::verbs::{
     ABANDONED, APPROVED, CANCELLED, CONNECTED, CREATED, DEGRADED, DELETED, DISCONNECTED, FULFILLED,
@@ -58,7 +58,7 @@ pub const EVENT_TYPES: &[(&str, &[&str])] = &[
     ("unrecognized", &[RECEIVED]),
 ];
 
-/// `true` if events of this entity and verb are published.
+/// `true` if the gateway publishes events of this entity and verb.
 #[must_use]
 pub fn is_event_type(entity: &str, verb: &str) -> bool {
     EVENT_TYPES

@@ -1,8 +1,8 @@
-//! What an event takes of memory.
+//! The memory that an event needs.
 //!
-//! The relay's window and the pages of the API count this, not the length of the body: a list of 50,000 empty line items is
-//! 150 KB long as JSON and takes 16 MB as line items. The macros of `data` implement [`Weigh`] for every shape, so a new field
-//! cannot be forgotten.
+//! The relay's window and the pages of the API count this memory instead of the body's length. A list of 50,000 empty line
+//! items has 150 KB of JSON and needs 16 MB as line items. The macros of `data` implement [`Weigh`] for every shape, so a
+//! new field is always counted.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use serde_json::Number;
 
 use super::{Amount, Currency, Draft, Entity, Event, Money};
 
-/// Bytes that the allocator adds to each allocation, at most.
-const ALLOCATION: usize = 16;
+/// Maximum bytes that the allocator adds to each allocation.
+const ALLOCATION_OVERHEAD_BYTES: usize = 16;
 
-/// A value that knows what it holds on the heap.
+/// A value whose heap memory can be counted.
 pub(crate) trait Weigh {
-    /// Bytes on the heap, without the value itself.
+    /// Heap memory in bytes, without the size of the value itself.
     fn heap(&self) -> usize;
 }
 
 fn allocated(bytes: usize) -> usize {
-    if bytes == 0 { 0 } else { bytes + ALLOCATION }
+    if bytes == 0 { 0 } else { bytes + ALLOCATION_OVERHEAD_BYTES }
 }
 
 impl Weigh for String {
@@ -50,7 +50,7 @@ impl<T: Weigh> Weigh for Box<T> {
 
 impl Weigh for BTreeMap<String, String> {
     fn heap(&self) -> usize {
-        // A node has room for twice as many entries as it may hold.
+        // A tree node may be half empty, so each entry counts twice.
         let entry = 2 * size_of::<(String, String)>();
         self.iter()
             .map(|(name, value)| entry + name.heap() + value.heap())
@@ -76,7 +76,7 @@ impl Weigh for Money {
     }
 }
 
-/// Values without anything on the heap.
+/// Implements [`Weigh`] for types without heap memory.
 macro_rules! weightless {
     ($($name:ty),*) => {
         $(impl Weigh for $name {
@@ -117,14 +117,14 @@ impl Weigh for Draft {
 }
 
 impl Event {
-    /// Bytes of memory that the event takes, without the raw payload: the events of a delivery share that.
+    /// Memory in bytes, without the raw payload, which the events of a delivery share.
     #[must_use]
     pub fn weight(&self) -> usize {
         size_of::<Self>() + self.platform.heap() + self.draft.heap()
     }
 }
 
-/// Bytes of memory that the events of one delivery take together, with the raw payload that they share.
+/// Memory in bytes of all events of one delivery, with the raw payload that they share.
 #[must_use]
 pub fn weight(events: &[Event]) -> usize {
     let raw = events.first().map_or(0, |event| event.raw.get().len());

@@ -1,9 +1,9 @@
-//! What a store's API is asked and what it answers, as data: described by the platforms, executed by `outbound`.
+//! Requests to a store's API and the responses, as plain data. Platforms describe requests, and `outbound` executes them.
 //!
-//! A platform talks to a store in a [`Dialogue`]: a pure function that asks one thing after another and returns what came of
-//! it. What has no answer yet ends the function with [`Unanswered`]; whoever executes it asks the store, and calls the function
-//! again with all answers so far. So a conversation with branches reads from top to bottom, and a test needs nothing but
-//! recorded answers. Nothing here executes anything.
+//! A conversation with a store is a pure function that makes one request after another through a [`Dialogue`]. A request
+//! without a response ends the function with [`Unanswered`]. `outbound` executes the request and calls the function again
+//! with all responses so far. A conversation with branches therefore reads from top to bottom, and a test needs only
+//! recorded responses. Nothing here does I/O.
 
 mod http;
 
@@ -20,11 +20,11 @@ use secrecy::SecretString;
 
 use crate::delivery::ConnectionId;
 
-/// A question without an answer so far.
+/// The next request of a dialogue: it has no response yet.
 #[derive(Debug)]
 pub struct Unanswered(pub Box<ApiRequest>);
 
-/// A conversation with a store: see the top of this file.
+/// A conversation with a store: see the documentation of this module.
 #[derive(Debug)]
 pub struct Dialogue<'a> {
     answers: &'a [CallResult],
@@ -32,21 +32,21 @@ pub struct Dialogue<'a> {
 }
 
 impl<'a> Dialogue<'a> {
-    /// With the answers to the first questions, in order.
+    /// `answers` are the responses to the first requests, in order.
     #[must_use]
     pub fn new(answers: &'a [CallResult]) -> Self {
         Self { answers, next: 0 }
     }
 
-    /// All answers so far.
+    /// All responses so far.
     pub fn answers(&self) -> &'a [CallResult] {
         self.answers
     }
 
-    /// Asks something.
+    /// Returns the response to the next request.
     ///
     /// # Errors
-    /// [`Unanswered`] where it has to be asked yet: hand it on with `?`.
+    /// [`Unanswered`] if the request has no response yet. Return it with `?`.
     pub fn ask(&mut self, request: ApiRequest) -> Result<&'a CallResult, Unanswered> {
         let answer = self
             .answers
@@ -60,93 +60,90 @@ impl<'a> Dialogue<'a> {
 /// The connection that a dialogue is about.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// Its name.
     pub id: ConnectionId,
-    /// Its kind's name, or `instance`.
+    /// The name of the connection kind, or `instance`.
     pub kind: String,
-    /// What is known of it and no secret.
+    /// The settings, without secrets.
     pub settings: BTreeMap<String, String>,
-    /// Its credentials and keys, by the name of their field.
+    /// The credentials and keys, by the name of their field.
     pub secrets: BTreeMap<String, SecretString>,
-    /// Where its webhooks have to go, as far as it is known: the whole address.
+    /// The full URL of the connection's webhook endpoint, if known.
     pub delivery_url: Option<String>,
-    /// Of an installation: the app's connection.
+    /// For an installation: the app's connection.
     pub parent: Option<Box<Subject>>,
-    /// Of an app: the names of its installations, some of them where there are many.
+    /// For an app: the names of its installations; only some of them if there are many.
     pub installations: Vec<ConnectionId>,
 }
 
 impl Subject {
-    /// A setting.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
     }
 }
 
-/// What is wanted of an examination.
+/// What a check of a connection may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// Look, and change nothing.
+    /// Only check.
     Check,
-    /// Put right what can be put right at the store: register webhooks, mend them, turn them on again.
+    /// Repair at the store: register, correct and re-enable webhooks.
     Fix,
-    /// Remove what we registered, and only that.
+    /// Remove the webhooks that the gateway registered, and no others.
     Remove,
 }
 
-/// What an examination found.
+/// The result of a check of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Examination {
-    /// What is wrong or worth knowing, worst first. After [`Intent::Fix`]: what is still wrong.
+    /// The findings, most severe first. After [`Intent::Fix`] these are the remaining ones.
     pub findings: Vec<Finding>,
-    /// What was learned of the connection and is no secret, to be kept in its settings.
+    /// New settings of the connection to store, without secrets.
     pub settings: BTreeMap<String, String>,
-    /// What was looked at and is well, for people.
+    /// The checks that passed, as text for operators.
     pub good: Vec<String>,
-    /// What was changed at the store, for people.
+    /// The changes made at the store, as text for operators.
     pub done: Vec<String>,
-    /// The webhooks that the store has for us.
+    /// The gateway's webhooks at the store.
     pub webhooks: Vec<WebhookState>,
 }
 
-/// A webhook as its store shows it.
+/// A webhook as the store's API returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WebhookState {
-    /// The store's id of it.
+    /// The webhook's id at the store.
     pub id: String,
     /// The platform's event type.
     pub topic: String,
-    /// `true` if the store delivers it.
+    /// `true` if the store sends deliveries for this webhook.
     pub is_active: bool,
-    /// When the store last tried to deliver it, or it was last changed, by the store's clock.
+    /// The time of the last delivery attempt or the last change, by the store's clock.
     pub tried_at: Option<Timestamp>,
 }
 
-/// Something that is wrong or worth knowing.
+/// A problem or a note about a connection.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Finding {
-    /// A bounded word: metric label, the connection's reason.
+    /// Reason code: metric label and reason of the connection's status.
     pub code: &'static str,
-    /// How bad.
     pub weight: Weight,
-    /// What is the matter. No secret, no personal data.
+    /// What is wrong, without secrets and personal data.
     pub cause: String,
-    /// What mends it.
+    /// What the operator has to do.
     pub step: String,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
-    /// The store removed us: the connection is `disconnected`.
+    /// The store removed the gateway's access: the connection becomes `disconnected`.
     Gone,
-    /// Something does not work: the connection is `degraded`.
+    /// A part does not work: the connection becomes `degraded`.
     Broken,
-    /// The store could not be asked, which may pass by itself: the connection is `degraded` where it goes on.
+    /// The store did not respond, which may be temporary: the connection becomes `degraded` if this continues.
     Unavailable,
-    /// Worth knowing.
+    /// Information only.
     Note,
 }
 
@@ -165,12 +162,12 @@ impl Examination {
             cause: cause.into(),
             step: step.into(),
         });
-        // Stable: of equal weight, what was found first stays first.
+        // The sort is stable: findings of equal severity keep their order.
         self.findings.sort_by_key(|finding| finding.weight);
     }
 
-    /// The same, fit to be shown and kept: what a store says of itself stands in these texts, and a store may say anything.
-    /// What would do something to a terminal becomes a space, and what is too long is cut.
+    /// Makes all texts safe to display and store, because they may contain text from the store. Control characters become
+    /// spaces, and long texts are cut.
     #[must_use]
     pub fn shown(mut self) -> Self {
         let findings = self
@@ -180,14 +177,14 @@ impl Examination {
         findings
             .chain(&mut self.good)
             .chain(&mut self.done)
-            .for_each(|text| show(text, LONGEST_TEXT));
+            .for_each(|text| sanitize(text, MAX_TEXT_BYTES));
         self.settings
             .values_mut()
-            .for_each(|value| show(value, LONGEST_SETTING));
+            .for_each(|value| sanitize(value, MAX_SETTING_BYTES));
         self
     }
 
-    /// The worst that was found, where it is more than a note.
+    /// The most severe finding; `None` if there are only notes.
     #[must_use]
     pub fn trouble(&self) -> Option<&Finding> {
         self.findings
@@ -196,87 +193,88 @@ impl Examination {
     }
 }
 
-/// The longest text about a store, and the longest setting, in bytes: an installation may have hundreds of permissions.
-const LONGEST_TEXT: usize = 2000;
-const LONGEST_SETTING: usize = 16 << 10;
+/// Maximum length of a finding's text.
+const MAX_TEXT_BYTES: usize = 2000;
+/// Maximum length of a setting: an installation may have hundreds of permissions.
+const MAX_SETTING_BYTES: usize = 16 << 10;
 
-fn show(text: &mut String, longest: usize) {
+fn sanitize(text: &mut String, max_bytes: usize) {
     if text.contains(char::is_control) {
         *text = text.replace(char::is_control, " ");
     }
-    if text.len() > longest {
-        text.truncate(text.floor_char_boundary(longest));
+    if text.len() > max_bytes {
+        text.truncate(text.floor_char_boundary(max_bytes));
         text.push('…');
     }
 }
 
-/// What a store says when a thin delivery is to be completed.
+/// The result of fetching the missing data of a thin delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    /// All of it: JSON that is kept beside the delivery, for the platform's `normalize`.
+    /// The store sent all data: JSON that is stored beside the delivery for the platform's `normalize`.
     Whole(Bytes),
-    /// What the delivery says is not so; why, as a bounded word.
+    /// The store's response contradicts the delivery; with a reason code.
     Untrue(&'static str),
-    /// The store answers that it has no such entity. A deletion is confirmed by this only if the entity was known before:
-    /// WooCommerce announces deletions of ids that never were such an entity.
+    /// The store has no such entity. This confirms a deletion only if the gateway has seen the entity before: WooCommerce
+    /// also announces deletions of ids that never belonged to such an entity.
     Absent,
-    /// The store has no more to say; why, as a bounded word. The delivery goes out as it is.
+    /// The data cannot be fetched; with a reason code. The delivery is published without the data.
     Nothing(&'static str),
-    /// Not now; why, as a bounded word. It is asked again, after that long at least where the store says so.
+    /// Temporary failure; with a reason code and the store's minimum wait before a retry, if the store sent one.
     Later(&'static str, Option<Duration>),
 }
 
-/// How often a store may be asked.
+/// The allowed request rate for one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Requests a minute, in the long run.
+    /// Average number of requests per minute.
     pub per_minute: u32,
-    /// Requests at once after a rest.
+    /// Number of requests without a wait after an idle time.
     pub burst: u32,
 }
 
-/// A permission that the platform has to grant.
+/// A permission that an app needs at the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Scope {
-    /// What it is needed for.
+    /// The feature that needs the permission.
     pub feature: &'static str,
-    /// As it is called where it is granted.
+    /// The permission's name in the platform's dashboard.
     pub name: &'static str,
-    /// Its id there.
+    /// The permission's id in the platform's dashboard.
     pub id: &'static str,
-    /// By which words an installation tells that it has it; any of them.
+    /// The platform's API reports the permission under any of these names.
     pub permissions: &'static [&'static str],
 }
 
-/// The longest pause that a store is believed to want: what it says is a stranger's word.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// Maximum wait that is accepted from a store's `Retry-After`, because the store's value is not trusted.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Reads the `Retry-After` of an answer, in seconds or as a date; an hour at most.
+/// Parses the `Retry-After` header in seconds or as a date. At most one hour.
 #[must_use]
 pub fn retry_after(answer: &Answer) -> Option<Duration> {
     let value = answer.header("retry-after")?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number holds are a long time.
+        // A number that overflows counts as the maximum.
         return Some(
             value
                 .parse()
-                .map_or(LONGEST_PAUSE, Duration::from_secs)
-                .min(LONGEST_PAUSE),
+                .map_or(MAX_RETRY_AFTER, Duration::from_secs)
+                .min(MAX_RETRY_AFTER),
         );
     }
     let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
     Some(
         Duration::try_from(date.duration_since(answer.received_at))
             .unwrap_or_default()
-            .min(LONGEST_PAUSE),
+            .min(MAX_RETRY_AFTER),
     )
 }
 
-/// What a result without a good answer means for completing: every platform sees outages alike. A good answer is handed on,
-/// and so is a refusal that only the platform understands (400, 404, 410 and the like).
+/// Classifies failures that mean the same on every platform, such as outages. Returns a successful response, and also a
+/// refusal that only the platform can interpret (400, 404, 410).
 ///
 /// # Errors
-/// What to tell instead.
+/// The result of the fetch for all other failures.
 pub fn heard(result: &CallResult) -> Result<&Answer, Told> {
     match result {
         Err(CallFailure::TokenRefused(answer))
@@ -350,7 +348,7 @@ mod tests {
         for endless in ["18446744073709551615", "99999999999999999999999", "86400"] {
             assert_eq!(
                 retry_after(&answer(503, &[("retry-after", endless)])),
-                Some(LONGEST_PAUSE)
+                Some(MAX_RETRY_AFTER)
             );
         }
     }
@@ -364,7 +362,7 @@ mod tests {
             "It says \u{1b}]0;x\u{7}.",
             "Wait.\r\nOr not.",
         );
-        examination.good.push("é".repeat(LONGEST_TEXT));
+        examination.good.push("é".repeat(MAX_TEXT_BYTES));
         examination
             .settings
             .insert("store_name".to_owned(), "Caf\u{e9}\u{9b}2J".to_owned());
@@ -373,7 +371,7 @@ mod tests {
             (&*shown.findings[0].cause, &*shown.findings[0].step),
             ("It says  ]0;x .", "Wait.  Or not.")
         );
-        assert_eq!(shown.good, ["é".repeat(LONGEST_TEXT / 2) + "…"]);
+        assert_eq!(shown.good, ["é".repeat(MAX_TEXT_BYTES / 2) + "…"]);
         assert_eq!(shown.settings["store_name"], "Café 2J");
     }
 

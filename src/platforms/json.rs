@@ -1,27 +1,28 @@
 //! A JSON document as a tree that borrows its text: names and strings without escapes are not copied.
 //!
-//! Numbers keep their digits. Of doubled members the last one counts. This file knows nothing of what a document means.
+//! Numbers keep their digits. If an object repeats a name, the last member counts.
 //!
-//! What a document may cost is bounded while it is read, before its tree is complete: [`MAX_VALUES`] values in all and
-//! [`MAX_ITEMS`] items in one list or members in one object, which can be a list under keys. Lists and objects are gathered on
-//! two stacks that the whole document shares, and each is allocated once, at its exact length. A value takes at most 48 bytes beside its text.
+//! The memory of a document is limited during parsing: [`MAX_VALUES`] values in total, and [`MAX_ITEMS`] items in one list
+//! or members in one object, because PHP may send a list as an object. Items and members are collected on two stacks that
+//! the whole document shares, so each list is allocated once with its exact length. A value needs at most 48 bytes beside
+//! its text.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Prefix of the member names that serde_json uses for its own types. In a payload the name means nothing: it must neither
-/// be read as a number nor make the document unreadable.
-const PRIVATE: &str = "serde_json::private::";
-const NUMBER: &str = "$serde_json::private::Number";
+/// Prefix of the member names that serde_json uses for its own types. A payload may contain such a name. It must neither be
+/// read as a number nor make the document unreadable.
+const SERDE_PRIVATE_PREFIX: &str = "serde_json::private::";
+const SERDE_NUMBER_NAME: &str = "$serde_json::private::Number";
 
-/// Maximum number of values in a document. Webhooks have one value in 20 to 25 bytes, so an honest document of 8 MiB has
-/// fewer than 400,000.
+/// Maximum number of values in a document. Genuine webhooks have one value per 20 to 25 bytes, so a genuine document of
+/// 8 MiB has fewer than 400,000 values.
 pub(crate) const MAX_VALUES: usize = 500_000;
 /// Maximum number of items in one list: ten times the largest orders and products that stores have.
 pub(crate) const MAX_ITEMS: usize = 50_000;
-/// What a value takes beside its text: its name and itself, in the list or object that it stands in.
+/// Size of a value with its name, without their texts.
 #[cfg(test)]
 const VALUE_BYTES: usize = 48;
 /// Reason code of a delivery whose payload exceeds [`MAX_VALUES`] or [`MAX_ITEMS`].
@@ -35,7 +36,7 @@ pub(crate) enum Json<'a> {
     Number(Box<str>),
     Text(Cow<'a, str>),
     Array(Box<[Json<'a>]>),
-    /// In the order of the document.
+    /// The members in the order of the document.
     Object(Box<[(Cow<'a, str>, Json<'a>)]>),
 }
 
@@ -48,15 +49,15 @@ pub(crate) enum Unread {
     TooComplex,
 }
 
-/// Reads a document; `None` where [`read`] fails.
+/// Parses a document; `None` if [`read`] fails.
 pub(crate) fn parse(text: &str) -> Option<Json<'_>> {
     read(text).ok()
 }
 
-/// Reads a document.
+/// Parses a document.
 pub(crate) fn read(text: &str) -> Result<Json<'_>, Unread> {
-    if text.contains(PRIVATE) {
-        let text = text.replace(PRIVATE, "serde_json.private.");
+    if text.contains(SERDE_PRIVATE_PREFIX) {
+        let text = text.replace(SERDE_PRIVATE_PREFIX, "serde_json.private.");
         return build(&text).map(Json::into_owned);
     }
     build(text)
@@ -74,7 +75,7 @@ fn build(text: &str) -> Result<Json<'_>, Unread> {
 }
 
 impl<'a> Json<'a> {
-    /// The member of that name of an object.
+    /// The object's last member with this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Json<'a>> {
         match self {
             Json::Object(members) => members
@@ -90,7 +91,7 @@ impl<'a> Json<'a> {
         matches!(self, Json::Object(_))
     }
 
-    /// The same without the text that it was read from.
+    /// Copies all borrowed texts.
     pub(crate) fn into_owned(self) -> Json<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         match self {
@@ -112,8 +113,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// Builds a tree and counts its values. The stacks hold the items and members of the lists and objects that are not
-/// complete yet.
+/// Builds a tree and counts its values. The stacks contain the items and members of the incomplete lists and objects.
 #[derive(Default)]
 struct Builder<'de> {
     items: Vec<Json<'de>>,
@@ -187,7 +187,7 @@ impl<'de> Visitor<'de> for &mut Builder<'de> {
         let start = self.members.len();
         while let Some(Name(name)) = map.next_key()? {
             // serde_json passes a number as a map of this one member, with all its digits.
-            if name == NUMBER {
+            if name == SERDE_NUMBER_NAME {
                 let digits: String = map.next_value()?;
                 return Ok(Json::Number(digits.into()));
             }
@@ -201,7 +201,7 @@ impl<'de> Visitor<'de> for &mut Builder<'de> {
     }
 }
 
-/// A member's name; `Cow` by itself never borrows.
+/// A member's name. The `Deserialize` of `Cow` itself never borrows.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parsers_own_words_mean_nothing_in_a_payload() {
+    fn private_names_of_serde_json_have_no_effect_in_a_payload() {
         for text in [
             r#"{"a":{"\u0024serde_json::private::Number":"x"},"b":1}"#,
             r#"{"a":{"$serde_json::private::Number":"x"},"b":1}"#,
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_consumer_could_read_is_no_document() {
+    fn an_invalid_document_is_not_parsed() {
         let deep = "[".repeat(200) + &"]".repeat(200);
         for text in ["", "{", r#""\ud800""#, "[1,]", "01", deep.as_str()] {
             assert!(parse(text).is_none(), "{text}");

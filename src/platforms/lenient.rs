@@ -1,6 +1,6 @@
-//! A forgiving view of a platform's JSON: plugins add fields, versions change types, and none of it may lose an order.
+//! Tolerant access to a platform's JSON. Plugins add members and versions change types, and no order may get lost by this.
 //!
-//! Reads, never judges: what is not there or of another type is `None`.
+//! A member that is missing or has an unexpected type is `None`, never an error.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::Number;
 use super::json::Json;
 use crate::event::{Amount, Currency, Money};
 
-/// A place in a JSON document, or nowhere.
+/// A value in a JSON document, or a missing value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node<'a>(Option<&'a Json<'a>>);
 
@@ -21,17 +21,17 @@ impl<'a> Node<'a> {
         Self(Some(document))
     }
 
-    /// No place at all.
+    /// A missing value.
     pub(crate) fn nowhere() -> Self {
         Self(None)
     }
 
-    /// The member of that name.
+    /// The member with this name.
     pub(crate) fn get(self, key: &str) -> Self {
         Self(self.0.and_then(|value| value.get(key)))
     }
 
-    /// The first of these members that is there and not null.
+    /// The first of these members that exists and is not null.
     pub(crate) fn first(self, keys: &[&str]) -> Self {
         keys.iter()
             .map(|key| self.get(key))
@@ -39,17 +39,16 @@ impl<'a> Node<'a> {
             .unwrap_or(Self(None))
     }
 
-    /// Is it there, and not null?
+    /// `true` if the value exists and is not null.
     pub(crate) fn exists(self) -> bool {
         self.0.is_some_and(|value| !matches!(value, Json::Null))
     }
 
-    /// The value itself.
     pub(crate) fn value(self) -> Option<&'a Json<'a>> {
         self.0
     }
 
-    /// The text of a string or a number; an empty string is nothing.
+    /// The text of a string or a number. `None` for an empty string.
     pub(crate) fn text(self) -> Option<String> {
         match self.0? {
             Json::Text(text) if !text.is_empty() => Some(text.clone().into_owned()),
@@ -58,7 +57,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A string's text without copying; an empty string is nothing.
+    /// The text of a string, not copied. `None` for an empty string.
     pub(crate) fn str(self) -> Option<&'a str> {
         match self.0? {
             Json::Text(text) if !text.is_empty() => Some(text),
@@ -66,12 +65,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A currency's code: three letters. Any other text is no currency.
+    /// A currency code: three letters. `None` for any other text.
     pub(crate) fn currency(self) -> Option<&'a str> {
         self.str().filter(|text| Currency::parse(text).is_some())
     }
 
-    /// An id: a number or a string. `0` and `"0"` mean that there is none.
+    /// An id: a number or a string. `None` for `0` and `"0"`.
     pub(crate) fn id(self) -> Option<String> {
         self.text().filter(|id| id != "0" && !id.trim().is_empty())
     }
@@ -95,7 +94,7 @@ impl<'a> Node<'a> {
         self.amount()?.as_str().parse().ok()
     }
 
-    /// Yes or no; some platforms say it with words.
+    /// A boolean, or a text such as `yes`, `1` or `false`.
     pub(crate) fn flag(self) -> Option<bool> {
         match self.0? {
             Json::Bool(flag) => Some(*flag),
@@ -108,7 +107,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// An instant: RFC 3339, or a date and time without an offset that is known to be UTC.
+    /// A timestamp: RFC 3339, or a date and time without an offset, which is read as UTC.
     pub(crate) fn utc(self) -> Option<Timestamp> {
         let text = self.str()?;
         if let Ok(instant) = text.parse::<Timestamp>() {
@@ -121,7 +120,7 @@ impl<'a> Node<'a> {
             .map(|zoned| zoned.timestamp())
     }
 
-    /// The items of an array; nothing for anything else.
+    /// The items of an array. Empty for other types.
     pub(crate) fn items(self) -> impl Iterator<Item = Node<'a>> {
         self.array()
             .into_iter()
@@ -129,9 +128,9 @@ impl<'a> Node<'a> {
             .map(|value| Node(Some(value)))
     }
 
-    /// The items of an array put into our words, where there is an array.
+    /// The converted items of an array. `None` for other types.
     pub(crate) fn list<T>(self, mut into: impl FnMut(Node<'a>) -> T) -> Option<Vec<T>> {
-        // Of known length, so that the list is allocated once.
+        // The length is known, so the list is allocated once.
         let items = self.array()?.iter();
         Some(items.map(|item| into(Node(Some(item)))).collect())
     }
@@ -155,7 +154,7 @@ impl<'a> Node<'a> {
         members.into_iter()
     }
 
-    /// As [`Node::list`], without the items that have no counterpart.
+    /// As [`Node::list`], without the items that `into` cannot convert.
     pub(crate) fn list_of<T>(self, into: impl FnMut(Node<'a>) -> Option<T>) -> Option<Vec<T>> {
         self.array()?;
         let mut list: Vec<T> = self.items().filter_map(into).collect();
@@ -163,18 +162,17 @@ impl<'a> Node<'a> {
         Some(list)
     }
 
-    /// Is it an object with members?
+    /// `true` for an object with at least one member.
     pub(crate) fn has_members(self) -> bool {
         matches!(self.0, Some(Json::Object(members)) if !members.is_empty())
     }
 
-    /// Is it an object?
     pub(crate) fn is_object(self) -> bool {
         self.0.is_some_and(Json::is_object)
     }
 }
 
-/// `None` for a shape without a single field, so that empty objects are left out.
+/// `None` if all members of the shape are empty, so that empty objects are omitted.
 pub(crate) fn filled<T: Default + PartialEq>(shape: T) -> Option<T> {
     (shape != T::default()).then_some(shape)
 }

@@ -1,8 +1,8 @@
-//! The platforms: pure functions from what they send to our vocabulary, and back for tests and replay.
+//! The platforms: pure functions that verify and normalize webhooks, and that sign fixtures for tests and replay.
 //!
-//! No I/O, no async, no clock, no logging: `now` is an argument, and what a store is asked is described here and executed
-//! in `outbound`. A third platform is a new folder, a line in [`PLATFORMS`] and a folder of fixtures; routes, commands,
-//! labels and golden tests read the slice.
+//! No I/O, no async, no clock, no logging. The current time is an argument. A request to a store is described here and
+//! executed in `outbound`. A new platform needs a folder, a line in [`PLATFORMS`] and a folder of fixtures. Routes,
+//! commands, labels and golden tests read that slice.
 
 pub mod api;
 mod json;
@@ -26,10 +26,10 @@ use crate::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, Raw
 use crate::event::Draft;
 use api::{Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
 
-/// Every platform there is.
+/// All supported platforms.
 pub const PLATFORMS: &[&dyn Platform] = &[&woocommerce::WooCommerce, &wix::Wix];
 
-/// The platform of a name, as it stands in URLs and in the journal.
+/// Finds a platform by its name in URLs and in the journal.
 #[must_use]
 pub fn platform(name: &str) -> Option<&'static dyn Platform> {
     PLATFORMS
@@ -38,7 +38,7 @@ pub fn platform(name: &str) -> Option<&'static dyn Platform> {
         .find(|platform| platform.name() == name)
 }
 
-/// The platform and the description of a kind of connection.
+/// Finds a connection kind by its name, with its platform.
 #[must_use]
 pub fn connection_kind(name: &str) -> Option<(&'static dyn Platform, &'static ConnectionKind)> {
     PLATFORMS.iter().find_map(|platform| {
@@ -52,30 +52,29 @@ pub fn connection_kind(name: &str) -> Option<(&'static dyn Platform, &'static Co
 
 /// A platform that sends webhooks.
 pub trait Platform: Send + Sync {
-    /// Its name in URLs, event attributes and labels.
+    /// The platform's name in URLs, event attributes and metric labels.
     fn name(&self) -> &'static str;
 
-    /// The sorts of connection that an operator can add.
+    /// The kinds of connection that an operator can add.
     fn connection_kinds(&self) -> &'static [ConnectionKind];
 
-    /// Reads a verification key as an operator gives it.
+    /// Parses a verification key as an operator enters it.
     ///
     /// # Errors
-    /// [`InvalidKey`] says what is wrong with it: a bad key is refused when it is configured, not at the first delivery.
+    /// [`InvalidKey`] with the fault. An invalid key is thus rejected when it is configured, not at the first delivery.
     fn verification_key(&self, material: &str) -> Result<VerificationKey, InvalidKey>;
 
-    /// What a request's headers leave possible, before any of its body is read: the longest body that it may have.
-    /// [`Platform::verify`] refuses whatever is refused here; nothing that it would take is.
+    /// Checks the headers before the body is read, and returns the maximum length of the body in bytes.
+    /// [`Platform::verify`] would reject every request that is rejected here.
     ///
     /// # Errors
-    /// [`Rejection`] where no body at all can make it genuine.
+    /// [`Rejection`] if no body could make the request genuine.
     fn longest_body(&self, headers: &Headers<'_>) -> Result<usize, Rejection>;
 
-    /// Checks that the sender is who he says he is, with any of the keys, and finds out what makes this delivery the same
-    /// as another.
+    /// Verifies the signature with any of the keys, and computes the key that identifies duplicates.
     ///
     /// # Errors
-    /// [`Rejection`] says why not, for us; the sender learns nothing of it.
+    /// [`Rejection`] with the reason for metrics and logs. The response to the sender does not contain the reason.
     fn verify(
         &self,
         raw: &RawDelivery<'_>,
@@ -83,13 +82,13 @@ pub trait Platform: Send + Sync {
         now: Timestamp,
     ) -> Result<Verified, Rejection>;
 
-    /// Puts a delivery into our words. Never fails: what cannot be read is [`Normalized::Unreadable`].
+    /// Converts a delivery into events. Never fails: an invalid payload gives [`Normalized::Unreadable`].
     fn normalize(&self, delivery: &JournaledDelivery) -> Normalized;
 
-    /// Makes the request that this platform would send for a payload: for fixtures, replay and tests.
+    /// Creates the signed request that this platform would send for a payload. For fixtures, replay and tests.
     ///
     /// # Errors
-    /// [`InvalidKey`] where the key cannot sign.
+    /// [`InvalidKey`] if the key cannot sign.
     fn sign(
         &self,
         unsigned: &Unsigned<'_>,
@@ -97,23 +96,23 @@ pub trait Platform: Send + Sync {
         now: Timestamp,
     ) -> Result<SignedRequest, InvalidKey>;
 
-    /// How often one connection's API may be asked.
+    /// The request rate that is allowed for one connection's API.
     fn pace(&self) -> Pace;
 
-    /// Can this connection's API be asked: are the credentials for it there?
+    /// `true` if the connection has the credentials for requests to its API.
     fn can_ask(&self, subject: &Subject) -> bool;
 
-    /// `true` if the connection itself can be examined. It differs from [`Platform::can_ask`] for a connection that has
+    /// `true` if the connection itself can be checked. It differs from [`Platform::can_ask`] for a connection that has
     /// credentials and no store of its own, such as an app.
     fn can_examine(&self, subject: &Subject) -> bool {
         self.can_ask(subject)
     }
 
-    /// Looks at a connection through its API, from the address and the credentials to the webhooks, and puts right or
-    /// removes what the intent says.
+    /// Checks a connection through its API: address, credentials and webhooks. Repairs or removes webhooks if the mode
+    /// says so.
     ///
     /// # Errors
-    /// [`Unanswered`] where something has to be asked yet.
+    /// [`Unanswered`] with the next request to execute.
     fn examine(
         &self,
         subject: &Subject,
@@ -121,15 +120,15 @@ pub trait Platform: Send + Sync {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Examination, Unanswered>;
 
-    /// What to ask the store for, where a delivery tells less than the whole; `None` where it tells enough. Deliveries with the
-    /// same word are completed by one answer that came after all of them.
+    /// The object to fetch from the store if the delivery is thin, serialized; `None` if the delivery is complete.
+    /// Deliveries that need the same object share one request that starts after all of them arrived.
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String>;
 
-    /// Asks the store for what a delivery lacks: the word is that of [`Platform::lacks`]. [`Platform::normalize`] reads what
-    /// is told, as the delivery's completion.
+    /// Fetches the object that [`Platform::lacks`] named. The journal stores the result beside the delivery, and
+    /// [`Platform::normalize`] reads both.
     ///
     /// # Errors
-    /// [`Unanswered`] where something has to be asked yet.
+    /// [`Unanswered`] with the next request to execute.
     fn complete(
         &self,
         lacking: &str,
@@ -137,102 +136,100 @@ pub trait Platform: Send + Sync {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered>;
 
-    /// What keeps a store from delivering to the subject's delivery URL, as far as the URL alone shows it. No request is made.
+    /// Problems of the delivery URL that are visible from the URL alone. No request is made.
     fn delivery_url_findings(&self, _subject: &Subject) -> Vec<Finding> {
         Vec::new()
     }
 
-    /// The webhooks that a connection's store is known to have for us, by the connection's settings.
+    /// The gateway's webhooks at the store, as recorded in the connection's settings.
     fn registered_webhooks(&self, _settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
         RegisteredWebhooks::default()
     }
 
-    /// `true` if what [`Platform::lacks`] named is in doubt: the delivery has a form that the platform does not send, so it
-    /// counts as unconfirmed also where the store cannot be asked.
+    /// `true` if the delivery has a form that the platform does not send. Such a delivery counts as unconfirmed, also if the
+    /// store's API cannot be used.
     fn must_be_confirmed(&self, _lacking: &str) -> bool {
         false
     }
 
-    /// The webhook that a request claims to be of, where the platform names it outside the signature.
+    /// The webhook that the request's headers name, if the signature does not cover them. Not proved.
     fn claimed_webhook(&self, _headers: &Headers<'_>) -> Option<ClaimedWebhook> {
         None
     }
 
-    /// The same of a stored delivery.
+    /// As [`Platform::claimed_webhook`], for a stored delivery.
     fn webhook_of(&self, _delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
         None
     }
 
-    /// The permissions that the features in use need at the platform.
+    /// The permissions that the gateway's features need at the platform.
     fn scopes(&self) -> &'static [Scope];
 }
 
-/// A webhook as a delivery's headers name it: not proved.
+/// The webhook that a delivery's headers name. Not proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedWebhook {
-    /// The store's id of it.
+    /// The webhook's id at the store.
     pub id: String,
     /// The platform's event type.
     pub topic: String,
 }
 
-/// A sort of connection, with what has to be known to make one.
+/// A kind of connection, with the fields that an operator enters.
 #[derive(Debug)]
 pub struct ConnectionKind {
-    /// As typed: `connections add NAME`.
+    /// The name in `connections add NAME`.
     pub name: &'static str,
-    /// One line for `--help`.
+    /// One line in `--help`.
     pub about: &'static str,
-    /// Does the platform send it webhooks? Then it has an endpoint.
+    /// `true` if the connection has a webhook endpoint of its own.
     pub receives_webhooks: bool,
-    /// The settings that tell stores apart: two connections that agree in one of them are of the same store.
+    /// The settings that identify a store. Two connections with the same value of one of them are for the same store.
     pub identified_by: &'static [&'static str],
-    /// Can we register the webhooks at the store? Then there is `--no-register`.
+    /// `true` if the gateway registers the webhooks at the store. The command then has `--no-register`.
     pub registers_webhooks: bool,
-    /// What has to be known.
     pub fields: &'static [Field],
-    /// What the operator does next at the platform, shown after adding; `{url}` stands for the endpoint's URL.
+    /// The operator's next step at the platform, shown after adding. `{url}` is replaced by the endpoint's URL.
     pub next_step: &'static str,
 }
 
-/// Something that has to be known to make a connection. A secret one is read from a file (`--NAME-file`).
+/// A value that an operator enters for a connection. Secrets are read from a file (`--NAME-file`).
 #[derive(Debug)]
 pub struct Field {
-    /// As typed: `--NAME VALUE` or `--NAME-file FILE`.
+    /// The name in `--NAME VALUE` or `--NAME-file FILE`.
     pub name: &'static str,
     /// The value's name in `--help`.
     pub value: &'static str,
-    /// One line for `--help`.
+    /// One line in `--help`.
     pub help: &'static str,
-    /// Must it be given?
+    /// `true` if the option is mandatory.
     pub required: bool,
-    /// What it is for.
     pub role: FieldRole,
-    /// Tidies and checks what was typed; the error says what is right.
+    /// Checks and normalizes the entered text. The error says what a valid value is.
     pub check: fn(&str) -> Result<String, String>,
 }
 
-/// What a connection's field is for.
+/// The use of a field of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldRole {
-    /// Shown to everybody.
+    /// Not secret: shown in lists and in the admin API.
     Setting,
-    /// Sealed at rest: for asking the store, or for signing fixtures.
+    /// Encrypted on disk. For requests to the store, or for signing fixtures.
     Credential,
-    /// Sealed at rest: proves deliveries. Several can be valid at once.
+    /// Encrypted on disk. Verifies deliveries. Several keys can be valid at the same time.
     VerificationKey,
-    /// As [`FieldRole::VerificationKey`], and made by us where none is given.
+    /// As [`FieldRole::VerificationKey`]; the gateway generates a key if the operator enters none.
     GeneratedVerificationKey,
 }
 
 impl Field {
-    /// Is it read from a file and sealed at rest?
+    /// `true` if the value is read from a file and encrypted on disk.
     #[must_use]
     pub fn is_secret(&self) -> bool {
         !matches!(self.role, FieldRole::Setting)
     }
 
-    /// Does it prove deliveries?
+    /// `true` if the value verifies deliveries.
     #[must_use]
     pub fn verifies(&self) -> bool {
         matches!(
@@ -242,10 +239,10 @@ impl Field {
     }
 }
 
-/// A key that was read once and verifies many deliveries.
+/// A parsed key that verifies deliveries.
 #[derive(Clone)]
 pub enum VerificationKey {
-    /// Keyed states of HMAC-SHA-256: all readings of one secret.
+    /// HMAC-SHA-256 states, one for each possible decoding of the secret.
     HmacSha256(Vec<hmac::Hmac<sha2::Sha256>>),
     /// An RSA public key for RS256.
     Rs256(Box<jsonwebtoken::DecodingKey>),
@@ -260,21 +257,21 @@ impl std::fmt::Debug for VerificationKey {
     }
 }
 
-/// A key that cannot be used, and what would be right. Never contains the key.
+/// The fault of a key, and what a valid key is. Never contains the key.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidKey(pub String);
 
-/// What a sender who proved himself has sent.
+/// A verified request.
 #[derive(Debug)]
 pub enum Verified {
-    /// A test of the address; nothing to keep.
+    /// The platform's test of the URL. Not stored.
     Ping,
-    /// A delivery to keep.
+    /// A delivery for the journal.
     Delivery(Box<VerifiedDelivery>),
 }
 
-/// A delivery whose sender proved himself. Only platforms can make one, and the journal takes nothing else.
+/// A delivery with a verified signature. Only platforms can create this type, and the journal accepts no other.
 #[derive(Clone, Debug)]
 pub struct VerifiedDelivery {
     parts: DeliveryParts,
@@ -287,34 +284,33 @@ pub struct DeliveryParts {
     pub platform: &'static str,
     /// The connection that the URL names.
     pub endpoint: ConnectionId,
-    /// The store's connection: the installation's own where the endpoint serves many.
+    /// The store's connection. For an app's endpoint this is the connection of the installation.
     pub connection: ConnectionId,
-    /// The platform's event type; empty where the sender named none.
+    /// The platform's event type; empty if the request names none.
     pub topic: String,
-    /// What makes two deliveries the same.
+    /// Identifies duplicates.
     pub key: DeliveryKey,
-    /// What normalizing needs of the headers.
+    /// The headers that normalizing needs.
     pub headers: Vec<(&'static str, String)>,
-    /// What is kept of the body: all that its sender said. Where the platform wraps it, the innermost layer, and the headers
-    /// hold what stands beside the layers.
+    /// The body as stored. For nested envelopes this is the innermost payload, and `headers` contains the members of the
+    /// outer layers.
     pub body: Bytes,
-    /// When it arrived.
+    /// When the request's body was complete.
     pub received_at: Timestamp,
 }
 
 impl VerifiedDelivery {
-    /// Only for `verify`: this type is the proof that it was called.
+    /// Only for `verify`: a value of this type proves that `verify` succeeded.
     fn new(parts: DeliveryParts) -> Self {
         Self { parts }
     }
 
-    /// What was proved.
     #[must_use]
     pub fn parts(&self) -> &DeliveryParts {
         &self.parts
     }
 
-    /// As it will come back from the journal.
+    /// The delivery as the journal will return it.
     #[must_use]
     pub fn to_journaled(&self) -> JournaledDelivery {
         let parts = &self.parts;
@@ -335,32 +331,32 @@ impl VerifiedDelivery {
     }
 }
 
-/// Why a request on a webhook route was turned away. The words are ours, for metrics, logs and the journal: the sender
-/// gets one answer for all of the first group.
+/// Why a request on a webhook route was rejected. The reasons are for metrics, logs and the journal. The response is the
+/// same for all rejections with [`Rejection::is_unauthorized`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// No signature.
+    /// The request has no signature.
     SignatureMissing,
-    /// Not even the form of a signature.
+    /// The signature has an invalid form.
     SignatureMalformed,
-    /// No key fits.
+    /// The signature matches no key.
     SignatureWrong,
-    /// No key fits, and the body is not as the platform writes it: something on the way wrote it anew.
+    /// The signature matches no key, and the body is not in the platform's form: a proxy has probably re-encoded it.
     BodyReencoded,
-    /// Signed in a way that this platform does not use.
+    /// The platform does not use this signature algorithm.
     AlgorithmRefused,
-    /// The token's time is over.
+    /// The signed token has expired.
     TokenExpired,
-    /// The token's time has not come.
+    /// The signed token is not valid yet.
     TokenNotYetValid,
-    /// What was signed is not what this platform sends.
+    /// The signature is valid, but the content is not what this platform sends.
     Unreadable,
-    /// A header stands twice or is no text, so that we cannot know which delivery this is.
+    /// A header is repeated or is not UTF-8, so the delivery cannot be identified.
     HeaderAmbiguous,
 }
 
 impl Rejection {
-    /// A bounded word for metrics and lists.
+    /// The reason code for metrics and lists.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -376,7 +372,7 @@ impl Rejection {
         }
     }
 
-    /// Did the sender fail to prove who he is?
+    /// `true` if the request could not be authenticated.
     #[must_use]
     pub fn is_unauthorized(self) -> bool {
         match self {
@@ -392,55 +388,55 @@ impl Rejection {
     }
 }
 
-/// What a delivery means.
+/// The result of normalizing a delivery.
 #[derive(Debug)]
 pub enum Normalized {
-    /// It tells these facts.
+    /// The delivery gives events.
     Events {
-        /// The facts, in order.
+        /// The events, in order.
         drafts: Vec<Draft>,
         /// The platform's payload, byte for byte.
         raw: Box<RawValue>,
-        /// What it says about the connection itself.
+        /// A change of the connection itself.
         signal: Option<ConnectionSignal>,
     },
-    /// It tells nothing, on purpose.
+    /// The delivery gives no event, by design.
     Ignored {
-        /// A bounded word.
+        /// Reason code.
         reason: &'static str,
     },
-    /// It cannot be read: a dead letter.
+    /// The payload is invalid: the delivery is dead-lettered.
     Unreadable {
-        /// A bounded word.
+        /// Reason code.
         reason: &'static str,
     },
 }
 
-/// Why a delivery degrades its connection where its sender signs an error in place of an entity: whoever the store sends
-/// webhooks for may not read it any more. No API shows whether that is mended.
+/// Reason code of a delivery that contains a signed error in place of an entity. The user that owns the store's webhook
+/// may no longer read the entity, so the connection is degraded. No API shows whether this has been repaired.
 pub const OWNER_LOST_RIGHTS: &str = "webhook_owner_lost_rights";
 
-/// What a delivery says about its connection.
+/// A change of the connection that a delivery reports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectionSignal {
-    /// It was installed.
+    /// The app was installed.
     Installed {
-        /// What is now known of it, without secrets.
+        /// The new settings of the connection, without secrets.
         settings: BTreeMap<String, String>,
-        /// When the sender signed the delivery, where the signature covers a time.
+        /// When the platform signed the delivery, if the signature covers a time.
         signed_at: Option<Timestamp>,
     },
-    /// It was removed.
+    /// The app was removed.
     Removed {
-        /// When the sender signed the delivery, where the signature covers a time.
+        /// When the platform signed the delivery, if the signature covers a time.
         signed_at: Option<Timestamp>,
     },
-    /// It lost rights.
+    /// The connection lost permissions; with a reason code.
     Degraded(&'static str),
 }
 
 impl ConnectionSignal {
-    /// When the delivery that installed or removed the connection was signed, where that is known.
+    /// When the delivery that installed or removed the connection was signed, if known.
     #[must_use]
     pub fn signed_at(&self) -> Option<Timestamp> {
         match self {
@@ -451,24 +447,23 @@ impl ConnectionSignal {
     }
 }
 
-/// A payload to be signed as its platform would.
+/// A payload to sign as its platform would.
 #[derive(Clone, Copy, Debug)]
 pub struct Unsigned<'a> {
     /// The platform's event type.
     pub topic: &'a str,
-    /// The payload: for nested envelopes the innermost one.
+    /// The payload; for nested envelopes the innermost one.
     pub payload: &'a [u8],
-    /// Tells deliveries of one payload apart.
+    /// Makes deliveries of the same payload different.
     pub nonce: u64,
-    /// What else the platform needs to know: see the platform's `sign`.
+    /// Further values that the platform's `sign` needs.
     pub options: &'a BTreeMap<String, String>,
 }
 
-/// A request, ready to be sent to a webhook endpoint.
+/// A signed request for a webhook endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignedRequest {
-    /// Headers besides those of HTTP itself.
+    /// Headers except those of HTTP itself.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Bytes,
 }

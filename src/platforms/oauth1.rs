@@ -1,8 +1,8 @@
 //! One-legged OAuth 1.0a: signs a request with a key and a secret, without a token (RFC 5849).
 //!
-//! The members go into the `Authorization` header, or into the query for servers that drop that header. The query form puts
-//! the consumer key, the nonce and the signature into logs of servers on the way, never the consumer secret. The time and
-//! the nonce are arguments.
+//! The parameters are sent in the `Authorization` header, or in the query for servers that drop that header. With the query
+//! form the consumer key, the nonce and the signature may appear in access logs, but never the consumer secret. The time
+//! and the nonce are arguments.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,26 +11,23 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// Where the members of a signature go.
+/// Where the OAuth parameters are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// Into the `Authorization` header.
+    /// In the `Authorization` header.
     Header,
-    /// Into the query.
+    /// In the query.
     Query,
 }
 
-/// What signs a request.
+/// Credentials that sign requests.
 #[derive(Clone, Debug)]
 pub struct OAuth1 {
-    /// Where the signature goes.
     pub placement: Placement,
-    /// The consumer key: names who asks.
     pub key: SecretString,
-    /// The consumer secret: signs.
     pub secret: SecretString,
-    /// The address as the other side knows itself, with the query, where that differs from the one that is called: behind a
-    /// proxy that ends TLS it is `http`.
+    /// The URL that the server signs, with the query, if it differs from the called URL. Behind a proxy that terminates TLS
+    /// the server's own URL begins with `http`.
     pub address: Option<String>,
 }
 
@@ -46,7 +43,7 @@ impl OAuth1 {
         format!("OAuth {}", members.join(", "))
     }
 
-    /// The URL with the signature in its query.
+    /// The URL with the OAuth parameters in its query.
     #[must_use]
     pub fn signed_url(&self, method: &str, url: &str, nonce: &str, now: Timestamp) -> String {
         let members: Vec<String> = self
@@ -59,7 +56,7 @@ impl OAuth1 {
         format!("{address}?{query}{separator}{}", members.join("&"))
     }
 
-    /// The members of a signed request, the signature last.
+    /// The OAuth parameters, the signature last.
     fn members(
         &self,
         method: &str,
@@ -73,7 +70,7 @@ impl OAuth1 {
             ("oauth_signature_method", "HMAC-SHA256".to_owned()),
             ("oauth_timestamp", now.as_second().to_string()),
         ];
-        // What the other side calls itself is taken as it stands, capitals and all: so it will put it into its own text.
+        // The server signs its own URL without normalizing it, so the URL is used unchanged.
         let address = self.address.clone().unwrap_or_else(|| plain_address(url));
         let (address, query) = split(&address);
         let mut members: Vec<(String, String)> = query
@@ -104,20 +101,20 @@ impl OAuth1 {
     }
 }
 
-/// HMAC takes keys of every length, so it never fails.
+/// HMAC-SHA-256 in Base64. Keys of every length are valid, so this never fails.
 fn sign(key: &[u8], text: &[u8]) -> String {
     Hmac::<Sha256>::new_from_slice(key)
         .map(|mac| STANDARD.encode(mac.chain_update(text).finalize().into_bytes()))
         .unwrap_or_default()
 }
 
-/// An address without its query, and the query.
+/// The URL without its query, and the query.
 fn split(url: &str) -> (&str, &str) {
     let url = url.split('#').next().unwrap_or_default();
     url.split_once('?').unwrap_or((url, ""))
 }
 
-/// Scheme and host in lower case and without the scheme's own port, as section 3.4.1.2 wants.
+/// Scheme and host in lower case, without the default port (RFC 5849, section 3.4.1.2).
 fn plain_address(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -133,13 +130,13 @@ fn plain_address(url: &str) -> String {
     )
 }
 
-/// A name and its value, decoded from the query and encoded as the text to be signed wants them.
+/// A query parameter, decoded and encoded again by the rules of the signature base string.
 fn encoded_pair(pair: &str) -> (String, String) {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     (encode(&decode(name)), encode(&decode(value)))
 }
 
-/// Everything but letters, digits and `-._~` is encoded, with capital digits (section 3.6).
+/// Percent-encodes all bytes except letters, digits and `-._~`, with upper-case digits (section 3.6).
 fn encode(bytes: &[u8]) -> String {
     let mut encoded = String::with_capacity(bytes.len());
     for byte in bytes {
@@ -152,7 +149,7 @@ fn encode(bytes: &[u8]) -> String {
     encoded
 }
 
-/// Decodes what stands in a query, where `+` is a space.
+/// Percent-decodes a part of a query; `+` is a space.
 fn decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let digit = |at: usize| {
@@ -214,7 +211,7 @@ mod tests {
     const URL: &str = "https://shop.example/wp-json/wc/v3/orders";
 
     #[test]
-    fn a_signature_in_the_query_is_the_one_of_the_header() {
+    fn query_and_header_have_the_same_signature() {
         let signer = OAuth1 {
             placement: Placement::Query,
             key: format!("ck_{}", "a".repeat(40)).into(),
@@ -242,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_store_took_these_signatures() {
+    fn signatures_match_those_that_a_real_store_accepted() {
         let secret = format!("cs_{}", "a".repeat(40));
         let orders = "http://127.0.0.1:8711/wp-json/wc/v3/orders";
         for (query, nonce, taken) in [
@@ -270,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_names_all_that_is_signed_besides_the_query() {
+    fn the_header_contains_all_signed_parameters_except_the_query() {
         let header = header("cs_b", None, "GET", URL, "n/1", 1_700_000_000);
         let members = "oauth_nonce=\"n%2F1\", oauth_signature_method=\"HMAC-SHA256\", oauth_timestamp=\"1700000000\"";
         assert!(
@@ -281,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn writings_of_one_request_are_signed_alike() {
+    fn equivalent_urls_have_the_same_signature() {
         let same = signed(
             "https://shop.example/wp-json/wc/v3/orders?include%5B%5D=1&include[]=2&a=x%20y&a=B",
         );
@@ -310,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_is_the_text_of_the_rfc() {
+    fn the_base_string_matches_the_example_of_the_rfc() {
         // Section 3.4.1.3.1: names without values, doubled names, encoded and plain reserved characters.
         let url = "http://example.com/request?b5=%3D%253D&a3=a&c%40=&a2=r%20b";
         let text = "GET&http%3A%2F%2Fexample.com%2Frequest&a2%3Dr%2520b%26a3%3Da%26b5%3D%253D%25253D%26c%2540%3D%26\
@@ -339,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_are_signed_as_they_stand() {
+    fn invalid_escapes_are_signed_unchanged() {
         assert_eq!(decode("%"), b"%");
         assert_eq!(decode("%4"), b"%4");
         assert_eq!(decode("%zz+%41"), b"%zz A");

@@ -1,8 +1,8 @@
-//! Readings of a payload's members that tell three cases apart: the member was not sent, it was read, it cannot be read.
+//! Reads members of a payload and distinguishes three cases: not sent, read, unreadable.
 //!
-//! [`Node`]'s own readers give `None` for the first case and the last one. That is enough for a member of its own, which is
-//! then absent from the event. Whatever is derived from a member (a sum, a status) needs to know which case it was: a
-//! refund whose amount cannot be read is no order without refunds.
+//! [`Node`]'s own methods return `None` for the first and the third case. For a single member this is enough: it is absent
+//! from the event. A value that is computed from members (a sum, a status) needs the distinction: an order with an
+//! unreadable refund must not appear as an order without refunds.
 
 use std::collections::HashMap;
 
@@ -12,19 +12,19 @@ use super::json::Json;
 use super::lenient::Node;
 use super::text::decode_entities;
 
-/// What a payload says by a member.
+/// The result of reading a member of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading<T> {
-    /// The member is missing, null or an empty text.
+    /// The member is missing, null or an empty string.
     Absent,
     /// The member's value.
     Read(T),
-    /// The member was sent, and its value has no meaning that is known.
+    /// The member was sent, but its value has an unknown meaning.
     Unreadable,
 }
 
 impl<T> Reading<T> {
-    /// The value, if it was read.
+    /// The value; `None` for the two other cases.
     pub(crate) fn known(self) -> Option<T> {
         match self {
             Reading::Read(value) => Some(value),
@@ -32,7 +32,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// The reading with another value.
+    /// Converts the value; the two other cases stay.
     pub(crate) fn map<U>(self, into: impl FnOnce(T) -> U) -> Reading<U> {
         match self {
             Reading::Absent => Reading::Absent,
@@ -42,14 +42,14 @@ impl<T> Reading<T> {
     }
 }
 
-/// The names by which an object is one item, not a list of items by key.
+/// An object with one of these members is a single item, not a list of items by key.
 const ITEM_NAMES: [&str; 12] = [
     "id", "key", "name", "code", "title", "total", "src", "slug", "label", "option", "reason",
     "value",
 ];
 
 impl<'a> Node<'a> {
-    /// Yes or no: a boolean, the digits 1 and 0 as number or text, or the words that PHP plugins use.
+    /// A boolean, the digits 1 and 0 as number or text, or the words that PHP plugins use.
     pub(crate) fn truth(self) -> Reading<bool> {
         match self.value() {
             None | Some(Json::Null) => Reading::Absent,
@@ -61,7 +61,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// An instant in UTC. Dates of zeros and 1970 mean "never", as in MySQL and PHP, and read as absent.
+    /// A timestamp in UTC. Zero dates and 1970 mean "never" in MySQL and PHP, so they give [`Reading::Absent`].
     pub(crate) fn moment(self) -> Reading<Timestamp> {
         match self.value() {
             None | Some(Json::Null | Json::Bool(false)) => Reading::Absent,
@@ -74,7 +74,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A text in plain Unicode: HTML entities are decoded. An empty text is nothing.
+    /// A text with decoded HTML entities. `None` for an empty text.
     pub(crate) fn plain(self) -> Option<String> {
         match self.value()? {
             Json::Text(text) if !text.is_empty() => Some(decode_entities(text).into_owned()),
@@ -83,10 +83,10 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The items of a list of objects, with the key of each one where they arrived under keys.
+    /// The items of a list of objects, with their keys if the list was sent as an object.
     ///
-    /// PHP writes a list with gaps as an object: `{"0":{…},"2":{…}}`, or by the items' ids. The order of the document is kept.
-    /// An object that is an item itself is a list of one. Nulls are no items.
+    /// PHP writes a list with gaps as an object: `{"0":{…},"2":{…}}`, or with the items' ids as keys. The order of the
+    /// document is kept. An object that is a single item gives a list of one. Nulls are skipped.
     pub(crate) fn keyed_entries(self) -> Reading<Vec<(Option<&'a str>, Node<'a>)>> {
         match self.value() {
             Some(Json::Object(members)) if is_item(members) => Reading::Read(vec![(None, self)]),
@@ -132,13 +132,13 @@ fn truth_of(text: &str) -> Reading<bool> {
     }
 }
 
-/// `true` for no text, and for MySQL's date that is none (`0000-00-00 00:00:00`), which PHP shows as the year -1.
+/// `true` for an empty text and for MySQL's zero date `0000-00-00 00:00:00`, which PHP formats with the year -1.
 fn is_never(text: &str) -> bool {
     let text = text.trim();
     text.is_empty() || text == "0" || text.starts_with("0000-00-00") || text.starts_with("-0001-")
 }
 
-/// `true` if the object has a scalar under a name that items have.
+/// `true` if the object has a scalar member with one of [`ITEM_NAMES`].
 fn is_item(members: &[(std::borrow::Cow<'_, str>, Json<'_>)]) -> bool {
     members.iter().any(|(name, value)| {
         ITEM_NAMES.contains(&name.as_ref())
@@ -146,7 +146,7 @@ fn is_item(members: &[(std::borrow::Cow<'_, str>, Json<'_>)]) -> bool {
     })
 }
 
-/// The members but nulls, in the order of the document; of doubled ones the last, as everywhere.
+/// The members without nulls, in the order of the document. If a name is repeated, only the last member.
 fn last_of_each<'a>(
     members: &'a [(std::borrow::Cow<'a, str>, Json<'a>)],
 ) -> Vec<(Option<&'a str>, Node<'a>)> {

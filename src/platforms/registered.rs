@@ -1,28 +1,28 @@
-//! Which webhooks a store has registered for us, as far as its API has shown: by id, with their topics.
+//! The gateway's webhooks at a store, with their topics, as the store's API returned them.
 //!
-//! WooCommerce signs the body alone, so the headers that name webhook and topic prove nothing by themselves.
+//! WooCommerce signs only the body. The headers with the webhook's id and topic are not signed, so they are compared with
+//! these webhooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why a delivery is a dead letter whose topic does not fit its webhook or its body.
+/// Reason code of a dead-lettered delivery whose topic does not fit its webhook or its body.
 pub const TOPIC_MISMATCH: &str = "topic_mismatch";
 
 /// The webhooks of one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegisteredWebhooks {
     topics: BTreeMap<String, BTreeSet<String>>,
-    /// `true` if we registered them, so that no other webhook has one of their topics.
+    /// `true` if the gateway registered the webhooks. Then no other webhook has one of their topics.
     pub are_ours: bool,
 }
 
 impl RegisteredWebhooks {
-    /// Adds a webhook.
     pub fn add(&mut self, id: &str, topic: &str) {
         let topics = self.topics.entry(id.to_owned()).or_default();
         topics.insert(topic.to_owned());
     }
 
-    /// `true` if there is a webhook with that id and topic.
+    /// `true` if a webhook with this id and topic exists.
     #[must_use]
     pub fn contains(&self, id: &str, topic: &str) -> bool {
         self.topics
@@ -30,7 +30,7 @@ impl RegisteredWebhooks {
             .is_some_and(|topics| topics.contains(topic))
     }
 
-    /// `false` if the id is that of a webhook with other topics, or the topic is that of another webhook of ours.
+    /// `false` if the webhook with this id has other topics, or if another webhook of the gateway has this topic.
     #[must_use]
     pub fn fits(&self, id: &str, topic: &str) -> bool {
         match self.topics.get(id) {
@@ -39,7 +39,7 @@ impl RegisteredWebhooks {
         }
     }
 
-    /// The id of a webhook with that topic.
+    /// The id of a webhook with this topic.
     #[must_use]
     pub fn id_of(&self, topic: &str) -> Option<&str> {
         let mut webhooks = self.topics.iter();

@@ -9,24 +9,24 @@ use crate::event::{Amount, Money};
 words! {
     /// The kind of product.
     ProductKind {
-        /// One article.
+        /// A product without variants.
         Simple,
-        /// An article with variants.
+        /// A product with variants.
         Variable,
-        /// One variant of an article.
+        /// One variant of a product.
         Variation,
-        /// A list of articles that are sold one by one.
+        /// A list of products that are sold separately.
         Grouped,
-        /// An article that is sold elsewhere.
+        /// A product that is sold on another site.
         External,
-        /// Several articles that are sold as one.
+        /// Several products that are sold as one.
         Bundle,
-        /// An article without shipping: virtual and downloadable.
+        /// A virtual or downloadable product without shipping.
         Digital,
     }
 }
 words! {
-    /// Whether something can be bought.
+    /// The availability of a product or variant.
     StockStatus {
         /// In stock.
         InStock,
@@ -34,7 +34,7 @@ words! {
         PartiallyInStock,
         /// Out of stock.
         OutOfStock,
-        /// Out of stock, and can be ordered for later delivery.
+        /// Out of stock, but can be ordered for later delivery.
         Backorder,
         /// The stock item was removed at the store.
         Deleted,
@@ -46,7 +46,7 @@ shape! {
         /// The product's id at the platform.
         id: String,
         |
-        /// Of a variant: its product's id.
+        /// The id of the variant's product. Present only for variants.
         parent_id: String,
         /// The kind of product.
         kind: ProductKind,
@@ -56,7 +56,7 @@ shape! {
         slug: String,
         /// The merchant's stock-keeping unit.
         sku: String,
-        /// GTIN, UPC, EAN or ISBN.
+        /// Barcode number: GTIN, UPC, EAN or ISBN.
         gtin: String,
         /// The platform's own status, for example `publish` or `draft`.
         status: String,
@@ -68,7 +68,7 @@ shape! {
         regular_price: Money,
         /// The price in a sale.
         sale_price: Money,
-        /// ISO 4217 code. Absent where the platform does not name it.
+        /// Currency of all prices, ISO 4217 code. Absent if the platform does not send it.
         currency: String,
         /// The long description as HTML, as the merchant wrote it. Entities stay.
         description: String,
@@ -80,15 +80,15 @@ shape! {
         categories: Vec<Category>,
         /// The merchant's labels, plain text.
         tags: Vec<String>,
-        /// What buyers can choose; of a variant, what is chosen.
+        /// The options that buyers can choose. For a variant: the chosen values.
         options: Vec<ProductOption>,
         /// The variants of the product. Some platforms send only their ids.
         variants: Vec<Variant>,
-        /// The product's stock, as the product event has it.
+        /// The stock of the product, from the same payload.
         inventory: ProductInventory,
-        /// The weight as a decimal, in the store's unit.
+        /// The weight as a decimal number, in the store's unit.
         weight: Amount,
-        /// The product's page in the shop.
+        /// URL of the product's page in the shop.
         url: String,
         /// When it was created at the store, in UTC.
         created_at: Timestamp,
@@ -102,9 +102,9 @@ shape! {
         |
         /// The image's id at the platform.
         id: String,
-        /// The address of the image file.
+        /// URL of the image file.
         url: String,
-        /// The alternative text, plain.
+        /// The alternative text of the image, plain text.
         alt: String,
     }
 }
@@ -119,18 +119,18 @@ shape! {
     }
 }
 shape! {
-    /// An option of a product with its values, or of a variant with its one value.
+    /// An option of a product with all values, or of a variant with its one value.
     ProductOption {
         |
         /// The name of the option, for example `Size`; plain text.
         name: String,
-        /// The values to choose from, for example `S` and `M`; of a variant, the chosen one. Slugs
-        /// of non-Latin terms are decoded.
+        /// The values to choose from, for example `S` and `M`. For a variant: the one chosen value.
+        /// Percent-encoded slugs of non-Latin terms are decoded.
         values: Vec<String>,
     }
 }
 shape! {
-    /// A choice that was made.
+    /// A chosen value of an option.
     OptionValue {
         |
         /// The name of the option, for example `Size`; plain text.
@@ -140,16 +140,16 @@ shape! {
     }
 }
 shape! {
-    /// One variant of a product, as its product lists it.
+    /// One variant in the list of its product.
     Variant {
         /// The variant's id at the platform.
         id: String,
         |
         /// The merchant's stock-keeping unit.
         sku: String,
-        /// GTIN, UPC, EAN or ISBN.
+        /// Barcode number: GTIN, UPC, EAN or ISBN.
         gtin: String,
-        /// The values that make this variant.
+        /// The option values of this variant.
         options: Vec<OptionValue>,
         /// `true` if buyers can see the variant in the shop.
         visible: bool,
@@ -157,21 +157,21 @@ shape! {
         price: Money,
         /// The price outside a sale.
         regular_price: Money,
-        /// Whether the variant can be bought.
+        /// The availability of the variant.
         status: StockStatus,
-        /// The weight as a decimal, in the store's unit.
+        /// The weight as a decimal number, in the store's unit.
         weight: Amount,
     }
 }
 shape! {
-    /// The stock of a product, as the product event has it.
+    /// The stock of a product in an event about the product.
     ProductInventory {
         |
         /// `true` if the store counts the stock.
         managed: bool,
         /// The number of units in stock; may be negative. Absent if the stock is not counted.
         quantity: Number,
-        /// Whether the product can be bought.
+        /// The availability of the product.
         status: StockStatus,
     }
 }
@@ -181,7 +181,7 @@ shape! {
         /// The collection's id at the platform.
         id: String,
         |
-        /// The id of the collection above it.
+        /// The id of the parent collection.
         parent_id: String,
         /// The name, plain text.
         name: String,
@@ -219,12 +219,12 @@ shape! {
         managed: bool,
         /// The number of units in stock; may be negative.
         quantity: Number,
-        /// Whether the product can be bought.
+        /// The availability of the product.
         status: StockStatus,
-        /// Why the stock changed, in the platform's word: `ORDER`, `MANUAL`.
+        /// Why the stock changed, the platform's own value, for example `ORDER` or `MANUAL`.
         reason: String,
-        /// The stock of the variants: of those that changed, or of all where the event has the
-        /// whole item.
+        /// The stock of the variants. All variants if the event has the whole item, otherwise only
+        /// the changed ones.
         variants: Vec<InventoryVariant>,
         /// When it was created at the store, in UTC.
         created_at: Timestamp,
@@ -242,9 +242,9 @@ shape! {
         quantity: Number,
         /// The number of units before the change.
         previous_quantity: Number,
-        /// Whether the variant can be bought now.
+        /// The availability of the variant now.
         status: StockStatus,
-        /// Whether the variant could be bought before the change.
+        /// The availability of the variant before the change.
         previous_status: StockStatus,
     }
 }

@@ -7,7 +7,7 @@ use super::shape;
 use crate::event::{Amount, Money};
 
 shape! {
-    /// A postal address with the person at it. All texts are plain: HTML entities are decoded.
+    /// A postal address with a person. All members are plain text: HTML entities are decoded.
     Address {
         |
         /// The given name.
@@ -18,7 +18,7 @@ shape! {
         company: String,
         /// Street and house number.
         line1: String,
-        /// Floor, apartment, care of.
+        /// Second address line: floor, apartment, care of.
         line2: String,
         /// The town or city.
         city: String,
@@ -26,7 +26,7 @@ shape! {
         region: String,
         /// The postal code, as typed.
         postal_code: String,
-        /// ISO 3166-1 alpha-2 country code.
+        /// Country, ISO 3166-1 alpha-2 code.
         country: String,
         /// Phone number as typed.
         phone: String,
@@ -40,7 +40,7 @@ shape! {
         /// The customer's id at the platform.
         id: String,
         |
-        /// What the platform calls this person: `contact`, `member`, or the role in the shop.
+        /// The platform's type of person: `contact`, `member`, or the role in the shop.
         kind: String,
         /// The primary e-mail address.
         email: String,
@@ -54,17 +54,17 @@ shape! {
         phone: String,
         /// The company name, plain text.
         company: String,
-        /// The default address for invoices.
+        /// Default billing address.
         billing_address: Address,
-        /// The default address for goods.
+        /// Default shipping address.
         shipping_address: Address,
         /// The merchant's labels.
         tags: Vec<String>,
         /// After a merge: the ids that were merged into this one and no longer exist.
         merged_ids: Vec<String>,
-        /// The number of orders so far. Absent where the platform does not say.
+        /// Number of orders so far. Absent if the platform does not send it.
         orders_count: Number,
-        /// The sum of the orders so far, in the shop's currency.
+        /// Total of all orders so far, in the shop's currency.
         total_spent: Money,
         /// When it was created at the store, in UTC.
         created_at: Timestamp,
@@ -78,35 +78,36 @@ shape! {
         /// The coupon's id at the platform.
         id: String,
         |
-        /// The text that the buyer types, plain.
+        /// The code that the buyer types, plain text.
         code: String,
         /// The merchant's description, plain text.
         description: String,
         /// The platform's own status, for example `publish`.
         status: String,
-        /// `percent`, `fixed_cart`, `fixed_product`, or the platform's own word.
+        /// `percent`, `fixed_cart`, `fixed_product`, or the platform's own value.
         discount_type: String,
-        /// An amount of money, or a percentage: see `discount_type`.
+        /// An amount of money or a percentage, depending on `discount_type`.
         amount: Amount,
         /// `true` if the coupon makes shipping free.
         free_shipping: bool,
         /// `true` if no other coupon can be used beside it.
         individual_use: bool,
-        /// The smallest order that the coupon works for; absent without limit.
+        /// Minimum order amount for the coupon. Absent without a limit.
         minimum_amount: Amount,
-        /// The largest order that the coupon works for; absent without limit.
+        /// Maximum order amount for the coupon. Absent without a limit.
         maximum_amount: Amount,
-        /// How often the coupon was used.
+        /// Number of times that the coupon was used.
         usage_count: Number,
-        /// How often the coupon can be used; absent without limit.
+        /// Maximum number of uses of the coupon. Absent without a limit.
         usage_limit: Number,
-        /// How often one customer can use the coupon; absent without limit.
+        /// Maximum number of uses per customer. Absent without a limit.
         usage_limit_per_customer: Number,
-        /// The products that the coupon works for. An empty list means all; absent means unknown.
+        /// Ids of the products that the coupon applies to. An empty list means all products. Absent if
+        /// unknown.
         product_ids: Vec<String>,
-        /// The products that the coupon does not work for.
+        /// Ids of the products that the coupon does not apply to.
         excluded_product_ids: Vec<String>,
-        /// When the coupon ends, in UTC.
+        /// When the coupon expires, in UTC.
         expires_at: Timestamp,
         /// When it was created at the store, in UTC.
         created_at: Timestamp,

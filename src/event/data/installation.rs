@@ -1,4 +1,4 @@
-//! What is installed where, and how it fares: apps, sites, connections; and what has no shape of its own.
+//! Apps, sites and connections with their health; actions and unrecognized deliveries.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ shape! {
         |
         /// The app's id at the platform.
         app_id: String,
-        /// Of a duplicated site: the instance id that it was copied from.
+        /// The instance id of the site that this site was copied from. Present only for a duplicated
+        /// site.
         origin_instance_id: String,
         /// The merchant's plan of the app.
         plan: Plan,
@@ -26,7 +27,7 @@ shape! {
         |
         /// The vendor's id of the plan.
         product_id: String,
-        /// The billing period, in the platform's word: `MONTHLY`.
+        /// The billing period, the platform's own value, for example `MONTHLY`.
         cycle: String,
         /// The plan before the change.
         previous_product_id: String,
@@ -36,9 +37,9 @@ shape! {
         coupon: String,
         /// The invoice's id at the platform.
         invoice_id: String,
-        /// Why the plan was cancelled or reactivated, in the platform's word.
+        /// Why the plan was cancelled or reactivated, the platform's own value.
         reason: String,
-        /// When the plan ends, in UTC.
+        /// When the plan expires, in UTC.
         expires_at: Timestamp,
     }
 }
@@ -50,17 +51,17 @@ shape! {
         |
         /// The display name of the site.
         name: String,
-        /// The address of the site.
+        /// URL of the site.
         url: String,
-        /// ISO 639-1 language code: `en`.
+        /// Language, ISO 639-1 code, for example `en`.
         language: String,
-        /// Language and region as a BCP 47 tag: `en-GB`.
+        /// Language and region, BCP 47 tag, for example `en-GB`.
         locale: String,
-        /// ISO 3166-1 alpha-2 country code.
+        /// Country, ISO 3166-1 alpha-2 code.
         country: String,
-        /// ISO 4217 code that the site is paid in.
+        /// Currency of the site's payments, ISO 4217 code.
         currency: String,
-        /// IANA time zone: `Europe/Berlin`.
+        /// Time zone, IANA name, for example `Europe/Berlin`.
         time_zone: String,
         /// The site's contact e-mail address.
         email: String,
@@ -71,16 +72,16 @@ shape! {
 shape! {
     /// The health of a connection.
     ConnectionHealth {
-        /// The connection's id.
+        /// The name of the connection.
         id: String,
         |
         /// `connected`, `degraded`, `paused` or `disconnected`.
         status: String,
-        /// Reason code of the status.
+        /// Reason code: why the connection has this status.
         reason: String,
-        /// Of an installation of an app: the connection of the app.
+        /// The connection of the app. Present only for an installation of an app.
         parent_id: String,
-        /// Further facts that are no secrets, by name.
+        /// Further facts about the connection by name, without secrets.
         settings: BTreeMap<String, String>,
     }
 }
@@ -105,12 +106,12 @@ shape! {
 shape! {
     /// A verified delivery whose topic has no event type yet. Its content is in `raw`.
     Unrecognized {
-        /// The platform's id of what it is about, where known; else the topic.
+        /// The platform's id of the entity; the topic if the id is unknown.
         id: String,
         |
         /// The platform's event type.
         topic: String,
-        /// The platform's name of the entity that the event is about.
+        /// The platform's name for the type of the entity.
         entity_type: String,
     }
 }

@@ -1,7 +1,7 @@
-//! The normalized shapes, one file per entity: what a consumer finds under `data.{entity}`.
+//! The normalized entities that consumers find under `data.{entity}`.
 //!
-//! Every field but an entity's `id` is optional: what a platform did not send is absent, and an empty string counts as
-//! not sent. Enumerations end in `unknown`, so that a platform's new word never breaks a consumer.
+//! Every member except an entity's `id` is optional. A member is absent if the platform did not send it or sent an empty
+//! string. Each enumeration has the value `unknown`, so that a platform's new status never breaks a consumer.
 
 mod catalog;
 mod customer;
@@ -27,7 +27,7 @@ pub use order::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Declares a shape: fields before the bar are always there, fields behind it are left out when empty.
+/// Declares an entity: fields before the bar are always present, fields after the bar are omitted when empty.
 macro_rules! shape {
     ($(#[$meta:meta])* $name:ident { $($(#[$rmeta:meta])* $rfield:ident: $rtype:ty,)* | $($(#[$ometa:meta])* $ofield:ident: $otype:ty,)* }) => {
         $(#[$meta])*
@@ -44,7 +44,7 @@ macro_rules! shape {
         }
     };
 }
-/// Declares a closed list of words, written in `snake_case`, whose default is `unknown`.
+/// Declares an enumeration with values in `snake_case` and the default `unknown`.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$wmeta:meta])* $word:ident,)* }) => {
         $(#[$meta])*
@@ -52,7 +52,7 @@ macro_rules! words {
         #[serde(rename_all = "snake_case")]
         pub enum $name {
             $($(#[$wmeta])* $word,)*
-            /// The platform's word has no counterpart, or what decides cannot be read.
+            /// The platform's value has no counterpart here, or a member that decides could not be read.
             #[default]
             Unknown,
         }
@@ -76,7 +76,7 @@ pub enum Entity {
     Subscription(Box<Subscription>),
     /// A product that a store sells.
     Product(Box<Product>),
-    /// One variant of a product: the shape of a product, with `parent_id`.
+    /// One variant of a product, with the members of a product and `parent_id`.
     Variant(Box<Product>),
     /// A group of products: a category or a collection.
     Collection(Box<Collection>),
@@ -100,12 +100,12 @@ pub enum Entity {
     Connection(Box<ConnectionHealth>),
     /// A custom hook of a store that fired.
     Action(Box<Action>),
-    /// A verified delivery whose topic has no event type yet: see `raw`.
+    /// A verified delivery whose topic has no event type yet. The content is in `raw`.
     Unrecognized(Box<Unrecognized>),
 }
 
 impl Entity {
-    /// The entity's word in event types, subjects and schemas.
+    /// The entity's name in event types, subjects and schemas.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What happens around an order: checkouts, payments, refunds, fulfillments.
+//! Checkouts, payments, refunds, chargebacks and fulfillments.
 
 use jiff::Timestamp;
 use serde_json::Number;
@@ -17,19 +17,19 @@ words! {
 }
 
 shape! {
-    /// The shipments of an order: the whole list in each event.
+    /// All shipments of an order. Each event has the whole list.
     Fulfillment {
-        /// The order's id: platforms report all fulfillments of an order together.
+        /// The order's id, because platforms report all fulfillments of an order together.
         id: String,
         |
         /// The order's id at the platform.
         order_id: String,
-        /// The parcels, or other hand-overs.
+        /// The parcels or other hand-overs.
         parcels: Vec<Parcel>,
     }
 }
 shape! {
-    /// One parcel, or one hand-over.
+    /// One parcel or other hand-over.
     Parcel {
         |
         /// The fulfillment's id at the platform.
@@ -40,11 +40,11 @@ shape! {
         carrier: String,
         /// The carrier's tracking number.
         tracking_number: String,
-        /// The carrier's page for this parcel.
+        /// URL of the carrier's tracking page.
         tracking_url: String,
         /// The platform's own status of the parcel.
         status: String,
-        /// When the parcel was recorded, in UTC.
+        /// When the parcel was created at the platform, in UTC.
         created_at: Timestamp,
     }
 }
@@ -61,18 +61,18 @@ shape! {
 shape! {
     /// The payments, refunds and chargebacks of an order.
     Payment {
-        /// The order's id: platforms report all transactions of an order together.
+        /// The order's id, because platforms report all transactions of an order together.
         id: String,
         |
         /// The order's id at the platform.
         order_id: String,
-        /// ISO 4217 code, where the platform says.
+        /// Currency of all amounts, ISO 4217 code. Absent if the platform does not send it.
         currency: String,
         /// The payments of the order.
         payments: Vec<PaymentEntry>,
         /// The refunds of the order.
         refunds: Vec<Refund>,
-        /// The payments that a buyer's bank took back.
+        /// The chargebacks: payments that a buyer's bank took back.
         chargebacks: Vec<Chargeback>,
     }
 }
@@ -90,7 +90,7 @@ shape! {
         reversed_amount: Money,
         /// `approved`, or `reversed` if the money returned to the merchant.
         status: ChargebackStatus,
-        /// When the chargeback was recorded, in UTC.
+        /// When the chargeback was created at the platform, in UTC.
         created_at: Timestamp,
     }
 }
@@ -104,7 +104,7 @@ shape! {
         amount: Money,
         /// The platform's own status, for example `APPROVED`.
         status: String,
-        /// How it was paid, for example `creditCard`.
+        /// The payment method, the platform's own value, for example `creditCard`.
         method: String,
         /// The payment provider's id of the transaction.
         provider_transaction_id: String,
@@ -113,46 +113,46 @@ shape! {
     }
 }
 shape! {
-    /// Money that was given back.
+    /// One refund of an order.
     Refund {
         |
         /// The refund's id at the platform.
         id: String,
         /// The merchant's reason, plain text.
         reason: String,
-        /// The refund, as a positive amount. Absent if it cannot be read.
+        /// The refunded amount, positive. Absent if the payload's amount cannot be read.
         amount: Money,
-        /// How the money went back, in the platform's word: `creditCard`, `giftCard`.
+        /// The refund method, the platform's own value, for example `creditCard` or `giftCard`.
         method: String,
         /// When the refund was made, in UTC.
         created_at: Timestamp,
     }
 }
 shape! {
-    /// A checkout that was started, and perhaps abandoned.
+    /// A checkout that a buyer started and possibly abandoned.
     Checkout {
         /// The checkout's id at the platform.
         id: String,
         |
-        /// The id of the checkout, where the platform has other ids for abandoned ones.
+        /// The id of the checkout itself, if `id` is the id of the abandoned checkout.
         checkout_id: String,
-        /// The id of the cart that it came from.
+        /// The id of the checkout's cart.
         cart_id: String,
         /// The platform's own status, for example `ABANDONED`.
         platform_status: String,
-        /// ISO 4217 code of all amounts.
+        /// Currency of all amounts, ISO 4217 code.
         currency: String,
         /// The line items before discounts, shipping and tax.
         subtotal: Money,
-        /// What the buyer would have to pay.
+        /// The amount that the buyer has to pay.
         total: Money,
-        /// What reduces the price.
+        /// The price reductions: coupons, rules of the shop, manual discounts.
         discounts: Vec<Discount>,
-        /// The buyer, as far as known.
+        /// The buyer, with the details entered so far.
         customer: Buyer,
         /// The products in the checkout.
         line_items: Vec<LineItem>,
-        /// The address where the buyer can continue.
+        /// URL where the buyer can continue the checkout.
         url: String,
         /// When it was created at the store, in UTC.
         created_at: Timestamp,

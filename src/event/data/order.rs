@@ -7,125 +7,125 @@ use super::{Address, OptionValue, Refund, shape, words};
 use crate::event::Money;
 
 words! {
-    /// Where an order stands as a whole.
+    /// The overall status of an order.
     OrderStatus {
         /// In progress.
         Open,
         /// Finished, also if it was refunded.
         Completed,
-        /// Called off or rejected.
+        /// Cancelled or rejected.
         Cancelled,
         /// Not placed yet.
         Draft,
-        /// In the store's trash: it can be restored, or is removed for good later.
+        /// In the store's trash. The order can be restored or is permanently deleted later.
         Trashed,
     }
 }
 words! {
-    /// Where an order's payment stands.
+    /// The payment status of an order.
     PaymentStatus {
         /// No payment yet.
         Unpaid,
-        /// A payment is on its way or being processed.
+        /// A payment was started and is not complete.
         Pending,
-        /// Reserved on a card, not captured yet.
+        /// Authorized on a card, not captured yet.
         Authorized,
-        /// A part is paid, for example a deposit: see `totals.paid`.
+        /// Paid in part, for example a deposit. See `totals.paid`.
         PartiallyPaid,
         /// Paid in full.
         Paid,
-        /// A part of the money was given back.
+        /// Refunded in part.
         PartiallyRefunded,
-        /// All of the money was given back.
+        /// Refunded in full.
         Refunded,
-        /// The authorization was given up.
+        /// The authorization was voided.
         Voided,
-        /// The payment was refused.
+        /// The payment failed.
         Failed,
     }
 }
 words! {
-    /// How much of an order was handed over.
+    /// The fulfillment status of an order.
     FulfillmentStatus {
-        /// Nothing was handed over.
+        /// No item was shipped or handed over.
         Unfulfilled,
-        /// A part was handed over.
+        /// Some items were shipped or handed over.
         Partial,
-        /// All was handed over.
+        /// All items were shipped or handed over.
         Fulfilled,
     }
 }
 
 shape! {
-    /// An order: a purchase with its money, people and lines.
+    /// An order with its amounts, addresses and line items.
     Order {
         /// The order's id at the platform.
         id: String,
         |
         /// The order number that merchant and buyer see. Not unique across stores.
         number: String,
-        /// ISO 4217 code of all amounts of the order.
+        /// Currency of all amounts of the order, ISO 4217 code.
         currency: String,
-        /// Where the order stands as a whole.
+        /// The overall status of the order.
         status: OrderStatus,
-        /// Where the payment stands. `unknown` if an amount or a date that decides cannot be read.
+        /// The payment status. `unknown` if an amount or a date that decides cannot be read.
         payment_status: PaymentStatus,
-        /// How much of the order was handed over.
+        /// The fulfillment status.
         fulfillment_status: FulfillmentStatus,
         /// The platform's own status, for example `processing` or `APPROVED`.
         platform_status: String,
-        /// The order's sums.
+        /// The total amounts of the order.
         totals: Totals,
-        /// `true` if the prices of the line items contain the tax.
+        /// `true` if the prices of the line items include tax.
         prices_include_tax: bool,
-        /// The buyer, as the order knows the buyer.
+        /// The buyer, with the details of the order.
         customer: Buyer,
-        /// The address on the invoice.
+        /// Billing address.
         billing_address: Address,
-        /// The address that the goods are sent to. Absent for pick-up and for digital goods.
+        /// Shipping address. Absent for pick-up and for digital goods.
         shipping_address: Address,
-        /// The products that were bought.
+        /// The bought products.
         line_items: Vec<LineItem>,
         /// The shipping methods and their prices.
         shipping_lines: Vec<ShippingLine>,
         /// Further charges, for example a tip or gift wrap.
         fee_lines: Vec<FeeLine>,
-        /// What reduces the price: coupons, rules of the shop, manual discounts.
+        /// The price reductions: coupons, rules of the shop, manual discounts.
         discounts: Vec<Discount>,
         /// The refunds so far.
         refunds: Vec<Refund>,
         /// The buyer's note to the merchant, plain text.
         note: String,
-        /// When the order was placed, in UTC. For an imported order, when it was bought.
+        /// When the order was placed, in UTC. For an imported order: the time of the purchase.
         created_at: Timestamp,
         /// When it was last changed at the store, in UTC.
         updated_at: Timestamp,
-        /// When it was paid, in UTC. For a part payment, when the part was paid.
+        /// When the order was paid, in UTC. For a partial payment: the time of that payment.
         paid_at: Timestamp,
         /// When the merchant completed the order, in UTC.
         completed_at: Timestamp,
     }
 }
 shape! {
-    /// The sums of an order. A sum is absent if one of its summands cannot be read.
+    /// The total amounts of an order. A total is absent if one of its summands cannot be read.
     Totals {
         |
         /// The line items before discounts, shipping, fees and tax.
         subtotal: Money,
-        /// All discounts, as a positive amount.
+        /// The sum of the discounts, positive.
         discount: Money,
-        /// Shipping, without tax where prices exclude tax.
+        /// The price of shipping, without tax if prices exclude tax.
         shipping: Money,
         /// The sum of the taxes.
         tax: Money,
         /// The sum of the fees.
         fees: Money,
-        /// What the buyer has to pay in all. Refunds do not reduce it.
+        /// The amount that the buyer has to pay. Refunds do not reduce this amount.
         total: Money,
-        /// The payments so far, before refunds. Present where the platform or a deposit plugin
-        /// says.
+        /// The sum of the payments so far, before refunds. Absent if neither the platform nor a
+        /// deposit plugin sends it.
         paid: Money,
-        /// All refunds so far, as a positive amount.
+        /// The sum of the refunds so far, positive.
         refunded: Money,
     }
 }
@@ -133,7 +133,7 @@ shape! {
     /// The buyer of an order or checkout.
     Buyer {
         |
-        /// The customer's id at the platform; absent for guests.
+        /// The customer's id at the platform. Absent for guests.
         id: String,
         /// E-mail address.
         email: String,
@@ -153,27 +153,27 @@ shape! {
         id: String,
         /// The product's id at the platform.
         product_id: String,
-        /// The variant's id, if the product has variants.
+        /// The variant's id. Present only if the product has variants.
         variant_id: String,
         /// The merchant's stock-keeping unit.
         sku: String,
         /// The product name at the time of the order, plain text. Tags that the merchant typed
         /// stay.
         name: String,
-        /// What was chosen, for example size and color. A value that is no text is written as text;
-        /// lists are joined by commas.
+        /// The chosen options, for example size and color. Values of other types are converted to
+        /// text; lists are joined by commas.
         options: Vec<OptionValue>,
         /// The number of units. May be a fraction, for example 3.25 square metres.
         quantity: Number,
         /// The price of one unit.
         unit_price: Money,
-        /// All units before discounts.
+        /// The price of all units before discounts.
         subtotal: Money,
-        /// The discount on the line, as a positive amount.
+        /// The discount on the line, positive.
         discount: Money,
         /// The tax on the line.
         tax: Money,
-        /// All units after discounts.
+        /// The price of all units after discounts.
         total: Money,
     }
 }
@@ -211,11 +211,11 @@ shape! {
     /// A reduction of the price.
     Discount {
         |
-        /// The coupon's code, plain text; absent for manual discounts.
+        /// The coupon's code, plain text. Absent for manual discounts.
         code: String,
         /// The name of the discount, plain text.
         name: String,
-        /// The reduction, as a positive amount.
+        /// The reduction, positive.
         amount: Money,
     }
 }
@@ -225,23 +225,23 @@ shape! {
         /// The subscription's id at the platform.
         id: String,
         |
-        /// The id of the order that started it.
+        /// The id of the order that started the subscription.
         parent_id: String,
         /// The number that merchant and buyer see.
         number: String,
-        /// ISO 4217 code of all amounts.
+        /// Currency of all amounts, ISO 4217 code.
         currency: String,
         /// The platform's own status, for example `active`.
         platform_status: String,
-        /// The sums of each renewal.
+        /// The total amounts of each renewal.
         totals: Totals,
-        /// `true` if the prices of the line items contain the tax.
+        /// `true` if the prices of the line items include tax.
         prices_include_tax: bool,
         /// The subscriber.
         customer: Buyer,
-        /// The address on the invoices.
+        /// Billing address.
         billing_address: Address,
-        /// The address that the goods are sent to.
+        /// Shipping address.
         shipping_address: Address,
         /// The products of each renewal.
         line_items: Vec<LineItem>,

@@ -1,4 +1,4 @@
-//! Requests to a store's API and their answers, as plain data.
+//! HTTP requests to a store's API and the responses, as plain data.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,40 +9,35 @@ use secrecy::SecretString;
 
 use super::super::oauth1::OAuth1;
 
-/// How a store is asked.
+/// The HTTP method, with the rule for retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Reads.
     Get,
-    /// Makes something; never sent twice by us.
+    /// Creates an object. Never retried after the request may have reached the store.
     Post,
-    /// A `POST` that only reads (a search) or gives the same when it is sent twice.
+    /// A `POST` that only reads (a search) or is safe to repeat. May be retried.
     PostIdempotent,
-    /// Changes something.
     Put,
-    /// Removes something.
     Delete,
 }
 
 /// A request to a store's API.
 #[derive(Clone)]
 pub struct ApiRequest {
-    /// What it is, as a bounded word for metrics and logs: `webhooks.list`.
+    /// Name of the call for metrics and logs, for example `webhooks.list`.
     pub call: &'static str,
-    /// How.
     pub method: Method,
-    /// Where: absolute, with the query and without credentials.
+    /// Absolute, with the query and without credentials.
     pub url: String,
-    /// Headers that are no secret, besides those of HTTP itself.
+    /// Headers without secrets, except those of HTTP itself.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON. May hold secrets.
+    /// JSON. May contain secrets.
     pub body: Option<Bytes>,
-    /// Who asks.
     pub auth: Auth,
 }
 
 impl ApiRequest {
-    /// Reads an address.
+    /// A `GET` without credentials.
     #[must_use]
     pub fn get(call: &'static str, url: impl Into<String>) -> Self {
         Self {
@@ -55,7 +50,7 @@ impl ApiRequest {
         }
     }
 
-    /// Sends JSON to an address.
+    /// A request with a JSON body, without credentials.
     #[must_use]
     pub fn send(
         call: &'static str,
@@ -70,14 +65,14 @@ impl ApiRequest {
         }
     }
 
-    /// The same request by somebody.
+    /// Adds credentials.
     #[must_use]
     pub fn by(self, auth: Auth) -> Self {
         Self { auth, ..self }
     }
 }
 
-/// Without the address's query, the body and the credentials.
+/// Omits the query, the body and the credentials.
 impl fmt::Debug for ApiRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.split(['?', '#']).next().unwrap_or_default();
@@ -85,27 +80,26 @@ impl fmt::Debug for ApiRequest {
     }
 }
 
-/// Who asks, and how he proves it.
+/// The credentials of a request.
 #[derive(Clone)]
 pub enum Auth {
-    /// Anybody.
     None,
-    /// A header with a fixed secret, such as Basic or an API key.
+    /// A header with a fixed secret, for example Basic authentication or an API key.
     Header(&'static str, SecretString),
-    /// Signed anew for each attempt.
+    /// A signature that is computed for each attempt.
     OAuth1(OAuth1),
-    /// By an access token that is fetched once and kept until shortly before it expires.
+    /// An access token that is fetched once and cached until shortly before it expires.
     Token(Box<TokenGrant>),
 }
 
-/// How an access token is had.
+/// How to obtain an access token.
 #[derive(Clone)]
 pub struct TokenGrant {
-    /// Whose token it is; the same for all requests that share it.
+    /// Cache key: requests with the same holder share a token.
     pub holder: String,
-    /// Fetches it.
+    /// The request that fetches the token.
     pub request: ApiRequest,
-    /// Finds it in a good answer.
+    /// Parses the token from a successful response.
     pub read: fn(&Answer) -> Option<AccessToken>,
 }
 
@@ -114,20 +108,19 @@ pub struct TokenGrant {
 pub struct AccessToken {
     /// The value of the `Authorization` header.
     pub authorization: SecretString,
-    /// How long it counts.
+    /// Time until the token expires.
     pub lifetime: Duration,
 }
 
-/// What a store answered.
+/// The response of a store.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// HTTP's status.
     pub status: u16,
-    /// Names in lower case.
+    /// Lower-case names with their values.
     pub headers: Vec<(String, String)>,
-    /// All of it; the executor bounds its size.
+    /// The whole body. `outbound` limits the size.
     pub body: Bytes,
-    /// Our clock when its head arrived.
+    /// The gateway's time when the headers arrived.
     pub received_at: Timestamp,
 }
 
@@ -141,7 +134,7 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Every value of a header.
+    /// All values of a header.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers
             .iter()
@@ -149,13 +142,13 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    /// 200 to 299?
+    /// `true` for a status from 200 to 299.
     #[must_use]
     pub fn is_good(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The body as text, where it is text.
+    /// The body as text; empty if the body is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap_or_default()
@@ -168,7 +161,7 @@ pub enum TlsFault {
     /// No trusted authority signed the certificate.
     #[error("no authority that this machine trusts signed its certificate")]
     Untrusted,
-    /// The server presents an authority's certificate as its own, which no client accepts, even if it trusts the authority.
+    /// The server uses the certificate of an authority as its own. Clients reject this even if they trust the authority.
     #[error("its certificate is self-signed and is its own authority")]
     OwnAuthority,
     /// The certificate has expired.
@@ -183,48 +176,48 @@ pub enum TlsFault {
     /// The server does not speak TLS on this port.
     #[error("it does not speak TLS on this port")]
     NotTls,
-    /// Anything else, in the TLS library's words.
+    /// Any other fault, with the TLS library's message.
     #[error("{0}")]
     Other(String),
 }
 
-/// Why there is no answer.
+/// Why a request has no response.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallFailure {
-    /// It is no address that can be called.
-    #[error("the address cannot be called")]
+    /// The URL or a header is invalid.
+    #[error("the address is not a valid http or https URL")]
     AddressInvalid,
-    /// It leads into a private network.
+    /// The address is in a private network.
     #[error("the address leads to {0}, which is not public")]
     AddressRefused(String),
-    /// There is no such host.
+    /// The host name cannot be resolved.
     #[error("the host name has no address")]
     HostUnknown,
-    /// Nobody listens, or the network does not lead there.
+    /// The connection was refused, or the network is unreachable.
     #[error("the host does not take connections")]
     Unreachable,
     /// The TLS handshake failed.
     #[error("TLS failed: {0}")]
     Tls(TlsFault),
-    /// No whole answer in time.
+    /// The response was not complete in time.
     #[error("no answer in time")]
     TimedOut,
-    /// The connection ended in the middle.
+    /// The connection closed before the response was complete.
     #[error("the answer was cut off")]
     CutOff,
-    /// More than we take.
+    /// The response exceeds the size limit.
     #[error("the answer is too large")]
     TooLarge,
-    /// It has said that it is asked too often; for how long it wants to be left alone.
-    #[error("the host wants to be left alone for {0:?}")]
+    /// The store's rate limit is reached; with the remaining wait.
+    #[error("the host's rate limit is reached for another {0:?}")]
     Resting(Duration),
-    /// The access token was refused; what the platform answered.
-    #[error("no access token is given")]
+    /// The platform refused to issue an access token; with its response.
+    #[error("the platform issues no access token")]
     TokenRefused(Answer),
 }
 
 impl CallFailure {
-    /// A bounded word.
+    /// The reason code.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -241,7 +234,7 @@ impl CallFailure {
         }
     }
 
-    /// May it go better later, without anybody changing anything?
+    /// `true` if a retry may succeed without any change by an operator.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
@@ -259,5 +252,4 @@ impl CallFailure {
     }
 }
 
-/// An answer, or why there is none.
 pub type CallResult = Result<Answer, CallFailure>;
