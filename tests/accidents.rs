@@ -165,7 +165,7 @@ async fn sighup_reads_the_log_filter_again_and_ends_nothing() {
     until("the new filter counts", || async {
         gateway
             .log_text()
-            .contains("log filter read again")
+            .contains("log filter reloaded")
             .then_some(())
     })
     .await;

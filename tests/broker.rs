@@ -296,7 +296,7 @@ async fn what_a_full_queue_refuses_is_tried_again_in_order_until_there_is_room()
         let more = consumer.drain(EVENTS).await;
         got.extend(more.iter().map(|arrived| arrived.id.clone()));
         arrived.extend(more);
-        tokio::time::sleep(support::LOOK).await;
+        tokio::time::sleep(support::POLL_INTERVAL).await;
     }
     gateway.settled().await;
     arrived.extend(consumer.drain(EVENTS).await);

@@ -1,6 +1,6 @@
-//! Every fixture, from its payload through signature and verification to the events that it must yield.
+//! Signs, verifies and normalizes every fixture, and compares the events with the `expected` files.
 //!
-//! `CARTWIRE_BLESS=1` writes what came out into the `expected` files; read the difference before committing it.
+//! `CARTWIRE_BLESS=1` writes the results into the `expected` files. Review the diff before the commit.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use cartwire::replay::fixture::{self, Expected, Fixture};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// The clock of these tests: the platforms never look at another one.
+/// The time of these tests. The platforms read no clock.
 fn now() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().expect("an instant")
 }
 
-/// Verifies a request as the receiver does, with keys as an operator configures them.
+/// Verifies a request as in the receiver, with a key in the form that an operator enters.
 fn verify(
     platform: &dyn Platform,
     request: &SignedRequest,
@@ -51,7 +51,7 @@ fn verify(
     }
 }
 
-/// What came out, in the form of the `expected` files.
+/// The result in the form of the `expected` files.
 fn outcome(
     platform: &dyn Platform,
     delivery: Option<&JournaledDelivery>,
@@ -75,13 +75,13 @@ fn outcome(
         } => {
             let events = drafts.into_iter().enumerate().map(|(index, draft)| {
                 let index = u16::try_from(index).expect("few events");
-                let told_time = draft.time;
+                let payload_time = draft.time;
                 let event = Event {
                     id: EventId { delivery: cartwire::delivery::DeliveryKey::of(&[b"golden"]), index },
                     platform: delivery.platform.clone(),
                     connection: delivery.connection.clone(),
                     sequence: Sequence::new(1, index),
-                    time: told_time.unwrap_or(delivery.received_at),
+                    time: payload_time.unwrap_or(delivery.received_at),
                     origin: Origin::Webhook,
                     asked: None,
                     draft,
@@ -96,7 +96,7 @@ fn outcome(
                 data.as_object_mut().expect("data is an object").remove("raw").expect("raw is there");
                 let mut expected =
                     json!({"type": whole["type"], "subject": whole["subject"], "authority": whole["authority"], "data": data});
-                if told_time.is_some() {
+                if payload_time.is_some() {
                     expected["time"] = whole["time"].clone();
                 }
                 expected
@@ -111,7 +111,7 @@ fn outcome(
 }
 
 #[test]
-fn every_fixture_yields_what_it_must() {
+fn every_fixture_gives_the_expected_events() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let bless = std::env::var_os("CARTWIRE_BLESS").is_some();
     let validator = jsonschema::validator_for(&json_schema()).expect("the schema is a schema");
@@ -170,7 +170,7 @@ fn every_fixture_yields_what_it_must() {
     }
     assert!(
         wrong.is_empty(),
-        "{} of {} fixtures yield something else:\n{}",
+        "{} of {} fixtures give an unexpected result:\n{}",
         wrong.len(),
         fixtures.len(),
         wrong.join("\n")
@@ -205,7 +205,7 @@ fn raw_is_the_payload_byte_for_byte() {
         if serde_json::from_str::<Value>(text).is_ok() {
             assert_eq!(raw.get(), text, "{}", case.path);
         } else {
-            // Half a surrogate pair is no character: `raw` has U+FFFD in its place.
+            // A lone surrogate is not a character: `raw` contains U+FFFD instead.
             assert_eq!(raw.get().len(), text.len(), "{}", case.path);
         }
         let _: Value = serde_json::from_str(raw.get()).expect("raw is JSON");

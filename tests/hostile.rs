@@ -399,7 +399,7 @@ async fn a_second_head_without_an_end_and_answers_that_nobody_reads_hold_no_conn
         tokio::spawn(async move { while deaf.write_if_heard(&health.repeat(100)).await {} });
     let dripping = tokio::spawn(async move {
         while dripping.write_if_heard(b"y").await {
-            tokio::time::sleep(support::LOOK).await;
+            tokio::time::sleep(support::POLL_INTERVAL).await;
         }
     });
     until("both are hung up", || async {
@@ -444,7 +444,7 @@ async fn a_flood_without_a_right_signature_writes_nothing_and_leaves_a_bounded_t
         let first = files(gateway.data());
         async {
             // Longer than the writer takes to notice that it is idle, and to move keys into their index.
-            tokio::time::sleep(support::LOOK * 60).await;
+            tokio::time::sleep(support::POLL_INTERVAL * 60).await;
             Some(first).filter(|first| *first == files(gateway.data()))
         }
     })

@@ -73,7 +73,7 @@ impl Filter {
             None => None,
             Some(id) => Some(
                 EventId::parse(id)
-                    .ok_or_else(|| fail(Exit::Usage, format!("{id:?} is no event's id")))?,
+                    .ok_or_else(|| fail(Exit::Usage, format!("{id:?} is not an event id")))?,
             ),
         };
         let mut texts = Vec::new();

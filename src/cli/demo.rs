@@ -1,4 +1,4 @@
-//! `demo`: the whole chain in one process, on real sockets, with the fixtures as the stores.
+//! `demo`: runs a gateway in this process and sends it the embedded fixtures over HTTP.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -25,22 +25,22 @@ use crate::platforms::{OWNER_LOST_RIGHTS, Platform, SignedRequest, Unsigned};
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Expected, Fixture};
 
-/// How long the demo waits for the last event.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum wait for the last event.
+const LAST_EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The connection's name in the fixtures' expected events.
 const FIXTURE_CONNECTION: &str = "store";
 
 #[derive(Args, Debug)]
 pub(super) struct DemoArgs {
-    /// End when every fixture's events have appeared
+    /// Exit after the events of all fixtures
     #[arg(long)]
     once: bool,
-    /// Publish to this broker as well
+    /// URL of a broker to publish the events to
     #[arg(long, value_name = "URL")]
     amqp_url: Option<SecretString>,
 }
 
-/// A fixture on its way.
+/// A fixture that was sent.
 struct Sent {
     path: String,
     connection: ConnectionId,
@@ -105,7 +105,7 @@ async fn show(
         let kept = matches!(answer.word(), Some("accepted" | "duplicate" | "ping"));
         if !kept {
             note(&format!(
-                "{} was answered {} {}",
+                "{}: unexpected response {} {}",
                 fixture.path(),
                 answer.status,
                 answer.body
@@ -126,7 +126,7 @@ async fn show(
         note(line);
     }
     note(&format!(
-        "{} of {} fixtures yielded what they must; {} events",
+        "{} of {} fixtures gave the expected result; {} events",
         sent.len() - wrong.len(),
         sent.len(),
         printer.printed
@@ -138,11 +138,11 @@ async fn show(
             Exit::No
         });
     }
-    note("the gateway goes on until you press Ctrl-C");
-    let mut look = tokio::time::interval(Duration::from_millis(300));
+    note("the gateway runs until you press Ctrl-C");
+    let mut poll = tokio::time::interval(Duration::from_millis(300));
     loop {
         tokio::select! {
-            _ = look.tick() => printer.print()?,
+            _ = poll.tick() => printer.print()?,
             result = tokio::signal::ctrl_c() => {
                 result?;
                 return Ok(Exit::Success);
@@ -151,7 +151,7 @@ async fn show(
     }
 }
 
-/// Who sends a fixture: the platform, and the key where it is a recorded one's own.
+/// The sender of a fixture: the platform, and the key of a recorded delivery.
 fn identity(fixture: &Fixture) -> (&'static str, Option<String>) {
     match fixture {
         Fixture::Case(case) => (case.platform.name(), None),
@@ -191,12 +191,15 @@ fn test_key(platform: &dyn Platform, name: &str) -> anyhow::Result<String> {
     fixture::test_key(platform, name).ok_or_else(|| {
         fail(
             Exit::Io,
-            format!("the fixtures lack {}'s {name} key", platform.name()),
+            format!(
+                "the embedded fixtures have no {name} key for {}",
+                platform.name()
+            ),
         )
     })
 }
 
-/// Adds a connection for each sender among the fixtures.
+/// Adds a connection for each sender of the fixtures.
 fn connect(
     data: &DataArgs,
     fixtures: &[Fixture],
@@ -206,8 +209,8 @@ fn connect(
     let mut file = DataFile::open(&data.data_dir)?;
     let mut connections = BTreeMap::new();
     for fixture in fixtures {
-        let who = identity(fixture);
-        if connections.contains_key(&who) {
+        let sender = identity(fixture);
+        if connections.contains_key(&sender) {
             continue;
         }
         let platform = fixture.platform();
@@ -232,7 +235,7 @@ fn connect(
             platform.name(),
             connections.len() + 1
         ))?;
-        let key = SecretString::from(match &who.1 {
+        let key = SecretString::from(match &sender.1 {
             Some(key) => key.clone(),
             None => test_key(platform, "verification")?,
         });
@@ -245,7 +248,7 @@ fn connect(
         );
         let secret = SealedSecret::new(&seal, &id, field.name, &key)?;
         file.change_connection(&ConnectionChange::Add(connection, vec![secret]))?;
-        connections.insert(who, id);
+        connections.insert(sender, id);
     }
     Ok(connections)
 }
@@ -284,21 +287,21 @@ impl Printer {
                 self.found
                     .entry(event.id.delivery)
                     .or_default()
-                    .push(told(&event)?);
+                    .push(comparable(&event)?);
             }
         }
     }
 
-    /// Waits until every delivery is settled, then says which ones did not yield what they must.
+    /// Waits until all deliveries are settled. Returns a message for each unexpected result.
     async fn wait_for(&mut self, sent: &[Sent]) -> anyhow::Result<Vec<String>> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LAST_EVENT_TIMEOUT;
         while self.reader.backlog()?.0 > 0 && Instant::now() < deadline {
             self.print()?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.print()?;
         let mut wrong = Vec::new();
-        // Two fixtures can be one delivery: a recorded duplicate.
+        // A recorded duplicate is the same delivery as another fixture.
         let mut seen = HashSet::new();
         for one in sent {
             let Some(delivery) = one.delivery else {
@@ -321,7 +324,7 @@ impl Printer {
                 .expected
                 .events
                 .iter()
-                .map(|event| named(event, &one.connection))
+                .map(|event| with_connection(event, &one.connection))
                 .collect();
             for event in expected.iter_mut().filter_map(Value::as_object_mut) {
                 event.remove("time");
@@ -344,8 +347,8 @@ impl Printer {
     }
 }
 
-/// `true` if the delivery says only that the store signs errors: its connection is degraded by the first such delivery, and
-/// that is announced by an entry of its own.
+/// `true` if the delivery contains only a signed error. The first such delivery degrades the connection, and a journal
+/// entry of its own announces this.
 fn is_announced_once(summary: &DeliverySummary, expected: &[Value]) -> bool {
     summary.state == State::Ignored
         && summary.reason.as_deref() == Some(OWNER_LOST_RIGHTS)
@@ -354,9 +357,8 @@ fn is_announced_once(summary: &DeliverySummary, expected: &[Value]) -> bool {
             .all(|event| event["type"] == "cartwire.connection.degraded")
 }
 
-/// An event as the fixtures' expected files tell it, but for the time: some platforms' tokens tell when they were made,
-/// and these are made now.
-fn told(event: &Event) -> anyhow::Result<Value> {
+/// An event in the form of the `expected` files, without the time: some platforms' tokens contain the time of signing.
+fn comparable(event: &Event) -> anyhow::Result<Value> {
     let whole = serde_json::to_value(event)?;
     let mut data = whole["data"].clone();
     if let Some(data) = data.as_object_mut() {
@@ -367,8 +369,8 @@ fn told(event: &Event) -> anyhow::Result<Value> {
     )
 }
 
-/// An expected event with the demo connection's name in it.
-fn named(event: &Value, connection: &ConnectionId) -> Value {
+/// Replaces the fixtures' connection in an expected event by the demo's connection.
+fn with_connection(event: &Value, connection: &ConnectionId) -> Value {
     match event {
         Value::String(text) if text == FIXTURE_CONNECTION => connection.as_str().into(),
         Value::String(text) => match text.rsplit_once('/') {
@@ -377,17 +379,20 @@ fn named(event: &Value, connection: &ConnectionId) -> Value {
             }
             _ => event.clone(),
         },
-        Value::Array(items) => items.iter().map(|item| named(item, connection)).collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| with_connection(item, connection))
+            .collect(),
         Value::Object(members) => members
             .iter()
-            .map(|(key, value)| (key.clone(), named(value, connection)))
+            .map(|(key, value)| (key.clone(), with_connection(value, connection)))
             .collect::<serde_json::Map<_, _>>()
             .into(),
         Value::Null | Value::Bool(_) | Value::Number(_) => event.clone(),
     }
 }
 
-/// A folder that goes when the demo does.
+/// A folder that is deleted when the demo ends.
 struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {

@@ -1,4 +1,4 @@
-//! `events`: what was published, read from the data folder.
+//! `events`: lists published events from the data folder.
 
 use std::time::Duration;
 
@@ -13,39 +13,39 @@ use crate::journal::entry::Position;
 use crate::journal::{EventCursor, EventFilter, Reader};
 use crate::normalize::{assemble_page, assemble_row};
 
-const PAGE: usize = 200;
-const LOOK: Duration = Duration::from_millis(300);
+const PAGE_ROWS: usize = 200;
+const TAIL_POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 #[derive(Subcommand, Debug)]
 pub(super) enum EventsCommand {
-    /// Published events, oldest first; with --newest, newest first
+    /// List published events, oldest first
     List(List),
-    /// Follow what is published from now on
+    /// Print events as they are published
     Tail(Tail),
-    /// One event, whole
+    /// Print one event
     Show(Show),
-    /// All published events as JSON lines
+    /// Print all published events as JSON lines
     Export(Filter),
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Filter {
-    /// Only after this cursor
+/// Events after this cursor
     #[arg(long, value_name = "CURSOR", default_value_t)]
     after: EventCursor,
-    /// Only of this type; cartwire.order.* means all types that begin so
+    /// Events of this type; cartwire.order.* matches all types with this prefix
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// Only of this connection
+    /// Events of this connection
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
-    /// Only of this subject, such as order/17
+    /// Events of this subject, for example order/17
     #[arg(long, value_name = "SUBJECT")]
     subject: Option<String>,
-    /// Only of deliveries that arrived at or after this instant
+    /// Events of deliveries received at or after this time
     #[arg(long, value_name = "INSTANT", value_parser = super::choose::instant)]
     since: Option<Timestamp>,
-    /// Only of deliveries that arrived before this instant
+    /// Events of deliveries received before this time
     #[arg(long, value_name = "INSTANT", value_parser = super::choose::instant)]
     until: Option<Timestamp>,
 }
@@ -57,7 +57,7 @@ pub(super) struct List {
     /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// The newest events in place of the oldest, newest first
+    /// List the newest events, newest first
     #[arg(long, conflicts_with = "after")]
     newest: bool,
 }
@@ -66,14 +66,14 @@ pub(super) struct List {
 pub(super) struct Tail {
     #[command(flatten)]
     filter: Filter,
-    /// Begin with what is there after --after
+    /// Begin with the existing events
     #[arg(long)]
     from_start: bool,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Show {
-    /// The event's id
+    /// Id of the event
     id: String,
 }
 
@@ -115,17 +115,21 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             }
             let filter = tail.filter.filter();
             loop {
-                after = page(&reader, after, PAGE, &filter, output)?;
-                std::thread::sleep(LOOK);
+                after = page(&reader, after, PAGE_ROWS, &filter, output)?;
+                std::thread::sleep(TAIL_POLL_INTERVAL);
             }
         }
         EventsCommand::Show(show) => {
             let id = EventId::parse(&show.id)
-                .ok_or_else(|| fail(Exit::Usage, format!("{:?} is no event's id", show.id)))?;
+                .ok_or_else(|| fail(Exit::Usage, format!("{:?} is not an event id", show.id)))?;
             let row = reader.event(id.delivery, id.index)?;
             let event = row.and_then(|row| assemble_row(&row));
-            let event =
-                event.ok_or_else(|| fail(Exit::No, format!("there is no published event {id}")))?;
+            let event = event.ok_or_else(|| {
+                fail(
+                    Exit::No,
+                    format!("event {id} does not exist or is not published"),
+                )
+            })?;
             json(&event)?;
         }
         EventsCommand::Export(filter) => {
@@ -138,7 +142,7 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             );
             let output = Output { json: true };
             while after < last {
-                let next = page(&reader, after, PAGE, &wanted, output)?;
+                let next = page(&reader, after, PAGE_ROWS, &wanted, output)?;
                 if next == after {
                     break;
                 }
@@ -160,7 +164,7 @@ fn newest(
 ) -> anyhow::Result<()> {
     let mut after = reader.cursor_of_newest(limit, filter)?;
     let mut events = Vec::new();
-    // A page ends early where its payloads are large.
+    // A page ends early if its payloads are large.
     while events.len() < limit {
         let page = reader.log(after, limit, filter)?;
         if page.rows.is_empty() {
@@ -175,7 +179,7 @@ fn newest(
     Ok(())
 }
 
-/// Says on standard error when events after the given cursor were removed.
+/// Prints a note on standard error if retention has removed events after the cursor.
 fn note_gap(reader: &Reader, filter: &Filter) -> anyhow::Result<()> {
     let connection = filter.filter().connection;
     let gap = reader.log_gap(filter.after.known(), connection.as_deref())?;
@@ -191,7 +195,7 @@ fn note_gap(reader: &Reader, filter: &Filter) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints a page and gives the cursor after it.
+/// Prints a page and returns the cursor after it.
 fn page(
     reader: &Reader,
     after: Position,
@@ -207,7 +211,7 @@ fn page(
     Ok(page.next)
 }
 
-/// An event on a line.
+/// An event as one line of text.
 pub(super) fn summary(event: &Event) -> String {
     let authority = event.draft.authority.as_str();
     format!(

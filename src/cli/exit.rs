@@ -1,4 +1,4 @@
-//! The exit codes, and which error gets which.
+//! The exit codes, and the exit code of each error.
 
 use std::process::ExitCode;
 
@@ -9,18 +9,18 @@ use crate::journal::JournalError;
 use crate::replay::fixture::FixtureError;
 use crate::sqlite::OpenError;
 
-/// How a command ended.
+/// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: it did what it says.
+    /// 0: the command succeeded.
     Success,
-    /// 1: it ran, and the answer is no.
+    /// 1: the command ran, and its result is negative.
     No,
-    /// 64: it was called wrongly.
+    /// 64: the arguments are invalid.
     Usage,
-    /// 69: something that it needs is not available.
+    /// 69: a required service or lock is not available.
     Unavailable,
-    /// 70: a part of the program stopped working.
+    /// 70: a task of the program ended unexpectedly.
     Internal,
     /// 74: reading or writing failed.
     Io,
@@ -46,13 +46,12 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// The code.
     pub exit: Exit,
-    /// What is wrong, and what to do.
+    /// The problem and the remedy.
     pub message: String,
 }
 
-/// Makes a [`Failure`].
+/// Creates a [`Failure`].
 pub(super) fn fail(exit: Exit, message: impl Into<String>) -> anyhow::Error {
     Failure {
         exit,

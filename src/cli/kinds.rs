@@ -1,6 +1,6 @@
-//! The options of `connections add KIND`, made from what the platforms describe, and what was typed for them.
+//! The options of `connections add KIND`, built from the platforms' descriptions, and the check of their values.
 //!
-//! What is typed is checked here by itself; no store is asked.
+//! The check makes no request to a store.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::config::{StoreArgs, read_secret};
 use crate::connections::generate_secret;
 use crate::platforms::{ConnectionKind, FieldRole, PLATFORMS, Platform};
 
-/// What was typed after `connections add`.
+/// The arguments of `connections add`.
 #[derive(Debug)]
 pub(super) struct AddArgs {
     pub(super) kind: &'static str,
@@ -53,30 +53,32 @@ fn describe(kind: &'static ConnectionKind) -> Command {
         .long("id")
         .value_name("ID")
         .required(true)
-        .help("What to call it: stands in URLs and routing keys");
+        .help("Name of the connection, part of URLs and routing keys");
     let public_url = Arg::new("public_url")
         .long("public-url")
         .env("CARTWIRE_PUBLIC_URL")
         .value_name("URL");
     let mut command = Command::new(kind.name).about(kind.about).arg(id);
     if kind.receives_webhooks {
-        command =
-            command.arg(public_url.help("The address under which the store reaches the gateway"));
+        command = command.arg(public_url.help("URL under which the store reaches the gateway"));
     }
     if kind.registers_webhooks {
         let register = Arg::new("no_register")
             .long("no-register")
             .action(ArgAction::SetTrue);
-        command = command.arg(
-            register.help("Do not register webhooks at the store, and add it whatever it says"),
-        );
+        command =
+            command.arg(register.help(
+                "Skip the registration of webhooks, and add the store even if its checks fail",
+            ));
     }
     let allow_duplicate = Arg::new("allow_duplicate")
         .long("allow-duplicate")
         .action(ArgAction::SetTrue)
-        .help("Add the store although another connection has it: each event then comes twice");
+        .help(
+            "Add the store even if another connection has it; each event is then published twice",
+        );
     command = command.arg(allow_duplicate);
-    // The options' group brings a description of its own, which would replace the one of this command.
+    // The options' group has its own description, which would replace the description of this command.
     command = StoreArgs::augment_args(command)
         .about(kind.about)
         .long_about(None);
@@ -136,14 +138,14 @@ impl FromArgMatches for AddArgs {
     }
 }
 
-/// What is to be added, typed.
+/// The checked values of a new connection.
 pub(super) struct Typed {
     pub(super) settings: BTreeMap<String, String>,
     pub(super) secrets: Vec<(&'static str, SecretString)>,
     pub(super) generated: Option<SecretString>,
 }
 
-/// Checks everything that was typed and tells all mistakes at once.
+/// Checks all arguments, and reports all mistakes together.
 pub(super) fn check(
     platform: &dyn Platform,
     kind: &ConnectionKind,

@@ -1,4 +1,4 @@
-//! `replay`: send fixtures to a running gateway, signed by the connections' own keys.
+//! `replay`: sends fixtures to a running gateway, signed with the connections' own keys.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,26 +19,26 @@ use crate::replay::Sender;
 use crate::replay::fixture::{self, Fixture};
 use crate::report::ErrorChain;
 
-/// The credential that signs where the verification key cannot: a private key, for tests only.
-const SIGNING_KEY: &str = "signing-key";
+/// The credential with a private signing key, for platforms whose verification key cannot sign. For tests only.
+const SIGNING_KEY_FIELD: &str = "signing-key";
 
 /// The option of a fixture that names the delivering webhook.
 const WEBHOOK_ID: &str = "webhook_id";
 
 #[derive(Args, Debug)]
 pub(super) struct ReplayArgs {
-    /// Fixtures: folders or files
+    /// Folders or files with fixtures
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// The gateway's public address
+    /// URL of the gateway's public listener
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     to: String,
-    /// Send as this connection [default: the only one of the fixture's platform]
+    /// Connection that receives the fixtures [default: the only one of the fixture's platform]
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
 }
 
-/// Who a platform's fixtures are sent as.
+/// The connection and the key for a platform's fixtures.
 struct Identity {
     id: ConnectionId,
     key: SecretString,
@@ -56,7 +56,7 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
     if reader.connections()?.is_empty() {
         return Err(fail(
             Exit::No,
-            "there are no connections to send as: add one with `connections add`",
+            "there is no connection to send to: add one with `connections add`",
         ));
     }
     let seal = Seal::load_existing(&data.data_dir, data.master_key_file.as_deref())?;
@@ -81,11 +81,11 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
             };
             let request = signed(fixture, identity, nonce(index))?;
             let answer = sender.send(platform.name(), &identity.id, &request).await;
-            // One error with its code: an error within an error's context would hide it.
+            // A single error, because an error in a context would hide the exit code.
             let answer = answer.map_err(|error| {
                 fail(
                     Exit::Unavailable,
-                    format!("{to} is not reached: {}", ErrorChain(&error)),
+                    format!("{to} is not reachable: {}", ErrorChain(&error)),
                 )
             })?;
             progress.inc(1);
@@ -103,7 +103,7 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
     })
 }
 
-/// Different in every run, so that a replay is no duplicate of the one before where the platform tells them apart.
+/// Different in every run, so that a replay is not a duplicate of an earlier one if the platform signs the nonce.
 fn nonce(index: u64) -> u64 {
     Timestamp::now()
         .as_microsecond()
@@ -130,7 +130,7 @@ fn signed(fixture: &Fixture, identity: &Identity, nonce: u64) -> anyhow::Result<
                     .sign(&unsigned, identity.key.expose_secret(), Timestamp::now());
             signed.map_err(|error| {
                 let hint =
-                    format!("connection {} cannot sign: {error}; give it a --{SIGNING_KEY}-file when adding it", identity.id);
+                    format!("connection {} cannot sign: {error}; add the connection with --{SIGNING_KEY_FIELD}-file", identity.id);
                 fail(Exit::Config, hint)
             })
         }
@@ -175,7 +175,7 @@ fn identity(
             return Err(fail(
                 Exit::No,
                 format!(
-                    "no connection of {} can receive these fixtures: add one",
+                    "no connection of {} receives webhooks: add one with `connections add`",
                     platform.name()
                 ),
             ));
@@ -201,7 +201,7 @@ fn identity(
     };
     let secret = secrets
         .iter()
-        .find(|s| s.name == SIGNING_KEY)
+        .find(|s| s.name == SIGNING_KEY_FIELD)
         .or_else(|| secrets.iter().find(|s| verifies(&s.name)));
     let secret =
         secret.ok_or_else(|| fail(Exit::No, format!("connection {} has no key", connection.id)))?;

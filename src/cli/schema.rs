@@ -1,4 +1,4 @@
-//! `schema`: the machine-readable contracts.
+//! `schema`: prints the JSON Schema of the events.
 
 use clap::Subcommand;
 

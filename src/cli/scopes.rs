@@ -1,4 +1,4 @@
-//! `scopes`: the permissions that the features in use need at the platforms, and for an installation which are missing.
+//! `scopes`: lists the permissions that the features need at the platforms, and the missing ones of an installation.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -13,12 +13,12 @@ use crate::platforms::{PLATFORMS, Platform, platform};
 
 #[derive(Args, Debug)]
 pub(super) struct ScopesArgs {
-    /// An installation: which of them are missing there?
+    /// Connection whose missing permissions are listed
     connection: Option<String>,
 }
 
-/// The setting in which an installation's permissions are known, separated by spaces.
-const PERMISSIONS: &str = "permissions";
+/// The setting with an installation's permissions, separated by spaces.
+const PERMISSIONS_SETTING: &str = "permissions";
 
 pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow::Result<Exit> {
     let connection = match &args.connection {
@@ -50,7 +50,7 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
                 scope,
                 connection
                     .as_ref()
-                    .and_then(|connection| has(connection, scope)),
+                    .and_then(|connection| is_granted(connection, scope)),
             )
         })
         .collect();
@@ -62,7 +62,7 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
         .collect();
     output.value(&json!({"scopes": values}), || {
         if scopes.is_empty() {
-            return "no permissions are needed there".to_owned();
+            return "this platform needs no permissions".to_owned();
         }
         let granted = |has: &Option<bool>| match has {
             Some(true) => "yes",
@@ -84,11 +84,11 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
     Ok(if missing { Exit::No } else { Exit::Success })
 }
 
-/// Does it have one? `None` where it did not tell what it has.
-fn has(connection: &Connection, scope: &Scope) -> Option<bool> {
+/// `true` if the installation has the permission; `None` if its permissions are unknown.
+fn is_granted(connection: &Connection, scope: &Scope) -> Option<bool> {
     let permissions: Vec<&str> = connection
         .settings
-        .get(PERMISSIONS)?
+        .get(PERMISSIONS_SETTING)?
         .split_whitespace()
         .collect();
     Some(
@@ -108,7 +108,7 @@ mod tests {
     use crate::delivery::ConnectionId;
 
     #[test]
-    fn an_installation_has_what_any_of_its_words_says() {
+    fn a_permission_is_granted_under_any_of_its_names() {
         let scope = Scope {
             feature: "orders",
             name: "Read Orders",
@@ -121,7 +121,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect();
             let id = ConnectionId::new("site").expect("an id");
-            has(
+            is_granted(
                 &Connection::new(
                     id,
                     "platform",
@@ -134,13 +134,13 @@ mod tests {
         };
         assert_eq!(with(&[]), None);
         assert_eq!(
-            with(&[(PERMISSIONS, "products.read orders.all")]),
+            with(&[(PERMISSIONS_SETTING, "products.read orders.all")]),
             Some(true)
         );
         assert_eq!(
-            with(&[(PERMISSIONS, "products.read orders.all.else")]),
+            with(&[(PERMISSIONS_SETTING, "products.read orders.all.else")]),
             Some(false)
         );
-        assert_eq!(with(&[(PERMISSIONS, "")]), Some(false));
+        assert_eq!(with(&[(PERMISSIONS_SETTING, "")]), Some(false));
     }
 }

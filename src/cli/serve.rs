@@ -1,4 +1,4 @@
-//! `serve`: run the gateway until SIGTERM or SIGINT. SIGHUP reads the certificate and the log filter again.
+//! `serve`: runs the gateway until SIGTERM or SIGINT. SIGHUP reloads the certificate and the log filter.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub(super) fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<Exit> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    // Before anything else: a signal during the start must not end the process half-way.
+    // The handlers come first, so that a signal during the start does not kill the process.
     let (mut terminate, mut interrupt, hang_up) = (
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
@@ -46,14 +46,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     .await
 }
 
-/// What SIGHUP reads again.
+/// The files that SIGHUP reloads.
 struct Reloaded {
     certificate: Option<Certificate>,
     log_filter_file: Option<PathBuf>,
 }
 
 impl Reloaded {
-    /// Runs for ever.
+    /// Never returns.
     async fn reload_on(&self, mut hang_up: Signal) {
         while hang_up.recv().await.is_some() {
             self.reload();
@@ -64,26 +64,30 @@ impl Reloaded {
     fn reload(&self) {
         if let Some(certificate) = &self.certificate {
             match certificate.reload() {
-                Ok(()) => tracing::info!("certificate read again"),
+                Ok(()) => tracing::info!("certificate reloaded"),
                 Err(mistakes) => {
                     let error = ConfigErrors(mistakes).to_string();
-                    tracing::error!(error, "certificate cannot be read; the one before stays");
+                    tracing::error!(
+                        error,
+                        "certificate cannot be reloaded; keeping the previous one"
+                    );
                 }
             }
         }
         if let Some(path) = &self.log_filter_file {
             let set = read_filter(path).and_then(|filter| telemetry::set_log_filter(&filter));
             match set {
-                Ok(()) => tracing::info!("log filter read again"),
+                Ok(()) => tracing::info!("log filter reloaded"),
                 Err(error) => {
-                    tracing::error!(error, "log filter cannot be read; the one before stays");
+                    tracing::error!(
+                        error,
+                        "log filter cannot be reloaded; keeping the previous one"
+                    );
                 }
             }
         }
         if self.certificate.is_none() && self.log_filter_file.is_none() {
-            tracing::info!(
-                "nothing to read again: neither --tls-cert nor --log-filter-file is set"
-            );
+            tracing::info!("nothing to reload: neither --tls-cert nor --log-filter-file is set");
         }
     }
 }

@@ -21,7 +21,11 @@ pub(crate) trait Weigh {
 }
 
 fn allocated(bytes: usize) -> usize {
-    if bytes == 0 { 0 } else { bytes + ALLOCATION_OVERHEAD_BYTES }
+    if bytes == 0 {
+        0
+    } else {
+        bytes + ALLOCATION_OVERHEAD_BYTES
+    }
 }
 
 impl Weigh for String {

@@ -1,4 +1,4 @@
-//! One try of one call: what goes over the wire, and what its failures are called.
+//! One HTTP attempt of a call, and the classification of its failures.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,24 +13,24 @@ use super::OutboundError;
 use super::guard::{Guard, NoAddress, Refused};
 use crate::platforms::api::{Answer, ApiRequest, CallFailure, CallResult, Method, TlsFault};
 
-/// The longest that a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
-/// The longest that a whole answer may take. Stores on small machines take their time for a page of a hundred orders.
-const WHOLE: Duration = Duration::from_secs(30);
-/// The largest answer.
-const LARGEST: usize = 8 << 20;
+/// Maximum time to connect, with TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time for a whole response. Stores on small machines need long for a page of a hundred orders.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum size of a response's body.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
-/// The library's client: it follows nobody, and leaves no way around the guard.
+/// The HTTP client. It follows no redirects, and all addresses pass the guard.
 pub(super) fn client(guard: &Guard, ca_file: Option<&Path>) -> Result<Client, OutboundError> {
     let mut builder = Client::builder()
         .user_agent(concat!("cartwire/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .dns_resolver(*guard)
-        // A proxy would resolve names where the guard does not see it.
+        // A proxy would resolve names itself and so bypass the guard.
         .no_proxy()
         .referer(false)
-        .connect_timeout(CONNECT)
-        .timeout(WHOLE)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(RESPONSE_TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(4);
     if let Some(path) = ca_file {
@@ -49,7 +49,7 @@ pub(super) fn client(guard: &Guard, ca_file: Option<&Path>) -> Result<Client, Ou
     Ok(builder.build()?)
 }
 
-/// The word of HTTP.
+/// The HTTP method's name.
 pub(super) fn verb(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
@@ -59,7 +59,7 @@ pub(super) fn verb(method: Method) -> &'static str {
     }
 }
 
-/// Makes the try.
+/// Sends the request once.
 pub(super) async fn attempt(
     client: &Client,
     guard: &Guard,
@@ -109,18 +109,18 @@ pub(super) async fn attempt(
     })
 }
 
-/// The body, as far as we take it.
+/// Reads the body, up to [`MAX_RESPONSE_BYTES`].
 async fn body(mut response: Response) -> Result<Bytes, CallFailure> {
-    let told = response
+    let announced = response
         .content_length()
         .and_then(|length| usize::try_from(length).ok())
         .unwrap_or(0);
-    if told > LARGEST {
+    if announced > MAX_RESPONSE_BYTES {
         return Err(CallFailure::TooLarge);
     }
-    let mut body = BytesMut::with_capacity(told);
+    let mut body = BytesMut::with_capacity(announced);
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
-        if body.len() + chunk.len() > LARGEST {
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
             return Err(CallFailure::TooLarge);
         }
         body.extend_from_slice(&chunk);
@@ -128,7 +128,7 @@ async fn body(mut response: Response) -> Result<Bytes, CallFailure> {
     Ok(body.freeze())
 }
 
-/// What the library's error is called. Its own text is not shown: it holds the address with its query.
+/// Classifies the HTTP library's error. Its text is not used, because it contains the URL with the query.
 fn failure(error: &reqwest::Error) -> CallFailure {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(error) = cause {
@@ -152,7 +152,7 @@ fn failure(error: &reqwest::Error) -> CallFailure {
     }
 }
 
-/// The fault of a TLS handshake, if `error` is one.
+/// The TLS fault, if `error` is a TLS error.
 fn tls(error: &(dyn Error + 'static)) -> Option<TlsFault> {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(tls_fault(error));
@@ -174,7 +174,7 @@ fn tls_fault(error: &rustls::Error) -> TlsFault {
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 TlsFault::OtherName
             }
-            // The library has no variant for it: it stands in the text of another error.
+            // The library has no variant for this fault, only the text of another error.
             Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
                 TlsFault::OwnAuthority
             }

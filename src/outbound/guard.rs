@@ -1,7 +1,7 @@
-//! The address guard: a store's URL is a stranger's word, and never makes us call into our own network.
+//! The address guard: a store's URL is untrusted and must not lead into the gateway's private network.
 //!
-//! Checked on the addresses that are connected to: those of the URL itself, and those that a name resolves to at that moment,
-//! so that a name cannot change between the check and the call.
+//! The guard checks the addresses that are connected to: the address in the URL, and the addresses of a host name when the
+//! client resolves it. A name therefore cannot change its address between the check and the call.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,25 +11,25 @@ use url::Host;
 
 use crate::platforms::api::CallFailure;
 
-/// Who may be called.
+/// The rule for the addresses that may be called.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guard {
-    /// Everybody.
+    /// `true` if private addresses may be called too.
     pub(super) allow_private: bool,
 }
 
-/// A name that leads to no public address.
+/// The host name has only private addresses; with one of them.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is not a public address")]
 pub(super) struct Refused(pub(super) IpAddr);
 
-/// A name without an address.
+/// The host name has no address.
 #[derive(Debug, thiserror::Error)]
 #[error("the name has no address")]
 pub(super) struct NoAddress(#[source] Option<std::io::Error>);
 
 impl Guard {
-    /// Checks an address before it is called. Names are checked when they are resolved.
+    /// Checks the address in a URL. Host names are checked when they are resolved.
     pub(super) fn check(self, url: &Url) -> Result<(), CallFailure> {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
@@ -67,7 +67,7 @@ impl Resolve for Guard {
     }
 }
 
-/// Is it an address of the public internet? What is reserved for anything else is not (RFC 6890 and its registries).
+/// `true` for an address of the public internet, `false` for special-purpose addresses (RFC 6890 and its registries).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -87,7 +87,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || (a == 198 && matches!(b, 18 | 19))
         || (a == 198 && b == 51 && c == 100)
         || (a == 203 && b == 0 && c == 113)
-        // Public by its number, but the inside of a cloud: where Azure answers its own machines.
+        // A public address by its number, but an internal service of Azure ("WireServer").
         || address == Ipv4Addr::new(168, 63, 129, 16))
 }
 
@@ -96,12 +96,12 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let [.., high, low] = segments;
     let embedded = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match segments {
-        // Addresses that are an IPv4 address in other clothes: mapped, translated (NAT64), tunnelled (6to4).
+        // Addresses that contain an IPv4 address: mapped, translated (NAT64), tunnelled (6to4).
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
             is_public_v4(embedded(high, low))
         }
         [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
-        // Within the addresses that are given out: protocols' own, documentation.
+        // Reserved for protocols and documentation.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
         [first, ..] => (0x2000..0x4000).contains(&first),
     }

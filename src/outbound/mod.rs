@@ -1,10 +1,11 @@
-//! Calling out: executes what the platforms describe, and is the only place that talks to stores.
+//! Executes the requests that the platforms describe. Only this module sends requests to stores.
 //!
-//! [`Outbound::converse`] leads a dialogue, [`Outbound::call`] makes one call: within the connection's pace (`pace`), with a
-//! token where one is needed (`token`), to public addresses only (`guard`), with a bounded answer in a bounded time. Redirects
-//! are answers here: a platform that follows one asks again, through all of this.
+//! [`Outbound::converse`] runs a dialogue, and [`Outbound::call`] makes one call. Each call respects the connection's
+//! request rate (`pace`), fetches an access token if needed (`token`), connects only to public addresses (`guard`), and
+//! limits the time and the size of the response. Redirects are not followed. A platform that follows one makes a new
+//! request, with the same checks.
 //!
-//! What an answer means is the platforms' business, what follows from it that of `relay` and `setup`.
+//! The platforms interpret the responses. `relay` and `monitor` decide what follows from them.
 
 mod attempt;
 mod guard;
@@ -33,39 +34,37 @@ use guard::Guard;
 use pace::Paces;
 use token::{Token, Tokens};
 
-/// Tries of a call that may be made twice.
-const TRIES: u32 = 3;
-/// The wait before the second try; doubled before each further one, and half of it is chance.
-const WAIT: Duration = Duration::from_millis(500);
-/// A store that wants a longer pause than this is not waited for here.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// Questions in one dialogue. None needs as many; one that goes on hears nothing any more.
-const QUESTIONS: usize = 1000;
-/// Bytes of answers in one dialogue: all of them are read again with each question.
-const HEARD: usize = 16 << 20;
+/// Maximum attempts of a call that may be retried.
+const MAX_ATTEMPTS: u32 = 3;
+/// Wait before the second attempt. Doubled before each further attempt, with up to 50 % jitter.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// Maximum wait for a store's rate limit. The call fails if the store requires a longer wait.
+const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(20);
+/// Maximum number of requests in one dialogue. All further requests fail.
+const MAX_DIALOGUE_REQUESTS: usize = 1000;
+/// Maximum bytes of responses in one dialogue, because the dialogue reads all of them again with each request.
+const MAX_DIALOGUE_BYTES: usize = 16 << 20;
 
-/// How stores are called.
+/// Options for calls to stores.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// May a store be in a private network?
+    /// `true` if stores may be in a private network.
     pub allow_private_stores: bool,
-    /// A certificate authority that is trusted besides the system's, PEM.
+    /// PEM file with certificate authorities that are trusted in addition to the system's.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why nothing can be called.
+/// Why [`Outbound`] could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// The authority's file.
-    #[error("{path} is no PEM file with certificates")]
+    /// The file with certificate authorities is invalid.
+    #[error("{path} is not a PEM file with certificates")]
     Authority {
-        /// Which.
         path: PathBuf,
-        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The library's client.
-    #[error("cannot prepare to call stores")]
+    /// The HTTP client could not be created.
+    #[error("cannot create the HTTP client for stores")]
     Client(#[from] reqwest::Error),
 }
 
@@ -84,10 +83,8 @@ struct Shared {
 }
 
 impl Outbound {
-    /// Prepares to call stores.
-    ///
     /// # Errors
-    /// [`OutboundError`].
+    /// [`OutboundError`] if the file with certificate authorities or the HTTP client is invalid.
     pub fn new(options: &Options) -> Result<Self, OutboundError> {
         let guard = Guard {
             allow_private: options.allow_private_stores,
@@ -101,11 +98,11 @@ impl Outbound {
         };
         Ok(Self {
             shared: Arc::new(shared),
-            tries: TRIES,
+            tries: MAX_ATTEMPTS,
         })
     }
 
-    /// The same for those who try again by themselves.
+    /// A handle without retries, for callers that retry themselves.
     #[must_use]
     pub fn trying_once(&self) -> Self {
         Self {
@@ -114,30 +111,34 @@ impl Outbound {
         }
     }
 
-    /// Leads a dialogue to its end.
+    /// Runs a dialogue until it returns its result.
     pub async fn converse<T>(
         &self,
         platform: &dyn Platform,
         connection: &ConnectionId,
         mut talk: impl FnMut(&mut Dialogue<'_>) -> Result<T, Unanswered>,
     ) -> T {
-        let (mut answers, mut heard): (Vec<CallResult>, usize) = (Vec::new(), 0);
+        let (mut answers, mut received_bytes): (Vec<CallResult>, usize) = (Vec::new(), 0);
         loop {
             let answer = match talk(&mut Dialogue::new(&answers)) {
-                Ok(told) => return told,
-                Err(Unanswered(_)) if answers.len() >= QUESTIONS => Err(CallFailure::TimedOut),
-                Err(Unanswered(_)) if heard > HEARD => Err(CallFailure::TooLarge),
+                Ok(result) => return result,
+                Err(Unanswered(_)) if answers.len() >= MAX_DIALOGUE_REQUESTS => {
+                    Err(CallFailure::TimedOut)
+                }
+                Err(Unanswered(_)) if received_bytes > MAX_DIALOGUE_BYTES => {
+                    Err(CallFailure::TooLarge)
+                }
                 Err(Unanswered(request)) => self.call(platform, connection, *request).await,
             };
-            heard += answer.as_ref().map_or(0, |answer| answer.body.len());
+            received_bytes += answer.as_ref().map_or(0, |answer| answer.body.len());
             answers.push(answer);
         }
     }
 
-    /// Makes a call, again where it may be made again. The connection is whose pace is kept.
+    /// Makes a call within the request rate of `connection`, and retries it if this is safe.
     ///
     /// # Errors
-    /// [`CallFailure`].
+    /// [`CallFailure`] of the last attempt, if there is no response.
     pub async fn call(
         &self,
         platform: &dyn Platform,
@@ -153,7 +154,7 @@ impl Outbound {
         loop {
             tries += 1;
             let (result, token) = self.authorized(platform, connection, &request).await;
-            // A token that the other side has forgotten is fetched anew, once.
+            // The store may have revoked the cached token, so a new token is fetched once.
             if let (Ok(Answer { status: 401, .. }), Auth::Token(grant), Some(token), false) =
                 (&result, &request.auth, token, renewed)
             {
@@ -162,8 +163,10 @@ impl Outbound {
                 continue;
             }
             match again(&result, may_repeat) {
-                Some(wait) if tries < self.tries && wait.unwrap_or_default() <= LONGEST_WAIT => {
-                    let wait = wait.unwrap_or_else(|| jittered(WAIT * 2_u32.pow(tries - 1)));
+                Some(wait)
+                    if tries < self.tries && wait.unwrap_or_default() <= MAX_RATE_LIMIT_WAIT =>
+                {
+                    let wait = wait.unwrap_or_else(|| jittered(RETRY_DELAY * 2_u32.pow(tries - 1)));
                     tokio::time::sleep(wait).await;
                 }
                 _ => return result,
@@ -171,7 +174,7 @@ impl Outbound {
         }
     }
 
-    /// One try, with whatever proves who asks; and the token that was used.
+    /// One attempt with the request's credentials. Also returns the access token that was used.
     async fn authorized(
         &self,
         platform: &dyn Platform,
@@ -199,7 +202,7 @@ impl Outbound {
         (result, proof.token)
     }
 
-    /// What proves who asks.
+    /// Creates the credentials for one attempt.
     async fn proof(
         &self,
         platform: &dyn Platform,
@@ -250,7 +253,7 @@ impl Outbound {
         }
     }
 
-    /// One try within the pace, counted and traced.
+    /// One attempt within the request rate, with metrics and a log message.
     async fn attempt(
         &self,
         platform: &dyn Platform,
@@ -260,7 +263,7 @@ impl Outbound {
     ) -> CallResult {
         self.shared
             .paces
-            .wait(connection, platform.pace(), LONGEST_WAIT)
+            .wait(connection, platform.pace(), MAX_RATE_LIMIT_WAIT)
             .await
             .map_err(CallFailure::Resting)?;
         let started = std::time::Instant::now();
@@ -271,7 +274,7 @@ impl Outbound {
         {
             self.shared
                 .paces
-                .rest(connection, retry_after(answer).unwrap_or(WAIT));
+                .rest(connection, retry_after(answer).unwrap_or(RETRY_DELAY));
         }
         let took = started.elapsed();
         let outcome = match &result {
@@ -294,22 +297,22 @@ impl Outbound {
         metrics::histogram!("cartwire_store_call_seconds", "platform" => platform.name())
             .record(took.as_secs_f64());
         let status = result.as_ref().map_or(0, |answer| answer.status);
-        tracing::debug!(%connection, call = request.call, outcome, status, milliseconds = took.as_millis() as u64, "a store was called");
+        tracing::debug!(%connection, call = request.call, outcome, status, milliseconds = took.as_millis() as u64, "store called");
         result
     }
 }
 
-/// What proves who asks.
+/// The credentials for one attempt.
 #[derive(Default)]
 struct Proof {
     header: Option<(HeaderName, HeaderValue)>,
-    /// The token in the header.
+    /// The access token in `header`.
     token: Option<Token>,
-    /// The request's URL, if the signature is part of it.
+    /// The signed URL, if the signature is in the query.
     url: Option<String>,
 }
 
-/// Is it worth another try, and after which wait, where the other side names one?
+/// `None` if the call must not be retried; otherwise the wait that the store requires, if any.
 fn again(result: &CallResult, may_repeat: bool) -> Option<Option<Duration>> {
     match result {
         Err(CallFailure::Resting(rest)) => Some(Some(*rest)),
@@ -317,7 +320,7 @@ fn again(result: &CallResult, may_repeat: bool) -> Option<Option<Duration>> {
             Some(retry_after(answer))
         }
         Err(failure) => (may_repeat && failure.is_passing()).then_some(None),
-        // Refused before anything was done: even what must not be done twice can be asked again.
+        // The store refused the request before executing it, so a retry is safe for every method.
         Ok(answer) if answer.status == 429 => Some(retry_after(answer)),
         Ok(answer) if matches!(answer.status, 500 | 502..=504) => {
             may_repeat.then(|| retry_after(answer))
@@ -328,7 +331,7 @@ fn again(result: &CallResult, may_repeat: bool) -> Option<Option<Duration>> {
 
 fn jittered(wait: Duration) -> Duration {
     let mut byte = [0_u8];
-    // Without randomness there is no jitter, and nothing worse.
+    // If there is no randomness, the delay has no jitter. This is acceptable.
     let _ = getrandom::fill(&mut byte);
     wait.mul_f64(0.5 + f64::from(byte[0]) / 512.0)
 }

@@ -1,6 +1,6 @@
-//! How often each connection is asked: so many requests a minute in the long run, a few at once after a rest.
+//! Limits the request rate of each connection: an average per minute, with a burst after an idle time.
 //!
-//! Those who have to wait get their turns in the order in which they came.
+//! Waiting requests are sent in the order of their arrival.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,29 +11,30 @@ use tokio::time::Instant;
 use crate::delivery::ConnectionId;
 use crate::platforms::api::Pace;
 
-/// The turns of all connections.
+/// The rate limiters of all connections.
 #[derive(Debug, Default)]
 pub(super) struct Paces(Mutex<HashMap<ConnectionId, Turns>>);
 
 #[derive(Clone, Copy, Debug)]
 struct Turns {
-    /// When everything that was given out is used up, at the long run's pace.
+    /// When the average rate will have covered all requests so far.
     used_until: Instant,
-    /// Nobody before then: the other side said so.
+    /// No request before this time, because the store sent `Retry-After`.
     rests_until: Instant,
-    /// The pace, as the time between requests in the long run and that of a burst.
+    /// Average time between two requests.
     each: Duration,
+    /// Time that a burst may be ahead of the average rate.
     ahead: Duration,
 }
 
-/// Connections that are remembered; those that have rested are forgotten first.
-const MOST: usize = 10_000;
+/// Number of connections above which idle ones are removed.
+const MAX_CONNECTIONS: usize = 10_000;
 
 impl Paces {
-    /// Waits for a turn. Where the other side wants to be left alone for longer than that, nobody waits.
+    /// Waits until a request may be sent. Does not wait if the store requires a wait above `longest`.
     ///
     /// # Errors
-    /// How long it wants to be left alone.
+    /// The wait that the store requires, if it is above `longest`.
     pub(super) async fn wait(
         &self,
         connection: &ConnectionId,
@@ -57,7 +58,7 @@ impl Paces {
         Ok(())
     }
 
-    /// Nobody asks for that long, and then one after another.
+    /// Sends no request for this time. Afterwards requests are sent at the average rate, without a burst.
     pub(super) fn rest(&self, connection: &ConnectionId, rest: Duration) {
         if let Some(turns) = self
             .0
@@ -75,7 +76,7 @@ impl Paces {
     fn turn(&self, connection: &ConnectionId, pace: Pace, now: Instant) -> Instant {
         let each = Duration::from_secs(60) / pace.per_minute.max(1);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
+        if all.len() >= MAX_CONNECTIONS {
             all.retain(|_, turns| turns.used_until > now || turns.rests_until > now);
         }
         let ahead = each * pace.burst.max(1);
@@ -86,7 +87,7 @@ impl Paces {
             ahead,
         });
         turns.used_until = turns.used_until.max(now).max(turns.rests_until) + each;
-        // A burst may be ahead of the long run's pace by as many requests.
+        // A burst may be ahead of the average rate.
         turns
             .used_until
             .checked_sub(ahead)

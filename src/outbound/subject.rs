@@ -1,4 +1,4 @@
-//! What a dialogue has to know of a connection: read from the data file, with its secrets opened.
+//! Reads a connection's settings and decrypted secrets from the data file for a dialogue.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,24 @@ use crate::delivery::ConnectionId;
 use crate::journal::Reader;
 use crate::platforms::api::Subject;
 
-/// Installations of an app that its dialogues hear of: enough to try something with.
-const INSTALLATIONS: u32 = 20;
+/// Maximum number of an app's installations that a dialogue gets: enough to try requests with.
+const MAX_INSTALLATIONS: u32 = 20;
 
-/// Why it cannot be read.
+/// Why a connection could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
-    /// SQLite refuses.
     #[error("the connection cannot be read")]
     Sqlite(#[from] rusqlite::Error),
-    /// A secret does not open.
+    /// A secret could not be decrypted.
     #[error(transparent)]
     Seal(#[from] SealError),
 }
 
-/// Reads a connection for a dialogue; `None` where there is none. A public URL that is
-/// given counts more than the address that its webhooks are remembered to go to.
+/// Reads a connection for a dialogue; `None` if it does not exist. `public_url` takes precedence over the stored delivery
+/// URL.
 ///
 /// # Errors
-/// [`SubjectError`].
+/// [`SubjectError`] if the data file cannot be read or a secret cannot be decrypted.
 pub fn subject(
     reader: &Reader,
     seal: &Seal,
@@ -43,24 +42,24 @@ pub fn subject(
         && let Some(parent) = reader.connection(parent)?
     {
         let mut app = alone(reader, seal, &parent, public_url)?;
-        // Whether an installation is gone or the app is refused shows at the others.
-        app.installations = reader.installations(&parent.id, INSTALLATIONS)?;
+        // The other installations show whether only this installation was removed or the whole app is refused.
+        app.installations = reader.installations(&parent.id, MAX_INSTALLATIONS)?;
         subject.parent = Some(Box::new(app));
     }
     if connection
         .described_kind()
         .is_some_and(|kind| kind.receives_webhooks)
     {
-        subject.installations = reader.installations(id, INSTALLATIONS)?;
+        subject.installations = reader.installations(id, MAX_INSTALLATIONS)?;
     }
     Ok(Some(subject))
 }
 
-/// As [`subject`], for a delivery: of an installation that is no connection yet, what its app lets us know. `None` where the
-/// delivery speaks of somebody else's connection.
+/// As [`subject`], for a delivery. An installation that is not a connection yet gets the data of its app. `None` if the
+/// connection does not belong to the delivery's endpoint.
 ///
 /// # Errors
-/// [`SubjectError`].
+/// [`SubjectError`] if the data file cannot be read or a secret cannot be decrypted.
 pub fn subject_of_delivery(
     reader: &Reader,
     seal: &Seal,
@@ -68,12 +67,16 @@ pub fn subject_of_delivery(
     endpoint: &ConnectionId,
 ) -> Result<Option<Subject>, SubjectError> {
     if let Some(known) = subject(reader, seal, connection, None)? {
-        let is_its_own = connection == endpoint
+        let belongs_to_endpoint = connection == endpoint
             || known
                 .parent
                 .as_ref()
                 .is_some_and(|parent| parent.id == *endpoint);
-        return Ok(Some(known).filter(|_| is_its_own));
+        return Ok(if belongs_to_endpoint {
+            Some(known)
+        } else {
+            None
+        });
     }
     let Some(parent) = reader.connection(endpoint)? else {
         return Ok(None);
@@ -96,7 +99,7 @@ fn alone(
     public_url: Option<&str>,
 ) -> Result<Subject, SubjectError> {
     let mut secrets: BTreeMap<String, SecretString> = BTreeMap::new();
-    // Current ones come first, and nobody is asked by a previous one.
+    // Only current secrets: previous ones verify deliveries, but are not used for requests.
     for sealed in reader
         .secrets(&connection.id, Timestamp::now())?
         .into_iter()

@@ -1,4 +1,4 @@
-//! Calls to a real listener, which answers as it is told.
+//! Calls to a real listener with scripted responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,8 @@ use super::*;
 use crate::platforms::PLATFORMS;
 use crate::platforms::api::{AccessToken, TokenGrant};
 
-/// A server that answers the requests by their number, and counts them. `None` closes the connection without a word.
+/// A server whose response depends on the number of the request, with a request counter. `None` closes the connection
+/// without a response.
 async fn server(
     answer: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static,
 ) -> (String, Arc<AtomicUsize>) {
@@ -66,7 +67,7 @@ fn status(result: CallResult) -> u16 {
 }
 
 #[tokio::test]
-async fn private_addresses_are_refused_however_they_are_reached() {
+async fn private_addresses_are_refused_in_every_notation() {
     let (url, asked) = server(|_, _| http(200, "", "{}")).await;
     let port = url.rsplit(':').next().expect("a port").to_owned();
     let careful = outbound(false);
@@ -104,7 +105,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn what_may_be_repeated_is_repeated_and_what_may_not_is_not() {
+async fn only_idempotent_calls_are_retried_after_a_server_error() {
     let failing_once = |number, _: &str| {
         if number == 0 {
             http(503, "retry-after: 0\r\n", "")
@@ -122,7 +123,11 @@ async fn what_may_be_repeated_is_repeated_and_what_may_not_is_not() {
     let (url, asked) = server(|_, _| http(500, "", "")).await;
     let made = ApiRequest::send("test", Method::Post, url, &serde_json::json!({}));
     assert_eq!(status(call(&outbound(true), made).await), 500);
-    assert_eq!(asked.load(Ordering::SeqCst), 1, "it may have been made");
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        1,
+        "the object may have been created"
+    );
 
     let (url, asked) = server(|_, _| http(429, "retry-after: 3600\r\n", "")).await;
     assert_eq!(
@@ -132,12 +137,12 @@ async fn what_may_be_repeated_is_repeated_and_what_may_not_is_not() {
     assert_eq!(
         asked.load(Ordering::SeqCst),
         1,
-        "an hour is not waited for here"
+        "no retry after a wait of an hour"
     );
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_or_without_a_bound_is_none() {
+async fn an_incomplete_or_too_large_response_is_a_failure() {
     let (url, _) =
         server(|_, _| Some("HTTP/1.1 200 X\r\ncontent-length: 10\r\n\r\nhalf".to_owned())).await;
     assert!(matches!(
@@ -168,19 +173,19 @@ async fn an_answer_without_an_end_or_without_a_bound_is_none() {
         call(&outbound(true), ApiRequest::get("test", url)).await,
         Err(CallFailure::TooLarge)
     ));
-    let nobody = TcpListener::bind("127.0.0.1:0")
+    let closed = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port")
         .local_addr()
         .expect("an address");
-    let nobody = call(
+    let closed = call(
         &outbound(true),
-        ApiRequest::get("test", format!("http://{nobody}")),
+        ApiRequest::get("test", format!("http://{closed}")),
     )
     .await;
     assert!(
-        matches!(nobody, Err(CallFailure::Unreachable)),
-        "{nobody:?}"
+        matches!(closed, Err(CallFailure::Unreachable)),
+        "{closed:?}"
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let plain = format!("https://{}", listener.local_addr().expect("an address"));
@@ -189,7 +194,7 @@ async fn an_answer_without_an_end_or_without_a_bound_is_none() {
             let _ = stream
                 .write_all(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
                 .await;
-            // Closed at once, the system might throw away what was written.
+            // If the socket closed at once, the system might discard the written bytes.
             let _ = stream.read(&mut [0; 4096]).await;
         }
     });
@@ -227,7 +232,7 @@ fn by_token(url: &str) -> ApiRequest {
 }
 
 #[tokio::test]
-async fn a_hundred_who_need_a_token_cost_one() {
+async fn a_hundred_concurrent_calls_fetch_one_token() {
     let tokens = Arc::new(AtomicUsize::new(0));
     let fetched = Arc::clone(&tokens);
     let (url, _) = server(move |_, request| {
@@ -248,7 +253,7 @@ async fn a_hundred_who_need_a_token_cost_one() {
     .await;
     let outbound = outbound(true);
     let calls = (0..100).map(|number| {
-        // Each of another connection, so that the pace is in nobody's way.
+        // Each call has another connection, so that no call waits for the request rate.
         let (outbound, request) = (outbound.clone(), by_token(&url));
         async move {
             let shop = ConnectionId::new(&format!("shop-{number}")).expect("an id");
@@ -265,7 +270,7 @@ async fn a_hundred_who_need_a_token_cost_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_forgotten_is_fetched_anew_and_a_refusal_is_told() {
+async fn a_revoked_token_is_replaced_and_a_refusal_is_reported() {
     let (url, _) = server(|number, request| match request.split(' ').nth(1) {
         Some("/token") => http(200, "", &format!("token-{number}")),
         _ => http(
@@ -296,6 +301,6 @@ async fn a_token_that_was_forgotten_is_fetched_anew_and_a_refusal_is_told() {
     assert_eq!(
         asked.load(Ordering::SeqCst),
         1,
-        "a refusal is remembered for a moment"
+        "a refusal is cached for a moment"
     );
 }

@@ -1,4 +1,4 @@
-//! Access tokens: fetched once however many ask, kept until shortly before they expire. In memory only.
+//! A cache of access tokens, in memory only. Concurrent requests share one fetch. A token is renewed before it expires.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,21 +9,21 @@ use tokio::time::Instant;
 
 use crate::platforms::api::{Answer, CallFailure, CallResult, TokenGrant};
 
-/// A refusal is not asked for again before this is over: hundreds may want the token of an installation that is gone.
-const REFUSED: Duration = Duration::from_secs(3);
-/// Bytes of a refusal that are remembered.
-const REMEMBERED: usize = 4096;
-/// A token that is said to count for longer is renewed all the same.
-const LONGEST: Duration = Duration::from_secs(86_400);
-/// A token is renewed this long before it expires, or at nine tenths of its life where that is shorter.
-const MARGIN: Duration = Duration::from_secs(300);
-/// Holders that are remembered; those whose tokens are over are forgotten first.
-const MOST: usize = 10_000;
+/// Time that a refusal is cached, because hundreds of requests may need the token of a removed installation.
+const REFUSAL_CACHE_TIME: Duration = Duration::from_secs(3);
+/// Maximum bytes of a refusal's body in the cache.
+const MAX_REFUSAL_BYTES: usize = 4096;
+/// Maximum time that a token is cached, whatever lifetime the platform announces.
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
+/// Time before expiry at which a token is renewed; at most a tenth of its lifetime.
+const RENEWAL_MARGIN: Duration = Duration::from_secs(300);
+/// Number of holders above which expired tokens are removed.
+const MAX_HOLDERS: usize = 10_000;
 
-/// A holder's token: the lock is held while it is fetched, so that everybody else waits for that one.
+/// A holder's token. The lock is held during the fetch, so that concurrent requests wait for the same token.
 type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 
-/// A token, told from others by its place and not by its text.
+/// A token. Two tokens are compared by their pointers, not by their texts.
 pub(super) type Token = Arc<SecretString>;
 
 struct Kept {
@@ -31,12 +31,12 @@ struct Kept {
     until: Instant,
 }
 
-/// The tokens of all holders.
+/// The cached tokens of all holders.
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<HashMap<String, Slot>>);
 
 impl Tokens {
-    /// The holder's token: the kept one, else a new one.
+    /// The holder's cached token, or a new one.
     pub(super) async fn get<F>(
         &self,
         grant: &TokenGrant,
@@ -52,26 +52,28 @@ impl Tokens {
         {
             return token.clone().map_err(CallFailure::TokenRefused);
         }
-        // A failure on the way is not kept: the next one tries again.
+        // A network failure is not cached, so the next request tries again.
         let answer = fetch().await?;
         let (token, life) = match answer.status {
             200..=299 => {
-                // Something else answers in the platform's place: a portal, a maintenance page.
+                // A success without a token comes from another server, for example a captive portal.
                 let token = (grant.read)(&answer).ok_or(CallFailure::CutOff)?;
-                let lifetime = token.lifetime.min(LONGEST);
+                let lifetime = token.lifetime.min(MAX_TOKEN_LIFETIME);
                 (
                     Ok(Arc::new(token.authorization)),
-                    lifetime.saturating_sub(MARGIN.min(lifetime / 10)),
+                    lifetime.saturating_sub(RENEWAL_MARGIN.min(lifetime / 10)),
                 )
             }
-            // Trouble there is no verdict on who asks.
+            // An outage of the platform is not a refusal of the credentials.
             408 | 429 | 500.. => return Err(CallFailure::TokenRefused(answer)),
             _ => (
                 Err(Answer {
-                    body: answer.body.slice(..answer.body.len().min(REMEMBERED)),
+                    body: answer
+                        .body
+                        .slice(..answer.body.len().min(MAX_REFUSAL_BYTES)),
                     ..answer
                 }),
-                REFUSED,
+                REFUSAL_CACHE_TIME,
             ),
         };
         *kept = Some(Kept {
@@ -81,7 +83,7 @@ impl Tokens {
         token.map_err(CallFailure::TokenRefused)
     }
 
-    /// Does not use that token of the holder any more. One that was fetched since stays.
+    /// Removes the token from the cache, unless a newer token has replaced it.
     pub(super) async fn forget(&self, holder: &str, used: &Token) {
         let mut kept = self.slot(holder).lock_owned().await;
         if kept.as_ref().is_some_and(|kept| {
@@ -95,7 +97,7 @@ impl Tokens {
 
     fn slot(&self, holder: &str) -> Slot {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
+        if all.len() >= MAX_HOLDERS {
             let now = Instant::now();
             all.retain(|_, slot| {
                 slot.try_lock().map_or(true, |kept| {

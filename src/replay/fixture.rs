@@ -1,6 +1,6 @@
-//! Reads fixtures: unsigned cases with what they must yield, and recorded deliveries, byte for byte.
+//! Reads fixtures: unsigned payloads and recorded deliveries, each with its expected events.
 //!
-//! The format is described in `fixtures/README.md`. Nothing here signs or sends.
+//! `fixtures/README.md` describes the format. This file neither signs nor sends fixtures.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,17 +11,16 @@ use serde_json::Value;
 
 use crate::platforms::{Platform, platform};
 
-/// The project's own fixtures, inside the binary.
+/// The project's own fixtures, embedded in the binary.
 #[derive(rust_embed::RustEmbed)]
 #[folder = "fixtures/"]
 struct Embedded;
 
-/// A fixture.
 #[derive(Debug)]
 pub enum Fixture {
-    /// An unsigned payload, signed when it is sent.
+    /// An unsigned payload. It is signed when it is sent.
     Case(Case),
-    /// A delivery of a real shop with its own signature.
+    /// A delivery of a real shop with its original signature.
     Recorded(Recorded),
 }
 
@@ -35,7 +34,7 @@ impl Fixture {
         }
     }
 
-    /// Where it is, for messages.
+    /// The path for messages.
     #[must_use]
     pub fn path(&self) -> &str {
         match self {
@@ -45,21 +44,21 @@ impl Fixture {
     }
 }
 
-/// An unsigned payload and what it must yield.
+/// An unsigned payload with its expected result.
 pub struct Case {
     /// The platform that sends it.
     pub platform: &'static dyn Platform,
     /// The platform's event type.
     pub topic: String,
-    /// Its folder, for messages.
+    /// The folder, for messages.
     pub path: String,
-    /// What it shows, in a sentence.
+    /// The purpose of the fixture in one sentence.
     pub shows: String,
-    /// The payload, byte for byte.
+    /// The payload, unchanged.
     pub payload: Vec<u8>,
-    /// What the platform's `sign` needs besides.
+    /// Further values that the platform's `sign` needs.
     pub options: BTreeMap<String, String>,
-    /// What it must yield; absent in fixtures that were exported and not yet looked at.
+    /// The expected result. `None` for an exported fixture that has not been reviewed.
     pub expected: Option<Expected>,
 }
 
@@ -75,17 +74,17 @@ impl std::fmt::Debug for Case {
 pub struct Recorded {
     /// The platform that sent it.
     pub platform: &'static dyn Platform,
-    /// Its file, for messages.
+    /// The file, for messages.
     pub path: String,
-    /// What it shows, in a sentence.
+    /// The purpose of the fixture in one sentence.
     pub shows: String,
-    /// The headers as they came, with names as sent.
+    /// The original headers, with the original case of their names.
     pub headers: Vec<(String, String)>,
-    /// The body as it came.
+    /// The original body.
     pub body: Bytes,
-    /// The key that signed it, as configured in the shop; absent where nothing was signed.
+    /// The key that signed the delivery, as configured in the shop. `None` if the delivery has no signature.
     pub key: Option<String>,
-    /// What it must yield.
+    /// The expected result.
     pub expected: Option<Expected>,
 }
 
@@ -97,39 +96,32 @@ impl std::fmt::Debug for Recorded {
     }
 }
 
-/// What a fixture must yield.
+/// The expected result of a fixture.
 #[derive(Clone, Debug, PartialEq, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// `events`, `ignored`, `unreadable` or `ping`.
     pub outcome: String,
-    /// Of `ignored` and `unreadable`: why.
+    /// Reason code; only for `ignored` and `unreadable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The events: type, subject, authority, data without `raw`, and `time` where the payload tells it.
+    /// The events with type, subject, authority, and data without `raw`. With `time` if the payload contains it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Value>,
 }
 
-/// A fixture that cannot be read.
+/// Why a fixture could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
     /// The file or folder cannot be read.
     #[error("cannot read {path}")]
     Read {
-        /// Which.
         path: String,
-        /// Why.
         source: std::io::Error,
     },
-    /// It is not in the format of `fixtures/README.md`.
+    /// The file is not in the format of `fixtures/README.md`.
     #[error("{path}: {what}")]
-    Format {
-        /// Which.
-        path: String,
-        /// What is wrong with it.
-        what: String,
-    },
+    Format { path: String, what: String },
 }
 
 #[derive(Deserialize)]
@@ -152,10 +144,10 @@ struct RecordedFile {
     shows: String,
 }
 
-/// The project's own fixtures, cases first.
+/// The embedded fixtures, cases before recordings.
 ///
 /// # Errors
-/// [`FixtureError`] where one is broken, which the golden tests would have shown.
+/// [`FixtureError`] if a fixture is invalid. The golden tests ensure that none is.
 pub fn embedded() -> Result<Vec<Fixture>, FixtureError> {
     let files = Embedded::iter()
         .filter_map(|path| {
@@ -165,19 +157,19 @@ pub fn embedded() -> Result<Vec<Fixture>, FixtureError> {
     parse(&files)
 }
 
-/// A key of the project's own fixtures: `signing` or `verification`. They are for tests and published with the source.
+/// A key of the embedded fixtures; `name` is `signing` or `verification`. The keys are public, so only for tests.
 #[must_use]
 pub fn test_key(platform: &dyn Platform, name: &str) -> Option<String> {
     let file = Embedded::get(&format!("keys/{}/{name}.key", platform.name()))?;
     String::from_utf8(file.data.into_owned()).ok()
 }
 
-/// The fixtures below a folder, or the one in a file.
+/// Reads the fixtures below a folder, or the fixture in a file.
 ///
 /// # Errors
-/// [`FixtureError`] where a file cannot be read or is no fixture.
+/// [`FixtureError`] if a file cannot be read, or if there is no fixture.
 pub fn read(path: &Path) -> Result<Vec<Fixture>, FixtureError> {
-    // A path may begin inside the tree of fixtures, relative to where the command runs: complete it.
+    // A relative path may begin inside the folder of a platform, and `parse` needs the platform's name.
     let full = path.canonicalize().map_err(|source| FixtureError::Read {
         path: path.display().to_string(),
         source,
@@ -188,7 +180,7 @@ pub fn read(path: &Path) -> Result<Vec<Fixture>, FixtureError> {
     if fixtures.is_empty() {
         return Err(FixtureError::Format {
             path: path.display().to_string(),
-            what: "no fixture here; one is a folder PLATFORM/TOPIC/CASE with payload.json and case.toml, or a file below recorded/PLATFORM".to_owned(),
+            what: "no fixture found; a fixture is a folder PLATFORM/TOPIC/CASE with payload.json and case.toml, or a file below recorded/PLATFORM".to_owned(),
         });
     }
     Ok(fixtures)
@@ -212,10 +204,10 @@ fn collect(path: &Path, files: &mut BTreeMap<String, Vec<u8>>) -> Result<(), Fix
     Ok(())
 }
 
-/// The fixtures among files, by their whole paths.
+/// Parses the fixtures among files. The keys are absolute paths.
 ///
 /// # Errors
-/// [`FixtureError`] where one is broken.
+/// [`FixtureError`] if a fixture is invalid.
 pub fn parse(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Fixture>, FixtureError> {
     let mut cases = Vec::new();
     let mut recordings = Vec::new();
@@ -240,7 +232,7 @@ pub fn parse(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Fixture>, FixtureE
 fn known_platform(path: &str, name: &str) -> Result<&'static dyn Platform, FixtureError> {
     platform(name).ok_or_else(|| FixtureError::Format {
         path: path.to_owned(),
-        what: format!("{name:?} is no platform"),
+        what: format!("{name:?} is not a platform"),
     })
 }
 
@@ -260,7 +252,7 @@ fn case(
         .get(&format!("{folder}case.toml"))
         .ok_or_else(|| format("case.toml is missing".to_owned()))?;
     let about =
-        std::str::from_utf8(about).map_err(|_| format("case.toml is no UTF-8".to_owned()))?;
+        std::str::from_utf8(about).map_err(|_| format("case.toml is not UTF-8".to_owned()))?;
     let about: CaseFile =
         toml::from_str(about).map_err(|e| format(format!("case.toml: {}", e.message())))?;
     Ok(Case {
@@ -282,7 +274,7 @@ fn recorded(
 ) -> Result<Recorded, FixtureError> {
     let file: RecordedFile = serde_json::from_slice(bytes).map_err(|e| FixtureError::Format {
         path: path.to_owned(),
-        what: format!("no recorded delivery: {e}"),
+        what: format!("not a recorded delivery: {e}"),
     })?;
     Ok(Recorded {
         platform: known_platform(path, platform)?,
@@ -307,7 +299,7 @@ fn expected(
         .map(|bytes| {
             serde_json::from_slice(bytes).map_err(|e| FixtureError::Format {
                 path: path.to_owned(),
-                what: format!("not what is expected of a fixture: {e}"),
+                what: format!("not an expected result: {e}"),
             })
         })
         .transpose()

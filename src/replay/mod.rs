@@ -1,4 +1,4 @@
-//! Fixtures: reading them, and sending them to a running gateway over real HTTP.
+//! Sends fixtures to a running gateway over HTTP. [`fixture`] reads them.
 
 pub mod fixture;
 
@@ -17,17 +17,17 @@ pub struct Sender {
     base: String,
 }
 
-/// What the gateway answered.
+/// The gateway's response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The body; null where it is no JSON.
+    /// The JSON body; null if the body is not JSON.
     pub body: Value,
 }
 
 impl Answer {
-    /// The `status` of a 200: `accepted`, `duplicate`, `ignored` or `ping`.
+    /// The `status` member of a 200 response: `accepted`, `duplicate`, `ignored` or `ping`.
     #[must_use]
     pub fn word(&self) -> Option<&str> {
         self.body
@@ -36,7 +36,7 @@ impl Answer {
             .filter(|_| self.status == 200)
     }
 
-    /// The delivery's id of a 200.
+    /// The delivery's id in a 200 response.
     #[must_use]
     pub fn delivery(&self) -> Option<&str> {
         self.body
@@ -49,19 +49,19 @@ impl Answer {
 /// Why a request could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// A header of the fixture cannot be one.
-    #[error("the fixture has a header {0:?} that HTTP does not allow")]
+    /// The fixture has an invalid header.
+    #[error("header {0:?} of the fixture is not valid in HTTP")]
     Header(String),
-    /// The gateway cannot be reached, or broke off.
+    /// The gateway is not reachable, or closed the connection.
     #[error("cannot send to the gateway")]
     Http(#[from] reqwest::Error),
 }
 
 impl Sender {
-    /// For the gateway at that address.
+    /// `base` is the URL of the gateway's public listener.
     ///
     /// # Errors
-    /// Where the client cannot be made.
+    /// [`SendError::Http`] if the HTTP client cannot be created.
     pub fn new(base: &str) -> Result<Self, SendError> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(60))
@@ -76,7 +76,7 @@ impl Sender {
     /// Sends a request as the platform would.
     ///
     /// # Errors
-    /// [`SendError`]; an answer other than 200 is no error.
+    /// [`SendError`] if there is no response. A status other than 200 is not an error.
     pub async fn send(
         &self,
         platform: &str,
@@ -85,7 +85,7 @@ impl Sender {
     ) -> Result<Answer, SendError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
-            // HTTP's own headers are made anew for this connection.
+            // The HTTP client sets these headers itself.
             if [
                 "host",
                 "connection",

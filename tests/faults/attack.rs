@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::fault::Fault;
 use crate::scene::Scene;
 use crate::support::store::{Keys, Order, Store};
-use crate::support::{LOOK, unique};
+use crate::support::{POLL_INTERVAL, unique};
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -133,7 +133,7 @@ pub(crate) async fn send_signed(store: &Store, request: &SignedRequest) -> Strin
             return delivery.to_owned();
         }
         assert_eq!(answer.status, 503, "{}", answer.body);
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

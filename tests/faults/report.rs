@@ -67,7 +67,7 @@ impl Row {
             }
         };
         wrong("lost", &comparison.lost);
-        wrong("not as they were sent", &comparison.strange);
+        wrong("not as they were sent", &comparison.unexpected);
         wrong("out of order", &comparison.disordered);
         if !may_repeat {
             wrong("repeated without a reason", &comparison.repeated);

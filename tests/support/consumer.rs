@@ -1,4 +1,4 @@
-//! The consumer's side of the broker, and what an operator does to its topology.
+//! A consumer of the broker, and changes of the topology as an operator makes them.
 
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -14,14 +14,14 @@ use serde_json::Value;
 /// The exchange that the gateway publishes to, and its queue of the same name.
 pub(crate) const EVENTS: &str = "cartwire.events";
 
-/// A message as it arrived.
+/// A received message.
 #[derive(Debug)]
 pub(crate) struct Arrived {
-    /// `message_id`
+    /// The AMQP property `message_id`.
     pub(crate) id: String,
-    /// The event.
+    /// The parsed body.
     pub(crate) event: Value,
-    /// All of it.
+    /// The whole message.
     pub(crate) message: Delivery,
 }
 
@@ -47,7 +47,7 @@ impl Arrived {
         }
     }
 
-    /// Is it the event of an order?
+    /// `true` for an `order.updated` event.
     pub(crate) fn is_order(&self) -> bool {
         self.event["type"] == "cartwire.order.updated"
     }
@@ -61,7 +61,7 @@ pub(crate) fn events(arrived: &[Arrived]) -> Vec<Value> {
         .collect()
 }
 
-/// A connection of the test's own.
+/// An AMQP connection of the test.
 pub(crate) struct Consumer {
     connection: Connection,
     channel: Channel,
@@ -82,7 +82,7 @@ impl Consumer {
         }
     }
 
-    /// Takes all that is in a queue now.
+    /// Receives and acknowledges all current messages of a queue.
     pub(crate) async fn drain(&self, queue: &str) -> Vec<Arrived> {
         let mut arrived = Vec::new();
         let mut last = None;
@@ -104,7 +104,7 @@ impl Consumer {
         arrived
     }
 
-    /// Takes all that is in a queue and returns it; gives the number of messages.
+    /// Receives all messages of a queue, requeues them, and returns their number.
     pub(crate) async fn requeue_all(&self, queue: &str) -> usize {
         let mut tags = Vec::new();
         while let Some(got) = self
@@ -128,7 +128,7 @@ impl Consumer {
         tags.len()
     }
 
-    /// Does a queue exist as one that survives the broker? A channel of its own, because a no ends it.
+    /// `true` if the durable queue could be declared. A failed declare closes the channel, so each call opens a new one.
     pub(crate) async fn declares(&self, queue: &str, arguments: FieldTable) -> bool {
         let channel = self.connection.create_channel().await.expect("a channel");
         let options = QueueDeclareOptions {
@@ -141,7 +141,7 @@ impl Consumer {
             .is_ok()
     }
 
-    /// Is there such an exchange, of this kind and durable?
+    /// `true` if the exchange could be declared with this kind and durability.
     pub(crate) async fn declares_exchange(&self, kind: ExchangeKind, durable: bool) -> bool {
         let channel = self.connection.create_channel().await.expect("a channel");
         let options = ExchangeDeclareOptions {
@@ -173,7 +173,7 @@ impl Consumer {
         self.bind(queue, pattern).await;
     }
 
-    /// Takes messages as they come, until the connection ends.
+    /// Receives messages until the connection closes, and passes their ids to `note`.
     pub(crate) async fn follow(&self, queue: &str, mut note: impl FnMut(String)) {
         let options = BasicConsumeOptions {
             no_ack: true,
@@ -227,7 +227,7 @@ impl Consumer {
     }
 }
 
-/// A quorum queue's arguments, and more.
+/// The arguments of a quorum queue, with further ones.
 pub(crate) fn quorum(more: &[(&str, AMQPValue)]) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert(

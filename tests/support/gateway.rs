@@ -1,5 +1,5 @@
-//! The real program as an operator runs it: a process, a data folder, two ports. Only what it answers and leaves on disk
-//! is looked at.
+//! The real program as an operator runs it: a process, a data folder, two ports. The tests see only its responses, its
+//! output and its files.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -27,7 +27,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway that is not started yet, with a shop and an app added to it. `options` go to `serve`.
+    /// A stopped gateway with the connections of a shop and an app. `options` are the options of `serve`.
     pub(crate) fn new(options: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("cartwire-")
@@ -39,12 +39,12 @@ impl Gateway {
         gateway
     }
 
-    /// A gateway that publishes to that broker.
+    /// As [`Gateway::new`], with the URL of a broker.
     pub(crate) fn with_broker(url: &str) -> Self {
         Self::new(&["--amqp-url", url])
     }
 
-    /// A gateway on a copy of another one's data.
+    /// A stopped gateway on a copy of another gateway's data.
     pub(crate) fn on_copy(folder: TempDir) -> Self {
         let data = folder.path().join("data");
         Self::on(folder, data, &[])
@@ -69,38 +69,38 @@ impl Gateway {
         }
     }
 
-    /// What `serve` is given from the next start on.
+    /// Sets the options of `serve` for the next start.
     pub(crate) fn set_options(&mut self, options: &[&str]) {
         self.options = options.iter().map(|option| (*option).to_owned()).collect();
     }
 
-    /// From the next start on, everything is logged into a pipe that is never read.
+    /// From the next start on, the gateway logs everything into a pipe that is never read.
     pub(crate) fn leave_log_unread(&mut self) {
         self.options.extend(["--log", "trace"].map(str::to_owned));
         self.is_log_unread = true;
     }
 
-    /// What the program finds in its environment from now on.
+    /// Sets the environment of all further processes.
     pub(crate) fn set_environment(&mut self, environment: Vec<(&'static str, OsString)>) {
         self.environment = environment;
     }
 
-    /// The store's side of the keys that were added.
+    /// The stores that have the keys of the connections.
     pub(crate) fn store(&self) -> Store {
         Store::new(&format!("http://127.0.0.1:{}", self.port))
     }
 
-    /// Where webhooks come in.
+    /// The address of the public listener.
     pub(crate) fn public(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Where the admin API is.
+    /// The address of the admin listener.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.admin_port))
     }
 
-    /// The most memory that the running gateway has had, in MiB.
+    /// The peak memory of the running gateway in MiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let pid = self.process.as_ref().expect("the gateway runs").id();
         let status =
@@ -115,7 +115,6 @@ impl Gateway {
         peak.expect("a peak") >> 10
     }
 
-    /// Where its data is.
     pub(crate) fn data(&self) -> &Path {
         &self.data
     }
@@ -219,7 +218,7 @@ impl Gateway {
         self.cli(&[&["doctor"], &options[..]].concat())
     }
 
-    /// Starts it and waits until it is alive and ready.
+    /// Starts the gateway and waits until it is alive and ready.
     pub(crate) async fn start(&mut self) {
         assert!(self.process.is_none(), "the gateway runs");
         let log = File::options()
@@ -258,7 +257,7 @@ impl Gateway {
         }
     }
 
-    /// A second `serve` on the same data, on other ports, to its end.
+    /// Runs a second `serve` on the same data and other ports until it exits.
     pub(crate) fn serve_again(&self) -> Output {
         let mut command = self.serve();
         command.args(["--listen", &format!("127.0.0.1:{}", free_port())]);
@@ -269,7 +268,7 @@ impl Gateway {
             .expect("a second gateway runs")
     }
 
-    /// Its process, where it still runs.
+    /// The id of the process, if it runs.
     pub(crate) fn pid(&mut self) -> Option<u32> {
         let process = self.process.as_mut()?;
         process
@@ -279,7 +278,7 @@ impl Gateway {
             .then(|| process.id())
     }
 
-    /// Was it started and has ended by itself? Then it can be started again.
+    /// `true` if the gateway was started and has exited by itself. It can then be started again.
     pub(crate) fn has_ended(&mut self) -> bool {
         let ended = self.process.is_some() && self.pid().is_none();
         if ended {
@@ -288,14 +287,14 @@ impl Gateway {
         ended
     }
 
-    /// Ends it with SIGKILL.
+    /// Ends the gateway with SIGKILL.
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().expect("the gateway runs");
         process.kill().expect("the gateway is killed");
         process.wait().expect("the gateway ends");
     }
 
-    /// Asks it to end (SIGTERM), and waits. The senders go on meanwhile: this must not hold up their threads.
+    /// Sends SIGTERM and waits for the exit. Async, so that the senders on the same threads continue.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("the gateway runs");
         send_signal("TERM", process.id());
@@ -306,7 +305,7 @@ impl Gateway {
         .await
     }
 
-    /// Runs a command on its data.
+    /// Runs a command on the gateway's data.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         self.program()
             .args(arguments)
@@ -314,7 +313,7 @@ impl Gateway {
             .expect("the program runs")
     }
 
-    /// Runs a command that must succeed, and reads the JSON that it prints.
+    /// Runs a command that must succeed, and parses its JSON output.
     pub(crate) fn cli_json(&self, arguments: &[&str]) -> Value {
         let output = self.cli(&[arguments, &["--json"]].concat());
         assert!(
@@ -367,7 +366,7 @@ impl Gateway {
         }
     }
 
-    /// Is it ready?
+    /// `true` if the gateway is ready.
     pub(crate) async fn is_ready(&self) -> bool {
         self.client
             .get(self.admin("/readyz"))
@@ -376,7 +375,7 @@ impl Gateway {
             .is_ok_and(|answer| answer.status() == 200)
     }
 
-    /// What the admin API shows.
+    /// The response of the admin API to a GET.
     pub(crate) async fn admin_json(&self, path: &str) -> Value {
         self.client
             .get(self.admin(path))
@@ -387,7 +386,7 @@ impl Gateway {
             .await
     }
 
-    /// What the admin API answers to a POST.
+    /// The response of the admin API to a POST.
     pub(crate) async fn admin_post(&self, path: &str) -> Value {
         self.client
             .post(self.admin(path))
@@ -406,7 +405,7 @@ impl Gateway {
         page["deliveries"].get(0).cloned()
     }
 
-    /// Waits until nothing is pending any more.
+    /// Waits until no delivery is pending.
     pub(crate) async fn settled(&self) {
         until("everything is settled", || async {
             self.pending().await.is_none().then_some(())
@@ -414,7 +413,7 @@ impl Gateway {
         .await;
     }
 
-    /// A counter or gauge, summed over its labels but for those that `labels` names.
+    /// A counter or gauge, summed over all series with the given `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let answer = self
             .client
@@ -435,7 +434,7 @@ impl Gateway {
         format!("http://127.0.0.1:{}{path}", self.admin_port)
     }
 
-    /// All that it logged so far.
+    /// The log so far.
     pub(crate) fn log_text(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
@@ -484,7 +483,7 @@ impl Drop for Gateway {
     }
 }
 
-/// reqwest without its `json` feature.
+/// Replaces reqwest's `json` feature.
 trait JsonText {
     async fn json_text(self) -> Value;
 }

@@ -1,4 +1,4 @@
-//! Genuine deliveries without a gateway: signed with the fixtures' keys and verified as the receiver does.
+//! Creates verified deliveries without a gateway: signed with the fixtures' keys and verified as in the receiver.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use cartwire::platforms::{Platform, Unsigned, Verified, VerifiedDelivery};
 use cartwire::replay::fixture;
 use jiff::Timestamp;
 
-/// A genuine delivery of a platform, as if it had arrived then.
+/// A verified delivery of a platform with the receipt time `at`.
 pub(crate) fn genuine(
     platform: &dyn Platform,
     endpoint: &str,

@@ -1,23 +1,23 @@
-//! What the gateway answered 200 to, and the comparison with what came out: nothing lost, nothing made up, in order per
-//! partition key, each event once after repetitions are dropped by id.
+//! The deliveries that the gateway accepted with 200, and their comparison with the published events. No event may be lost
+//! or invented, and the events of a partition key must be in order. Each event counts once: duplicates are dropped by id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-/// A delivery that was answered 200.
+/// A delivery that the gateway accepted with 200.
 #[derive(Clone, Debug)]
 pub(crate) struct Accepted {
-    /// Of its event.
+    /// The partition key of the delivery's event.
     pub(crate) partition_key: String,
-    /// Which revision of the order it tells.
+    /// The revision of the order in the payload.
     pub(crate) revision: u64,
-    /// The delivery's id, as it was answered.
+    /// The delivery's id in the response.
     pub(crate) delivery: String,
 }
 
-/// All deliveries that were answered 200; of each order in the order in which they were sent.
+/// All accepted deliveries. The deliveries of one order are in the order in which they were sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger(pub(crate) Vec<Accepted>);
 
@@ -30,13 +30,13 @@ impl Ledger {
         all
     }
 
-    /// Both.
+    /// Joins two ledgers.
     pub(crate) fn and(mut self, mut other: Self) -> Self {
         self.0.append(&mut other.0);
         self
     }
 
-    /// The ids of the deliveries' events: each tells one.
+    /// The ids of the deliveries' events: one event per delivery.
     pub(crate) fn event_ids(&self) -> BTreeSet<String> {
         self.0
             .iter()
@@ -44,7 +44,7 @@ impl Ledger {
             .collect()
     }
 
-    /// The partition keys of their events.
+    /// The partition keys of the deliveries' events.
     pub(crate) fn partition_keys(&self) -> BTreeSet<String> {
         self.0
             .iter()
@@ -52,7 +52,6 @@ impl Ledger {
             .collect()
     }
 
-    /// The deliveries' ids.
     pub(crate) fn deliveries(&self) -> BTreeSet<String> {
         self.0
             .iter()
@@ -60,7 +59,7 @@ impl Ledger {
             .collect()
     }
 
-    /// Those of partition keys that begin so.
+    /// The deliveries whose partition key has this prefix.
     pub(crate) fn of(&self, prefix: &str) -> Self {
         Self(
             self.0
@@ -71,15 +70,15 @@ impl Ledger {
         )
     }
 
-    /// Holds events, in the order in which they came out, against what was answered.
+    /// Compares events, in the order of publication, with the accepted deliveries.
     ///
-    /// A redriven event is published once more because somebody asked for it, behind newer ones: it is no repetition, and
-    /// has its place in the order of what was redriven.
+    /// A redriven event is published again after newer ones. It does not count as a duplicate, and its order is compared
+    /// only with other redriven events.
     pub(crate) fn compare(&self, events: &[Value]) -> Comparison {
         let mut comparison = Comparison::default();
         let mut seen = BTreeSet::new();
         let mut last: BTreeMap<(&str, &str), (u64, &str)> = BTreeMap::new();
-        let mut told: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
+        let mut published: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
         for event in events
             .iter()
             .filter(|event| event["type"] == "cartwire.order.updated")
@@ -106,32 +105,32 @@ impl Ledger {
                     .disordered
                     .push(format!("{key}: {before:?} before {this:?}"));
             }
-            told.insert(id, (key, this.0));
+            published.insert(id, (key, this.0));
         }
         for accepted in &self.0 {
             let id = format!("{}-0", accepted.delivery);
-            match told.get(id.as_str()) {
-                Some(told) if *told == (accepted.partition_key.as_str(), accepted.revision) => {
+            match published.get(id.as_str()) {
+                Some(event) if *event == (accepted.partition_key.as_str(), accepted.revision) => {
                     comparison.arrived += 1
                 }
-                Some(told) => comparison
-                    .strange
-                    .push(format!("{id} tells {told:?} and not {accepted:?}")),
+                Some(event) => comparison
+                    .unexpected
+                    .push(format!("{id} is {event:?} instead of {accepted:?}")),
                 None => comparison.lost.push(format!(
                     "{} {} ({id})",
                     accepted.partition_key, accepted.revision
                 )),
             }
         }
-        let answered = self.event_ids();
-        let unanswered = told.keys().filter(|id| !answered.contains(**id));
+        let accepted = self.event_ids();
+        let unaccepted = published.keys().filter(|id| !accepted.contains(**id));
         comparison
-            .strange
-            .extend(unanswered.map(|id| format!("{id} was never answered")));
+            .unexpected
+            .extend(unaccepted.map(|id| format!("{id} belongs to no accepted delivery")));
         comparison
     }
 
-    /// The ids of the events of these deliveries that are not among those.
+    /// The ids of the deliveries' events that are not among `events`.
     pub(crate) fn missing_from(&self, events: &[Value]) -> Vec<String> {
         let arrived: BTreeSet<&str> = events
             .iter()
@@ -143,12 +142,12 @@ impl Ledger {
             .collect()
     }
 
-    /// Nothing is lost, nothing made up, and each order's order is kept.
+    /// Asserts that no event is lost or unexpected, and that each partition key is in order.
     pub(crate) fn assert_told_by(&self, events: &[Value]) -> Comparison {
         let comparison = self.compare(events);
         let Comparison {
             lost,
-            strange,
+            unexpected,
             disordered,
             ..
         } = &comparison;
@@ -159,9 +158,9 @@ impl Ledger {
             self.0.len()
         );
         assert!(
-            strange.is_empty(),
-            "{} events are not what was sent: {strange:?}",
-            strange.len()
+            unexpected.is_empty(),
+            "{} events are unexpected: {unexpected:?}",
+            unexpected.len()
         );
         assert!(
             disordered.is_empty(),
@@ -171,28 +170,28 @@ impl Ledger {
         comparison
     }
 
-    /// The same, and nothing is there twice to begin with.
+    /// As [`Ledger::assert_told_by`], and asserts that no event is a duplicate.
     pub(crate) fn assert_told_once_by(&self, events: &[Value]) {
         let repeated = self.assert_told_by(events).repeated;
         assert!(
             repeated.is_empty(),
-            "{} events are there twice: {repeated:?}",
+            "{} events are duplicates: {repeated:?}",
             repeated.len()
         );
     }
 }
 
-/// How what came out differs from what was answered.
+/// The differences between the published events and the accepted deliveries.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
-    /// So many came out as they were sent.
+    /// Number of events that match their deliveries.
     pub(crate) arrived: usize,
-    /// Answered 200, and never came out.
+    /// Accepted deliveries without a published event.
     pub(crate) lost: Vec<String>,
-    /// Came out, and nobody was answered 200 to it, or it is another's.
-    pub(crate) strange: Vec<String>,
-    /// Came out again.
+    /// Published events without an accepted delivery, or with other content.
+    pub(crate) unexpected: Vec<String>,
+    /// Duplicates.
     pub(crate) repeated: Vec<String>,
-    /// Came out after a later one of the same partition key.
+    /// Events published after a later event of the same partition key.
     pub(crate) disordered: Vec<String>,
 }

@@ -1,8 +1,8 @@
-//! What the fault tests share: a broker of their own, the real gateway, a store that sends signed webhooks, and the ledger
-//! of what was answered.
+//! Shared parts of the fault tests: a broker node, the real gateway, stores that send signed webhooks, and the ledger of
+//! accepted deliveries.
 //!
-//! Nothing here waits for a fixed time: conditions are polled until a generous deadline, and a deadline that is missed is a
-//! failure that says what was waited for.
+//! No test waits for a fixed time. Conditions are polled until a long deadline, and the failure message names the
+//! condition.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod consumer;
@@ -15,54 +15,53 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up: far more than it needs on a slow machine.
+/// Maximum wait for a condition: far longer than needed on a slow machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
-/// How long one look at a condition may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at a condition.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
+/// Maximum time of one poll of a condition.
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait between two polls of a condition.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Polls until `look` finds something.
+/// Polls until `poll` returns a value.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
-    mut look: impl FnMut() -> F,
+    mut poll: impl FnMut() -> F,
 ) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        // A look that hangs is a look in vain: lapin's connect, for one, was seen never to end where it was refused.
-        if let Ok(Some(found)) = tokio::time::timeout(PATIENCE, look()).await {
+        // A poll may hang: lapin's connect has been seen to never return after a refused connection.
+        if let Ok(Some(found)) = tokio::time::timeout(POLL_TIMEOUT, poll()).await {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        tokio::time::sleep(LOOK).await;
+        assert!(Instant::now() < deadline, "timed out waiting for: {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// A port that is free now, below those that the system gives to outgoing connections: nobody takes it while its owner is
-/// restarted.
+/// A free port below the range for outgoing connections, so that no other process takes it while its owner restarts.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
-    const MANY: u16 = 12_000;
+    const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test programs that run side by side begin far from each other.
+    // Concurrent test programs begin at distant ports.
     let begin =
-        u16::try_from(std::process::id().wrapping_mul(37) % u32::from(MANY)).unwrap_or_default();
-    for _ in 0..MANY {
-        let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % MANY) % MANY;
+        u16::try_from(std::process::id().wrapping_mul(37) % u32::from(COUNT)).unwrap_or_default();
+    for _ in 0..COUNT {
+        let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
-    panic!("no port is free between {FIRST} and {}", FIRST + MANY);
+    panic!("no port is free between {FIRST} and {}", FIRST + COUNT);
 }
 
-/// A number that no other call in this process gives.
+/// A number that is unique in this process.
 pub(crate) fn unique() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The number in an environment variable.
+/// Reads a number from an environment variable.
 pub(crate) fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(
@@ -71,11 +70,11 @@ pub(crate) fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// Random numbers that a printed seed repeats (SplitMix64).
+/// Random numbers (SplitMix64) with a printed seed, so that a run can be repeated.
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// Seeded from `CARTWIRE_SEED`, else from the clock; says which.
+    /// Uses the seed in `CARTWIRE_SEED`, or a seed from the clock, and prints the seed.
     pub(crate) fn new() -> Self {
         let clock = || u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or_default();
         let seed = number("CARTWIRE_SEED").unwrap_or_else(clock);
@@ -83,12 +82,11 @@ impl Dice {
         Self(seed)
     }
 
-    /// Seeded so.
     pub(crate) fn of(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// One of `0..below`.
+    /// A random number in `0..below`.
     pub(crate) fn below(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -107,7 +105,7 @@ pub(crate) fn tail(path: &std::path::Path) -> String {
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
-/// Sends a signal (`TERM`, `STOP`, `CONT`) to a process that we started.
+/// Sends a signal (`TERM`, `STOP`, `CONT`) to a process that the test started.
 pub(crate) fn send_signal(signal: &str, pid: u32) {
     let sent = std::process::Command::new("sh")
         .args(["-c", &format!("kill -{signal} {pid}")])

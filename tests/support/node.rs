@@ -1,4 +1,4 @@
-//! A RabbitMQ node of the test's own: own ports, own data, own epmd, ended with the test. It never touches another node.
+//! A RabbitMQ node for one test, with its own ports, data and epmd. It ends with the test and never affects other nodes.
 
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -14,7 +14,7 @@ use super::{free_port, send_signal, tail, unique, until};
 
 const BIN: &str = "/usr/lib/rabbitmq/bin";
 const USER: &str = "rabbitmq";
-/// What must be free on the disk: next to nothing.
+/// RabbitMQ's limit of free disk space; small, so that the test machine's disk raises no alarm.
 const DISK_LIMIT: &str = "1MB";
 
 /// A node, stopped or running.
@@ -23,14 +23,14 @@ pub(crate) struct RabbitNode {
     name: String,
     port: u16,
     dist_port: u16,
-    /// Root starts nodes as the server's own user.
+    /// The server's user, if the test runs as root.
     as_user: bool,
-    /// Nodes of one cluster share it.
+    /// Shared by the nodes of one cluster.
     epmd: Arc<Epmd>,
     server: Option<Child>,
 }
 
-/// An epmd of our own, started by us, so that its end is ours to bring about.
+/// A separate epmd that the test starts and can therefore stop.
 struct Epmd {
     port: u16,
     child: Child,
@@ -57,12 +57,12 @@ impl Drop for Epmd {
 }
 
 impl RabbitNode {
-    /// A node that is not started yet: its address is known already.
+    /// A stopped node. Its address is already known.
     pub(crate) fn new() -> Self {
         Self::named(new_name(), &[], None)
     }
 
-    /// Nodes of one cluster that can be killed at any moment.
+    /// The nodes of one cluster. They can be killed at any time.
     pub(crate) async fn cluster_with_old_queue(many: usize) -> Vec<Self> {
         let names: Vec<String> = (0..many).map(|_| new_name()).collect();
         let mut nodes: Vec<Self> = Vec::new();
@@ -75,7 +75,7 @@ impl RabbitNode {
         }
         for node in &mut nodes {
             node.await_startup().await;
-            // It is the whole cluster once each knows the others: before, a queue would have too few replicas.
+            // Each node must know the others first, because a queue would otherwise have too few replicas.
             until("the cluster's forming", || {
                 let known = node.ctl(&["eval", "length(rabbit_nodes:all_running())."]);
                 async move { (known.trim() == many.to_string()).then_some(()) }
@@ -86,7 +86,7 @@ impl RabbitNode {
         nodes
     }
 
-    /// A node of that name, in a cluster of these.
+    /// A node with this name in a cluster of these nodes.
     fn named(name: String, peers: &[String], epmd: Option<Arc<Epmd>>) -> Self {
         assert!(
             Path::new(BIN).join("rabbitmq-server").exists(),
@@ -105,7 +105,7 @@ impl RabbitNode {
         .expect("the cookie is written");
         std::fs::set_permissions(node(".erlang.cookie"), PermissionsExt::from_mode(0o400))
             .expect("the cookie is private");
-        // The disk of a test machine may be small; alarms are raised by the tests alone.
+        // The disk of a test machine may be small. Only the tests raise alarms.
         let mut configuration = format!("disk_free_limit.absolute = {DISK_LIMIT}\n");
         for (index, peer) in peers.iter().enumerate() {
             configuration += &format!(
@@ -162,23 +162,23 @@ impl RabbitNode {
         path
     }
 
-    /// A node that takes connections.
+    /// A started node that accepts connections.
     pub(crate) async fn started() -> Self {
         let mut node = Self::new();
         node.start().await;
         node
     }
 
-    /// A node that can be killed at any moment: its queue is written down.
+    /// A node that can be killed at any time, because its queue is on disk.
     pub(crate) async fn started_with_old_queue() -> Self {
         let node = Self::started().await;
         node.write_down_a_queue(std::slice::from_ref(&node)).await;
         node
     }
 
-    /// Declares the events' queue, and waits until these nodes have written it down. RabbitMQ (3.10.8, at least) writes down
-    /// which quorum queues there are half a second after one was made; killed before, the queue comes back without a leader
-    /// and never confirms anything again.
+    /// Declares the events' queue, and waits until these nodes have stored it. RabbitMQ 3.10.8 stores the list of quorum
+    /// queues half a second after a declaration. If it is killed before, the queue has no leader after the restart and
+    /// never confirms a message again.
     async fn write_down_a_queue(&self, nodes: &[Self]) {
         assert!(
             Consumer::connect(&self.url())
@@ -192,33 +192,32 @@ impl RabbitNode {
         }
     }
 
-    /// Where it is, for the gateway and for consumers.
+    /// The AMQP URL for the gateway and consumers.
     pub(crate) fn url(&self) -> String {
         url_at(self.port)
     }
 
-    /// Its port.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Does it run?
+    /// `true` if the node runs.
     pub(crate) fn runs(&self) -> bool {
         self.server.is_some()
     }
 
-    /// The server's process.
+    /// The id of the server's process.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.server.as_ref().map(Child::id)
     }
 
-    /// Starts it and waits until it takes connections.
+    /// Starts the node and waits until it accepts connections.
     pub(crate) async fn start(&mut self) {
         self.launch();
         self.await_startup().await;
     }
 
-    /// Starts it and does not wait.
+    /// Starts the node without waiting.
     pub(crate) fn launch(&mut self) {
         assert!(self.server.is_none(), "the node runs");
         let output = File::options()
@@ -242,7 +241,7 @@ impl RabbitNode {
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 "-kernel inet_dist_use_interface {127,0,0,1}",
             )
-            // The script then becomes the server instead of keeping it as a child: the process we started is the server.
+            // The script then replaces itself by the server, so the started process is the server.
             .env("RABBITMQ_ALLOW_INPUT", "1")
             .env("RABBITMQ_SERVER_START_ARGS", "-noinput")
             .stdout(output.try_clone().expect("a second handle"))
@@ -250,7 +249,7 @@ impl RabbitNode {
         self.server = Some(command.spawn().expect("the server starts"));
     }
 
-    /// Waits until the node takes connections.
+    /// Waits until the node accepts connections.
     pub(crate) async fn await_startup(&mut self) {
         let (url, output) = (self.url(), self.output());
         let server = self.server.as_mut().expect("the node was launched");
@@ -269,9 +268,9 @@ impl RabbitNode {
         .await;
     }
 
-    /// Ends it as an operator does.
+    /// Stops the node as an operator does, with SIGTERM.
     pub(crate) async fn stop(&mut self) {
-        // It takes connections a moment before it is up, and a signal that early could be lost.
+        // The node accepts connections shortly before its start is complete, and may lose a signal until then.
         self.ctl(&["await_startup"]);
         let mut server = self.server.take().expect("the node runs");
         send_signal("TERM", server.id());
@@ -282,20 +281,20 @@ impl RabbitNode {
         .await;
     }
 
-    /// Ends it as a power cut does: SIGKILL.
+    /// Ends the node with SIGKILL, as in a power failure.
     pub(crate) fn kill(&mut self) {
         let mut server = self.server.take().expect("the node runs");
         server.kill().expect("the server is killed");
         server.wait().expect("the server ends");
     }
 
-    /// Kills it and starts it again.
+    /// Kills the node and starts it again.
     pub(crate) async fn restart(&mut self) {
         self.kill();
         self.start().await;
     }
 
-    /// `rabbitmqctl`, for this node.
+    /// Runs `rabbitmqctl` for this node.
     pub(crate) fn ctl(&self, arguments: &[&str]) -> String {
         let output = self
             .command("rabbitmqctl")
@@ -312,7 +311,7 @@ impl RabbitNode {
         text
     }
 
-    /// Raises the memory alarm, or ends it.
+    /// Raises or clears the memory alarm.
     pub(crate) fn set_memory_alarm(&self, raised: bool) {
         self.ctl(if raised {
             &["set_vm_memory_high_watermark", "absolute", "1"]
@@ -321,7 +320,7 @@ impl RabbitNode {
         });
     }
 
-    /// Raises the disk alarm, or ends it.
+    /// Raises or clears the disk alarm.
     pub(crate) fn set_disk_alarm(&self, raised: bool) {
         self.ctl(&[
             "set_disk_free_limit",
@@ -329,7 +328,7 @@ impl RabbitNode {
         ]);
     }
 
-    /// Stops all that it does without its knowing, or lets it go on.
+    /// Suspends or resumes the server's process.
     pub(crate) fn set_frozen(&self, frozen: bool) {
         send_signal(
             if frozen { "STOP" } else { "CONT" },
@@ -347,7 +346,7 @@ impl RabbitNode {
     }
 }
 
-/// A broker's address behind a port of this machine.
+/// The AMQP URL of a port on this machine.
 pub(crate) fn url_at(port: u16) -> String {
     format!("amqp://guest:guest@127.0.0.1:{port}/%2f")
 }
@@ -380,7 +379,7 @@ impl Drop for RabbitNode {
     }
 }
 
-/// A command in an environment of nothing but what a node and its tools need.
+/// A command with a minimal environment for a node and its tools.
 fn environment(as_user: bool, home: &Path, epmd_port: u16, program: &str) -> Command {
     let mut command = if as_user {
         let mut command = Command::new("setpriv");
@@ -399,7 +398,7 @@ fn environment(as_user: bool, home: &Path, epmd_port: u16, program: &str) -> Com
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("LANG", "C.UTF-8")
         .env("HOME", home)
-        // Of the machine's own node nothing is to be read.
+        // Ignores the configuration of the machine's own node.
         .env("RABBITMQ_CONF_ENV_FILE", home.join("none"))
         .env("ERL_EPMD_PORT", epmd_port.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -408,7 +407,7 @@ fn environment(as_user: bool, home: &Path, epmd_port: u16, program: &str) -> Com
     command
 }
 
-/// The number of a user or group; without a name, our own.
+/// The id of a user or group; without a name, of the current user.
 fn id(option: &str, user: Option<&str>) -> u32 {
     let output = Command::new("id")
         .arg(option)
@@ -417,6 +416,6 @@ fn id(option: &str, user: Option<&str>) -> u32 {
         .expect("id runs");
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     text.parse().unwrap_or_else(|_| {
-        panic!("there is no user {user:?}: is the rabbitmq-server package whole?")
+        panic!("there is no user {user:?}: is the rabbitmq-server package complete?")
     })
 }

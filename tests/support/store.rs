@@ -1,4 +1,4 @@
-//! Stores that send webhooks with real signatures, and send again what was not answered.
+//! Stores that send webhooks with valid signatures, and retry webhooks that were not accepted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::LOOK;
+use super::POLL_INTERVAL;
 use super::ledger::{Accepted, Ledger};
 
-/// The shop's connection.
+/// The connection of the shop.
 pub(crate) const SHOP: &str = "shop-a";
-/// A second shop's connection, where a test adds it: the honest store beside an attack.
+/// The connection of a second shop, which some tests add: an honest store during an attack.
 pub(crate) const HONEST: &str = "shop-b";
-/// What the second shop signs with.
+/// The webhook secret of the second shop.
 pub(crate) const HONEST_SECRET: &str = "an-honest-store-signs-with-this-secret-of-its-own";
-/// The app's connection.
+/// The connection of the app.
 pub(crate) const APP: &str = "app";
 /// The site that installed the app: the connection of its events.
 pub(crate) const SITE: &str = "1c5f8a70-6f2e-4f4b-9c55-0a1b2c3d4e5f";
 
 /// The fixtures' keys, which are published with the source.
 pub(crate) struct Keys {
-    /// What the shop signs and is verified with.
+    /// The webhook secret of the shop.
     pub(crate) shop: String,
-    /// What the app is verified with.
+    /// The public key of the app.
     pub(crate) app_public: String,
     app_private: String,
 }
@@ -55,19 +55,19 @@ fn known(name: &str) -> &'static dyn Platform {
     platform(name).expect("a platform")
 }
 
-/// An entity whose revisions are told one after another: events of one partition key.
+/// An order whose revisions are sent one after another. All its events have one partition key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Order {
-    /// Of the shop, by `order.updated`.
+    /// An order of the shop; sent as `order.updated`.
     Shop(u64),
-    /// Of the site, by `wix.ecom.v1.order_updated`.
+    /// An order of the site; sent as `wix.ecom.v1.order_updated`.
     Site(u64),
-    /// Of a second shop beside the first, by `order.updated`: see [`HONEST`].
+    /// An order of the second shop [`HONEST`]; sent as `order.updated`.
     Honest(u64),
 }
 
 impl Order {
-    /// The first few orders of shop and site in turn.
+    /// Orders of shop and site in turn.
     pub(crate) fn some(many: u64) -> Vec<Self> {
         (0..many)
             .map(|n| {
@@ -84,7 +84,7 @@ impl Order {
         format!("99a233e6-7156-412c-9681-{number:012x}")
     }
 
-    /// Its events' partition key.
+    /// The partition key of the order's events.
     pub(crate) fn partition_key(self) -> String {
         match self {
             Order::Shop(number) => format!("{SHOP}/order/{number}"),
@@ -102,31 +102,31 @@ impl Order {
     }
 }
 
-/// All the stores there are.
+/// The stores.
 #[derive(Clone)]
 pub(crate) struct Store {
     sender: Sender,
     keys: Arc<Keys>,
     seen: Arc<Seen>,
-    /// Statuses other than 200 that a genuine webhook may get.
+    /// Allowed statuses for a genuine webhook, except 200.
     refusals: Vec<u16>,
-    /// How often each webhook is sent at once.
+    /// Number of concurrent copies of each webhook.
     copies: Arc<AtomicUsize>,
 }
 
-/// What the stores have seen of the gateway.
+/// What the stores have observed.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Answers other than 200.
+    /// Number of responses other than 200.
     pub(crate) refused: AtomicU64,
-    /// Requests without an answer.
+    /// Number of requests without a response.
     pub(crate) unanswered: AtomicU64,
-    /// The longest wait for an answer, of whatever status.
+    /// The longest wait for a response of any status.
     worst_micros: AtomicU64,
 }
 
 impl Seen {
-    /// The longest wait for an answer.
+    /// The longest wait for a response.
     pub(crate) fn worst(&self) -> Duration {
         Duration::from_micros(self.worst_micros.load(Ordering::Relaxed))
     }
@@ -150,29 +150,29 @@ impl Store {
             sender: Sender::new(gateway).expect("a client"),
             keys: Arc::new(Keys::test()),
             seen: Arc::default(),
-            // Only a journal that takes nothing at the moment may refuse a genuine webhook.
+            // Only a journal that cannot accept writes may cause the rejection of a genuine webhook.
             refusals: vec![503],
             copies: Arc::new(AtomicUsize::new(1)),
         }
     }
 
-    /// Stores that may be refused so, and not otherwise.
+    /// Sets the allowed statuses, except 200.
     pub(crate) fn with_refusals(mut self, refusals: Vec<u16>) -> Self {
         self.refusals = refusals;
         self
     }
 
-    /// What they have seen of the gateway so far.
+    /// The observations so far.
     pub(crate) fn seen(&self) -> Arc<Seen> {
         Arc::clone(&self.seen)
     }
 
-    /// From now on each webhook is sent so often at once.
+    /// Sets the number of concurrent copies of each webhook.
     pub(crate) fn set_copies(&self, copies: usize) {
         self.copies.store(copies, Ordering::Relaxed);
     }
 
-    /// The webhook that tells a revision of an order: the same bytes each time but for the token's instants.
+    /// The webhook for a revision of an order. Only the times in the token differ between calls.
     pub(crate) fn webhook(&self, order: Order, revision: u64) -> SignedRequest {
         let mut options = BTreeMap::new();
         let (topic, payload, key) = match order {
@@ -217,7 +217,7 @@ impl Store {
             .expect("it can be signed")
     }
 
-    /// Sends a revision once; `None` where there was no answer.
+    /// Sends a revision once; `None` if there was no response.
     pub(crate) async fn try_send(&self, order: Order, request: &SignedRequest) -> Option<Answer> {
         let (platform, connection) = order.route();
         let connection = ConnectionId::new(connection).expect("an id");
@@ -227,7 +227,7 @@ impl Store {
         answer
     }
 
-    /// Sends a revision until it is answered 200, as a platform does.
+    /// Sends a revision until the response is 200, as a platform does.
     pub(crate) async fn send(&self, order: Order, revision: u64) -> Accepted {
         let request = self.webhook(order, revision);
         loop {
@@ -262,11 +262,11 @@ impl Store {
                     delivery,
                 };
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Sends revisions `from..to` of each order, the orders side by side.
+    /// Sends revisions `from..to` of each order. The orders are sent concurrently.
     pub(crate) async fn send_all(&self, orders: &[Order], from: u64, to: u64) -> Ledger {
         let sends = orders.iter().map(|order| {
             let (store, order) = (self.clone(), *order);
@@ -281,8 +281,8 @@ impl Store {
         Ledger::gather(sends.collect()).await
     }
 
-    /// Sends revisions of all orders, as many as [`Load::more`] asks for and some beyond, so that webhooks are still on
-    /// their way when it returns and never more than a test can look at.
+    /// Sends revisions of all orders: as many as [`Load::more`] allows, and [`EXTRA_WEBHOOKS`] more. Webhooks are thus in
+    /// flight when it returns, and their number stays small enough for a comparison.
     pub(crate) fn load(&self, orders: &[Order]) -> Load {
         let (allowed, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
         let sender = |order: &Order| {
@@ -302,7 +302,7 @@ impl Store {
             })
         };
         let senders = orders.iter().map(sender).collect();
-        allowed.add_permits(BEYOND);
+        allowed.add_permits(EXTRA_WEBHOOKS);
         Load {
             allowed,
             answered,
@@ -311,10 +311,10 @@ impl Store {
     }
 }
 
-/// Webhooks that a load sends beyond those that were asked for.
-const BEYOND: usize = 150;
+/// Number of webhooks that a load sends in addition to the requested ones.
+const EXTRA_WEBHOOKS: usize = 150;
 
-/// Webhooks that keep coming.
+/// A continuous load of webhooks.
 pub(crate) struct Load {
     allowed: Arc<Semaphore>,
     answered: Arc<AtomicU64>,
@@ -322,7 +322,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Waits until so many more were answered.
+    /// Waits until this many more webhooks are accepted.
     pub(crate) async fn more(&self, many: u32) {
         let goal = self.answered.load(Ordering::Relaxed) + u64::from(many);
         self.allowed.add_permits(many as usize);
@@ -332,7 +332,7 @@ impl Load {
         .await;
     }
 
-    /// Lets so many more come in each second, without waiting for them.
+    /// Sends this many more webhooks per second, without waiting for the responses.
     pub(crate) fn flow(&self, per_second: usize) {
         const TICK: Duration = Duration::from_millis(20);
         let allowed = Arc::clone(&self.allowed);
@@ -340,15 +340,15 @@ impl Load {
             let mut ticks = tokio::time::interval(TICK);
             while !allowed.is_closed() {
                 ticks.tick().await;
-                // While nobody is answered nothing piles up that would come at once afterwards.
-                if allowed.available_permits() < BEYOND {
+                // Limits the webhooks that accumulate while the gateway sends no responses.
+                if allowed.available_permits() < EXTRA_WEBHOOKS {
                     allowed.add_permits(per_second / 50);
                 }
             }
         });
     }
 
-    /// Lets each sender get the answer he waits for, and no more.
+    /// Waits for the open responses, and sends no further webhooks.
     pub(crate) async fn stop(self) -> Ledger {
         self.allowed.close();
         Ledger::gather(self.senders).await
