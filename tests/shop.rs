@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Method,
     Subject, Told, Unanswered,
 };
 use cartwire::platforms::oauth1::Placement;
@@ -120,16 +120,16 @@ fn subject(url: &str) -> Subject {
     }
 }
 
-async fn examine(subject: &mut Subject, intent: Intent) -> Examination {
+async fn examine(subject: &mut Subject, intent: Intent) -> CheckReport {
     let platform = platform("woocommerce").expect("a platform");
-    let examination = converse(|dialogue| platform.examine(subject, intent, dialogue)).await;
-    subject.settings.extend(examination.settings.clone());
-    examination
+    let report = converse(|dialogue| platform.examine(subject, intent, dialogue)).await;
+    subject.settings.extend(report.settings.clone());
+    report
 }
 
 /// The worst that was found, without what a shop on this machine cannot help.
-fn trouble(examination: &Examination) -> Option<&'static str> {
-    examination.trouble().map(|finding| finding.code)
+fn trouble(report: &CheckReport) -> Option<&'static str> {
+    report.trouble().map(|finding| finding.code)
 }
 
 #[tokio::test]

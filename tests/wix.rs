@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Method,
     Subject, Told, Unanswered, Weight,
 };
 use cartwire::platforms::{Platform, platform};
@@ -138,7 +138,7 @@ impl Caller {
         })
     }
 
-    async fn examine(&self, subject: &Subject) -> Examination {
+    async fn examine(&self, subject: &Subject) -> CheckReport {
         self.converse(|dialogue| wix().examine(subject, Intent::Check, dialogue))
             .await
     }
@@ -200,7 +200,7 @@ fn site(double: &Wixapis) -> Subject {
     subject("shop", "wix-site", &settings, &[("api-key", API_KEY)])
 }
 
-fn codes(found: &Examination) -> Vec<(Weight, &'static str)> {
+fn codes(found: &CheckReport) -> Vec<(Weight, &'static str)> {
     found
         .findings
         .iter()
@@ -445,7 +445,7 @@ async fn key_account_site_and_permission_of_a_site_are_told_apart() {
         found.settings.get("site_url").map(String::as_str),
         Some("https://www.hafenladen.example")
     );
-    let one = |found: &Examination| (codes(found)[0].1, found.findings[0].step.clone());
+    let one = |found: &CheckReport| (codes(found)[0].1, found.findings[0].step.clone());
 
     let mut wrong = site(&double);
     set(

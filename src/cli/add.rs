@@ -20,7 +20,7 @@ use crate::monitor::check::{self, DELIVERY_URL, Look};
 use crate::monitor::decide;
 use crate::monitor::hold::Hold;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Examination, Finding, Intent, Weight};
+use crate::platforms::api::{CheckReport, Finding, Intent, Weight};
 use crate::platforms::{ConnectionKind, connection_kind, platform};
 
 /// A connection that is to be added.
@@ -94,23 +94,24 @@ impl Adding<'_> {
     ) -> anyhow::Result<Exit> {
         self.refuse_id()?;
         let mut look = self.first_look().await;
-        let mut examination = look.examination.clone().unwrap_or_default();
+        let mut report = look.report.clone().unwrap_or_default();
         if self.register.is_some() {
             for finding in self.delivery_url_findings() {
-                examination.find(finding.weight, finding.code, finding.cause, finding.step);
+                report.add(finding.weight, finding.code, finding.cause, finding.step);
             }
         }
-        if examination.trouble().is_some() && !self.args.no_register {
-            let value = json!({"connection": null, "findings": examination.findings, "good": examination.good});
+        if report.trouble().is_some() && !self.args.no_register {
+            let value =
+                json!({"connection": null, "findings": report.findings, "good": report.good});
             output.value(&value, || {
                 format!(
                     "nothing is added: the store does not work yet{}",
-                    stores::told(&examination)
+                    stores::told(&report)
                 )
             })?;
             return Ok(Exit::No);
         }
-        self.connection.settings.extend(examination.settings);
+        self.connection.settings.extend(report.settings);
         if let Some(url) = self.url.clone().filter(|_| self.kind.registers_webhooks) {
             self.connection
                 .settings
@@ -126,14 +127,14 @@ impl Adding<'_> {
         if self.register.is_some() {
             look = self.register().await?;
         }
-        if let Some(examination) = &look.examination {
-            self.keep(&mut file, examination)?;
+        if let Some(report) = &look.report {
+            self.keep(&mut file, report)?;
             // Deliveries are compared with the registered webhooks, so the gateway has to know them.
             gateway::wait_until_applied(&self.data.data_dir)?;
         }
-        let examination = look.examination.unwrap_or_default();
-        self.tell(&examination, generated.as_ref(), output)?;
-        let failed = self.register.is_some() && examination.trouble().is_some();
+        let report = look.report.unwrap_or_default();
+        self.tell(&report, generated.as_ref(), output)?;
+        let failed = self.register.is_some() && report.trouble().is_some();
         Ok(if failed { Exit::No } else { Exit::Success })
     }
 
@@ -198,10 +199,10 @@ impl Adding<'_> {
     async fn first_look(&self) -> Look {
         let subject = check::unstored(&self.connection, &self.secrets, None);
         let mut look = check::look(&self.outbound, &self.connection, &subject, Intent::Check).await;
-        if let Some(examination) = &mut look.examination
+        if let Some(report) = &mut look.report
             && self.url.is_some()
         {
-            examination
+            report
                 .findings
                 .retain(|finding| finding.code != "public_url_missing");
         }
@@ -233,22 +234,22 @@ impl Adding<'_> {
         let subject = check::unstored(&self.connection, &self.secrets, self.register.clone());
         let began = Timestamp::now();
         let mut look = check::look(&self.outbound, &self.connection, &subject, Intent::Fix).await;
-        if let (Some(examination), Some(url)) = (&mut look.examination, &self.register)
-            && examination.trouble().is_none()
+        if let (Some(report), Some(url)) = (&mut look.report, &self.register)
+            && report.trouble().is_none()
             && !gateway::wait_for_ping(&self.data.data_dir, &self.connection.id, began)?
         {
             let found = decide::ping_missing(url, &self.connection.id);
-            examination.find(found.weight, found.code, found.cause, found.step);
+            report.add(found.weight, found.code, found.cause, found.step);
         }
         Ok(look)
     }
 
-    fn keep(&self, file: &mut DataFile, examination: &Examination) -> anyhow::Result<()> {
+    fn keep(&self, file: &mut DataFile, report: &CheckReport) -> anyhow::Result<()> {
         let facts = decide::Facts {
             connection: &self.connection,
-            examination: Some(examination),
+            report: Some(report),
             // Nothing was ever heard of it: what cannot be reached now was never reached.
-            outage: examination
+            outage: report
                 .trouble()
                 .filter(|finding| finding.weight == Weight::Unavailable)
                 .map(|finding| finding.code),
@@ -264,7 +265,7 @@ impl Adding<'_> {
         let began = Timestamp::now();
         file.change_connection(&ConnectionChange::Examined {
             id,
-            settings: examination.settings.clone(),
+            settings: report.settings.clone(),
             verdict,
             began,
         })?;
@@ -273,7 +274,7 @@ impl Adding<'_> {
 
     fn tell(
         &self,
-        examination: &Examination,
+        report: &CheckReport,
         generated: Option<&SecretString>,
         output: Output,
     ) -> anyhow::Result<()> {
@@ -286,7 +287,7 @@ impl Adding<'_> {
         let shown = generated.map(|secret| secret.expose_secret().to_owned());
         let value = json!({
             "connection": self.connection, "url": url, "secret": shown, "asked": self.asks, "registered": self.register.is_some(),
-            "findings": examination.findings, "good": examination.good, "done": examination.done,
+            "findings": report.findings, "good": report.good, "done": report.done,
         });
         output.value(&value, || {
             let mut text = format!("connection {id} is added");
@@ -296,7 +297,7 @@ impl Adding<'_> {
             if let Some(secret) = &shown {
                 text += &format!("\n  secret:   {secret}   (shown only now)");
             }
-            text + &stores::told(examination)
+            text + &stores::told(report)
         })?;
         if output.json {
             return Ok(());
@@ -307,7 +308,7 @@ impl Adding<'_> {
             );
         }
         if self.register.is_some() {
-            if examination.trouble().is_some() {
+            if report.trouble().is_some() {
                 note(&format!(
                     "it is added and degraded; when that is mended: cartwire connections check {id} --fix"
                 ));

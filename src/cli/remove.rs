@@ -14,7 +14,7 @@ use crate::journal::ConnectionChange;
 use crate::monitor::check;
 use crate::monitor::hold::Hold;
 use crate::outbound::subject;
-use crate::platforms::api::{Examination, Intent, Weight};
+use crate::platforms::api::{CheckReport, Intent, Weight};
 
 /// Installations of an app that are named at most.
 const MAX_INSTALLATIONS: u32 = 1_000_000;
@@ -62,18 +62,18 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
             &subject,
             Intent::Remove,
         ));
-        let examination = look.examination.unwrap_or_default();
-        if let Some(trouble) = examination.trouble() {
+        let report = look.report.unwrap_or_default();
+        if let Some(trouble) = report.trouble() {
             let exit = if trouble.weight == Weight::Unavailable {
                 Exit::Unavailable
             } else {
                 Exit::No
             };
-            refuse(&id.to_string(), &examination, output)?;
+            refuse(&id.to_string(), &report, output)?;
             return Ok(exit);
         }
-        if !output.json && !examination.done.is_empty() {
-            note(stores::told(&examination).trim_start_matches('\n'));
+        if !output.json && !report.done.is_empty() {
+            note(stores::told(&report).trim_start_matches('\n'));
         }
     }
     if registers && (args.keep_webhooks || !has_credentials) && !output.json {
@@ -119,13 +119,13 @@ fn refuse_app(
     Ok(Exit::No)
 }
 
-fn refuse(id: &str, examination: &Examination, output: Output) -> anyhow::Result<()> {
+fn refuse(id: &str, report: &CheckReport, output: Output) -> anyhow::Result<()> {
     let hint = format!(
         "its webhooks cannot be removed at the store, so nothing is removed here; `cartwire connections remove {id} \
                         --keep-webhooks` removes it here only"
     );
-    let value = json!({"connection": id, "changed": false, "findings": examination.findings, "done": examination.done, "hint": hint});
+    let value = json!({"connection": id, "changed": false, "findings": report.findings, "done": report.done, "hint": hint});
     output.value(&value, || {
-        format!("connection {id} stays{}\n{hint}", stores::told(examination))
+        format!("connection {id} stays{}\n{hint}", stores::told(report))
     })
 }

@@ -18,7 +18,7 @@ use crate::monitor::check::{self, Look};
 use crate::monitor::decide::{self, Facts};
 use crate::monitor::health::ARRIVALS;
 use crate::outbound::{Outbound, subject};
-use crate::platforms::api::{Examination, Finding, Intent, Subject, Weight};
+use crate::platforms::api::{CheckReport, Finding, Intent, Subject, Weight};
 
 /// Stores asked at once.
 const AT_ONCE: usize = 8;
@@ -38,9 +38,9 @@ impl Looked {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let examined = self
             .look
-            .examination
+            .report
             .iter()
-            .flat_map(|examination| examination.findings.iter());
+            .flat_map(|report| report.findings.iter());
         let mut findings: Vec<Finding> = examined.chain(&self.told).cloned().collect();
         findings.sort_by_key(|finding| finding.weight);
         findings
@@ -55,44 +55,44 @@ impl Looked {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        let examination = self.look.examination.clone().unwrap_or_default();
+        let report = self.look.report.clone().unwrap_or_default();
         json!({
             "connection": self.connection.id,
-            "asked": self.look.examination.is_some(),
+            "asked": self.look.report.is_some(),
             "ok": !self.is_in_trouble(),
             "findings": self.findings(),
-            "good": examination.good,
-            "done": examination.done,
+            "good": report.good,
+            "done": report.done,
         })
     }
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let state = match (&self.look.examination, self.is_in_trouble()) {
+        let state = match (&self.look.report, self.is_in_trouble()) {
             (_, true) => "in trouble",
             (Some(_), false) => "well",
             (None, false) => "not asked: there are no credentials for it",
         };
         let mut text = format!("{}: {state}", self.connection.id);
-        let examination = self.look.examination.clone().unwrap_or_default();
-        text += &told(&Examination {
+        let report = self.look.report.clone().unwrap_or_default();
+        text += &told(&CheckReport {
             findings: self.findings(),
-            ..examination
+            ..report
         });
         text
     }
 }
 
-/// The lines of an examination.
-pub(super) fn told(examination: &Examination) -> String {
+/// The lines of a check.
+pub(super) fn told(report: &CheckReport) -> String {
     let mut text = String::new();
-    for done in &examination.done {
+    for done in &report.done {
         let _ = write!(text, "\n  done     {done}");
     }
-    for good in &examination.good {
+    for good in &report.good {
         let _ = write!(text, "\n  ok       {good}");
     }
-    for finding in &examination.findings {
+    for finding in &report.findings {
         let mark = if finding.weight == Weight::Note {
             "note   "
         } else {
@@ -169,13 +169,13 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
             .is_some_and(|kind| kind.receives_webhooks);
     let facts = Facts {
         connection: &connection,
-        examination: look.examination.as_ref(),
+        report: look.report.as_ref(),
         // One look does not tell a moment from an outage; the gateway's checks do.
         outage: None,
         rejected: None,
         accepted_at: arrivals.last(&connection.id),
         silent: receives && arrivals.is_silent(&connection.id, Timestamp::now()),
-        mended: intent == Intent::Fix && look.examination.is_some(),
+        mended: intent == Intent::Fix && look.report.is_some(),
         still_refused: decide::is_refused(&connection),
         // The gateway counts them; the stored standing says what it found.
         unreadable: false,
@@ -191,9 +191,9 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
         .as_deref()
         .and_then(|reason| decide::finding_of(&connection, &BTreeMap::new(), reason));
     let settings = look
-        .examination
+        .report
         .as_ref()
-        .map(|examination| examination.settings.clone())
+        .map(|report| report.settings.clone())
         .unwrap_or_default();
     let mut settings = check::learned(&connection, settings);
     if verdict == Verdict::Well && connection.settings.contains_key(decide::REFUSED_WEBHOOKS) {

@@ -40,7 +40,7 @@ pub enum ConnectionChange {
         settings: BTreeMap<String, String>,
         /// What was made out.
         verdict: Verdict,
-        /// When the examination began: what changed since is known better.
+        /// When the check began: what changed since is known better.
         began: Timestamp,
     },
     /// A delivery of an installation that an app connection serves.

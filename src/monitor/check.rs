@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::connections::Connection;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Answer, Examination, Intent, Subject, Weight};
+use crate::platforms::api::{Answer, CheckReport, Intent, Subject, Weight};
 use crate::platforms::platform;
 
 /// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
@@ -25,7 +25,7 @@ pub struct Look {
     /// When it began.
     pub began: Timestamp,
     /// What was found; `None` where the connection cannot be asked, for want of credentials.
-    pub examination: Option<Examination>,
+    pub report: Option<CheckReport>,
     /// By how much the store's clock is ahead of ours, as far as it told.
     pub clock: Option<SignedDuration>,
 }
@@ -53,7 +53,7 @@ pub async fn look(
 ) -> Look {
     let mut look = Look {
         began: Timestamp::now(),
-        examination: None,
+        report: None,
         clock: None,
     };
     let Some(platform) =
@@ -71,7 +71,7 @@ pub async fn look(
             .min_by_key(|ahead| ahead.abs());
         platform.examine(subject, intent, dialogue)
     });
-    look.examination = Some(
+    look.report = Some(
         tokio::time::timeout(patience(intent), asking)
             .await
             .unwrap_or_else(|_| too_slow()),
@@ -79,15 +79,15 @@ pub async fn look(
     look
 }
 
-fn too_slow() -> Examination {
-    let mut examination = Examination::default();
-    examination.find(
+fn too_slow() -> CheckReport {
+    let mut report = CheckReport::default();
+    report.add(
         Weight::Unavailable,
         "timed_out",
         "the store takes too long to answer what a check asks",
         "see why the store is slow; until then its webhooks may come, and nothing can be asked",
     );
-    examination
+    report
 }
 
 /// What of the learned settings is new. What was only remembered is not written again: another command may know better.
@@ -119,7 +119,7 @@ pub fn delivery_url(public_url: &str, connection: &Connection) -> String {
     )
 }
 
-/// A connection that is not stored yet, for its first examination.
+/// A connection that is not stored yet, for its first check.
 #[must_use]
 pub fn unstored(
     connection: &Connection,

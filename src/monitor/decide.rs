@@ -1,4 +1,4 @@
-//! What an examination, rejected deliveries and silence together say about a connection: pure decisions.
+//! What a check, rejected deliveries and silence together say about a connection: pure decisions.
 //!
 //! Nothing here asks, waits or writes.
 
@@ -10,7 +10,7 @@ use super::check::{Look, PINGED_AT};
 use crate::connections::{Connection, RefusedWebhook, RejectionCount, Status, Verdict};
 use crate::delivery::ConnectionId;
 use crate::platforms::OWNER_LOST_RIGHTS;
-use crate::platforms::api::{Examination, Finding, Weight};
+use crate::platforms::api::{CheckReport, Finding, Weight};
 
 use self::unreadable::{BODIES_UNREADABLE, is_mended_by_fix};
 pub use self::unreadable::{
@@ -138,12 +138,12 @@ pub fn confirmed(
     look: &Look,
     not_before: Option<Timestamp>,
 ) -> Vec<RefusedWebhook> {
-    let Some(examination) = &look.examination else {
+    let Some(report) = &look.report else {
         return Vec::new();
     };
     let ahead = look.clock.map_or(0, |clock| clock.as_secs());
     let is_own = |refused: &RefusedWebhook| {
-        let state = examination
+        let state = report
             .webhooks
             .iter()
             .find(|state| state.id == refused.webhook.id && state.is_active);
@@ -167,8 +167,8 @@ pub fn refused_reason(confirmed: &[RefusedWebhook], look: &Look) -> Option<&'sta
     if first.reason == BODY_REENCODED {
         return Some(BODY_REENCODED);
     }
-    let active = look.examination.as_ref().map_or(0, |examination| {
-        examination
+    let active = look.report.as_ref().map_or(0, |report| {
+        report
             .webhooks
             .iter()
             .filter(|webhook| webhook.is_active)
@@ -267,8 +267,8 @@ pub struct Outage {
 impl Outage {
     /// After one more check.
     #[must_use]
-    pub fn after(before: Option<Self>, examination: &Examination, now: Timestamp) -> Option<Self> {
-        let trouble = examination
+    pub fn after(before: Option<Self>, report: &CheckReport, now: Timestamp) -> Option<Self> {
+        let trouble = report
             .trouble()
             .filter(|finding| finding.weight == Weight::Unavailable)?;
         let begun = Self {
@@ -302,7 +302,7 @@ pub struct Facts<'a> {
     /// How it stands.
     pub connection: &'a Connection,
     /// What the store said, where it could be asked.
-    pub examination: Option<&'a Examination>,
+    pub report: Option<&'a CheckReport>,
     /// The code of an outage that has lasted.
     pub outage: Option<&'static str>,
     /// Why its deliveries are rejected.
@@ -346,7 +346,7 @@ impl Facts<'_> {
     /// What follows.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        if let Some(trouble) = self.examination.and_then(Examination::trouble) {
+        if let Some(trouble) = self.report.and_then(CheckReport::trouble) {
             match trouble.weight {
                 Weight::Gone => return Verdict::Gone(trouble.code),
                 Weight::Broken => return Verdict::Degraded(trouble.code),
@@ -370,7 +370,7 @@ impl Facts<'_> {
                 Verdict::Open
             }
             None if self.silent => Verdict::Degraded(SILENT),
-            None if self.examination.is_some()
+            None if self.report.is_some()
                 || self.suffers_by_deliveries()
                 || is_unreadable(self.connection) =>
             {

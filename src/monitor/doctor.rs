@@ -294,17 +294,17 @@ pub fn connection(connection: &Connection, findings: &[Finding], look: &Look) ->
             Weight::Gone | Weight::Broken | Weight::Unavailable => section.trouble(cause, step),
         }
     }
-    match &look.examination {
+    match &look.report {
         None if !in_trouble && status != Status::Connected => section.trouble(
             format!("it is {} ({})", status.as_str(), reason.unwrap_or("no reason is known")),
             format!("`cartwire connections show {id}` tells more; `cartwire connections resume {id}` says that it is mended"),
         ),
         None => section.warn("it cannot be asked: there are no credentials for that"),
-        Some(examination) if !in_trouble => {
-            for good in &examination.good {
+        Some(report) if !in_trouble => {
+            for good in &report.good {
                 section.ok(good.clone());
             }
-            if examination.good.is_empty() {
+            if report.good.is_empty() {
                 section.ok("it is well");
             }
         }

@@ -27,7 +27,7 @@ use crate::journal::entry::State;
 use crate::journal::{Changed, ConnectionChange, DeliveryFilter, Journal};
 use crate::outbound::{Outbound, subject};
 use crate::platforms::TOPIC_MISMATCH;
-use crate::platforms::api::{Examination, Finding, Intent, Weight};
+use crate::platforms::api::{CheckReport, Finding, Intent, Weight};
 use crate::report::ErrorChain;
 
 /// After refusals of a registered webhook the store is asked out of turn, but not before it has noted its attempt, and not
@@ -248,7 +248,7 @@ impl Health {
         };
         let mut look = Look {
             began: Timestamp::now(),
-            examination: None,
+            report: None,
             clock: None,
         };
         match subject {
@@ -288,9 +288,9 @@ impl Health {
             return;
         }
         watched.outage = look
-            .examination
+            .report
             .as_ref()
-            .and_then(|examination| Outage::after(watched.outage, examination, look.began));
+            .and_then(|report| Outage::after(watched.outage, report, look.began));
         if connection.standing().0 == Status::Connected && connection.changed_at > watched.since {
             // Somebody says that it is mended: what was rejected before that counts no more.
             watched.count_anew(self.rejections.of(&connection.id));
@@ -374,7 +374,7 @@ impl Health {
         let unreadable = self.unreadable.established(&connection.id);
         let facts = Facts {
             connection,
-            examination: look.examination.as_ref(),
+            report: look.report.as_ref(),
             outage: watched.outage.and_then(|outage| outage.lasting(now)),
             // Refused requests alone decide nothing: the store confirms them, or its own deliveries stay away.
             rejected: decide::refused_reason(&confirmed, look).or(if silent {
@@ -433,12 +433,12 @@ impl Health {
         let (status, reason) =
             moved.map_or_else(|| connection.standing(), |to| (to.status, to.reason));
         let reason = reason.map(str::to_owned);
-        let asked = look.examination.is_some();
-        let Examination {
+        let asked = look.report.is_some();
+        let CheckReport {
             mut findings,
             mut settings,
             ..
-        } = look.examination.unwrap_or_default();
+        } = look.report.unwrap_or_default();
         let was_refused = connection
             .settings
             .get(decide::REFUSED_WEBHOOKS)

@@ -95,7 +95,7 @@ pub enum Intent {
 
 /// The result of a check of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Examination {
+pub struct CheckReport {
     /// The findings, most severe first. After [`Intent::Fix`] these are the remaining ones.
     pub findings: Vec<Finding>,
     /// New settings of the connection to store, without secrets.
@@ -147,9 +147,9 @@ pub enum Weight {
     Note,
 }
 
-impl Examination {
+impl CheckReport {
     /// Adds a finding.
-    pub fn find(
+    pub fn add(
         &mut self,
         weight: Weight,
         code: &'static str,
@@ -355,18 +355,18 @@ mod tests {
 
     #[test]
     fn what_a_store_says_can_be_shown() {
-        let mut examination = Examination::default();
-        examination.find(
+        let mut report = CheckReport::default();
+        report.add(
             Weight::Broken,
             "store_refuses",
             "It says \u{1b}]0;x\u{7}.",
             "Wait.\r\nOr not.",
         );
-        examination.good.push("é".repeat(MAX_TEXT_BYTES));
-        examination
+        report.good.push("é".repeat(MAX_TEXT_BYTES));
+        report
             .settings
             .insert("store_name".to_owned(), "Caf\u{e9}\u{9b}2J".to_owned());
-        let shown = examination.shown();
+        let shown = report.shown();
         assert_eq!(
             (&*shown.findings[0].cause, &*shown.findings[0].step),
             ("It says  ]0;x .", "Wait.  Or not.")

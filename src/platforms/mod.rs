@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 
 use crate::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
-use api::{Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
+use api::{CheckReport, Dialogue, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
 
 /// All supported platforms.
 pub const PLATFORMS: &[&dyn Platform] = &[&woocommerce::WooCommerce, &wix::Wix];
@@ -118,7 +118,7 @@ pub trait Platform: Send + Sync {
         subject: &Subject,
         intent: Intent,
         dialogue: &mut Dialogue<'_>,
-    ) -> Result<Examination, Unanswered>;
+    ) -> Result<CheckReport, Unanswered>;
 
     /// The object to fetch from the store if the delivery is thin, serialized; `None` if the delivery is complete.
     /// Deliveries that need the same object share one request that starts after all of them arrived.

@@ -1,4 +1,4 @@
-//! What an examination changes, and what it leaves alone, in the data file itself.
+//! What a check changes, and what it leaves alone, in the data file itself.
 
 use super::*;
 use crate::journal::format::MIGRATIONS;

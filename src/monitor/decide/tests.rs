@@ -19,16 +19,16 @@ fn standing(status: Status, reason: Option<&str>) -> Connection {
     }
 }
 
-fn found(weight: Weight, code: &'static str) -> Examination {
-    let mut examination = Examination::default();
-    examination.find(weight, code, "cause", "step");
-    examination
+fn found(weight: Weight, code: &'static str) -> CheckReport {
+    let mut report = CheckReport::default();
+    report.add(weight, code, "cause", "step");
+    report
 }
 
-fn facts<'a>(connection: &'a Connection, examination: Option<&'a Examination>) -> Facts<'a> {
+fn facts<'a>(connection: &'a Connection, report: Option<&'a CheckReport>) -> Facts<'a> {
     Facts {
         connection,
-        examination,
+        report,
         outage: None,
         rejected: None,
         accepted_at: None,
@@ -58,11 +58,11 @@ fn what_the_store_says_goes_before_what_deliveries_tell() {
         (Weight::Gone, Verdict::Gone("x")),
         (Weight::Broken, Verdict::Degraded("x")),
     ] {
-        let examination = found(weight, "x");
+        let report = found(weight, "x");
         let told = Facts {
             silent: true,
             rejected: Some(SIGNATURE_WRONG),
-            ..facts(&connected, Some(&examination))
+            ..facts(&connected, Some(&report))
         };
         assert_eq!(told.verdict(), verdict);
     }
@@ -101,7 +101,7 @@ fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
         "it was asked"
     );
     assert_eq!(
-        Outage::after(Some(second), &Examination::default(), at(2)),
+        Outage::after(Some(second), &CheckReport::default(), at(2)),
         None
     );
 }
@@ -151,12 +151,12 @@ fn rejections_tell_their_reason() {
 
 #[test]
 fn what_deliveries_told_of_ends_with_a_delivery_and_not_with_a_good_examination() {
-    let well = Examination::default();
+    let well = CheckReport::default();
     for reason in TOLD_BY_DELIVERIES {
         let degraded = standing(Status::Degraded, Some(reason));
         assert!(finding(reason, &degraded.id).is_some_and(|finding| finding.code == reason));
-        for examination in [None, Some(&well)] {
-            let before = facts(&degraded, examination);
+        for report in [None, Some(&well)] {
+            let before = facts(&degraded, report);
             assert_eq!(before.verdict(), Verdict::Open, "{reason}");
             let earlier = Facts {
                 accepted_at: Some(at(99)),
@@ -202,7 +202,7 @@ fn silence_is_told_where_nothing_else_is() {
 #[test]
 fn lost_rights_that_deliveries_carry_end_with_the_operators_word_alone() {
     let degraded = standing(Status::Degraded, Some(OWNER_LOST_RIGHTS));
-    let well = Examination::default();
+    let well = CheckReport::default();
     let told = Facts {
         accepted_at: Some(at(200)),
         mended: true,

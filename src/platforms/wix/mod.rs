@@ -27,7 +27,7 @@ mod verify;
 
 use jiff::Timestamp;
 
-use super::api::{Dialogue, Examination, Intent, Pace, Scope, Subject, Told, Unanswered};
+use super::api::{CheckReport, Dialogue, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{
     ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
     VerificationKey, Verified,
@@ -97,8 +97,8 @@ impl Platform for Wix {
         subject: &Subject,
         intent: Intent,
         dialogue: &mut Dialogue<'_>,
-    ) -> Result<Examination, Unanswered> {
-        api::examine(subject, intent, dialogue).map(Examination::shown)
+    ) -> Result<CheckReport, Unanswered> {
+        api::examine(subject, intent, dialogue).map(CheckReport::shown)
     }
 
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {

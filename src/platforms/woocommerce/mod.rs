@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::api::{Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
+use super::api::{CheckReport, Dialogue, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
 use super::{
     ClaimedWebhook, ConnectionKind, InvalidKey, Normalized, Platform, RegisteredWebhooks,
     Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
@@ -79,8 +79,8 @@ impl Platform for WooCommerce {
         subject: &Subject,
         intent: Intent,
         dialogue: &mut Dialogue<'_>,
-    ) -> Result<Examination, Unanswered> {
-        api::examine(subject, intent, dialogue).map(Examination::shown)
+    ) -> Result<CheckReport, Unanswered> {
+        api::examine(subject, intent, dialogue).map(CheckReport::shown)
     }
 
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Subject,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Subject,
     TlsFault, Told, Unanswered,
 };
 use cartwire::platforms::{Normalized, Platform, Unsigned, VerifiedDelivery, connection_kind};
@@ -263,16 +263,16 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
     match &task.doing {
         Doing::Examine(intent) => {
             let mut subject = task.subject.clone();
-            let examination = conversation(task, store, |dialogue| {
+            let report = conversation(task, store, |dialogue| {
                 task.platform.examine(&subject, *intent, dialogue)
             });
-            assert_shown_well(&examination, store);
+            assert_shown_well(&report, store);
             // Once more with what was learned: so is every store examined, all but the first time.
-            subject.settings.extend(examination.settings);
-            let examination = conversation(task, store, |dialogue| {
+            subject.settings.extend(report.settings);
+            let report = conversation(task, store, |dialogue| {
                 task.platform.examine(&subject, *intent, dialogue)
             });
-            assert_shown_well(&examination, store);
+            assert_shown_well(&report, store);
         }
         Doing::Complete(word) => {
             let Some(deliveries) = THIN.get(&(task.platform.name(), word.clone())) else {
@@ -417,18 +417,14 @@ fn assert_is_the_platform_s(url: &Url) {
 }
 
 /// What people are shown can be shown, and is no secret.
-fn assert_shown_well(examination: &Examination, store: &Store<'_>) {
-    let findings = examination
+fn assert_shown_well(report: &CheckReport, store: &Store<'_>) {
+    let findings = report
         .findings
         .iter()
         .flat_map(|finding| [finding.code, &finding.cause, &finding.step]);
-    let good = examination
-        .good
-        .iter()
-        .chain(&examination.done)
-        .map(String::as_str);
+    let good = report.good.iter().chain(&report.done).map(String::as_str);
     let texts = findings.chain(good).map(|text| (text, LONGEST_TEXT));
-    let settings = examination
+    let settings = report
         .settings
         .values()
         .map(|value| (value.as_str(), LONGEST_SETTING));
@@ -445,7 +441,7 @@ fn assert_shown_well(examination: &Examination, store: &Store<'_>) {
             text.get(..200).unwrap_or(text)
         );
     }
-    let weights: Vec<_> = examination
+    let weights: Vec<_> = report
         .findings
         .iter()
         .map(|finding| finding.weight)

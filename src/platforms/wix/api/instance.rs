@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
 use super::{Caller, token};
-use crate::platforms::api::{Answer, Dialogue, Examination, Scope, Subject, Unanswered, Weight};
+use crate::platforms::api::{Answer, CheckReport, Dialogue, Scope, Subject, Unanswered, Weight};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -21,8 +21,8 @@ const DASHBOARD: &str = "the app's dashboard under \"View ID & keys\"";
 pub(super) fn examine_app(
     app: &Subject,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Examination, Unanswered> {
-    let mut found = Examination::default();
+) -> Result<CheckReport, Unanswered> {
+    let mut found = CheckReport::default();
     if let Some(url) = &app.delivery_url {
         found.good.push(format!(
             "webhooks are received at {url}: use it as callback URL in the app's dashboard"
@@ -32,7 +32,7 @@ pub(super) fn examine_app(
         let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched, and the app's \
                      permissions cannot be checked";
         let step = format!("Add the app secret from {DASHBOARD}");
-        found.find(Weight::Note, "app_secret_missing", cause, step);
+        found.add(Weight::Note, "app_secret_missing", cause, step);
         return Ok(found);
     }
     let (mut tried, mut accused, mut named) = (0, 0, false);
@@ -70,7 +70,7 @@ pub(super) fn examine_app(
     if tried == 0 {
         let cause = "the app secret cannot be checked before a site has installed the app";
         let step = "Subscribe to the webhooks, install the app on a site, and check again";
-        found.find(Weight::Note, "app_secret_untried", cause, step);
+        found.add(Weight::Note, "app_secret_untried", cause, step);
     } else if named || accused > 1 {
         secret_refused(&mut found, app);
     } else if accused == 1 {
@@ -78,7 +78,7 @@ pub(super) fn examine_app(
     } else {
         let cause =
             "the app secret cannot be checked: Wix knows none of the installations that were tried";
-        found.find(
+        found.add(
             Weight::Note,
             "app_secret_untried",
             cause,
@@ -91,8 +91,8 @@ pub(super) fn examine_app(
 pub(super) fn examine(
     instance: &Subject,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Examination, Unanswered> {
-    let mut found = Examination::default();
+) -> Result<CheckReport, Unanswered> {
+    let mut found = CheckReport::default();
     let asked_by = instance
         .parent
         .as_deref()
@@ -100,7 +100,7 @@ pub(super) fn examine(
     let Some((app, request)) = asked_by else {
         let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched for this site";
         let step = format!("Add the app secret from {DASHBOARD} to the app's connection");
-        found.find(Weight::Note, "app_secret_missing", cause, step);
+        found.add(Weight::Note, "app_secret_missing", cause, step);
         return Ok(found);
     };
     // The check requests a new token: an older token may stay valid for hours after the app was removed.
@@ -135,7 +135,7 @@ pub(super) fn examine(
 
 /// Adds the facts about an installation, and its missing permissions.
 fn report_installation(
-    found: &mut Examination,
+    found: &mut CheckReport,
     answer: &Answer,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
@@ -179,7 +179,7 @@ fn report_installation(
                 "Give the app the permission {}, and check again",
                 named(&CATALOG_VERSION)
             );
-            found.find(
+            found.add(
                 Weight::Note,
                 "catalog_version_unknown",
                 "Wix does not return the catalog version of the shop",
@@ -203,7 +203,7 @@ fn report_installation(
             "Add the permissions that you need to the app: {}. Then the site's owner has to update the app",
             scopes.join(", ")
         );
-        found.find(Weight::Note, "scopes_missing", cause, step);
+        found.add(Weight::Note, "scopes_missing", cause, step);
     }
     Ok(())
 }
@@ -254,7 +254,7 @@ pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, Str
 /// Finds out why the platform grants no token for an installation. A refusal that names the secret counts only if no other
 /// installation gets a token, because the platform does not document its answer for a removed installation.
 fn no_token(
-    found: &mut Examination,
+    found: &mut CheckReport,
     refusal: &Answer,
     instance: &Subject,
     app: &Subject,
@@ -312,17 +312,17 @@ fn no_token(
 }
 
 /// With one installation the two causes cannot be distinguished.
-fn access_refused(found: &mut Examination) {
+fn access_refused(found: &mut CheckReport) {
     let cause = "Wix refuses access: the site removed the app, or the app secret is wrong";
     let step = format!(
         "Check in the site's dashboard that the app is installed. If so, compare the app id and the app secret with \
          {DASHBOARD}"
     );
-    found.find(Weight::Broken, "access_refused", cause, step);
+    found.add(Weight::Broken, "access_refused", cause, step);
 }
 
-fn gone(found: &mut Examination) {
-    found.find(
+fn gone(found: &mut CheckReport) {
+    found.add(
         Weight::Gone,
         "app_removed",
         "the site removed the app, or the site was deleted: Wix no longer knows the installation",
@@ -330,22 +330,22 @@ fn gone(found: &mut Examination) {
     );
 }
 
-fn secret_refused(found: &mut Examination, app: &Subject) {
+fn secret_refused(found: &mut CheckReport, app: &Subject) {
     let cause = "Wix refuses the app id or the app secret: one of them was changed or not copied completely";
     let id = app.id.as_str();
     let step = format!(
         "Copy both again from {DASHBOARD}, then use `connections remove {id}`, which announces all of the app's sites as \
          disconnected, and `connections add wix-app --id {id}` with them, as there is no way yet to replace a secret in place"
     );
-    found.find(Weight::Broken, "app_secret_refused", cause, step);
+    found.add(Weight::Broken, "app_secret_refused", cause, step);
 }
 
-fn permission_missing(found: &mut Examination) {
+fn permission_missing(found: &mut CheckReport) {
     let step = format!(
         "Add the permission {} to the app. Then the site's owner has to update the app",
         named(&INSTALLATION)
     );
-    found.find(
+    found.add(
         Weight::Broken,
         "permission_missing",
         "the app may not read its own installation on this site",

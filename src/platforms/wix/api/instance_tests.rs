@@ -18,17 +18,17 @@ const INSTANCE: &str = r#"{
         "url": "https://www.hafen.example", "ownerEmail": "ida@hafen.example", "ownerInfo": {"email": "ida@hafen.example"}}
 }"#;
 
-fn code(examination: &Examination) -> Vec<(Weight, &'static str)> {
-    examination
+fn code(report: &CheckReport) -> Vec<(Weight, &'static str)> {
+    report
         .findings
         .iter()
         .map(|finding| (finding.weight, finding.code))
         .collect()
 }
 
-fn only(examination: &Examination) -> &Finding {
-    assert_eq!(examination.findings.len(), 1, "{:?}", examination.findings);
-    &examination.findings[0]
+fn only(report: &CheckReport) -> &Finding {
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    &report.findings[0]
 }
 
 /// A platform whose token endpoint answers by installation.
@@ -49,7 +49,7 @@ fn refused(
     first: impl Fn() -> CallResult,
     given: impl Fn(&str) -> (u16, &'static str),
     subject: &Subject,
-) -> (Examination, Vec<String>) {
+) -> (CheckReport, Vec<String>) {
     let tokens = tokens(given);
     let own = subject.id.as_str();
     let platform = |request: &ApiRequest| {
@@ -275,7 +275,7 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     let fails = |_: &str| (403, r#"{"message":"","details":{}}"#);
     let never = |_: &str| -> (u16, &'static str) { panic!("nothing more is asked") };
     let alone = installation("one");
-    let found = |(found, _): (Examination, Vec<String>)| (only(&found).weight, only(&found).code);
+    let found = |(found, _): (CheckReport, Vec<String>)| (only(&found).weight, only(&found).code);
 
     let named = no_token(400, r#"{"message":"The app instance does not exist"}"#);
     assert_eq!(
@@ -396,7 +396,7 @@ fn nothing_of_ours_is_at_the_platform_to_be_removed() {
             |dialogue| examined(subject, Intent::Remove, dialogue),
         )
         .0;
-        assert_eq!(found, Examination::default());
+        assert_eq!(found, CheckReport::default());
     };
     remove(&app_on(&["one"]));
     remove(&installation("one"));

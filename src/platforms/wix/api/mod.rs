@@ -18,7 +18,7 @@ mod token;
 use serde_json::Value;
 
 use crate::platforms::api::{
-    AccessToken, ApiRequest, Auth, Dialogue, Examination, Intent, Method, Pace, Subject, Unanswered,
+    AccessToken, ApiRequest, Auth, CheckReport, Dialogue, Intent, Method, Pace, Subject, Unanswered,
 };
 
 pub(super) use fetch::fetch;
@@ -47,10 +47,10 @@ pub(super) fn examine(
     subject: &Subject,
     intent: Intent,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Examination, Unanswered> {
+) -> Result<CheckReport, Unanswered> {
     match (intent, subject.kind.as_str()) {
         // The gateway creates nothing at the platform.
-        (Intent::Remove, _) => Ok(Examination::default()),
+        (Intent::Remove, _) => Ok(CheckReport::default()),
         (Intent::Check | Intent::Fix, "wix-app") => instance::examine_app(subject, dialogue),
         (Intent::Check | Intent::Fix, "wix-site") => site::examine(subject, dialogue),
         (Intent::Check | Intent::Fix, _) => instance::examine(subject, dialogue),

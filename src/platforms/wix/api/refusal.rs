@@ -3,7 +3,7 @@
 //! The platform documents the format of its errors, but not the errors for wrong credentials. So a refusal has a cause only
 //! if its words name the cause, or if its status has no other meaning.
 
-use crate::platforms::api::{Answer, CallFailure, CallResult, Examination, Weight};
+use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, Weight};
 use crate::platforms::json::{Json, parse};
 
 /// The result of a request.
@@ -19,7 +19,7 @@ pub(super) enum Heard<'a> {
 }
 
 /// Separates answers from outages, and reports outages as findings.
-pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Heard<'a> {
+pub(super) fn heard<'a>(found: &mut CheckReport, result: &'a CallResult) -> Heard<'a> {
     let (answer, refused): (&'a Answer, fn(&'a Answer) -> Heard<'a>) = match result {
         Ok(answer) => (answer, Heard::Refused),
         Err(CallFailure::TokenRefused(answer)) => (answer, Heard::NoToken),
@@ -41,7 +41,7 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
                 | CallFailure::Resting(_)
                 | CallFailure::TokenRefused(_) => (Weight::Unavailable, WAIT),
             };
-            found.find(
+            found.add(
                 weight,
                 "store_unreachable",
                 format!("Wix cannot be reached: {failure}"),
@@ -64,8 +64,8 @@ pub(super) fn heard<'a>(found: &mut Examination, result: &'a CallResult) -> Hear
     }
 }
 
-fn too_often(found: &mut Examination) {
-    found.find(
+fn too_often(found: &mut CheckReport) {
+    found.add(
         Weight::Unavailable,
         "rate_limited",
         "Wix reports too many requests",
@@ -74,8 +74,8 @@ fn too_often(found: &mut Examination) {
 }
 
 /// Reports a status that says nothing about the connection.
-pub(super) fn strange(found: &mut Examination, answer: &Answer) {
-    found.find(
+pub(super) fn strange(found: &mut CheckReport, answer: &Answer) {
+    found.add(
         Weight::Unavailable,
         "store_unreachable",
         format!("Wix answers with status {}", answer.status),
@@ -89,8 +89,8 @@ const WAIT: &str = "No action is necessary if this is temporary. If this continu
                     https://www.wixapis.com, and that no proxy or firewall answers in its place";
 
 /// Reports a successful answer that is not from the platform.
-pub(super) fn unreadable(found: &mut Examination) {
-    found.find(
+pub(super) fn unreadable(found: &mut CheckReport) {
+    found.add(
         Weight::Unavailable,
         "answer_unreadable",
         "the answer is not from Wix: a proxy or a firewall may answer in its place",
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn an_outage_is_no_refusal() {
         let outage = |result: &CallResult| {
-            let mut found = Examination::default();
+            let mut found = CheckReport::default();
             assert!(matches!(heard(&mut found, result), Heard::Nothing));
             let finding = found.findings.pop().expect("a finding");
             (finding.weight, finding.code)

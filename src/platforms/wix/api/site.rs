@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Caller;
 use super::refusal::{Heard, heard, unreadable, words};
-use crate::platforms::api::{Answer, Dialogue, Examination, Subject, Unanswered, Weight};
+use crate::platforms::api::{Answer, CheckReport, Dialogue, Subject, Unanswered, Weight};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -24,11 +24,11 @@ const KEYS: &str = "https://manage.wix.com/account/api-keys";
 pub(super) fn examine(
     subject: &Subject,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Examination, Unanswered> {
-    let mut found = Examination::default();
+) -> Result<CheckReport, Unanswered> {
+    let mut found = CheckReport::default();
     let (Some(caller), Some(site)) = (Caller::of(subject), subject.setting("site_id")) else {
         let step = format!("Remove the connection and add it again with a key from {KEYS}");
-        found.find(
+        found.add(
             Weight::Broken,
             "api_key_missing",
             "the connection has no API key",
@@ -37,7 +37,7 @@ pub(super) fn examine(
         return Ok(found);
     };
     if let Some(mixed) = mixed_up(subject) {
-        found.find(Weight::Broken, mixed.code, mixed.cause, mixed.step);
+        found.add(Weight::Broken, mixed.code, mixed.cause, mixed.step);
         return Ok(found);
     }
     let refused = match heard(
@@ -101,7 +101,7 @@ fn mixed_up(subject: &Subject) -> Option<MixedUp> {
     })
 }
 
-fn learn(found: &mut Examination, answer: &Answer) {
+fn learn(found: &mut CheckReport, answer: &Answer) {
     let document = parse(answer.text());
     let properties = document
         .as_ref()
@@ -161,7 +161,7 @@ enum Listed<'a> {
 }
 
 fn list<'a>(
-    found: &mut Examination,
+    found: &mut CheckReport,
     subject: &Subject,
     dialogue: &mut Dialogue<'a>,
 ) -> Result<Listed<'a>, Unanswered> {
@@ -229,7 +229,7 @@ fn list<'a>(
 }
 
 /// The site's data can be read: checks that the site belongs to the account.
-fn confirm(found: &mut Examination, listed: &Listed<'_>, site: &str) {
+fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
     match listed {
         Listed::Sites { sites, .. } => {
             if let Some((_, _, url)) = sites
@@ -249,14 +249,14 @@ fn confirm(found: &mut Examination, listed: &Listed<'_>, site: &str) {
                          wrong";
             let step =
                 format!("No action is necessary. To be sure, compare the account id with {KEYS}");
-            found.find(Weight::Note, "account_unconfirmed", cause, step);
+            found.add(Weight::Note, "account_unconfirmed", cause, step);
         }
         Listed::Nothing => {}
     }
 }
 
 /// Neither the site nor the account's list can be read: finds the cause.
-fn accuse(found: &mut Examination, site: &Answer, account: &Answer) {
+fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
     let (code, cause, step) = match (site.status, account.status) {
         (401, 401) => (
             "api_key_refused",
@@ -279,11 +279,11 @@ fn accuse(found: &mut Examination, site: &Answer, account: &Answer) {
             ),
         ),
     };
-    found.find(Weight::Broken, code, cause, step);
+    found.add(Weight::Broken, code, cause, step);
 }
 
 /// The site belongs to the account, but its data cannot be read.
-fn site_refused(found: &mut Examination, refusal: &Answer) {
+fn site_refused(found: &mut CheckReport, refusal: &Answer) {
     let cause = format!(
         "the API key may not read this site: Wix answers with status {}",
         refusal.status
@@ -291,12 +291,12 @@ fn site_refused(found: &mut Examination, refusal: &Answer) {
     let step = format!(
         "At {KEYS}, check that the key has access to this site and the permissions for its business info, orders, products and contacts"
     );
-    found.find(Weight::Broken, "permission_missing", cause, step);
+    found.add(Weight::Broken, "permission_missing", cause, step);
 }
 
 /// The site does not belong to the account.
 fn offer(
-    found: &mut Examination,
+    found: &mut CheckReport,
     site: &str,
     sites: &[(String, String, Option<String>)],
     all: bool,
@@ -328,7 +328,7 @@ fn offer(
             offered.join(", ")
         )
     };
-    found.find(Weight::Broken, "site_unknown", cause, step);
+    found.add(Weight::Broken, "site_unknown", cause, step);
 }
 
 #[cfg(test)]

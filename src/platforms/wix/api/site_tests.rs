@@ -41,7 +41,7 @@ fn platform(properties: (u16, String), list: (u16, String)) -> impl Fn(&ApiReque
     }
 }
 
-fn found(properties: (u16, &str), list: (u16, &str)) -> Examination {
+fn found(properties: (u16, &str), list: (u16, &str)) -> CheckReport {
     let platform = platform(
         (properties.0, properties.1.to_owned()),
         (list.0, list.1.to_owned()),
@@ -49,9 +49,9 @@ fn found(properties: (u16, &str), list: (u16, &str)) -> Examination {
     talk(platform, |dialogue| examine(&site(), dialogue)).0
 }
 
-fn only(examination: &Examination) -> &Finding {
-    assert_eq!(examination.findings.len(), 1, "{:?}", examination.findings);
-    &examination.findings[0]
+fn only(report: &CheckReport) -> &Finding {
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    &report.findings[0]
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
         examined(&site(), Intent::Remove, dialogue)
     })
     .0;
-    assert_eq!(removed, Examination::default());
+    assert_eq!(removed, CheckReport::default());
 }
 
 #[test]

@@ -163,7 +163,7 @@ pub(in crate::platforms::woocommerce) fn complete(
 /// A deletion that is true, of something that has left nothing: the delivery says all there is.
 const GONE: &str = r#"{"confirmed":"gone"}"#;
 
-/// As an examination found that it works, or as it works with most stores.
+/// As a check found that it works, or as it works with most stores.
 fn caller(subject: &Subject) -> Option<Caller> {
     let keys = Keys::of(subject)?;
     if let Some(caller) = Caller::remembered(subject, &keys) {

@@ -4,7 +4,7 @@
 
 use super::keys::Mode;
 use super::talk::{finding, json};
-use crate::platforms::api::{Answer, Examination, Finding, Weight};
+use crate::platforms::api::{Answer, CheckReport, Finding, Weight};
 use crate::platforms::lenient::Node;
 
 /// The oldest version that is known to work.
@@ -33,19 +33,19 @@ impl Facts {
     }
 
     /// What is too old.
-    pub(super) fn judge(&self, examination: &mut Examination) {
+    pub(super) fn judge(&self, report: &mut CheckReport) {
         let Some(text) = &self.woocommerce_version else {
             return;
         };
         if version(text).is_some_and(|version| version < OLDEST) {
-            examination.find(
+            report.add(
                 Weight::Broken,
                 "woocommerce_too_old",
                 format!("The store runs WooCommerce {text}; Cartwire needs 6.0 or newer."),
                 "Update WooCommerce under Dashboard > Updates in WordPress.",
             );
         } else {
-            examination.good.push(format!("WooCommerce {text}"));
+            report.good.push(format!("WooCommerce {text}"));
         }
     }
 }
@@ -94,15 +94,15 @@ pub(super) fn clock_off(apart: i64, weight: Weight) -> Finding {
 }
 
 /// Compares the store's clock with ours.
-pub(super) fn clock(answer: &Answer, mode: &Mode, examination: &mut Examination) {
+pub(super) fn clock(answer: &Answer, mode: &Mode, report: &mut CheckReport) {
     let Some(apart) = apart(answer) else { return };
     let weight = match mode {
         Mode::Basic => Weight::Note,
         Mode::OAuth { .. } => Weight::Broken,
     };
-    examination
+    report
         .findings
         .retain(|finding| finding.code != "clock_off");
     let found = clock_off(apart, weight);
-    examination.find(found.weight, found.code, found.cause, found.step);
+    report.add(found.weight, found.code, found.cause, found.step);
 }

@@ -1,4 +1,4 @@
-//! What is wanted of an examination, once the store is found and takes the keys: a look at our webhooks, mending, removing.
+//! What is wanted of a check, once the store is found and takes the keys: a look at our webhooks, mending, removing.
 //!
 //! Here findings and settings come together; how webhooks are compared and written is told elsewhere.
 
@@ -13,7 +13,7 @@ use super::mend::{self, Wanted, read_only};
 use super::talk::{End, finding};
 use super::webhooks::{self, Own, pairs, written};
 use super::{add, reachable, setting};
-use crate::platforms::api::{Dialogue, Examination, Finding, Intent, Subject, Weight};
+use crate::platforms::api::{CheckReport, Dialogue, Finding, Intent, Subject, Weight};
 
 /// Does what is wanted.
 pub(super) fn carry_out(
@@ -22,12 +22,12 @@ pub(super) fn carry_out(
     caller: &Caller,
     facts: &Facts,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(), End> {
     match intent {
-        Intent::Check => check(subject, caller, dialogue, examination),
-        Intent::Fix => fix(subject, caller, facts, dialogue, examination),
-        Intent::Remove => remove(subject, caller, dialogue, examination),
+        Intent::Check => check(subject, caller, dialogue, report),
+        Intent::Fix => fix(subject, caller, facts, dialogue, report),
+        Intent::Remove => remove(subject, caller, dialogue, report),
     }
 }
 
@@ -70,27 +70,27 @@ fn check(
     subject: &Subject,
     caller: &Caller,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(), End> {
     let Some(target) = target(subject) else {
-        add(examination, no_public_url(Weight::Note));
+        add(report, no_public_url(Weight::Note));
         return Ok(());
     };
-    reachable::judge(target, &caller.root, examination);
+    reachable::judge(target, &caller.root, report);
     let own = own(subject, target);
     let listed = list(caller, &own, dialogue)?;
-    keep_known(subject, &listed, examination);
-    webhooks::compare(&own, &listed, &[], examination);
-    let watched = webhooks::watch(&own, &listed, examination);
-    keep_watching(watched, examination);
+    keep_known(subject, &listed, report);
+    webhooks::compare(&own, &listed, &[], report);
+    let watched = webhooks::watch(&own, &listed, report);
+    keep_watching(watched, report);
     match subject.setting(setting::KEY_PERMISSION) {
-        Some("read") => add(examination, read_only(Weight::Note)),
+        Some("read") => add(report, read_only(Weight::Note)),
         Some(_) => {}
-        None => examination
+        None => report
             .good
             .push("whether the key may write shows when webhooks are registered".to_owned()),
     }
-    examination.good.push(
+    report.good.push(
         "whether webhooks sign with our secret shows in their deliveries: rejected ones are listed"
             .to_owned(),
     );
@@ -102,14 +102,14 @@ fn fix(
     caller: &Caller,
     facts: &Facts,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(), End> {
     let Some(target) = subject.delivery_url.as_deref() else {
-        add(examination, no_public_url(Weight::Broken));
+        add(report, no_public_url(Weight::Broken));
         return Ok(());
     };
     let Some(secret) = subject.secrets.get("webhook-secret") else {
-        examination.find(
+        report.add(
             Weight::Broken,
             "webhook_secret_missing",
             "This connection has no webhook secret, so no webhooks can be registered.",
@@ -117,8 +117,8 @@ fn fix(
         );
         return Ok(());
     };
-    reachable::judge(target, &caller.root, examination);
-    if examination
+    reachable::judge(target, &caller.root, report);
+    if report
         .trouble()
         .is_some_and(|trouble| trouble.code.starts_with("delivery_url_"))
     {
@@ -127,7 +127,7 @@ fn fix(
     }
     let own = own(subject, target);
     let listed = list(caller, &own, dialogue)?;
-    let mut watched = webhooks::watch(&own, &listed, examination);
+    let mut watched = webhooks::watch(&own, &listed, report);
     let version = facts
         .woocommerce_version
         .as_deref()
@@ -140,22 +140,22 @@ fn fix(
         secret: secret.expose_secret(),
         with_optional,
     };
-    let mended = mend::mend(caller, &wanted, listed, dialogue, examination)?;
+    let mended = mend::mend(caller, &wanted, listed, dialogue, report)?;
     if let Some(may_write) = mended.may_write {
         let permission = if may_write { "read_write" } else { "read" };
-        examination
+        report
             .settings
             .insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
     }
-    keep_known(subject, &mended.webhooks, examination);
+    keep_known(subject, &mended.webhooks, report);
     // What was made now is known by its name, whatever ids are remembered.
-    webhooks::compare(&own, &mended.webhooks, &mended.told, examination);
+    webhooks::compare(&own, &mended.webhooks, &mended.told, report);
     if mended.may_write == Some(false)
-        && examination
+        && report
             .trouble()
             .is_some_and(|trouble| trouble.code == "key_read_only")
     {
-        lighten_read_only(examination);
+        lighten_read_only(report);
     }
     let sorted = own.sort(&mended.webhooks);
     let ours = sorted.kept.values().chain(&sorted.extra);
@@ -163,10 +163,10 @@ fn fix(
         .map(|ours| (ours.webhook.topic.clone(), ours.webhook.id))
         .collect();
     if mended.is_finished {
-        examination
+        report
             .settings
             .insert(setting::WEBHOOK_IDS.to_owned(), written(&ids));
-        examination
+        report
             .settings
             .insert(setting::DELIVERY_URL.to_owned(), target.to_owned());
     }
@@ -181,39 +181,39 @@ fn fix(
         }
     }
     watched.extend(mended.reenabled);
-    keep_watching(watched, examination);
+    keep_watching(watched, report);
     Ok(())
 }
 
 /// Remembers the webhooks that the store has for us: deliveries must name one of them with its topic.
-fn keep_known(subject: &Subject, webhooks: &[webhooks::Webhook], examination: &mut Examination) {
+fn keep_known(subject: &Subject, webhooks: &[webhooks::Webhook], report: &mut CheckReport) {
     let before = subject.setting(setting::WEBHOOKS_KNOWN).unwrap_or_default();
     let known = webhooks::known_with(before, webhooks);
-    examination.webhooks = webhooks.iter().map(webhooks::Webhook::state).collect();
-    examination
+    report.webhooks = webhooks.iter().map(webhooks::Webhook::state).collect();
+    report
         .settings
         .insert(setting::WEBHOOKS_KNOWN.to_owned(), known);
 }
 
 /// A key that may not write is only worth knowing where nothing has to be written.
-fn lighten_read_only(examination: &mut Examination) {
-    let others = examination
+fn lighten_read_only(report: &mut CheckReport) {
+    let others = report
         .findings
         .iter()
         .any(|found| found.weight != Weight::Note && found.code != "key_read_only");
     if !others {
-        examination
+        report
             .findings
             .retain(|found| found.code != "key_read_only");
-        add(examination, read_only(Weight::Note));
+        add(report, read_only(Weight::Note));
     }
 }
 
 /// Remembers what is watched, and says so.
-fn keep_watching(watched: BTreeMap<String, String>, examination: &mut Examination) {
+fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
     if !watched.is_empty() {
         let topics: Vec<&str> = watched.keys().map(String::as_str).collect();
-        examination.find(
+        report.add(
             Weight::Note,
             "webhook_watched",
             format!(
@@ -224,7 +224,7 @@ fn keep_watching(watched: BTreeMap<String, String>, examination: &mut Examinatio
             "See that the store reaches this gateway; after the next delivery that arrives they are as good as new.",
         );
     }
-    examination
+    report
         .settings
         .insert(setting::WEBHOOKS_WATCHED.to_owned(), written(&watched));
 }
@@ -233,22 +233,22 @@ fn remove(
     subject: &Subject,
     caller: &Caller,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(), End> {
     // Without an address, now or formerly, none was registered.
     let own = own(subject, target(subject).unwrap_or_default());
     let listed = list(caller, &own, dialogue)?;
-    let mended = mend::remove(caller, &own, listed, dialogue, examination)?;
+    let mended = mend::remove(caller, &own, listed, dialogue, report)?;
     let left = own.ours(&mended.webhooks).len();
     if left == 0 {
-        examination
+        report
             .settings
             .insert(setting::WEBHOOK_IDS.to_owned(), String::new());
-        examination
+        report
             .good
             .push("no webhook of ours is left at the store".to_owned());
     } else {
-        examination.find(
+        report.add(
             Weight::Broken,
             "webhook_left",
             format!("{left} of our webhooks are still at the store."),

@@ -73,7 +73,7 @@ impl Keys {
 }
 
 impl Caller {
-    /// As an earlier examination found that it works.
+    /// As an earlier check found that it works.
     pub(super) fn remembered(subject: &Subject, keys: &Keys) -> Option<Self> {
         let root = subject.setting("rest_root")?;
         let (root_url, typed) = (

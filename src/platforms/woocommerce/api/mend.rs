@@ -11,7 +11,7 @@ use super::refusal;
 use super::talk::{End, finding};
 use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook};
 use super::write::{Settled, batch, single};
-use crate::platforms::api::{Answer, Dialogue, Examination, Finding, Unanswered, Weight};
+use crate::platforms::api::{Answer, CheckReport, Dialogue, Finding, Unanswered, Weight};
 
 /// The store tries each new address at once and waits up to five seconds for it, so that long batches would time out.
 const IN_ONE_BATCH: usize = 5;
@@ -80,9 +80,9 @@ pub(super) fn mend(
     wanted: &Wanted<'_>,
     listed: Vec<Webhook>,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<Mended, End> {
-    in_two_ways(caller, wanted, listed, dialogue, examination, attempt)
+    in_two_ways(caller, wanted, listed, dialogue, report, attempt)
 }
 
 /// Removes all of ours, and nothing else.
@@ -91,7 +91,7 @@ pub(super) fn remove(
     own: &Own,
     listed: Vec<Webhook>,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<Mended, End> {
     let wanted = Wanted {
         own,
@@ -103,15 +103,15 @@ pub(super) fn remove(
         &wanted,
         listed,
         dialogue,
-        examination,
-        |caller, wanted, way, mended, dialogue, examination| {
+        report,
+        |caller, wanted, way, mended, dialogue, report| {
             let before = mended.webhooks.clone();
             let ours = wanted.own.ours(&before);
             let changes: Vec<Change> = ours
                 .iter()
                 .map(|ours| Change::Delete(ours.webhook.id, ours.webhook.topic.clone()))
                 .collect();
-            send(caller, wanted, way, &changes, mended, dialogue, examination)
+            send(caller, wanted, way, &changes, mended, dialogue, report)
         },
     )
 }
@@ -123,7 +123,7 @@ type Attempt = fn(
     Way,
     &mut Mended,
     &mut Dialogue<'_>,
-    &mut Examination,
+    &mut CheckReport,
 ) -> Result<(), Stop>;
 
 /// By batches, and where they fail one by one.
@@ -132,7 +132,7 @@ fn in_two_ways(
     wanted: &Wanted<'_>,
     listed: Vec<Webhook>,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
     attempt: Attempt,
 ) -> Result<Mended, End> {
     let mut mended = Mended {
@@ -140,14 +140,14 @@ fn in_two_ways(
         ..Mended::default()
     };
     for way in [Way::Batch, Way::Single] {
-        match attempt(caller, wanted, way, &mut mended, dialogue, examination) {
+        match attempt(caller, wanted, way, &mut mended, dialogue, report) {
             Ok(()) => {
                 mended.is_finished = true;
                 return Ok(mended);
             }
             Err(Stop::BatchFailed) => mended.webhooks = list(caller, wanted.own, dialogue)?,
             Err(Stop::Trouble(trouble)) => {
-                examination.find(trouble.weight, trouble.code, trouble.cause, trouble.step);
+                report.add(trouble.weight, trouble.code, trouble.cause, trouble.step);
                 return Ok(mended);
             }
             Err(Stop::End(end)) => return Err(end),
@@ -162,12 +162,12 @@ fn attempt(
     way: Way,
     mended: &mut Mended,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(), Stop> {
     let before = mended.webhooks.clone();
     let sorted = wanted.own.sort(&before);
     let changes = plan(&sorted, wanted.with_optional);
-    send(caller, wanted, way, &changes, mended, dialogue, examination)?;
+    send(caller, wanted, way, &changes, mended, dialogue, report)?;
     // What is replaced goes only when the new one is there.
     let mut too_much: Vec<Change> = Vec::new();
     for ours in &sorted.surplus {
@@ -181,15 +181,7 @@ fn attempt(
             too_much.push(Change::Delete(ours.webhook.id, topic.clone()));
         }
     }
-    send(
-        caller,
-        wanted,
-        way,
-        &too_much,
-        mended,
-        dialogue,
-        examination,
-    )
+    send(caller, wanted, way, &too_much, mended, dialogue, report)
 }
 
 /// What is to be made and mended. The secret cannot be seen, so it is sent to all of ours.
@@ -223,7 +215,7 @@ fn send(
     changes: &[Change],
     mended: &mut Mended,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(), Stop> {
     let in_one = if way == Way::Batch { IN_ONE_BATCH } else { 1 };
     for some in changes.chunks(in_one).take(MOST_REQUESTS) {
@@ -232,7 +224,7 @@ fn send(
             Way::Single => single(caller, wanted, some, mended, dialogue)?,
         };
         for (change, result) in some.iter().zip(results) {
-            settle(change, result, mended, examination);
+            settle(change, result, mended, report);
         }
     }
     Ok(())
@@ -280,7 +272,7 @@ pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
 }
 
 /// Takes up what a change came to.
-fn settle(change: &Change, result: Settled, mended: &mut Mended, examination: &mut Examination) {
+fn settle(change: &Change, result: Settled, mended: &mut Mended, report: &mut CheckReport) {
     let replace = |mended: &mut Mended, webhook: Webhook| {
         let before = mended
             .webhooks
@@ -299,7 +291,7 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, examination: &m
             if let Some(webhook) = webhook {
                 replace(mended, webhook);
             }
-            examination.done.push(format!("registered {topic}"));
+            report.done.push(format!("registered {topic}"));
         }
         (Change::Update(_, topic), Ok(webhook)) => {
             let Some(webhook) = webhook else { return };
@@ -312,16 +304,14 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, examination: &m
                 mended.reenabled.insert(topic.clone(), modified);
             }
             if before.status != "active" && is_active {
-                examination
+                report
                     .done
                     .push(format!("turned {topic} on again ({})", before.status));
             }
         }
         (Change::Delete(id, topic), Ok(_)) => {
             mended.webhooks.retain(|webhook| webhook.id != *id);
-            examination
-                .done
-                .push(format!("deleted a webhook for {topic}"));
+            report.done.push(format!("deleted a webhook for {topic}"));
         }
         (Change::Create(topic), Err(_)) if topic == OPTIONAL => {}
         (Change::Delete(id, _), Err(code)) if code.ends_with("invalid_id") => {
@@ -342,7 +332,7 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, examination: &m
                     "Delete it by hand under WooCommerce > Settings > Advanced > Webhooks.",
                 ),
             };
-            examination.find(
+            report.add(
                 Weight::Broken,
                 "webhook_refused",
                 format!("The store did not {verb} the webhook for {topic}: {code}."),

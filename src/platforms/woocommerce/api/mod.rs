@@ -1,7 +1,7 @@
 //! What the store's API is asked, and what its answers mean. Pure: `outbound` executes it.
 //!
 //! This file is the order of things: find the store, prove the keys, then see to the webhooks. Each step is a file of its own.
-//! What an earlier examination learned is tried first, so that a healthy store is looked at with two calls.
+//! What an earlier check learned is tried first, so that a healthy store is looked at with two calls.
 
 mod address;
 mod complete;
@@ -27,7 +27,7 @@ use self::keys::{Caller, Keys, Mode};
 use self::talk::{End, json};
 use crate::platforms::RegisteredWebhooks;
 use crate::platforms::api::{
-    Answer, CallFailure, Dialogue, Examination, Finding, Intent, Pace, Scope, Subject, Unanswered,
+    Answer, CallFailure, CheckReport, Dialogue, Finding, Intent, Pace, Scope, Subject, Unanswered,
     Weight,
 };
 use crate::platforms::oauth1::Placement;
@@ -41,7 +41,7 @@ pub(super) const PACE: Pace = Pace {
 /// A key may do what its user may; nothing is granted one by one.
 pub(super) const SCOPES: &[Scope] = &[];
 
-/// What an examination learns, by the names of the settings that keep it.
+/// What a check learns, by the names of the settings that keep it.
 mod setting {
     pub(super) const URL: &str = "url";
     pub(super) const REST_ROOT: &str = "rest_root";
@@ -71,13 +71,13 @@ pub(super) fn examine(
     subject: &Subject,
     intent: Intent,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Examination, Unanswered> {
-    let mut examination = Examination::default();
-    match look(subject, intent, dialogue, &mut examination) {
-        Ok(()) => Ok(examination),
+) -> Result<CheckReport, Unanswered> {
+    let mut report = CheckReport::default();
+    match look(subject, intent, dialogue, &mut report) {
+        Ok(()) => Ok(report),
         Err(End::Found(found)) => {
-            add(&mut examination, found);
-            Ok(examination)
+            add(&mut report, found);
+            Ok(report)
         }
         Err(End::Unanswered(unanswered)) => Err(unanswered),
     }
@@ -94,26 +94,26 @@ pub(super) fn registered_webhooks(settings: &BTreeMap<String, String>) -> Regist
 }
 
 pub(super) fn delivery_url_findings(subject: &Subject) -> Vec<Finding> {
-    let mut examination = Examination::default();
+    let mut report = CheckReport::default();
     if let Some(target) = &subject.delivery_url {
         let store = subject.setting(setting::URL).unwrap_or_default();
-        reachable::judge(target, store, &mut examination);
+        reachable::judge(target, store, &mut report);
     }
-    examination.shown().findings
+    report.shown().findings
 }
 
-fn add(examination: &mut Examination, found: Finding) {
-    examination.find(found.weight, found.code, found.cause, found.step);
+fn add(report: &mut CheckReport, found: Finding) {
+    report.add(found.weight, found.code, found.cause, found.step);
 }
 
 fn look(
     subject: &Subject,
     intent: Intent,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(), End> {
     let Some(keys) = Keys::of(subject) else {
-        examination.find(
+        report.add(
             Weight::Note,
             "no_keys",
             "There is no REST API key for this store, so it cannot be asked: webhooks are neither seen nor mended.",
@@ -125,8 +125,8 @@ fn look(
         );
         return Ok(());
     };
-    let (caller, facts) = reach(subject, &keys, dialogue, examination)?;
-    intent::carry_out(intent, subject, &caller, &facts, dialogue, examination)
+    let (caller, facts) = reach(subject, &keys, dialogue, report)?;
+    intent::carry_out(intent, subject, &caller, &facts, dialogue, report)
 }
 
 /// Gets at the store: as it worked before, else from the address that was typed.
@@ -134,12 +134,12 @@ fn reach(
     subject: &Subject,
     keys: &Keys,
     dialogue: &mut Dialogue<'_>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Result<(Caller, Facts), End> {
     if let Some(caller) = Caller::remembered(subject, keys) {
         match caller.status(dialogue)? {
             Ok(answer) if answer.is_good() && json(answer).is_some() => {
-                let facts = learn(subject, &caller, None, Some(answer), examination);
+                let facts = learn(subject, &caller, None, Some(answer), report);
                 return Ok((caller, facts));
             }
             // Asking more would not help.
@@ -156,16 +156,16 @@ fn reach(
         }
     }
     let place = address::discover(subject.setting(setting::URL).unwrap_or_default(), dialogue)?;
-    judge_place(&place, examination)?;
+    judge_place(&place, report)?;
     let (caller, status) = keys::choose(&place.root, place.home.as_ref(), keys, dialogue)?;
-    let facts = learn(subject, &caller, Some(&place), status, examination);
+    let facts = learn(subject, &caller, Some(&place), status, report);
     Ok((caller, facts))
 }
 
 /// What the REST root shows without any key.
-fn judge_place(place: &Place, examination: &mut Examination) -> Result<(), End> {
+fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
     if place.is_plain {
-        examination.find(
+        report.add(
             Weight::Note,
             "permalinks_plain",
             format!("The permalinks of {} are plain, so its REST API is only reached by way of index.php.", place.url),
@@ -201,12 +201,12 @@ fn learn(
     caller: &Caller,
     place: Option<&Place>,
     status: Option<&Answer>,
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> Facts {
     let facts = status.map(Facts::of).unwrap_or_default();
     let mut keep = |name: &str, value: Option<String>| {
         if let Some(value) = value.or_else(|| subject.setting(name).map(str::to_owned)) {
-            examination.settings.insert(name.to_owned(), value);
+            report.settings.insert(name.to_owned(), value);
         }
     };
     keep(setting::URL, place.map(|place| place.url.clone()));
@@ -244,7 +244,7 @@ fn learn(
         },
     };
     if caller.mode.name() == "oauth1_query" {
-        examination.find(
+        report.add(
             Weight::Note,
             "authorization_dropped",
             "The store's web server drops the Authorization header, so each request carries its signature in the query; the \
@@ -253,16 +253,16 @@ fn learn(
              Apache, `fastcgi_param HTTP_AUTHORIZATION $http_authorization` for nginx.",
         );
     }
-    examination.good.push(format!(
+    report.good.push(format!(
         "the store's REST API at {} takes the key ({how})",
         caller.root
     ));
     match status {
         Some(status) => {
-            facts.judge(examination);
-            facts::clock(status, &caller.mode, examination);
+            facts.judge(report);
+            facts::clock(status, &caller.mode, report);
         }
-        None => examination.find(
+        None => report.add(
             Weight::Note,
             "status_unknown",
             "The store is too slow to tell its status, or fails at it; its version is not known.",

@@ -5,15 +5,15 @@
 use url::Url;
 
 use super::talk::{is_private, origin};
-use crate::platforms::api::{Examination, Weight};
+use crate::platforms::api::{CheckReport, Weight};
 
 /// The ports that WordPress delivers to.
 const PORTS: [u16; 3] = [80, 443, 8080];
 
 /// Adds what keeps a store from delivering to an address.
-pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examination) {
+pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
     let Ok(address) = Url::parse(delivery_url) else {
-        examination.find(
+        report.add(
             Weight::Broken,
             "delivery_url_invalid",
             format!("{delivery_url}, where the store is to deliver, is no address."),
@@ -32,7 +32,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
         .as_ref()
         .is_some_and(|store| store.host_str() == address.host_str());
     if is_private(&address) && !is_neighbour {
-        examination.find(
+        report.add(
             private_weight,
             "delivery_url_private",
             format!(
@@ -51,7 +51,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
         .port_or_known_default()
         .is_some_and(|port| PORTS.contains(&port));
     if !is_allowed_port && !is_store_itself {
-        examination.find(
+        report.add(
             Weight::Broken,
             "delivery_url_port",
             format!("The store is to deliver to {}, but WordPress delivers to ports 80, 443 and 8080 only.", origin(&address)),
@@ -60,7 +60,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, examination: &mut Examinati
         );
     }
     if address.scheme() == "http" {
-        examination.find(
+        report.add(
             Weight::Note,
             "delivery_url_http",
             format!("The store delivers to {} without TLS: everybody on the way can read orders.", origin(&address)),

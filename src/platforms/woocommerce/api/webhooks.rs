@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::platforms::api::{Examination, WebhookState, Weight};
+use crate::platforms::api::{CheckReport, WebhookState, Weight};
 use crate::platforms::lenient::Node;
 
 /// What a store has to tell us of. `customer.restored` is missing: no version ever sends it, and new ones refuse it.
@@ -252,12 +252,7 @@ pub(super) fn is_same_endpoint(one: &str, other: &str) -> bool {
 }
 
 /// Compares what is there with what should be. `told` are topics whose trouble is told already.
-pub(super) fn compare(
-    own: &Own,
-    webhooks: &[Webhook],
-    told: &[String],
-    examination: &mut Examination,
-) {
+pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: &mut CheckReport) {
     let sorted = own.sort(webhooks);
     let is_told = |topic: &str| told.iter().any(|told| told == topic);
     let missing: Vec<&str> = TOPICS
@@ -283,7 +278,7 @@ pub(super) fn compare(
         } else {
             ""
         };
-        examination.find(
+        report.add(
             Weight::Broken,
             "webhook_disabled",
             format!(
@@ -305,7 +300,7 @@ pub(super) fn compare(
         } else {
             format!("missing are {}", missing.join(", "))
         };
-        examination.find(
+        report.add(
             if is_chosen {
                 Weight::Note
             } else {
@@ -321,7 +316,7 @@ pub(super) fn compare(
         );
     }
     if !paused.is_empty() {
-        examination.find(
+        report.add(
             Weight::Broken,
             "webhook_paused",
             format!(
@@ -332,7 +327,7 @@ pub(super) fn compare(
         );
     }
     if !elsewhere.is_empty() {
-        examination.find(
+        report.add(
             Weight::Broken,
             "webhook_other_url",
             format!(
@@ -350,7 +345,7 @@ pub(super) fn compare(
             .map(|ours| ours.webhook.topic.as_str())
             .collect();
         topics.dedup();
-        examination.find(
+        report.add(
             Weight::Note,
             "webhook_doubled",
             format!(
@@ -361,7 +356,7 @@ pub(super) fn compare(
         );
     }
     if !by_hand.is_empty() {
-        examination.find(
+        report.add(
             Weight::Note,
             "webhook_version_unknown",
             format!(
@@ -377,7 +372,7 @@ pub(super) fn compare(
         .filter(|ours| ours.webhook.status == "active" && own.is_at_target(ours.webhook))
         .count();
     if well > 0 {
-        examination.good.push(format!(
+        report.good.push(format!(
             "{well} webhooks are active and deliver to {}",
             own.target
         ));
@@ -388,7 +383,7 @@ pub(super) fn compare(
 pub(super) fn watch(
     own: &Own,
     webhooks: &[Webhook],
-    examination: &mut Examination,
+    report: &mut CheckReport,
 ) -> BTreeMap<String, String> {
     let sorted = own.sort(webhooks);
     let mut watched = own.watched.clone();
@@ -404,7 +399,7 @@ pub(super) fn watch(
         };
         let has_delivered = ours.webhook.status == "active" && ours.webhook.modified > *since;
         if has_delivered {
-            examination.good.push(format!("{topic} delivers again"));
+            report.good.push(format!("{topic} delivers again"));
         }
         !has_delivered
     });

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::examine;
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Examination, Intent, Method,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Method,
     Subject, Unanswered,
 };
 
@@ -381,12 +381,12 @@ fn subject(url: &str) -> Subject {
     }
 }
 
-/// Asks until the examination comes to its end.
-fn drive(store: &mut Store, subject: &Subject, intent: Intent) -> Examination {
+/// Asks until the check comes to its end.
+fn drive(store: &mut Store, subject: &Subject, intent: Intent) -> CheckReport {
     let mut answers = Vec::new();
     loop {
         match examine(subject, intent, &mut Dialogue::new(&answers)) {
-            Ok(examination) => return examination,
+            Ok(report) => return report,
             Err(Unanswered(request)) => answers.push(store.answer(&request)),
         }
         assert!(
@@ -398,17 +398,13 @@ fn drive(store: &mut Store, subject: &Subject, intent: Intent) -> Examination {
 }
 
 /// As [`drive`], and keeps what was learned.
-fn drive_on(store: &mut Store, subject: &mut Subject, intent: Intent) -> Examination {
-    let examination = drive(store, subject, intent);
-    subject.settings.extend(examination.settings.clone());
+fn drive_on(store: &mut Store, subject: &mut Subject, intent: Intent) -> CheckReport {
+    let report = drive(store, subject, intent);
+    subject.settings.extend(report.settings.clone());
     store.asked.clear();
-    examination
+    report
 }
 
-fn codes(examination: &Examination) -> Vec<&'static str> {
-    examination
-        .findings
-        .iter()
-        .map(|finding| finding.code)
-        .collect()
+fn codes(report: &CheckReport) -> Vec<&'static str> {
+    report.findings.iter().map(|finding| finding.code).collect()
 }

@@ -10,8 +10,8 @@ const SHOP: &str = "https://shop.example";
 
 /// The first finding of a store that answers so.
 fn first(store: &mut Store, subject: &Subject) -> (&'static str, Weight) {
-    let examination = drive(store, subject, Intent::Fix);
-    let finding = examination.findings.first().expect("something is found");
+    let report = drive(store, subject, Intent::Fix);
+    let finding = report.findings.first().expect("something is found");
     for text in [&finding.cause, &finding.step] {
         assert!(text.ends_with('.') || text.ends_with("apache."), "{text}");
         assert!(
@@ -73,8 +73,8 @@ fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
             plain
         })
     });
-    let examination = drive(&mut store, &subject(SHOP), Intent::Check);
-    let finding = &examination.findings[0];
+    let report = drive(&mut store, &subject(SHOP), Intent::Check);
+    let finding = &report.findings[0];
     assert_eq!(finding.code, "unreachable");
     assert!(
         finding.step.starts_with("http://shop.example answers"),
@@ -224,8 +224,8 @@ fn the_wrong_software() {
         version: "5.9.1",
         ..Store::default()
     };
-    let examination = drive(&mut old, &subject(SHOP), Intent::Check);
-    assert!(codes(&examination).contains(&"woocommerce_too_old"));
+    let report = drive(&mut old, &subject(SHOP), Intent::Check);
+    assert!(codes(&report).contains(&"woocommerce_too_old"));
 }
 
 /// What is wrong with the keys of a store that answers as WooCommerce does, in a language of its own.
@@ -309,11 +309,11 @@ fn a_dropped_authorization_header_leads_to_a_signature_in_the_query() {
         }
     };
     let (mut store, mut subject) = (Store::with(dropped), subject(SHOP));
-    let examination = drive_on(&mut store, &mut subject, Intent::Fix);
-    assert_eq!(codes(&examination), ["authorization_dropped"]);
+    let report = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(codes(&report), ["authorization_dropped"]);
     assert_eq!(subject.setting("auth"), Some("oauth1_query"));
-    let examination = drive(&mut store, &subject, Intent::Check);
-    assert_eq!(codes(&examination), ["authorization_dropped"]);
+    let report = drive(&mut store, &subject, Intent::Check);
+    assert_eq!(codes(&report), ["authorization_dropped"]);
     assert_eq!(store.asked.len(), 2, "the way is remembered");
 }
 
@@ -325,8 +325,8 @@ fn a_rule_that_blocks_woocommerce_s_api_alone_is_named_with_its_path() {
             .contains("/wp-json/wc/")
             .then(|| Ok(page(403, "Forbidden")))
     };
-    let examination = drive(&mut Store::with(blocked), &subject(SHOP), Intent::Check);
-    let finding = &examination.findings[0];
+    let report = drive(&mut Store::with(blocked), &subject(SHOP), Intent::Check);
+    let finding = &report.findings[0];
     assert_eq!(finding.code, "rest_blocked");
     assert!(finding.cause.contains("/wp-json/wc/"), "{}", finding.cause);
 }
@@ -346,8 +346,8 @@ fn http_is_only_offered_where_the_port_does_not_speak_tls() {
                 Ok(page(200, "A shop"))
             })
         });
-        let examination = drive(&mut store, &subject(SHOP), Intent::Check);
-        let step = &examination.findings[0].step;
+        let report = drive(&mut store, &subject(SHOP), Intent::Check);
+        let step = &report.findings[0].step;
         assert_eq!(step.starts_with("http://"), is_offered, "{step}");
     }
 }
@@ -397,8 +397,8 @@ fn clocks_that_are_apart() {
         ));
         (request.call == "system_status.get").then_some(Ok(answer))
     };
-    let examination = drive(&mut Store::with(late), &subject(SHOP), Intent::Check);
-    let clock = examination
+    let report = drive(&mut Store::with(late), &subject(SHOP), Intent::Check);
+    let clock = report
         .findings
         .iter()
         .find(|finding| finding.code == "clock_off")
@@ -460,8 +460,8 @@ fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
     let slow = |request: &ApiRequest| {
         (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut))
     };
-    let examination = drive(&mut Store::with(slow), &subject(SHOP), Intent::Fix);
-    assert_eq!(codes(&examination), ["status_unknown"]);
+    let report = drive(&mut Store::with(slow), &subject(SHOP), Intent::Fix);
+    assert_eq!(codes(&report), ["status_unknown"]);
 }
 
 #[test]
@@ -479,8 +479,8 @@ fn an_address_of_ours_that_the_store_cannot_use() {
             delivery_url: Some(target.to_owned()),
             ..subject(SHOP)
         };
-        let examination = drive(&mut Store::default(), &subject, Intent::Check);
-        let found = examination
+        let report = drive(&mut Store::default(), &subject, Intent::Check);
+        let found = report
             .findings
             .iter()
             .find(|finding| finding.code == code)
@@ -491,9 +491,9 @@ fn an_address_of_ours_that_the_store_cannot_use() {
         delivery_url: None,
         ..subject(SHOP)
     };
-    let examination = drive(&mut Store::default(), &unknown, Intent::Fix);
+    let report = drive(&mut Store::default(), &unknown, Intent::Fix);
     assert_eq!(
-        examination.trouble().map(|found| found.code),
+        report.trouble().map(|found| found.code),
         Some("public_url_missing")
     );
     let mut no_keys = subject(SHOP);
@@ -511,7 +511,7 @@ fn steps_name_only_commands_that_there_are() {
     let moved = |request: &ApiRequest| {
         (!matches!(request.auth, Auth::None)).then(|| Ok(answer(302, &[], "")))
     };
-    for (examination, code) in [
+    for (report, code) in [
         (
             drive(&mut Store::default(), &no_keys, Intent::Check),
             "no_keys",
@@ -521,8 +521,8 @@ fn steps_name_only_commands_that_there_are() {
             "redirected",
         ),
     ] {
-        let step = &examination.findings[0].step;
-        assert_eq!(codes(&examination), [code]);
+        let step = &report.findings[0].step;
+        assert_eq!(codes(&report), [code]);
         for part in [
             "connections remove ID --keep-webhooks`",
             "connections add`",

@@ -172,9 +172,9 @@ fn plain_permalinks_work_by_index_php_and_are_noted() {
         link,
         ..Store::default()
     };
-    let examination = drive(&mut store, &subject("https://shop.example"), Intent::Fix);
-    assert_eq!(codes(&examination), ["permalinks_plain"]);
-    assert!(examination.trouble().is_none());
+    let report = drive(&mut store, &subject("https://shop.example"), Intent::Fix);
+    assert_eq!(codes(&report), ["permalinks_plain"]);
+    assert!(report.trouble().is_none());
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn behind_a_proxy_that_ends_tls_requests_are_signed_for_the_store_s_own_address(
         ..Store::default()
     };
     let mut subject = subject("https://shop.example");
-    let examination = drive_on(&mut store, &mut subject, Intent::Fix);
-    assert_eq!(codes(&examination), [] as [&str; 0]);
+    let report = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(codes(&report), [] as [&str; 0]);
     assert_eq!(subject.setting("auth"), Some("oauth1"));
     assert_eq!(
         subject.setting("oauth_address"),
@@ -256,8 +256,8 @@ fn a_store_that_moved_is_found_again() {
     let mut subject = subject("https://shop.example");
     drive_on(&mut store, &mut subject, Intent::Fix);
     store.root = "/index.php/wp-json/";
-    let examination = drive_on(&mut store, &mut subject, Intent::Check);
-    assert_eq!(codes(&examination), [] as [&str; 0]);
+    let report = drive_on(&mut store, &mut subject, Intent::Check);
+    assert_eq!(codes(&report), [] as [&str; 0]);
     assert_eq!(
         subject.setting("rest_root"),
         Some("https://shop.example/index.php/wp-json/")

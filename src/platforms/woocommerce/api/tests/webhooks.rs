@@ -9,18 +9,13 @@ const SHOP: &str = "https://shop.example";
 /// A store that was connected.
 fn connected() -> (Store, Subject) {
     let (mut store, mut subject) = (Store::default(), subject(SHOP));
-    let examination = drive_on(&mut store, &mut subject, Intent::Fix);
-    assert_eq!(
-        examination.done.len(),
-        TOPICS.len() + 1,
-        "{:?}",
-        examination.done
-    );
+    let report = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(report.done.len(), TOPICS.len() + 1, "{:?}", report.done);
     (store, subject)
 }
 
-fn weight(examination: &Examination, code: &str) -> Option<Weight> {
-    examination
+fn weight(report: &CheckReport, code: &str) -> Option<Weight> {
+    report
         .findings
         .iter()
         .find(|finding| finding.code == code)
@@ -53,11 +48,11 @@ fn what_is_wrong_with_webhooks_is_told_and_mended() {
         "customer.updated",
         &format!("{}/", TARGET.replacen("hooks", "HOOKS", 1)),
     );
-    let examination = drive_on(&mut store, &mut subject, Intent::Check);
+    let report = drive_on(&mut store, &mut subject, Intent::Check);
     for code in ["webhook_disabled", "webhook_paused", "webhook_missing"] {
-        assert_eq!(weight(&examination, code), Some(Weight::Broken), "{code}");
+        assert_eq!(weight(&report, code), Some(Weight::Broken), "{code}");
     }
-    assert_eq!(weight(&examination, "webhook_doubled"), Some(Weight::Note));
+    assert_eq!(weight(&report, "webhook_doubled"), Some(Weight::Note));
     let mended = drive_on(&mut store, &mut subject, Intent::Fix);
     assert_eq!(codes(&mended), ["webhook_watched"]);
     assert_eq!(
@@ -94,10 +89,10 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
     );
     let mut failing = (store.webhooks.clone(), subject.clone());
     store.set(id, "date_modified_gmt", "2026-11-21T01:00:00");
-    let examination = drive_on(&mut store, &mut subject, Intent::Check);
-    assert_eq!(codes(&examination), [] as [&str; 0]);
+    let report = drive_on(&mut store, &mut subject, Intent::Check);
+    assert_eq!(codes(&report), [] as [&str; 0]);
     assert!(
-        examination
+        report
             .good
             .iter()
             .any(|good| good == "order.updated delivers again")
@@ -105,13 +100,11 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
     assert_eq!(subject.setting("webhooks_watched"), Some(""));
     std::mem::swap(&mut store.webhooks, &mut failing.0);
     store.set(id, "status", "disabled");
-    let examination = drive(&mut store, &failing.1, Intent::Check);
+    let report = drive(&mut store, &failing.1, Intent::Check);
     assert!(
-        examination.findings[0]
-            .cause
-            .contains("turned on again before"),
+        report.findings[0].cause.contains("turned on again before"),
         "{:?}",
-        examination.findings
+        report.findings
     );
 }
 
@@ -120,14 +113,14 @@ fn webhooks_that_somebody_made_for_us_are_made_anew() {
     let (mut store, mut subject) = (Store::default(), subject(SHOP));
     let old = store.add("order.created", TARGET);
     let action = store.add("action.woocommerce_thankyou", TARGET);
-    let examination = drive(&mut store, &subject, Intent::Check);
+    let report = drive(&mut store, &subject, Intent::Check);
     assert!(
-        examination.trouble().is_none(),
+        report.trouble().is_none(),
         "whoever adds webhooks by hand chooses the topics: {:?}",
-        examination.findings
+        report.findings
     );
     assert_eq!(
-        weight(&examination, "webhook_version_unknown"),
+        weight(&report, "webhook_version_unknown"),
         Some(Weight::Note)
     );
     drive_on(&mut store, &mut subject, Intent::Fix);
@@ -171,8 +164,8 @@ fn the_webhooks_of_another_cartwire_are_left_alone_whatever_their_ids() {
         webhook["delivery_url"] = json!("https://staging.example/webhooks/woocommerce/shop");
     }
     let theirs = store.webhooks.clone();
-    let examination = drive(&mut store, &subject, Intent::Check);
-    assert_eq!(codes(&examination), ["webhook_missing"]);
+    let report = drive(&mut store, &subject, Intent::Check);
+    assert_eq!(codes(&report), ["webhook_missing"]);
     drive_on(&mut store, &mut subject, Intent::Fix);
     assert_eq!(store.webhooks.len(), 2 * theirs.len());
     assert!(
@@ -189,8 +182,8 @@ fn a_webhook_whose_url_was_changed_at_the_store_is_repaired_and_not_doubled() {
     let (mut store, mut subject) = connected();
     let (id, all) = (store.id_of("order.updated"), store.webhooks.len());
     store.set(id, "delivery_url", "https://elsewhere.example/hook");
-    let examination = drive(&mut store, &subject, Intent::Check);
-    assert_eq!(codes(&examination), ["webhook_other_url"]);
+    let report = drive(&mut store, &subject, Intent::Check);
+    assert_eq!(codes(&report), ["webhook_other_url"]);
     let fixed = drive_on(&mut store, &mut subject, Intent::Fix);
     assert_eq!(fixed.trouble(), None);
     assert_eq!(store.webhooks.len(), all);
@@ -275,9 +268,9 @@ fn a_list_without_an_end_is_not_read_for_ever() {
         (100, 11_000, 1, "answer_too_large"),
     ] {
         let mut store = Store::with(endless(items, padding));
-        let examination = drive(&mut store, &subject(SHOP), Intent::Check);
+        let report = drive(&mut store, &subject(SHOP), Intent::Check);
         assert_eq!(
-            (codes(&examination), store.count("webhooks.list")),
+            (codes(&report), store.count("webhooks.list")),
             (vec![code], pages),
             "{items} of {padding}"
         );
@@ -355,9 +348,9 @@ fn a_batch_that_nobody_heard_of_is_not_done_twice() {
     store.webhooks.clear();
     let mut answers = Vec::new();
     let subject = subject(SHOP);
-    let examination = loop {
+    let report = loop {
         match examine(&subject, Intent::Fix, &mut Dialogue::new(&answers)) {
-            Ok(examination) => break examination,
+            Ok(report) => break report,
             Err(Unanswered(request)) if request.call == "webhooks.batch" => {
                 store.webhooks.clone_from(&done);
                 answers.push(Err(CallFailure::TimedOut));
@@ -365,7 +358,7 @@ fn a_batch_that_nobody_heard_of_is_not_done_twice() {
             Err(Unanswered(request)) => answers.push(store.answer(&request)),
         }
     };
-    assert_eq!(codes(&examination), [] as [&str; 0]);
+    assert_eq!(codes(&report), [] as [&str; 0]);
     assert_eq!(store.webhooks.len(), TOPICS.len() + 1);
 }
 
@@ -393,10 +386,10 @@ fn an_item_that_the_store_refuses_is_told_with_its_code() {
             &json!({ "create": items.iter().map(told).collect::<Vec<_>>() }),
         )))
     };
-    let examination = drive(&mut Store::with(refuse), &subject(SHOP), Intent::Fix);
-    assert_eq!(codes(&examination), ["webhook_refused"]);
+    let report = drive(&mut Store::with(refuse), &subject(SHOP), Intent::Fix);
+    assert_eq!(codes(&report), ["webhook_refused"]);
     assert!(
-        examination.findings[0]
+        report.findings[0]
             .cause
             .contains("order.created: plugin_says_no")
     );
@@ -411,20 +404,20 @@ fn a_key_that_may_only_read_tries_to_write_once() {
         },
         subject(SHOP),
     );
-    let examination = drive(&mut store, &subject, Intent::Fix);
+    let report = drive(&mut store, &subject, Intent::Fix);
     assert_eq!(
-        examination.trouble().map(|found| found.code),
+        report.trouble().map(|found| found.code),
         Some("key_read_only")
     );
     assert_eq!(
         store.count("webhooks.batch") + store.count("webhooks.create"),
         1
     );
-    subject.settings.extend(examination.settings);
+    subject.settings.extend(report.settings);
     assert_eq!(subject.setting("key_permission"), Some("read"));
     store.asked.clear();
-    let examination = drive(&mut store, &subject, Intent::Check);
-    assert_eq!(weight(&examination, "key_read_only"), Some(Weight::Note));
+    let report = drive(&mut store, &subject, Intent::Check);
+    assert_eq!(weight(&report, "key_read_only"), Some(Weight::Note));
     assert_eq!(store.count("webhooks.batch"), 0);
 }
 
@@ -441,8 +434,8 @@ fn removing_deletes_ours_and_only_ours() {
         drive_on(&mut store, &mut subject, Intent::Fix);
         let others = store.add("order.created", "https://others.example/hook");
         store.add("action.wc_x", TARGET);
-        let examination = drive_on(&mut store, &mut subject, Intent::Remove);
-        assert_eq!(codes(&examination), [] as [&str; 0]);
+        let report = drive_on(&mut store, &mut subject, Intent::Remove);
+        assert_eq!(codes(&report), [] as [&str; 0]);
         assert_eq!(store.webhooks.keys().collect::<Vec<_>>(), [&others]);
         assert_eq!(
             codes(&drive_on(&mut store, &mut subject, Intent::Remove)),
@@ -452,8 +445,8 @@ fn removing_deletes_ours_and_only_ours() {
     }
     let (mut store, mut subject) = connected();
     store.may_write = false;
-    let examination = drive_on(&mut store, &mut subject, Intent::Remove);
-    assert_eq!(weight(&examination, "webhook_left"), Some(Weight::Broken));
+    let report = drive_on(&mut store, &mut subject, Intent::Remove);
+    assert_eq!(weight(&report, "webhook_left"), Some(Weight::Broken));
 }
 
 #[test]
@@ -485,13 +478,13 @@ fn lists_that_arrive_as_objects_with_keys_are_lists() {
     store.has_keyed_lists = true;
     let lost = store.id_of("order.updated");
     store.webhooks.remove(&lost);
-    let examination = drive_on(&mut store, &mut subject, Intent::Fix);
-    assert_eq!(examination.done, ["registered order.updated"]);
+    let report = drive_on(&mut store, &mut subject, Intent::Fix);
+    assert_eq!(report.done, ["registered order.updated"]);
     assert_eq!(store.webhooks.len(), TOPICS.len() + 1);
     // The store is searched from the beginning, so the list of namespaces is read too.
     subject.settings.remove("rest_root");
-    let examination = drive_on(&mut store, &mut subject, Intent::Check);
-    assert!(codes(&examination).is_empty(), "{:?}", examination.findings);
+    let report = drive_on(&mut store, &mut subject, Intent::Check);
+    assert!(codes(&report).is_empty(), "{:?}", report.findings);
 }
 
 #[test]
