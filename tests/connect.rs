@@ -742,7 +742,7 @@ async fn forged_requests_alone_are_a_note_and_no_diagnosis() {
         (shown["findings"][0]["code"] == "signature_wrong").then_some(shown)
     })
     .await;
-    assert_eq!(noted["findings"][0]["weight"], "note");
+    assert_eq!(noted["findings"][0]["severity"], "note");
     assert_eq!(noted["status"], "connected");
     let told = health_of(gateway, SHOP).await;
     assert_eq!(told.len(), 1, "consumers hear of no degradation: {told:?}");

@@ -14,7 +14,7 @@ use std::time::Duration;
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Method,
-    Subject, Told, Unanswered, Weight,
+    Severity, Subject, Told, Unanswered,
 };
 use cartwire::platforms::{Platform, platform};
 use jiff::Timestamp;
@@ -200,11 +200,11 @@ fn site(double: &Wixapis) -> Subject {
     subject("shop", "wix-site", &settings, &[("api-key", API_KEY)])
 }
 
-fn codes(found: &CheckReport) -> Vec<(Weight, &'static str)> {
+fn codes(found: &CheckReport) -> Vec<(Severity, &'static str)> {
     found
         .findings
         .iter()
-        .map(|finding| (finding.weight, finding.code))
+        .map(|finding| (finding.severity, finding.code))
         .collect()
 }
 
@@ -221,7 +221,7 @@ async fn an_installation_is_examined_with_a_new_token_and_completed_with_a_kept_
         });
         let caller = Caller::new();
         let found = caller.examine(&instance(&double, INSTANCE)).await;
-        assert_eq!(codes(&found), [(Weight::Note, "scopes_missing")]);
+        assert_eq!(codes(&found), [(Severity::Note, "scopes_missing")]);
         assert_eq!(
             found.settings.get("catalog_version").map(String::as_str),
             Some("V1_CATALOG")
@@ -332,12 +332,12 @@ async fn failures_pass_and_say_when_to_come_again() {
     );
     assert_eq!(
         codes(&stranger.examine(&instance(&double, INSTANCE)).await),
-        [(Weight::Unavailable, "store_unreachable")]
+        [(Severity::Unavailable, "store_unreachable")]
     );
     double.heal();
     assert_eq!(
         codes(&stranger.examine(&instance(&double, INSTANCE)).await),
-        [(Weight::Note, "scopes_missing")]
+        [(Severity::Note, "scopes_missing")]
     );
 }
 
@@ -355,7 +355,11 @@ async fn refused_credentials_are_understood_in_every_shape() {
         });
         // Another installation still gets a token, so the secret is right.
         let found = Caller::new().examine(&instance(&double, unknown)).await;
-        assert_eq!(codes(&found), [(Weight::Gone, "app_removed")], "{shape:?}");
+        assert_eq!(
+            codes(&found),
+            [(Severity::Gone, "app_removed")],
+            "{shape:?}"
+        );
         let told = Caller::new()
             .complete(
                 &format!("installation/{APP_ID}"),
@@ -376,15 +380,15 @@ async fn refused_credentials_are_understood_in_every_shape() {
         } else {
             "app_secret_refused"
         };
-        assert_eq!(codes(&found), [(Weight::Broken, expected)], "{shape:?}");
+        assert_eq!(codes(&found), [(Severity::Broken, expected)], "{shape:?}");
         let found = Caller::new().examine(&app(&double, &[INSTANCE])).await;
-        assert_eq!(codes(&found), [(Weight::Broken, expected)], "{shape:?}");
+        assert_eq!(codes(&found), [(Severity::Broken, expected)], "{shape:?}");
         let found = Caller::new()
             .examine(&app(&double, &[INSTANCE, unknown]))
             .await;
         assert_eq!(
             codes(&found),
-            [(Weight::Broken, "app_secret_refused")],
+            [(Severity::Broken, "app_secret_refused")],
             "{shape:?}"
         );
         let told = Caller::new()
@@ -420,7 +424,7 @@ async fn an_old_token_of_a_removed_app_is_noticed() {
     double.change(|world| world.installations.clear());
     assert_eq!(
         codes(&caller.examine(&instance(&double, INSTANCE)).await),
-        [(Weight::Gone, "app_removed")]
+        [(Severity::Gone, "app_removed")]
     );
 }
 
@@ -431,8 +435,8 @@ async fn a_missing_permission_is_named() {
         ..World::default()
     });
     let found = Caller::new().examine(&instance(&double, INSTANCE)).await;
-    assert_eq!(codes(&found), [(Weight::Broken, "permission_missing")]);
-    assert!(found.findings[0].step.contains("Manage Your App"));
+    assert_eq!(codes(&found), [(Severity::Broken, "permission_missing")]);
+    assert!(found.findings[0].remedy.contains("Manage Your App"));
 }
 
 #[tokio::test]
@@ -445,7 +449,7 @@ async fn key_account_site_and_permission_of_a_site_are_told_apart() {
         found.settings.get("site_url").map(String::as_str),
         Some("https://www.hafenladen.example")
     );
-    let one = |found: &CheckReport| (codes(found)[0].1, found.findings[0].step.clone());
+    let one = |found: &CheckReport| (codes(found)[0].1, found.findings[0].remedy.clone());
 
     let mut wrong = site(&double);
     set(
@@ -453,13 +457,13 @@ async fn key_account_site_and_permission_of_a_site_are_told_apart() {
         "site_id",
         "11111111-2222-3333-4444-555555555555",
     );
-    let (code, step) = one(&caller.examine(&wrong).await);
+    let (code, remedy) = one(&caller.examine(&wrong).await);
     assert_eq!(code, "site_unknown");
     assert!(
-        step.contains(&format!(
+        remedy.contains(&format!(
             "Probeseite ({OTHER_SITE_ID}), Hafenladen ({SITE_ID})"
         )),
-        "{step}"
+        "{remedy}"
     );
     set(
         &mut wrong,
@@ -475,7 +479,7 @@ async fn key_account_site_and_permission_of_a_site_are_told_apart() {
     );
     assert_eq!(
         codes(&caller.examine(&note).await),
-        [(Weight::Note, "account_unconfirmed")]
+        [(Severity::Note, "account_unconfirmed")]
     );
     double.change(|world| world.forbidden = vec!["/site-properties/".to_owned()]);
     assert_eq!(
@@ -483,7 +487,7 @@ async fn key_account_site_and_permission_of_a_site_are_told_apart() {
         "permission_missing"
     );
     double.change(|world| world.api_key = "IST.revoked".to_owned());
-    let (code, step) = one(&caller.examine(&site(&double)).await);
+    let (code, remedy) = one(&caller.examine(&site(&double)).await);
     assert_eq!(code, "api_key_refused");
-    assert!(step.contains("https://manage.wix.com/account/api-keys"));
+    assert!(remedy.contains("https://manage.wix.com/account/api-keys"));
 }

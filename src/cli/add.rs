@@ -20,7 +20,7 @@ use crate::monitor::check::{self, DELIVERY_URL, Look};
 use crate::monitor::decide;
 use crate::monitor::hold::Hold;
 use crate::outbound::Outbound;
-use crate::platforms::api::{CheckReport, Finding, Intent, Weight};
+use crate::platforms::api::{CheckReport, Finding, Intent, Severity};
 use crate::platforms::{ConnectionKind, connection_kind, platform};
 
 /// A connection that is to be added.
@@ -97,7 +97,12 @@ impl Adding<'_> {
         let mut report = look.report.clone().unwrap_or_default();
         if self.register.is_some() {
             for finding in self.delivery_url_findings() {
-                report.add(finding.weight, finding.code, finding.cause, finding.step);
+                report.add(
+                    finding.severity,
+                    finding.code,
+                    finding.cause,
+                    finding.remedy,
+                );
             }
         }
         if report.trouble().is_some() && !self.args.no_register {
@@ -239,7 +244,7 @@ impl Adding<'_> {
             && !gateway::wait_for_ping(&self.data.data_dir, &self.connection.id, began)?
         {
             let found = decide::ping_missing(url, &self.connection.id);
-            report.add(found.weight, found.code, found.cause, found.step);
+            report.add(found.severity, found.code, found.cause, found.remedy);
         }
         Ok(look)
     }
@@ -251,7 +256,7 @@ impl Adding<'_> {
             // Nothing was ever heard of it: what cannot be reached now was never reached.
             outage: report
                 .trouble()
-                .filter(|finding| finding.weight == Weight::Unavailable)
+                .filter(|finding| finding.severity == Severity::Unavailable)
                 .map(|finding| finding.code),
             rejected: None,
             accepted_at: None,

@@ -15,7 +15,7 @@ use crate::connections::Seal;
 use crate::journal::{Budget, DataFile, GatewayTrouble, Reader};
 use crate::monitor::doctor::{self, Grade, LARGE, Section};
 use crate::platforms::api::Intent;
-use crate::publisher::inspect::{self, Severity};
+use crate::publisher::inspect::{self, InspectionSeverity};
 use crate::publisher::topology::Mode;
 use crate::report::ErrorChain;
 use crate::sqlite;
@@ -230,10 +230,10 @@ fn master_key(data: &DataArgs, file: &DataFile) -> (Section, Option<Seal>) {
             (section, Some(seal))
         }
         Err(error) => {
-            let step = "give --master-key-file the key that the secrets were sealed with, from a backup where it is lost";
+            let remedy = "give --master-key-file the key that the secrets were sealed with, from a backup where it is lost";
             section.trouble(
                 format!("the secrets do not open: {}", ErrorChain(&*error)),
-                step,
+                remedy,
             );
             (section, None)
         }
@@ -295,9 +295,9 @@ async fn look_at_broker(broker: Broker, is_served: bool, noted: Option<GatewayTr
             section.ok("it is reached");
             for finding in findings {
                 match finding.severity {
-                    Severity::Ok => section.ok(finding.what),
-                    Severity::Warning => section.warn(finding.what),
-                    Severity::Trouble => section.trouble(finding.what, finding.step),
+                    InspectionSeverity::Ok => section.ok(finding.what),
+                    InspectionSeverity::Warning => section.warn(finding.what),
+                    InspectionSeverity::Trouble => section.trouble(finding.what, finding.remedy),
                 }
             }
         }
@@ -374,7 +374,7 @@ fn text(sections: &[Section], steps: &[String], verbose: bool) -> String {
         lines.extend(
             (1..)
                 .zip(steps)
-                .map(|(number, step)| format!("  {number}. {step}")),
+                .map(|(number, remedy)| format!("  {number}. {remedy}")),
         );
     }
     lines.join("\n")

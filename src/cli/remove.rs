@@ -14,7 +14,7 @@ use crate::journal::ConnectionChange;
 use crate::monitor::check;
 use crate::monitor::hold::Hold;
 use crate::outbound::subject;
-use crate::platforms::api::{CheckReport, Intent, Weight};
+use crate::platforms::api::{CheckReport, Intent, Severity};
 
 /// Installations of an app that are named at most.
 const MAX_INSTALLATIONS: u32 = 1_000_000;
@@ -64,7 +64,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
         ));
         let report = look.report.unwrap_or_default();
         if let Some(trouble) = report.trouble() {
-            let exit = if trouble.weight == Weight::Unavailable {
+            let exit = if trouble.severity == Severity::Unavailable {
                 Exit::Unavailable
             } else {
                 Exit::No

@@ -18,7 +18,7 @@ use crate::monitor::check::{self, Look};
 use crate::monitor::decide::{self, Facts};
 use crate::monitor::health::ARRIVALS;
 use crate::outbound::{Outbound, subject};
-use crate::platforms::api::{CheckReport, Finding, Intent, Subject, Weight};
+use crate::platforms::api::{CheckReport, Finding, Intent, Severity, Subject};
 
 /// Stores asked at once.
 const AT_ONCE: usize = 8;
@@ -42,7 +42,7 @@ impl Looked {
             .iter()
             .flat_map(|report| report.findings.iter());
         let mut findings: Vec<Finding> = examined.chain(&self.told).cloned().collect();
-        findings.sort_by_key(|finding| finding.weight);
+        findings.sort_by_key(|finding| finding.severity);
         findings
     }
 
@@ -50,7 +50,7 @@ impl Looked {
     pub(super) fn is_in_trouble(&self) -> bool {
         self.findings()
             .iter()
-            .any(|finding| finding.weight != Weight::Note)
+            .any(|finding| finding.severity != Severity::Note)
     }
 
     /// For programs.
@@ -93,7 +93,7 @@ pub(super) fn told(report: &CheckReport) -> String {
         let _ = write!(text, "\n  ok       {good}");
     }
     for finding in &report.findings {
-        let mark = if finding.weight == Weight::Note {
+        let mark = if finding.severity == Severity::Note {
             "note   "
         } else {
             "trouble"
@@ -101,7 +101,7 @@ pub(super) fn told(report: &CheckReport) -> String {
         let _ = write!(
             text,
             "\n  {mark}  {} ({})\n           -> {}",
-            finding.cause, finding.code, finding.step
+            finding.cause, finding.code, finding.remedy
         );
     }
     text

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::connections::Connection;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Answer, CheckReport, Intent, Subject, Weight};
+use crate::platforms::api::{Answer, CheckReport, Intent, Severity, Subject};
 use crate::platforms::platform;
 
 /// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
@@ -82,7 +82,7 @@ pub async fn look(
 fn too_slow() -> CheckReport {
     let mut report = CheckReport::default();
     report.add(
-        Weight::Unavailable,
+        Severity::Unavailable,
         "timed_out",
         "the store takes too long to answer what a check asks",
         "see why the store is slow; until then its webhooks may come, and nothing can be asked",

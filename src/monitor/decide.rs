@@ -10,7 +10,7 @@ use super::check::{Look, PINGED_AT};
 use crate::connections::{Connection, RefusedWebhook, RejectionCount, Status, Verdict};
 use crate::delivery::ConnectionId;
 use crate::platforms::OWNER_LOST_RIGHTS;
-use crate::platforms::api::{CheckReport, Finding, Weight};
+use crate::platforms::api::{CheckReport, Finding, Severity};
 
 use self::unreadable::{BODIES_UNREADABLE, is_mended_by_fix};
 pub use self::unreadable::{
@@ -46,7 +46,7 @@ const OUTAGE: SignedDuration = SignedDuration::from_mins(15);
 /// What a reason that deliveries tell of means, for people; `None` for any other reason.
 #[must_use]
 pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
-    let (code, cause, step) = match reason {
+    let (code, cause, remedy) = match reason {
         SIGNATURE_WRONG => (
             SIGNATURE_WRONG,
             "its webhooks are signed with another secret than ours, and none of them is accepted",
@@ -95,9 +95,9 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
     };
     Some(Finding {
         code,
-        weight: Weight::Broken,
+        severity: Severity::Broken,
         cause: cause.to_owned(),
-        step: step.replace("ID", id.as_str()),
+        remedy: remedy.replace("ID", id.as_str()),
     })
 }
 
@@ -186,7 +186,7 @@ pub fn refused_reason(confirmed: &[RefusedWebhook], look: &Look) -> Option<&'sta
 pub fn unproved(reason: &str, id: &ConnectionId) -> Option<Finding> {
     let found = finding(reason, id)?;
     Some(Finding {
-        weight: Weight::Note,
+        severity: Severity::Note,
         cause: format!(
             "requests in the name of this store were refused, and nothing shows that the store sent them; if it did, {}",
             found.cause
@@ -209,12 +209,12 @@ pub fn ping_of(connection: &Connection) -> Option<Timestamp> {
 pub fn ping_missing(url: &str, id: &ConnectionId) -> Finding {
     Finding {
         code: PING_MISSING,
-        weight: Weight::Broken,
+        severity: Severity::Broken,
         cause: format!(
             "the store registered its webhooks, but its ping has not arrived: it cannot reach {url}, and will disable the \
              webhooks after seven failed deliveries"
         ),
-        step: finding(PING_MISSING, id).map_or_else(String::new, |found| found.step),
+        remedy: finding(PING_MISSING, id).map_or_else(String::new, |found| found.remedy),
     }
 }
 
@@ -270,7 +270,7 @@ impl Outage {
     pub fn after(before: Option<Self>, report: &CheckReport, now: Timestamp) -> Option<Self> {
         let trouble = report
             .trouble()
-            .filter(|finding| finding.weight == Weight::Unavailable)?;
+            .filter(|finding| finding.severity == Severity::Unavailable)?;
         let begun = Self {
             code: trouble.code,
             since: now,
@@ -347,12 +347,14 @@ impl Facts<'_> {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if let Some(trouble) = self.report.and_then(CheckReport::trouble) {
-            match trouble.weight {
-                Weight::Gone => return Verdict::Gone(trouble.code),
-                Weight::Broken => return Verdict::Degraded(trouble.code),
-                Weight::Unavailable if self.unreadable || self.is_still_unreadable() => {}
-                Weight::Unavailable => return self.outage.map_or(Verdict::Open, Verdict::Degraded),
-                Weight::Note => {}
+            match trouble.severity {
+                Severity::Gone => return Verdict::Gone(trouble.code),
+                Severity::Broken => return Verdict::Degraded(trouble.code),
+                Severity::Unavailable if self.unreadable || self.is_still_unreadable() => {}
+                Severity::Unavailable => {
+                    return self.outage.map_or(Verdict::Open, Verdict::Degraded);
+                }
+                Severity::Note => {}
             }
         }
         if self.unreadable {

@@ -12,7 +12,7 @@ use super::check::Look;
 use crate::connections::{Connection, Status};
 use crate::journal::entry::State;
 use crate::journal::{Budget, Inspection, free_bytes};
-use crate::platforms::api::{Finding, Weight};
+use crate::platforms::api::{Finding, Severity};
 
 /// A file larger than this takes too long to read as a whole.
 pub const LARGE: u64 = 256 << 20;
@@ -42,7 +42,7 @@ pub struct Line {
     pub what: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub step: Option<String>,
+    pub remedy: Option<String>,
 }
 
 /// Things of one sort.
@@ -82,7 +82,7 @@ impl Section {
         self.lines.push(Line {
             grade: Grade::Ok,
             what: what.into(),
-            step: None,
+            remedy: None,
         });
     }
 
@@ -91,16 +91,16 @@ impl Section {
         self.lines.push(Line {
             grade: Grade::Warning,
             what: what.into(),
-            step: None,
+            remedy: None,
         });
     }
 
     /// Something has to be done.
-    pub fn trouble(&mut self, what: impl Into<String>, step: impl Into<String>) {
+    pub fn trouble(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
         self.lines.push(Line {
             grade: Grade::Trouble,
             what: what.into(),
-            step: Some(step.into()),
+            remedy: Some(remedy.into()),
         });
     }
 }
@@ -126,7 +126,7 @@ pub fn steps(sections: &[Section]) -> Vec<String> {
             format!(
                 "{}: {}",
                 section.name,
-                line.step.as_deref().unwrap_or(&line.what)
+                line.remedy.as_deref().unwrap_or(&line.what)
             )
         })
         .collect()
@@ -194,7 +194,7 @@ pub fn journal(found: &Inspection, has_broker: bool, now: Timestamp) -> Section 
         .oldest
         .map_or(SignedDuration::ZERO, |oldest| now.duration_since(oldest));
     if pending > 0 && age > WAITING {
-        let step = if has_broker {
+        let remedy = if has_broker {
             "see below whether the broker is reached and a gateway runs; `cartwire deliveries list --state pending` shows them"
         } else {
             "see below whether a gateway runs; `cartwire deliveries list --state pending` shows them"
@@ -204,7 +204,7 @@ pub fn journal(found: &Inspection, has_broker: bool, now: Timestamp) -> Section 
                 "{pending} deliveries are pending, the oldest for {} minutes",
                 age.as_mins()
             ),
-            step,
+            remedy,
         );
     } else {
         section.ok(format!("{pending} deliveries are pending"));
@@ -232,7 +232,7 @@ pub fn journal(found: &Inspection, has_broker: bool, now: Timestamp) -> Section 
 #[must_use]
 pub fn clock(newest: Option<Timestamp>, stores: &[SignedDuration], now: Timestamp) -> Section {
     let mut section = Section::new("clock");
-    let step = "set this machine's clock by NTP (`timedatectl` shows whether it is)";
+    let remedy = "set this machine's clock by NTP (`timedatectl` shows whether it is)";
     match newest.map(|newest| newest.duration_since(now)) {
         Some(ahead) if ahead > SignedDuration::from_secs(1) => {
             section.trouble(
@@ -240,7 +240,7 @@ pub fn clock(newest: Option<Timestamp>, stores: &[SignedDuration], now: Timestam
                     "it is {} s before the newest delivery in the journal",
                     ahead.as_secs()
                 ),
-                step,
+                remedy,
             );
         }
         Some(_) => section.ok("it is not before the newest delivery in the journal"),
@@ -253,7 +253,7 @@ pub fn clock(newest: Option<Timestamp>, stores: &[SignedDuration], now: Timestam
         Some(ahead) if ahead.abs() > CLOCKS => {
             section.trouble(
                 format!("it differs from the stores' by {} s", ahead.abs().as_secs()),
-                step,
+                remedy,
             );
         }
         Some(_) => section.ok(format!(
@@ -281,17 +281,19 @@ pub fn connection(connection: &Connection, findings: &[Finding], look: &Look) ->
     let (status, reason) = connection.standing();
     let in_trouble = findings
         .iter()
-        .any(|finding| finding.weight != Weight::Note);
+        .any(|finding| finding.severity != Severity::Note);
     for Finding {
-        weight,
+        severity,
         cause,
-        step,
+        remedy,
         ..
     } in findings
     {
-        match weight {
-            Weight::Note => section.warn(format!("{cause} ({step})")),
-            Weight::Gone | Weight::Broken | Weight::Unavailable => section.trouble(cause, step),
+        match severity {
+            Severity::Note => section.warn(format!("{cause} ({remedy})")),
+            Severity::Gone | Severity::Broken | Severity::Unavailable => {
+                section.trouble(cause, remedy)
+            }
         }
     }
     match &look.report {

@@ -27,7 +27,7 @@ use crate::journal::entry::State;
 use crate::journal::{Changed, ConnectionChange, DeliveryFilter, Journal};
 use crate::outbound::{Outbound, subject};
 use crate::platforms::TOPIC_MISMATCH;
-use crate::platforms::api::{CheckReport, Finding, Intent, Weight};
+use crate::platforms::api::{CheckReport, Finding, Intent, Severity};
 use crate::report::ErrorChain;
 
 /// After refusals of a registered webhook the store is asked out of turn, but not before it has noted its attempt, and not
@@ -449,7 +449,7 @@ impl Health {
         decide::keep_unreadable(connection, unreadable.as_ref(), verdict, &mut settings);
         if findings
             .iter()
-            .all(|finding| finding.weight == Weight::Note)
+            .all(|finding| finding.severity == Severity::Note)
             && let Some(told) = reason
                 .as_deref()
                 .and_then(|reason| decide::finding_of(connection, &settings, reason))
@@ -464,7 +464,7 @@ impl Health {
         if asked {
             let result = findings
                 .first()
-                .filter(|finding| finding.weight != Weight::Note)
+                .filter(|finding| finding.severity != Severity::Note)
                 .map_or("well", |finding| finding.code);
             let labels = [
                 ("platform", connection.platform.clone()),
@@ -531,8 +531,8 @@ fn say(connection: &Connection, status: Status, reason: Option<&str>, finding: O
             tracing::warn!(connection = %id, platform, status, reason, "a connection is in trouble")
         }
         (Some(reason), Some(finding)) => {
-            let Finding { cause, step, .. } = finding;
-            tracing::warn!(connection = %id, platform, status, reason, cause, step, "a connection is in trouble");
+            let Finding { cause, remedy, .. } = finding;
+            tracing::warn!(connection = %id, platform, status, reason, cause, remedy, "a connection is in trouble");
         }
     }
 }

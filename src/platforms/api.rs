@@ -126,17 +126,17 @@ pub struct WebhookState {
 pub struct Finding {
     /// Reason code: metric label and reason of the connection's status.
     pub code: &'static str,
-    pub weight: Weight,
+    pub severity: Severity,
     /// What is wrong, without secrets and personal data.
     pub cause: String,
     /// What the operator has to do.
-    pub step: String,
+    pub remedy: String,
 }
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Weight {
+pub enum Severity {
     /// The store removed the gateway's access: the connection becomes `disconnected`.
     Gone,
     /// A part does not work: the connection becomes `degraded`.
@@ -151,19 +151,19 @@ impl CheckReport {
     /// Adds a finding.
     pub fn add(
         &mut self,
-        weight: Weight,
+        severity: Severity,
         code: &'static str,
         cause: impl Into<String>,
-        step: impl Into<String>,
+        remedy: impl Into<String>,
     ) {
         self.findings.push(Finding {
             code,
-            weight,
+            severity,
             cause: cause.into(),
-            step: step.into(),
+            remedy: remedy.into(),
         });
         // The sort is stable: findings of equal severity keep their order.
-        self.findings.sort_by_key(|finding| finding.weight);
+        self.findings.sort_by_key(|finding| finding.severity);
     }
 
     /// Makes all texts safe to display and store, because they may contain text from the store. Control characters become
@@ -173,7 +173,7 @@ impl CheckReport {
         let findings = self
             .findings
             .iter_mut()
-            .flat_map(|finding| [&mut finding.cause, &mut finding.step]);
+            .flat_map(|finding| [&mut finding.cause, &mut finding.remedy]);
         findings
             .chain(&mut self.good)
             .chain(&mut self.done)
@@ -189,7 +189,7 @@ impl CheckReport {
     pub fn trouble(&self) -> Option<&Finding> {
         self.findings
             .iter()
-            .find(|finding| finding.weight != Weight::Note)
+            .find(|finding| finding.severity != Severity::Note)
     }
 }
 
@@ -357,7 +357,7 @@ mod tests {
     fn what_a_store_says_can_be_shown() {
         let mut report = CheckReport::default();
         report.add(
-            Weight::Broken,
+            Severity::Broken,
             "store_refuses",
             "It says \u{1b}]0;x\u{7}.",
             "Wait.\r\nOr not.",
@@ -368,7 +368,7 @@ mod tests {
             .insert("store_name".to_owned(), "Caf\u{e9}\u{9b}2J".to_owned());
         let shown = report.shown();
         assert_eq!(
-            (&*shown.findings[0].cause, &*shown.findings[0].step),
+            (&*shown.findings[0].cause, &*shown.findings[0].remedy),
             ("It says  ]0;x .", "Wait.  Or not.")
         );
         assert_eq!(shown.good, ["é".repeat(MAX_TEXT_BYTES / 2) + "…"]);

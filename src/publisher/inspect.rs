@@ -23,7 +23,7 @@ const MAX_ARGUMENTS: usize = 16;
 
 /// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
+pub enum InspectionSeverity {
     /// Nothing is wrong.
     Ok,
     /// Events can be published; something is worth knowing.
@@ -36,22 +36,27 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerFinding {
     /// How serious it is.
-    pub severity: Severity,
+    pub severity: InspectionSeverity,
     /// What is the case.
     pub what: String,
     /// The remedy; empty where nothing is wrong.
-    pub step: String,
+    pub remedy: String,
 }
 
 #[derive(Default)]
 struct Findings(Vec<BrokerFinding>);
 
 impl Findings {
-    fn add(&mut self, severity: Severity, what: impl Into<String>, step: impl Into<String>) {
+    fn add(
+        &mut self,
+        severity: InspectionSeverity,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.0.push(BrokerFinding {
             severity,
             what: what.into(),
-            step: step.into(),
+            remedy: remedy.into(),
         });
     }
 }
@@ -97,7 +102,7 @@ async fn inspect(
                 missing(topology, &format!("queue {name}"), is_served, &mut findings);
             }
             Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => findings.add(
-                Severity::Warning,
+                InspectionSeverity::Warning,
                 format!("the broker's user may not see the queue {name}"),
                 "",
             ),
@@ -111,21 +116,21 @@ async fn inspect(
 fn missing(topology: &Topology, name: &str, is_served: bool, findings: &mut Findings) {
     match topology.mode {
         Mode::Create if is_served => findings.add(
-            Severity::Trouble,
+            InspectionSeverity::Trouble,
             format!("{name} is not there, although a gateway runs"),
             format!("the gateway declares the {name} again within half a minute; if it does not, its log says why"),
         ),
         Mode::Create => findings.add(
-            Severity::Warning,
+            InspectionSeverity::Warning,
             format!("{name} is not there; `serve` makes it"),
             "",
         ),
         Mode::Check => findings.add(
-            Severity::Trouble,
+            InspectionSeverity::Trouble,
             format!("{name} is not there"),
             format!("make the {name}, or use --topology create"),
         ),
-        Mode::Leave => findings.add(Severity::Warning, format!("{name} is not there"), ""),
+        Mode::Leave => findings.add(InspectionSeverity::Warning, format!("{name} is not there"), ""),
     }
 }
 
@@ -148,23 +153,23 @@ async fn exchange(
     // The exchange exists, so that this creates nothing.
     match declarer.exchange(name, ExchangeKind::Topic, false).await {
         Ok(()) => findings.add(
-            Severity::Ok,
+            InspectionSeverity::Ok,
             format!("the exchange {name} is a durable topic exchange"),
             "",
         ),
         Err(error) if is_soft(&error, AMQPSoftError::PRECONDITIONFAILED) => findings.add(
-            Severity::Trouble,
+            InspectionSeverity::Trouble,
             format!("the exchange {name} exists with another type or other properties than a durable topic exchange: {}", refusal(&error)),
             format!("delete the exchange {name}, so that `serve` declares it, or give --exchange another name"),
         ),
         Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => match topology.mode {
             Mode::Create => findings.add(
-                Severity::Trouble,
+                InspectionSeverity::Trouble,
                 format!("the broker's user may not declare the exchange {name}: `serve` cannot publish with --topology create"),
                 "grant the user the right to configure it (`rabbitmqctl set_permissions`), or use --topology check",
             ),
             Mode::Check | Mode::Leave => findings.add(
-                Severity::Ok,
+                InspectionSeverity::Ok,
                 format!("the exchange {name} is there; its type cannot be seen without the right to configure it"),
                 "",
             ),
@@ -197,12 +202,12 @@ async fn may_publish(
     };
     match probe.await {
         Ok(()) => findings.add(
-            Severity::Ok,
+            InspectionSeverity::Ok,
             format!("the broker's user may publish to the exchange {exchange}"),
             "",
         ),
         Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => findings.add(
-            Severity::Trouble,
+            InspectionSeverity::Trouble,
             format!("the broker's user may not publish to the exchange {exchange}: {}", refusal(&error)),
             "grant the user the right to write to it (`rabbitmqctl set_permissions`, and topic permissions where they are used)",
         ),
@@ -221,23 +226,23 @@ async fn existing_queue(
     match arguments(declarer, name).await? {
         Learned::Arguments(arguments) => {
             if !judge(topology, name, &arguments, findings) {
-                findings.add(Severity::Ok, format!("the queue {name} is there"), "");
+                findings.add(InspectionSeverity::Ok, format!("the queue {name} is there"), "");
             }
         }
         Learned::NotDurable => findings.add(
-            Severity::Trouble,
+            InspectionSeverity::Trouble,
             format!("the queue {name} is not durable: a restart of the broker deletes it with its events"),
             format!("delete the queue {name} and declare it as a durable quorum queue"),
         ),
         Learned::Unseen => findings.add(
-            Severity::Ok,
+            InspectionSeverity::Ok,
             format!("the queue {name} is there; its properties cannot be seen without the right to configure it"),
             "",
         ),
     }
     if topology.mode != Mode::Create {
         findings.add(
-            Severity::Ok,
+            InspectionSeverity::Ok,
             format!("whether the queue {name} is bound cannot be seen over AMQP; events that find no queue become unrouted"),
             "",
         );
@@ -246,14 +251,14 @@ async fn existing_queue(
     let exchange = topology.exchange.as_str();
     match declarer.bind(name, exchange, &queue.pattern).await {
         Ok(()) => findings.add(
-            Severity::Ok,
+            InspectionSeverity::Ok,
             format!("the queue {name} is bound by {}", queue.pattern),
             "",
         ),
         // Said of the exchange already.
         Err(error) if is_soft(&error, AMQPSoftError::NOTFOUND) => {}
         Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => findings.add(
-            Severity::Trouble,
+            InspectionSeverity::Trouble,
             format!(
                 "the broker's user may not bind the queue {name}: {}",
                 refusal(&error)
@@ -274,7 +279,7 @@ fn judge(topology: &Topology, name: &str, arguments: &FieldTable, findings: &mut
     let refuses = is("x-overflow", "reject-publish") || is("x-overflow", "reject-publish-dlx");
     if is_limited && !refuses {
         findings.add(
-            Severity::Trouble,
+            InspectionSeverity::Trouble,
             format!("the queue {name} has a length limit and drops its oldest events when it is full"),
             format!("delete the queue {name} when it is empty and declare it with x-overflow reject-publish, or set that by a policy"),
         );
@@ -285,7 +290,7 @@ fn judge(topology: &Topology, name: &str, arguments: &FieldTable, findings: &mut
     ] {
         if get(key).is_some() {
             findings.add(
-                Severity::Trouble,
+                InspectionSeverity::Trouble,
                 format!("the queue {name} has {key}: {what}"),
                 format!("delete the queue {name} when it is empty and declare it without {key}"),
             );
@@ -293,14 +298,14 @@ fn judge(topology: &Topology, name: &str, arguments: &FieldTable, findings: &mut
     }
     if !is("x-queue-type", "quorum") && !is("x-queue-type", "stream") {
         findings.add(
-            Severity::Warning,
+            InspectionSeverity::Warning,
             format!("the queue {name} is a classic queue: it is not replicated, and a lost node takes its events along"),
             "",
         );
     }
     if is("x-queue-type", "quorum") && get("x-dead-letter-exchange").is_none() {
         findings.add(
-            Severity::Warning,
+            InspectionSeverity::Warning,
             format!(
                 "the queue {name} was declared without a dead-letter queue: RabbitMQ 4 drops an event after 20 returns, unless a policy says otherwise: {}",
                 dead_letter_policy(&topology.exchange, name)

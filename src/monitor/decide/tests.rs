@@ -19,9 +19,9 @@ fn standing(status: Status, reason: Option<&str>) -> Connection {
     }
 }
 
-fn found(weight: Weight, code: &'static str) -> CheckReport {
+fn found(severity: Severity, code: &'static str) -> CheckReport {
     let mut report = CheckReport::default();
-    report.add(weight, code, "cause", "step");
+    report.add(severity, code, "cause", "remedy");
     report
 }
 
@@ -54,11 +54,11 @@ fn counts(counts: &[(&'static str, u64)]) -> Vec<RejectionCount> {
 #[test]
 fn what_the_store_says_goes_before_what_deliveries_tell() {
     let connected = standing(Status::Connected, None);
-    for (weight, verdict) in [
-        (Weight::Gone, Verdict::Gone("x")),
-        (Weight::Broken, Verdict::Degraded("x")),
+    for (severity, verdict) in [
+        (Severity::Gone, Verdict::Gone("x")),
+        (Severity::Broken, Verdict::Degraded("x")),
     ] {
-        let report = found(weight, "x");
+        let report = found(severity, "x");
         let told = Facts {
             silent: true,
             rejected: Some(SIGNATURE_WRONG),
@@ -66,7 +66,7 @@ fn what_the_store_says_goes_before_what_deliveries_tell() {
         };
         assert_eq!(told.verdict(), verdict);
     }
-    let note = found(Weight::Note, "x");
+    let note = found(Severity::Note, "x");
     assert_eq!(facts(&connected, Some(&note)).verdict(), Verdict::Well);
     assert_eq!(
         facts(&connected, None).verdict(),
@@ -78,7 +78,7 @@ fn what_the_store_says_goes_before_what_deliveries_tell() {
 #[test]
 fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
     let connected = standing(Status::Connected, None);
-    let away = found(Weight::Unavailable, "timed_out");
+    let away = found(Severity::Unavailable, "timed_out");
     let first = Outage::after(None, &away, at(0)).expect("an outage");
     assert_eq!(first.lasting(at(0)), None);
     assert_eq!(facts(&connected, Some(&away)).verdict(), Verdict::Open);
@@ -87,7 +87,7 @@ fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
         Some("timed_out"),
         "however seldom it is asked"
     );
-    let second = Outage::after(Some(first), &found(Weight::Unavailable, "cut_off"), at(1))
+    let second = Outage::after(Some(first), &found(Severity::Unavailable, "cut_off"), at(1))
         .expect("an outage");
     assert_eq!(second.lasting(at(1)), Some("timed_out"));
     let told = Facts {
@@ -96,7 +96,7 @@ fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
     };
     assert_eq!(told.verdict(), Verdict::Degraded("timed_out"));
     assert_eq!(
-        Outage::after(Some(second), &found(Weight::Broken, "x"), at(2)),
+        Outage::after(Some(second), &found(Severity::Broken, "x"), at(2)),
         None,
         "it was asked"
     );
@@ -213,7 +213,7 @@ fn lost_rights_that_deliveries_carry_end_with_the_operators_word_alone() {
         Verdict::Open,
         "otherwise it would come and go with every check"
     );
-    let broken = found(Weight::Broken, "key_role");
+    let broken = found(Severity::Broken, "key_role");
     assert_eq!(
         facts(&degraded, Some(&broken)).verdict(),
         Verdict::Degraded("key_role")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::finding_of;
 use crate::connections::{Connection, Status, UnreadableRun, Verdict};
 use crate::platforms::TOPIC_MISMATCH;
-use crate::platforms::api::{Finding, Weight};
+use crate::platforms::api::{Finding, Severity};
 
 pub(super) const BODIES_UNREADABLE: &str = "bodies_unreadable";
 
@@ -68,7 +68,7 @@ pub fn add_unreadable(
     if verdict == Verdict::Degraded(BODIES_UNREADABLE) {
         findings.insert(0, found);
     } else {
-        let is_trouble = |finding: &Finding| finding.weight != Weight::Note;
+        let is_trouble = |finding: &Finding| finding.severity != Severity::Note;
         let place = findings
             .iter()
             .filter(|finding| is_trouble(finding))
@@ -114,7 +114,7 @@ pub fn describe_unreadable(
             .to_owned(),
         _ => return,
     };
-    found.step = format!(
+    found.remedy = format!(
         "{remedy}; `cartwire deliveries list --connection {} --state dead_lettered` lists the deliveries",
         connection.id
     );

@@ -421,7 +421,7 @@ fn assert_shown_well(report: &CheckReport, store: &Store<'_>) {
     let findings = report
         .findings
         .iter()
-        .flat_map(|finding| [finding.code, &finding.cause, &finding.step]);
+        .flat_map(|finding| [finding.code, &finding.cause, &finding.remedy]);
     let good = report.good.iter().chain(&report.done).map(String::as_str);
     let texts = findings.chain(good).map(|text| (text, LONGEST_TEXT));
     let settings = report
@@ -444,7 +444,7 @@ fn assert_shown_well(report: &CheckReport, store: &Store<'_>) {
     let weights: Vec<_> = report
         .findings
         .iter()
-        .map(|finding| finding.weight)
+        .map(|finding| finding.severity)
         .collect();
     assert!(weights.is_sorted(), "the worst comes first: {weights:?}");
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
 use super::{Caller, token};
-use crate::platforms::api::{Answer, CheckReport, Dialogue, Scope, Subject, Unanswered, Weight};
+use crate::platforms::api::{Answer, CheckReport, Dialogue, Scope, Severity, Subject, Unanswered};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -31,8 +31,8 @@ pub(super) fn examine_app(
     if token::request(app, "").is_none() {
         let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched, and the app's \
                      permissions cannot be checked";
-        let step = format!("Add the app secret from {DASHBOARD}");
-        found.add(Weight::Note, "app_secret_missing", cause, step);
+        let remedy = format!("Add the app secret from {DASHBOARD}");
+        found.add(Severity::Note, "app_secret_missing", cause, remedy);
         return Ok(found);
     }
     let (mut tried, mut accused, mut named) = (0, 0, false);
@@ -69,8 +69,8 @@ pub(super) fn examine_app(
     }
     if tried == 0 {
         let cause = "the app secret cannot be checked before a site has installed the app";
-        let step = "Subscribe to the webhooks, install the app on a site, and check again";
-        found.add(Weight::Note, "app_secret_untried", cause, step);
+        let remedy = "Subscribe to the webhooks, install the app on a site, and check again";
+        found.add(Severity::Note, "app_secret_untried", cause, remedy);
     } else if named || accused > 1 {
         secret_refused(&mut found, app);
     } else if accused == 1 {
@@ -79,7 +79,7 @@ pub(super) fn examine_app(
         let cause =
             "the app secret cannot be checked: Wix knows none of the installations that were tried";
         found.add(
-            Weight::Note,
+            Severity::Note,
             "app_secret_untried",
             cause,
             "Remove the connections of sites that removed the app, and check again",
@@ -99,8 +99,8 @@ pub(super) fn examine(
         .and_then(|app| Some((app, token::request(app, instance.id.as_str())?)));
     let Some((app, request)) = asked_by else {
         let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched for this site";
-        let step = format!("Add the app secret from {DASHBOARD} to the app's connection");
-        found.add(Weight::Note, "app_secret_missing", cause, step);
+        let remedy = format!("Add the app secret from {DASHBOARD} to the app's connection");
+        found.add(Severity::Note, "app_secret_missing", cause, remedy);
         return Ok(found);
     };
     // The check requests a new token: an older token may stay valid for hours after the app was removed.
@@ -175,15 +175,15 @@ fn report_installation(
         // The finding about missing permissions names this one.
         None if missing.contains(&&CATALOG_VERSION) => {}
         None => {
-            let step = format!(
+            let remedy = format!(
                 "Give the app the permission {}, and check again",
                 named(&CATALOG_VERSION)
             );
             found.add(
-                Weight::Note,
+                Severity::Note,
                 "catalog_version_unknown",
                 "Wix does not return the catalog version of the shop",
-                step,
+                remedy,
             );
         }
     }
@@ -199,11 +199,11 @@ fn report_installation(
             "the app lacks permissions on this site for: {}",
             features.join("; ")
         );
-        let step = format!(
+        let remedy = format!(
             "Add the permissions that you need to the app: {}. Then the site's owner has to update the app",
             scopes.join(", ")
         );
-        found.add(Weight::Note, "scopes_missing", cause, step);
+        found.add(Severity::Note, "scopes_missing", cause, remedy);
     }
     Ok(())
 }
@@ -314,16 +314,16 @@ fn no_token(
 /// With one installation the two causes cannot be distinguished.
 fn access_refused(found: &mut CheckReport) {
     let cause = "Wix refuses access: the site removed the app, or the app secret is wrong";
-    let step = format!(
+    let remedy = format!(
         "Check in the site's dashboard that the app is installed. If so, compare the app id and the app secret with \
          {DASHBOARD}"
     );
-    found.add(Weight::Broken, "access_refused", cause, step);
+    found.add(Severity::Broken, "access_refused", cause, remedy);
 }
 
 fn gone(found: &mut CheckReport) {
     found.add(
-        Weight::Gone,
+        Severity::Gone,
         "app_removed",
         "the site removed the app, or the site was deleted: Wix no longer knows the installation",
         "Install the app on the site again, or remove this connection",
@@ -333,23 +333,23 @@ fn gone(found: &mut CheckReport) {
 fn secret_refused(found: &mut CheckReport, app: &Subject) {
     let cause = "Wix refuses the app id or the app secret: one of them was changed or not copied completely";
     let id = app.id.as_str();
-    let step = format!(
+    let remedy = format!(
         "Copy both again from {DASHBOARD}, then use `connections remove {id}`, which announces all of the app's sites as \
          disconnected, and `connections add wix-app --id {id}` with them, as there is no way yet to replace a secret in place"
     );
-    found.add(Weight::Broken, "app_secret_refused", cause, step);
+    found.add(Severity::Broken, "app_secret_refused", cause, remedy);
 }
 
 fn permission_missing(found: &mut CheckReport) {
-    let step = format!(
+    let remedy = format!(
         "Add the permission {} to the app. Then the site's owner has to update the app",
         named(&INSTALLATION)
     );
     found.add(
-        Weight::Broken,
+        Severity::Broken,
         "permission_missing",
         "the app may not read its own installation on this site",
-        step,
+        remedy,
     );
 }
 

@@ -18,11 +18,11 @@ const INSTANCE: &str = r#"{
         "url": "https://www.hafen.example", "ownerEmail": "ida@hafen.example", "ownerInfo": {"email": "ida@hafen.example"}}
 }"#;
 
-fn code(report: &CheckReport) -> Vec<(Weight, &'static str)> {
+fn code(report: &CheckReport) -> Vec<(Severity, &'static str)> {
     report
         .findings
         .iter()
-        .map(|finding| (finding.weight, finding.code))
+        .map(|finding| (finding.severity, finding.code))
         .collect()
 }
 
@@ -92,14 +92,14 @@ fn an_app_without_a_secret_or_a_site_cannot_be_checked_and_says_so() {
     poor.secrets.clear();
     let (found, _) = talk(nobody, |dialogue| examine_app(&poor, dialogue));
     assert_eq!(
-        (only(&found).weight, only(&found).code),
-        (Weight::Note, "app_secret_missing")
+        (only(&found).severity, only(&found).code),
+        (Severity::Note, "app_secret_missing")
     );
     assert!(found.good[0].contains("https://hooks.example/webhooks/wix/my-app"));
     let (found, _) = talk(nobody, |dialogue| examine_app(&app(), dialogue));
     assert_eq!(
-        (only(&found).weight, only(&found).code),
-        (Weight::Note, "app_secret_untried")
+        (only(&found).severity, only(&found).code),
+        (Severity::Note, "app_secret_untried")
     );
 }
 
@@ -129,23 +129,23 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
             examine_app(&subject, dialogue)
         });
         assert_eq!(
-            (only(&found).weight, only(&found).code),
-            (Weight::Broken, "app_secret_refused")
+            (only(&found).severity, only(&found).code),
+            (Severity::Broken, "app_secret_refused")
         );
-        let step = &only(&found).step;
+        let remedy = &only(&found).remedy;
         assert!(
-            step.contains("View ID & keys")
-                && step.contains("`connections add wix-app --id my-app`"),
-            "{step}"
+            remedy.contains("View ID & keys")
+                && remedy.contains("`connections add wix-app --id my-app`"),
+            "{remedy}"
         );
-        assert!(step.contains("`connections remove my-app`, which announces all of the app's sites as disconnected"), "{step}");
+        assert!(remedy.contains("`connections remove my-app`, which announces all of the app's sites as disconnected"), "{remedy}");
         assert_eq!(asked.len(), MAX_TRIED);
     }
     let unclear = tokens(|_| (403, r#"{"message":"","details":{}}"#));
     let (found, _) = talk(unclear, |dialogue| examine_app(&app_on(&["one"]), dialogue));
     assert_eq!(
-        (only(&found).weight, only(&found).code),
-        (Weight::Broken, "access_refused"),
+        (only(&found).severity, only(&found).code),
+        (Severity::Broken, "access_refused"),
         "one alone may have removed it"
     );
     let unknown = tokens(|_| (404, r#"{"message":"app instance not found"}"#));
@@ -172,16 +172,16 @@ fn an_outage_accuses_nobody() {
             |dialogue| examine_app(&app_on(&["one"]), dialogue),
         );
         assert_eq!(
-            (only(&found).weight, only(&found).code),
-            (Weight::Unavailable, expected)
+            (only(&found).severity, only(&found).code),
+            (Severity::Unavailable, expected)
         );
         let (found, _) = talk(
             |_| result.clone(),
             |dialogue| examine(&installation("one"), dialogue),
         );
         assert_eq!(
-            (only(&found).weight, only(&found).code),
-            (Weight::Unavailable, expected)
+            (only(&found).severity, only(&found).code),
+            (Severity::Unavailable, expected)
         );
     }
     let (found, _) = refused(
@@ -217,16 +217,19 @@ fn an_installation_is_learned_and_its_owner_is_not() {
     ]);
     assert_eq!(found.settings, expected);
     assert!(!format!("{found:?}").contains("ida@"));
-    assert_eq!(code(&found), [(Weight::Note, "scopes_missing")]);
+    assert_eq!(code(&found), [(Severity::Note, "scopes_missing")]);
     let finding = only(&found);
     assert!(finding.cause.contains(
         "payments and refunds; abandoned checkouts; stock, catalog V1; contacts; members"
     ));
     assert_eq!(
-        finding.step.matches("SCOPE.DC-STORES.READ-ORDERS").count(),
+        finding
+            .remedy
+            .matches("SCOPE.DC-STORES.READ-ORDERS")
+            .count(),
         1,
         "{}",
-        finding.step
+        finding.remedy
     );
     assert!(found.trouble().is_none());
 }
@@ -263,8 +266,8 @@ fn a_free_and_unpublished_site_is_one_too() {
         settings(&[("site_name", "Neu"), ("plan", "free")])
     );
     assert_eq!(
-        (only(&found).weight, only(&found).code),
-        (Weight::Note, "catalog_version_unknown")
+        (only(&found).severity, only(&found).code),
+        (Severity::Note, "catalog_version_unknown")
     );
 }
 
@@ -275,48 +278,48 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     let fails = |_: &str| (403, r#"{"message":"","details":{}}"#);
     let never = |_: &str| -> (u16, &'static str) { panic!("nothing more is asked") };
     let alone = installation("one");
-    let found = |(found, _): (CheckReport, Vec<String>)| (only(&found).weight, only(&found).code);
+    let found = |(found, _): (CheckReport, Vec<String>)| (only(&found).severity, only(&found).code);
 
     let named = no_token(400, r#"{"message":"The app instance does not exist"}"#);
     assert_eq!(
         found(refused(named, never, &alone)),
-        (Weight::Gone, "app_removed")
+        (Severity::Gone, "app_removed")
     );
     let client = no_token(401, r#"{"error":"invalid_client"}"#);
     assert_eq!(
         found(refused(client, never, &alone)),
-        (Weight::Broken, "app_secret_refused")
+        (Severity::Broken, "app_secret_refused")
     );
     assert_eq!(
         found(refused(no_token(403, unclear), never, &alone)),
-        (Weight::Broken, "access_refused")
+        (Severity::Broken, "access_refused")
     );
     let others = with_others(&["one", "two", "three"]);
     assert_eq!(
         found(refused(no_token(403, unclear), works, &others)),
-        (Weight::Gone, "app_removed")
+        (Severity::Gone, "app_removed")
     );
     assert_eq!(
         found(refused(no_token(403, unclear), fails, &others)),
-        (Weight::Broken, "app_secret_refused")
+        (Severity::Broken, "app_secret_refused")
     );
     let client = no_token(401, r#"{"error":"invalid_client"}"#);
     assert_eq!(
         found(refused(client, works, &others)),
-        (Weight::Gone, "app_removed"),
+        (Severity::Gone, "app_removed"),
         "the secret works elsewhere"
     );
     let removed = |_: &str| (404, r#"{"message":"app instance not found"}"#);
     let both = refused(no_token(403, unclear), removed, &others);
     assert_eq!(
         found(both),
-        (Weight::Broken, "access_refused"),
+        (Severity::Broken, "access_refused"),
         "removed installations prove nothing"
     );
     let front = no_token(404, r#"{"message":"Not Found"}"#);
     assert_eq!(
         found(refused(front, works, &others)),
-        (Weight::Unavailable, "store_unreachable"),
+        (Severity::Unavailable, "store_unreachable"),
         "the front names nobody"
     );
     assert_eq!(
@@ -325,7 +328,7 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
             |_| (200, "<html>"),
             &others
         )),
-        (Weight::Unavailable, "answer_unreadable")
+        (Severity::Unavailable, "answer_unreadable")
     );
 }
 
@@ -339,8 +342,8 @@ fn a_check_proves_that_tokens_are_still_given() {
         examine(&installation("one"), dialogue)
     });
     assert_eq!(
-        (only(&found).weight, only(&found).code, asked.len()),
-        (Weight::Gone, "app_removed", 1)
+        (only(&found).severity, only(&found).code, asked.len()),
+        (Severity::Gone, "app_removed", 1)
     );
 }
 
@@ -356,12 +359,12 @@ fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
     for status in [401, 403] {
         let found = found(status, bare);
         assert_eq!(
-            (only(&found).weight, only(&found).code),
-            (Weight::Broken, "permission_missing")
+            (only(&found).severity, only(&found).code),
+            (Severity::Broken, "permission_missing")
         );
-        assert!(only(&found).step.contains("SCOPE.DC.MANAGE-YOUR-APP"));
+        assert!(only(&found).remedy.contains("SCOPE.DC.MANAGE-YOUR-APP"));
     }
-    let strange = (Weight::Unavailable, "store_unreachable");
+    let strange = (Severity::Unavailable, "store_unreachable");
     assert_eq!(code(&found(400, bare)), [strange]);
     assert_eq!(code(&found(404, r#"{"message":"Not Found"}"#)), [strange]);
     assert_eq!(code(&found(404, "<html>Not Found</html>")), [strange]);
@@ -370,7 +373,7 @@ fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
             404,
             r#"{"message":"The app instance does not exist"}"#
         )),
-        [(Weight::Gone, "app_removed")]
+        [(Severity::Gone, "app_removed")]
     );
 }
 
@@ -383,8 +386,8 @@ fn without_the_apps_secret_an_installation_is_not_asked() {
         |dialogue| examine(&poor, dialogue),
     );
     assert_eq!(
-        (only(&found).weight, only(&found).code, asked.len()),
-        (Weight::Note, "app_secret_missing", 0)
+        (only(&found).severity, only(&found).code, asked.len()),
+        (Severity::Note, "app_secret_missing", 0)
     );
 }
 

@@ -3,7 +3,7 @@
 //! The platform documents the format of its errors, but not the errors for wrong credentials. So a refusal has a cause only
 //! if its words name the cause, or if its status has no other meaning.
 
-use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, Weight};
+use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, Severity};
 use crate::platforms::json::{Json, parse};
 
 /// The result of a request.
@@ -28,9 +28,9 @@ pub(super) fn heard<'a>(found: &mut CheckReport, result: &'a CallResult) -> Hear
             return Heard::Nothing;
         }
         Err(failure) => {
-            let (weight, step) = match failure {
+            let (severity, remedy) = match failure {
                 CallFailure::AddressInvalid | CallFailure::AddressRefused(_) => {
-                    (Weight::Broken, ADDRESS)
+                    (Severity::Broken, ADDRESS)
                 }
                 CallFailure::HostUnknown
                 | CallFailure::Unreachable
@@ -39,13 +39,13 @@ pub(super) fn heard<'a>(found: &mut CheckReport, result: &'a CallResult) -> Hear
                 | CallFailure::CutOff
                 | CallFailure::TooLarge
                 | CallFailure::Resting(_)
-                | CallFailure::TokenRefused(_) => (Weight::Unavailable, WAIT),
+                | CallFailure::TokenRefused(_) => (Severity::Unavailable, WAIT),
             };
             found.add(
-                weight,
+                severity,
                 "store_unreachable",
                 format!("Wix cannot be reached: {failure}"),
-                step,
+                remedy,
             );
             return Heard::Nothing;
         }
@@ -66,7 +66,7 @@ pub(super) fn heard<'a>(found: &mut CheckReport, result: &'a CallResult) -> Hear
 
 fn too_often(found: &mut CheckReport) {
     found.add(
-        Weight::Unavailable,
+        Severity::Unavailable,
         "rate_limited",
         "Wix reports too many requests",
         "No action is necessary: the request is repeated later. If this continues, another program uses the same credentials",
@@ -76,7 +76,7 @@ fn too_often(found: &mut CheckReport) {
 /// Reports a status that says nothing about the connection.
 pub(super) fn strange(found: &mut CheckReport, answer: &Answer) {
     found.add(
-        Weight::Unavailable,
+        Severity::Unavailable,
         "store_unreachable",
         format!("Wix answers with status {}", answer.status),
         WAIT,
@@ -91,7 +91,7 @@ const WAIT: &str = "No action is necessary if this is temporary. If this continu
 /// Reports a successful answer that is not from the platform.
 pub(super) fn unreadable(found: &mut CheckReport) {
     found.add(
-        Weight::Unavailable,
+        Severity::Unavailable,
         "answer_unreadable",
         "the answer is not from Wix: a proxy or a firewall may answer in its place",
         WAIT,
@@ -218,34 +218,34 @@ mod tests {
             let mut found = CheckReport::default();
             assert!(matches!(heard(&mut found, result), Heard::Nothing));
             let finding = found.findings.pop().expect("a finding");
-            (finding.weight, finding.code)
+            (finding.severity, finding.code)
         };
         assert_eq!(
             outage(&Ok(answer(429, ""))),
-            (Weight::Unavailable, "rate_limited")
+            (Severity::Unavailable, "rate_limited")
         );
         for status in [302, 408, 425, 500, 503] {
             assert_eq!(
                 outage(&Ok(answer(status, ""))),
-                (Weight::Unavailable, "store_unreachable"),
+                (Severity::Unavailable, "store_unreachable"),
                 "{status}"
             );
         }
         assert_eq!(
             outage(&Err(CallFailure::TokenRefused(answer(503, "")))),
-            (Weight::Unavailable, "store_unreachable")
+            (Severity::Unavailable, "store_unreachable")
         );
         assert_eq!(
             outage(&Err(CallFailure::TimedOut)),
-            (Weight::Unavailable, "store_unreachable")
+            (Severity::Unavailable, "store_unreachable")
         );
         assert_eq!(
             outage(&Err(CallFailure::TooLarge)),
-            (Weight::Unavailable, "store_unreachable")
+            (Severity::Unavailable, "store_unreachable")
         );
         assert_eq!(
             outage(&Err(CallFailure::AddressInvalid)),
-            (Weight::Broken, "store_unreachable")
+            (Severity::Broken, "store_unreachable")
         );
     }
 }

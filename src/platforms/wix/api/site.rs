@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Caller;
 use super::refusal::{Heard, heard, unreadable, words};
-use crate::platforms::api::{Answer, CheckReport, Dialogue, Subject, Unanswered, Weight};
+use crate::platforms::api::{Answer, CheckReport, Dialogue, Severity, Subject, Unanswered};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -27,17 +27,17 @@ pub(super) fn examine(
 ) -> Result<CheckReport, Unanswered> {
     let mut found = CheckReport::default();
     let (Some(caller), Some(site)) = (Caller::of(subject), subject.setting("site_id")) else {
-        let step = format!("Remove the connection and add it again with a key from {KEYS}");
+        let remedy = format!("Remove the connection and add it again with a key from {KEYS}");
         found.add(
-            Weight::Broken,
+            Severity::Broken,
             "api_key_missing",
             "the connection has no API key",
-            step,
+            remedy,
         );
         return Ok(found);
     };
     if let Some(mixed) = mixed_up(subject) {
-        found.add(Weight::Broken, mixed.code, mixed.cause, mixed.step);
+        found.add(Severity::Broken, mixed.code, mixed.cause, mixed.remedy);
         return Ok(found);
     }
     let refused = match heard(
@@ -77,7 +77,7 @@ pub(super) fn examine(
 struct MixedUp {
     code: &'static str,
     cause: &'static str,
-    step: String,
+    remedy: String,
 }
 
 /// Finds ids that were entered in the wrong field.
@@ -88,7 +88,7 @@ fn mixed_up(subject: &Subject) -> Option<MixedUp> {
         return Some(MixedUp {
             code: "account_refused",
             cause: "the account id and the site id are the same: one of them was pasted twice",
-            step: format!(
+            remedy: format!(
                 "{KEYS} shows the account id. The site id is in the address of the site's dashboard, after /dashboard/"
             ),
         });
@@ -97,7 +97,7 @@ fn mixed_up(subject: &Subject) -> Option<MixedUp> {
     (key.len() == account.len() && key.split('-').count() == 5).then(|| MixedUp {
         code: "api_key_refused",
         cause: "the value given as the API key is an id",
-        step: format!("Create a key at {KEYS} and copy the whole key. The key is shown once and is much longer than an id"),
+        remedy: format!("Create a key at {KEYS} and copy the whole key. The key is shown once and is much longer than an id"),
     })
 }
 
@@ -247,9 +247,9 @@ fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
         Listed::Refused(_) => {
             let cause = "the site can be read, but the account's list of sites cannot: the key may not see it, or the account id is \
                          wrong";
-            let step =
+            let remedy =
                 format!("No action is necessary. To be sure, compare the account id with {KEYS}");
-            found.add(Weight::Note, "account_unconfirmed", cause, step);
+            found.add(Severity::Note, "account_unconfirmed", cause, remedy);
         }
         Listed::Nothing => {}
     }
@@ -257,7 +257,7 @@ fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
 
 /// Neither the site nor the account's list can be read: finds the cause.
 fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
-    let (code, cause, step) = match (site.status, account.status) {
+    let (code, cause, remedy) = match (site.status, account.status) {
         (401, 401) => (
             "api_key_refused",
             "Wix does not know the API key: it was revoked, mistyped, or not copied whole",
@@ -279,7 +279,7 @@ fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
             ),
         ),
     };
-    found.add(Weight::Broken, code, cause, step);
+    found.add(Severity::Broken, code, cause, remedy);
 }
 
 /// The site belongs to the account, but its data cannot be read.
@@ -288,10 +288,10 @@ fn site_refused(found: &mut CheckReport, refusal: &Answer) {
         "the API key may not read this site: Wix answers with status {}",
         refusal.status
     );
-    let step = format!(
+    let remedy = format!(
         "At {KEYS}, check that the key has access to this site and the permissions for its business info, orders, products and contacts"
     );
-    found.add(Weight::Broken, "permission_missing", cause, step);
+    found.add(Severity::Broken, "permission_missing", cause, remedy);
 }
 
 /// The site does not belong to the account.
@@ -319,7 +319,7 @@ fn offer(
             sites.len()
         )
     };
-    let step = if offered.is_empty() {
+    let remedy = if offered.is_empty() {
         "This account has no sites: use the key and the id of the account that owns the site"
             .to_owned()
     } else {
@@ -328,7 +328,7 @@ fn offer(
             offered.join(", ")
         )
     };
-    found.add(Weight::Broken, "site_unknown", cause, step);
+    found.add(Severity::Broken, "site_unknown", cause, remedy);
 }
 
 #[cfg(test)]

@@ -75,8 +75,8 @@ fn a_site_that_answers_is_learned() {
 fn a_list_that_is_refused_is_worth_a_note_where_the_site_answers() {
     let found = found((200, PROPERTIES), (403, r#"{"message":"no"}"#));
     assert_eq!(
-        (only(&found).weight, only(&found).code),
-        (Weight::Note, "account_unconfirmed")
+        (only(&found).severity, only(&found).code),
+        (Severity::Note, "account_unconfirmed")
     );
     assert_eq!(
         found.settings.get("currency").map(String::as_str),
@@ -142,19 +142,19 @@ fn key_account_permission_and_site_are_told_apart() {
     ] {
         let found = found(properties, list);
         assert_eq!(
-            (only(&found).weight, only(&found).code),
-            (Weight::Broken, code),
+            (only(&found).severity, only(&found).code),
+            (Severity::Broken, code),
             "{properties:?} {list:?}"
         );
         assert!(only(&found).cause.contains(told), "{}", only(&found).cause);
-        assert!(!only(&found).step.is_empty() && !format!("{found:?}").contains("IST.key"));
+        assert!(!only(&found).remedy.is_empty() && !format!("{found:?}").contains("IST.key"));
     }
-    let step = found((403, denied), (200, &others)).findings[0]
-        .step
+    let remedy = found((403, denied), (200, &others)).findings[0]
+        .remedy
         .clone();
     assert!(
-        step.contains("Name of two (two), Name of three (three)"),
-        "{step}"
+        remedy.contains("Name of two (two), Name of three (three)"),
+        "{remedy}"
     );
 }
 
@@ -186,12 +186,12 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
     let (all, asked) = talk(pages(3), |dialogue| examine(&site(), dialogue));
     assert_eq!((only(&all).code, asked.len()), ("site_unknown", 4));
     assert!(
-        only(&all).cause.contains("has no site") && only(&all).step.ends_with("(site-of-page-2)")
+        only(&all).cause.contains("has no site") && only(&all).remedy.ends_with("(site-of-page-2)")
     );
     let (some, asked) = talk(pages(1000), |dialogue| examine(&site(), dialogue));
     assert_eq!(asked.len(), 1 + MAX_PAGES);
     assert!(only(&some).cause.contains("not among the first 10"));
-    assert_eq!(only(&some).step.matches("Name of").count(), MAX_OFFERED);
+    assert_eq!(only(&some).remedy.matches("Name of").count(), MAX_OFFERED);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn an_outage_accuses_nobody() {
         Ok(answer(429, "")),
     ] {
         let first = talk(|_| result.clone(), |dialogue| examine(&site(), dialogue)).0;
-        assert_eq!(only(&first).weight, Weight::Unavailable);
+        assert_eq!(only(&first).severity, Severity::Unavailable);
         let second = |request: &ApiRequest| {
             if path(request).starts_with("/site-list") {
                 result.clone()
@@ -211,7 +211,7 @@ fn an_outage_accuses_nobody() {
             }
         };
         let second = talk(second, |dialogue| examine(&site(), dialogue)).0;
-        assert_eq!(only(&second).weight, Weight::Unavailable);
+        assert_eq!(only(&second).severity, Severity::Unavailable);
     }
     assert_eq!(
         only(&found((200, "<html>"), (200, "{}"))).code,

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::refusal;
 use super::talk::{End, finding, follow, is_same_store, json, named, redirect, show};
-use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Unanswered, Weight};
+use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Severity, Unanswered};
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entities;
 
@@ -51,12 +51,12 @@ const FIELDS: &str = "_fields=name,url,home,gmt_offset,timezone_string,namespace
 /// Finds the REST root.
 pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place, End> {
     let start = Url::parse(&format!("{}/", typed.trim_end_matches('/'))).map_err(|_| {
-        let step = "Give the store's URL, as in https://shop.example.";
+        let remedy = "Give the store's URL, as in https://shop.example.";
         finding(
-            Weight::Broken,
+            Severity::Broken,
             "url_invalid",
             format!("{typed} is no address."),
-            step,
+            remedy,
         )
     })?;
     let mut troubles: Vec<Finding> = Vec::new();
@@ -117,7 +117,7 @@ fn perhaps_plain(
         show(&plain)
     );
     Ok(Finding {
-        step: format!("{hint} {}", trouble.step),
+        remedy: format!("{hint} {}", trouble.remedy),
         ..trouble
     })
 }
@@ -276,7 +276,7 @@ fn offset(hours: Node<'_>) -> Option<String> {
 
 fn only_plain(place: &Place) -> Finding {
     finding(
-        Weight::Broken,
+        Severity::Broken,
         "permalinks_plain",
         format!(
             "The permalinks of {} are plain: its REST API is only at ?rest_route=/, where WooCommerce takes no keys.",
@@ -314,7 +314,7 @@ fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> 
     match troubles.into_iter().next() {
         Some(not_found) if is_wordpress => not_found,
         _ if page.status == 404 => finding(
-            Weight::Broken,
+            Severity::Broken,
             "url_wrong",
             format!(
                 "There is nothing at {} (status 404), and no REST API at or above it.",
@@ -328,7 +328,7 @@ fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> 
 
 fn not_wordpress(start: &Url) -> Finding {
     finding(
-        Weight::Broken,
+        Severity::Broken,
         "not_wordpress",
         format!(
             "{} is no WordPress site: it names no REST API and has none at /wp-json/.",

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::facts::clock_off;
 use super::keys::{Caller, Keys, Mode, is_woocommerce, rest_error};
 use super::talk::finding;
-use crate::platforms::api::{Dialogue, Finding, Method, Unanswered, Weight};
+use crate::platforms::api::{Dialogue, Finding, Method, Severity, Unanswered};
 
 /// How one way was refused.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ fn misshapen(keys: &Keys) -> Option<Finding> {
         "has something too much"
     };
     Some(finding(
-        Weight::Broken,
+        Severity::Broken,
         "key_cut",
         format!(
             "The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, where 40 belong."
@@ -71,7 +71,7 @@ pub(super) fn diagnose(
         .iter()
         .any(|refused| refused.caller.mode == Mode::Basic);
     if !by_basic && let Some(apart) = refused.iter().find_map(|refused| refused.apart) {
-        return Ok(clock_off(apart, Weight::Broken));
+        return Ok(clock_off(apart, Severity::Broken));
     }
     // A key that Basic refuses is known: an unknown one is passed over in silence.
     if !by_basic && is_unknown(first, dialogue)? {
@@ -80,7 +80,7 @@ pub(super) fn diagnose(
     for refused in refused {
         if may_write(&refused.caller, dialogue)? {
             return Ok(finding(
-                Weight::Broken,
+                Severity::Broken,
                 "key_write_only",
                 "The key may write, but not read.",
                 "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write.",
@@ -117,7 +117,7 @@ fn may_write(caller: &Caller, dialogue: &mut Dialogue<'_>) -> Result<bool, Unans
 
 fn not_seen() -> Finding {
     finding(
-        Weight::Broken,
+        Severity::Broken,
         "key_not_seen",
         "WooCommerce sees no key, neither in the Authorization header nor in the query: something in front of it removes both.",
         "Let the web server hand on the header (\"CGIPassAuth On\" in .htaccess for Apache, `fastcgi_param HTTP_AUTHORIZATION \
@@ -127,7 +127,7 @@ fn not_seen() -> Finding {
 
 fn unknown() -> Finding {
     finding(
-        Weight::Broken,
+        Severity::Broken,
         "key_unknown",
         "The store knows no such consumer key: it was revoked, belongs to another store, or was not copied whole.",
         "Look for the key's last seven characters under WooCommerce > Settings > Advanced > REST API; where it is missing, \
@@ -140,14 +140,14 @@ fn secret_wrong(by_basic: bool) -> Finding {
                         Read/Write under WooCommerce > Settings > Advanced > REST API.";
     if by_basic {
         return finding(
-            Weight::Broken,
+            Severity::Broken,
             "key_secret_wrong",
             "The store knows the consumer key, but the consumer secret is not that key's.",
             STEP,
         );
     }
     finding(
-        Weight::Broken,
+        Severity::Broken,
         "key_secret_wrong",
         "The store knows the consumer key, but not the signature: the consumer secret is not that key's, or the store knows \
          itself by another address.",

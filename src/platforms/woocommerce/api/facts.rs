@@ -4,7 +4,7 @@
 
 use super::keys::Mode;
 use super::talk::{finding, json};
-use crate::platforms::api::{Answer, CheckReport, Finding, Weight};
+use crate::platforms::api::{Answer, CheckReport, Finding, Severity};
 use crate::platforms::lenient::Node;
 
 /// The oldest version that is known to work.
@@ -39,7 +39,7 @@ impl Facts {
         };
         if version(text).is_some_and(|version| version < OLDEST) {
             report.add(
-                Weight::Broken,
+                Severity::Broken,
                 "woocommerce_too_old",
                 format!("The store runs WooCommerce {text}; Cartwire needs 6.0 or newer."),
                 "Update WooCommerce under Dashboard > Updates in WordPress.",
@@ -78,13 +78,13 @@ pub(super) fn apart(answer: &Answer) -> Option<i64> {
 }
 
 /// What it means that clocks are apart.
-pub(super) fn clock_off(apart: i64, weight: Weight) -> Finding {
+pub(super) fn clock_off(apart: i64, severity: Severity) -> Finding {
     let (direction, minutes) = (
         if apart > 0 { "ahead of" } else { "behind" },
         apart.unsigned_abs() / 60,
     );
     finding(
-        weight,
+        severity,
         "clock_off",
         format!(
             "The store's clock is {minutes} minutes {direction} ours; signed requests count for a quarter of an hour."
@@ -96,13 +96,13 @@ pub(super) fn clock_off(apart: i64, weight: Weight) -> Finding {
 /// Compares the store's clock with ours.
 pub(super) fn clock(answer: &Answer, mode: &Mode, report: &mut CheckReport) {
     let Some(apart) = apart(answer) else { return };
-    let weight = match mode {
-        Mode::Basic => Weight::Note,
-        Mode::OAuth { .. } => Weight::Broken,
+    let severity = match mode {
+        Mode::Basic => Severity::Note,
+        Mode::OAuth { .. } => Severity::Broken,
     };
     report
         .findings
         .retain(|finding| finding.code != "clock_off");
-    let found = clock_off(apart, weight);
-    report.add(found.weight, found.code, found.cause, found.step);
+    let found = clock_off(apart, severity);
+    report.add(found.severity, found.code, found.cause, found.remedy);
 }

@@ -13,7 +13,7 @@ use super::mend::{self, Wanted, read_only};
 use super::talk::{End, finding};
 use super::webhooks::{self, Own, pairs, written};
 use super::{add, reachable, setting};
-use crate::platforms::api::{CheckReport, Dialogue, Finding, Intent, Subject, Weight};
+use crate::platforms::api::{CheckReport, Dialogue, Finding, Intent, Severity, Subject};
 
 /// Does what is wanted.
 pub(super) fn carry_out(
@@ -56,9 +56,9 @@ fn target(subject: &Subject) -> Option<&str> {
     subject.delivery_url.as_deref().or(former)
 }
 
-fn no_public_url(weight: Weight) -> Finding {
+fn no_public_url(severity: Severity) -> Finding {
     finding(
-        weight,
+        severity,
         "public_url_missing",
         "It is not known where the store has to deliver to, so its webhooks are neither compared nor registered.",
         "Start Cartwire with --public-url, the address at which the internet reaches it, as in https://hooks.example.com, and run \
@@ -73,7 +73,7 @@ fn check(
     report: &mut CheckReport,
 ) -> Result<(), End> {
     let Some(target) = target(subject) else {
-        add(report, no_public_url(Weight::Note));
+        add(report, no_public_url(Severity::Note));
         return Ok(());
     };
     reachable::judge(target, &caller.root, report);
@@ -84,7 +84,7 @@ fn check(
     let watched = webhooks::watch(&own, &listed, report);
     keep_watching(watched, report);
     match subject.setting(setting::KEY_PERMISSION) {
-        Some("read") => add(report, read_only(Weight::Note)),
+        Some("read") => add(report, read_only(Severity::Note)),
         Some(_) => {}
         None => report
             .good
@@ -105,12 +105,12 @@ fn fix(
     report: &mut CheckReport,
 ) -> Result<(), End> {
     let Some(target) = subject.delivery_url.as_deref() else {
-        add(report, no_public_url(Weight::Broken));
+        add(report, no_public_url(Severity::Broken));
         return Ok(());
     };
     let Some(secret) = subject.secrets.get("webhook-secret") else {
         report.add(
-            Weight::Broken,
+            Severity::Broken,
             "webhook_secret_missing",
             "This connection has no webhook secret, so no webhooks can be registered.",
             "Run `cartwire connections rotate-secret`.",
@@ -200,12 +200,12 @@ fn lighten_read_only(report: &mut CheckReport) {
     let others = report
         .findings
         .iter()
-        .any(|found| found.weight != Weight::Note && found.code != "key_read_only");
+        .any(|found| found.severity != Severity::Note && found.code != "key_read_only");
     if !others {
         report
             .findings
             .retain(|found| found.code != "key_read_only");
-        add(report, read_only(Weight::Note));
+        add(report, read_only(Severity::Note));
     }
 }
 
@@ -214,7 +214,7 @@ fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
     if !watched.is_empty() {
         let topics: Vec<&str> = watched.keys().map(String::as_str).collect();
         report.add(
-            Weight::Note,
+            Severity::Note,
             "webhook_watched",
             format!(
                 "These webhooks were disabled and are turned on again, but the store still counts their failures: {}. The next \
@@ -249,7 +249,7 @@ fn remove(
             .push("no webhook of ours is left at the store".to_owned());
     } else {
         report.add(
-            Weight::Broken,
+            Severity::Broken,
             "webhook_left",
             format!("{left} of our webhooks are still at the store."),
             "Delete them by hand under WooCommerce > Settings > Advanced > Webhooks; their names begin with \"Cartwire\".",

@@ -13,7 +13,7 @@ use super::diagnosis::{Refused, diagnose};
 use super::talk::{End, finding, json};
 use super::{facts, refusal};
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Subject, Weight,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Severity, Subject,
 };
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::{OAuth1, Placement};
@@ -218,7 +218,7 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
         (401, _) => Try::Foreign(refusal::of_other(answer, url)),
         (403, _) => Try::Other(refusal::of_other(answer, url)),
         (status, _) => Try::Other(finding(
-            Weight::Broken,
+            Severity::Broken,
             "store_refuses",
             format!("The store refuses to tell its status ({status} {code})."),
             "See whether a plugin of the store changes WooCommerce's REST API, and update WooCommerce.",
@@ -228,7 +228,7 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
 
 pub(super) fn wrong_role(code: &str) -> Finding {
     finding(
-        Weight::Broken,
+        Severity::Broken,
         "key_role",
         format!("The key is right, but its user may not manage the store ({code})."),
         "Under WooCommerce > Settings > Advanced > REST API, add a key for a user whose role is Administrator or Shop manager.",

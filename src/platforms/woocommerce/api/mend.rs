@@ -11,7 +11,7 @@ use super::refusal;
 use super::talk::{End, finding};
 use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook};
 use super::write::{Settled, batch, single};
-use crate::platforms::api::{Answer, CheckReport, Dialogue, Finding, Unanswered, Weight};
+use crate::platforms::api::{Answer, CheckReport, Dialogue, Finding, Severity, Unanswered};
 
 /// The store tries each new address at once and waits up to five seconds for it, so that long batches would time out.
 const IN_ONE_BATCH: usize = 5;
@@ -147,7 +147,12 @@ fn in_two_ways(
             }
             Err(Stop::BatchFailed) => mended.webhooks = list(caller, wanted.own, dialogue)?,
             Err(Stop::Trouble(trouble)) => {
-                report.add(trouble.weight, trouble.code, trouble.cause, trouble.step);
+                report.add(
+                    trouble.severity,
+                    trouble.code,
+                    trouble.cause,
+                    trouble.remedy,
+                );
                 return Ok(mended);
             }
             Err(Stop::End(end)) => return Err(end),
@@ -231,9 +236,9 @@ fn send(
 }
 
 /// The finding about a key that may not write.
-pub(super) fn read_only(weight: Weight) -> Finding {
+pub(super) fn read_only(severity: Severity) -> Finding {
     finding(
-        weight,
+        severity,
         "key_read_only",
         "The key may read, but not write: webhooks cannot be registered or mended with it.",
         "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write and run `cartwire \
@@ -259,7 +264,7 @@ pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
                 .map(|(code, _)| format!(" {code}"))
                 .unwrap_or_default();
             finding(
-                Weight::Broken,
+                Severity::Broken,
                 "store_refuses",
                 format!(
                     "The store does not let us {what} ({}{code}).",
@@ -324,7 +329,7 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, report: &mut Ch
             mended.told.push(topic.clone());
             const AGAIN: &str = "Run `cartwire connections check --fix` again; if it stays so, look for a plugin of the store that \
                                  changes webhooks, or see to this one by hand under WooCommerce > Settings > Advanced > Webhooks.";
-            let (verb, step) = match change {
+            let (verb, remedy) = match change {
                 Change::Create(_) => ("register", AGAIN),
                 Change::Update(..) => ("change", AGAIN),
                 Change::Delete(..) => (
@@ -333,10 +338,10 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, report: &mut Ch
                 ),
             };
             report.add(
-                Weight::Broken,
+                Severity::Broken,
                 "webhook_refused",
                 format!("The store did not {verb} the webhook for {topic}: {code}."),
-                step,
+                remedy,
             );
         }
     }

@@ -27,8 +27,8 @@ use self::keys::{Caller, Keys, Mode};
 use self::talk::{End, json};
 use crate::platforms::RegisteredWebhooks;
 use crate::platforms::api::{
-    Answer, CallFailure, CheckReport, Dialogue, Finding, Intent, Pace, Scope, Subject, Unanswered,
-    Weight,
+    Answer, CallFailure, CheckReport, Dialogue, Finding, Intent, Pace, Scope, Severity, Subject,
+    Unanswered,
 };
 use crate::platforms::oauth1::Placement;
 
@@ -103,7 +103,7 @@ pub(super) fn delivery_url_findings(subject: &Subject) -> Vec<Finding> {
 }
 
 fn add(report: &mut CheckReport, found: Finding) {
-    report.add(found.weight, found.code, found.cause, found.step);
+    report.add(found.severity, found.code, found.cause, found.remedy);
 }
 
 fn look(
@@ -114,7 +114,7 @@ fn look(
 ) -> Result<(), End> {
     let Some(keys) = Keys::of(subject) else {
         report.add(
-            Weight::Note,
+            Severity::Note,
             "no_keys",
             "There is no REST API key for this store, so it cannot be asked: webhooks are neither seen nor mended.",
             format!(
@@ -166,7 +166,7 @@ fn reach(
 fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
     if place.is_plain {
         report.add(
-            Weight::Note,
+            Severity::Note,
             "permalinks_plain",
             format!("The permalinks of {} are plain, so its REST API is only reached by way of index.php.", place.url),
             "In WordPress, open Settings > Permalinks, choose \"Post name\" and save; it works as it is, but not with every host.",
@@ -175,7 +175,7 @@ fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
     match place.version {
         Api::Current => Ok(()),
         Api::Old => Err(talk::finding(
-            Weight::Broken,
+            Severity::Broken,
             "woocommerce_too_old",
             format!(
                 "The WooCommerce at {} is too old: it has no REST API v3. Cartwire needs WooCommerce 6.0 or newer.",
@@ -185,7 +185,7 @@ fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
         )
         .into()),
         Api::Missing => Err(talk::finding(
-            Weight::Broken,
+            Severity::Broken,
             "not_woocommerce",
             format!("{} is a WordPress site, but WooCommerce's REST API is not there.", place.url),
             "Activate WooCommerce under Plugins in WordPress; if the shop is in a folder or on another host of this site, give \
@@ -245,7 +245,7 @@ fn learn(
     };
     if caller.mode.name() == "oauth1_query" {
         report.add(
-            Weight::Note,
+            Severity::Note,
             "authorization_dropped",
             "The store's web server drops the Authorization header, so each request carries its signature in the query; the \
              consumer secret is not sent.",
@@ -263,7 +263,7 @@ fn learn(
             facts::clock(status, &caller.mode, report);
         }
         None => report.add(
-            Weight::Note,
+            Severity::Note,
             "status_unknown",
             "The store is too slow to tell its status, or fails at it; its version is not known.",
             "Open WooCommerce > Status in the store and see why it is slow.",

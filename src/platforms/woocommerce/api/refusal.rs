@@ -7,7 +7,7 @@
 use url::Url;
 
 use super::talk::{CONNECT_ANEW, finding, json, origin};
-use crate::platforms::api::{Answer, CallFailure, Finding, TlsFault, Weight};
+use crate::platforms::api::{Answer, CallFailure, Finding, Severity, TlsFault};
 use crate::platforms::lenient::Node;
 
 /// Codes by which plugins say that the REST API is for those who are logged in, or for nobody.
@@ -26,15 +26,15 @@ const TURNED_OFF: [&str; 9] = [
 /// What is the matter where there was no answer.
 pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
     let at = Url::parse(url).map_or_else(|_| url.to_owned(), |url| origin(&url));
-    let (weight, code, cause, step) = match failure {
+    let (severity, code, cause, remedy) = match failure {
         CallFailure::AddressInvalid => (
-            Weight::Broken,
+            Severity::Broken,
             "url_invalid",
             format!("{at} is no address that can be called."),
             "Give the store's URL, as in https://shop.example.".to_owned(),
         ),
         CallFailure::AddressRefused(address) => (
-            Weight::Broken,
+            Severity::Broken,
             "private_address",
             format!("{at} leads to {address}, which is in a private network; Cartwire does not call there."),
             "Correct the store's URL or its DNS entry. If the store really is inside your own network, start Cartwire with \
@@ -42,14 +42,14 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
                 .to_owned(),
         ),
         CallFailure::HostUnknown => (
-            Weight::Unavailable,
+            Severity::Unavailable,
             "host_unknown",
             format!("{at} has no address: its host name is not known to DNS."),
             "Look for a typing mistake in the URL; if it is right, the store's domain has expired or its DNS entry is missing."
                 .to_owned(),
         ),
         CallFailure::Unreachable => (
-            Weight::Unavailable,
+            Severity::Unavailable,
             "unreachable",
             format!("{at} takes no connections."),
             "See whether the store opens in a browser from outside its network; if it does, its firewall has to let this \
@@ -58,14 +58,14 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
         ),
         CallFailure::Tls(fault) => return of_tls(fault, &at),
         CallFailure::TimedOut => (
-            Weight::Unavailable,
+            Severity::Unavailable,
             "timed_out",
             format!("{at} did not answer in time."),
             "Try again later; if it stays so, ask the store's host why its REST API is slow, or lets this machine wait."
                 .to_owned(),
         ),
         CallFailure::CutOff => (
-            Weight::Unavailable,
+            Severity::Unavailable,
             "cut_off",
             format!("{at} ended the connection in the middle of its answer."),
             "Try again later; if it stays so, look into the store's PHP error log: a crash or a memory limit ends answers like \
@@ -73,30 +73,30 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
                 .to_owned(),
         ),
         CallFailure::TooLarge => (
-            Weight::Broken,
+            Severity::Broken,
             "answer_too_large",
             format!("{at} answered with more than Cartwire takes."),
             "Open the address in a browser and see what is sent in place of a short answer.".to_owned(),
         ),
         CallFailure::Resting(rest) => (
-            Weight::Unavailable,
+            Severity::Unavailable,
             "rate_limited",
             format!("{at} says that it was asked too often, and wants to be left alone for {} seconds.", rest.as_secs()),
             "Try again later; if it stays so, ask the store's host or its security plugin to let this machine in.".to_owned(),
         ),
         CallFailure::TokenRefused(_) => (
-            Weight::Broken,
+            Severity::Broken,
             "token_refused",
             format!("{at} gave no access token."),
             "Check the credentials of this connection.".to_owned(),
         ),
     };
-    finding(weight, code, cause, step)
+    finding(severity, code, cause, remedy)
 }
 
 /// What a failed TLS handshake means.
 fn of_tls(fault: &TlsFault, at: &str) -> Finding {
-    let (code, step) = match fault {
+    let (code, remedy) = match fault {
         TlsFault::Untrusted => (
             "tls_broken",
             "If an authority of your own signed the store's certificate, name it with --store-ca-file \
@@ -128,10 +128,10 @@ fn of_tls(fault: &TlsFault, at: &str) -> Finding {
         ),
     };
     finding(
-        Weight::Broken,
+        Severity::Broken,
         code,
         format!("{at} cannot be trusted by TLS: {fault}."),
-        step,
+        remedy,
     )
 }
 
@@ -154,7 +154,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
             .any(|value| value.trim_start().to_ascii_lowercase().starts_with("basic"))
     {
         return Some(finding(
-            Weight::Broken,
+            Severity::Broken,
             "basic_auth_in_front",
             format!(
                 "The web server in front of the store asks for a name and a password of its own at {at}."
@@ -165,7 +165,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     }
     if is_of_cloudflare(answer) {
         return Some(finding(
-            Weight::Broken,
+            Severity::Broken,
             "cloudflare_blocked",
             format!("Cloudflare asks for proof of a human at {at} and lets no program through."),
             "In Cloudflare, under Security > WAF > Custom rules, add a rule that skips managed challenges and bot fight mode for \
@@ -174,7 +174,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     }
     if let Some(code) = code.filter(|code| TURNED_OFF.contains(code)) {
         return Some(finding(
-            Weight::Broken,
+            Severity::Broken,
             "rest_disabled",
             format!(
                 "A plugin of the store turned the REST API off for those who are not logged in ({code})."
@@ -207,7 +207,7 @@ pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
         |code| format!("the code {code}"),
     );
     finding(
-        Weight::Broken,
+        Severity::Broken,
         "rest_blocked",
         format!(
             "{at} is blocked by something else than WooCommerce (status {}, {words}).",
@@ -236,7 +236,7 @@ fn rate_limited(answer: &Answer, at: &str) -> Finding {
         .map(|wait| format!(" for {} seconds", wait.as_secs()))
         .unwrap_or_default();
     finding(
-        Weight::Unavailable,
+        Severity::Unavailable,
         "rate_limited",
         format!("The store's host takes no more requests{wait} ({at} answered 429)."),
         "Nothing needs to be done if it passes; if it comes again and again, ask the host to allow this machine more requests.",
@@ -246,7 +246,7 @@ fn rate_limited(answer: &Answer, at: &str) -> Finding {
 fn server_error(answer: &Answer, at: &str) -> Finding {
     if answer.status == 503 {
         return finding(
-            Weight::Unavailable,
+            Severity::Unavailable,
             "maintenance",
             format!("The store is in maintenance or overloaded ({at} answered 503)."),
             "Wait for the maintenance to end; if it stays so, delete the file .maintenance in the WordPress folder, or turn the \
@@ -254,7 +254,7 @@ fn server_error(answer: &Answer, at: &str) -> Finding {
         );
     }
     finding(
-        Weight::Unavailable,
+        Severity::Unavailable,
         "store_error",
         format!("The store fails: {at} answered {}.", answer.status),
         "See whether the store's pages open in a browser. If none does, its database may be down: ask the store's host. \
@@ -269,7 +269,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
         .unwrap_or_default();
     match answer.status {
         404 | 410 => finding(
-            Weight::Broken,
+            Severity::Broken,
             "rest_not_found",
             format!(
                 "There is no REST API at {at}: it answered {}.",
@@ -279,7 +279,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
              rules anew.",
         ),
         300..=399 => finding(
-            Weight::Broken,
+            Severity::Broken,
             "redirected",
             format!(
                 "{at} redirects (status {}) in place of an answer.",
@@ -294,7 +294,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
                 .any(|word| text.contains(word))
             {
                 return finding(
-                    Weight::Unavailable,
+                    Severity::Unavailable,
                     "maintenance",
                     format!(
                         "{at} answers with a page for visitors: the store is hidden behind a coming-soon or maintenance page."
@@ -308,7 +308,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
                     || text.contains("<b>deprecated</b>"))
             {
                 return finding(
-                    Weight::Broken,
+                    Severity::Broken,
                     "rest_html",
                     format!(
                         "PHP writes warnings into the answers of {at}, so that they are no JSON."
@@ -317,7 +317,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
                 );
             }
             finding(
-                Weight::Broken,
+                Severity::Broken,
                 "rest_html",
                 format!("{at} answers with a page in place of JSON{by}."),
                 "Open that address in a browser: it must show JSON. A security plugin, a cache or a rule of the web server puts \
@@ -325,7 +325,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
             )
         }
         status => finding(
-            Weight::Broken,
+            Severity::Broken,
             "rest_blocked",
             format!(
                 "{at} is blocked in front of WooCommerce{by} (status {status}, a page in place of JSON)."

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use url::{Host, Url};
 
 use super::refusal;
-use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Unanswered, Weight};
+use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Severity, Unanswered};
 use crate::platforms::json::{Json, parse};
 
 /// Why a conversation goes no further.
@@ -34,16 +34,16 @@ impl From<Finding> for End {
 
 /// A finding in one line.
 pub(super) fn finding(
-    weight: Weight,
+    severity: Severity,
     code: &'static str,
     cause: impl Into<String>,
-    step: impl Into<String>,
+    remedy: impl Into<String>,
 ) -> Finding {
     Finding {
         code,
-        weight,
+        severity,
         cause: cause.into(),
-        step: step.into(),
+        remedy: remedy.into(),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn follow<'a>(
         at = to;
     }
     Err(finding(
-        Weight::Broken,
+        Severity::Broken,
         "redirect_loop",
         format!("{} redirects again and again.", show(from)),
         "In WordPress, open Settings > General and make both addresses (WordPress Address and Site Address) the one that \
@@ -102,7 +102,7 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
     if !matches!(to.scheme(), "http" | "https") || !is_same_store(at, to) {
         if is_private(to) && !is_private(at) {
             return Err(finding(
-                Weight::Broken,
+                Severity::Broken,
                 "private_address",
                 format!(
                     "{} redirects to {}, which is in a private network.",
@@ -113,7 +113,7 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
             ));
         }
         return Err(finding(
-            Weight::Broken,
+            Severity::Broken,
             "redirect_elsewhere",
             format!(
                 "{} redirects to {}, which is another host; the keys are not sent there.",
@@ -129,7 +129,7 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
     }
     if at.scheme() == "https" && to.scheme() == "http" {
         return Err(finding(
-            Weight::Broken,
+            Severity::Broken,
             "redirect_to_http",
             format!(
                 "{} redirects from https to http, where everybody on the way can read.",

@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::platforms::api::{CheckReport, WebhookState, Weight};
+use crate::platforms::api::{CheckReport, Severity, WebhookState};
 use crate::platforms::lenient::Node;
 
 /// What a store has to tell us of. `customer.restored` is missing: no version ever sends it, and new ones refuse it.
@@ -279,7 +279,7 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
             ""
         };
         report.add(
-            Weight::Broken,
+            Severity::Broken,
             "webhook_disabled",
             format!(
                 "Webhooks are disabled at the store, and what happens there is lost: {}. WooCommerce disables a webhook after seven \
@@ -302,9 +302,9 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
         };
         report.add(
             if is_chosen {
-                Weight::Note
+                Severity::Note
             } else {
-                Weight::Broken
+                Severity::Broken
             },
             "webhook_missing",
             format!(
@@ -317,7 +317,7 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
     }
     if !paused.is_empty() {
         report.add(
-            Weight::Broken,
+            Severity::Broken,
             "webhook_paused",
             format!(
                 "A person paused webhooks at the store, and what happens there is lost: {}.",
@@ -328,7 +328,7 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
     }
     if !elsewhere.is_empty() {
         report.add(
-            Weight::Broken,
+            Severity::Broken,
             "webhook_other_url",
             format!(
                 "Webhooks of ours deliver to another address than {}: {}.",
@@ -346,7 +346,7 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
             .collect();
         topics.dedup();
         report.add(
-            Weight::Note,
+            Severity::Note,
             "webhook_doubled",
             format!(
                 "The store delivers more than once to us: {}.",
@@ -357,7 +357,7 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
     }
     if !by_hand.is_empty() {
         report.add(
-            Weight::Note,
+            Severity::Note,
             "webhook_version_unknown",
             format!(
                 "Webhooks that deliver to us were made by hand, and their API version cannot be seen: {}.",

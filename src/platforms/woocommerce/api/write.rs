@@ -9,7 +9,7 @@ use super::mend::{Change, Mended, Stop, Wanted, read_only};
 use super::refusal;
 use super::talk::json as parsed;
 use super::webhooks::{Webhook, name};
-use crate::platforms::api::{Answer, Dialogue, Finding, Method, Weight};
+use crate::platforms::api::{Answer, Dialogue, Finding, Method, Severity};
 use crate::platforms::lenient::Node;
 
 /// A webhook as it should be.
@@ -167,7 +167,7 @@ fn whole_refusal(answer: &Answer, url: &str, mended: &mut Mended) -> Option<Find
         // The same key has just been taken for reading.
         (401, "woocommerce_rest_authentication_error") => {
             mended.may_write = Some(false);
-            Some(read_only(Weight::Broken))
+            Some(read_only(Severity::Broken))
         }
         (401 | 403, code) if code.starts_with("woocommerce_rest_cannot_") => Some(wrong_role(code)),
         _ => None,

@@ -3,16 +3,16 @@
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::platforms::api::{TlsFault, Weight};
+use crate::platforms::api::{Severity, TlsFault};
 use crate::platforms::oauth1::Placement;
 
 const SHOP: &str = "https://shop.example";
 
 /// The first finding of a store that answers so.
-fn first(store: &mut Store, subject: &Subject) -> (&'static str, Weight) {
+fn first(store: &mut Store, subject: &Subject) -> (&'static str, Severity) {
     let report = drive(store, subject, Intent::Fix);
     let finding = report.findings.first().expect("something is found");
-    for text in [&finding.cause, &finding.step] {
+    for text in [&finding.cause, &finding.remedy] {
         assert!(text.ends_with('.') || text.ends_with("apache."), "{text}");
         assert!(
             !text.contains(KEY) && !text.contains(SECRET) && !text.contains("  "),
@@ -20,15 +20,15 @@ fn first(store: &mut Store, subject: &Subject) -> (&'static str, Weight) {
         );
     }
     assert!(store.webhooks.is_empty(), "nothing was registered");
-    (finding.code, finding.weight)
+    (finding.code, finding.severity)
 }
 
-fn found(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> (&'static str, Weight) {
+fn found(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> (&'static str, Severity) {
     first(&mut Store::with(fault), &subject(SHOP))
 }
 
 /// Wherever the REST API is asked.
-fn rest(answer: Answer) -> (&'static str, Weight) {
+fn rest(answer: Answer) -> (&'static str, Severity) {
     found(move |request| {
         request
             .url
@@ -38,14 +38,14 @@ fn rest(answer: Answer) -> (&'static str, Weight) {
 }
 
 /// Wherever keys are needed.
-fn keyed(answer: Answer) -> (&'static str, Weight) {
+fn keyed(answer: Answer) -> (&'static str, Severity) {
     found(move |request| (!matches!(request.auth, Auth::None)).then(|| Ok(answer.clone())))
 }
 
 #[test]
 fn a_store_that_does_not_answer() {
-    use Weight::{Broken, Unavailable};
-    for (failure, code, weight) in [
+    use Severity::{Broken, Unavailable};
+    for (failure, code, severity) in [
         (CallFailure::AddressInvalid, "url_invalid", Broken),
         (
             CallFailure::AddressRefused("10.0.0.1".to_owned()),
@@ -59,7 +59,7 @@ fn a_store_that_does_not_answer() {
         (CallFailure::CutOff, "cut_off", Unavailable),
         (CallFailure::TooLarge, "answer_too_large", Broken),
     ] {
-        assert_eq!(found(move |_| Some(Err(failure.clone()))), (code, weight));
+        assert_eq!(found(move |_| Some(Err(failure.clone()))), (code, severity));
     }
 }
 
@@ -77,15 +77,15 @@ fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
     let finding = &report.findings[0];
     assert_eq!(finding.code, "unreachable");
     assert!(
-        finding.step.starts_with("http://shop.example answers"),
+        finding.remedy.starts_with("http://shop.example answers"),
         "{}",
-        finding.step
+        finding.remedy
     );
 }
 
 #[test]
 fn something_in_front_of_the_store() {
-    use Weight::{Broken, Unavailable};
+    use Severity::{Broken, Unavailable};
     assert_eq!(rest(page(200, "Welcome")), ("rest_html", Broken));
     assert_eq!(
         rest(page(200, "<b>Warning</b>: x in y {\"name\":1}")),
@@ -131,7 +131,7 @@ fn something_in_front_of_the_store() {
         found(move |_| Some(Ok(challenge.clone()))),
         ("cloudflare_blocked", Broken)
     );
-    for (status, text, code, weight) in [
+    for (status, text, code, severity) in [
         (
             403,
             "<title>Attention Required! | Cloudflare</title>",
@@ -158,13 +158,13 @@ fn something_in_front_of_the_store() {
             &[("server", "cloudflare"), ("cf-ray", "1-AMS")],
             &format!("<html>{text}</html>"),
         );
-        assert_eq!(rest(behind), (code, weight), "{status} {text}");
+        assert_eq!(rest(behind), (code, severity), "{status} {text}");
     }
 }
 
 #[test]
 fn the_wrong_address() {
-    use Weight::Broken;
+    use Severity::Broken;
     assert_eq!(
         found(|_| Some(Ok(page(404, "Not found")))),
         ("url_wrong", Broken)
@@ -273,21 +273,21 @@ fn refused_keys_are_told_apart_in_any_language_and_scheme() {
         (Keyed::WriteOnly, "key_write_only"),
         (Keyed::NotSeen, "key_not_seen"),
     ] {
-        assert_eq!(found(refuses_keys(wrong)), (code, Weight::Broken));
+        assert_eq!(found(refuses_keys(wrong)), (code, Severity::Broken));
         let mut http = Store {
             url: "http://shop.example",
             home: "http://elsewhere.example",
             ..Store::with(refuses_keys(wrong))
         };
         let plain = first(&mut http, &subject("http://shop.example"));
-        assert_eq!(plain, (code, Weight::Broken), "http");
+        assert_eq!(plain, (code, Severity::Broken), "http");
         assert!(http.asked.iter().all(|asked| asked.contains("http://")));
     }
 }
 
 #[test]
 fn a_key_without_rights_and_a_key_that_was_cut() {
-    use Weight::Broken;
+    use Severity::Broken;
     assert_eq!(
         keyed(refusal(403, "woocommerce_rest_cannot_view")),
         ("key_role", Broken)
@@ -347,8 +347,8 @@ fn http_is_only_offered_where_the_port_does_not_speak_tls() {
             })
         });
         let report = drive(&mut store, &subject(SHOP), Intent::Check);
-        let step = &report.findings[0].step;
-        assert_eq!(step.starts_with("http://"), is_offered, "{step}");
+        let remedy = &report.findings[0].remedy;
+        assert_eq!(remedy.starts_with("http://"), is_offered, "{remedy}");
     }
 }
 
@@ -357,17 +357,17 @@ fn refusals_that_are_not_woocommerce_s_say_nothing_of_the_key() {
     for status in [401, 403] {
         assert_eq!(
             keyed(told(status, &json!({ "message": "Forbidden" }))),
-            ("rest_blocked", Weight::Broken)
+            ("rest_blocked", Severity::Broken)
         );
         assert_eq!(
             keyed(refusal(status, "jwt_auth_bad_auth_header")),
-            ("rest_blocked", Weight::Broken)
+            ("rest_blocked", Severity::Broken)
         );
         let later = move |request: &ApiRequest| {
             (request.call == "webhooks.list")
                 .then(|| Ok(told(status, &json!({ "message": "Forbidden" }))))
         };
-        assert_eq!(found(later), ("rest_blocked", Weight::Broken));
+        assert_eq!(found(later), ("rest_blocked", Severity::Broken));
     }
     // What only dislikes Basic may take a signature.
     let basic = |request: &ApiRequest| {
@@ -403,7 +403,7 @@ fn clocks_that_are_apart() {
         .iter()
         .find(|finding| finding.code == "clock_off")
         .expect("found");
-    assert_eq!(clock.weight, Weight::Note, "Basic has no time");
+    assert_eq!(clock.severity, Severity::Note, "Basic has no time");
     assert!(clock.cause.contains("20 minutes ahead"), "{}", clock.cause);
 }
 
@@ -485,7 +485,10 @@ fn an_address_of_ours_that_the_store_cannot_use() {
             .iter()
             .find(|finding| finding.code == code)
             .expect(target);
-        assert_eq!(found.weight == Weight::Note, code == "delivery_url_http");
+        assert_eq!(
+            found.severity == Severity::Note,
+            code == "delivery_url_http"
+        );
     }
     let unknown = Subject {
         delivery_url: None,
@@ -521,7 +524,7 @@ fn steps_name_only_commands_that_there_are() {
             "redirected",
         ),
     ] {
-        let step = &report.findings[0].step;
+        let remedy = &report.findings[0].remedy;
         assert_eq!(codes(&report), [code]);
         for part in [
             "connections remove ID --keep-webhooks`",
@@ -529,7 +532,7 @@ fn steps_name_only_commands_that_there_are() {
             "--id",
             "--webhook-secret-file",
         ] {
-            assert!(step.contains(part), "{step}");
+            assert!(remedy.contains(part), "{remedy}");
         }
     }
 }

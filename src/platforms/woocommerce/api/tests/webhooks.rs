@@ -1,7 +1,7 @@
 //! Webhooks are registered, compared, mended and removed; those of others are left alone.
 
 use super::*;
-use crate::platforms::api::Weight;
+use crate::platforms::api::Severity;
 use crate::platforms::woocommerce::api::webhooks::{TOPICS, Webhook, is_same_endpoint, known_with};
 
 const SHOP: &str = "https://shop.example";
@@ -14,12 +14,12 @@ fn connected() -> (Store, Subject) {
     (store, subject)
 }
 
-fn weight(report: &CheckReport, code: &str) -> Option<Weight> {
+fn severity(report: &CheckReport, code: &str) -> Option<Severity> {
     report
         .findings
         .iter()
         .find(|finding| finding.code == code)
-        .map(|finding| finding.weight)
+        .map(|finding| finding.severity)
 }
 
 #[test]
@@ -50,9 +50,9 @@ fn what_is_wrong_with_webhooks_is_told_and_mended() {
     );
     let report = drive_on(&mut store, &mut subject, Intent::Check);
     for code in ["webhook_disabled", "webhook_paused", "webhook_missing"] {
-        assert_eq!(weight(&report, code), Some(Weight::Broken), "{code}");
+        assert_eq!(severity(&report, code), Some(Severity::Broken), "{code}");
     }
-    assert_eq!(weight(&report, "webhook_doubled"), Some(Weight::Note));
+    assert_eq!(severity(&report, "webhook_doubled"), Some(Severity::Note));
     let mended = drive_on(&mut store, &mut subject, Intent::Fix);
     assert_eq!(codes(&mended), ["webhook_watched"]);
     assert_eq!(
@@ -120,8 +120,8 @@ fn webhooks_that_somebody_made_for_us_are_made_anew() {
         report.findings
     );
     assert_eq!(
-        weight(&report, "webhook_version_unknown"),
-        Some(Weight::Note)
+        severity(&report, "webhook_version_unknown"),
+        Some(Severity::Note)
     );
     drive_on(&mut store, &mut subject, Intent::Fix);
     assert!(
@@ -310,8 +310,8 @@ fn more_webhooks_than_there_should_ever_be_take_several_runs() {
     }
     let first = drive_on(&mut store, &mut subject, Intent::Remove);
     assert_eq!(
-        (weight(&first, "webhook_left"), first.done.len()),
-        (Some(Weight::Broken), 150)
+        (severity(&first, "webhook_left"), first.done.len()),
+        (Some(Severity::Broken), 150)
     );
     assert_eq!(
         codes(&drive_on(&mut store, &mut subject, Intent::Remove)),
@@ -417,7 +417,7 @@ fn a_key_that_may_only_read_tries_to_write_once() {
     assert_eq!(subject.setting("key_permission"), Some("read"));
     store.asked.clear();
     let report = drive(&mut store, &subject, Intent::Check);
-    assert_eq!(weight(&report, "key_read_only"), Some(Weight::Note));
+    assert_eq!(severity(&report, "key_read_only"), Some(Severity::Note));
     assert_eq!(store.count("webhooks.batch"), 0);
 }
 
@@ -446,7 +446,7 @@ fn removing_deletes_ours_and_only_ours() {
     let (mut store, mut subject) = connected();
     store.may_write = false;
     let report = drive_on(&mut store, &mut subject, Intent::Remove);
-    assert_eq!(weight(&report, "webhook_left"), Some(Weight::Broken));
+    assert_eq!(severity(&report, "webhook_left"), Some(Severity::Broken));
 }
 
 #[test]
