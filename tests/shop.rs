@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Method,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Method,
     Subject, Told, Unanswered,
 };
 use cartwire::platforms::oauth1::Placement;
@@ -120,9 +120,9 @@ fn subject(url: &str) -> Subject {
     }
 }
 
-async fn examine(subject: &mut Subject, intent: Intent) -> CheckReport {
+async fn examine(subject: &mut Subject, mode: CheckMode) -> CheckReport {
     let platform = platform("woocommerce").expect("a platform");
-    let report = converse(|dialogue| platform.examine(subject, intent, dialogue)).await;
+    let report = converse(|dialogue| platform.examine(subject, mode, dialogue)).await;
     subject.settings.extend(report.settings.clone());
     report
 }
@@ -168,7 +168,7 @@ async fn a_shop_of_every_sort_is_connected_checked_and_left() {
         let shop = Shop::start(options.clone());
         let others = shop.add_webhook("order.created", "https://others.example/hook");
         let mut subject = subject(&shop.url);
-        let connected = examine(&mut subject, Intent::Fix).await;
+        let connected = examine(&mut subject, CheckMode::Fix).await;
         assert_eq!(trouble(&connected), None, "{options:?} {connected:?}");
         let expected = if options.version == "6.0.0" { 15 } else { 16 };
         assert_eq!(
@@ -185,14 +185,20 @@ async fn a_shop_of_every_sort_is_connected_checked_and_left() {
             .collect();
         assert!(keyed.last().is_some_and(|asked| asked.proved), "{keyed:?}");
         shop.forget_asked();
-        assert_eq!(trouble(&examine(&mut subject, Intent::Check).await), None);
+        assert_eq!(
+            trouble(&examine(&mut subject, CheckMode::Check).await),
+            None
+        );
         assert_eq!(
             shop.asked().len(),
             2,
             "a check of a known store costs two calls"
         );
         assert!(shop.asked().iter().all(|asked| asked.proved));
-        assert_eq!(trouble(&examine(&mut subject, Intent::Remove).await), None);
+        assert_eq!(
+            trouble(&examine(&mut subject, CheckMode::Remove).await),
+            None
+        );
         assert_eq!(
             shop.webhooks()
                 .iter()
@@ -223,7 +229,7 @@ async fn what_goes_wrong_in_shops_is_told_apart() {
         let shop = Shop::start(Options::default());
         shop.fail(fault.clone());
         assert_eq!(
-            trouble(&examine(&mut subject(&shop.url), Intent::Fix).await),
+            trouble(&examine(&mut subject(&shop.url), CheckMode::Fix).await),
             Some(code),
             "{fault:?}"
         );
@@ -289,7 +295,7 @@ async fn what_goes_wrong_in_shops_is_told_apart() {
     ] {
         let shop = Shop::start(options);
         assert_eq!(
-            trouble(&examine(&mut subject(&shop.url), Intent::Fix).await),
+            trouble(&examine(&mut subject(&shop.url), CheckMode::Fix).await),
             Some(code)
         );
         let writes = shop
@@ -304,7 +310,7 @@ async fn what_goes_wrong_in_shops_is_told_apart() {
     }
     let mut closed = subject("http://127.0.0.1:9");
     assert_eq!(
-        trouble(&examine(&mut closed, Intent::Check).await),
+        trouble(&examine(&mut closed, CheckMode::Check).await),
         Some("unreachable")
     );
 }
@@ -314,7 +320,7 @@ async fn a_shop_whose_server_drops_the_header_is_connected_by_signed_queries() {
     let shop = Shop::start(Options::default());
     shop.fail(Fault::AuthorizationStripped);
     let mut subject = subject(&shop.url);
-    let connected = examine(&mut subject, Intent::Fix).await;
+    let connected = examine(&mut subject, CheckMode::Fix).await;
     assert_eq!(trouble(&connected), None, "{connected:?}");
     assert_eq!(subject.setting("auth"), Some("oauth1_query"));
     assert_eq!(shop.webhooks().len(), 16);
@@ -356,7 +362,7 @@ async fn a_shop_in_another_language_gets_the_same_diagnoses() {
             ),
         ] {
             let shop = Shop::start(options);
-            let found = examine(&mut subject(&shop.url), Intent::Check).await;
+            let found = examine(&mut subject(&shop.url), CheckMode::Check).await;
             assert_eq!(trouble(&found), Some(code), "german: {german}");
             assert!(shop.webhooks().is_empty(), "the probe writes nothing");
         }
@@ -367,12 +373,15 @@ async fn a_shop_in_another_language_gets_the_same_diagnoses() {
 async fn more_than_a_hundred_webhooks_are_read_in_a_stable_order() {
     let shop = Shop::start(Options::default());
     let mut subject = subject(&shop.url);
-    examine(&mut subject, Intent::Fix).await;
+    examine(&mut subject, CheckMode::Fix).await;
     for _ in 0..98 {
         shop.add_webhook("order.created", "https://others.example/hook");
     }
-    assert_eq!(trouble(&examine(&mut subject, Intent::Check).await), None);
-    assert_eq!(trouble(&examine(&mut subject, Intent::Fix).await), None);
+    assert_eq!(
+        trouble(&examine(&mut subject, CheckMode::Check).await),
+        None
+    );
+    assert_eq!(trouble(&examine(&mut subject, CheckMode::Fix).await), None);
     assert_eq!(shop.webhooks().len(), 114, "nothing is registered twice");
 }
 
@@ -382,11 +391,11 @@ async fn writes_that_nobody_heard_of_are_not_done_twice() {
     shop.fail(Fault::WritesUnheard);
     let mut subject = subject(&shop.url);
     assert_eq!(
-        trouble(&examine(&mut subject, Intent::Fix).await),
+        trouble(&examine(&mut subject, CheckMode::Fix).await),
         Some("webhook_missing")
     );
     shop.fail(Fault::None);
-    assert_eq!(trouble(&examine(&mut subject, Intent::Fix).await), None);
+    assert_eq!(trouble(&examine(&mut subject, CheckMode::Fix).await), None);
     assert_eq!(shop.webhooks().len(), 16);
 }
 
@@ -394,7 +403,7 @@ async fn writes_that_nobody_heard_of_are_not_done_twice() {
 async fn a_webhook_that_the_shop_disabled_is_told_and_mended() {
     let shop = Shop::start(Options::default());
     let mut subject = subject(&shop.url);
-    examine(&mut subject, Intent::Fix).await;
+    examine(&mut subject, CheckMode::Fix).await;
     // Nobody listens at our address: the seventh delivery in a row disables it.
     for _ in 0..7 {
         let fired = shop.fire("order.updated", &json!({ "id": 18 }));
@@ -405,10 +414,10 @@ async fn a_webhook_that_the_shop_disabled_is_told_and_mended() {
     }
     assert!(shop.fire("order.updated", &json!({ "id": 18 })).is_empty());
     assert_eq!(
-        trouble(&examine(&mut subject, Intent::Check).await),
+        trouble(&examine(&mut subject, CheckMode::Check).await),
         Some("webhook_disabled")
     );
-    assert_eq!(trouble(&examine(&mut subject, Intent::Fix).await), None);
+    assert_eq!(trouble(&examine(&mut subject, CheckMode::Fix).await), None);
     assert!(
         subject
             .setting("webhooks_watched")
@@ -416,7 +425,7 @@ async fn a_webhook_that_the_shop_disabled_is_told_and_mended() {
     );
     shop.fire("order.updated", &json!({ "id": 18 }));
     assert_eq!(
-        trouble(&examine(&mut subject, Intent::Check).await),
+        trouble(&examine(&mut subject, CheckMode::Check).await),
         Some("webhook_disabled")
     );
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Method,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Method,
     Severity, Subject, Told, Unanswered,
 };
 use cartwire::platforms::{Platform, platform};
@@ -139,7 +139,7 @@ impl Caller {
     }
 
     async fn examine(&self, subject: &Subject) -> CheckReport {
-        self.converse(|dialogue| wix().examine(subject, Intent::Check, dialogue))
+        self.converse(|dialogue| wix().examine(subject, CheckMode::Check, dialogue))
             .await
     }
 

@@ -20,7 +20,7 @@ use crate::monitor::check::{self, DELIVERY_URL, Look};
 use crate::monitor::decide;
 use crate::monitor::hold::Hold;
 use crate::outbound::Outbound;
-use crate::platforms::api::{CheckReport, Finding, Intent, Severity};
+use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 use crate::platforms::{ConnectionKind, connection_kind, platform};
 
 /// A connection that is to be added.
@@ -203,7 +203,8 @@ impl Adding<'_> {
     /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.
     async fn first_look(&self) -> Look {
         let subject = check::unstored(&self.connection, &self.secrets, None);
-        let mut look = check::look(&self.outbound, &self.connection, &subject, Intent::Check).await;
+        let mut look =
+            check::look(&self.outbound, &self.connection, &subject, CheckMode::Check).await;
         if let Some(report) = &mut look.report
             && self.url.is_some()
         {
@@ -238,7 +239,8 @@ impl Adding<'_> {
     async fn register(&self) -> anyhow::Result<Look> {
         let subject = check::unstored(&self.connection, &self.secrets, self.register.clone());
         let began = Timestamp::now();
-        let mut look = check::look(&self.outbound, &self.connection, &subject, Intent::Fix).await;
+        let mut look =
+            check::look(&self.outbound, &self.connection, &subject, CheckMode::Fix).await;
         if let (Some(report), Some(url)) = (&mut look.report, &self.register)
             && report.trouble().is_none()
             && !gateway::wait_for_ping(&self.data.data_dir, &self.connection.id, began)?

@@ -9,7 +9,7 @@ use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
 use crate::monitor::hold::Hold;
-use crate::platforms::api::Intent;
+use crate::platforms::api::CheckMode;
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -58,10 +58,14 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         seal,
         public_url,
     };
-    let intent = if args.fix { Intent::Fix } else { Intent::Check };
+    let mode = if args.fix {
+        CheckMode::Fix
+    } else {
+        CheckMode::Check
+    };
     let _hold = args.fix.then(|| Hold::take(&data.data_dir)).transpose()?;
     let progress = bar(connections.len() as u64, "asking the stores");
-    let looked = super::runtime()?.block_on(asker.look(&reader, connections, intent, |one| {
+    let looked = super::runtime()?.block_on(asker.look(&reader, connections, mode, |one| {
         progress.inc(1);
         stores::keep(&mut file, one)
     }))?;

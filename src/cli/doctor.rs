@@ -14,7 +14,7 @@ use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
 use crate::journal::{Budget, DataFile, GatewayTrouble, Reader};
 use crate::monitor::doctor::{self, Grade, LARGE, Section};
-use crate::platforms::api::Intent;
+use crate::platforms::api::CheckMode;
 use crate::publisher::inspect::{self, InspectionSeverity};
 use crate::publisher::topology::Mode;
 use crate::report::ErrorChain;
@@ -270,7 +270,7 @@ async fn connections(
         public_url: config.public_url.clone(),
     };
     let looked = asker
-        .look(reader, all, Intent::Check, |_| {
+        .look(reader, all, CheckMode::Check, |_| {
             progress.inc(1);
             Ok(())
         })

@@ -14,7 +14,7 @@ use crate::journal::ConnectionChange;
 use crate::monitor::check;
 use crate::monitor::hold::Hold;
 use crate::outbound::subject;
-use crate::platforms::api::{CheckReport, Intent, Severity};
+use crate::platforms::api::{CheckMode, CheckReport, Severity};
 
 /// Installations of an app that are named at most.
 const MAX_INSTALLATIONS: u32 = 1_000_000;
@@ -60,7 +60,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
             &asker.outbound,
             &connection,
             &subject,
-            Intent::Remove,
+            CheckMode::Remove,
         ));
         let report = look.report.unwrap_or_default();
         if let Some(trouble) = report.trouble() {

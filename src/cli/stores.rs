@@ -18,7 +18,7 @@ use crate::monitor::check::{self, Look};
 use crate::monitor::decide::{self, Facts};
 use crate::monitor::health::ARRIVALS;
 use crate::outbound::{Outbound, subject};
-use crate::platforms::api::{CheckReport, Finding, Intent, Severity, Subject};
+use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity, Subject};
 
 /// Stores asked at once.
 const AT_ONCE: usize = 8;
@@ -135,7 +135,7 @@ impl Asker {
         &self,
         reader: &Reader,
         connections: Vec<Connection>,
-        intent: Intent,
+        mode: CheckMode,
         mut each: impl FnMut(&Looked) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Looked>> {
         let mut arrivals = Arrivals::default();
@@ -148,13 +148,13 @@ impl Asker {
             }
         }
         let looks = known.into_iter().map(|(connection, subject)| async move {
-            let look = check::look(&self.outbound, &connection, &subject, intent).await;
+            let look = check::look(&self.outbound, &connection, &subject, mode).await;
             (connection, look)
         });
         let mut looks = std::pin::pin!(stream::iter(looks).buffered(AT_ONCE));
         let mut all = Vec::new();
         while let Some((connection, look)) = looks.next().await {
-            let looked = judge(connection, look, intent, &arrivals);
+            let looked = judge(connection, look, mode, &arrivals);
             each(&looked)?;
             all.push(looked);
         }
@@ -162,7 +162,7 @@ impl Asker {
     }
 }
 
-fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals) -> Looked {
+fn judge(connection: Connection, look: Look, mode: CheckMode, arrivals: &Arrivals) -> Looked {
     let receives = connection.kind == INSTANCE
         || connection
             .described_kind()
@@ -175,7 +175,7 @@ fn judge(connection: Connection, look: Look, intent: Intent, arrivals: &Arrivals
         rejected: None,
         accepted_at: arrivals.last(&connection.id),
         silent: receives && arrivals.is_silent(&connection.id, Timestamp::now()),
-        mended: intent == Intent::Fix && look.report.is_some(),
+        mended: mode == CheckMode::Fix && look.report.is_some(),
         still_refused: decide::is_refused(&connection),
         // The gateway counts them; the stored standing says what it found.
         unreadable: false,

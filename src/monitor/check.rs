@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::connections::Connection;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Answer, CheckReport, Intent, Severity, Subject};
+use crate::platforms::api::{Answer, CheckMode, CheckReport, Severity, Subject};
 use crate::platforms::platform;
 
 /// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
@@ -37,10 +37,10 @@ pub fn can_ask(connection: &Connection, subject: &Subject) -> bool {
 }
 
 /// How long all questions to one store may take. Changing something takes longer: it is tried by a ping each time.
-fn patience(intent: Intent) -> Duration {
-    match intent {
-        Intent::Check => Duration::from_secs(150),
-        Intent::Fix | Intent::Remove => Duration::from_secs(600),
+fn patience(mode: CheckMode) -> Duration {
+    match mode {
+        CheckMode::Check => Duration::from_secs(150),
+        CheckMode::Fix | CheckMode::Remove => Duration::from_secs(600),
     }
 }
 
@@ -49,7 +49,7 @@ pub async fn look(
     outbound: &Outbound,
     connection: &Connection,
     subject: &Subject,
-    intent: Intent,
+    mode: CheckMode,
 ) -> Look {
     let mut look = Look {
         began: Timestamp::now(),
@@ -69,10 +69,10 @@ pub async fn look(
             .flatten()
             .filter_map(clock_of)
             .min_by_key(|ahead| ahead.abs());
-        platform.examine(subject, intent, dialogue)
+        platform.examine(subject, mode, dialogue)
     });
     look.report = Some(
-        tokio::time::timeout(patience(intent), asking)
+        tokio::time::timeout(patience(mode), asking)
             .await
             .unwrap_or_else(|_| too_slow()),
     );

@@ -1,6 +1,6 @@
 //! The background check of a running gateway: every connection once in each interval, at a moment of its own.
 //!
-//! It asks with `Intent::Check` only: nothing at a store is ever changed without an operator. What it decides with is in
+//! It asks with `CheckMode::Check` only: nothing at a store is ever changed without an operator. What it decides with is in
 //! `decide`; a change is one commit with its event, and nothing is written where nothing changed.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ use crate::journal::entry::State;
 use crate::journal::{Changed, ConnectionChange, DeliveryFilter, Journal};
 use crate::outbound::{Outbound, subject};
 use crate::platforms::TOPIC_MISMATCH;
-use crate::platforms::api::{CheckReport, Finding, Intent, Severity};
+use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 use crate::report::ErrorChain;
 
 /// After refusals of a registered webhook the store is asked out of turn, but not before it has noted its attempt, and not
@@ -253,7 +253,7 @@ impl Health {
         };
         match subject {
             Ok(Some(subject)) => {
-                look = check::look(&self.outbound, &connection, &subject, Intent::Check).await;
+                look = check::look(&self.outbound, &connection, &subject, CheckMode::Check).await;
             }
             Ok(None) => return None,
             // `refresh` says so, too, and louder.

@@ -84,7 +84,7 @@ impl Subject {
 
 /// What a check of a connection may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
+pub enum CheckMode {
     /// Only check.
     Check,
     /// Repair at the store: register, correct and re-enable webhooks.
@@ -96,7 +96,7 @@ pub enum Intent {
 /// The result of a check of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CheckReport {
-    /// The findings, most severe first. After [`Intent::Fix`] these are the remaining ones.
+    /// The findings, most severe first. After [`CheckMode::Fix`] these are the remaining ones.
     pub findings: Vec<Finding>,
     /// New settings of the connection to store, without secrets.
     pub settings: BTreeMap<String, String>,

@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 
 use crate::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
-use api::{CheckReport, Dialogue, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
+use api::{CheckMode, CheckReport, Dialogue, Finding, Pace, Scope, Subject, Told, Unanswered};
 
 /// All supported platforms.
 pub const PLATFORMS: &[&dyn Platform] = &[&woocommerce::WooCommerce, &wix::Wix];
@@ -116,7 +116,7 @@ pub trait Platform: Send + Sync {
     fn examine(
         &self,
         subject: &Subject,
-        intent: Intent,
+        mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered>;
 

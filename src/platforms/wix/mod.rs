@@ -27,7 +27,7 @@ mod verify;
 
 use jiff::Timestamp;
 
-use super::api::{CheckReport, Dialogue, Intent, Pace, Scope, Subject, Told, Unanswered};
+use super::api::{CheckMode, CheckReport, Dialogue, Pace, Scope, Subject, Told, Unanswered};
 use super::{
     ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
     VerificationKey, Verified,
@@ -95,10 +95,10 @@ impl Platform for Wix {
     fn examine(
         &self,
         subject: &Subject,
-        intent: Intent,
+        mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered> {
-        api::examine(subject, intent, dialogue).map(CheckReport::shown)
+        api::examine(subject, mode, dialogue).map(CheckReport::shown)
     }
 
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::api::{CheckReport, Dialogue, Finding, Intent, Pace, Scope, Subject, Told, Unanswered};
+use super::api::{
+    CheckMode, CheckReport, Dialogue, Finding, Pace, Scope, Subject, Told, Unanswered,
+};
 use super::{
     ClaimedWebhook, ConnectionKind, InvalidKey, Normalized, Platform, RegisteredWebhooks,
     Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
@@ -77,10 +79,10 @@ impl Platform for WooCommerce {
     fn examine(
         &self,
         subject: &Subject,
-        intent: Intent,
+        mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered> {
-        api::examine(subject, intent, dialogue).map(CheckReport::shown)
+        api::examine(subject, mode, dialogue).map(CheckReport::shown)
     }
 
     fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {

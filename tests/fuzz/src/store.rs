@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Subject,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Subject,
     TlsFault, Told, Unanswered,
 };
 use cartwire::platforms::{Normalized, Platform, Unsigned, VerifiedDelivery, connection_kind};
@@ -45,7 +45,7 @@ const ACCOUNT: &str = "9d6f2a10-3b5c-4e7d-8f90-a1b2c3d4e5f6";
 /// What is done.
 pub enum Doing {
     /// The connection is examined.
-    Examine(Intent),
+    Examine(CheckMode),
     /// What deliveries with that word lack is asked for.
     Complete(String),
 }
@@ -69,9 +69,9 @@ impl Task {
         let mut words = line.split_ascii_whitespace();
         let (kind, verb, what) = (words.next()?, words.next()?, words.next()?);
         let doing = match (verb, what) {
-            ("examine", "check") => Doing::Examine(Intent::Check),
-            ("examine", "fix") => Doing::Examine(Intent::Fix),
-            ("examine", "remove") => Doing::Examine(Intent::Remove),
+            ("examine", "check") => Doing::Examine(CheckMode::Check),
+            ("examine", "fix") => Doing::Examine(CheckMode::Fix),
+            ("examine", "remove") => Doing::Examine(CheckMode::Remove),
             ("complete", word) => Doing::Complete(word.to_owned()),
             _ => return None,
         };
@@ -261,16 +261,16 @@ fn answer(chunk: &[u8]) -> Option<CallResult> {
 /// Where it is not true.
 pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
     match &task.doing {
-        Doing::Examine(intent) => {
+        Doing::Examine(mode) => {
             let mut subject = task.subject.clone();
             let report = conversation(task, store, |dialogue| {
-                task.platform.examine(&subject, *intent, dialogue)
+                task.platform.examine(&subject, *mode, dialogue)
             });
             assert_shown_well(&report, store);
             // Once more with what was learned: so is every store examined, all but the first time.
             subject.settings.extend(report.settings);
             let report = conversation(task, store, |dialogue| {
-                task.platform.examine(&subject, *intent, dialogue)
+                task.platform.examine(&subject, *mode, dialogue)
             });
             assert_shown_well(&report, store);
         }

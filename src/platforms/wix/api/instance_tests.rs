@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, Finding, Intent};
+use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, CheckMode, Finding};
 use crate::platforms::wix::api::examine as examined;
 use crate::platforms::wix::api::script::{
     answer, app, app_on, body, installation, path, settings, talk,
@@ -396,7 +396,7 @@ fn nothing_of_ours_is_at_the_platform_to_be_removed() {
     let remove = |subject: &Subject| {
         let found = talk(
             |_| panic!("nothing is asked"),
-            |dialogue| examined(subject, Intent::Remove, dialogue),
+            |dialogue| examined(subject, CheckMode::Remove, dialogue),
         )
         .0;
         assert_eq!(found, CheckReport::default());

@@ -18,7 +18,8 @@ mod token;
 use serde_json::Value;
 
 use crate::platforms::api::{
-    AccessToken, ApiRequest, Auth, CheckReport, Dialogue, Intent, Method, Pace, Subject, Unanswered,
+    AccessToken, ApiRequest, Auth, CheckMode, CheckReport, Dialogue, Method, Pace, Subject,
+    Unanswered,
 };
 
 pub(super) use fetch::fetch;
@@ -45,15 +46,15 @@ pub(super) fn can_examine(subject: &Subject) -> bool {
 
 pub(super) fn examine(
     subject: &Subject,
-    intent: Intent,
+    mode: CheckMode,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
-    match (intent, subject.kind.as_str()) {
+    match (mode, subject.kind.as_str()) {
         // The gateway creates nothing at the platform.
-        (Intent::Remove, _) => Ok(CheckReport::default()),
-        (Intent::Check | Intent::Fix, "wix-app") => instance::examine_app(subject, dialogue),
-        (Intent::Check | Intent::Fix, "wix-site") => site::examine(subject, dialogue),
-        (Intent::Check | Intent::Fix, _) => instance::examine(subject, dialogue),
+        (CheckMode::Remove, _) => Ok(CheckReport::default()),
+        (CheckMode::Check | CheckMode::Fix, "wix-app") => instance::examine_app(subject, dialogue),
+        (CheckMode::Check | CheckMode::Fix, "wix-site") => site::examine(subject, dialogue),
+        (CheckMode::Check | CheckMode::Fix, _) => instance::examine(subject, dialogue),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, Finding, Intent};
+use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, CheckMode, Finding};
 use crate::platforms::wix::api::script::{answer, body, header, path, settings, site, talk};
 use crate::platforms::wix::api::{can_ask, examine as examined};
 
@@ -247,7 +247,7 @@ fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
     );
     assert!(!can_ask(&without));
     let removed = talk(nobody, |dialogue| {
-        examined(&site(), Intent::Remove, dialogue)
+        examined(&site(), CheckMode::Remove, dialogue)
     })
     .0;
     assert_eq!(removed, CheckReport::default());

@@ -13,21 +13,21 @@ use super::mend::{self, Wanted, read_only};
 use super::talk::{End, finding};
 use super::webhooks::{self, Own, pairs, written};
 use super::{add, reachable, setting};
-use crate::platforms::api::{CheckReport, Dialogue, Finding, Intent, Severity, Subject};
+use crate::platforms::api::{CheckMode, CheckReport, Dialogue, Finding, Severity, Subject};
 
 /// Does what is wanted.
 pub(super) fn carry_out(
-    intent: Intent,
+    mode: CheckMode,
     subject: &Subject,
     caller: &Caller,
     facts: &Facts,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
-    match intent {
-        Intent::Check => check(subject, caller, dialogue, report),
-        Intent::Fix => fix(subject, caller, facts, dialogue, report),
-        Intent::Remove => remove(subject, caller, dialogue, report),
+    match mode {
+        CheckMode::Check => check(subject, caller, dialogue, report),
+        CheckMode::Fix => fix(subject, caller, facts, dialogue, report),
+        CheckMode::Remove => remove(subject, caller, dialogue, report),
     }
 }
 

@@ -27,7 +27,7 @@ use self::keys::{Caller, Keys, Mode};
 use self::talk::{End, json};
 use crate::platforms::RegisteredWebhooks;
 use crate::platforms::api::{
-    Answer, CallFailure, CheckReport, Dialogue, Finding, Intent, Pace, Scope, Severity, Subject,
+    Answer, CallFailure, CheckMode, CheckReport, Dialogue, Finding, Pace, Scope, Severity, Subject,
     Unanswered,
 };
 use crate::platforms::oauth1::Placement;
@@ -69,11 +69,11 @@ pub(super) fn can_ask(subject: &Subject) -> bool {
 
 pub(super) fn examine(
     subject: &Subject,
-    intent: Intent,
+    mode: CheckMode,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     let mut report = CheckReport::default();
-    match look(subject, intent, dialogue, &mut report) {
+    match look(subject, mode, dialogue, &mut report) {
         Ok(()) => Ok(report),
         Err(End::Found(found)) => {
             add(&mut report, found);
@@ -108,7 +108,7 @@ fn add(report: &mut CheckReport, found: Finding) {
 
 fn look(
     subject: &Subject,
-    intent: Intent,
+    mode: CheckMode,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
@@ -126,7 +126,7 @@ fn look(
         return Ok(());
     };
     let (caller, facts) = reach(subject, &keys, dialogue, report)?;
-    intent::carry_out(intent, subject, &caller, &facts, dialogue, report)
+    intent::carry_out(mode, subject, &caller, &facts, dialogue, report)
 }
 
 /// Gets at the store: as it worked before, else from the address that was typed.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::examine;
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckReport, Dialogue, Intent, Method,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Method,
     Subject, Unanswered,
 };
 
@@ -382,10 +382,10 @@ fn subject(url: &str) -> Subject {
 }
 
 /// Asks until the check comes to its end.
-fn drive(store: &mut Store, subject: &Subject, intent: Intent) -> CheckReport {
+fn drive(store: &mut Store, subject: &Subject, mode: CheckMode) -> CheckReport {
     let mut answers = Vec::new();
     loop {
-        match examine(subject, intent, &mut Dialogue::new(&answers)) {
+        match examine(subject, mode, &mut Dialogue::new(&answers)) {
             Ok(report) => return report,
             Err(Unanswered(request)) => answers.push(store.answer(&request)),
         }
@@ -398,8 +398,8 @@ fn drive(store: &mut Store, subject: &Subject, intent: Intent) -> CheckReport {
 }
 
 /// As [`drive`], and keeps what was learned.
-fn drive_on(store: &mut Store, subject: &mut Subject, intent: Intent) -> CheckReport {
-    let report = drive(store, subject, intent);
+fn drive_on(store: &mut Store, subject: &mut Subject, mode: CheckMode) -> CheckReport {
+    let report = drive(store, subject, mode);
     subject.settings.extend(report.settings.clone());
     store.asked.clear();
     report

@@ -10,7 +10,7 @@ const SHOP: &str = "https://shop.example";
 
 /// The first finding of a store that answers so.
 fn first(store: &mut Store, subject: &Subject) -> (&'static str, Severity) {
-    let report = drive(store, subject, Intent::Fix);
+    let report = drive(store, subject, CheckMode::Fix);
     let finding = report.findings.first().expect("something is found");
     for text in [&finding.cause, &finding.remedy] {
         assert!(text.ends_with('.') || text.ends_with("apache."), "{text}");
@@ -73,7 +73,7 @@ fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
             plain
         })
     });
-    let report = drive(&mut store, &subject(SHOP), Intent::Check);
+    let report = drive(&mut store, &subject(SHOP), CheckMode::Check);
     let finding = &report.findings[0];
     assert_eq!(finding.code, "unreachable");
     assert!(
@@ -224,7 +224,7 @@ fn the_wrong_software() {
         version: "5.9.1",
         ..Store::default()
     };
-    let report = drive(&mut old, &subject(SHOP), Intent::Check);
+    let report = drive(&mut old, &subject(SHOP), CheckMode::Check);
     assert!(codes(&report).contains(&"woocommerce_too_old"));
 }
 
@@ -309,10 +309,10 @@ fn a_dropped_authorization_header_leads_to_a_signature_in_the_query() {
         }
     };
     let (mut store, mut subject) = (Store::with(dropped), subject(SHOP));
-    let report = drive_on(&mut store, &mut subject, Intent::Fix);
+    let report = drive_on(&mut store, &mut subject, CheckMode::Fix);
     assert_eq!(codes(&report), ["authorization_dropped"]);
     assert_eq!(subject.setting("auth"), Some("oauth1_query"));
-    let report = drive(&mut store, &subject, Intent::Check);
+    let report = drive(&mut store, &subject, CheckMode::Check);
     assert_eq!(codes(&report), ["authorization_dropped"]);
     assert_eq!(store.asked.len(), 2, "the way is remembered");
 }
@@ -325,7 +325,7 @@ fn a_rule_that_blocks_woocommerce_s_api_alone_is_named_with_its_path() {
             .contains("/wp-json/wc/")
             .then(|| Ok(page(403, "Forbidden")))
     };
-    let report = drive(&mut Store::with(blocked), &subject(SHOP), Intent::Check);
+    let report = drive(&mut Store::with(blocked), &subject(SHOP), CheckMode::Check);
     let finding = &report.findings[0];
     assert_eq!(finding.code, "rest_blocked");
     assert!(finding.cause.contains("/wp-json/wc/"), "{}", finding.cause);
@@ -346,7 +346,7 @@ fn http_is_only_offered_where_the_port_does_not_speak_tls() {
                 Ok(page(200, "A shop"))
             })
         });
-        let report = drive(&mut store, &subject(SHOP), Intent::Check);
+        let report = drive(&mut store, &subject(SHOP), CheckMode::Check);
         let remedy = &report.findings[0].remedy;
         assert_eq!(remedy.starts_with("http://"), is_offered, "{remedy}");
     }
@@ -380,7 +380,7 @@ fn refusals_that_are_not_woocommerce_s_say_nothing_of_the_key() {
         ..Store::with(basic)
     };
     assert_eq!(
-        codes(&drive(&mut store, &subject(SHOP), Intent::Check)),
+        codes(&drive(&mut store, &subject(SHOP), CheckMode::Check)),
         ["webhook_missing"]
     );
 }
@@ -397,7 +397,7 @@ fn clocks_that_are_apart() {
         ));
         (request.call == "system_status.get").then_some(Ok(answer))
     };
-    let report = drive(&mut Store::with(late), &subject(SHOP), Intent::Check);
+    let report = drive(&mut Store::with(late), &subject(SHOP), CheckMode::Check);
     let clock = report
         .findings
         .iter()
@@ -460,7 +460,7 @@ fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
     let slow = |request: &ApiRequest| {
         (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut))
     };
-    let report = drive(&mut Store::with(slow), &subject(SHOP), Intent::Fix);
+    let report = drive(&mut Store::with(slow), &subject(SHOP), CheckMode::Fix);
     assert_eq!(codes(&report), ["status_unknown"]);
 }
 
@@ -479,7 +479,7 @@ fn an_address_of_ours_that_the_store_cannot_use() {
             delivery_url: Some(target.to_owned()),
             ..subject(SHOP)
         };
-        let report = drive(&mut Store::default(), &subject, Intent::Check);
+        let report = drive(&mut Store::default(), &subject, CheckMode::Check);
         let found = report
             .findings
             .iter()
@@ -494,7 +494,7 @@ fn an_address_of_ours_that_the_store_cannot_use() {
         delivery_url: None,
         ..subject(SHOP)
     };
-    let report = drive(&mut Store::default(), &unknown, Intent::Fix);
+    let report = drive(&mut Store::default(), &unknown, CheckMode::Fix);
     assert_eq!(
         report.trouble().map(|found| found.code),
         Some("public_url_missing")
@@ -502,7 +502,7 @@ fn an_address_of_ours_that_the_store_cannot_use() {
     let mut no_keys = subject(SHOP);
     no_keys.secrets.remove("consumer-secret");
     assert_eq!(
-        codes(&drive(&mut Store::default(), &no_keys, Intent::Fix)),
+        codes(&drive(&mut Store::default(), &no_keys, CheckMode::Fix)),
         ["no_keys"]
     );
 }
@@ -516,11 +516,11 @@ fn steps_name_only_commands_that_there_are() {
     };
     for (report, code) in [
         (
-            drive(&mut Store::default(), &no_keys, Intent::Check),
+            drive(&mut Store::default(), &no_keys, CheckMode::Check),
             "no_keys",
         ),
         (
-            drive(&mut Store::with(moved), &subject(SHOP), Intent::Check),
+            drive(&mut Store::with(moved), &subject(SHOP), CheckMode::Check),
             "redirected",
         ),
     ] {
