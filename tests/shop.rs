@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Method,
-    Subject, Told, Unanswered,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
+    Dialogue, Method, Told, Unanswered,
 };
 use cartwire::platforms::oauth1::Placement;
 use cartwire::platforms::platform;
@@ -102,8 +102,8 @@ async fn converse<T>(mut talk: impl FnMut(&mut Dialogue<'_>) -> Result<T, Unansw
     }
 }
 
-fn subject(url: &str) -> Subject {
-    Subject {
+fn subject(url: &str) -> ConnectionContext {
+    ConnectionContext {
         id: ConnectionId::new("shop").expect("an id"),
         kind: "woocommerce".to_owned(),
         settings: BTreeMap::from([("url".to_owned(), url.to_owned())]),
@@ -120,7 +120,7 @@ fn subject(url: &str) -> Subject {
     }
 }
 
-async fn examine(subject: &mut Subject, mode: CheckMode) -> CheckReport {
+async fn examine(subject: &mut ConnectionContext, mode: CheckMode) -> CheckReport {
     let platform = platform("woocommerce").expect("a platform");
     let report = converse(|dialogue| platform.examine(subject, mode, dialogue)).await;
     subject.settings.extend(report.settings.clone());

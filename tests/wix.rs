@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Method,
-    Severity, Subject, Told, Unanswered,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
+    Dialogue, Method, Severity, Told, Unanswered,
 };
 use cartwire::platforms::{Platform, platform};
 use jiff::Timestamp;
@@ -138,19 +138,24 @@ impl Caller {
         })
     }
 
-    async fn examine(&self, subject: &Subject) -> CheckReport {
+    async fn examine(&self, subject: &ConnectionContext) -> CheckReport {
         self.converse(|dialogue| wix().examine(subject, CheckMode::Check, dialogue))
             .await
     }
 
-    async fn complete(&self, word: &str, subject: &Subject) -> Told {
+    async fn complete(&self, word: &str, subject: &ConnectionContext) -> Told {
         self.converse(|dialogue| wix().complete(word, subject, dialogue))
             .await
     }
 }
 
-fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) -> Subject {
-    Subject {
+fn subject(
+    id: &str,
+    kind: &str,
+    settings: &[(&str, &str)],
+    secrets: &[(&str, &str)],
+) -> ConnectionContext {
+    ConnectionContext {
         id: ConnectionId::new(id).expect("an id"),
         kind: kind.to_owned(),
         settings: settings
@@ -167,13 +172,13 @@ fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &s
     }
 }
 
-fn app(double: &Wixapis, installations: &[&str]) -> Subject {
+fn app(double: &Wixapis, installations: &[&str]) -> ConnectionContext {
     let installations = installations
         .iter()
         .map(|id| ConnectionId::new(id).expect("an id"))
         .collect();
     let settings = [("app_id", APP_ID), ("api_base", double.url.as_str())];
-    Subject {
+    ConnectionContext {
         installations,
         ..subject(
             "my-app",
@@ -184,14 +189,14 @@ fn app(double: &Wixapis, installations: &[&str]) -> Subject {
     }
 }
 
-fn instance(double: &Wixapis, id: &str) -> Subject {
-    Subject {
+fn instance(double: &Wixapis, id: &str) -> ConnectionContext {
+    ConnectionContext {
         parent: Some(Box::new(app(double, &[INSTANCE]))),
         ..subject(id, "instance", &[], &[])
     }
 }
 
-fn site(double: &Wixapis) -> Subject {
+fn site(double: &Wixapis) -> ConnectionContext {
     let settings = [
         ("site_id", SITE_ID),
         ("account_id", ACCOUNT_ID),
@@ -208,7 +213,7 @@ fn codes(found: &CheckReport) -> Vec<(Severity, &'static str)> {
         .collect()
 }
 
-fn set(subject: &mut Subject, name: &str, value: &str) {
+fn set(subject: &mut ConnectionContext, name: &str, value: &str) {
     subject.settings.insert(name.to_owned(), value.to_owned());
 }
 

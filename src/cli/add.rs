@@ -194,17 +194,17 @@ impl Adding<'_> {
     }
 
     fn delivery_url_findings(&self) -> Vec<Finding> {
-        let subject = check::unstored(&self.connection, &self.secrets, self.register.clone());
+        let context = check::unstored(&self.connection, &self.secrets, self.register.clone());
         platform(&self.connection.platform).map_or_else(Vec::new, |platform| {
-            platform.delivery_url_findings(&subject)
+            platform.delivery_url_findings(&context)
         })
     }
 
     /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.
     async fn first_look(&self) -> Look {
-        let subject = check::unstored(&self.connection, &self.secrets, None);
+        let context = check::unstored(&self.connection, &self.secrets, None);
         let mut look =
-            check::look(&self.outbound, &self.connection, &subject, CheckMode::Check).await;
+            check::look(&self.outbound, &self.connection, &context, CheckMode::Check).await;
         if let Some(report) = &mut look.report
             && self.url.is_some()
         {
@@ -237,10 +237,10 @@ impl Adding<'_> {
 
     /// Registers the webhooks, and waits for the store's ping where a gateway runs.
     async fn register(&self) -> anyhow::Result<Look> {
-        let subject = check::unstored(&self.connection, &self.secrets, self.register.clone());
+        let context = check::unstored(&self.connection, &self.secrets, self.register.clone());
         let began = Timestamp::now();
         let mut look =
-            check::look(&self.outbound, &self.connection, &subject, CheckMode::Fix).await;
+            check::look(&self.outbound, &self.connection, &context, CheckMode::Fix).await;
         if let (Some(report), Some(url)) = (&mut look.report, &self.register)
             && report.trouble().is_none()
             && !gateway::wait_for_ping(&self.data.data_dir, &self.connection.id, began)?

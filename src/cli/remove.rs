@@ -13,7 +13,7 @@ use crate::delivery::ConnectionId;
 use crate::journal::ConnectionChange;
 use crate::monitor::check;
 use crate::monitor::hold::Hold;
-use crate::outbound::subject;
+use crate::outbound::connection_context;
 use crate::platforms::api::{CheckMode, CheckReport, Severity};
 
 /// Installations of an app that are named at most.
@@ -55,11 +55,12 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
             seal,
             public_url: None,
         };
-        let subject = subject(&reader, &asker.seal, &id, None)?.ok_or_else(|| no_such(&id))?;
+        let context =
+            connection_context(&reader, &asker.seal, &id, None)?.ok_or_else(|| no_such(&id))?;
         let look = super::runtime()?.block_on(check::look(
             &asker.outbound,
             &connection,
-            &subject,
+            &context,
             CheckMode::Remove,
         ));
         let report = look.report.unwrap_or_default();

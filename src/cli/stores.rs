@@ -17,8 +17,8 @@ use crate::monitor::Arrivals;
 use crate::monitor::check::{self, Look};
 use crate::monitor::decide::{self, Facts};
 use crate::monitor::health::ARRIVALS;
-use crate::outbound::{Outbound, subject};
-use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity, Subject};
+use crate::outbound::{Outbound, connection_context};
+use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, Severity};
 
 /// Stores asked at once.
 const AT_ONCE: usize = 8;
@@ -107,7 +107,7 @@ pub(super) fn told(report: &CheckReport) -> String {
     text
 }
 
-/// Asks about connections, each with the subject that it has in the data file.
+/// Asks about connections, each with the context that it has in the data file.
 pub(super) struct Asker {
     pub(super) outbound: Outbound,
     pub(super) seal: Seal,
@@ -117,12 +117,12 @@ pub(super) struct Asker {
 
 impl Asker {
     /// What a dialogue has to know of a connection.
-    pub(super) fn subject(
+    pub(super) fn context(
         &self,
         reader: &Reader,
         connection: &Connection,
-    ) -> anyhow::Result<Option<Subject>> {
-        Ok(subject(
+    ) -> anyhow::Result<Option<ConnectionContext>> {
+        Ok(connection_context(
             reader,
             &self.seal,
             &connection.id,
@@ -143,12 +143,12 @@ impl Asker {
         let mut known = Vec::with_capacity(connections.len());
         for connection in connections {
             // One that went meanwhile is no matter.
-            if let Some(subject) = self.subject(reader, &connection)? {
-                known.push((connection, subject));
+            if let Some(context) = self.context(reader, &connection)? {
+                known.push((connection, context));
             }
         }
-        let looks = known.into_iter().map(|(connection, subject)| async move {
-            let look = check::look(&self.outbound, &connection, &subject, mode).await;
+        let looks = known.into_iter().map(|(connection, context)| async move {
+            let look = check::look(&self.outbound, &connection, &context, mode).await;
             (connection, look)
         });
         let mut looks = std::pin::pin!(stream::iter(looks).buffered(AT_ONCE));

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Connection, INSTANCE, Seal, SealError, SealedSecret, Status, store};
 use crate::delivery::{ConnectionId, JournaledDelivery};
-use crate::platforms::api::Subject;
+use crate::platforms::api::ConnectionContext;
 use crate::platforms::{
     ClaimedWebhook, InvalidKey, Platform, RegisteredWebhooks, VerificationKey, platform,
 };
@@ -308,7 +308,7 @@ fn askable(
     connection: &Connection,
     secrets: &[SealedSecret],
 ) -> impl Iterator<Item = Asked> {
-    let own = Subject {
+    let own = ConnectionContext {
         id: connection.id.clone(),
         kind: connection.kind.clone(),
         settings: connection.settings.clone(),
@@ -320,7 +320,7 @@ fn askable(
         parent: None,
         installations: Vec::new(),
     };
-    let installation = Subject {
+    let installation = ConnectionContext {
         kind: INSTANCE.to_owned(),
         settings: BTreeMap::new(),
         secrets: BTreeMap::new(),

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use crate::connections::Connection;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Answer, CheckMode, CheckReport, Severity, Subject};
+use crate::platforms::api::{Answer, CheckMode, CheckReport, ConnectionContext, Severity};
 use crate::platforms::platform;
 
 /// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
@@ -32,8 +32,8 @@ pub struct Look {
 
 /// Can the connection be asked?
 #[must_use]
-pub fn can_ask(connection: &Connection, subject: &Subject) -> bool {
-    platform(&connection.platform).is_some_and(|platform| platform.can_examine(subject))
+pub fn can_ask(connection: &Connection, context: &ConnectionContext) -> bool {
+    platform(&connection.platform).is_some_and(|platform| platform.can_examine(context))
 }
 
 /// How long all questions to one store may take. Changing something takes longer: it is tried by a ping each time.
@@ -48,7 +48,7 @@ fn patience(mode: CheckMode) -> Duration {
 pub async fn look(
     outbound: &Outbound,
     connection: &Connection,
-    subject: &Subject,
+    context: &ConnectionContext,
     mode: CheckMode,
 ) -> Look {
     let mut look = Look {
@@ -57,7 +57,7 @@ pub async fn look(
         clock: None,
     };
     let Some(platform) =
-        platform(&connection.platform).filter(|platform| platform.can_examine(subject))
+        platform(&connection.platform).filter(|platform| platform.can_examine(context))
     else {
         return look;
     };
@@ -69,7 +69,7 @@ pub async fn look(
             .flatten()
             .filter_map(clock_of)
             .min_by_key(|ahead| ahead.abs());
-        platform.examine(subject, mode, dialogue)
+        platform.examine(context, mode, dialogue)
     });
     look.report = Some(
         tokio::time::timeout(patience(mode), asking)
@@ -125,12 +125,12 @@ pub fn unstored(
     connection: &Connection,
     secrets: &[(&'static str, SecretString)],
     delivery_url: Option<String>,
-) -> Subject {
+) -> ConnectionContext {
     let secrets: BTreeMap<String, SecretString> = secrets
         .iter()
         .map(|(name, secret)| ((*name).to_owned(), secret.clone()))
         .collect();
-    Subject {
+    ConnectionContext {
         id: connection.id.clone(),
         kind: connection.kind.clone(),
         settings: connection.settings.clone(),

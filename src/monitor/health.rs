@@ -25,7 +25,7 @@ use crate::connections::{
 use crate::delivery::ConnectionId;
 use crate::journal::entry::State;
 use crate::journal::{Changed, ConnectionChange, DeliveryFilter, Journal};
-use crate::outbound::{Outbound, subject};
+use crate::outbound::{Outbound, connection_context};
 use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 use crate::report::ErrorChain;
@@ -236,10 +236,10 @@ impl Health {
             };
             Ok(Some((
                 connection,
-                subject(reader, &seal, &id, public_url.as_deref()),
+                connection_context(reader, &seal, &id, public_url.as_deref()),
             )))
         });
-        let (connection, subject) = match read.await {
+        let (connection, context) = match read.await {
             Ok(found) => found?,
             Err(error) => {
                 tracing::error!(error = %ErrorChain(&error), "a connection cannot be looked at");
@@ -251,9 +251,9 @@ impl Health {
             report: None,
             clock: None,
         };
-        match subject {
-            Ok(Some(subject)) => {
-                look = check::look(&self.outbound, &connection, &subject, CheckMode::Check).await;
+        match context {
+            Ok(Some(context)) => {
+                look = check::look(&self.outbound, &connection, &context, CheckMode::Check).await;
             }
             Ok(None) => return None,
             // `refresh` says so, too, and louder.

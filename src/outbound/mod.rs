@@ -8,9 +8,9 @@
 //! The platforms interpret the responses. `relay` and `monitor` decide what follows from them.
 
 mod attempt;
+mod context;
 mod guard;
 mod pace;
-mod subject;
 mod token;
 
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-pub use subject::{SubjectError, subject, subject_of_delivery};
+pub use context::{ContextError, connection_context, context_of_delivery};
 
 use crate::delivery::ConnectionId;
 use crate::platforms::Platform;

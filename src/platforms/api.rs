@@ -59,7 +59,7 @@ impl<'a> Dialogue<'a> {
 
 /// The connection that a dialogue is about.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct ConnectionContext {
     pub id: ConnectionId,
     /// The name of the connection kind, or `instance`.
     pub kind: String,
@@ -70,12 +70,12 @@ pub struct Subject {
     /// The full URL of the connection's webhook endpoint, if known.
     pub delivery_url: Option<String>,
     /// For an installation: the app's connection.
-    pub parent: Option<Box<Subject>>,
+    pub parent: Option<Box<ConnectionContext>>,
     /// For an app: the names of its installations; only some of them if there are many.
     pub installations: Vec<ConnectionId>,
 }
 
-impl Subject {
+impl ConnectionContext {
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)

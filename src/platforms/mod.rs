@@ -24,7 +24,9 @@ use serde_json::value::RawValue;
 
 use crate::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
-use api::{CheckMode, CheckReport, Dialogue, Finding, Pace, Scope, Subject, Told, Unanswered};
+use api::{
+    CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Pace, Scope, Told, Unanswered,
+};
 
 /// All supported platforms.
 pub const PLATFORMS: &[&dyn Platform] = &[&woocommerce::WooCommerce, &wix::Wix];
@@ -100,11 +102,11 @@ pub trait Platform: Send + Sync {
     fn pace(&self) -> Pace;
 
     /// `true` if the connection has the credentials for requests to its API.
-    fn can_ask(&self, subject: &Subject) -> bool;
+    fn can_ask(&self, subject: &ConnectionContext) -> bool;
 
     /// `true` if the connection itself can be checked. It differs from [`Platform::can_ask`] for a connection that has
     /// credentials and no store of its own, such as an app.
-    fn can_examine(&self, subject: &Subject) -> bool {
+    fn can_examine(&self, subject: &ConnectionContext) -> bool {
         self.can_ask(subject)
     }
 
@@ -115,7 +117,7 @@ pub trait Platform: Send + Sync {
     /// [`Unanswered`] with the next request to execute.
     fn examine(
         &self,
-        subject: &Subject,
+        subject: &ConnectionContext,
         mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered>;
@@ -132,12 +134,12 @@ pub trait Platform: Send + Sync {
     fn complete(
         &self,
         lacking: &str,
-        subject: &Subject,
+        subject: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered>;
 
     /// Problems of the delivery URL that are visible from the URL alone. No request is made.
-    fn delivery_url_findings(&self, _subject: &Subject) -> Vec<Finding> {
+    fn delivery_url_findings(&self, _subject: &ConnectionContext) -> Vec<Finding> {
         Vec::new()
     }
 

@@ -131,7 +131,7 @@ impl Asking {
         );
         let read = journal
             .read(move |reader| {
-                Ok(outbound::subject_of_delivery(
+                Ok(outbound::context_of_delivery(
                     reader,
                     &seal,
                     &connection,
@@ -139,8 +139,8 @@ impl Asking {
                 ))
             })
             .await;
-        let subject = match read {
-            Ok(Ok(Some(subject))) if platform.can_ask(&subject) => subject,
+        let context = match read {
+            Ok(Ok(Some(context))) if platform.can_ask(&context) => context,
             Ok(Ok(_)) => return Told::Nothing("no_credentials"),
             Ok(Err(error)) => {
                 tracing::error!(connection = %target.connection, error = %ErrorChain(&error), "a store cannot be asked");
@@ -149,7 +149,7 @@ impl Asking {
             Err(_) => return Told::Later("journal_unreadable", None),
         };
         let complete =
-            |dialogue: &mut Dialogue<'_>| platform.complete(&target.lacking, &subject, dialogue);
+            |dialogue: &mut Dialogue<'_>| platform.complete(&target.lacking, &context, dialogue);
         self.outbound
             .converse(platform, &target.connection, complete)
             .await

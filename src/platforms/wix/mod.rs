@@ -27,7 +27,9 @@ mod verify;
 
 use jiff::Timestamp;
 
-use super::api::{CheckMode, CheckReport, Dialogue, Pace, Scope, Subject, Told, Unanswered};
+use super::api::{
+    CheckMode, CheckReport, ConnectionContext, Dialogue, Pace, Scope, Told, Unanswered,
+};
 use super::{
     ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
     VerificationKey, Verified,
@@ -84,17 +86,17 @@ impl Platform for Wix {
         api::PACE
     }
 
-    fn can_ask(&self, subject: &Subject) -> bool {
+    fn can_ask(&self, subject: &ConnectionContext) -> bool {
         api::can_ask(subject)
     }
 
-    fn can_examine(&self, subject: &Subject) -> bool {
+    fn can_examine(&self, subject: &ConnectionContext) -> bool {
         api::can_examine(subject)
     }
 
     fn examine(
         &self,
-        subject: &Subject,
+        subject: &ConnectionContext,
         mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered> {
@@ -108,7 +110,7 @@ impl Platform for Wix {
     fn complete(
         &self,
         lacking: &str,
-        subject: &Subject,
+        subject: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered> {
         api::fetch(lacking, subject, dialogue)

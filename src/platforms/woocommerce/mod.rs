@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::api::{
-    CheckMode, CheckReport, Dialogue, Finding, Pace, Scope, Subject, Told, Unanswered,
+    CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Pace, Scope, Told, Unanswered,
 };
 use super::{
     ClaimedWebhook, ConnectionKind, InvalidKey, Normalized, Platform, RegisteredWebhooks,
@@ -72,13 +72,13 @@ impl Platform for WooCommerce {
         api::PACE
     }
 
-    fn can_ask(&self, subject: &Subject) -> bool {
+    fn can_ask(&self, subject: &ConnectionContext) -> bool {
         api::can_ask(subject)
     }
 
     fn examine(
         &self,
-        subject: &Subject,
+        subject: &ConnectionContext,
         mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered> {
@@ -96,13 +96,13 @@ impl Platform for WooCommerce {
     fn complete(
         &self,
         lacking: &str,
-        subject: &Subject,
+        subject: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered> {
         api::complete(lacking, subject, dialogue)
     }
 
-    fn delivery_url_findings(&self, subject: &Subject) -> Vec<Finding> {
+    fn delivery_url_findings(&self, subject: &ConnectionContext) -> Vec<Finding> {
         api::delivery_url_findings(subject)
     }
 

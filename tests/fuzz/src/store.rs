@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Subject,
-    TlsFault, Told, Unanswered,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
+    Dialogue, TlsFault, Told, Unanswered,
 };
 use cartwire::platforms::{Normalized, Platform, Unsigned, VerifiedDelivery, connection_kind};
 use cartwire::replay::fixture::{Fixture, embedded};
@@ -55,7 +55,7 @@ pub struct Task {
     /// Whose API is asked.
     pub platform: &'static dyn Platform,
     /// The connection.
-    pub subject: Subject,
+    pub subject: ConnectionContext,
     /// What is done.
     pub doing: Doing,
     /// Does the store begin anew after its last answer? Else nobody answers any more.
@@ -94,9 +94,9 @@ impl Task {
 }
 
 /// A connection of that kind, with all its secrets; of a store at that address.
-fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, Subject)> {
+fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, ConnectionContext)> {
     let id = |id: &str| ConnectionId::new(id).expect("an id");
-    let empty = |name: &str| Subject {
+    let empty = |name: &str| ConnectionContext {
         id: id(name),
         kind: kind.to_owned(),
         settings: BTreeMap::new(),
@@ -105,7 +105,7 @@ fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, Subject)> 
         parent: None,
         installations: Vec::new(),
     };
-    let app = || Subject {
+    let app = || ConnectionContext {
         kind: "wix-app".to_owned(),
         settings: owned(&[("app_id", APP)]),
         secrets: owned(&[("app-secret", APP_SECRET)]),
@@ -125,20 +125,20 @@ fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, Subject)> 
                 ("consumer-secret", CONSUMER_SECRET),
                 ("webhook-secret", WEBHOOK_SECRET),
             ];
-            Subject {
+            ConnectionContext {
                 settings: owned(&[("url", &url)]),
                 secrets: owned(&secrets),
                 ..empty("shop")
             }
         }
         "wix-app" => app(),
-        "instance" => Subject {
+        "instance" => ConnectionContext {
             parent: Some(Box::new(app())),
             ..empty(INSTANCE)
         },
         "wix-site" => {
             let settings = owned(&[("site_id", SITE), ("account_id", ACCOUNT)]);
-            Subject {
+            ConnectionContext {
                 settings,
                 secrets: owned(&[("api-key", API_KEY)]),
                 ..empty("site")

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use super::refusal::{Blame, blame};
 use super::{Caller, FetchKind, FetchRequest};
 use crate::platforms::api::{
-    Answer, ApiRequest, CallFailure, CallResult, Dialogue, Subject, Told, Unanswered, heard,
+    Answer, ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Told, Unanswered,
+    heard,
 };
 use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
@@ -47,10 +48,10 @@ const OF_SITE: [&str; 5] = [
 
 pub(in crate::platforms::wix) fn fetch(
     request: &str,
-    subject: &Subject,
+    context: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
-    let (Some(request), Some(caller)) = (FetchRequest::parse(request), Caller::of(subject)) else {
+    let (Some(request), Some(caller)) = (FetchRequest::parse(request), Caller::of(context)) else {
         return Ok(Told::Nothing("not_asked"));
     };
     let id = request.id.as_str();
@@ -114,9 +115,9 @@ pub(in crate::platforms::wix) fn fetch(
             caller.get("site.properties", "/site-properties/v4/properties"),
             "properties",
         ),
-        FetchKind::SiteCurrency => site_currency(subject, &caller, dialogue),
+        FetchKind::SiteCurrency => site_currency(context, &caller, dialogue),
         FetchKind::Currency | FetchKind::Payments => payments(&request, &caller, dialogue),
-        FetchKind::Installation => installation(id, subject, &caller, dialogue),
+        FetchKind::Installation => installation(id, context, &caller, dialogue),
     }
 }
 
@@ -178,11 +179,11 @@ fn is_no_route(result: &CallResult) -> bool {
 
 /// The currency of the site, without a request if a check has stored it.
 fn site_currency(
-    subject: &Subject,
+    context: &ConnectionContext,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
-    if let Some(currency) = subject.setting("currency") {
+    if let Some(currency) = context.setting("currency") {
         let properties = json!({"properties": {"paymentCurrency": currency}});
         return Ok(Told::Whole(properties.to_string().into()));
     }
@@ -237,12 +238,12 @@ fn payments(
 /// which must not become a connection. A refused secret says nothing about the installation.
 fn installation(
     app_id: &str,
-    subject: &Subject,
+    context: &ConnectionContext,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
     const SAMPLE: Told = Told::Untrue("sample_delivery");
-    let ours = subject
+    let ours = context
         .parent
         .as_deref()
         .and_then(|app| app.setting("app_id"));

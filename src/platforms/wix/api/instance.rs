@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
 use super::{Caller, token};
-use crate::platforms::api::{Answer, CheckReport, Dialogue, Scope, Severity, Subject, Unanswered};
+use crate::platforms::api::{
+    Answer, CheckReport, ConnectionContext, Dialogue, Scope, Severity, Unanswered,
+};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -19,7 +21,7 @@ const MAX_TRIED: usize = 3;
 const DASHBOARD: &str = "the app's dashboard under \"View ID & keys\"";
 
 pub(super) fn examine_app(
-    app: &Subject,
+    app: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     let mut found = CheckReport::default();
@@ -89,7 +91,7 @@ pub(super) fn examine_app(
 }
 
 pub(super) fn examine(
-    instance: &Subject,
+    instance: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     let mut found = CheckReport::default();
@@ -256,8 +258,8 @@ pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, Str
 fn no_token(
     found: &mut CheckReport,
     refusal: &Answer,
-    instance: &Subject,
-    app: &Subject,
+    instance: &ConnectionContext,
+    app: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<(), Unanswered> {
     let mut named = match blame(refusal) {
@@ -330,7 +332,7 @@ fn gone(found: &mut CheckReport) {
     );
 }
 
-fn secret_refused(found: &mut CheckReport, app: &Subject) {
+fn secret_refused(found: &mut CheckReport, app: &ConnectionContext) {
     let cause = "Wix refuses the app id or the app secret: one of them was changed or not copied completely";
     let id = app.id.as_str();
     let remedy = format!(

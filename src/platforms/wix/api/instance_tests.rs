@@ -48,10 +48,10 @@ fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -
 fn refused(
     first: impl Fn() -> CallResult,
     given: impl Fn(&str) -> (u16, &'static str),
-    subject: &Subject,
+    context: &ConnectionContext,
 ) -> (CheckReport, Vec<String>) {
     let tokens = tokens(given);
-    let own = subject.id.as_str();
+    let own = context.id.as_str();
     let platform = |request: &ApiRequest| {
         if body(request)["instance_id"] == own {
             first()
@@ -59,7 +59,7 @@ fn refused(
             tokens(request)
         }
     };
-    talk(platform, |dialogue| examine(subject, dialogue))
+    talk(platform, |dialogue| examine(context, dialogue))
 }
 
 fn no_token(status: u16, body: &'static str) -> impl Fn() -> CallResult {
@@ -79,10 +79,10 @@ fn with_token(given: impl Fn(&str) -> CallResult) -> impl Fn(&ApiRequest) -> Cal
     }
 }
 
-fn with_others(others: &[&str]) -> Subject {
-    let mut subject = installation("one");
-    subject.parent = Some(Box::new(app_on(others)));
-    subject
+fn with_others(others: &[&str]) -> ConnectionContext {
+    let mut context = installation("one");
+    context.parent = Some(Box::new(app_on(others)));
+    context
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn an_apps_secret_is_right_where_one_installation_gets_a_token() {
             (404, r#"{"message":"no instance"}"#)
         }
     });
-    let subject = app_on(&["one", "two", "three"]);
-    let (found, asked) = talk(platform, |dialogue| examine_app(&subject, dialogue));
+    let context = app_on(&["one", "two", "three"]);
+    let (found, asked) = talk(platform, |dialogue| examine_app(&context, dialogue));
     assert_eq!((code(&found), asked.len()), (vec![], 2));
     assert!(found.good[1].contains("secret is right"));
 }
@@ -124,9 +124,9 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
         (401, r#"{"error":"invalid_client"}"#),
         (403, r#"{"message":"","details":{}}"#),
     ] {
-        let subject = app_on(&["one", "two", "three", "four"]);
+        let context = app_on(&["one", "two", "three", "four"]);
         let (found, asked) = talk(tokens(|_| refusal), |dialogue| {
-            examine_app(&subject, dialogue)
+            examine_app(&context, dialogue)
         });
         assert_eq!(
             (only(&found).severity, only(&found).code),
@@ -393,10 +393,10 @@ fn without_the_apps_secret_an_installation_is_not_asked() {
 
 #[test]
 fn nothing_of_ours_is_at_the_platform_to_be_removed() {
-    let remove = |subject: &Subject| {
+    let remove = |context: &ConnectionContext| {
         let found = talk(
             |_| panic!("nothing is asked"),
-            |dialogue| examined(subject, CheckMode::Remove, dialogue),
+            |dialogue| examined(context, CheckMode::Remove, dialogue),
         )
         .0;
         assert_eq!(found, CheckReport::default());

@@ -18,8 +18,8 @@ mod token;
 use serde_json::Value;
 
 use crate::platforms::api::{
-    AccessToken, ApiRequest, Auth, CheckMode, CheckReport, Dialogue, Method, Pace, Subject,
-    Unanswered,
+    AccessToken, ApiRequest, Auth, CheckMode, CheckReport, ConnectionContext, Dialogue, Method,
+    Pace, Unanswered,
 };
 
 pub(super) use fetch::fetch;
@@ -35,26 +35,26 @@ pub(super) const PACE: Pace = Pace {
 
 const BASE: &str = "https://www.wixapis.com";
 
-pub(super) fn can_ask(subject: &Subject) -> bool {
-    Caller::of(subject).is_some()
+pub(super) fn can_ask(context: &ConnectionContext) -> bool {
+    Caller::of(context).is_some()
 }
 
 /// As [`can_ask`], and `true` for an app with a secret, which is checked with the app's installations.
-pub(super) fn can_examine(subject: &Subject) -> bool {
-    can_ask(subject) || (subject.kind == "wix-app" && token::request(subject, "").is_some())
+pub(super) fn can_examine(context: &ConnectionContext) -> bool {
+    can_ask(context) || (context.kind == "wix-app" && token::request(context, "").is_some())
 }
 
 pub(super) fn examine(
-    subject: &Subject,
+    context: &ConnectionContext,
     mode: CheckMode,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
-    match (mode, subject.kind.as_str()) {
+    match (mode, context.kind.as_str()) {
         // The gateway creates nothing at the platform.
         (CheckMode::Remove, _) => Ok(CheckReport::default()),
-        (CheckMode::Check | CheckMode::Fix, "wix-app") => instance::examine_app(subject, dialogue),
-        (CheckMode::Check | CheckMode::Fix, "wix-site") => site::examine(subject, dialogue),
-        (CheckMode::Check | CheckMode::Fix, _) => instance::examine(subject, dialogue),
+        (CheckMode::Check | CheckMode::Fix, "wix-app") => instance::examine_app(context, dialogue),
+        (CheckMode::Check | CheckMode::Fix, "wix-site") => site::examine(context, dialogue),
+        (CheckMode::Check | CheckMode::Fix, _) => instance::examine(context, dialogue),
     }
 }
 
@@ -67,16 +67,16 @@ struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// `None` without credentials, and for an app itself: requests are always about one of its installations.
-    fn of(subject: &'a Subject) -> Option<Self> {
-        if subject.kind == "wix-site" {
-            let headers = vec![("wix-site-id", subject.setting("site_id")?.to_owned())];
+    fn of(context: &'a ConnectionContext) -> Option<Self> {
+        if context.kind == "wix-site" {
+            let headers = vec![("wix-site-id", context.setting("site_id")?.to_owned())];
             return Some(Self {
                 headers,
-                ..Self::with_key(subject)?
+                ..Self::with_key(context)?
             });
         }
-        let app = subject.parent.as_deref()?;
-        let auth = Auth::Token(Box::new(token::grant(app, subject.id.as_str())?));
+        let app = context.parent.as_deref()?;
+        let auth = Auth::Token(Box::new(token::grant(app, context.id.as_str())?));
         Some(Self {
             base: base(app),
             auth,
@@ -85,17 +85,17 @@ impl<'a> Caller<'a> {
     }
 
     /// With the API key, without a site or an account.
-    fn with_key(subject: &'a Subject) -> Option<Self> {
-        let key = subject.secrets.get("api-key")?.clone();
+    fn with_key(context: &'a ConnectionContext) -> Option<Self> {
+        let key = context.secrets.get("api-key")?.clone();
         Some(Self {
-            base: base(subject),
+            base: base(context),
             auth: Auth::Header("Authorization", key),
             headers: Vec::new(),
         })
     }
 
     /// With an access token, about the token's installation.
-    fn with_token(app: &'a Subject, token: AccessToken) -> Self {
+    fn with_token(app: &'a ConnectionContext, token: AccessToken) -> Self {
         Self {
             base: base(app),
             auth: Auth::Header("Authorization", token.authorization),
@@ -127,6 +127,6 @@ impl<'a> Caller<'a> {
 }
 
 /// The base URL of the API. Tests replace it.
-fn base(subject: &Subject) -> &str {
-    subject.setting("api_base").unwrap_or(BASE)
+fn base(context: &ConnectionContext) -> &str {
+    context.setting("api_base").unwrap_or(BASE)
 }

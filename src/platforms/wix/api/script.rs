@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::delivery::ConnectionId;
-use crate::platforms::api::{Answer, ApiRequest, CallResult, Dialogue, Subject, Unanswered};
+use crate::platforms::api::{
+    Answer, ApiRequest, CallResult, ConnectionContext, Dialogue, Unanswered,
+};
 
 pub(super) fn answer(status: u16, body: &str) -> Answer {
     Answer {
@@ -56,9 +58,14 @@ pub(super) fn body(request: &ApiRequest) -> serde_json::Value {
     serde_json::from_slice(request.body.as_deref().unwrap_or_default()).expect("JSON")
 }
 
-fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &str)]) -> Subject {
+fn context(
+    id: &str,
+    kind: &str,
+    settings: &[(&str, &str)],
+    secrets: &[(&str, &str)],
+) -> ConnectionContext {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Subject {
+    ConnectionContext {
         id: ConnectionId::new(id).expect("an id"),
         kind: kind.to_owned(),
         settings: settings.iter().map(owned).collect(),
@@ -73,42 +80,42 @@ fn subject(id: &str, kind: &str, settings: &[(&str, &str)], secrets: &[(&str, &s
 }
 
 /// An app with its secret.
-pub(super) fn app() -> Subject {
-    let app = subject(
+pub(super) fn app() -> ConnectionContext {
+    let app = context(
         "my-app",
         "wix-app",
         &[("app_id", "app-1")],
         &[("app-secret", "s3cret")],
     );
-    Subject {
+    ConnectionContext {
         delivery_url: Some("https://hooks.example/webhooks/wix/my-app".to_owned()),
         ..app
     }
 }
 
 /// The app with installations.
-pub(super) fn app_on(installations: &[&str]) -> Subject {
+pub(super) fn app_on(installations: &[&str]) -> ConnectionContext {
     let installations = installations
         .iter()
         .map(|id| ConnectionId::new(id).expect("an id"))
         .collect();
-    Subject {
+    ConnectionContext {
         installations,
         ..app()
     }
 }
 
 /// An installation of the app, the only one.
-pub(super) fn installation(id: &str) -> Subject {
-    Subject {
+pub(super) fn installation(id: &str) -> ConnectionContext {
+    ConnectionContext {
         parent: Some(Box::new(app_on(&[id]))),
-        ..subject(id, "instance", &[], &[])
+        ..context(id, "instance", &[], &[])
     }
 }
 
 /// A site by API key.
-pub(super) fn site() -> Subject {
-    subject(
+pub(super) fn site() -> ConnectionContext {
+    context(
         "shop",
         "wix-site",
         &[("site_id", "site-1"), ("account_id", "account-1")],

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::Caller;
 use super::refusal::{Heard, heard, unreadable, words};
-use crate::platforms::api::{Answer, CheckReport, Dialogue, Severity, Subject, Unanswered};
+use crate::platforms::api::{
+    Answer, CheckReport, ConnectionContext, Dialogue, Severity, Unanswered,
+};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -22,11 +24,11 @@ const MAX_OFFERED: usize = 10;
 const KEYS: &str = "https://manage.wix.com/account/api-keys";
 
 pub(super) fn examine(
-    subject: &Subject,
+    context: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     let mut found = CheckReport::default();
-    let (Some(caller), Some(site)) = (Caller::of(subject), subject.setting("site_id")) else {
+    let (Some(caller), Some(site)) = (Caller::of(context), context.setting("site_id")) else {
         let remedy = format!("Remove the connection and add it again with a key from {KEYS}");
         found.add(
             Severity::Broken,
@@ -36,7 +38,7 @@ pub(super) fn examine(
         );
         return Ok(found);
     };
-    if let Some(mixed) = mixed_up(subject) {
+    if let Some(mixed) = mixed_up(context) {
         found.add(Severity::Broken, mixed.code, mixed.cause, mixed.remedy);
         return Ok(found);
     }
@@ -54,7 +56,7 @@ pub(super) fn examine(
     if found.trouble().is_some() {
         return Ok(found);
     }
-    let listed = list(&mut found, subject, dialogue)?;
+    let listed = list(&mut found, context, dialogue)?;
     match (refused, listed) {
         (None, listed) => confirm(&mut found, &listed, site),
         (Some(_), Listed::Nothing) => {}
@@ -81,9 +83,9 @@ struct MixedUp {
 }
 
 /// Finds ids that were entered in the wrong field.
-fn mixed_up(subject: &Subject) -> Option<MixedUp> {
-    let (site, account) = (subject.setting("site_id")?, subject.setting("account_id")?);
-    let key = subject.secrets.get("api-key")?.expose_secret();
+fn mixed_up(context: &ConnectionContext) -> Option<MixedUp> {
+    let (site, account) = (context.setting("site_id")?, context.setting("account_id")?);
+    let key = context.secrets.get("api-key")?.expose_secret();
     if site == account {
         return Some(MixedUp {
             code: "account_refused",
@@ -162,10 +164,10 @@ enum Listed<'a> {
 
 fn list<'a>(
     found: &mut CheckReport,
-    subject: &Subject,
+    context: &ConnectionContext,
     dialogue: &mut Dialogue<'a>,
 ) -> Result<Listed<'a>, Unanswered> {
-    let (Some(caller), Some(account)) = (Caller::with_key(subject), subject.setting("account_id"))
+    let (Some(caller), Some(account)) = (Caller::with_key(context), context.setting("account_id"))
     else {
         return Ok(Listed::Nothing);
     };

@@ -8,7 +8,9 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::base;
-use crate::platforms::api::{AccessToken, Answer, ApiRequest, Method, Subject, TokenGrant};
+use crate::platforms::api::{
+    AccessToken, Answer, ApiRequest, ConnectionContext, Method, TokenGrant,
+};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
@@ -16,7 +18,7 @@ use crate::platforms::lenient::Node;
 const DEFAULT_LIFETIME_S: u64 = 300;
 
 /// The token grant that all requests about an installation share. `None` without the app's id or secret.
-pub(super) fn grant(app: &Subject, instance: &str) -> Option<TokenGrant> {
+pub(super) fn grant(app: &ConnectionContext, instance: &str) -> Option<TokenGrant> {
     let holder = format!("{}/{}/{instance}", app.id, app.setting("app_id")?);
     Some(TokenGrant {
         holder,
@@ -26,7 +28,7 @@ pub(super) fn grant(app: &Subject, instance: &str) -> Option<TokenGrant> {
 }
 
 /// The request for a token. A granted token proves that the secret is right and that the app is installed.
-pub(super) fn request(app: &Subject, instance: &str) -> Option<ApiRequest> {
+pub(super) fn request(app: &ConnectionContext, instance: &str) -> Option<ApiRequest> {
     let body = json!({
         "grant_type": "client_credentials",
         "client_id": app.setting("app_id")?,

@@ -14,7 +14,7 @@ use super::talk::json_text;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Entity;
 use crate::event::{Authority, Draft, verbs};
-use crate::platforms::api::{Dialogue, Method, Subject, Told, Unanswered, heard};
+use crate::platforms::api::{ConnectionContext, Dialogue, Method, Told, Unanswered, heard};
 use crate::platforms::json::{Json, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::Placement;
@@ -99,7 +99,7 @@ pub(in crate::platforms::woocommerce) fn must_be_confirmed(lacking: &str) -> boo
 
 pub(in crate::platforms::woocommerce) fn complete(
     lacking: &str,
-    subject: &Subject,
+    context: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
     let mut parts = lacking.split('/');
@@ -110,7 +110,7 @@ pub(in crate::platforms::woocommerce) fn complete(
     );
     let is_deleted = form.is_some();
     let resource = RESOURCES.into_iter().find(|(known, _)| *known == word);
-    let (Some((_, resource)), Some(caller)) = (resource, caller(subject)) else {
+    let (Some((_, resource)), Some(caller)) = (resource, caller(context)) else {
         return Ok(Told::Nothing("not_asked"));
     };
     let call = if is_deleted {
@@ -164,12 +164,12 @@ pub(in crate::platforms::woocommerce) fn complete(
 const GONE: &str = r#"{"confirmed":"gone"}"#;
 
 /// As a check found that it works, or as it works with most stores.
-fn caller(subject: &Subject) -> Option<Caller> {
-    let keys = Keys::of(subject)?;
-    if let Some(caller) = Caller::remembered(subject, &keys) {
+fn caller(context: &ConnectionContext) -> Option<Caller> {
+    let keys = Keys::of(context)?;
+    if let Some(caller) = Caller::remembered(context, &keys) {
         return Some(caller);
     }
-    let root = format!("{}/wp-json/", subject.setting("url")?.trim_end_matches('/'));
+    let root = format!("{}/wp-json/", context.setting("url")?.trim_end_matches('/'));
     let mode = if root.starts_with("https://") {
         Mode::Basic
     } else {

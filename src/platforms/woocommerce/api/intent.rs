@@ -13,30 +13,32 @@ use super::mend::{self, Wanted, read_only};
 use super::talk::{End, finding};
 use super::webhooks::{self, Own, pairs, written};
 use super::{add, reachable, setting};
-use crate::platforms::api::{CheckMode, CheckReport, Dialogue, Finding, Severity, Subject};
+use crate::platforms::api::{
+    CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Severity,
+};
 
 /// Does what is wanted.
 pub(super) fn carry_out(
     mode: CheckMode,
-    subject: &Subject,
+    context: &ConnectionContext,
     caller: &Caller,
     facts: &Facts,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
     match mode {
-        CheckMode::Check => check(subject, caller, dialogue, report),
-        CheckMode::Fix => fix(subject, caller, facts, dialogue, report),
-        CheckMode::Remove => remove(subject, caller, dialogue, report),
+        CheckMode::Check => check(context, caller, dialogue, report),
+        CheckMode::Fix => fix(context, caller, facts, dialogue, report),
+        CheckMode::Remove => remove(context, caller, dialogue, report),
     }
 }
 
 /// What is known of our webhooks, for that address.
-fn own(subject: &Subject, target: &str) -> Own {
-    let ids = pairs(subject.setting(setting::WEBHOOK_IDS));
+fn own(context: &ConnectionContext, target: &str) -> Own {
+    let ids = pairs(context.setting(setting::WEBHOOK_IDS));
     Own {
         target: target.to_owned(),
-        former: subject
+        former: context
             .setting(setting::DELIVERY_URL)
             .filter(|url| !url.is_empty())
             .map(str::to_owned),
@@ -44,16 +46,16 @@ fn own(subject: &Subject, target: &str) -> Own {
             .into_iter()
             .filter_map(|(topic, id)| Some((topic, id.parse().ok()?)))
             .collect(),
-        watched: pairs(subject.setting(setting::WEBHOOKS_WATCHED)),
+        watched: pairs(context.setting(setting::WEBHOOKS_WATCHED)),
     }
 }
 
 /// Where our webhooks have to deliver, or had to.
-fn target(subject: &Subject) -> Option<&str> {
-    let former = subject
+fn target(context: &ConnectionContext) -> Option<&str> {
+    let former = context
         .setting(setting::DELIVERY_URL)
         .filter(|url| !url.is_empty());
-    subject.delivery_url.as_deref().or(former)
+    context.delivery_url.as_deref().or(former)
 }
 
 fn no_public_url(severity: Severity) -> Finding {
@@ -67,23 +69,23 @@ fn no_public_url(severity: Severity) -> Finding {
 }
 
 fn check(
-    subject: &Subject,
+    context: &ConnectionContext,
     caller: &Caller,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
-    let Some(target) = target(subject) else {
+    let Some(target) = target(context) else {
         add(report, no_public_url(Severity::Note));
         return Ok(());
     };
     reachable::judge(target, &caller.root, report);
-    let own = own(subject, target);
+    let own = own(context, target);
     let listed = list(caller, &own, dialogue)?;
-    keep_known(subject, &listed, report);
+    keep_known(context, &listed, report);
     webhooks::compare(&own, &listed, &[], report);
     let watched = webhooks::watch(&own, &listed, report);
     keep_watching(watched, report);
-    match subject.setting(setting::KEY_PERMISSION) {
+    match context.setting(setting::KEY_PERMISSION) {
         Some("read") => add(report, read_only(Severity::Note)),
         Some(_) => {}
         None => report
@@ -98,17 +100,17 @@ fn check(
 }
 
 fn fix(
-    subject: &Subject,
+    context: &ConnectionContext,
     caller: &Caller,
     facts: &Facts,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
-    let Some(target) = subject.delivery_url.as_deref() else {
+    let Some(target) = context.delivery_url.as_deref() else {
         add(report, no_public_url(Severity::Broken));
         return Ok(());
     };
-    let Some(secret) = subject.secrets.get("webhook-secret") else {
+    let Some(secret) = context.secrets.get("webhook-secret") else {
         report.add(
             Severity::Broken,
             "webhook_secret_missing",
@@ -125,13 +127,13 @@ fn fix(
         // Webhooks that deliver there would all fail, and WooCommerce would disable them.
         return Ok(());
     }
-    let own = own(subject, target);
+    let own = own(context, target);
     let listed = list(caller, &own, dialogue)?;
     let mut watched = webhooks::watch(&own, &listed, report);
     let version = facts
         .woocommerce_version
         .as_deref()
-        .or(subject.setting(setting::WOOCOMMERCE_VERSION));
+        .or(context.setting(setting::WOOCOMMERCE_VERSION));
     let with_optional = version
         .and_then(facts::version)
         .is_some_and(|version| version >= (10, 9));
@@ -147,7 +149,7 @@ fn fix(
             .settings
             .insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
     }
-    keep_known(subject, &mended.webhooks, report);
+    keep_known(context, &mended.webhooks, report);
     // What was made now is known by its name, whatever ids are remembered.
     webhooks::compare(&own, &mended.webhooks, &mended.told, report);
     if mended.may_write == Some(false)
@@ -186,8 +188,12 @@ fn fix(
 }
 
 /// Remembers the webhooks that the store has for us: deliveries must name one of them with its topic.
-fn keep_known(subject: &Subject, webhooks: &[webhooks::Webhook], report: &mut CheckReport) {
-    let before = subject.setting(setting::WEBHOOKS_KNOWN).unwrap_or_default();
+fn keep_known(
+    context: &ConnectionContext,
+    webhooks: &[webhooks::Webhook],
+    report: &mut CheckReport,
+) {
+    let before = context.setting(setting::WEBHOOKS_KNOWN).unwrap_or_default();
     let known = webhooks::known_with(before, webhooks);
     report.webhooks = webhooks.iter().map(webhooks::Webhook::state).collect();
     report
@@ -230,13 +236,13 @@ fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
 }
 
 fn remove(
-    subject: &Subject,
+    context: &ConnectionContext,
     caller: &Caller,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
     // Without an address, now or formerly, none was registered.
-    let own = own(subject, target(subject).unwrap_or_default());
+    let own = own(context, target(context).unwrap_or_default());
     let listed = list(caller, &own, dialogue)?;
     let mended = mend::remove(caller, &own, listed, dialogue, report)?;
     let left = own.ours(&mended.webhooks).len();

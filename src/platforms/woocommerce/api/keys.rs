@@ -13,7 +13,8 @@ use super::diagnosis::{Refused, diagnose};
 use super::talk::{End, finding, json};
 use super::{facts, refusal};
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Finding, Method, Severity, Subject,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, ConnectionContext, Dialogue, Finding,
+    Method, Severity,
 };
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::{OAuth1, Placement};
@@ -63,8 +64,8 @@ pub(super) struct Caller {
 
 impl Keys {
     /// The connection's, where it has them.
-    pub(super) fn of(subject: &Subject) -> Option<Self> {
-        let secret = |name: &str| subject.secrets.get(name).cloned();
+    pub(super) fn of(context: &ConnectionContext) -> Option<Self> {
+        let secret = |name: &str| context.secrets.get(name).cloned();
         Some(Self {
             key: secret("consumer-key")?,
             secret: secret("consumer-secret")?,
@@ -74,19 +75,19 @@ impl Keys {
 
 impl Caller {
     /// As an earlier check found that it works.
-    pub(super) fn remembered(subject: &Subject, keys: &Keys) -> Option<Self> {
-        let root = subject.setting("rest_root")?;
+    pub(super) fn remembered(context: &ConnectionContext, keys: &Keys) -> Option<Self> {
+        let root = context.setting("rest_root")?;
         let (root_url, typed) = (
             Url::parse(root).ok()?,
-            Url::parse(subject.setting("url")?).ok()?,
+            Url::parse(context.setting("url")?).ok()?,
         );
         // Somebody may have given the connection another URL since.
         let fits = super::talk::is_same_store(&root_url, &typed)
             && !(typed.scheme() == "https" && root_url.scheme() == "http");
-        let mode = match subject.setting("auth")? {
+        let mode = match context.setting("auth")? {
             "basic" if root_url.scheme() == "https" => Mode::Basic,
             name @ ("oauth1" | "oauth1_query") => {
-                let known = subject
+                let known = context
                     .setting("oauth_address")
                     .filter(|address| !address.is_empty());
                 Mode::OAuth {

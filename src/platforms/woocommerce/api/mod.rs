@@ -27,8 +27,8 @@ use self::keys::{Caller, Keys, Mode};
 use self::talk::{End, json};
 use crate::platforms::RegisteredWebhooks;
 use crate::platforms::api::{
-    Answer, CallFailure, CheckMode, CheckReport, Dialogue, Finding, Pace, Scope, Severity, Subject,
-    Unanswered,
+    Answer, CallFailure, CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Pace, Scope,
+    Severity, Unanswered,
 };
 use crate::platforms::oauth1::Placement;
 
@@ -63,17 +63,17 @@ mod setting {
     pub(super) const DELIVERY_URL: &str = "delivery_url";
 }
 
-pub(super) fn can_ask(subject: &Subject) -> bool {
-    Keys::of(subject).is_some()
+pub(super) fn can_ask(context: &ConnectionContext) -> bool {
+    Keys::of(context).is_some()
 }
 
 pub(super) fn examine(
-    subject: &Subject,
+    context: &ConnectionContext,
     mode: CheckMode,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     let mut report = CheckReport::default();
-    match look(subject, mode, dialogue, &mut report) {
+    match look(context, mode, dialogue, &mut report) {
         Ok(()) => Ok(report),
         Err(End::Found(found)) => {
             add(&mut report, found);
@@ -93,10 +93,10 @@ pub(super) fn registered_webhooks(settings: &BTreeMap<String, String>) -> Regist
     registered
 }
 
-pub(super) fn delivery_url_findings(subject: &Subject) -> Vec<Finding> {
+pub(super) fn delivery_url_findings(context: &ConnectionContext) -> Vec<Finding> {
     let mut report = CheckReport::default();
-    if let Some(target) = &subject.delivery_url {
-        let store = subject.setting(setting::URL).unwrap_or_default();
+    if let Some(target) = &context.delivery_url {
+        let store = context.setting(setting::URL).unwrap_or_default();
         reachable::judge(target, store, &mut report);
     }
     report.shown().findings
@@ -107,12 +107,12 @@ fn add(report: &mut CheckReport, found: Finding) {
 }
 
 fn look(
-    subject: &Subject,
+    context: &ConnectionContext,
     mode: CheckMode,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
-    let Some(keys) = Keys::of(subject) else {
+    let Some(keys) = Keys::of(context) else {
         report.add(
             Severity::Note,
             "no_keys",
@@ -125,21 +125,21 @@ fn look(
         );
         return Ok(());
     };
-    let (caller, facts) = reach(subject, &keys, dialogue, report)?;
-    intent::carry_out(mode, subject, &caller, &facts, dialogue, report)
+    let (caller, facts) = reach(context, &keys, dialogue, report)?;
+    intent::carry_out(mode, context, &caller, &facts, dialogue, report)
 }
 
 /// Gets at the store: as it worked before, else from the address that was typed.
 fn reach(
-    subject: &Subject,
+    context: &ConnectionContext,
     keys: &Keys,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(Caller, Facts), End> {
-    if let Some(caller) = Caller::remembered(subject, keys) {
+    if let Some(caller) = Caller::remembered(context, keys) {
         match caller.status(dialogue)? {
             Ok(answer) if answer.is_good() && json(answer).is_some() => {
-                let facts = learn(subject, &caller, None, Some(answer), report);
+                let facts = learn(context, &caller, None, Some(answer), report);
                 return Ok((caller, facts));
             }
             // Asking more would not help.
@@ -155,10 +155,10 @@ fn reach(
             Ok(_) | Err(_) => {}
         }
     }
-    let place = address::discover(subject.setting(setting::URL).unwrap_or_default(), dialogue)?;
+    let place = address::discover(context.setting(setting::URL).unwrap_or_default(), dialogue)?;
     judge_place(&place, report)?;
     let (caller, status) = keys::choose(&place.root, place.home.as_ref(), keys, dialogue)?;
-    let facts = learn(subject, &caller, Some(&place), status, report);
+    let facts = learn(context, &caller, Some(&place), status, report);
     Ok((caller, facts))
 }
 
@@ -197,7 +197,7 @@ fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
 
 /// Keeps what is known of the store now.
 fn learn(
-    subject: &Subject,
+    context: &ConnectionContext,
     caller: &Caller,
     place: Option<&Place>,
     status: Option<&Answer>,
@@ -205,7 +205,7 @@ fn learn(
 ) -> Facts {
     let facts = status.map(Facts::of).unwrap_or_default();
     let mut keep = |name: &str, value: Option<String>| {
-        if let Some(value) = value.or_else(|| subject.setting(name).map(str::to_owned)) {
+        if let Some(value) = value.or_else(|| context.setting(name).map(str::to_owned)) {
             report.settings.insert(name.to_owned(), value);
         }
     };

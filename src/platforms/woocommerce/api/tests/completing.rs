@@ -37,13 +37,13 @@ fn lacking(topic: &str, body: &str) -> Option<String> {
 }
 
 fn asked(word: &str, result: CallResult) -> (String, Told) {
-    let subject = subject("https://shop.example");
-    let Err(Unanswered(request)) = complete(word, &subject, &mut Dialogue::new(&[])) else {
+    let context = context("https://shop.example");
+    let Err(Unanswered(request)) = complete(word, &context, &mut Dialogue::new(&[])) else {
         panic!("asks nothing")
     };
     (
         request.url.clone(),
-        complete(word, &subject, &mut Dialogue::new(&[result])).expect("one question"),
+        complete(word, &context, &mut Dialogue::new(&[result])).expect("one question"),
     )
 }
 

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use super::examine;
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, Dialogue, Method,
-    Subject, Unanswered,
+    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
+    Dialogue, Method, Unanswered,
 };
 
 const KEY: &str = "ck_0123456789abcdef0123456789abcdef01234567";
@@ -363,8 +363,8 @@ fn single(result: Result<Value, Value>) -> Answer {
     }
 }
 
-fn subject(url: &str) -> Subject {
-    Subject {
+fn context(url: &str) -> ConnectionContext {
+    ConnectionContext {
         id: ConnectionId::new("shop").expect("an id"),
         kind: "woocommerce".to_owned(),
         settings: BTreeMap::from([("url".to_owned(), url.to_owned())]),
@@ -382,10 +382,10 @@ fn subject(url: &str) -> Subject {
 }
 
 /// Asks until the check comes to its end.
-fn drive(store: &mut Store, subject: &Subject, mode: CheckMode) -> CheckReport {
+fn drive(store: &mut Store, context: &ConnectionContext, mode: CheckMode) -> CheckReport {
     let mut answers = Vec::new();
     loop {
-        match examine(subject, mode, &mut Dialogue::new(&answers)) {
+        match examine(context, mode, &mut Dialogue::new(&answers)) {
             Ok(report) => return report,
             Err(Unanswered(request)) => answers.push(store.answer(&request)),
         }
@@ -398,9 +398,9 @@ fn drive(store: &mut Store, subject: &Subject, mode: CheckMode) -> CheckReport {
 }
 
 /// As [`drive`], and keeps what was learned.
-fn drive_on(store: &mut Store, subject: &mut Subject, mode: CheckMode) -> CheckReport {
-    let report = drive(store, subject, mode);
-    subject.settings.extend(report.settings.clone());
+fn drive_on(store: &mut Store, context: &mut ConnectionContext, mode: CheckMode) -> CheckReport {
+    let report = drive(store, context, mode);
+    context.settings.extend(report.settings.clone());
     store.asked.clear();
     report
 }

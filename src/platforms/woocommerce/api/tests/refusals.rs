@@ -9,8 +9,8 @@ use crate::platforms::oauth1::Placement;
 const SHOP: &str = "https://shop.example";
 
 /// The first finding of a store that answers so.
-fn first(store: &mut Store, subject: &Subject) -> (&'static str, Severity) {
-    let report = drive(store, subject, CheckMode::Fix);
+fn first(store: &mut Store, context: &ConnectionContext) -> (&'static str, Severity) {
+    let report = drive(store, context, CheckMode::Fix);
     let finding = report.findings.first().expect("something is found");
     for text in [&finding.cause, &finding.remedy] {
         assert!(text.ends_with('.') || text.ends_with("apache."), "{text}");
@@ -24,7 +24,7 @@ fn first(store: &mut Store, subject: &Subject) -> (&'static str, Severity) {
 }
 
 fn found(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> (&'static str, Severity) {
-    first(&mut Store::with(fault), &subject(SHOP))
+    first(&mut Store::with(fault), &context(SHOP))
 }
 
 /// Wherever the REST API is asked.
@@ -73,7 +73,7 @@ fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
             plain
         })
     });
-    let report = drive(&mut store, &subject(SHOP), CheckMode::Check);
+    let report = drive(&mut store, &context(SHOP), CheckMode::Check);
     let finding = &report.findings[0];
     assert_eq!(finding.code, "unreachable");
     assert!(
@@ -190,7 +190,7 @@ fn the_wrong_address() {
             .then(|| Ok(told(200, &root)))
     }));
     assert_eq!(
-        first(&mut plain, &subject(SHOP)),
+        first(&mut plain, &context(SHOP)),
         ("permalinks_plain", Broken)
     );
 }
@@ -218,13 +218,13 @@ fn the_wrong_software() {
         ..Store::default()
     };
     for (mut store, code) in [(without, "not_woocommerce"), (older, "woocommerce_too_old")] {
-        assert_eq!(first(&mut store, &subject(SHOP)).0, code);
+        assert_eq!(first(&mut store, &context(SHOP)).0, code);
     }
     let mut old = Store {
         version: "5.9.1",
         ..Store::default()
     };
-    let report = drive(&mut old, &subject(SHOP), CheckMode::Check);
+    let report = drive(&mut old, &context(SHOP), CheckMode::Check);
     assert!(codes(&report).contains(&"woocommerce_too_old"));
 }
 
@@ -279,7 +279,7 @@ fn refused_keys_are_told_apart_in_any_language_and_scheme() {
             home: "http://elsewhere.example",
             ..Store::with(refuses_keys(wrong))
         };
-        let plain = first(&mut http, &subject("http://shop.example"));
+        let plain = first(&mut http, &context("http://shop.example"));
         assert_eq!(plain, (code, Severity::Broken), "http");
         assert!(http.asked.iter().all(|asked| asked.contains("http://")));
     }
@@ -292,7 +292,7 @@ fn a_key_without_rights_and_a_key_that_was_cut() {
         keyed(refusal(403, "woocommerce_rest_cannot_view")),
         ("key_role", Broken)
     );
-    let mut cut = subject(SHOP);
+    let mut cut = context(SHOP);
     cut.secrets
         .insert("consumer-secret".to_owned(), "cs_76543210fe".into());
     let mut store = Store::with(refuses_keys(Keyed::SecretWrong));
@@ -308,11 +308,11 @@ fn a_dropped_authorization_header_leads_to_a_signature_in_the_query() {
             Some(Ok(refusal(401, "woocommerce_rest_cannot_view")))
         }
     };
-    let (mut store, mut subject) = (Store::with(dropped), subject(SHOP));
-    let report = drive_on(&mut store, &mut subject, CheckMode::Fix);
+    let (mut store, mut context) = (Store::with(dropped), context(SHOP));
+    let report = drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(codes(&report), ["authorization_dropped"]);
-    assert_eq!(subject.setting("auth"), Some("oauth1_query"));
-    let report = drive(&mut store, &subject, CheckMode::Check);
+    assert_eq!(context.setting("auth"), Some("oauth1_query"));
+    let report = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(codes(&report), ["authorization_dropped"]);
     assert_eq!(store.asked.len(), 2, "the way is remembered");
 }
@@ -325,7 +325,7 @@ fn a_rule_that_blocks_woocommerce_s_api_alone_is_named_with_its_path() {
             .contains("/wp-json/wc/")
             .then(|| Ok(page(403, "Forbidden")))
     };
-    let report = drive(&mut Store::with(blocked), &subject(SHOP), CheckMode::Check);
+    let report = drive(&mut Store::with(blocked), &context(SHOP), CheckMode::Check);
     let finding = &report.findings[0];
     assert_eq!(finding.code, "rest_blocked");
     assert!(finding.cause.contains("/wp-json/wc/"), "{}", finding.cause);
@@ -346,7 +346,7 @@ fn http_is_only_offered_where_the_port_does_not_speak_tls() {
                 Ok(page(200, "A shop"))
             })
         });
-        let report = drive(&mut store, &subject(SHOP), CheckMode::Check);
+        let report = drive(&mut store, &context(SHOP), CheckMode::Check);
         let remedy = &report.findings[0].remedy;
         assert_eq!(remedy.starts_with("http://"), is_offered, "{remedy}");
     }
@@ -380,7 +380,7 @@ fn refusals_that_are_not_woocommerce_s_say_nothing_of_the_key() {
         ..Store::with(basic)
     };
     assert_eq!(
-        codes(&drive(&mut store, &subject(SHOP), CheckMode::Check)),
+        codes(&drive(&mut store, &context(SHOP), CheckMode::Check)),
         ["webhook_missing"]
     );
 }
@@ -397,7 +397,7 @@ fn clocks_that_are_apart() {
         ));
         (request.call == "system_status.get").then_some(Ok(answer))
     };
-    let report = drive(&mut Store::with(late), &subject(SHOP), CheckMode::Check);
+    let report = drive(&mut Store::with(late), &context(SHOP), CheckMode::Check);
     let clock = report
         .findings
         .iter()
@@ -435,7 +435,7 @@ fn a_clock_is_blamed_before_the_secret() {
             home: "http://shop.example",
             ..Store::with(refuse(date, age, message))
         };
-        first(&mut { plain }, &subject("http://shop.example")).0
+        first(&mut { plain }, &context("http://shop.example")).0
     };
     assert_eq!(http(BEHIND, "0", SIGNATURE), "clock_off");
     assert_eq!(http(BEHIND, "0", "In der Sprache des Ladens."), "clock_off");
@@ -460,7 +460,7 @@ fn a_store_that_is_too_slow_for_its_status_is_connected_all_the_same() {
     let slow = |request: &ApiRequest| {
         (request.call == "system_status.get").then_some(Err(CallFailure::TimedOut))
     };
-    let report = drive(&mut Store::with(slow), &subject(SHOP), CheckMode::Fix);
+    let report = drive(&mut Store::with(slow), &context(SHOP), CheckMode::Fix);
     assert_eq!(codes(&report), ["status_unknown"]);
 }
 
@@ -475,11 +475,11 @@ fn an_address_of_ours_that_the_store_cannot_use() {
         ("nonsense", "delivery_url_invalid"),
         ("http://hooks.example/x", "delivery_url_http"),
     ] {
-        let subject = Subject {
+        let context = ConnectionContext {
             delivery_url: Some(target.to_owned()),
-            ..subject(SHOP)
+            ..context(SHOP)
         };
-        let report = drive(&mut Store::default(), &subject, CheckMode::Check);
+        let report = drive(&mut Store::default(), &context, CheckMode::Check);
         let found = report
             .findings
             .iter()
@@ -490,16 +490,16 @@ fn an_address_of_ours_that_the_store_cannot_use() {
             code == "delivery_url_http"
         );
     }
-    let unknown = Subject {
+    let unknown = ConnectionContext {
         delivery_url: None,
-        ..subject(SHOP)
+        ..context(SHOP)
     };
     let report = drive(&mut Store::default(), &unknown, CheckMode::Fix);
     assert_eq!(
         report.trouble().map(|found| found.code),
         Some("public_url_missing")
     );
-    let mut no_keys = subject(SHOP);
+    let mut no_keys = context(SHOP);
     no_keys.secrets.remove("consumer-secret");
     assert_eq!(
         codes(&drive(&mut Store::default(), &no_keys, CheckMode::Fix)),
@@ -509,7 +509,7 @@ fn an_address_of_ours_that_the_store_cannot_use() {
 
 #[test]
 fn steps_name_only_commands_that_there_are() {
-    let mut no_keys = subject(SHOP);
+    let mut no_keys = context(SHOP);
     no_keys.secrets.remove("consumer-secret");
     let moved = |request: &ApiRequest| {
         (!matches!(request.auth, Auth::None)).then(|| Ok(answer(302, &[], "")))
@@ -520,7 +520,7 @@ fn steps_name_only_commands_that_there_are() {
             "no_keys",
         ),
         (
-            drive(&mut Store::with(moved), &subject(SHOP), CheckMode::Check),
+            drive(&mut Store::with(moved), &context(SHOP), CheckMode::Check),
             "redirected",
         ),
     ] {

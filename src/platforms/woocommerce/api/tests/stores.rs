@@ -5,10 +5,10 @@ use crate::platforms::woocommerce::api::webhooks::TOPICS;
 
 /// Connects, and looks again: the second look must find nothing and ask little.
 fn connects(mut store: Store, typed: &str, url: &str, root: &str, auth: &str) {
-    let mut subject = subject(typed);
-    let connected = drive_on(&mut store, &mut subject, CheckMode::Fix);
+    let mut context = context(typed);
+    let connected = drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(codes(&connected), [] as [&str; 0], "{typed}");
-    let setting = |name: &str| subject.setting(name).unwrap_or("-").to_owned();
+    let setting = |name: &str| context.setting(name).unwrap_or("-").to_owned();
     assert_eq!(
         (
             setting("url").as_str(),
@@ -41,7 +41,7 @@ fn connects(mut store: Store, typed: &str, url: &str, root: &str, auth: &str) {
         );
     }
     let before = store.webhooks.clone();
-    let again = drive(&mut store, &subject, CheckMode::Check);
+    let again = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(codes(&again), [] as [&str; 0]);
     assert_eq!(store.asked.len(), 2, "{:?}", store.asked);
     assert_eq!(store.webhooks, before, "a check changes nothing");
@@ -156,7 +156,7 @@ fn a_store_is_not_looked_for_in_every_folder_of_a_deep_address() {
         "basic",
     );
     let mut nothing = Store::with(|_| Some(Ok(page(404, "Not found"))));
-    drive(&mut nothing, &subject(&deep), CheckMode::Check);
+    drive(&mut nothing, &context(&deep), CheckMode::Check);
     assert_eq!(
         nothing.count("rest.root"),
         14,
@@ -172,7 +172,7 @@ fn plain_permalinks_work_by_index_php_and_are_noted() {
         link,
         ..Store::default()
     };
-    let report = drive(&mut store, &subject("https://shop.example"), CheckMode::Fix);
+    let report = drive(&mut store, &context("https://shop.example"), CheckMode::Fix);
     assert_eq!(codes(&report), ["permalinks_plain"]);
     assert!(report.trouble().is_none());
 }
@@ -184,15 +184,15 @@ fn behind_a_proxy_that_ends_tls_requests_are_signed_for_the_store_s_own_address(
         home: "http://inside.example:8000",
         ..Store::default()
     };
-    let mut subject = subject("https://shop.example");
-    let report = drive_on(&mut store, &mut subject, CheckMode::Fix);
+    let mut context = context("https://shop.example");
+    let report = drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(codes(&report), [] as [&str; 0]);
-    assert_eq!(subject.setting("auth"), Some("oauth1"));
+    assert_eq!(context.setting("auth"), Some("oauth1"));
     assert_eq!(
-        subject.setting("oauth_address"),
+        context.setting("oauth_address"),
         Some("http://inside.example:8000/wp-json/")
     );
-    drive(&mut store, &subject, CheckMode::Check);
+    drive(&mut store, &context, CheckMode::Check);
     assert_eq!(store.asked.len(), 2, "{:?}", store.asked);
 }
 
@@ -253,13 +253,13 @@ fn what_no_client_sends_is_no_part_of_an_address() {
 #[test]
 fn a_store_that_moved_is_found_again() {
     let mut store = Store::default();
-    let mut subject = subject("https://shop.example");
-    drive_on(&mut store, &mut subject, CheckMode::Fix);
+    let mut context = context("https://shop.example");
+    drive_on(&mut store, &mut context, CheckMode::Fix);
     store.root = "/index.php/wp-json/";
-    let report = drive_on(&mut store, &mut subject, CheckMode::Check);
+    let report = drive_on(&mut store, &mut context, CheckMode::Check);
     assert_eq!(codes(&report), [] as [&str; 0]);
     assert_eq!(
-        subject.setting("rest_root"),
+        context.setting("rest_root"),
         Some("https://shop.example/index.php/wp-json/")
     );
 }

@@ -7,11 +7,11 @@ use crate::platforms::woocommerce::api::webhooks::{TOPICS, Webhook, is_same_endp
 const SHOP: &str = "https://shop.example";
 
 /// A store that was connected.
-fn connected() -> (Store, Subject) {
-    let (mut store, mut subject) = (Store::default(), subject(SHOP));
-    let report = drive_on(&mut store, &mut subject, CheckMode::Fix);
+fn connected() -> (Store, ConnectionContext) {
+    let (mut store, mut context) = (Store::default(), context(SHOP));
+    let report = drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(report.done.len(), TOPICS.len() + 1, "{:?}", report.done);
-    (store, subject)
+    (store, context)
 }
 
 fn severity(report: &CheckReport, code: &str) -> Option<Severity> {
@@ -24,20 +24,20 @@ fn severity(report: &CheckReport, code: &str) -> Option<Severity> {
 
 #[test]
 fn registering_twice_changes_nothing() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     let ids: Vec<u64> = store.webhooks.keys().copied().collect();
-    let settings = subject.settings.clone();
+    let settings = context.settings.clone();
     assert_eq!(
-        codes(&drive_on(&mut store, &mut subject, CheckMode::Fix)),
+        codes(&drive_on(&mut store, &mut context, CheckMode::Fix)),
         [] as [&str; 0]
     );
     assert_eq!(store.webhooks.keys().copied().collect::<Vec<_>>(), ids);
-    assert_eq!(subject.settings, settings);
+    assert_eq!(context.settings, settings);
 }
 
 #[test]
 fn what_is_wrong_with_webhooks_is_told_and_mended() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     let others = store.add("order.created", "https://others.example/hook");
     let theirs = store.webhooks[&others].clone();
     store.set(store.id_of("order.updated"), "status", "disabled");
@@ -48,12 +48,12 @@ fn what_is_wrong_with_webhooks_is_told_and_mended() {
         "customer.updated",
         &format!("{}/", TARGET.replacen("hooks", "HOOKS", 1)),
     );
-    let report = drive_on(&mut store, &mut subject, CheckMode::Check);
+    let report = drive_on(&mut store, &mut context, CheckMode::Check);
     for code in ["webhook_disabled", "webhook_paused", "webhook_missing"] {
         assert_eq!(severity(&report, code), Some(Severity::Broken), "{code}");
     }
     assert_eq!(severity(&report, "webhook_doubled"), Some(Severity::Note));
-    let mended = drive_on(&mut store, &mut subject, CheckMode::Fix);
+    let mended = drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(codes(&mended), ["webhook_watched"]);
     assert_eq!(
         store.webhooks[&others], theirs,
@@ -70,26 +70,26 @@ fn what_is_wrong_with_webhooks_is_told_and_mended() {
 
 #[test]
 fn a_disabled_webhook_is_watched_until_it_delivers() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     let id = store.id_of("order.updated");
     store.set(id, "status", "disabled");
-    drive_on(&mut store, &mut subject, CheckMode::Fix);
+    drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(
-        codes(&drive_on(&mut store, &mut subject, CheckMode::Check)),
+        codes(&drive_on(&mut store, &mut context, CheckMode::Check)),
         ["webhook_watched"]
     );
     // Mending again moves its date, and is no delivery.
     assert_eq!(
-        codes(&drive_on(&mut store, &mut subject, CheckMode::Fix)),
+        codes(&drive_on(&mut store, &mut context, CheckMode::Fix)),
         ["webhook_watched"]
     );
     assert_eq!(
-        codes(&drive_on(&mut store, &mut subject, CheckMode::Check)),
+        codes(&drive_on(&mut store, &mut context, CheckMode::Check)),
         ["webhook_watched"]
     );
-    let mut failing = (store.webhooks.clone(), subject.clone());
+    let mut failing = (store.webhooks.clone(), context.clone());
     store.set(id, "date_modified_gmt", "2026-11-21T01:00:00");
-    let report = drive_on(&mut store, &mut subject, CheckMode::Check);
+    let report = drive_on(&mut store, &mut context, CheckMode::Check);
     assert_eq!(codes(&report), [] as [&str; 0]);
     assert!(
         report
@@ -97,7 +97,7 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
             .iter()
             .any(|good| good == "order.updated delivers again")
     );
-    assert_eq!(subject.setting("webhooks_watched"), Some(""));
+    assert_eq!(context.setting("webhooks_watched"), Some(""));
     std::mem::swap(&mut store.webhooks, &mut failing.0);
     store.set(id, "status", "disabled");
     let report = drive(&mut store, &failing.1, CheckMode::Check);
@@ -110,10 +110,10 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
 
 #[test]
 fn webhooks_that_somebody_made_for_us_are_made_anew() {
-    let (mut store, mut subject) = (Store::default(), subject(SHOP));
+    let (mut store, mut context) = (Store::default(), context(SHOP));
     let old = store.add("order.created", TARGET);
     let action = store.add("action.woocommerce_thankyou", TARGET);
-    let report = drive(&mut store, &subject, CheckMode::Check);
+    let report = drive(&mut store, &context, CheckMode::Check);
     assert!(
         report.trouble().is_none(),
         "whoever adds webhooks by hand chooses the topics: {:?}",
@@ -123,7 +123,7 @@ fn webhooks_that_somebody_made_for_us_are_made_anew() {
         severity(&report, "webhook_version_unknown"),
         Some(Severity::Note)
     );
-    drive_on(&mut store, &mut subject, CheckMode::Fix);
+    drive_on(&mut store, &mut context, CheckMode::Fix);
     assert!(
         !store.webhooks.contains_key(&old),
         "its version cannot be seen"
@@ -136,15 +136,15 @@ fn webhooks_that_somebody_made_for_us_are_made_anew() {
 
 #[test]
 fn a_changed_address_moves_what_is_remembered() {
-    let (mut store, mut subject) = connected();
-    subject.delivery_url = Some("https://new.example/webhooks/woocommerce/shop".to_owned());
+    let (mut store, mut context) = connected();
+    context.delivery_url = Some("https://new.example/webhooks/woocommerce/shop".to_owned());
     assert_eq!(
-        drive(&mut store, &subject, CheckMode::Check).findings[0].code,
+        drive(&mut store, &context, CheckMode::Check).findings[0].code,
         "webhook_other_url"
     );
     let many = store.webhooks.len();
     assert_eq!(
-        codes(&drive_on(&mut store, &mut subject, CheckMode::Fix)),
+        codes(&drive_on(&mut store, &mut context, CheckMode::Fix)),
         [] as [&str; 0]
     );
     assert_eq!(store.webhooks.len(), many);
@@ -152,39 +152,39 @@ fn a_changed_address_moves_what_is_remembered() {
         store
             .webhooks
             .values()
-            .all(|webhook| webhook["delivery_url"] == subject.delivery_url.clone().expect("set"))
+            .all(|webhook| webhook["delivery_url"] == context.delivery_url.clone().expect("set"))
     );
 }
 
 #[test]
 fn the_webhooks_of_another_cartwire_are_left_alone_whatever_their_ids() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     // The shop came from a backup, and staging was registered first: under the ids that we remember.
     for webhook in store.webhooks.values_mut() {
         webhook["delivery_url"] = json!("https://staging.example/webhooks/woocommerce/shop");
     }
     let theirs = store.webhooks.clone();
-    let report = drive(&mut store, &subject, CheckMode::Check);
+    let report = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(codes(&report), ["webhook_missing"]);
-    drive_on(&mut store, &mut subject, CheckMode::Fix);
+    drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(store.webhooks.len(), 2 * theirs.len());
     assert!(
         theirs
             .iter()
             .all(|(id, webhook)| store.webhooks[id] == *webhook)
     );
-    drive_on(&mut store, &mut subject, CheckMode::Remove);
+    drive_on(&mut store, &mut context, CheckMode::Remove);
     assert_eq!(store.webhooks, theirs);
 }
 
 #[test]
 fn a_webhook_whose_url_was_changed_at_the_store_is_repaired_and_not_doubled() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     let (id, all) = (store.id_of("order.updated"), store.webhooks.len());
     store.set(id, "delivery_url", "https://elsewhere.example/hook");
-    let report = drive(&mut store, &subject, CheckMode::Check);
+    let report = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(codes(&report), ["webhook_other_url"]);
-    let fixed = drive_on(&mut store, &mut subject, CheckMode::Fix);
+    let fixed = drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(fixed.trouble(), None);
     assert_eq!(store.webhooks.len(), all);
     assert_eq!(store.webhooks[&id]["delivery_url"], json!(TARGET));
@@ -192,30 +192,30 @@ fn a_webhook_whose_url_was_changed_at_the_store_is_repaired_and_not_doubled() {
 
 #[test]
 fn remembered_ids_of_a_shop_that_was_set_up_anew_belong_to_others() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     store.webhooks.clear();
     for topic in TOPICS {
         store.add(topic, "https://others.example/hook");
     }
     let theirs = store.webhooks.clone();
-    drive_on(&mut store, &mut subject, CheckMode::Fix);
+    drive_on(&mut store, &mut context, CheckMode::Fix);
     assert!(
         theirs
             .iter()
             .all(|(id, webhook)| store.webhooks[id] == *webhook)
     );
-    drive_on(&mut store, &mut subject, CheckMode::Remove);
+    drive_on(&mut store, &mut context, CheckMode::Remove);
     assert_eq!(store.webhooks, theirs);
 }
 
 #[test]
 fn all_pages_are_read() {
-    let (mut store, subject) = connected();
+    let (mut store, context) = connected();
     for _ in 0..230 {
         store.add("order.created", "https://others.example/hook");
     }
     assert_eq!(
-        codes(&drive(&mut store, &subject, CheckMode::Check)),
+        codes(&drive(&mut store, &context, CheckMode::Check)),
         [] as [&str; 0]
     );
     assert_eq!(store.count("webhooks.list"), 3);
@@ -223,7 +223,7 @@ fn all_pages_are_read() {
 
 #[test]
 fn pages_are_read_on_while_they_are_full_where_their_number_is_not_told() {
-    let (mut store, subject) = connected();
+    let (mut store, context) = connected();
     let all: Vec<Value> = store.webhooks.values().cloned().collect();
     let others = |from: u64| {
         (from..from + 100)
@@ -239,7 +239,7 @@ fn pages_are_read_on_while_they_are_full_where_their_number_is_not_told() {
     };
     store.fault = Some(Box::new(untold));
     assert_eq!(
-        codes(&drive(&mut store, &subject, CheckMode::Check)),
+        codes(&drive(&mut store, &context, CheckMode::Check)),
         [] as [&str; 0]
     );
     assert_eq!(store.count("webhooks.list"), 2);
@@ -268,7 +268,7 @@ fn a_list_without_an_end_is_not_read_for_ever() {
         (100, 11_000, 1, "answer_too_large"),
     ] {
         let mut store = Store::with(endless(items, padding));
-        let report = drive(&mut store, &subject(SHOP), CheckMode::Check);
+        let report = drive(&mut store, &context(SHOP), CheckMode::Check);
         assert_eq!(
             (codes(&report), store.count("webhooks.list")),
             (vec![code], pages),
@@ -279,7 +279,7 @@ fn a_list_without_an_end_is_not_read_for_ever() {
 
 #[test]
 fn a_webhook_that_stands_on_two_pages_is_one() {
-    let (mut store, subject) = connected();
+    let (mut store, context) = connected();
     let (all, there): (Vec<Value>, usize) = (
         store.webhooks.values().cloned().collect(),
         store.webhooks.len(),
@@ -292,7 +292,7 @@ fn a_webhook_that_stands_on_two_pages_is_one() {
     };
     store.fault = Some(Box::new(shifted));
     assert_eq!(
-        codes(&drive(&mut store, &subject, CheckMode::Fix)),
+        codes(&drive(&mut store, &context, CheckMode::Fix)),
         [] as [&str; 0]
     );
     assert_eq!(
@@ -304,17 +304,17 @@ fn a_webhook_that_stands_on_two_pages_is_one() {
 
 #[test]
 fn more_webhooks_than_there_should_ever_be_take_several_runs() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     for _ in 0..200 {
         store.add("order.created", TARGET);
     }
-    let first = drive_on(&mut store, &mut subject, CheckMode::Remove);
+    let first = drive_on(&mut store, &mut context, CheckMode::Remove);
     assert_eq!(
         (severity(&first, "webhook_left"), first.done.len()),
         (Some(Severity::Broken), 150)
     );
     assert_eq!(
-        codes(&drive_on(&mut store, &mut subject, CheckMode::Remove)),
+        codes(&drive_on(&mut store, &mut context, CheckMode::Remove)),
         [] as [&str; 0]
     );
     assert!(store.webhooks.is_empty());
@@ -327,7 +327,7 @@ fn a_store_without_batches_is_served_one_by_one() {
         ..Store::default()
     };
     assert_eq!(
-        codes(&drive(&mut store, &subject(SHOP), CheckMode::Fix)),
+        codes(&drive(&mut store, &context(SHOP), CheckMode::Fix)),
         [] as [&str; 0]
     );
     assert_eq!(
@@ -347,9 +347,9 @@ fn a_batch_that_nobody_heard_of_is_not_done_twice() {
     let done = store.webhooks.clone();
     store.webhooks.clear();
     let mut answers = Vec::new();
-    let subject = subject(SHOP);
+    let context = context(SHOP);
     let report = loop {
-        match examine(&subject, CheckMode::Fix, &mut Dialogue::new(&answers)) {
+        match examine(&context, CheckMode::Fix, &mut Dialogue::new(&answers)) {
             Ok(report) => break report,
             Err(Unanswered(request)) if request.call == "webhooks.batch" => {
                 store.webhooks.clone_from(&done);
@@ -386,7 +386,7 @@ fn an_item_that_the_store_refuses_is_told_with_its_code() {
             &json!({ "create": items.iter().map(told).collect::<Vec<_>>() }),
         )))
     };
-    let report = drive(&mut Store::with(refuse), &subject(SHOP), CheckMode::Fix);
+    let report = drive(&mut Store::with(refuse), &context(SHOP), CheckMode::Fix);
     assert_eq!(codes(&report), ["webhook_refused"]);
     assert!(
         report.findings[0]
@@ -397,14 +397,14 @@ fn an_item_that_the_store_refuses_is_told_with_its_code() {
 
 #[test]
 fn a_key_that_may_only_read_tries_to_write_once() {
-    let (mut store, mut subject) = (
+    let (mut store, mut context) = (
         Store {
             may_write: false,
             ..Store::default()
         },
-        subject(SHOP),
+        context(SHOP),
     );
-    let report = drive(&mut store, &subject, CheckMode::Fix);
+    let report = drive(&mut store, &context, CheckMode::Fix);
     assert_eq!(
         report.trouble().map(|found| found.code),
         Some("key_read_only")
@@ -413,10 +413,10 @@ fn a_key_that_may_only_read_tries_to_write_once() {
         store.count("webhooks.batch") + store.count("webhooks.create"),
         1
     );
-    subject.settings.extend(report.settings);
-    assert_eq!(subject.setting("key_permission"), Some("read"));
+    context.settings.extend(report.settings);
+    assert_eq!(context.setting("key_permission"), Some("read"));
     store.asked.clear();
-    let report = drive(&mut store, &subject, CheckMode::Check);
+    let report = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(severity(&report, "key_read_only"), Some(Severity::Note));
     assert_eq!(store.count("webhooks.batch"), 0);
 }
@@ -424,28 +424,28 @@ fn a_key_that_may_only_read_tries_to_write_once() {
 #[test]
 fn removing_deletes_ours_and_only_ours() {
     for version in ["11.0.1", "6.0.0"] {
-        let (mut store, mut subject) = (
+        let (mut store, mut context) = (
             Store {
                 version,
                 ..Store::default()
             },
-            subject(SHOP),
+            context(SHOP),
         );
-        drive_on(&mut store, &mut subject, CheckMode::Fix);
+        drive_on(&mut store, &mut context, CheckMode::Fix);
         let others = store.add("order.created", "https://others.example/hook");
         store.add("action.wc_x", TARGET);
-        let report = drive_on(&mut store, &mut subject, CheckMode::Remove);
+        let report = drive_on(&mut store, &mut context, CheckMode::Remove);
         assert_eq!(codes(&report), [] as [&str; 0]);
         assert_eq!(store.webhooks.keys().collect::<Vec<_>>(), [&others]);
         assert_eq!(
-            codes(&drive_on(&mut store, &mut subject, CheckMode::Remove)),
+            codes(&drive_on(&mut store, &mut context, CheckMode::Remove)),
             [] as [&str; 0],
             "nothing is left to do"
         );
     }
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     store.may_write = false;
-    let report = drive_on(&mut store, &mut subject, CheckMode::Remove);
+    let report = drive_on(&mut store, &mut context, CheckMode::Remove);
     assert_eq!(severity(&report, "webhook_left"), Some(Severity::Broken));
 }
 
@@ -474,16 +474,16 @@ fn an_address_is_the_same_in_other_writings() {
 
 #[test]
 fn lists_that_arrive_as_objects_with_keys_are_lists() {
-    let (mut store, mut subject) = connected();
+    let (mut store, mut context) = connected();
     store.has_keyed_lists = true;
     let lost = store.id_of("order.updated");
     store.webhooks.remove(&lost);
-    let report = drive_on(&mut store, &mut subject, CheckMode::Fix);
+    let report = drive_on(&mut store, &mut context, CheckMode::Fix);
     assert_eq!(report.done, ["registered order.updated"]);
     assert_eq!(store.webhooks.len(), TOPICS.len() + 1);
     // The store is searched from the beginning, so the list of namespaces is read too.
-    subject.settings.remove("rest_root");
-    let report = drive_on(&mut store, &mut subject, CheckMode::Check);
+    context.settings.remove("rest_root");
+    let report = drive_on(&mut store, &mut context, CheckMode::Check);
     assert!(codes(&report).is_empty(), "{:?}", report.findings);
 }
 

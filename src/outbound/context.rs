@@ -8,14 +8,14 @@ use secrecy::SecretString;
 use crate::connections::{Connection, INSTANCE, Seal, SealError};
 use crate::delivery::ConnectionId;
 use crate::journal::Reader;
-use crate::platforms::api::Subject;
+use crate::platforms::api::ConnectionContext;
 
 /// Maximum number of an app's installations that a dialogue gets: enough to try requests with.
 const MAX_INSTALLATIONS: u32 = 20;
 
 /// Why a connection could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum SubjectError {
+pub enum ContextError {
     #[error("the connection cannot be read")]
     Sqlite(#[from] rusqlite::Error),
     /// A secret could not be decrypted.
@@ -27,46 +27,46 @@ pub enum SubjectError {
 /// URL.
 ///
 /// # Errors
-/// [`SubjectError`] if the data file cannot be read or a secret cannot be decrypted.
-pub fn subject(
+/// [`ContextError`] if the data file cannot be read or a secret cannot be decrypted.
+pub fn connection_context(
     reader: &Reader,
     seal: &Seal,
     id: &ConnectionId,
     public_url: Option<&str>,
-) -> Result<Option<Subject>, SubjectError> {
+) -> Result<Option<ConnectionContext>, ContextError> {
     let Some(connection) = reader.connection(id)? else {
         return Ok(None);
     };
-    let mut subject = alone(reader, seal, &connection, public_url)?;
+    let mut context = alone(reader, seal, &connection, public_url)?;
     if let Some(parent) = &connection.parent
         && let Some(parent) = reader.connection(parent)?
     {
         let mut app = alone(reader, seal, &parent, public_url)?;
         // The other installations show whether only this installation was removed or the whole app is refused.
         app.installations = reader.installations(&parent.id, MAX_INSTALLATIONS)?;
-        subject.parent = Some(Box::new(app));
+        context.parent = Some(Box::new(app));
     }
     if connection
         .described_kind()
         .is_some_and(|kind| kind.receives_webhooks)
     {
-        subject.installations = reader.installations(id, MAX_INSTALLATIONS)?;
+        context.installations = reader.installations(id, MAX_INSTALLATIONS)?;
     }
-    Ok(Some(subject))
+    Ok(Some(context))
 }
 
-/// As [`subject`], for a delivery. An installation that is not a connection yet gets the data of its app. `None` if the
+/// As [`connection_context`], for a delivery. An installation that is not a connection yet gets the data of its app. `None` if the
 /// connection does not belong to the delivery's endpoint.
 ///
 /// # Errors
-/// [`SubjectError`] if the data file cannot be read or a secret cannot be decrypted.
-pub fn subject_of_delivery(
+/// [`ContextError`] if the data file cannot be read or a secret cannot be decrypted.
+pub fn context_of_delivery(
     reader: &Reader,
     seal: &Seal,
     connection: &ConnectionId,
     endpoint: &ConnectionId,
-) -> Result<Option<Subject>, SubjectError> {
-    if let Some(known) = subject(reader, seal, connection, None)? {
+) -> Result<Option<ConnectionContext>, ContextError> {
+    if let Some(known) = connection_context(reader, seal, connection, None)? {
         let belongs_to_endpoint = connection == endpoint
             || known
                 .parent
@@ -81,7 +81,7 @@ pub fn subject_of_delivery(
     let Some(parent) = reader.connection(endpoint)? else {
         return Ok(None);
     };
-    Ok(Some(Subject {
+    Ok(Some(ConnectionContext {
         id: connection.clone(),
         kind: INSTANCE.to_owned(),
         settings: BTreeMap::new(),
@@ -97,7 +97,7 @@ fn alone(
     seal: &Seal,
     connection: &Connection,
     public_url: Option<&str>,
-) -> Result<Subject, SubjectError> {
+) -> Result<ConnectionContext, ContextError> {
     let mut secrets: BTreeMap<String, SecretString> = BTreeMap::new();
     // Only current secrets: previous ones verify deliveries, but are not used for requests.
     for sealed in reader
@@ -110,7 +110,7 @@ fn alone(
     }
     let path = format!("/webhooks/{}/{}", connection.platform, connection.id);
     let remembered = connection.settings.get("delivery_url").cloned();
-    Ok(Subject {
+    Ok(ConnectionContext {
         id: connection.id.clone(),
         kind: connection.kind.clone(),
         settings: connection.settings.clone(),
