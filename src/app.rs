@@ -37,7 +37,7 @@ use watched::Watch;
 
 use crate::admin::{Admin, AdminToken, log_lost_cursors};
 use crate::config::Config;
-use crate::connections::{Accepted, Directory, Rejections, Seal, UnreadableBodies, Verdict};
+use crate::connections::{Accepted, Assessment, Directory, Rejections, Seal, UnreadableBodies};
 use crate::journal::{
     APPEND_TIMEOUT, ConnectionChange, DataFile, Journal, JournalGuard, Marks, release_if_full,
 };
@@ -424,7 +424,7 @@ async fn keep_pings(journal: &Journal, accepted: &Accepted) {
         let ping = ConnectionChange::Examined {
             id: id.clone(),
             settings: BTreeMap::from([(PINGED_AT.to_owned(), at.to_string())]),
-            verdict: Verdict::Open,
+            assessment: Assessment::Open,
             began: at,
         };
         if let Err(error) = journal.change_connection(ping).await {

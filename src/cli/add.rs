@@ -268,12 +268,12 @@ impl Adding<'_> {
             unreadable: false,
             readable_at: None,
         };
-        let (id, verdict) = (self.connection.id.clone(), facts.verdict());
+        let (id, assessment) = (self.connection.id.clone(), facts.assessment());
         let began = Timestamp::now();
         file.change_connection(&ConnectionChange::Examined {
             id,
             settings: report.settings.clone(),
-            verdict,
+            assessment,
             began,
         })?;
         Ok(())

@@ -30,7 +30,7 @@ pub(super) enum EventsCommand {
 
 #[derive(Args, Debug)]
 pub(super) struct Filter {
-/// Events after this cursor
+    /// Events after this cursor
     #[arg(long, value_name = "CURSOR", default_value_t)]
     after: EventCursor,
     /// Events of this type; cartwire.order.* matches all types with this prefix

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Exit, fail};
 use crate::config::DataArgs;
-use crate::connections::{Connection, INSTANCE, Seal, Verdict};
+use crate::connections::{Assessment, Connection, INSTANCE, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::journal::{ConnectionChange, DataFile, Reader};
@@ -29,7 +29,7 @@ pub(super) struct Looked {
     pub(super) look: Look,
     /// Something that its deliveries tell of, and has not ended.
     pub(super) told: Option<Finding>,
-    verdict: Verdict,
+    assessment: Assessment,
     settings: BTreeMap<String, String>,
 }
 
@@ -181,11 +181,11 @@ fn judge(connection: Connection, look: Look, mode: CheckMode, arrivals: &Arrival
         unreadable: false,
         readable_at: None,
     };
-    let verdict = facts.verdict();
-    let reason = match verdict {
-        Verdict::Degraded(reason) => Some(reason.to_owned()),
-        Verdict::Open => connection.standing().1.map(str::to_owned),
-        Verdict::Well | Verdict::Gone(_) => None,
+    let assessment = facts.assessment();
+    let reason = match assessment {
+        Assessment::Degraded(reason) => Some(reason.to_owned()),
+        Assessment::Open => connection.standing().1.map(str::to_owned),
+        Assessment::Well | Assessment::Gone(_) => None,
     };
     let told = reason
         .as_deref()
@@ -196,15 +196,16 @@ fn judge(connection: Connection, look: Look, mode: CheckMode, arrivals: &Arrival
         .map(|report| report.settings.clone())
         .unwrap_or_default();
     let mut settings = check::learned(&connection, settings);
-    if verdict == Verdict::Well && connection.settings.contains_key(decide::REFUSED_WEBHOOKS) {
+    if assessment == Assessment::Well && connection.settings.contains_key(decide::REFUSED_WEBHOOKS)
+    {
         settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), String::new());
     }
-    decide::keep_unreadable(&connection, None, verdict, &mut settings);
+    decide::keep_unreadable(&connection, None, assessment, &mut settings);
     Looked {
         connection,
         look,
         told,
-        verdict,
+        assessment,
         settings,
     }
 }
@@ -214,7 +215,7 @@ pub(super) fn keep(file: &mut DataFile, looked: &Looked) -> anyhow::Result<()> {
     let change = ConnectionChange::Examined {
         id: looked.connection.id.clone(),
         settings: looked.settings.clone(),
-        verdict: looked.verdict,
+        assessment: looked.assessment,
         began: looked.look.began,
     };
     file.change_connection(&change)?;

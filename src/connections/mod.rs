@@ -4,12 +4,12 @@
 //! Nothing here asks a store anything.
 
 mod accepted;
+mod assessment;
 mod directory;
 mod rejections;
 pub mod seal;
 pub(crate) mod store;
 mod unreadable;
-mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 pub use accepted::Accepted;
+pub use assessment::{Assessment, Move};
 pub use directory::{Directory, DirectoryError, Endpoint, Standing};
 pub use rejections::{RefusedWebhook, RejectionCount, Rejections, UnregisteredWebhook};
 pub use seal::{Seal, SealError};
 pub use unreadable::{InvalidRun, UnreadableBodies, UnreadableDelivery, UnreadableRun};
-pub use verdict::{Move, Verdict};
 
 use crate::delivery::ConnectionId;
 use crate::event::data::ConnectionHealth;

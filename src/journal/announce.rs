@@ -14,7 +14,7 @@ use super::keys;
 use super::tombstones::{self, Tombstone};
 use super::usage::{self, entry_bytes};
 use crate::connections::store::{self, SignedChange};
-use crate::connections::{Connection, INSTANCE, SealedSecret, Status, Verdict};
+use crate::connections::{Assessment, Connection, INSTANCE, SealedSecret, Status};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::verbs;
 use crate::platforms::ConnectionSignal;
@@ -39,7 +39,7 @@ pub enum ConnectionChange {
         /// What was learned of it and is no secret.
         settings: BTreeMap<String, String>,
         /// What was made out.
-        verdict: Verdict,
+        assessment: Assessment,
         /// When the check began: what changed since is known better.
         began: Timestamp,
     },
@@ -159,9 +159,9 @@ pub(super) fn apply(
         ConnectionChange::Examined {
             id,
             settings,
-            verdict,
+            assessment,
             began,
-        } => examined(transaction, id, settings, *verdict, *began, now),
+        } => examined(transaction, id, settings, *assessment, *began, now),
         ConnectionChange::Seen {
             id,
             parent,
@@ -207,7 +207,7 @@ fn examined(
     transaction: &Transaction<'_>,
     id: &ConnectionId,
     settings: &BTreeMap<String, String>,
-    verdict: Verdict,
+    assessment: Assessment,
     began: Timestamp,
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
@@ -217,7 +217,7 @@ fn examined(
     };
     // The store's own word that came meanwhile, and the operator's, is newer than what was found out before it.
     let known_better = connection.changed_at > began;
-    let moved = match verdict.moves(&connection).filter(|_| !known_better) {
+    let moved = match assessment.moves(&connection).filter(|_| !known_better) {
         None => Changed::No,
         // What the operator paused stays paused. The event waits with the connection's deliveries until it is resumed.
         Some(to) if connection.status == Status::Paused => {
@@ -346,8 +346,8 @@ impl Seen<'_> {
     ) -> rusqlite::Result<Changed> {
         if let ConnectionSignal::Degraded(reason) = signal {
             // The delivery has no event of its own: each further one says the same.
-            let verdict = Verdict::Degraded(reason);
-            return examined(transaction, self.id, &BTreeMap::new(), verdict, now, now);
+            let assessment = Assessment::Degraded(reason);
+            return examined(transaction, self.id, &BTreeMap::new(), assessment, now, now);
         }
         if let Some(newest) = store::newest_signed(transaction, self.id)? {
             // A delivery without a time cannot prove that it is newer.

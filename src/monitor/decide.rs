@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::{Look, PINGED_AT};
-use crate::connections::{Connection, RefusedWebhook, RejectionCount, Status, Verdict};
+use crate::connections::{Assessment, Connection, RefusedWebhook, RejectionCount, Status};
 use crate::delivery::ConnectionId;
 use crate::platforms::OWNER_LOST_RIGHTS;
 use crate::platforms::api::{CheckReport, Finding, Severity};
@@ -345,40 +345,40 @@ impl Facts<'_> {
 
     /// What follows.
     #[must_use]
-    pub fn verdict(&self) -> Verdict {
+    pub fn assessment(&self) -> Assessment {
         if let Some(trouble) = self.report.and_then(CheckReport::trouble) {
             match trouble.severity {
-                Severity::Gone => return Verdict::Gone(trouble.code),
-                Severity::Broken => return Verdict::Degraded(trouble.code),
+                Severity::Gone => return Assessment::Gone(trouble.code),
+                Severity::Broken => return Assessment::Degraded(trouble.code),
                 Severity::Unavailable if self.unreadable || self.is_still_unreadable() => {}
                 Severity::Unavailable => {
-                    return self.outage.map_or(Verdict::Open, Verdict::Degraded);
+                    return self.outage.map_or(Assessment::Open, Assessment::Degraded);
                 }
                 Severity::Note => {}
             }
         }
         if self.unreadable {
-            return Verdict::Degraded(BODIES_UNREADABLE);
+            return Assessment::Degraded(BODIES_UNREADABLE);
         }
         if self.is_still_unreadable() {
-            return Verdict::Open;
+            return Assessment::Open;
         }
         match self.rejected {
-            Some(reason) => Verdict::Degraded(reason),
-            None if self.still_refused && !self.mended => Verdict::Open,
-            None if self.still_told() && (self.silent || !self.mended) => Verdict::Open,
+            Some(reason) => Assessment::Degraded(reason),
+            None if self.still_refused && !self.mended => Assessment::Open,
+            None if self.still_told() && (self.silent || !self.mended) => Assessment::Open,
             // What deliveries carry is seen by nobody who asks: the operator says when it is mended.
             None if self.connection.standing() == (Status::Degraded, Some(OWNER_LOST_RIGHTS)) => {
-                Verdict::Open
+                Assessment::Open
             }
-            None if self.silent => Verdict::Degraded(SILENT),
+            None if self.silent => Assessment::Degraded(SILENT),
             None if self.report.is_some()
                 || self.suffers_by_deliveries()
                 || is_unreadable(self.connection) =>
             {
-                Verdict::Well
+                Assessment::Well
             }
-            None => Verdict::Open,
+            None => Assessment::Open,
         }
     }
 }

@@ -19,8 +19,8 @@ use super::decide::{self, Facts, Outage};
 use super::hold::{self, LastHeld};
 use super::{Arrivals, Findings};
 use crate::connections::{
-    Accepted, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal, Status,
-    UnreadableBodies, UnreadableRun, UnregisteredWebhook, Verdict,
+    Accepted, Assessment, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal,
+    Status, UnreadableBodies, UnreadableRun, UnregisteredWebhook,
 };
 use crate::delivery::ConnectionId;
 use crate::journal::entry::State;
@@ -299,13 +299,13 @@ impl Health {
         let stored = decide::stored_unreadable(&connection);
         self.unreadable.restore(&connection.id, stored);
         self.hear(memory, STALE).await;
-        let mut verdict = self.judge(memory, &connection, &look);
-        if verdict.as_ref().is_some_and(|judged| judged.by_arrivals) {
+        let mut assessment = self.judge(memory, &connection, &look);
+        if assessment.as_ref().is_some_and(|judged| judged.by_arrivals) {
             // What hangs on a delivery that may have come in the last minute is decided with it.
             self.hear(memory, Duration::ZERO).await;
-            verdict = self.judge(memory, &connection, &look);
+            assessment = self.judge(memory, &connection, &look);
         }
-        if let Some(judged) = verdict {
+        if let Some(judged) = assessment {
             self.tell(&connection, look, judged).await;
         }
         let accepted_at = self.accepted_at(memory, &connection.id);
@@ -391,7 +391,7 @@ impl Health {
         };
         let by_arrivals = facts.rejected.is_some() || facts.silent || facts.still_told();
         Some(Judged {
-            verdict: facts.verdict(),
+            assessment: facts.assessment(),
             by_arrivals,
             refused: confirmed
                 .iter()
@@ -422,14 +422,14 @@ impl Health {
     /// Keeps what was made out, and tells of it where it changed something.
     async fn tell(&self, connection: &Connection, look: Look, judged: Judged) {
         let Judged {
-            verdict,
+            assessment,
             refused,
             suspected,
             unreadable,
             ..
         } = judged;
         let id = &connection.id;
-        let moved = verdict.moves(connection);
+        let moved = assessment.moves(connection);
         let (status, reason) =
             moved.map_or_else(|| connection.standing(), |to| (to.status, to.reason));
         let reason = reason.map(str::to_owned);
@@ -443,10 +443,10 @@ impl Health {
             .settings
             .get(decide::REFUSED_WEBHOOKS)
             .is_some_and(|names| !names.is_empty());
-        if !refused.is_empty() || (was_refused && verdict == Verdict::Well) {
+        if !refused.is_empty() || (was_refused && assessment == Assessment::Well) {
             settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), refused);
         }
-        decide::keep_unreadable(connection, unreadable.as_ref(), verdict, &mut settings);
+        decide::keep_unreadable(connection, unreadable.as_ref(), assessment, &mut settings);
         if findings
             .iter()
             .all(|finding| finding.severity == Severity::Note)
@@ -459,7 +459,7 @@ impl Health {
             findings.push(note);
         }
         if unreadable.is_some() {
-            decide::add_unreadable(connection, &settings, verdict, &mut findings);
+            decide::add_unreadable(connection, &settings, assessment, &mut findings);
         }
         if asked {
             let result = findings
@@ -478,7 +478,7 @@ impl Health {
         let change = ConnectionChange::Examined {
             id: id.clone(),
             settings: check::learned(connection, settings),
-            verdict,
+            assessment,
             began: look.began,
         };
         match self.journal.change_connection(change).await {
@@ -501,9 +501,9 @@ impl Health {
     }
 }
 
-/// A verdict, and whether what has arrived speaks in it.
+/// An assessment, and whether what has arrived speaks in it.
 struct Judged {
-    verdict: Verdict,
+    assessment: Assessment,
     by_arrivals: bool,
     /// The webhooks that are refused for certain, as `id=topic`.
     refused: String,

@@ -77,7 +77,7 @@ pub struct Standing {
 
 /// What to do with a returned message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum TopologyAssessment {
     /// No configured queue is meant for it.
     Unsubscribed,
     /// The topology is complete now: send it once more.
@@ -212,9 +212,9 @@ impl Keeper {
     }
 
     /// Decides about a returned message.
-    pub(super) async fn returned(&self, routing_key: &str) -> Verdict {
+    pub(super) async fn returned(&self, routing_key: &str) -> TopologyAssessment {
         if !self.topology.is_wanted(routing_key) {
-            return Verdict::Unsubscribed;
+            return TopologyAssessment::Unsubscribed;
         }
         let (answer, answered) = oneshot::channel();
         let asked = async {
@@ -223,9 +223,9 @@ impl Keeper {
         };
         match tokio::time::timeout(LOOK_TIMEOUT * 2, asked).await {
             // Under `check` a person may have restored it meanwhile; a second return shows that nothing was restored.
-            Ok(Some(true)) if self.topology.mode != Mode::Leave => Verdict::Resend,
-            Ok(Some(true)) => Verdict::Unrouted,
-            Ok(Some(false) | None) | Err(_) => Verdict::Wait,
+            Ok(Some(true)) if self.topology.mode != Mode::Leave => TopologyAssessment::Resend,
+            Ok(Some(true)) => TopologyAssessment::Unrouted,
+            Ok(Some(false) | None) | Err(_) => TopologyAssessment::Wait,
         }
     }
 

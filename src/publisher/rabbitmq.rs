@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::channel::{self, Alone, MAX_CONFIRM_WAIT, Outgoing};
-use super::keeper::{self, Keeper, Trouble, TroubleCode, Verdict};
+use super::keeper::{self, Keeper, TopologyAssessment, Trouble, TroubleCode};
 use super::message::routing_key;
 use super::session::{Endpoints, Session};
 use super::topology::Topology;
@@ -178,10 +178,10 @@ impl Publish for RabbitMq {
         }
         let routing_key = routing_key(&event);
         let receipt = match self.keeper.returned(&routing_key).await {
-            Verdict::Unsubscribed => Receipt::Unsubscribed,
-            Verdict::Wait => Receipt::Lost,
-            Verdict::Unrouted => Receipt::Returned,
-            Verdict::Resend => self.send(&event, way).await,
+            TopologyAssessment::Unsubscribed => Receipt::Unsubscribed,
+            TopologyAssessment::Wait => Receipt::Lost,
+            TopologyAssessment::Unrouted => Receipt::Returned,
+            TopologyAssessment::Resend => self.send(&event, way).await,
         };
         if receipt == Receipt::Returned {
             self.keeper.note_unrouted(&routing_key);

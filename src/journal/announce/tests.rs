@@ -27,11 +27,16 @@ impl File {
         changed
     }
 
-    fn examined(&mut self, verdict: Verdict, second: i64) -> Changed {
-        self.learned(&[], verdict, second)
+    fn examined(&mut self, assessment: Assessment, second: i64) -> Changed {
+        self.learned(&[], assessment, second)
     }
 
-    fn learned(&mut self, settings: &[(&str, &str)], verdict: Verdict, second: i64) -> Changed {
+    fn learned(
+        &mut self,
+        settings: &[(&str, &str)],
+        assessment: Assessment,
+        second: i64,
+    ) -> Changed {
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -40,7 +45,7 @@ impl File {
             ConnectionChange::Examined {
                 id: id(),
                 settings,
-                verdict,
+                assessment,
                 began: at(second),
             },
             second,
@@ -86,22 +91,25 @@ fn at(second: i64) -> Timestamp {
 fn an_examination_moves_a_connection_and_tells_of_it_once() {
     let mut file = File::new();
     assert_eq!(
-        file.examined(Verdict::Degraded("webhook_disabled"), 2),
+        file.examined(Assessment::Degraded("webhook_disabled"), 2),
         Changed::Yes
     );
     assert_eq!(
-        file.examined(Verdict::Degraded("webhook_disabled"), 3),
+        file.examined(Assessment::Degraded("webhook_disabled"), 3),
         Changed::No
     );
     assert_eq!(
-        file.examined(Verdict::Degraded("key_revoked"), 4),
+        file.examined(Assessment::Degraded("key_revoked"), 4),
         Changed::Yes
     );
     assert_eq!(file.connection().reason.as_deref(), Some("key_revoked"));
-    assert_eq!(file.examined(Verdict::Open, 5), Changed::No);
-    assert_eq!(file.examined(Verdict::Well, 6), Changed::Yes);
+    assert_eq!(file.examined(Assessment::Open, 5), Changed::No);
+    assert_eq!(file.examined(Assessment::Well, 6), Changed::Yes);
     assert_eq!(file.connection().status, Status::Connected);
-    assert_eq!(file.examined(Verdict::Gone("app_removed"), 7), Changed::Yes);
+    assert_eq!(
+        file.examined(Assessment::Gone("app_removed"), 7),
+        Changed::Yes
+    );
     assert_eq!(file.connection().status, Status::Disconnected);
     let told = [
         "connection.connected",
@@ -120,19 +128,19 @@ fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
     assert_eq!(
         file.learned(
             &[("version", "11.0"), ("currency", "EUR")],
-            Verdict::Well,
+            Assessment::Well,
             2
         ),
         Changed::Yes
     );
     let mark = file.mark();
     assert_eq!(
-        file.learned(&[("currency", "EUR")], Verdict::Well, 3),
+        file.learned(&[("currency", "EUR")], Assessment::Well, 3),
         Changed::No
     );
     assert_eq!(file.mark(), mark);
     assert_eq!(
-        file.learned(&[("currency", "USD")], Verdict::Well, 4),
+        file.learned(&[("currency", "USD")], Assessment::Well, 4),
         Changed::Yes
     );
     assert!(file.mark() > mark);
@@ -147,13 +155,13 @@ fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
 #[test]
 fn what_changed_during_an_examination_is_known_better() {
     let mut file = File::new();
-    file.examined(Verdict::Gone("app_removed"), 5);
+    file.examined(Assessment::Gone("app_removed"), 5);
     assert_eq!(
-        file.examined(Verdict::Well, 4),
+        file.examined(Assessment::Well, 4),
         Changed::No,
         "it was asked before the store removed us"
     );
-    assert_eq!(file.examined(Verdict::Well, 6), Changed::Yes);
+    assert_eq!(file.examined(Assessment::Well, 6), Changed::Yes);
 }
 
 #[test]
@@ -161,11 +169,11 @@ fn a_paused_connection_stays_paused_and_returns_to_what_was_found() {
     let mut file = File::new();
     file.change(ConnectionChange::Pause(id()), 2);
     assert_eq!(
-        file.examined(Verdict::Degraded("webhook_disabled"), 3),
+        file.examined(Assessment::Degraded("webhook_disabled"), 3),
         Changed::Yes
     );
     assert_eq!(
-        file.examined(Verdict::Degraded("webhook_disabled"), 4),
+        file.examined(Assessment::Degraded("webhook_disabled"), 4),
         Changed::No
     );
     assert_eq!(file.connection().status, Status::Paused);
@@ -187,7 +195,7 @@ fn one_that_is_not_there_is_not_examined() {
     let mut file = File::new();
     file.change(ConnectionChange::Remove(id()), 2);
     assert_eq!(
-        file.learned(&[("currency", "EUR")], Verdict::Degraded("silent"), 3),
+        file.learned(&[("currency", "EUR")], Assessment::Degraded("silent"), 3),
         Changed::NoSuchConnection
     );
 }

@@ -54,9 +54,9 @@ fn counts(counts: &[(&'static str, u64)]) -> Vec<RejectionCount> {
 #[test]
 fn what_the_store_says_goes_before_what_deliveries_tell() {
     let connected = standing(Status::Connected, None);
-    for (severity, verdict) in [
-        (Severity::Gone, Verdict::Gone("x")),
-        (Severity::Broken, Verdict::Degraded("x")),
+    for (severity, assessment) in [
+        (Severity::Gone, Assessment::Gone("x")),
+        (Severity::Broken, Assessment::Degraded("x")),
     ] {
         let report = found(severity, "x");
         let told = Facts {
@@ -64,13 +64,16 @@ fn what_the_store_says_goes_before_what_deliveries_tell() {
             rejected: Some(SIGNATURE_WRONG),
             ..facts(&connected, Some(&report))
         };
-        assert_eq!(told.verdict(), verdict);
+        assert_eq!(told.assessment(), assessment);
     }
     let note = found(Severity::Note, "x");
-    assert_eq!(facts(&connected, Some(&note)).verdict(), Verdict::Well);
     assert_eq!(
-        facts(&connected, None).verdict(),
-        Verdict::Open,
+        facts(&connected, Some(&note)).assessment(),
+        Assessment::Well
+    );
+    assert_eq!(
+        facts(&connected, None).assessment(),
+        Assessment::Open,
         "nobody was asked"
     );
 }
@@ -81,7 +84,10 @@ fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
     let away = found(Severity::Unavailable, "timed_out");
     let first = Outage::after(None, &away, at(0)).expect("an outage");
     assert_eq!(first.lasting(at(0)), None);
-    assert_eq!(facts(&connected, Some(&away)).verdict(), Verdict::Open);
+    assert_eq!(
+        facts(&connected, Some(&away)).assessment(),
+        Assessment::Open
+    );
     assert_eq!(
         first.lasting(at(15 * 60)),
         Some("timed_out"),
@@ -94,7 +100,7 @@ fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
         outage: second.lasting(at(1)),
         ..facts(&connected, Some(&away))
     };
-    assert_eq!(told.verdict(), Verdict::Degraded("timed_out"));
+    assert_eq!(told.assessment(), Assessment::Degraded("timed_out"));
     assert_eq!(
         Outage::after(Some(second), &found(Severity::Broken, "x"), at(2)),
         None,
@@ -157,29 +163,29 @@ fn what_deliveries_told_of_ends_with_a_delivery_and_not_with_a_good_examination(
         assert!(finding(reason, &degraded.id).is_some_and(|finding| finding.code == reason));
         for report in [None, Some(&well)] {
             let before = facts(&degraded, report);
-            assert_eq!(before.verdict(), Verdict::Open, "{reason}");
+            assert_eq!(before.assessment(), Assessment::Open, "{reason}");
             let earlier = Facts {
                 accepted_at: Some(at(99)),
                 ..before
             };
-            assert_eq!(earlier.verdict(), Verdict::Open, "{reason}");
+            assert_eq!(earlier.assessment(), Assessment::Open, "{reason}");
             let since = Facts {
                 accepted_at: Some(at(101)),
                 ..before
             };
-            assert_eq!(since.verdict(), Verdict::Well, "{reason}");
+            assert_eq!(since.assessment(), Assessment::Well, "{reason}");
         }
         let mended = Facts {
             mended: true,
             ..facts(&degraded, Some(&well))
         };
-        assert_eq!(mended.verdict(), Verdict::Well, "{reason}");
+        assert_eq!(mended.assessment(), Assessment::Well, "{reason}");
     }
     let disabled = standing(Status::Degraded, Some("webhook_disabled"));
-    assert_eq!(facts(&disabled, Some(&well)).verdict(), Verdict::Well);
+    assert_eq!(facts(&disabled, Some(&well)).assessment(), Assessment::Well);
     assert_eq!(
-        facts(&disabled, None).verdict(),
-        Verdict::Open,
+        facts(&disabled, None).assessment(),
+        Assessment::Open,
         "nobody looked whether it is still so"
     );
 }
@@ -191,12 +197,15 @@ fn silence_is_told_where_nothing_else_is() {
         silent: true,
         ..facts(&connected, None)
     };
-    assert_eq!(silent.verdict(), Verdict::Degraded("silent"));
+    assert_eq!(silent.assessment(), Assessment::Degraded("silent"));
     let rejecting = Facts {
         rejected: Some(SIGNATURE_WRONG),
         ..silent
     };
-    assert_eq!(rejecting.verdict(), Verdict::Degraded("signature_wrong"));
+    assert_eq!(
+        rejecting.assessment(),
+        Assessment::Degraded("signature_wrong")
+    );
 }
 
 #[test]
@@ -209,13 +218,13 @@ fn lost_rights_that_deliveries_carry_end_with_the_operators_word_alone() {
         ..facts(&degraded, Some(&well))
     };
     assert_eq!(
-        told.verdict(),
-        Verdict::Open,
+        told.assessment(),
+        Assessment::Open,
         "otherwise it would come and go with every check"
     );
     let broken = found(Severity::Broken, "key_role");
     assert_eq!(
-        facts(&degraded, Some(&broken)).verdict(),
-        Verdict::Degraded("key_role")
+        facts(&degraded, Some(&broken)).assessment(),
+        Assessment::Degraded("key_role")
     );
 }

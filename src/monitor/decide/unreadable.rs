@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::finding_of;
-use crate::connections::{Connection, Status, UnreadableRun, Verdict};
+use crate::connections::{Assessment, Connection, Status, UnreadableRun};
 use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{Finding, Severity};
 
@@ -37,7 +37,7 @@ pub(super) fn is_mended_by_fix(connection: &Connection) -> bool {
 pub fn keep_unreadable(
     connection: &Connection,
     run: Option<&UnreadableRun>,
-    verdict: Verdict,
+    assessment: Assessment,
     settings: &mut BTreeMap<String, String>,
 ) {
     let is_stored = connection
@@ -46,7 +46,7 @@ pub fn keep_unreadable(
         .is_some_and(|run| !run.is_empty());
     if let Some(run) = run {
         settings.insert(UNREADABLE_BODIES.to_owned(), run.to_string());
-    } else if is_stored && verdict == Verdict::Well {
+    } else if is_stored && assessment == Assessment::Well {
         settings.insert(UNREADABLE_BODIES.to_owned(), String::new());
     }
 }
@@ -55,7 +55,7 @@ pub fn keep_unreadable(
 pub fn add_unreadable(
     connection: &Connection,
     settings: &BTreeMap<String, String>,
-    verdict: Verdict,
+    assessment: Assessment,
     findings: &mut Vec<Finding>,
 ) {
     let is_there = |finding: &Finding| finding.code == BODIES_UNREADABLE;
@@ -65,7 +65,7 @@ pub fn add_unreadable(
     let Some(found) = finding_of(connection, settings, BODIES_UNREADABLE) else {
         return;
     };
-    if verdict == Verdict::Degraded(BODIES_UNREADABLE) {
+    if assessment == Assessment::Degraded(BODIES_UNREADABLE) {
         findings.insert(0, found);
     } else {
         let is_trouble = |finding: &Finding| finding.severity != Severity::Note;

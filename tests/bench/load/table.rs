@@ -20,7 +20,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn verdict(&self) -> &'static str {
+    fn assessment(&self) -> &'static str {
         match self.reached {
             None => "not measured",
             Some(reached)
@@ -141,7 +141,7 @@ pub(crate) fn targets(targets: &[Target]) -> String {
             "{}{pad}  {sign} {:<6}  {reached:>8}  {}",
             target.what,
             target.wanted,
-            target.verdict()
+            target.assessment()
         );
     }
     text

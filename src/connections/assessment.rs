@@ -7,7 +7,7 @@ use crate::event::verbs;
 
 /// What was made out about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Assessment {
     /// It is there, and well.
     Well,
     /// Something does not work; why, as a bounded word.
@@ -29,14 +29,14 @@ pub struct Move {
     pub verb: Option<&'static str>,
 }
 
-impl Verdict {
+impl Assessment {
     /// What becomes of a connection; `None` where it stands like that already. Of a paused one: what it will return to.
     #[must_use]
     pub fn moves(self, connection: &Connection) -> Option<Move> {
         let (status, reason) = connection.standing();
         match (self, status) {
-            (Verdict::Open, _) | (Verdict::Well, Status::Connected) => None,
-            (Verdict::Well, Status::Degraded | Status::Disconnected | Status::Paused) => {
+            (Assessment::Open, _) | (Assessment::Well, Status::Connected) => None,
+            (Assessment::Well, Status::Degraded | Status::Disconnected | Status::Paused) => {
                 Some(Move {
                     status: Status::Connected,
                     reason: None,
@@ -44,19 +44,19 @@ impl Verdict {
                 })
             }
             // Removed is more than broken.
-            (Verdict::Degraded(_) | Verdict::Gone(_), Status::Disconnected) => None,
-            (Verdict::Degraded(now), Status::Degraded) if reason == Some(now) => None,
-            (Verdict::Degraded(now), Status::Degraded) => Some(Move {
+            (Assessment::Degraded(_) | Assessment::Gone(_), Status::Disconnected) => None,
+            (Assessment::Degraded(now), Status::Degraded) if reason == Some(now) => None,
+            (Assessment::Degraded(now), Status::Degraded) => Some(Move {
                 status: Status::Degraded,
                 reason: Some(now),
                 verb: None,
             }),
-            (Verdict::Degraded(now), Status::Connected | Status::Paused) => Some(Move {
+            (Assessment::Degraded(now), Status::Connected | Status::Paused) => Some(Move {
                 status: Status::Degraded,
                 reason: Some(now),
                 verb: Some(verbs::DEGRADED),
             }),
-            (Verdict::Gone(now), Status::Connected | Status::Degraded | Status::Paused) => {
+            (Assessment::Gone(now), Status::Connected | Status::Degraded | Status::Paused) => {
                 Some(Move {
                     status: Status::Disconnected,
                     reason: Some(now),
@@ -94,11 +94,11 @@ mod tests {
     }
 
     fn moved(
-        verdict: Verdict,
+        assessment: Assessment,
         status: Status,
         reason: Option<&str>,
     ) -> Option<(Status, Option<&'static str>, Option<&'static str>)> {
-        verdict
+        assessment
             .moves(&standing(status, reason))
             .map(|to| (to.status, to.reason, to.verb))
     }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_connection_is_degraded_disconnected_and_recovers() {
         use Status::{Connected, Degraded, Disconnected};
-        let disabled = Verdict::Degraded("webhook_disabled");
+        let disabled = Assessment::Degraded("webhook_disabled");
         assert_eq!(
             moved(disabled, Connected, None),
             Some((Degraded, Some("webhook_disabled"), Some("degraded")))
@@ -116,15 +116,15 @@ mod tests {
             Some((Degraded, Some("webhook_disabled"), None))
         );
         assert_eq!(
-            moved(Verdict::Gone("app_removed"), Degraded, None),
+            moved(Assessment::Gone("app_removed"), Degraded, None),
             Some((Disconnected, Some("app_removed"), Some("disconnected")))
         );
         assert_eq!(
-            moved(Verdict::Well, Degraded, Some("silent")),
+            moved(Assessment::Well, Degraded, Some("silent")),
             Some((Connected, None, Some("recovered")))
         );
         assert_eq!(
-            moved(Verdict::Well, Disconnected, Some("app_removed")),
+            moved(Assessment::Well, Disconnected, Some("app_removed")),
             Some((Connected, None, Some("recovered")))
         );
     }
@@ -132,14 +132,14 @@ mod tests {
     #[test]
     fn nothing_moves_where_nothing_changed_or_nothing_is_known() {
         use Status::{Connected, Degraded, Disconnected};
-        assert_eq!(moved(Verdict::Well, Connected, None), None);
+        assert_eq!(moved(Assessment::Well, Connected, None), None);
         assert_eq!(
-            moved(Verdict::Degraded("silent"), Degraded, Some("silent")),
+            moved(Assessment::Degraded("silent"), Degraded, Some("silent")),
             None
         );
         assert_eq!(
             moved(
-                Verdict::Gone("key_revoked"),
+                Assessment::Gone("key_revoked"),
                 Disconnected,
                 Some("app_removed")
             ),
@@ -147,14 +147,14 @@ mod tests {
         );
         assert_eq!(
             moved(
-                Verdict::Degraded("silent"),
+                Assessment::Degraded("silent"),
                 Disconnected,
                 Some("app_removed")
             ),
             None
         );
         for status in [Connected, Degraded, Disconnected] {
-            assert_eq!(moved(Verdict::Open, status, Some("anything")), None);
+            assert_eq!(moved(Assessment::Open, status, Some("anything")), None);
         }
     }
 
@@ -168,9 +168,9 @@ mod tests {
             before_pause: Some(before),
             ..standing(Status::Paused, Some("operator"))
         };
-        assert_eq!(Verdict::Degraded("silent").moves(&paused), None);
+        assert_eq!(Assessment::Degraded("silent").moves(&paused), None);
         assert_eq!(
-            Verdict::Well.moves(&paused).map(|to| to.status),
+            Assessment::Well.moves(&paused).map(|to| to.status),
             Some(Status::Connected)
         );
     }
