@@ -53,7 +53,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "connections/store.rs",
             "connections/directory.rs",
             "journal/",
-            "outbound/subject.rs",
+            "outbound/context.rs",
             "cli/exit.rs",
         ],
     ),
@@ -472,13 +472,13 @@ fn the_reader_of_these_rules_sees_what_it_must() {
 /// What is left of the old house. Each number may only fall; where it can, lower it.
 mod left {
     /// Functions and tuples over the bounds of `shape`.
-    pub(crate) const SHAPES: usize = 110;
+    pub(crate) const SHAPES: usize = 77;
     /// Names of public types that stand twice.
-    pub(crate) const REPEATED_TYPES: usize = 24;
+    pub(crate) const REPEATED_TYPES: usize = 19;
     /// Groups of files that import each other.
-    pub(crate) const CIRCLES: usize = 20;
+    pub(crate) const CIRCLES: usize = 16;
     /// Banned words in `src` and in the documents.
-    pub(crate) const BANNED_WORDS: usize = 1_000;
+    pub(crate) const BANNED_WORDS: usize = 210;
 }
 
 fn assert_at_most(left: usize, found: &[String], rule: &str) {
