@@ -1,9 +1,9 @@
-//! Why a store takes its keys in no way.
+//! Finds out why a store rejects the keys in every authentication mode.
 //!
-//! WooCommerce has one code for an unknown key, a wrong secret, a wrong time and a missing permission; only the message
-//! differs, and the message is in the store's language. So a second question decides, never the text itself:
-//! - a write without content, which a key that may only write passes, and which changes nothing;
-//! - the same request by a key that cannot exist: its answer is the store's answer to an unknown key.
+//! WooCommerce has one error code for an unknown key, a wrong secret, a wrong time and a missing permission. Only the message
+//! differs, and the message is in the store's language. So a second request decides, never the text itself:
+//! - a write without content: the store accepts a write-only key, and nothing is changed;
+//! - the same request with a key that cannot exist: its error is the store's error for an unknown key.
 
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -13,21 +13,21 @@ use super::keys::{Caller, Keys, Mode, is_woocommerce, rest_error};
 use super::talk::finding;
 use crate::platforms::api::{Dialogue, Finding, Method, Severity, Unanswered};
 
-/// How one way was refused.
+/// One rejected authentication mode.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) caller: Caller,
-    /// The store's, in its language: compared with another answer of the store, never read.
+    /// The store's message, in its language. Only compared with another message of the same store.
     pub(super) message: String,
-    /// How many seconds its clock is ahead, where that is too much.
+    /// Seconds by which the store's clock is ahead, if the difference is too large for OAuth.
     pub(super) apart: Option<i64>,
 }
 
-/// A consumer key that no store has: real ones are random.
+/// A consumer key that no store has, because real keys are random.
 const IMPOSSIBLE_KEY: &str = "ck_0000000000000000000000000000000000000000";
 
-/// What is wrong with the form of the keys, for a store that refused them. Keys that a program made may have any form, so
-/// this alone is no mistake.
+/// The finding for rejected keys of a wrong length. Keys that a program created can have any length, so the length alone is no
+/// fault.
 fn misshapen(keys: &Keys) -> Option<Finding> {
     let halves = [
         ("consumer key", "ck_", &keys.key),
@@ -44,20 +44,19 @@ fn misshapen(keys: &Keys) -> Option<Finding> {
     let verb = if length < 40 {
         "was cut when it was copied"
     } else {
-        "has something too much"
+        "has additional characters"
     };
     Some(finding(
         Severity::Broken,
         "key_cut",
         format!(
-            "The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, where 40 belong."
+            "The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, but a key has 40."
         ),
-        "Copy both halves again as a whole; where the secret is not at hand any more, add a new key under WooCommerce > \
-         Settings > Advanced > REST API.",
+        "Copy both halves again. If the secret is lost, add a new key under WooCommerce > Settings > Advanced > REST API.",
     ))
 }
 
-/// Why no way of proving the keys was taken.
+/// The finding for keys that were rejected in every mode.
 pub(super) fn diagnose(
     keys: &Keys,
     refused: &[Refused],
@@ -66,14 +65,14 @@ pub(super) fn diagnose(
     let Some(first) = refused.first() else {
         return Ok(not_seen());
     };
-    // Basic has no time, and what it refused is refused for another reason.
+    // Basic authentication has no timestamp, so a rejection by Basic has another reason than the clock.
     let by_basic = refused
         .iter()
         .any(|refused| refused.caller.mode == Mode::Basic);
     if !by_basic && let Some(apart) = refused.iter().find_map(|refused| refused.apart) {
         return Ok(clock_off(apart, Severity::Broken));
     }
-    // A key that Basic refuses is known: an unknown one is passed over in silence.
+    // WooCommerce reports only known keys over Basic; it ignores unknown ones.
     if !by_basic && is_unknown(first, dialogue)? {
         return Ok(misshapen(keys).unwrap_or_else(unknown));
     }
@@ -90,7 +89,7 @@ pub(super) fn diagnose(
     Ok(misshapen(keys).unwrap_or_else(|| secret_wrong(by_basic)))
 }
 
-/// `true` if the store answers a key that cannot exist in the same way.
+/// `true` if the store gives the same error for a key that cannot exist.
 fn is_unknown(refused: &Refused, dialogue: &mut Dialogue<'_>) -> Result<bool, Unanswered> {
     let mut caller = refused.caller.clone();
     caller.keys.key = IMPOSSIBLE_KEY.into();
@@ -102,7 +101,7 @@ fn is_unknown(refused: &Refused, dialogue: &mut Dialogue<'_>) -> Result<bool, Un
         .is_some_and(|(_, message)| message == refused.message))
 }
 
-/// `true` if a write without content fails for its content, or for the rights of the key's user: then the key was taken.
+/// `true` if a write without content fails because of its content or because of the user's rights: the key was accepted.
 fn may_write(caller: &Caller, dialogue: &mut Dialogue<'_>) -> Result<bool, Unanswered> {
     let request = caller.request("key.try_write", Method::Post, "webhooks", Some(&json!({})));
     let Ok(answer) = dialogue.ask(request)? else {
@@ -119,8 +118,8 @@ fn not_seen() -> Finding {
     finding(
         Severity::Broken,
         "key_not_seen",
-        "WooCommerce sees no key, neither in the Authorization header nor in the query: something in front of it removes both.",
-        "Let the web server hand on the header (\"CGIPassAuth On\" in .htaccess for Apache, `fastcgi_param HTTP_AUTHORIZATION \
+        "WooCommerce receives no key, neither in the Authorization header nor in the query: something in front removes both.",
+        "Let the web server pass the header on (\"CGIPassAuth On\" in .htaccess for Apache, `fastcgi_param HTTP_AUTHORIZATION \
          $http_authorization` for nginx), and except /wp-json/wc/ from rules that remove query parameters.",
     )
 }
@@ -129,28 +128,28 @@ fn unknown() -> Finding {
     finding(
         Severity::Broken,
         "key_unknown",
-        "The store knows no such consumer key: it was revoked, belongs to another store, or was not copied whole.",
-        "Look for the key's last seven characters under WooCommerce > Settings > Advanced > REST API; where it is missing, \
+        "The store does not know the consumer key: it was revoked, belongs to another store, or was copied in part.",
+        "Search for the key's last seven characters under WooCommerce > Settings > Advanced > REST API. If the key is missing, \
          add a new one with Read/Write.",
     )
 }
 
 fn secret_wrong(by_basic: bool) -> Finding {
-    const STEP: &str = "Copy the consumer secret again; it is shown only once, so where it is lost, add a new key with \
+    const STEP: &str = "Copy the consumer secret again. It is shown only once: if it is lost, add a new key with \
                         Read/Write under WooCommerce > Settings > Advanced > REST API.";
     if by_basic {
         return finding(
             Severity::Broken,
             "key_secret_wrong",
-            "The store knows the consumer key, but the consumer secret is not that key's.",
+            "The store knows the consumer key, but the consumer secret does not belong to it.",
             STEP,
         );
     }
     finding(
         Severity::Broken,
         "key_secret_wrong",
-        "The store knows the consumer key, but not the signature: the consumer secret is not that key's, or the store knows \
-         itself by another address.",
+        "The store knows the consumer key, but rejects the signature: the consumer secret does not belong to the key, or the \
+         store knows itself by another address.",
         format!(
             "{STEP} If the secret is right, compare both addresses under Settings > General in WordPress with the URL of this \
              connection."

@@ -1,8 +1,9 @@
-//! How a store takes its keys, and what it means when it does not.
+//! Finds the authentication mode that a store accepts.
 //!
-//! Over https that is Basic, unless WordPress does not notice the TLS: then, and over http, it is OAuth 1.0a, whose text
-//! names the store as it knows itself. A web server that drops the `Authorization` header gets the signature in the query;
-//! the consumer secret is never sent that way. Messages are in the store's language, so only codes and statuses decide.
+//! Over https the first mode is Basic. If WordPress does not notice the TLS, and over http, the mode is OAuth 1.0a, which signs
+//! the address that the store knows itself by. If the web server drops the `Authorization` header, the signature goes into
+//! the query; the consumer secret is never sent that way. Messages are in the store's language, so only error codes and HTTP
+//! statuses decide.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,12 +27,12 @@ pub(super) struct Keys {
     pub(super) secret: SecretString,
 }
 
-/// How the key is proved.
+/// How a request is authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// By a header, over https.
+    /// Key and secret in the `Authorization` header, over https only.
     Basic,
-    /// By a signature, for the REST root as the store knows it.
+    /// An OAuth 1.0a signature for the REST root as the store knows it.
     OAuth {
         /// With a slash at its end.
         root: String,
@@ -41,7 +42,7 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    /// As the setting `auth` holds it.
+    /// The value of the setting `auth`.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Mode::Basic => "basic",
@@ -53,7 +54,7 @@ impl Mode {
     }
 }
 
-/// Who asks, where and how.
+/// What is needed to send requests to a store.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     /// The REST root, with a slash at its end.
@@ -63,7 +64,7 @@ pub(super) struct Caller {
 }
 
 impl Keys {
-    /// The connection's, where it has them.
+    /// The keys of a connection; `None` unless both halves are stored.
     pub(super) fn of(context: &ConnectionContext) -> Option<Self> {
         let secret = |name: &str| context.secrets.get(name).cloned();
         Some(Self {
@@ -74,14 +75,14 @@ impl Keys {
 }
 
 impl Caller {
-    /// As an earlier check found that it works.
+    /// The caller that worked at an earlier check; `None` if the URL was changed since.
     pub(super) fn remembered(context: &ConnectionContext, keys: &Keys) -> Option<Self> {
         let root = context.setting("rest_root")?;
         let (root_url, typed) = (
             Url::parse(root).ok()?,
             Url::parse(context.setting("url")?).ok()?,
         );
-        // Somebody may have given the connection another URL since.
+        // The operator may have changed the URL since.
         let fits = super::talk::is_same_store(&root_url, &typed)
             && !(typed.scheme() == "https" && root_url.scheme() == "http");
         let mode = match context.setting("auth")? {
@@ -149,19 +150,18 @@ impl Caller {
         request.by(auth)
     }
 
-    /// Where WooCommerce's API is.
     pub(super) fn api_url(&self) -> String {
         format!("{}wc/v3/", self.root)
     }
 
-    /// What the keys are first tried with, because only those who manage the store may read it.
+    /// Requests the system status. The keys are tried with it, because only store managers may read the status.
     pub(super) fn status<'a>(&self, dialogue: &mut Dialogue<'a>) -> Result<&'a CallResult, End> {
         let path = "system_status?_fields=environment,settings";
         Ok(dialogue.ask(self.request("system_status.get", Method::Get, path, None))?)
     }
 }
 
-/// The error of the REST API that an answer holds: its code and its message.
+/// The code and the message of a REST API error.
 pub(super) fn rest_error(answer: &Answer) -> Option<(String, String)> {
     if answer.is_good() {
         return None;
@@ -174,22 +174,22 @@ pub(super) fn rest_error(answer: &Answer) -> Option<(String, String)> {
     ))
 }
 
-/// Is it a code of WooCommerce's own? Plugins and firewalls refuse as well, and know nothing of keys.
+/// `true` for an error code of WooCommerce itself. Plugins and firewalls refuse requests too, whatever the keys are.
 pub(super) fn is_woocommerce(code: &str) -> bool {
     code.starts_with("woocommerce_rest_")
 }
 
-/// What became of one try.
+/// The result of one attempt to authenticate.
 enum Try<'a> {
-    /// It was taken.
+    /// The store accepted the keys.
     Taken(&'a Answer),
-    /// The store saw no key: none is known by that name, or none arrived.
+    /// The store saw no key: the key is unknown, or none arrived.
     Unseen,
-    /// A key was seen and refused: the store's message, in its language, and by how much its clock is off.
+    /// The store saw the key and rejected it, with a message in its language and the difference of its clock.
     Refused { message: String, apart: Option<i64> },
-    /// Something refused it that is not WooCommerce; it may take another way.
+    /// Something else than WooCommerce refused the request; another mode may pass.
     Foreign(Finding),
-    /// It is something else than the keys.
+    /// The keys are not the reason.
     Other(Finding),
 }
 
@@ -221,8 +221,8 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
         (status, _) => Try::Other(finding(
             Severity::Broken,
             "store_refuses",
-            format!("The store refuses to tell its status ({status} {code})."),
-            "See whether a plugin of the store changes WooCommerce's REST API, and update WooCommerce.",
+            format!("The store refuses to show its status ({status} {code})."),
+            "Check whether a plugin changes WooCommerce's REST API, and update WooCommerce.",
         )),
     }
 }
@@ -231,12 +231,12 @@ pub(super) fn wrong_role(code: &str) -> Finding {
     finding(
         Severity::Broken,
         "key_role",
-        format!("The key is right, but its user may not manage the store ({code})."),
+        format!("The REST API key is valid, but its user may not manage the store ({code})."),
         "Under WooCommerce > Settings > Advanced > REST API, add a key for a user whose role is Administrator or Shop manager.",
     )
 }
 
-/// Finds out how the store takes the keys: the way, and what it told of itself, unless only that failed.
+/// Finds the mode that the store accepts. Also returns the store's status, unless only that request failed.
 pub(super) fn choose<'a>(
     root: &Url,
     home: Option<&Url>,
@@ -245,7 +245,8 @@ pub(super) fn choose<'a>(
 ) -> Result<(Caller, Option<&'a Answer>), End> {
     let mut refused: Vec<Refused> = Vec::new();
     let mut foreign = None;
-    // WooCommerce answers a signature that it sees, even by an unknown key. No such answer: the header did not arrive.
+    // WooCommerce has an error of its own for every signature that it sees, even of an unknown key. Without that error the
+    // header did not arrive.
     let mut header_arrives = true;
     for mode in modes(root, home) {
         let placement = match &mode {
@@ -268,7 +269,7 @@ pub(super) fn choose<'a>(
             Try::Unseen => header_arrives &= placement != Some(Placement::Header),
             Try::Foreign(trouble) => foreign = Some(trouble),
             Try::Refused { message, apart } => {
-                // Basic is looked at first, so nothing else can be better.
+                // WooCommerce evaluates Basic first, so no other mode can succeed.
                 let is_certain = caller.mode == Mode::Basic;
                 refused.push(Refused {
                     caller,
@@ -280,7 +281,7 @@ pub(super) fn choose<'a>(
                 }
             }
             Try::Other(trouble) => {
-                // The status is a long look at the database and at plugins; a store that is too slow for it may do the rest.
+                // The status is expensive for the store. A store that is too slow for it may answer other requests.
                 let is_slow = match result {
                     Ok(answer) => answer.status >= 500 && answer.status != 503,
                     Err(failure) => matches!(failure, CallFailure::TimedOut | CallFailure::CutOff),
@@ -306,13 +307,13 @@ pub(super) fn choose<'a>(
     }
 }
 
-/// The ways to prove a key, the likeliest first.
+/// The authentication modes to try, the likeliest first.
 fn modes(root: &Url, home: Option<&Url>) -> Vec<Mode> {
     let mut modes = Vec::new();
     if root.scheme() == "https" {
         modes.push(Mode::Basic);
     }
-    // As it is called; then, behind a proxy, as WordPress knows itself, which may be another host, by either scheme.
+    // First the address that is called. Behind a proxy WordPress may know itself by another host or scheme.
     let mut roots = vec![root.to_string()];
     for scheme in ["http", "https"] {
         for host in [home, Some(root)].into_iter().flatten() {
@@ -331,7 +332,7 @@ fn modes(root: &Url, home: Option<&Url>) -> Vec<Mode> {
     modes
 }
 
-/// The REST root as a store writes it that has that home. By hand, because it keeps the capitals of a host.
+/// The REST root as a store with that home URL writes it. Not written by `Url`, which would change the case of the host.
 fn as_known(root: &Url, home: &Url, scheme: &str) -> String {
     let host = home.host_str().unwrap_or_default();
     let port = home

@@ -1,28 +1,27 @@
 //! Reads the list of a store's webhooks, page by page.
 //!
-//! A store may be hostile: what has no end is not read for ever, and all of it is read again with every further question. Of
-//! others' webhooks nothing is kept.
+//! A hostile store can return pages without end, so their number and size are bounded. Webhooks of others are not kept.
 
 use std::collections::BTreeSet;
 
 use super::keys::Caller;
 use super::talk::{End, json};
 use super::webhooks::{Own, Webhook};
-use super::{mend, refusal};
+use super::{refusal, repair};
 use crate::platforms::api::{CallFailure, Dialogue, Method};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 
-/// As many as WooCommerce gives at once.
+/// WooCommerce's maximum.
 const PER_PAGE: usize = 100;
-/// By default webhooks are sorted by their date. Webhooks that were made in the same second have no order of their own there:
-/// one page repeats a webhook, and the next one leaves one out.
+/// By default WooCommerce sorts webhooks by date. Webhooks of the same second have no stable order then: one page repeats a
+/// webhook, and the next page leaves one out.
 const STABLE_ORDER: &str = "orderby=id&order=asc";
-/// No store has more.
-const MOST_PAGES: usize = 10;
-const MOST_WEBHOOKS: usize = PER_PAGE * MOST_PAGES;
-/// A webhook is about a kilobyte.
-const MOST_BYTES: usize = 1 << 20;
+/// Maximum number of pages; no real store has more.
+const MAX_PAGES: usize = 10;
+const MAX_WEBHOOKS: usize = PER_PAGE * MAX_PAGES;
+/// Maximum size of a page in bytes. One webhook takes about a kilobyte.
+const MAX_PAGE_BYTES: usize = 1 << 20;
 
 /// Reads all webhooks of a store, and returns those that are ours.
 pub(super) fn list(
@@ -31,7 +30,7 @@ pub(super) fn list(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Vec<Webhook>, End> {
     let (mut ours, mut known) = (Vec::new(), BTreeSet::new());
-    for page in 1..=MOST_PAGES {
+    for page in 1..=MAX_PAGES {
         let path = format!("webhooks?per_page={PER_PAGE}&{STABLE_ORDER}&page={page}");
         let request = caller.request("webhooks.list", Method::Get, &path, None);
         let url = request.url.clone();
@@ -39,18 +38,18 @@ pub(super) fn list(
             .ask(request)?
             .as_ref()
             .map_err(|failure| refusal::of_failure(failure, &url))?;
-        if answer.body.len() > MOST_BYTES {
+        if answer.body.len() > MAX_PAGE_BYTES {
             return Err(refusal::of_failure(&CallFailure::TooLarge, &url).into());
         }
         let document = json(answer).filter(|_| answer.is_good());
         let Some(items) = document.as_ref().and_then(items) else {
-            return Err(mend::refused(answer, &url, "read the webhooks").into());
+            return Err(repair::refused(answer, &url, "read the webhooks").into());
         };
-        // Pages shift when a webhook is added meanwhile: one that stands on two of them is one, and none too much.
+        // Pages shift when a webhook is added between two requests, so one webhook can be on two pages.
         let before = known.len();
         for webhook in items
             .iter()
-            .take(MOST_WEBHOOKS)
+            .take(MAX_WEBHOOKS)
             .filter_map(|item| Webhook::of(*item))
         {
             if known.insert(webhook.id) && (own.is_for_us(&webhook) || own.is_remembered(&webhook))
@@ -58,7 +57,7 @@ pub(super) fn list(
                 ours.push(webhook);
             }
         }
-        // A store that gives more than it was asked for knows no pages, and a proxy may drop the header.
+        // A page with more items than requested means that the store ignores paging. A proxy may strip the header.
         let pages: Option<usize> = answer
             .header("x-wp-totalpages")
             .and_then(|pages| pages.trim().parse().ok());
@@ -67,8 +66,8 @@ pub(super) fn list(
             break;
         }
     }
-    // Ids begin anew where a shop was set up again or came from a backup: then those that we remember are another's. If one
-    // of them still delivers to us, they are ours, and one with another URL was changed at the store.
+    // Ids start again if a shop is reinstalled or restored, and the remembered ids belong to other webhooks then. If one
+    // remembered webhook still delivers to us, the ids are ours, and a webhook with another URL was changed at the store.
     let are_ids_ours = ours
         .iter()
         .any(|webhook| own.is_remembered(webhook) && own.is_for_us(webhook));

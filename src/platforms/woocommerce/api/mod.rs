@@ -7,12 +7,12 @@ mod address;
 mod complete;
 mod diagnosis;
 mod facts;
-mod intent;
 mod keys;
 mod listing;
-mod mend;
+mod mode;
 mod reachable;
 mod refusal;
+mod repair;
 mod talk;
 mod webhooks;
 mod write;
@@ -126,7 +126,7 @@ fn look(
         return Ok(());
     };
     let (caller, facts) = reach(context, &keys, dialogue, report)?;
-    intent::carry_out(mode, context, &caller, &facts, dialogue, report)
+    mode::carry_out(mode, context, &caller, &facts, dialogue, report)
 }
 
 /// Gets at the store: as it worked before, else from the address that was typed.

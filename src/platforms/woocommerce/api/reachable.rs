@@ -1,23 +1,23 @@
-//! What keeps a store from delivering to our address: WordPress refuses ports and networks before it connects.
+//! Reasons why a store cannot deliver to a URL: WordPress refuses some ports and networks before it connects.
 //!
-//! Only the address is judged; no request is made.
+//! Judges the URL only; sends no request.
 
 use url::Url;
 
 use super::talk::{is_private, origin};
 use crate::platforms::api::{CheckReport, Severity};
 
-/// The ports that WordPress delivers to.
+/// The ports that WordPress allows for webhooks.
 const PORTS: [u16; 3] = [80, 443, 8080];
 
-/// Adds what keeps a store from delivering to an address.
+/// Adds a finding for each reason why the store cannot deliver to the URL.
 pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
     let Ok(address) = Url::parse(delivery_url) else {
         report.add(
             Severity::Broken,
             "delivery_url_invalid",
-            format!("{delivery_url}, where the store is to deliver, is no address."),
-            "Start Cartwire with --public-url, the address at which the internet reaches it, as in https://hooks.example.com.",
+            format!("The delivery URL {delivery_url} is invalid."),
+            "Start Cartwire with --public-url, its address on the internet, as in https://hooks.example.com.",
         );
         return;
     };
@@ -36,7 +36,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
             private_severity,
             "delivery_url_private",
             format!(
-                "The store is to deliver to {}, which is inside a private network: WordPress refuses that.",
+                "The delivery URL {} is inside a private network, and WordPress does not deliver there.",
                 origin(&address)
             ),
             "Make Cartwire reachable from the internet and start it with that address as --public-url, then run `cartwire \
@@ -54,8 +54,8 @@ pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
         report.add(
             Severity::Broken,
             "delivery_url_port",
-            format!("The store is to deliver to {}, but WordPress delivers to ports 80, 443 and 8080 only.", origin(&address)),
-            "Let a proxy hand port 443 on to Cartwire and start it with that address as --public-url, then run `cartwire \
+            format!("The delivery URL {} has another port than 80, 443 and 8080, the only ports that WordPress delivers to.", origin(&address)),
+            "Let a proxy forward port 443 to Cartwire and start Cartwire with that address as --public-url. Then run `cartwire \
              connections check --fix`.",
         );
     }
@@ -63,7 +63,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
         report.add(
             Severity::Note,
             "delivery_url_http",
-            format!("The store delivers to {} without TLS: everybody on the way can read orders.", origin(&address)),
+            format!("The delivery URL {} has no TLS, so orders can be read on the way.", origin(&address)),
             "Give Cartwire a certificate, or a proxy that has one, and start it with an https address as --public-url.",
         );
     }

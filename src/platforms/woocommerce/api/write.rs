@@ -1,18 +1,18 @@
-//! Sends changes to a store's webhooks: several in a batch, or one by one.
+//! Sends changes of a store's webhooks: several in a batch, or one by one.
 //!
-//! It tells what became of each, and stops where no other would fare better. What is to be changed is decided elsewhere.
+//! Returns the result of each change, and stops where every further change would fail. `repair` decides what is changed.
 
 use serde_json::{Value, json};
 
 use super::keys::{Caller, rest_error, wrong_role};
-use super::mend::{Change, Mended, Stop, Wanted, read_only};
 use super::refusal;
+use super::repair::{Change, Repaired, Stop, Wanted, read_only};
 use super::talk::json as parsed;
 use super::webhooks::{Webhook, name};
 use crate::platforms::api::{Answer, Dialogue, Finding, Method, Severity};
 use crate::platforms::lenient::Node;
 
-/// A webhook as it should be.
+/// The body of one change.
 fn body(wanted: &Wanted<'_>, change: &Change) -> Value {
     let (target, secret) = (&wanted.own.target, wanted.secret);
     match change {
@@ -26,14 +26,14 @@ fn body(wanted: &Wanted<'_>, change: &Change) -> Value {
     }
 }
 
-/// What one change came to: the webhook, or the store's code.
+/// The result of one change: the webhook, or the store's error code.
 pub(super) type Settled = Result<Option<Webhook>, String>;
 
 pub(super) fn batch(
     caller: &Caller,
     wanted: &Wanted<'_>,
     changes: &[Change],
-    mended: &mut Mended,
+    repaired: &mut Repaired,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Vec<Settled>, Stop> {
     let list_of = |is_one: fn(&Change) -> bool| -> Vec<Value> {
@@ -74,7 +74,7 @@ pub(super) fn batch(
     };
     let document = parsed(answer).filter(|_| answer.is_good());
     let Some(document) = document else {
-        return Err(whole_refusal(answer, &url, mended).map_or(Stop::BatchFailed, Stop::Trouble));
+        return Err(whole_refusal(answer, &url, repaired).map_or(Stop::BatchFailed, Stop::Trouble));
     };
     let root = Node::root(&document);
     let mut lists = ["create", "update", "delete"].map(|name| {
@@ -84,7 +84,7 @@ pub(super) fn batch(
             .unwrap_or_default()
             .into_iter()
     });
-    mended.may_write = Some(true);
+    repaired.may_write = Some(true);
     let take = |change: &Change| {
         let [create, update, delete] = &mut lists;
         let item = match change {
@@ -107,7 +107,7 @@ pub(super) fn single(
     caller: &Caller,
     wanted: &Wanted<'_>,
     changes: &[Change],
-    mended: &mut Mended,
+    repaired: &mut Repaired,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Vec<Settled>, Stop> {
     let mut settled = Vec::new();
@@ -137,7 +137,7 @@ pub(super) fn single(
         };
         let document = parsed(answer).filter(|_| answer.is_good());
         if let Some(document) = document {
-            mended.may_write = Some(true);
+            repaired.may_write = Some(true);
             settled.push(
                 Webhook::of(Node::root(&document))
                     .map(Some)
@@ -146,7 +146,7 @@ pub(super) fn single(
             continue;
         }
         if let Some(trouble) =
-            whole_refusal(answer, &url, mended).or_else(|| refusal::of_answer(answer, &url))
+            whole_refusal(answer, &url, repaired).or_else(|| refusal::of_answer(answer, &url))
         {
             return Err(Stop::Trouble(trouble));
         }
@@ -157,16 +157,16 @@ pub(super) fn single(
     Ok(settled)
 }
 
-/// A refusal that any other change would meet as well; `None` where it may be a matter of this one.
-fn whole_refusal(answer: &Answer, url: &str, mended: &mut Mended) -> Option<Finding> {
+/// The finding for a refusal that every further change would meet too; `None` if the refusal may concern this change only.
+fn whole_refusal(answer: &Answer, url: &str, repaired: &mut Repaired) -> Option<Finding> {
     if answer.status == 429 {
         return refusal::of_answer(answer, url);
     }
     let (code, _) = rest_error(answer)?;
     match (answer.status, code.as_str()) {
-        // The same key has just been taken for reading.
+        // The store has just accepted the same key for reading, so only the write permission can be missing.
         (401, "woocommerce_rest_authentication_error") => {
-            mended.may_write = Some(false);
+            repaired.may_write = Some(false);
             Some(read_only(Severity::Broken))
         }
         (401 | 403, code) if code.starts_with("woocommerce_rest_cannot_") => Some(wrong_role(code)),

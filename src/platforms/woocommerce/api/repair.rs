@@ -1,7 +1,7 @@
-//! Registers what is missing and mends what is there, in as few writes as a store takes.
+//! Registers missing webhooks and repairs existing ones, in as few write requests as possible.
 //!
-//! A batch may be blocked by a host, or may fail after it was done: then the webhooks are read again and the rest is done one
-//! by one. So nothing is ever made twice, and what a key may not write is tried once.
+//! A host may block a batch, or a batch may fail after WooCommerce executed it. Then the webhooks are listed again and the
+//! remaining changes are sent one by one. So no webhook is created twice, and a key without write permission is tried once.
 
 use std::collections::BTreeMap;
 
@@ -13,46 +13,47 @@ use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook};
 use super::write::{Settled, batch, single};
 use crate::platforms::api::{Answer, CheckReport, Dialogue, Finding, Severity, Unanswered};
 
-/// The store tries each new address at once and waits up to five seconds for it, so that long batches would time out.
-const IN_ONE_BATCH: usize = 5;
-/// More requests are left to another run: a store may list more webhooks of ours than it ever had.
-const MOST_REQUESTS: usize = 30;
+/// Maximum number of changes in one batch. The store pings each new address at once and waits up to five seconds for the
+/// answer, so a longer batch would time out.
+const MAX_BATCH_CHANGES: usize = 5;
+/// Maximum number of write requests of one run. The next run continues: a hostile store may list any number of webhooks.
+const MAX_REQUESTS: usize = 30;
 
-/// One change.
+/// One change of a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
-    /// A webhook for a topic.
+    /// Creates a webhook for a topic.
     Create(String),
-    /// Ours, as it should be.
+    /// Sets address, secret and status of one of our webhooks, given by id and topic.
     Update(u64, String),
-    /// One of ours that is too much.
+    /// Deletes one of our webhooks, given by id and topic.
     Delete(u64, String),
 }
 
-/// What came of mending.
+/// The result of a repair.
 #[derive(Debug, Default)]
-pub(super) struct Mended {
-    /// All webhooks of ours at the store afterwards.
+pub(super) struct Repaired {
+    /// Our webhooks at the store afterwards.
     pub(super) webhooks: Vec<Webhook>,
-    /// Topics whose trouble is told.
-    pub(super) told: Vec<String>,
-    /// Those that were turned on again, with the time of that change.
+    /// Topics that have a finding of their own already.
+    pub(super) reported: Vec<String>,
+    /// The topics of webhooks that were reactivated, with the time of that change as the store shows it.
     pub(super) reenabled: BTreeMap<String, String>,
-    /// `true`: something was written; `false`: the key was refused to write.
+    /// `Some(true)` after a successful write, `Some(false)` if the store refused a write by this key.
     pub(super) may_write: Option<bool>,
-    /// Did it come to an end?
+    /// `true` if all changes were sent.
     pub(super) is_finished: bool,
 }
 
-/// What our webhooks are made of.
+/// What our webhooks have to be.
 pub(super) struct Wanted<'a> {
     pub(super) own: &'a Own,
     pub(super) secret: &'a str,
-    /// Does the store know the optional topic?
+    /// `true` if the store's version has the optional topic.
     pub(super) with_optional: bool,
 }
 
-/// How changes are sent.
+/// How the changes are sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Batch,
@@ -61,9 +62,9 @@ enum Way {
 
 /// Why sending stopped.
 pub(super) enum Stop {
-    /// The batch as a whole was not taken, or nobody knows.
+    /// The batch failed as a whole, or its result is unknown.
     BatchFailed,
-    /// Nothing else would be taken either.
+    /// Every further change would fail for the same reason.
     Trouble(Finding),
     End(End),
 }
@@ -74,25 +75,25 @@ impl From<Unanswered> for Stop {
     }
 }
 
-/// Registers and mends.
-pub(super) fn mend(
+/// Registers missing webhooks and repairs existing ones.
+pub(super) fn repair(
     caller: &Caller,
     wanted: &Wanted<'_>,
     listed: Vec<Webhook>,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
-) -> Result<Mended, End> {
+) -> Result<Repaired, End> {
     in_two_ways(caller, wanted, listed, dialogue, report, attempt)
 }
 
-/// Removes all of ours, and nothing else.
+/// Deletes all of our webhooks, and no others.
 pub(super) fn remove(
     caller: &Caller,
     own: &Own,
     listed: Vec<Webhook>,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
-) -> Result<Mended, End> {
+) -> Result<Repaired, End> {
     let wanted = Wanted {
         own,
         secret: "",
@@ -104,29 +105,29 @@ pub(super) fn remove(
         listed,
         dialogue,
         report,
-        |caller, wanted, way, mended, dialogue, report| {
-            let before = mended.webhooks.clone();
+        |caller, wanted, way, repaired, dialogue, report| {
+            let before = repaired.webhooks.clone();
             let ours = wanted.own.ours(&before);
             let changes: Vec<Change> = ours
                 .iter()
                 .map(|ours| Change::Delete(ours.webhook.id, ours.webhook.topic.clone()))
                 .collect();
-            send(caller, wanted, way, &changes, mended, dialogue, report)
+            send(caller, wanted, way, &changes, repaired, dialogue, report)
         },
     )
 }
 
-/// What is done with the webhooks as they are, in one of the ways.
+/// One pass over the webhooks that the store has.
 type Attempt = fn(
     &Caller,
     &Wanted<'_>,
     Way,
-    &mut Mended,
+    &mut Repaired,
     &mut Dialogue<'_>,
     &mut CheckReport,
 ) -> Result<(), Stop>;
 
-/// By batches, and where they fail one by one.
+/// Makes a pass with batches and, if a batch fails, a second one with single requests.
 fn in_two_ways(
     caller: &Caller,
     wanted: &Wanted<'_>,
@@ -134,18 +135,18 @@ fn in_two_ways(
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
     attempt: Attempt,
-) -> Result<Mended, End> {
-    let mut mended = Mended {
+) -> Result<Repaired, End> {
+    let mut repaired = Repaired {
         webhooks: listed,
-        ..Mended::default()
+        ..Repaired::default()
     };
     for way in [Way::Batch, Way::Single] {
-        match attempt(caller, wanted, way, &mut mended, dialogue, report) {
+        match attempt(caller, wanted, way, &mut repaired, dialogue, report) {
             Ok(()) => {
-                mended.is_finished = true;
-                return Ok(mended);
+                repaired.is_finished = true;
+                return Ok(repaired);
             }
-            Err(Stop::BatchFailed) => mended.webhooks = list(caller, wanted.own, dialogue)?,
+            Err(Stop::BatchFailed) => repaired.webhooks = list(caller, wanted.own, dialogue)?,
             Err(Stop::Trouble(trouble)) => {
                 report.add(
                     trouble.severity,
@@ -153,47 +154,48 @@ fn in_two_ways(
                     trouble.cause,
                     trouble.remedy,
                 );
-                return Ok(mended);
+                return Ok(repaired);
             }
             Err(Stop::End(end)) => return Err(end),
         }
     }
-    Ok(mended)
+    Ok(repaired)
 }
 
 fn attempt(
     caller: &Caller,
     wanted: &Wanted<'_>,
     way: Way,
-    mended: &mut Mended,
+    repaired: &mut Repaired,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), Stop> {
-    let before = mended.webhooks.clone();
+    let before = repaired.webhooks.clone();
     let sorted = wanted.own.sort(&before);
     let changes = plan(&sorted, wanted.with_optional);
-    send(caller, wanted, way, &changes, mended, dialogue, report)?;
-    // What is replaced goes only when the new one is there.
-    let mut too_much: Vec<Change> = Vec::new();
+    send(caller, wanted, way, &changes, repaired, dialogue, report)?;
+    // A replaced webhook is deleted only when its replacement exists.
+    let mut surplus: Vec<Change> = Vec::new();
     for ours in &sorted.surplus {
-        too_much.push(Change::Delete(ours.webhook.id, ours.webhook.topic.clone()));
+        surplus.push(Change::Delete(ours.webhook.id, ours.webhook.topic.clone()));
     }
     for ours in sorted.kept.values().filter(|ours| !ours.is_made_by_us) {
         let topic = &ours.webhook.topic;
-        if mended.webhooks.iter().any(|webhook| {
+        if repaired.webhooks.iter().any(|webhook| {
             webhook.topic == *topic && !before.iter().any(|old| old.id == webhook.id)
         }) {
-            too_much.push(Change::Delete(ours.webhook.id, topic.clone()));
+            surplus.push(Change::Delete(ours.webhook.id, topic.clone()));
         }
     }
-    send(caller, wanted, way, &too_much, mended, dialogue, report)
+    send(caller, wanted, way, &surplus, repaired, dialogue, report)
 }
 
-/// What is to be made and mended. The secret cannot be seen, so it is sent to all of ours.
+/// The changes that are needed, without deletions. REST does not show a webhook's secret, so each of our webhooks gets it
+/// again.
 ///
-/// What was made by hand is made anew, because its API version cannot be seen either and no version changes. What was disabled
-/// is only turned on again: a new webhook would forget its failures, but its id is part of what makes two deliveries the same,
-/// and whoever looks into the store should find what he knows. It is watched instead.
+/// Webhooks that a person created are recreated: their API version can neither be read nor changed. A disabled webhook is
+/// reactivated, not recreated. A new one would start without failures, but the id is part of the key that makes a delivery a
+/// duplicate, and the operator of the store knows the old one. The reactivated webhook is watched instead.
 fn plan(sorted: &Sorted<'_>, with_optional: bool) -> Vec<Change> {
     let topics = TOPICS.into_iter().chain(with_optional.then_some(OPTIONAL));
     let mut changes = Vec::new();
@@ -218,35 +220,39 @@ fn send(
     wanted: &Wanted<'_>,
     way: Way,
     changes: &[Change],
-    mended: &mut Mended,
+    repaired: &mut Repaired,
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), Stop> {
-    let in_one = if way == Way::Batch { IN_ONE_BATCH } else { 1 };
-    for some in changes.chunks(in_one).take(MOST_REQUESTS) {
+    let in_one = if way == Way::Batch {
+        MAX_BATCH_CHANGES
+    } else {
+        1
+    };
+    for some in changes.chunks(in_one).take(MAX_REQUESTS) {
         let results = match way {
-            Way::Batch => batch(caller, wanted, some, mended, dialogue)?,
-            Way::Single => single(caller, wanted, some, mended, dialogue)?,
+            Way::Batch => batch(caller, wanted, some, repaired, dialogue)?,
+            Way::Single => single(caller, wanted, some, repaired, dialogue)?,
         };
         for (change, result) in some.iter().zip(results) {
-            settle(change, result, mended, report);
+            settle(change, result, repaired, report);
         }
     }
     Ok(())
 }
 
-/// The finding about a key that may not write.
+/// The finding for a key without write permission.
 pub(super) fn read_only(severity: Severity) -> Finding {
     finding(
         severity,
         "key_read_only",
-        "The key may read, but not write: webhooks cannot be registered or mended with it.",
+        "The REST API key may read, but not write, so webhooks cannot be registered or repaired.",
         "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write and run `cartwire \
-         connections check --fix`; or add the webhooks by hand.",
+         connections check --fix`, or add the webhooks by hand.",
     )
 }
 
-/// What an answer to something that has worked before means.
+/// The finding for a refused request whose kind has worked before.
 pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
     if let Some(other) = refusal::of_answer(answer, url) {
         return other;
@@ -267,26 +273,26 @@ pub(super) fn refused(answer: &Answer, url: &str, what: &str) -> Finding {
                 Severity::Broken,
                 "store_refuses",
                 format!(
-                    "The store does not let us {what} ({}{code}).",
+                    "The store refuses to let Cartwire {what} ({}{code}).",
                     answer.status
                 ),
-                "See whether a plugin of the store changes WooCommerce's REST API, and update WooCommerce.",
+                "Check whether a plugin changes WooCommerce's REST API, and update WooCommerce.",
             )
         }
     }
 }
 
-/// Takes up what a change came to.
-fn settle(change: &Change, result: Settled, mended: &mut Mended, report: &mut CheckReport) {
-    let replace = |mended: &mut Mended, webhook: Webhook| {
-        let before = mended
+/// Records the result of one change.
+fn settle(change: &Change, result: Settled, repaired: &mut Repaired, report: &mut CheckReport) {
+    let replace = |repaired: &mut Repaired, webhook: Webhook| {
+        let before = repaired
             .webhooks
             .iter()
             .position(|known| known.id == webhook.id);
-        match before.map(|at| std::mem::replace(&mut mended.webhooks[at], webhook.clone())) {
+        match before.map(|at| std::mem::replace(&mut repaired.webhooks[at], webhook.clone())) {
             Some(before) => Some(before),
             None => {
-                mended.webhooks.push(webhook);
+                repaired.webhooks.push(webhook);
                 None
             }
         }
@@ -294,7 +300,7 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, report: &mut Ch
     match (change, result) {
         (Change::Create(topic), Ok(webhook)) => {
             if let Some(webhook) = webhook {
-                replace(mended, webhook);
+                replace(repaired, webhook);
             }
             report.done.push(format!("registered {topic}"));
         }
@@ -302,36 +308,36 @@ fn settle(change: &Change, result: Settled, mended: &mut Mended, report: &mut Ch
             let Some(webhook) = webhook else { return };
             let modified = webhook.modified.clone();
             let is_active = webhook.status == "active";
-            let Some(before) = replace(mended, webhook) else {
+            let Some(before) = replace(repaired, webhook) else {
                 return;
             };
             if before.status == "disabled" && is_active {
-                mended.reenabled.insert(topic.clone(), modified);
+                repaired.reenabled.insert(topic.clone(), modified);
             }
             if before.status != "active" && is_active {
                 report
                     .done
-                    .push(format!("turned {topic} on again ({})", before.status));
+                    .push(format!("reactivated {topic} (was {})", before.status));
             }
         }
         (Change::Delete(id, topic), Ok(_)) => {
-            mended.webhooks.retain(|webhook| webhook.id != *id);
+            repaired.webhooks.retain(|webhook| webhook.id != *id);
             report.done.push(format!("deleted a webhook for {topic}"));
         }
         (Change::Create(topic), Err(_)) if topic == OPTIONAL => {}
         (Change::Delete(id, _), Err(code)) if code.ends_with("invalid_id") => {
-            mended.webhooks.retain(|webhook| webhook.id != *id);
+            repaired.webhooks.retain(|webhook| webhook.id != *id);
         }
         (
             Change::Create(topic) | Change::Update(_, topic) | Change::Delete(_, topic),
             Err(code),
         ) => {
-            mended.told.push(topic.clone());
-            const AGAIN: &str = "Run `cartwire connections check --fix` again; if it stays so, look for a plugin of the store that \
-                                 changes webhooks, or see to this one by hand under WooCommerce > Settings > Advanced > Webhooks.";
+            repaired.reported.push(topic.clone());
+            const RETRY: &str = "Run `cartwire connections check --fix` again. If it fails again, look for a plugin of the store that \
+                                 changes webhooks, or edit this one under WooCommerce > Settings > Advanced > Webhooks.";
             let (verb, remedy) = match change {
-                Change::Create(_) => ("register", AGAIN),
-                Change::Update(..) => ("change", AGAIN),
+                Change::Create(_) => ("register", RETRY),
+                Change::Update(..) => ("change", RETRY),
                 Change::Delete(..) => (
                     "delete",
                     "Delete it by hand under WooCommerce > Settings > Advanced > Webhooks.",

@@ -1,6 +1,6 @@
-//! What is wanted of a check, once the store is found and takes the keys: a look at our webhooks, mending, removing.
+//! The three modes of a check, once the store is found and accepts the keys: check our webhooks, fix them, remove them.
 //!
-//! Here findings and settings come together; how webhooks are compared and written is told elsewhere.
+//! Collects findings and settings. `webhooks` compares webhooks, `repair` changes them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::facts::{self, Facts};
 use super::keys::Caller;
 use super::listing::list;
-use super::mend::{self, Wanted, read_only};
+use super::repair::{self, Wanted, read_only};
 use super::talk::{End, finding};
 use super::webhooks::{self, Own, pairs, written};
 use super::{add, reachable, setting};
@@ -17,7 +17,7 @@ use crate::platforms::api::{
     CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Severity,
 };
 
-/// Does what is wanted.
+/// Runs one of the modes.
 pub(super) fn carry_out(
     mode: CheckMode,
     context: &ConnectionContext,
@@ -33,7 +33,7 @@ pub(super) fn carry_out(
     }
 }
 
-/// What is known of our webhooks, for that address.
+/// Our webhooks as the settings describe them, for a delivery URL.
 fn own(context: &ConnectionContext, target: &str) -> Own {
     let ids = pairs(context.setting(setting::WEBHOOK_IDS));
     Own {
@@ -50,7 +50,7 @@ fn own(context: &ConnectionContext, target: &str) -> Own {
     }
 }
 
-/// Where our webhooks have to deliver, or had to.
+/// The current delivery URL or, if none is known, the former one.
 fn target(context: &ConnectionContext) -> Option<&str> {
     let former = context
         .setting(setting::DELIVERY_URL)
@@ -62,9 +62,9 @@ fn no_public_url(severity: Severity) -> Finding {
     finding(
         severity,
         "public_url_missing",
-        "It is not known where the store has to deliver to, so its webhooks are neither compared nor registered.",
-        "Start Cartwire with --public-url, the address at which the internet reaches it, as in https://hooks.example.com, and run \
-         `cartwire connections check --fix`.",
+        "The delivery URL is unknown, so the store's webhooks are neither compared nor registered.",
+        "Start Cartwire with --public-url, its address on the internet, as in https://hooks.example.com. Then run `cartwire \
+         connections check --fix`.",
     )
 }
 
@@ -90,11 +90,10 @@ fn check(
         Some(_) => {}
         None => report
             .good
-            .push("whether the key may write shows when webhooks are registered".to_owned()),
+            .push("the key's write permission shows when webhooks are registered".to_owned()),
     }
     report.good.push(
-        "whether webhooks sign with our secret shows in their deliveries: rejected ones are listed"
-            .to_owned(),
+        "the webhooks' secret shows in their deliveries: rejected ones are listed".to_owned(),
     );
     Ok(())
 }
@@ -114,7 +113,7 @@ fn fix(
         report.add(
             Severity::Broken,
             "webhook_secret_missing",
-            "This connection has no webhook secret, so no webhooks can be registered.",
+            "This connection has no webhook secret, so webhooks cannot be registered.",
             "Run `cartwire connections rotate-secret`.",
         );
         return Ok(());
@@ -142,29 +141,29 @@ fn fix(
         secret: secret.expose_secret(),
         with_optional,
     };
-    let mended = mend::mend(caller, &wanted, listed, dialogue, report)?;
-    if let Some(may_write) = mended.may_write {
+    let repaired = repair::repair(caller, &wanted, listed, dialogue, report)?;
+    if let Some(may_write) = repaired.may_write {
         let permission = if may_write { "read_write" } else { "read" };
         report
             .settings
             .insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
     }
-    keep_known(context, &mended.webhooks, report);
-    // What was made now is known by its name, whatever ids are remembered.
-    webhooks::compare(&own, &mended.webhooks, &mended.told, report);
-    if mended.may_write == Some(false)
+    keep_known(context, &repaired.webhooks, report);
+    // Webhooks that were just created have no remembered id yet; their names identify them.
+    webhooks::compare(&own, &repaired.webhooks, &repaired.reported, report);
+    if repaired.may_write == Some(false)
         && report
             .trouble()
             .is_some_and(|trouble| trouble.code == "key_read_only")
     {
         lighten_read_only(report);
     }
-    let sorted = own.sort(&mended.webhooks);
+    let sorted = own.sort(&repaired.webhooks);
     let ours = sorted.kept.values().chain(&sorted.extra);
     let ids = ours
         .map(|ours| (ours.webhook.topic.clone(), ours.webhook.id))
         .collect();
-    if mended.is_finished {
+    if repaired.is_finished {
         report
             .settings
             .insert(setting::WEBHOOK_IDS.to_owned(), written(&ids));
@@ -172,9 +171,9 @@ fn fix(
             .settings
             .insert(setting::DELIVERY_URL.to_owned(), target.to_owned());
     }
-    // Our own change is no sign of life.
+    // A change by Cartwire does not prove that the webhook delivers.
     for (topic, since) in &mut watched {
-        let now = mended
+        let now = repaired
             .webhooks
             .iter()
             .find(|webhook| ids.get(topic) == Some(&webhook.id));
@@ -182,12 +181,12 @@ fn fix(
             now.modified.clone_into(since);
         }
     }
-    watched.extend(mended.reenabled);
+    watched.extend(repaired.reenabled);
     keep_watching(watched, report);
     Ok(())
 }
 
-/// Remembers the webhooks that the store has for us: deliveries must name one of them with its topic.
+/// Stores the webhooks that the store has for us. Deliveries must name one of them with its topic.
 fn keep_known(
     context: &ConnectionContext,
     webhooks: &[webhooks::Webhook],
@@ -201,7 +200,7 @@ fn keep_known(
         .insert(setting::WEBHOOKS_KNOWN.to_owned(), known);
 }
 
-/// A key that may not write is only worth knowing where nothing has to be written.
+/// Reduces the finding about a read-only key to a note if no write is needed.
 fn lighten_read_only(report: &mut CheckReport) {
     let others = report
         .findings
@@ -215,7 +214,7 @@ fn lighten_read_only(report: &mut CheckReport) {
     }
 }
 
-/// Remembers what is watched, and says so.
+/// Stores the watched webhooks, and adds a note about them.
 fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
     if !watched.is_empty() {
         let topics: Vec<&str> = watched.keys().map(String::as_str).collect();
@@ -223,11 +222,11 @@ fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
             Severity::Note,
             "webhook_watched",
             format!(
-                "These webhooks were disabled and are turned on again, but the store still counts their failures: {}. The next \
-                 failed delivery disables them again.",
+                "These webhooks were disabled and are active again, but the store still counts their failures: {}. The next failed \
+                 delivery disables them again.",
                 topics.join(", ")
             ),
-            "See that the store reaches this gateway; after the next delivery that arrives they are as good as new.",
+            "Make sure that the store reaches this gateway. The next successful delivery resets the count.",
         );
     }
     report
@@ -241,23 +240,23 @@ fn remove(
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
-    // Without an address, now or formerly, none was registered.
+    // Without a current or former delivery URL no webhook was registered.
     let own = own(context, target(context).unwrap_or_default());
     let listed = list(caller, &own, dialogue)?;
-    let mended = mend::remove(caller, &own, listed, dialogue, report)?;
-    let left = own.ours(&mended.webhooks).len();
+    let repaired = repair::remove(caller, &own, listed, dialogue, report)?;
+    let left = own.ours(&repaired.webhooks).len();
     if left == 0 {
         report
             .settings
             .insert(setting::WEBHOOK_IDS.to_owned(), String::new());
         report
             .good
-            .push("no webhook of ours is left at the store".to_owned());
+            .push("no webhook of Cartwire is left at the store".to_owned());
     } else {
         report.add(
             Severity::Broken,
             "webhook_left",
-            format!("{left} of our webhooks are still at the store."),
+            format!("{left} webhooks of Cartwire are still at the store."),
             "Delete them by hand under WooCommerce > Settings > Advanced > Webhooks; their names begin with \"Cartwire\".",
         );
     }
