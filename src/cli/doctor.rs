@@ -165,7 +165,7 @@ fn configuration(config: &Config, private: bool) -> Section {
     section.ok("the options are right");
     match &config.public_url {
         None => {
-            section.warn("there is no --public-url: webhooks cannot be registered, and nobody can say whether stores reach us")
+            section.warn("--public-url is missing: webhooks can neither be registered nor compared")
         }
         Some(url) if !private && leads_to_private(url) => section.trouble(
             format!("stores cannot reach {url}: it is an address of a private network"),

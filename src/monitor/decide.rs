@@ -65,7 +65,7 @@ pub fn finding(reason: &str, id: &ConnectionId) -> Option<Finding> {
         ),
         OWNER_LOST_RIGHTS => (
             OWNER_LOST_RIGHTS,
-            "the store signs errors in place of what happened: the user that its webhooks belong to may not read it any more",
+            "the store signs errors in place of entities: the user who owns its webhooks may no longer read them",
             "give that user the role again that he had (for webhooks that we registered, he is the REST API key's), or make the \
              webhooks anew as another; then run `cartwire connections resume ID`, because only deliveries show whether it helped",
         ),
