@@ -2,7 +2,7 @@
 //!
 //! Invariant: an attempt that is given up leaves neither a thread nor a descriptor behind. lapin reads each connection on a
 //! thread of its own and ends that thread only when the socket ends, which a broker that is frozen never brings about. So
-//! each attempt and each [`Session`] holds a second handle of its socket and shuts the socket down when it is dropped.
+//! each attempt and each `Session` holds a second handle of its socket and shuts the socket down when it is dropped.
 
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::AsFd;

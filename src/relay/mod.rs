@@ -1,9 +1,9 @@
 //! The relay: from the journal to where events go, and back with what became of them.
 //!
 //! claim → assemble → enrich → publish → settle, as one task that owns all its state. It never meets the receiver: they
-//! share the journal and a wake-up. [`intake`] claims fair shares ([`backlog`], [`shares`]), `normalize` makes events,
-//! [`enrichment`] holds those whose store is asked for the rest, [`partitions`] keeps the order, [`window`] publishes within
-//! the limits of each route ([`flow`]), [`disposition`] decides, [`settle`] tells the journal.
+//! share the journal and a wake-up. `intake` claims fair shares ([`backlog`], [`shares`]), `normalize` makes events,
+//! [`enrichment`] holds those whose store is asked for the rest, [`partitions`] keeps the order, `window` publishes within
+//! the limits of each route ([`flow`]), [`disposition`] decides, `settle` tells the journal.
 //!
 //! No connection can use up what others need: entries in hand, events in flight, and waiting for stores are shared fairly,
 //! and a queue that refuses or hangs holds only the events of its own routes.
