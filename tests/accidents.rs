@@ -157,7 +157,7 @@ async fn sighup_reads_the_log_filter_again_and_ends_nothing() {
     send_signal("HUP", pid);
     until("the mistake is logged", || async {
         let text = gateway.log_text();
-        text.contains("log filter cannot be read").then_some(())
+        text.contains("log filter cannot be reloaded").then_some(())
     })
     .await;
     std::fs::write(&filter, "info").expect("written");
@@ -318,6 +318,11 @@ async fn a_full_disk_of_settled_deliveries_makes_room_also_after_a_kill() {
     .await;
     until("it takes one", || async {
         (status_of(&gateway, 10_000).await == 200).then_some(())
+    })
+    .await;
+    until("the reserve file is back", || async {
+        let reserve = gateway.data().join("cartwire.reserve");
+        reserve.exists().then_some(())
     })
     .await;
     gateway.kill();

@@ -14,7 +14,7 @@ use super::room::free_bytes;
 use crate::report::ErrorChain;
 
 const FILE: &str = "cartwire.reserve";
-const BYTES: u64 = 4 << 20;
+pub(super) const BYTES: u64 = 4 << 20;
 /// A small file system gives this part of its size at most.
 const SHARE: u64 = 16;
 /// Bytes of the disk below which a commit may not fit.
@@ -29,7 +29,7 @@ pub(super) fn keep(folder: &Path, reserve: u64) {
     let total = rustix::fs::statvfs(folder).map_or(0, |stat| stat.f_blocks * stat.f_frsize);
     let bytes = BYTES.min(total / SHARE);
     let free = free_bytes(folder).unwrap_or(0);
-    if bytes == 0 || free < reserve.saturating_add(4 * bytes) {
+    if bytes == 0 || free < reserve.saturating_add(bytes) {
         return;
     }
     let created = OpenOptions::new()

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::ballast::FLOOR;
+use super::ballast::{self, FLOOR};
 use super::health::Unwritable;
 use super::retention::Budget;
 use crate::sqlite;
@@ -58,7 +58,8 @@ impl Room {
 
     /// `true` if freed pages should go back to the file system.
     pub(super) fn wants_pages_back(&self, budget: &Budget) -> bool {
-        self.spare > 0 && self.disk < budget.reserve.max(FLOOR)
+        // The reserve file must fit too, or the next full disk has no room for removal.
+        self.spare > 0 && self.disk < budget.reserve.max(FLOOR).saturating_add(ballast::BYTES)
     }
 
     /// Bytes by which the settled deliveries are too many: over the size, or more than the disk has room for.
