@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 /// How long one process waits for another that writes.
@@ -164,6 +165,7 @@ pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
+    keep_plans(&connection).map_err(failed)?;
     // There may be several: what one caches is what all of them hold.
     connection
         .pragma_update(None, "cache_size", -4_000)
@@ -190,9 +192,18 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Compiles each cached statement once. Without this setting, SQLite compiles a statement again at each run if a bound
+/// value might change its plan, and a bound `LIMIT` always might.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
+}
+
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
+    keep_plans(connection)?;
     // Before the first table: lets retention give pages back to the file system.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -124,7 +124,8 @@ fn file_bytes(folder: &Path, suffix: &str) -> u64 {
 
 fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {
     sqlite
-        .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+        .prepare_cached(&format!("PRAGMA {name}"))?
+        .query_row([], |row| row.get::<_, i64>(0))
         .map(i64::unsigned_abs)
 }
 
