@@ -424,7 +424,7 @@ async fn keep_pings(journal: &Journal, accepted: &Accepted) {
         let ping = ConnectionChange::Examined {
             id: id.clone(),
             settings: BTreeMap::from([(PINGED_AT.to_owned(), at.to_string())]),
-            assessment: Assessment::Open,
+            assessment: Assessment::Inconclusive,
             began: at,
         };
         if let Err(error) = journal.change_connection(ping).await {

@@ -76,6 +76,12 @@ impl<'de> Deserialize<'de> for ConnectionId {
     }
 }
 
+/// The path of a connection's webhook endpoint.
+#[must_use]
+pub fn webhook_path(platform: &str, connection: &ConnectionId) -> String {
+    format!("/webhooks/{platform}/{connection}")
+}
+
 /// A request on a webhook route before verification.
 #[derive(Debug)]
 pub struct RawDelivery<'a> {

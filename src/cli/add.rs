@@ -13,10 +13,11 @@ use super::kinds::{AddArgs, Typed, check as check_typed};
 use super::output::{Output, note};
 use super::stores;
 use crate::config::DataArgs;
+use crate::connections::context::DELIVERY_URL;
 use crate::connections::{Connection, Seal, SealedSecret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
-use crate::monitor::check::{self, DELIVERY_URL, Look};
+use crate::monitor::check::{self, Look};
 use crate::monitor::decide;
 use crate::monitor::hold::Hold;
 use crate::outbound::Outbound;
@@ -56,10 +57,13 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
         generated,
     } = check_typed(platform, kind, args)?;
     let outbound = args.stores.outbound()?;
-    let connection = Connection::new(id, platform.name(), kind.name, settings, Timestamp::now());
+    let connection = Connection {
+        settings,
+        ..Connection::new(id, platform.name(), kind.name, Timestamp::now())
+    };
     let url = public_url
         .as_deref()
-        .map(|url| check::delivery_url(url, &connection))
+        .map(|url| connection.webhook_url(url))
         .filter(|_| kind.receives_webhooks);
     let asks = check::can_ask(&connection, &check::unstored(&connection, &secrets, None));
     let registers = asks && kind.registers_webhooks && !args.no_register;
@@ -286,7 +290,7 @@ impl Adding<'_> {
         output: Output,
     ) -> anyhow::Result<()> {
         let (id, kind) = (&self.connection.id, self.kind);
-        let path = format!("/webhooks/{}/{id}", self.connection.platform);
+        let path = self.connection.webhook_path();
         let url = self.url.clone().or_else(|| {
             kind.receives_webhooks
                 .then(|| format!("https://YOUR-PUBLIC-ADDRESS{path}"))

@@ -15,7 +15,7 @@ use super::stores::{id, no_such};
 use super::{check, remove};
 use crate::app;
 use crate::config::{DataArgs, read_secret};
-use crate::connections::{Connection, Seal, SealedSecret, Status, generate_secret};
+use crate::connections::{Condition, Connection, Seal, SealedSecret, Status, generate_secret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
 use crate::platforms::{FieldRole, connection_kind};
@@ -95,12 +95,12 @@ fn resume(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<
         .ok_or_else(|| no_such(id))?;
     let reason = connection.reason.as_deref().unwrap_or("unknown");
     let done = match connection.status {
-        Status::Paused => match connection.standing() {
-            (Status::Connected, _) => "is not paused any more".to_owned(),
-            (status, reason) => format!(
+        Status::Paused => match connection.condition() {
+            Condition::Connected => "is not paused any more".to_owned(),
+            condition @ (Condition::Degraded(_) | Condition::Disconnected(_)) => format!(
                 "is not paused any more, and {} as before ({})",
-                status.as_str(),
-                reason.unwrap_or("unknown")
+                condition.status().as_str(),
+                condition.reason().unwrap_or("unknown")
             ),
         },
         Status::Degraded => format!("is connected: the trouble \"{reason}\" is cleared"),
@@ -173,7 +173,7 @@ fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Ex
     let endpoint = connection
         .described_kind()
         .filter(|kind| kind.receives_webhooks)
-        .map(|_| format!("/webhooks/{}/{id}", connection.platform));
+        .map(|_| connection.webhook_path());
     let value = json!({"connection": connection, "endpoint": endpoint, "secrets": secrets});
     output.value(&value, || {
         serde_json::to_string_pretty(&value).unwrap_or_default()

@@ -239,13 +239,7 @@ fn connect(
             Some(key) => key.clone(),
             None => test_key(platform, "verification")?,
         });
-        let connection = Connection::new(
-            id.clone(),
-            platform.name(),
-            kind.name,
-            BTreeMap::new(),
-            Timestamp::now(),
-        );
+        let connection = Connection::new(id.clone(), platform.name(), kind.name, Timestamp::now());
         let secret = SealedSecret::new(&seal, &id, field.name, &key)?;
         file.change_connection(&ConnectionChange::Add(connection, vec![secret]))?;
         connections.insert(sender, id);

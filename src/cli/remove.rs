@@ -13,7 +13,6 @@ use crate::delivery::ConnectionId;
 use crate::journal::ConnectionChange;
 use crate::monitor::check;
 use crate::monitor::hold::Hold;
-use crate::outbound::connection_context;
 use crate::platforms::api::{CheckMode, CheckReport, Severity};
 
 /// Installations of an app that are named at most.
@@ -55,8 +54,9 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
             seal,
             public_url: None,
         };
-        let context =
-            connection_context(&reader, &asker.seal, &id, None)?.ok_or_else(|| no_such(&id))?;
+        let context = reader
+            .connection_context(&asker.seal, &id, None)?
+            .ok_or_else(|| no_such(&id))?;
         let look = super::runtime()?.block_on(check::look(
             &asker.outbound,
             &connection,

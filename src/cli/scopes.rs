@@ -121,16 +121,11 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect();
             let id = ConnectionId::new("site").expect("an id");
-            is_granted(
-                &Connection::new(
-                    id,
-                    "platform",
-                    INSTANCE,
-                    settings,
-                    jiff::Timestamp::UNIX_EPOCH,
-                ),
-                &scope,
-            )
+            let connection = Connection {
+                settings,
+                ..Connection::new(id, "platform", INSTANCE, jiff::Timestamp::UNIX_EPOCH)
+            };
+            is_granted(&connection, &scope)
         };
         assert_eq!(with(&[]), None);
         assert_eq!(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::exit::{Exit, fail};
 use crate::config::DataArgs;
-use crate::connections::{Assessment, Connection, INSTANCE, Seal};
+use crate::connections::{Assessment, Connection, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::journal::{ConnectionChange, DataFile, Reader};
@@ -17,7 +17,7 @@ use crate::monitor::Arrivals;
 use crate::monitor::check::{self, Look};
 use crate::monitor::decide::{self, Facts};
 use crate::monitor::health::ARRIVALS;
-use crate::outbound::{Outbound, connection_context};
+use crate::outbound::Outbound;
 use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, Severity};
 
 /// Stores asked at once.
@@ -122,12 +122,7 @@ impl Asker {
         reader: &Reader,
         connection: &Connection,
     ) -> anyhow::Result<Option<ConnectionContext>> {
-        Ok(connection_context(
-            reader,
-            &self.seal,
-            &connection.id,
-            self.public_url.as_deref(),
-        )?)
+        Ok(reader.connection_context(&self.seal, &connection.id, self.public_url.as_deref())?)
     }
 
     /// Looks at connections, some at once, and says what that means of each as it comes.
@@ -163,10 +158,7 @@ impl Asker {
 }
 
 fn judge(connection: Connection, look: Look, mode: CheckMode, arrivals: &Arrivals) -> Looked {
-    let receives = connection.kind == INSTANCE
-        || connection
-            .described_kind()
-            .is_some_and(|kind| kind.receives_webhooks);
+    let receives = connection.receives_deliveries();
     let facts = Facts {
         connection: &connection,
         report: look.report.as_ref(),
@@ -184,8 +176,8 @@ fn judge(connection: Connection, look: Look, mode: CheckMode, arrivals: &Arrival
     let assessment = facts.assessment();
     let reason = match assessment {
         Assessment::Degraded(reason) => Some(reason.to_owned()),
-        Assessment::Open => connection.standing().1.map(str::to_owned),
-        Assessment::Well | Assessment::Gone(_) => None,
+        Assessment::Inconclusive => connection.condition().reason().map(str::to_owned),
+        Assessment::Healthy | Assessment::Disconnected(_) => None,
     };
     let told = reason
         .as_deref()
@@ -196,7 +188,8 @@ fn judge(connection: Connection, look: Look, mode: CheckMode, arrivals: &Arrival
         .map(|report| report.settings.clone())
         .unwrap_or_default();
     let mut settings = check::learned(&connection, settings);
-    if assessment == Assessment::Well && connection.settings.contains_key(decide::REFUSED_WEBHOOKS)
+    if assessment == Assessment::Healthy
+        && connection.settings.contains_key(decide::REFUSED_WEBHOOKS)
     {
         settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), String::new());
     }

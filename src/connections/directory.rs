@@ -1,69 +1,67 @@
-//! What each request looks up: the endpoints with their keys ready, as a snapshot that is replaced when something changed.
+//! The snapshot of all connections that the receiver and the relay read: endpoints with parsed keys, states and ownership.
 //!
-//! A key that cannot be read or opened leaves its endpoint without that key and is reported, so that one broken connection
-//! does not stop the others.
+//! The snapshot is replaced as a whole when a connection changes. A damaged connection does not affect the others: a key
+//! that cannot be used is reported, and its endpoint works without that key.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use rusqlite::Connection as Sqlite;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::{Connection, INSTANCE, Seal, SealError, SealedSecret, Status, store};
+use super::connection::{Connection, INSTANCE};
+use super::endpoint::{Endpoint, EndpointKind, KeyError};
+use super::seal::Seal;
+use super::secret::SealedSecret;
+use super::state::Status;
+use super::store;
 use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::platforms::api::ConnectionContext;
-use crate::platforms::{
-    ClaimedWebhook, InvalidKey, Platform, RegisteredWebhooks, VerificationKey, platform,
-};
+use crate::platforms::{ClaimedWebhook, Platform, connection_kind, platform};
 
-/// An endpoint that takes webhooks.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// The connection that the URL names.
-    pub id: ConnectionId,
-    keys: Vec<(VerificationKey, Option<Timestamp>)>,
-    /// Is there a key that we cannot use? Then a sender whom no other key proves may be genuine all the same.
-    pub lacks_keys: bool,
-    /// The webhooks that the store is known to have for us.
-    pub webhooks: RegisteredWebhooks,
-}
-
-impl Endpoint {
-    /// The keys that count now.
-    #[must_use]
-    pub fn keys(&self, now: Timestamp) -> Vec<VerificationKey> {
-        self.keys
-            .iter()
-            .filter(|(_, until)| until.is_none_or(|until| until > now))
-            .map(|(key, _)| key.clone())
-            .collect()
-    }
-}
-
-/// Is there such a connection, and whose is it?
+/// Whether a connection exists, and which app it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// There is none of that name.
+pub enum Ownership {
+    /// No such connection exists.
     Unknown,
-    /// There is.
+    /// The connection exists.
     Known {
-        /// Of an installation: the app connection that captured it.
+        /// For an installation: the app's connection.
         parent: Option<ConnectionId>,
     },
 }
 
 #[derive(Debug, Default)]
 struct Snapshot {
-    endpoints: HashMap<(&'static str, String), Arc<Endpoint>>,
-    statuses: HashMap<ConnectionId, (Status, Option<ConnectionId>)>,
-    /// Whose own API can be asked, and whose installations'.
-    askable: HashSet<(ConnectionId, Asked)>,
+    endpoints: HashMap<EndpointName, Arc<Endpoint>>,
+    connections: HashMap<ConnectionId, KnownConnection>,
+    capabilities: HashSet<Capability>,
 }
 
-/// Who is asked by a connection's credentials.
+/// The name of an endpoint in its URL.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct EndpointName {
+    platform: &'static str,
+    id: String,
+}
+
+#[derive(Debug)]
+struct KnownConnection {
+    status: Status,
+    parent: Option<ConnectionId>,
+}
+
+/// Credentials of `connection` for requests to an API.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Capability {
+    connection: ConnectionId,
+    target: ApiTarget,
+}
+
+/// The store whose API a connection's credentials open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Asked {
+enum ApiTarget {
     Itself,
     Installations,
 }
@@ -72,40 +70,25 @@ enum Asked {
 #[derive(Clone, Debug, Default)]
 pub struct Directory(Arc<RwLock<Arc<Snapshot>>>);
 
-/// A connection that cannot be used as it is stored.
+/// A stored connection that cannot be used completely.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// One of its keys cannot be used.
-    #[error("connection {connection} cannot verify with one of its keys")]
+    #[error("connection {connection} cannot verify deliveries with one of its keys")]
     Key {
-        /// The connection.
         connection: ConnectionId,
-        /// The reason.
         source: KeyError,
     },
-    /// Its row cannot be read: its webhooks are answered 503.
+    /// The row cannot be read. The connection's webhooks are answered 503.
     #[error("the stored connection {connection:?} is damaged: {error}")]
     Damaged {
-        /// The row's id.
+        /// The id as stored; it may be invalid.
         connection: String,
-        /// The reason.
         error: String,
     },
 }
 
-/// Why a stored key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// It does not open.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// It is no key.
-    #[error(transparent)]
-    Invalid(#[from] InvalidKey),
-}
-
 impl Directory {
-    /// The endpoint of a URL.
+    /// The endpoint that a URL names.
     #[must_use]
     pub fn endpoint(
         &self,
@@ -113,11 +96,11 @@ impl Directory {
         id: &str,
     ) -> Option<(&'static dyn Platform, Arc<Endpoint>)> {
         let platform = self::platform(platform)?;
-        let endpoint = self
-            .snapshot()
-            .endpoints
-            .get(&(platform.name(), id.to_owned()))
-            .cloned()?;
+        let name = EndpointName {
+            platform: platform.name(),
+            id: id.to_owned(),
+        };
+        let endpoint = self.snapshot().endpoints.get(&name).cloned()?;
         Some((platform, endpoint))
     }
 
@@ -141,71 +124,61 @@ impl Directory {
         })
     }
 
-    /// Is there such a connection, and whose is it?
     #[must_use]
-    pub fn standing(&self, id: &ConnectionId) -> Standing {
-        let snapshot = self.snapshot();
-        let known = snapshot.statuses.get(id);
-        known.map_or(Standing::Unknown, |(_, parent)| Standing::Known {
-            parent: parent.clone(),
+    pub fn ownership(&self, id: &ConnectionId) -> Ownership {
+        match self.snapshot().connections.get(id) {
+            Some(known) => Ownership::Known {
+                parent: known.parent.clone(),
+            },
+            None => Ownership::Unknown,
+        }
+    }
+
+    /// `true` if the credentials of `endpoint` allow requests to the API of `connection`, whose deliveries arrive there.
+    #[must_use]
+    pub fn can_request(&self, connection: &ConnectionId, endpoint: &ConnectionId) -> bool {
+        let target = if connection == endpoint {
+            ApiTarget::Itself
+        } else {
+            ApiTarget::Installations
+        };
+        self.snapshot().capabilities.contains(&Capability {
+            connection: endpoint.clone(),
+            target,
         })
     }
 
-    /// Are there credentials to ask the connection's API with, whose deliveries come in by that endpoint?
-    #[must_use]
-    pub fn may_ask(&self, connection: &ConnectionId, endpoint: &ConnectionId) -> bool {
-        let asked = if connection == endpoint {
-            Asked::Itself
-        } else {
-            Asked::Installations
-        };
-        self.snapshot().askable.contains(&(endpoint.clone(), asked))
-    }
-
-    /// All connections there are.
+    /// The ids of all connections.
     #[must_use]
     pub fn ids(&self) -> HashSet<ConnectionId> {
-        self.snapshot().statuses.keys().cloned().collect()
+        self.snapshot().connections.keys().cloned().collect()
     }
 
-    /// The connections whose deliveries are kept and not published.
     #[must_use]
     pub fn paused(&self) -> HashSet<ConnectionId> {
         self.snapshot()
-            .statuses
+            .connections
             .iter()
-            .filter(|(_, (status, _))| *status == Status::Paused)
+            .filter(|(_, known)| known.status == Status::Paused)
             .map(|(id, _)| id.clone())
             .collect()
     }
 
-    /// How many connections stand how.
+    /// The number of connections with each status.
     #[must_use]
     pub fn counts(&self) -> Vec<(Status, usize)> {
         let snapshot = self.snapshot();
-        [
-            Status::Connected,
-            Status::Degraded,
-            Status::Paused,
-            Status::Disconnected,
-        ]
-        .map(|status| {
-            (
-                status,
-                snapshot
-                    .statuses
-                    .values()
-                    .filter(|(s, _)| *s == status)
-                    .count(),
-            )
-        })
-        .to_vec()
+        let count = |status| {
+            let connections = snapshot.connections.values();
+            connections.filter(|known| known.status == status).count()
+        };
+        Status::ALL.map(|status| (status, count(status))).to_vec()
     }
 
-    /// Reads all connections anew. Gives the keys that cannot be used.
+    /// Reads all connections, and replaces the snapshot. Returns the faults of single connections.
     ///
     /// # Errors
-    /// Where the file cannot be read; the snapshot stays as it was.
+    /// If the file cannot be read. The snapshot stays as it was.
     pub fn refresh(
         &self,
         sqlite: &Sqlite,
@@ -213,66 +186,26 @@ impl Directory {
         now: Timestamp,
     ) -> rusqlite::Result<Vec<DirectoryError>> {
         let mut snapshot = Snapshot::default();
-        let mut broken = Vec::new();
+        let mut faults = Vec::new();
         let listed = store::list(sqlite)?;
-        for (id, error) in listed.damaged {
-            if let Some(endpoint) = damaged_endpoint(sqlite, &id)? {
-                snapshot.endpoints.insert(endpoint.0, endpoint.1);
-            }
-            broken.push(DirectoryError::Damaged {
-                connection: id,
-                error,
+        for damaged in listed.damaged {
+            snapshot.add_damaged(sqlite, &damaged.id)?;
+            faults.push(DirectoryError::Damaged {
+                connection: damaged.id,
+                error: damaged.error,
             });
         }
         for connection in listed.connections {
-            snapshot.statuses.insert(
-                connection.id.clone(),
-                (connection.status, connection.parent.clone()),
-            );
-            let Some((platform, kind)) = crate::platforms::connection_kind(&connection.kind) else {
-                continue;
-            };
             let secrets = store::secrets(sqlite, &connection.id, now)?;
-            snapshot.askable.extend(
-                askable(platform, &connection, &secrets)
-                    .map(|asked| (connection.id.clone(), asked)),
-            );
-            if !kind.receives_webhooks {
-                continue;
+            for source in snapshot.add(seal, &connection, &secrets) {
+                faults.push(DirectoryError::Key {
+                    connection: connection.id.clone(),
+                    source,
+                });
             }
-            let (mut keys, mut lacks_keys) = (Vec::new(), false);
-            for secret in secrets {
-                if !kind
-                    .fields
-                    .iter()
-                    .any(|field| field.verifies() && field.name == secret.name)
-                {
-                    continue;
-                }
-                match ready(platform, seal, &connection, &secret) {
-                    Ok(key) => keys.push((key, secret.valid_until)),
-                    Err(source) => {
-                        lacks_keys = true;
-                        broken.push(DirectoryError::Key {
-                            connection: connection.id.clone(),
-                            source,
-                        });
-                    }
-                }
-            }
-            let endpoint = Endpoint {
-                id: connection.id.clone(),
-                keys,
-                lacks_keys,
-                webhooks: platform.registered_webhooks(&connection.settings),
-            };
-            snapshot.endpoints.insert(
-                (platform.name(), connection.id.to_string()),
-                Arc::new(endpoint),
-            );
         }
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
-        Ok(broken)
+        Ok(faults)
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -280,34 +213,58 @@ impl Directory {
     }
 }
 
-type EndpointName = (&'static str, String);
+impl Snapshot {
+    /// Adds a connection, and returns the faults of its keys.
+    fn add(
+        &mut self,
+        seal: &Seal,
+        connection: &Connection,
+        secrets: &[SealedSecret],
+    ) -> Vec<KeyError> {
+        let known = KnownConnection {
+            status: connection.status,
+            parent: connection.parent.clone(),
+        };
+        self.connections.insert(connection.id.clone(), known);
+        let Some((platform, kind)) = connection_kind(&connection.kind) else {
+            return Vec::new();
+        };
+        self.capabilities
+            .extend(capabilities(platform, connection, secrets));
+        if !kind.receives_webhooks {
+            return Vec::new();
+        }
+        let kind = EndpointKind { platform, kind };
+        let (endpoint, faults) = Endpoint::open(seal, connection, secrets, kind);
+        self.add_endpoint(platform, endpoint);
+        faults
+    }
 
-/// The endpoint of a damaged connection: without keys, so that its webhooks are answered 503 and not 404.
-fn damaged_endpoint(
-    sqlite: &Sqlite,
-    id: &str,
-) -> rusqlite::Result<Option<(EndpointName, Arc<Endpoint>)>> {
-    let name = store::platform_of(sqlite, id)?;
-    let platform = name.as_deref().and_then(platform);
-    let (Some(platform), Ok(id)) = (platform, ConnectionId::new(id)) else {
-        return Ok(None);
-    };
-    let endpoint = Endpoint {
-        id: id.clone(),
-        keys: Vec::new(),
-        lacks_keys: true,
-        webhooks: RegisteredWebhooks::default(),
-    };
-    let name = (platform.name(), id.to_string());
-    Ok(Some((name, Arc::new(endpoint))))
+    /// Adds the endpoint of a damaged connection, if its platform and id can be read.
+    fn add_damaged(&mut self, sqlite: &Sqlite, id: &str) -> rusqlite::Result<()> {
+        let name = store::platform_of(sqlite, id)?;
+        let platform = name.as_deref().and_then(platform);
+        if let (Some(platform), Ok(id)) = (platform, ConnectionId::new(id)) {
+            self.add_endpoint(platform, Endpoint::damaged(id));
+        }
+        Ok(())
+    }
+
+    fn add_endpoint(&mut self, platform: &'static dyn Platform, endpoint: Endpoint) {
+        let name = EndpointName {
+            platform: platform.name(),
+            id: endpoint.id.to_string(),
+        };
+        self.endpoints.insert(name, Arc::new(endpoint));
+    }
 }
 
-/// Whom the connection's credentials let us ask. Which are there decides; none is opened.
-fn askable(
+/// What the connection's credentials allow. Only the names of the secrets are needed, so nothing is decrypted.
+fn capabilities(
     platform: &dyn Platform,
     connection: &Connection,
     secrets: &[SealedSecret],
-) -> impl Iterator<Item = Asked> {
+) -> Vec<Capability> {
     let own = ConnectionContext {
         id: connection.id.clone(),
         kind: connection.kind.clone(),
@@ -327,18 +284,17 @@ fn askable(
         parent: Some(Box::new(own.clone())),
         ..own.clone()
     };
-    let both = [(own, Asked::Itself), (installation, Asked::Installations)];
-    both.into_iter()
-        .filter(|(subject, _)| platform.can_ask(subject))
-        .map(|(_, asked)| asked)
-}
-
-fn ready(
-    platform: &dyn Platform,
-    seal: &Seal,
-    connection: &Connection,
-    secret: &SealedSecret,
-) -> Result<VerificationKey, KeyError> {
-    let material = secret.open(seal, &connection.id)?;
-    Ok(platform.verification_key(material.expose_secret())?)
+    let mut capabilities = Vec::new();
+    for (context, target) in [
+        (own, ApiTarget::Itself),
+        (installation, ApiTarget::Installations),
+    ] {
+        if platform.can_ask(&context) {
+            capabilities.push(Capability {
+                connection: connection.id.clone(),
+                target,
+            });
+        }
+    }
+    capabilities
 }

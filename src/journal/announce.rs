@@ -13,10 +13,10 @@ use super::entry::{EntryKind, Position};
 use super::keys;
 use super::tombstones::{self, Tombstone};
 use super::usage::{self, entry_bytes};
-use crate::connections::store::{self, SignedChange};
-use crate::connections::{Assessment, Connection, INSTANCE, SealedSecret, Status};
+use crate::connections::lifecycle::{Announcement, LifecycleEvent, Transition, transition};
+use crate::connections::store::{self, RotationTimes, SignedChange};
+use crate::connections::{Assessment, Connection, INSTANCE, SealedSecret};
 use crate::delivery::{ConnectionId, DeliveryKey};
-use crate::event::verbs;
 use crate::platforms::ConnectionSignal;
 
 /// A change of a connection.
@@ -94,44 +94,23 @@ pub(super) fn apply(
 ) -> rusqlite::Result<Changed> {
     match change {
         ConnectionChange::Add(connection, secrets) => {
-            if !store::add(transaction, connection, secrets)? {
-                return Ok(Changed::Taken);
-            }
-            announce(transaction, connection, verbs::CONNECTED, now)?;
-            Ok(Changed::Yes)
+            let new = NewConnection {
+                connection,
+                secrets,
+            };
+            add(transaction, new, LifecycleEvent::Added, now)
         }
-        ConnectionChange::Pause(id) => {
-            status(transaction, id, Status::Paused, Some("operator"), None, now)
-        }
-        ConnectionChange::Resume(id) => match store::get(transaction, id)? {
-            None => Ok(Changed::NoSuchConnection),
-            // Consumers know how it stands: a pause is no event, and what changed meanwhile was announced.
-            Some(connection) if connection.status == Status::Paused => {
-                let (before, reason) = connection.standing();
-                status(transaction, id, before, reason, None, now)
-            }
-            // The operator says that it is mended.
-            Some(connection) if connection.status == Status::Degraded => status(
-                transaction,
-                id,
-                Status::Connected,
-                None,
-                Some(verbs::RECOVERED),
-                now,
-            ),
-            Some(_) => Ok(Changed::No),
-        },
+        ConnectionChange::Pause(id) => change_state(transaction, id, LifecycleEvent::Paused, now),
+        ConnectionChange::Resume(id) => change_state(transaction, id, LifecycleEvent::Resumed, now),
         ConnectionChange::Rotate(id, secret, grace) => {
             if store::get(transaction, id)?.is_none() {
                 return Ok(Changed::NoSuchConnection);
             }
-            store::rotate(
-                transaction,
-                id,
-                secret,
-                now.saturating_add(*grace).unwrap_or(now),
+            let times = RotationTimes {
                 now,
-            )?;
+                previous_until: now.saturating_add(*grace).unwrap_or(now),
+            };
+            store::rotate(transaction, id, secret, times)?;
             Ok(Changed::Yes)
         }
         ConnectionChange::Remove(id) => {
@@ -149,10 +128,12 @@ pub(super) fn apply(
             tombstones::remove_of_app(transaction, id)?;
             gone.push(connection);
             store::remove(transaction, id)?;
-            for connection in &mut gone {
-                connection.status = Status::Disconnected;
-                connection.reason = Some("operator".to_owned());
-                announce(transaction, connection, verbs::DISCONNECTED, now)?;
+            for connection in &gone {
+                if let Some(transition) =
+                    transition(Some(connection.state()), LifecycleEvent::Removed)
+                {
+                    announce_transition(transaction, connection, transition, now)?;
+                }
             }
             Ok(Changed::Yes)
         }
@@ -181,26 +162,60 @@ pub(super) fn apply(
     }
 }
 
-fn status(
+/// A connection to add.
+#[derive(Clone, Copy)]
+struct NewConnection<'a> {
+    connection: &'a Connection,
+    secrets: &'a [SealedSecret],
+}
+
+/// Adds a connection in the state that the event gives it, and announces it if the transition says so.
+fn add(
     transaction: &Transaction<'_>,
-    id: &ConnectionId,
-    status: Status,
-    reason: Option<&str>,
-    verb: Option<&str>,
+    new: NewConnection<'_>,
+    event: LifecycleEvent<'_>,
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
-    let Some(mut connection) = store::get(transaction, id)? else {
+    let Some(transition) = transition(None, event) else {
+        return Ok(Changed::No);
+    };
+    let connection = new.connection.in_condition(transition.state.condition);
+    if !store::add(transaction, &connection, new.secrets)? {
+        return Ok(Changed::Taken);
+    }
+    announce_transition(transaction, &connection, transition, now)?;
+    Ok(Changed::Yes)
+}
+
+/// Applies an event to the state of a connection.
+fn change_state(
+    transaction: &Transaction<'_>,
+    id: &ConnectionId,
+    event: LifecycleEvent<'_>,
+    now: Timestamp,
+) -> rusqlite::Result<Changed> {
+    let Some(connection) = store::get(transaction, id)? else {
         return Ok(Changed::NoSuchConnection);
     };
-    if !store::set_status(transaction, id, status, reason, now)? {
+    let Some(transition) = transition(Some(connection.state()), event) else {
         return Ok(Changed::No);
-    }
-    connection.status = status;
-    connection.reason = reason.map(str::to_owned);
-    if let Some(verb) = verb {
-        announce(transaction, &connection, verb, now)?;
-    }
+    };
+    store::set_state(transaction, id, transition.state, now)?;
+    announce_transition(transaction, &connection, transition, now)?;
     Ok(Changed::Yes)
+}
+
+fn announce_transition(
+    transaction: &Transaction<'_>,
+    connection: &Connection,
+    transition: Transition<'_>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let Some(announcement) = transition.announcement else {
+        return Ok(());
+    };
+    let connection = connection.in_condition(transition.state.condition);
+    announce(transaction, &connection, announcement, now)
 }
 
 fn examined(
@@ -215,24 +230,11 @@ fn examined(
     let Some(connection) = store::get(transaction, id)? else {
         return Ok(Changed::NoSuchConnection);
     };
-    // The store's own word that came meanwhile, and the operator's, is newer than what was found out before it.
-    let known_better = connection.changed_at > began;
-    let moved = match assessment.moves(&connection).filter(|_| !known_better) {
-        None => Changed::No,
-        // What the operator paused stays paused. The event waits with the connection's deliveries until it is resumed.
-        Some(to) if connection.status == Status::Paused => {
-            let changed = store::set_before_pause(transaction, id, to.status, to.reason)?;
-            if let Some(verb) = to.verb.filter(|_| changed) {
-                let found = Connection {
-                    status: to.status,
-                    reason: to.reason.map(str::to_owned),
-                    ..connection
-                };
-                announce(transaction, &found, verb, now)?;
-            }
-            if changed { Changed::Yes } else { Changed::No }
-        }
-        Some(to) => status(transaction, id, to.status, to.reason, to.verb, now)?,
+    // A change by the store or the operator during the check is newer than its result.
+    let moved = if connection.changed_at > began {
+        Changed::No
+    } else {
+        change_state(transaction, id, LifecycleEvent::Assessed(assessment), now)?
     };
     Ok(if learned { Changed::Yes } else { moved })
 }
@@ -259,16 +261,16 @@ impl Seen<'_> {
             }
             (None, _) => self.add_unless_removed(transaction, now),
             (Some(_), None) => Ok(Changed::No),
-            (Some(known), Some(signal)) => self.signalled(transaction, &known, signal, now),
+            (Some(_), Some(signal)) => self.signalled(transaction, signal, now),
         }
     }
 
-    /// The status that the signal gives the connection, with the reason.
-    fn status(&self) -> (Status, Option<&str>) {
+    fn event(&self) -> LifecycleEvent<'_> {
         match self.signal {
-            Some(ConnectionSignal::Removed { .. }) => (Status::Disconnected, Some("app_removed")),
-            Some(ConnectionSignal::Degraded(reason)) => (Status::Degraded, Some(*reason)),
-            Some(ConnectionSignal::Installed { .. }) | None => (Status::Connected, None),
+            None => LifecycleEvent::FirstDelivery,
+            Some(ConnectionSignal::Installed { .. }) => LifecycleEvent::Installed,
+            Some(ConnectionSignal::Removed { .. }) => LifecycleEvent::Uninstalled,
+            Some(ConnectionSignal::Degraded(reason)) => LifecycleEvent::Degraded(reason),
         }
     }
 
@@ -312,27 +314,20 @@ impl Seen<'_> {
     }
 
     fn add(&self, transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Changed> {
-        let (status, reason) = self.status();
         let connection = Connection {
             parent: Some(self.parent.clone()),
-            status,
-            reason: reason.map(str::to_owned),
-            ..Connection::new(
-                self.id.clone(),
-                self.platform,
-                INSTANCE,
-                self.settings(),
-                now,
-            )
+            settings: self.settings(),
+            ..Connection::new(self.id.clone(), self.platform, INSTANCE, now)
         };
-        store::add(transaction, &connection, &[])?;
+        let new = NewConnection {
+            connection: &connection,
+            secrets: &[],
+        };
+        let changed = add(transaction, new, self.event(), now)?;
         if let Some(signed) = self.signed() {
             store::set_newest_signed(transaction, self.id, signed)?;
         }
-        if self.signal.is_none() {
-            announce(transaction, &connection, verbs::CONNECTED, now)?;
-        }
-        Ok(Changed::Yes)
+        Ok(changed)
     }
 
     /// A known connection was installed, removed or degraded. An installation and a removal count only if they are not
@@ -340,14 +335,12 @@ impl Seen<'_> {
     fn signalled(
         &self,
         transaction: &Transaction<'_>,
-        known: &Connection,
         signal: &ConnectionSignal,
         now: Timestamp,
     ) -> rusqlite::Result<Changed> {
-        if let ConnectionSignal::Degraded(reason) = signal {
-            // The delivery has no event of its own: each further one says the same.
-            let assessment = Assessment::Degraded(reason);
-            return examined(transaction, self.id, &BTreeMap::new(), assessment, now, now);
+        // Unlike an installation, this signal has no time of its own.
+        if let ConnectionSignal::Degraded(_) = signal {
+            return change_state(transaction, self.id, self.event(), now);
         }
         if let Some(newest) = store::newest_signed(transaction, self.id)? {
             // A delivery without a time cannot prove that it is newer.
@@ -368,15 +361,7 @@ impl Seen<'_> {
         if !settings.is_empty() {
             store::set_settings(transaction, self.id, &settings)?;
         }
-        let (status, reason) = self.status();
-        let changed = match known.status {
-            // What the operator paused stays paused, whatever the store does; he hears of it when he resumes.
-            Status::Paused => store::set_before_pause(transaction, self.id, status, reason)?,
-            Status::Connected | Status::Degraded | Status::Disconnected => {
-                store::set_status(transaction, self.id, status, reason, now)?
-            }
-        };
-        Ok(if changed { Changed::Yes } else { Changed::No })
+        change_state(transaction, self.id, self.event(), now)
     }
 }
 
@@ -391,9 +376,10 @@ fn newest_position(transaction: &Transaction<'_>) -> rusqlite::Result<Position> 
 fn announce(
     transaction: &Transaction<'_>,
     connection: &Connection,
-    verb: &str,
+    announcement: Announcement,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
+    let verb = announcement.verb();
     let body = serde_json::to_string(&connection.health()).unwrap_or_default();
     let at = now.as_nanosecond().to_be_bytes();
     let key = DeliveryKey::of(&[

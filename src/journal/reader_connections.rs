@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::damaged::DamagedRow;
 use super::reader::Reader;
-use crate::connections::{self, SealedSecret, store};
+use crate::connections::{self, ContextError, Seal, SealedSecret, context, store};
 use crate::delivery::ConnectionId;
+use crate::platforms::api::ConnectionContext;
 
 impl Reader {
     /// All connections.
@@ -14,11 +15,11 @@ impl Reader {
     /// SQLite's.
     pub fn connections(&self) -> rusqlite::Result<Vec<connections::Connection>> {
         let listed = store::list(&self.0)?;
-        for (id, error) in listed.damaged {
+        for damaged in listed.damaged {
             self.1.note(DamagedRow {
                 table: "connections",
-                row: id,
-                error,
+                row: damaged.id,
+                error: damaged.error,
             });
         }
         Ok(listed.connections)
@@ -35,16 +36,44 @@ impl Reader {
         store::get(&self.0, id)
     }
 
-    /// The names of some of the installations that an app connection serves.
+    /// Reads the context of a connection for requests to its store; `None` if it does not exist. `public_url` takes
+    /// precedence over the stored delivery URL.
+    ///
+    /// # Errors
+    /// [`ContextError`] if the data file cannot be read or a secret cannot be decrypted.
+    pub fn connection_context(
+        &self,
+        seal: &Seal,
+        id: &ConnectionId,
+        public_url: Option<&str>,
+    ) -> Result<Option<ConnectionContext>, ContextError> {
+        context::of_connection(&self.0, seal, id, public_url)
+    }
+
+    /// As [`Reader::connection_context`], for a delivery: an installation that is not a connection yet gets the data of its
+    /// app. `None` if the connection does not belong to the delivery's endpoint.
+    ///
+    /// # Errors
+    /// [`ContextError`] if the data file cannot be read or a secret cannot be decrypted.
+    pub fn delivery_context(
+        &self,
+        seal: &Seal,
+        connection: &ConnectionId,
+        endpoint: &ConnectionId,
+    ) -> Result<Option<ConnectionContext>, ContextError> {
+        context::of_delivery(&self.0, seal, connection, endpoint)
+    }
+
+    /// Returns the ids of at most `limit` installations of an app's connection.
     ///
     /// # Errors
     /// SQLite's.
     pub fn installations(
         &self,
         parent: &ConnectionId,
-        most: u32,
+        limit: u32,
     ) -> rusqlite::Result<Vec<ConnectionId>> {
-        store::some_installations(&self.0, parent, most)
+        store::some_installations(&self.0, parent, limit)
     }
 
     /// A connection's secrets that are valid now, sealed.
@@ -66,7 +95,7 @@ impl Reader {
     pub fn refresh(
         &self,
         directory: &connections::Directory,
-        seal: &connections::Seal,
+        seal: &Seal,
         now: Timestamp,
     ) -> rusqlite::Result<Vec<connections::DirectoryError>> {
         directory.refresh(&self.0, seal, now)

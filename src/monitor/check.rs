@@ -13,9 +13,6 @@ use crate::outbound::Outbound;
 use crate::platforms::api::{Answer, CheckMode, CheckReport, ConnectionContext, Severity};
 use crate::platforms::platform;
 
-/// The setting that holds where a store's webhooks go. The platform renews it when it has registered them elsewhere.
-pub const DELIVERY_URL: &str = "delivery_url";
-
 /// The setting that holds when the store's last ping arrived, as RFC 3339.
 pub const PINGED_AT: &str = "pinged_at";
 
@@ -108,15 +105,6 @@ fn clock_of(answer: &Answer) -> Option<SignedDuration> {
         .ok()?
         .timestamp();
     Some(date.duration_since(answer.received_at))
-}
-
-/// Where the webhooks of a connection go.
-#[must_use]
-pub fn delivery_url(public_url: &str, connection: &Connection) -> String {
-    format!(
-        "{public_url}/webhooks/{}/{}",
-        connection.platform, connection.id
-    )
 }
 
 /// A connection that is not stored yet, for its first check.

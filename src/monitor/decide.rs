@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::check::{Look, PINGED_AT};
-use crate::connections::{Assessment, Connection, RefusedWebhook, RejectionCount, Status};
+use crate::connections::{Assessment, Connection, RefusedWebhook, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::platforms::OWNER_LOST_RIGHTS;
 use crate::platforms::api::{CheckReport, Finding, Severity};
@@ -198,7 +198,7 @@ pub fn unproved(reason: &str, id: &ConnectionId) -> Option<Finding> {
 /// When the store's last ping arrived, for a connection that is in trouble for the want of one.
 #[must_use]
 pub fn ping_of(connection: &Connection) -> Option<Timestamp> {
-    if connection.standing().1 != Some(PING_MISSING) {
+    if connection.condition().reason() != Some(PING_MISSING) {
         return None;
     }
     connection.settings.get(PINGED_AT)?.parse().ok()
@@ -293,7 +293,7 @@ impl Outage {
 /// `true` if the connection is in trouble because of single webhooks that are refused.
 #[must_use]
 pub fn is_refused(connection: &Connection) -> bool {
-    connection.standing() == (Status::Degraded, Some(WEBHOOK_REFUSED))
+    connection.condition().is_degraded_by(WEBHOOK_REFUSED)
 }
 
 /// All that is known of a connection at a moment.
@@ -330,9 +330,10 @@ impl Facts<'_> {
     }
 
     fn suffers_by_deliveries(&self) -> bool {
-        let (status, reason) = self.connection.standing();
-        status == Status::Degraded
-            && reason.is_some_and(|reason| TOLD_BY_DELIVERIES.contains(&reason))
+        let condition = self.connection.condition();
+        TOLD_BY_DELIVERIES
+            .iter()
+            .any(|reason| condition.is_degraded_by(reason))
     }
 
     /// `true` if its deliveries were unreadable, and neither a readable one nor a repair has ended that.
@@ -348,11 +349,13 @@ impl Facts<'_> {
     pub fn assessment(&self) -> Assessment {
         if let Some(trouble) = self.report.and_then(CheckReport::trouble) {
             match trouble.severity {
-                Severity::Gone => return Assessment::Gone(trouble.code),
+                Severity::Gone => return Assessment::Disconnected(trouble.code),
                 Severity::Broken => return Assessment::Degraded(trouble.code),
                 Severity::Unavailable if self.unreadable || self.is_still_unreadable() => {}
                 Severity::Unavailable => {
-                    return self.outage.map_or(Assessment::Open, Assessment::Degraded);
+                    return self
+                        .outage
+                        .map_or(Assessment::Inconclusive, Assessment::Degraded);
                 }
                 Severity::Note => {}
             }
@@ -361,24 +364,28 @@ impl Facts<'_> {
             return Assessment::Degraded(BODIES_UNREADABLE);
         }
         if self.is_still_unreadable() {
-            return Assessment::Open;
+            return Assessment::Inconclusive;
         }
         match self.rejected {
             Some(reason) => Assessment::Degraded(reason),
-            None if self.still_refused && !self.mended => Assessment::Open,
-            None if self.still_told() && (self.silent || !self.mended) => Assessment::Open,
+            None if self.still_refused && !self.mended => Assessment::Inconclusive,
+            None if self.still_told() && (self.silent || !self.mended) => Assessment::Inconclusive,
             // What deliveries carry is seen by nobody who asks: the operator says when it is mended.
-            None if self.connection.standing() == (Status::Degraded, Some(OWNER_LOST_RIGHTS)) => {
-                Assessment::Open
+            None if self
+                .connection
+                .condition()
+                .is_degraded_by(OWNER_LOST_RIGHTS) =>
+            {
+                Assessment::Inconclusive
             }
             None if self.silent => Assessment::Degraded(SILENT),
             None if self.report.is_some()
                 || self.suffers_by_deliveries()
                 || is_unreadable(self.connection) =>
             {
-                Assessment::Well
+                Assessment::Healthy
             }
-            None => Assessment::Open,
+            None => Assessment::Inconclusive,
         }
     }
 }

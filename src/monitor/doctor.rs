@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::check::Look;
-use crate::connections::{Connection, Status};
+use crate::connections::{Condition, Connection, Status};
 use crate::journal::entry::State;
 use crate::journal::{Budget, Inspection, free_bytes};
 use crate::platforms::api::{Finding, Severity};
@@ -278,7 +278,7 @@ fn stores_of(count: usize) -> String {
 pub fn connection(connection: &Connection, findings: &[Finding], look: &Look) -> Section {
     let id = connection.id.as_str();
     let mut section = Section::new(format!("connection {id}"));
-    let (status, reason) = connection.standing();
+    let condition = connection.condition();
     let in_trouble = findings
         .iter()
         .any(|finding| finding.severity != Severity::Note);
@@ -297,8 +297,8 @@ pub fn connection(connection: &Connection, findings: &[Finding], look: &Look) ->
         }
     }
     match &look.report {
-        None if !in_trouble && status != Status::Connected => section.trouble(
-            format!("it is {} ({})", status.as_str(), reason.unwrap_or("no reason is known")),
+        None if !in_trouble && condition != Condition::Connected => section.trouble(
+            format!("it is {} ({})", condition.status().as_str(), condition.reason().unwrap_or("no reason is known")),
             format!("`cartwire connections show {id}` tells more; `cartwire connections resume {id}` says that it is mended"),
         ),
         // No finding: hundreds of such connections would hide those with a problem.

@@ -18,14 +18,15 @@ use super::check::{self, Look};
 use super::decide::{self, Facts, Outage};
 use super::hold::{self, LastHeld};
 use super::{Arrivals, Findings};
+use crate::connections::lifecycle::{LifecycleEvent, transition};
 use crate::connections::{
-    Accepted, Assessment, Connection, Directory, INSTANCE, RejectionCount, Rejections, Seal,
+    Accepted, Assessment, Condition, Connection, Directory, RejectionCount, Rejections, Seal,
     Status, UnreadableBodies, UnreadableRun, UnregisteredWebhook,
 };
 use crate::delivery::ConnectionId;
 use crate::journal::entry::State;
 use crate::journal::{Changed, ConnectionChange, DeliveryFilter, Journal};
-use crate::outbound::{Outbound, connection_context};
+use crate::outbound::Outbound;
 use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 use crate::report::ErrorChain;
@@ -236,7 +237,7 @@ impl Health {
             };
             Ok(Some((
                 connection,
-                connection_context(reader, &seal, &id, public_url.as_deref()),
+                reader.connection_context(&seal, &id, public_url.as_deref()),
             )))
         });
         let (connection, context) = match read.await {
@@ -291,7 +292,7 @@ impl Health {
             .report
             .as_ref()
             .and_then(|report| Outage::after(watched.outage, report, look.began));
-        if connection.standing().0 == Status::Connected && connection.changed_at > watched.since {
+        if connection.condition() == Condition::Connected && connection.changed_at > watched.since {
             // Somebody says that it is mended: what was rejected before that counts no more.
             watched.count_anew(self.rejections.of(&connection.id));
             self.unreadable.forget(&connection.id);
@@ -356,17 +357,14 @@ impl Health {
             accepted_meanwhile,
         );
         // What was refused before the operator changed something at the store says nothing about it now.
-        let mended_at = match connection.standing().0 {
-            Status::Connected => Some(connection.changed_at),
-            Status::Degraded | Status::Disconnected | Status::Paused => None,
+        let mended_at = match connection.condition() {
+            Condition::Connected => Some(connection.changed_at),
+            Condition::Degraded(_) | Condition::Disconnected(_) => None,
         };
         let held_at = hold::last_held(&self.folder).and_then(LastHeld::at);
         let refused = self.rejections.refused_webhooks(&connection.id);
         let confirmed = decide::confirmed(refused, look, held_at.max(mended_at));
-        let receives = connection.kind == INSTANCE
-            || connection
-                .described_kind()
-                .is_some_and(|kind| kind.receives_webhooks);
+        let receives = connection.receives_deliveries();
         let accepted_at = accepted_at.max(decide::ping_of(connection));
         let silent = receives
             && self.accepted_at(memory, &connection.id) == memory.arrivals.last(&connection.id)
@@ -429,10 +427,15 @@ impl Health {
             ..
         } = judged;
         let id = &connection.id;
-        let moved = assessment.moves(connection);
-        let (status, reason) =
-            moved.map_or_else(|| connection.standing(), |to| (to.status, to.reason));
-        let reason = reason.map(str::to_owned);
+        let moved = transition(
+            Some(connection.state()),
+            LifecycleEvent::Assessed(assessment),
+        );
+        let condition = moved.map_or_else(
+            || connection.condition(),
+            |transition| transition.state.condition,
+        );
+        let (status, reason) = (condition.status(), condition.reason().map(str::to_owned));
         let asked = look.report.is_some();
         let CheckReport {
             mut findings,
@@ -443,7 +446,7 @@ impl Health {
             .settings
             .get(decide::REFUSED_WEBHOOKS)
             .is_some_and(|names| !names.is_empty());
-        if !refused.is_empty() || (was_refused && assessment == Assessment::Well) {
+        if !refused.is_empty() || (was_refused && assessment == Assessment::Healthy) {
             settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), refused);
         }
         decide::keep_unreadable(connection, unreadable.as_ref(), assessment, &mut settings);

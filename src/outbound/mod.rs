@@ -8,7 +8,6 @@
 //! The platforms interpret the responses. `relay` and `monitor` decide what follows from them.
 
 mod attempt;
-mod context;
 mod guard;
 mod pace;
 mod token;
@@ -21,8 +20,6 @@ use jiff::Timestamp;
 use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
-
-pub use context::{ContextError, connection_context, context_of_delivery};
 
 use crate::delivery::ConnectionId;
 use crate::platforms::Platform;

@@ -11,7 +11,7 @@ use super::enrichment::{Question, Target};
 use crate::connections::Seal;
 use crate::delivery::{Completed, Completion};
 use crate::journal::Journal;
-use crate::outbound::{self, Outbound};
+use crate::outbound::Outbound;
 use crate::platforms::api::{Dialogue, Told};
 use crate::platforms::platform;
 use crate::report::ErrorChain;
@@ -130,14 +130,7 @@ impl Asking {
             target.endpoint.clone(),
         );
         let read = journal
-            .read(move |reader| {
-                Ok(outbound::context_of_delivery(
-                    reader,
-                    &seal,
-                    &connection,
-                    &endpoint,
-                ))
-            })
+            .read(move |reader| Ok(reader.delivery_context(&seal, &connection, &endpoint)))
             .await;
         let context = match read {
             Ok(Ok(Some(context))) if platform.can_ask(&context) => context,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Relay;
 use super::intake::{FOREIGN, REMOVED, STALE};
-use crate::connections::Standing;
+use crate::connections::Ownership;
 use crate::delivery::JournaledDelivery;
 use crate::journal::entry::{Entry, Outcome, Position};
 use crate::journal::{Changed, ConnectionChange, JournalError};
@@ -16,17 +16,17 @@ impl<P: Publish> Relay<P> {
         let installation = (delivery.connection.clone(), delivery.endpoint.clone());
         delivery.connection == delivery.endpoint
             || self.captured.contains(&installation)
-            || self.directory.standing(&delivery.connection) != Standing::Unknown
+            || self.directory.ownership(&delivery.connection) != Ownership::Unknown
     }
 
     /// Does it speak in the name of somebody else's connection?
     pub(super) fn is_foreign(&self, delivery: &JournaledDelivery) -> bool {
-        match self.directory.standing(&delivery.connection) {
-            Standing::Known { parent } => {
+        match self.directory.ownership(&delivery.connection) {
+            Ownership::Known { parent } => {
                 delivery.connection != delivery.endpoint
                     && parent.as_ref() != Some(&delivery.endpoint)
             }
-            Standing::Unknown => false,
+            Ownership::Unknown => false,
         }
     }
 

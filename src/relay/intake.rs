@@ -14,7 +14,7 @@ use super::backlog::Grant;
 use super::enrichment::Target;
 use super::partitions::{Suspicion, Task};
 use super::{Held, PAUSE, Relay, deletion};
-use crate::connections::{Standing, UnreadableDelivery};
+use crate::connections::{Ownership, UnreadableDelivery};
 use crate::delivery::{Completed, Completion, ConnectionId, JournaledDelivery};
 use crate::event::{Authority, Draft, EVENT_TOO_LARGE, Event, weight};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
@@ -422,7 +422,7 @@ impl<P: Publish> Relay<P> {
     ) -> Result<bool, JournalError> {
         let delivery = &entry.delivery;
         let is_removed = delivery.connection == delivery.endpoint
-            && self.directory.standing(&delivery.connection) == Standing::Unknown;
+            && self.directory.ownership(&delivery.connection) == Ownership::Unknown;
         if self.asking.is_none() || delivery.completion.is_some() {
             return Ok(false);
         }
@@ -476,7 +476,7 @@ impl<P: Publish> Relay<P> {
         }
         if !self
             .directory
-            .may_ask(&delivery.connection, &delivery.endpoint)
+            .can_request(&delivery.connection, &delivery.endpoint)
         {
             return None;
         }

@@ -339,7 +339,7 @@ impl<P: Publish> Relay<P> {
         // Connections that were removed, or have no credentials any more, give no answer: waiting for one is in vain.
         let directory = &self.directory;
         let cannot_answer =
-            |target: &Target| !directory.may_ask(&target.connection, &target.endpoint);
+            |target: &Target| !directory.can_request(&target.connection, &target.endpoint);
         self.enrichment.hurry(cannot_answer, Instant::now());
         self.look_from_the_start();
     }

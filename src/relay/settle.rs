@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Finished, PAUSE, Relay, disposition, is_over};
-use crate::connections::Standing;
+use crate::connections::Ownership;
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::JournalError;
@@ -86,11 +86,11 @@ impl<P: Publish> Relay<P> {
         if self.paused.is_empty() {
             return false;
         }
-        let is_parent_paused = match self.directory.standing(connection) {
-            Standing::Known {
+        let is_parent_paused = match self.directory.ownership(connection) {
+            Ownership::Known {
                 parent: Some(parent),
             } => self.paused.contains(&parent),
-            Standing::Known { parent: None } | Standing::Unknown => false,
+            Ownership::Known { parent: None } | Ownership::Unknown => false,
         };
         is_parent_paused || self.paused.contains(connection)
     }

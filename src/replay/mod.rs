@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, webhook_path};
 use crate::platforms::SignedRequest;
 
 /// Sends requests to a gateway's webhook endpoints.
@@ -104,7 +104,7 @@ impl Sender {
                 HeaderValue::from_bytes(value.as_bytes()).map_err(|_| header())?,
             );
         }
-        let url = format!("{}/webhooks/{platform}/{connection}", self.base);
+        let url = format!("{}{}", self.base, webhook_path(platform, connection));
         let response = self
             .client
             .post(url)

@@ -262,13 +262,10 @@ fn connect(
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let connection = Connection::new(
-        id(name),
-        platform.name(),
-        kind.name,
+    let connection = Connection {
         settings,
-        Timestamp::now(),
-    );
+        ..Connection::new(id(name), platform.name(), kind.name, Timestamp::now())
+    };
     let sealed = secrets.iter().map(|(field, secret)| {
         SealedSecret::new(&seal, &connection.id, field, &(*secret).to_owned().into())
             .expect("sealed")

@@ -1,7 +1,5 @@
 //! A journal that takes nothing: 503 with `Retry-After`, not ready, and well again by itself.
 
-use std::collections::BTreeMap;
-
 use cartwire::config::ServeArgs;
 use cartwire::connections::{Connection, Seal, SealedSecret};
 use cartwire::journal::ConnectionChange;
@@ -133,13 +131,7 @@ async fn a_key_that_does_not_open_is_our_fault_and_never_a_401() {
     let elsewhere = tempfile::tempdir().expect("a folder");
     let another = Seal::load(elsewhere.path(), None).expect("another master key");
     let (platform, kind) = connection_kind("woocommerce").expect("a kind");
-    let broken = Connection::new(
-        id("broken"),
-        platform.name(),
-        kind.name,
-        BTreeMap::new(),
-        Timestamp::now(),
-    );
+    let broken = Connection::new(id("broken"), platform.name(), kind.name, Timestamp::now());
     let secret = SealedSecret::new(
         &another,
         &broken.id,

@@ -1,6 +1,7 @@
 //! What a check changes, and what it leaves alone, in the data file itself.
 
 use super::*;
+use crate::connections::{Condition, Status};
 use crate::journal::format::MIGRATIONS;
 
 struct File(Sqlite);
@@ -12,7 +13,7 @@ impl File {
             .execute_batch(&MIGRATIONS.concat())
             .expect("its tables");
         let mut file = Self(sqlite);
-        let connection = Connection::new(id(), "platform", "kind", BTreeMap::new(), at(1));
+        let connection = Connection::new(id(), "platform", "kind", at(1));
         assert_eq!(
             file.change(ConnectionChange::Add(connection, Vec::new()), 1),
             Changed::Yes
@@ -103,11 +104,11 @@ fn an_examination_moves_a_connection_and_tells_of_it_once() {
         Changed::Yes
     );
     assert_eq!(file.connection().reason.as_deref(), Some("key_revoked"));
-    assert_eq!(file.examined(Assessment::Open, 5), Changed::No);
-    assert_eq!(file.examined(Assessment::Well, 6), Changed::Yes);
+    assert_eq!(file.examined(Assessment::Inconclusive, 5), Changed::No);
+    assert_eq!(file.examined(Assessment::Healthy, 6), Changed::Yes);
     assert_eq!(file.connection().status, Status::Connected);
     assert_eq!(
-        file.examined(Assessment::Gone("app_removed"), 7),
+        file.examined(Assessment::Disconnected("app_removed"), 7),
         Changed::Yes
     );
     assert_eq!(file.connection().status, Status::Disconnected);
@@ -128,19 +129,19 @@ fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
     assert_eq!(
         file.learned(
             &[("version", "11.0"), ("currency", "EUR")],
-            Assessment::Well,
+            Assessment::Healthy,
             2
         ),
         Changed::Yes
     );
     let mark = file.mark();
     assert_eq!(
-        file.learned(&[("currency", "EUR")], Assessment::Well, 3),
+        file.learned(&[("currency", "EUR")], Assessment::Healthy, 3),
         Changed::No
     );
     assert_eq!(file.mark(), mark);
     assert_eq!(
-        file.learned(&[("currency", "USD")], Assessment::Well, 4),
+        file.learned(&[("currency", "USD")], Assessment::Healthy, 4),
         Changed::Yes
     );
     assert!(file.mark() > mark);
@@ -155,13 +156,13 @@ fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
 #[test]
 fn what_changed_during_an_examination_is_known_better() {
     let mut file = File::new();
-    file.examined(Assessment::Gone("app_removed"), 5);
+    file.examined(Assessment::Disconnected("app_removed"), 5);
     assert_eq!(
-        file.examined(Assessment::Well, 4),
+        file.examined(Assessment::Healthy, 4),
         Changed::No,
         "it was asked before the store removed us"
     );
-    assert_eq!(file.examined(Assessment::Well, 6), Changed::Yes);
+    assert_eq!(file.examined(Assessment::Healthy, 6), Changed::Yes);
 }
 
 #[test]
@@ -178,13 +179,13 @@ fn a_paused_connection_stays_paused_and_returns_to_what_was_found() {
     );
     assert_eq!(file.connection().status, Status::Paused);
     assert_eq!(
-        file.connection().standing(),
-        (Status::Degraded, Some("webhook_disabled"))
+        file.connection().condition(),
+        Condition::Degraded(Some("webhook_disabled"))
     );
     file.change(ConnectionChange::Resume(id()), 5);
     assert_eq!(
-        file.connection().standing(),
-        (Status::Degraded, Some("webhook_disabled"))
+        file.connection().condition(),
+        Condition::Degraded(Some("webhook_disabled"))
     );
     let told = ["connection.connected", "connection.degraded"];
     assert_eq!(file.told(), told, "a pause is no event");

@@ -1,8 +1,7 @@
 //! The decisions, each with what speaks for and against it.
 
-use std::collections::BTreeMap;
-
 use super::*;
+use crate::connections::Status;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
@@ -11,7 +10,7 @@ fn at(second: i64) -> Timestamp {
 /// A connection that has stood so since second 100.
 fn standing(status: Status, reason: Option<&str>) -> Connection {
     let id = ConnectionId::new("shop-a").expect("an id");
-    let connection = Connection::new(id, "platform", "kind", BTreeMap::new(), at(100));
+    let connection = Connection::new(id, "platform", "kind", at(100));
     Connection {
         status,
         reason: reason.map(str::to_owned),
@@ -55,7 +54,7 @@ fn counts(counts: &[(&'static str, u64)]) -> Vec<RejectionCount> {
 fn what_the_store_says_goes_before_what_deliveries_tell() {
     let connected = standing(Status::Connected, None);
     for (severity, assessment) in [
-        (Severity::Gone, Assessment::Gone("x")),
+        (Severity::Gone, Assessment::Disconnected("x")),
         (Severity::Broken, Assessment::Degraded("x")),
     ] {
         let report = found(severity, "x");
@@ -69,11 +68,11 @@ fn what_the_store_says_goes_before_what_deliveries_tell() {
     let note = found(Severity::Note, "x");
     assert_eq!(
         facts(&connected, Some(&note)).assessment(),
-        Assessment::Well
+        Assessment::Healthy
     );
     assert_eq!(
         facts(&connected, None).assessment(),
-        Assessment::Open,
+        Assessment::Inconclusive,
         "nobody was asked"
     );
 }
@@ -86,7 +85,7 @@ fn an_outage_counts_when_it_lasts_and_keeps_its_first_name() {
     assert_eq!(first.lasting(at(0)), None);
     assert_eq!(
         facts(&connected, Some(&away)).assessment(),
-        Assessment::Open
+        Assessment::Inconclusive
     );
     assert_eq!(
         first.lasting(at(15 * 60)),
@@ -163,29 +162,32 @@ fn what_deliveries_told_of_ends_with_a_delivery_and_not_with_a_good_examination(
         assert!(finding(reason, &degraded.id).is_some_and(|finding| finding.code == reason));
         for report in [None, Some(&well)] {
             let before = facts(&degraded, report);
-            assert_eq!(before.assessment(), Assessment::Open, "{reason}");
+            assert_eq!(before.assessment(), Assessment::Inconclusive, "{reason}");
             let earlier = Facts {
                 accepted_at: Some(at(99)),
                 ..before
             };
-            assert_eq!(earlier.assessment(), Assessment::Open, "{reason}");
+            assert_eq!(earlier.assessment(), Assessment::Inconclusive, "{reason}");
             let since = Facts {
                 accepted_at: Some(at(101)),
                 ..before
             };
-            assert_eq!(since.assessment(), Assessment::Well, "{reason}");
+            assert_eq!(since.assessment(), Assessment::Healthy, "{reason}");
         }
         let mended = Facts {
             mended: true,
             ..facts(&degraded, Some(&well))
         };
-        assert_eq!(mended.assessment(), Assessment::Well, "{reason}");
+        assert_eq!(mended.assessment(), Assessment::Healthy, "{reason}");
     }
     let disabled = standing(Status::Degraded, Some("webhook_disabled"));
-    assert_eq!(facts(&disabled, Some(&well)).assessment(), Assessment::Well);
+    assert_eq!(
+        facts(&disabled, Some(&well)).assessment(),
+        Assessment::Healthy
+    );
     assert_eq!(
         facts(&disabled, None).assessment(),
-        Assessment::Open,
+        Assessment::Inconclusive,
         "nobody looked whether it is still so"
     );
 }
@@ -219,7 +221,7 @@ fn lost_rights_that_deliveries_carry_end_with_the_operators_word_alone() {
     };
     assert_eq!(
         told.assessment(),
-        Assessment::Open,
+        Assessment::Inconclusive,
         "otherwise it would come and go with every check"
     );
     let broken = found(Severity::Broken, "key_role");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::finding_of;
-use crate::connections::{Assessment, Connection, Status, UnreadableRun};
+use crate::connections::{Assessment, Connection, UnreadableRun};
 use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{Finding, Severity};
 
@@ -15,7 +15,7 @@ const UNREADABLE_BODIES: &str = "unreadable_bodies";
 /// `true` if the connection is degraded because of unreadable deliveries.
 #[must_use]
 pub fn is_unreadable(connection: &Connection) -> bool {
-    connection.standing() == (Status::Degraded, Some(BODIES_UNREADABLE))
+    connection.condition().is_degraded_by(BODIES_UNREADABLE)
 }
 
 /// The run that was stored with the diagnosis; `None` if the diagnosis is not in force.
@@ -46,7 +46,7 @@ pub fn keep_unreadable(
         .is_some_and(|run| !run.is_empty());
     if let Some(run) = run {
         settings.insert(UNREADABLE_BODIES.to_owned(), run.to_string());
-    } else if is_stored && assessment == Assessment::Well {
+    } else if is_stored && assessment == Assessment::Healthy {
         settings.insert(UNREADABLE_BODIES.to_owned(), String::new());
     }
 }

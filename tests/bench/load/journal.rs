@@ -28,7 +28,7 @@ pub(crate) fn with_connections(folder: &Path, shop: Shop, many: u32) {
     for number in 0..many {
         let id = ConnectionId::new(&connection(number)).expect("an id");
         let secrets = vec![SealedSecret::new(&seal, &id, secret, &key).expect("sealed")];
-        let added = Connection::new(id, shop.name(), kind, Default::default(), Timestamp::now());
+        let added = Connection::new(id, shop.name(), kind, Timestamp::now());
         let changed = file
             .change_connection(&ConnectionChange::Add(added, secrets))
             .expect("added");
