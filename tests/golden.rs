@@ -6,7 +6,7 @@ use std::path::Path;
 
 use cartwire::delivery::{ConnectionId, Headers, JournaledDelivery, RawDelivery};
 use cartwire::event::{Event, EventId, Origin, Sequence, json_schema};
-use cartwire::platforms::{Normalized, Platform, SignedRequest, Unsigned, Verified};
+use cartwire::platforms::{Normalized, SignedRequest, Unsigned, Verified, WebhookPlatform};
 use cartwire::replay::fixture::{self, Expected, Fixture};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn now() -> Timestamp {
 
 /// Verifies a request as in the receiver, with a key in the form that an operator enters.
 fn verify(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     request: &SignedRequest,
     key: &str,
 ) -> Option<JournaledDelivery> {
@@ -53,7 +53,7 @@ fn verify(
 
 /// The result in the form of the `expected` files.
 fn outcome(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     delivery: Option<&JournaledDelivery>,
     validator: &jsonschema::Validator,
 ) -> Expected {

@@ -14,8 +14,8 @@ use cartwire::journal::{
     Appended, Budget, DeliveryFilter, EventFilter, Excluded, Journal, JournalGuard, Want,
 };
 use cartwire::platforms::{
-    Normalized, PLATFORMS, Platform, Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
-    VerifiedDelivery, platform,
+    Normalized, PLATFORMS, Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
+    VerifiedDelivery, WebhookPlatform, platform,
 };
 use cartwire::replay::fixture::{Fixture, embedded, test_key};
 use jiff::Timestamp;
@@ -40,13 +40,13 @@ fn id(text: &str) -> ConnectionId {
     ConnectionId::new(text).expect("an id")
 }
 
-fn key(platform: &dyn Platform, name: &str) -> String {
+fn key(platform: &dyn WebhookPlatform, name: &str) -> String {
     test_key(platform, name).expect("a test key")
 }
 
 /// Each platform's key, read once.
 static KEYS: LazyLock<BTreeMap<&'static str, [VerificationKey; 1]>> = LazyLock::new(|| {
-    let read = |platform: &&dyn Platform| {
+    let read = |platform: &&dyn WebhookPlatform| {
         (
             platform.name(),
             [platform
@@ -58,7 +58,7 @@ static KEYS: LazyLock<BTreeMap<&'static str, [VerificationKey; 1]>> = LazyLock::
 });
 
 /// Who sends a payload, under which topic, and the payload.
-type Case = (&'static dyn Platform, String, Vec<u8>);
+type Case = (&'static dyn WebhookPlatform, String, Vec<u8>);
 
 /// Payloads as the platforms send them, of all sizes below a bound.
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
@@ -74,7 +74,12 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     cases.collect()
 });
 
-fn signed(platform: &dyn Platform, topic: &str, payload: &[u8], nonce: u64) -> SignedRequest {
+fn signed(
+    platform: &dyn WebhookPlatform,
+    topic: &str,
+    payload: &[u8],
+    nonce: u64,
+) -> SignedRequest {
     let options = BTreeMap::new();
     let unsigned = Unsigned {
         topic,
@@ -88,7 +93,7 @@ fn signed(platform: &dyn Platform, topic: &str, payload: &[u8], nonce: u64) -> S
 }
 
 fn verify(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     headers: &[(String, Vec<u8>)],
     body: &[u8],
 ) -> Result<Verified, Rejection> {
@@ -96,7 +101,7 @@ fn verify(
 }
 
 fn verify_with(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     headers: &[(String, Vec<u8>)],
     body: &[u8],
     keys: &[VerificationKey],
@@ -126,7 +131,12 @@ fn received(request: &SignedRequest) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn genuine(platform: &dyn Platform, topic: &str, payload: &[u8], nonce: u64) -> VerifiedDelivery {
+fn genuine(
+    platform: &dyn WebhookPlatform,
+    topic: &str,
+    payload: &[u8],
+    nonce: u64,
+) -> VerifiedDelivery {
     let request = signed(platform, topic, payload, nonce);
     match verify(platform, &received(&request), &request.body).expect("genuine") {
         Verified::Delivery(delivery) => *delivery,
@@ -433,7 +443,7 @@ fn topic() -> impl Strategy<Value = String> {
 
 /// The whole of what the relay does with a delivery, on the stack of a relay's thread.
 fn told(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     topic: &str,
     headers: &[(String, String)],
     body: &[u8],

@@ -15,7 +15,7 @@ use cartwire::platforms::api::{
     Dialogue, Method, Told, Unanswered,
 };
 use cartwire::platforms::oauth1::Placement;
-use cartwire::platforms::platform;
+use cartwire::platforms::store_api;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -121,8 +121,8 @@ fn subject(url: &str) -> ConnectionContext {
 }
 
 async fn examine(subject: &mut ConnectionContext, mode: CheckMode) -> CheckReport {
-    let platform = platform("woocommerce").expect("a platform");
-    let report = converse(|dialogue| platform.examine(subject, mode, dialogue)).await;
+    let api = store_api("woocommerce").expect("an API");
+    let report = converse(|dialogue| api.check(subject, mode, dialogue)).await;
     subject.settings.extend(report.settings.clone());
     report
 }
@@ -442,8 +442,8 @@ async fn entities_are_asked_for_by_their_ids() {
     );
     shop.keep("orders", json!({ "id": 18, "status": "completed" }));
     let subject = subject(&shop.url);
-    let platform = platform("woocommerce").expect("a platform");
-    let ask = |word: &'static str| converse(|dialogue| platform.complete(word, &subject, dialogue));
+    let api = store_api("woocommerce").expect("an API");
+    let ask = |word: &'static str| converse(|dialogue| api.fetch(word, &subject, dialogue));
     assert!(matches!(ask("product/25/deleted").await, Told::Whole(_)));
     assert_eq!(ask("order/18/deleted").await, Told::Untrue("not_in_trash"));
     assert_eq!(ask("order/25/deleted").await, Told::Absent);

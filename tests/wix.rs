@@ -16,7 +16,7 @@ use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
     Dialogue, Method, Severity, Told, Unanswered,
 };
-use cartwire::platforms::{Platform, platform};
+use cartwire::platforms::{StoreApi, store_api};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -28,8 +28,8 @@ use double::{
 
 const PRODUCT: &str = "product/9ec43d01-faa8-490f-bfc1-0dcada86d28e";
 
-fn wix() -> &'static dyn Platform {
-    platform("wix").expect("a platform")
+fn wix() -> &'static dyn StoreApi {
+    store_api("wix").expect("an API")
 }
 
 /// Asks for real, and keeps access tokens.
@@ -139,12 +139,12 @@ impl Caller {
     }
 
     async fn examine(&self, subject: &ConnectionContext) -> CheckReport {
-        self.converse(|dialogue| wix().examine(subject, CheckMode::Check, dialogue))
+        self.converse(|dialogue| wix().check(subject, CheckMode::Check, dialogue))
             .await
     }
 
     async fn complete(&self, word: &str, subject: &ConnectionContext) -> Told {
-        self.converse(|dialogue| wix().complete(word, subject, dialogue))
+        self.converse(|dialogue| wix().fetch(word, subject, dialogue))
             .await
     }
 }

@@ -22,7 +22,7 @@ use crate::monitor::decide;
 use crate::monitor::hold::Hold;
 use crate::outbound::Outbound;
 use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
-use crate::platforms::{ConnectionKind, connection_kind, platform};
+use crate::platforms::{ConnectionKind, connection_kind, store_api};
 
 /// A connection that is to be added.
 struct Adding<'a> {
@@ -199,9 +199,8 @@ impl Adding<'_> {
 
     fn delivery_url_findings(&self) -> Vec<Finding> {
         let context = check::unstored(&self.connection, &self.secrets, self.register.clone());
-        platform(&self.connection.platform).map_or_else(Vec::new, |platform| {
-            platform.delivery_url_findings(&context)
-        })
+        store_api(&self.connection.platform)
+            .map_or_else(Vec::new, |api| api.delivery_url_findings(&context))
     }
 
     /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.

@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::journal::entry::{Position, State};
 use crate::journal::{ConnectionChange, DataFile, DeliverySummary, EventFilter, Reader};
 use crate::normalize::assemble_page;
-use crate::platforms::{OWNER_LOST_RIGHTS, Platform, SignedRequest, Unsigned};
+use crate::platforms::{OWNER_LOST_RIGHTS, SignedRequest, Unsigned, WebhookPlatform};
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Expected, Fixture};
 
@@ -187,7 +187,7 @@ fn request(fixture: &Fixture, index: u64) -> anyhow::Result<(SignedRequest, Expe
     }
 }
 
-fn test_key(platform: &dyn Platform, name: &str) -> anyhow::Result<String> {
+fn test_key(platform: &dyn WebhookPlatform, name: &str) -> anyhow::Result<String> {
     fixture::test_key(platform, name).ok_or_else(|| {
         fail(
             Exit::Io,

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::exit::{Exit, fail};
 use crate::config::{StoreArgs, read_secret};
 use crate::connections::generate_secret;
-use crate::platforms::{ConnectionKind, FieldRole, PLATFORMS, Platform};
+use crate::platforms::{ConnectionKind, FieldRole, PLATFORMS, WebhookPlatform};
 
 /// The arguments of `connections add`.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ pub(super) struct Typed {
 
 /// Checks all arguments, and reports all mistakes together.
 pub(super) fn check(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     kind: &ConnectionKind,
     args: &AddArgs,
 ) -> anyhow::Result<Typed> {

@@ -14,7 +14,9 @@ use crate::config::DataArgs;
 use crate::connections::{Connection, Seal, Status};
 use crate::delivery::ConnectionId;
 use crate::journal::Reader;
-use crate::platforms::{Platform, RegisteredWebhooks, SignedRequest, Unsigned};
+use crate::platforms::{
+    RegisteredWebhooks, SignedRequest, Unsigned, WebhookPlatform, registered_webhooks,
+};
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Fixture};
 use crate::report::ErrorChain;
@@ -156,7 +158,7 @@ fn with_webhook(
 fn identity(
     reader: &Reader,
     seal: &Seal,
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     named: Option<&str>,
 ) -> anyhow::Result<Identity> {
     let receives = |connection: &Connection| {
@@ -208,7 +210,7 @@ fn identity(
     Ok(Identity {
         id: connection.id.clone(),
         key: secret.open(seal, &connection.id)?,
-        webhooks: platform.registered_webhooks(&connection.settings),
+        webhooks: registered_webhooks(platform, &connection.settings),
     })
 }
 

@@ -9,7 +9,7 @@ use super::stores::{self, no_such};
 use crate::config::DataArgs;
 use crate::connections::Connection;
 use crate::platforms::api::Scope;
-use crate::platforms::{PLATFORMS, Platform, platform};
+use crate::platforms::{PLATFORMS, StoreApi, WebhookPlatform, platform};
 
 #[derive(Args, Debug)]
 pub(super) struct ScopesArgs {
@@ -32,17 +32,15 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
             )
         }
     };
-    let asked: Vec<&dyn Platform> = match &connection {
+    let asked: Vec<&dyn WebhookPlatform> = match &connection {
         None => PLATFORMS.to_vec(),
         Some(connection) => platform(&connection.platform).into_iter().collect(),
     };
     let scopes: Vec<(&str, &Scope, Option<bool>)> = asked
         .iter()
         .flat_map(|platform| {
-            platform
-                .scopes()
-                .iter()
-                .map(|scope| (platform.name(), scope))
+            let scopes = platform.api().map_or(&[][..], StoreApi::scopes);
+            scopes.iter().map(|scope| (platform.name(), scope))
         })
         .map(|(platform, scope)| {
             (

@@ -3,12 +3,11 @@
 //! The snapshot is replaced as a whole when a connection changes. A damaged connection does not affect the others: a key
 //! that cannot be used is reported, and its endpoint works without that key.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use rusqlite::Connection as Sqlite;
-use secrecy::SecretString;
 
 use super::connection::{Connection, INSTANCE};
 use super::endpoint::{Endpoint, EndpointKind, KeyError};
@@ -17,8 +16,8 @@ use super::secret::SealedSecret;
 use super::state::Status;
 use super::store;
 use crate::delivery::{ConnectionId, JournaledDelivery};
-use crate::platforms::api::ConnectionContext;
-use crate::platforms::{ClaimedWebhook, Platform, connection_kind, platform};
+use crate::platforms::api::ConfiguredFields;
+use crate::platforms::{ClaimedWebhook, WebhookPlatform, connection_kind, platform};
 
 /// Whether a connection exists, and which app it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +93,7 @@ impl Directory {
         &self,
         platform: &str,
         id: &str,
-    ) -> Option<(&'static dyn Platform, Arc<Endpoint>)> {
+    ) -> Option<(&'static dyn WebhookPlatform, Arc<Endpoint>)> {
         let platform = self::platform(platform)?;
         let name = EndpointName {
             platform: platform.name(),
@@ -112,7 +111,7 @@ impl Directory {
             return true;
         };
         platform
-            .webhook_of(delivery)
+            .stored_webhook(delivery)
             .is_none_or(|webhook| endpoint.webhooks.fits(&webhook.id, &webhook.topic))
     }
 
@@ -250,7 +249,7 @@ impl Snapshot {
         Ok(())
     }
 
-    fn add_endpoint(&mut self, platform: &'static dyn Platform, endpoint: Endpoint) {
+    fn add_endpoint(&mut self, platform: &'static dyn WebhookPlatform, endpoint: Endpoint) {
         let name = EndpointName {
             platform: platform.name(),
             id: endpoint.id.to_string(),
@@ -259,37 +258,33 @@ impl Snapshot {
     }
 }
 
-/// What the connection's credentials allow. Only the names of the secrets are needed, so nothing is decrypted.
+/// What the connection's credentials allow. Nothing is decrypted.
 fn capabilities(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     connection: &Connection,
     secrets: &[SealedSecret],
 ) -> Vec<Capability> {
-    let own = ConnectionContext {
-        id: connection.id.clone(),
+    let own = ConfiguredFields {
         kind: connection.kind.clone(),
-        settings: connection.settings.clone(),
-        secrets: secrets
-            .iter()
-            .map(|secret| (secret.name.clone(), SecretString::default()))
+        names: connection
+            .settings
+            .keys()
+            .chain(secrets.iter().map(|secret| &secret.name))
+            .cloned()
             .collect(),
-        delivery_url: None,
         parent: None,
-        installations: Vec::new(),
     };
-    let installation = ConnectionContext {
+    let installation = ConfiguredFields {
         kind: INSTANCE.to_owned(),
-        settings: BTreeMap::new(),
-        secrets: BTreeMap::new(),
+        names: BTreeSet::new(),
         parent: Some(Box::new(own.clone())),
-        ..own.clone()
     };
     let mut capabilities = Vec::new();
-    for (context, target) in [
+    for (fields, target) in [
         (own, ApiTarget::Itself),
         (installation, ApiTarget::Installations),
     ] {
-        if platform.can_ask(&context) {
+        if platform.api().is_some_and(|api| api.can_request(&fields)) {
             capabilities.push(Capability {
                 connection: connection.id.clone(),
                 target,

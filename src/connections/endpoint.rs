@@ -7,7 +7,10 @@ use super::connection::Connection;
 use super::seal::{Seal, SealError};
 use super::secret::SealedSecret;
 use crate::delivery::ConnectionId;
-use crate::platforms::{ConnectionKind, InvalidKey, Platform, RegisteredWebhooks, VerificationKey};
+use crate::platforms::{
+    ConnectionKind, InvalidKey, RegisteredWebhooks, VerificationKey, WebhookPlatform,
+    registered_webhooks,
+};
 
 /// A webhook endpoint.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl Endpoint {
             id: connection.id.clone(),
             keys: Vec::new(),
             lacks_keys: false,
-            webhooks: kind.platform.registered_webhooks(&connection.settings),
+            webhooks: registered_webhooks(kind.platform, &connection.settings),
         };
         let mut faults = Vec::new();
         for secret in secrets.iter().filter(|secret| kind.verifies(secret)) {
@@ -91,7 +94,7 @@ impl Endpoint {
 /// A connection kind with its platform.
 #[derive(Clone, Copy)]
 pub(super) struct EndpointKind {
-    pub(super) platform: &'static dyn Platform,
+    pub(super) platform: &'static dyn WebhookPlatform,
     pub(super) kind: &'static ConnectionKind,
 }
 

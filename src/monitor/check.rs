@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use crate::connections::Connection;
 use crate::outbound::Outbound;
 use crate::platforms::api::{Answer, CheckMode, CheckReport, ConnectionContext, Severity};
-use crate::platforms::platform;
+use crate::platforms::store_api;
 
 /// The setting that holds when the store's last ping arrived, as RFC 3339.
 pub const PINGED_AT: &str = "pinged_at";
@@ -30,7 +30,7 @@ pub struct Look {
 /// Can the connection be asked?
 #[must_use]
 pub fn can_ask(connection: &Connection, context: &ConnectionContext) -> bool {
-    platform(&connection.platform).is_some_and(|platform| platform.can_examine(context))
+    store_api(&connection.platform).is_some_and(|api| api.can_check(&context.configured()))
 }
 
 /// How long all questions to one store may take. Changing something takes longer: it is tried by a ping each time.
@@ -53,20 +53,20 @@ pub async fn look(
         report: None,
         clock: None,
     };
-    let Some(platform) =
-        platform(&connection.platform).filter(|platform| platform.can_examine(context))
+    let Some(api) =
+        store_api(&connection.platform).filter(|api| api.can_check(&context.configured()))
     else {
         return look;
     };
     let clock = &mut look.clock;
-    let asking = outbound.converse(platform, &connection.id, |dialogue| {
+    let asking = outbound.converse(api, &connection.id, |dialogue| {
         *clock = dialogue
             .answers()
             .iter()
             .flatten()
             .filter_map(clock_of)
             .min_by_key(|ahead| ahead.abs());
-        platform.examine(context, mode, dialogue)
+        api.check(context, mode, dialogue)
     });
     look.report = Some(
         tokio::time::timeout(patience(mode), asking)

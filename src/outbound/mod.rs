@@ -22,7 +22,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
 use crate::delivery::ConnectionId;
-use crate::platforms::Platform;
+use crate::platforms::StoreApi;
 use crate::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, Unanswered, retry_after,
 };
@@ -111,7 +111,7 @@ impl Outbound {
     /// Runs a dialogue until it returns its result.
     pub async fn converse<T>(
         &self,
-        platform: &dyn Platform,
+        platform: &dyn StoreApi,
         connection: &ConnectionId,
         mut talk: impl FnMut(&mut Dialogue<'_>) -> Result<T, Unanswered>,
     ) -> T {
@@ -138,7 +138,7 @@ impl Outbound {
     /// [`CallFailure`] of the last attempt, if there is no response.
     pub async fn call(
         &self,
-        platform: &dyn Platform,
+        platform: &dyn StoreApi,
         connection: &ConnectionId,
         request: ApiRequest,
     ) -> CallResult {
@@ -174,7 +174,7 @@ impl Outbound {
     /// One attempt with the request's credentials. Also returns the access token that was used.
     async fn authorized(
         &self,
-        platform: &dyn Platform,
+        platform: &dyn StoreApi,
         connection: &ConnectionId,
         request: &ApiRequest,
     ) -> (CallResult, Option<Token>) {
@@ -202,7 +202,7 @@ impl Outbound {
     /// Creates the credentials for one attempt.
     async fn proof(
         &self,
-        platform: &dyn Platform,
+        platform: &dyn StoreApi,
         connection: &ConnectionId,
         request: &ApiRequest,
     ) -> Result<Proof, CallFailure> {
@@ -253,7 +253,7 @@ impl Outbound {
     /// One attempt within the request rate, with metrics and a log message.
     async fn attempt(
         &self,
-        platform: &dyn Platform,
+        platform: &dyn StoreApi,
         connection: &ConnectionId,
         request: &ApiRequest,
         header: Option<(HeaderName, HeaderValue)>,

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::platforms::PLATFORMS;
 use crate::platforms::api::{AccessToken, TokenGrant};
+use crate::platforms::store_api;
 
 /// A server whose response depends on the number of the request, with a request counter. `None` closes the connection
 /// without a response.
@@ -59,7 +59,9 @@ fn outbound(allow_private_stores: bool) -> Outbound {
 
 async fn call(outbound: &Outbound, request: ApiRequest) -> CallResult {
     let shop = ConnectionId::new("shop").expect("an id");
-    outbound.call(PLATFORMS[0], &shop, request).await
+    outbound
+        .call(store_api("woocommerce").expect("an API"), &shop, request)
+        .await
 }
 
 fn status(result: CallResult) -> u16 {
@@ -257,7 +259,11 @@ async fn a_hundred_concurrent_calls_fetch_one_token() {
         let (outbound, request) = (outbound.clone(), by_token(&url));
         async move {
             let shop = ConnectionId::new(&format!("shop-{number}")).expect("an id");
-            status(outbound.call(PLATFORMS[0], &shop, request).await)
+            status(
+                outbound
+                    .call(store_api("woocommerce").expect("an API"), &shop, request)
+                    .await,
+            )
         }
     });
     assert!(

@@ -11,7 +11,7 @@ pub use http::{
     AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
 };
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -75,7 +75,41 @@ pub struct ConnectionContext {
     pub installations: Vec<ConnectionId>,
 }
 
+/// The names of a connection's settings and secrets, without their values: enough to decide what the connection can do.
+#[derive(Clone, Debug, Default)]
+pub struct ConfiguredFields {
+    /// The name of the connection kind, or `instance`.
+    pub kind: String,
+    pub names: BTreeSet<String>,
+    /// For an installation: the app's connection.
+    pub parent: Option<Box<ConfiguredFields>>,
+}
+
+impl ConfiguredFields {
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+}
+
 impl ConnectionContext {
+    #[must_use]
+    pub fn configured(&self) -> ConfiguredFields {
+        ConfiguredFields {
+            kind: self.kind.clone(),
+            names: self
+                .settings
+                .keys()
+                .chain(self.secrets.keys())
+                .cloned()
+                .collect(),
+            parent: self
+                .parent
+                .as_ref()
+                .map(|parent| Box::new(parent.configured())),
+        }
+    }
+
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)

@@ -8,6 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Reason code of a dead-lettered delivery whose topic does not fit its webhook or its body.
 pub const TOPIC_MISMATCH: &str = "topic_mismatch";
 
+/// The webhook that a delivery's headers name. Not proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedWebhook {
+    /// The webhook's id at the store.
+    pub id: String,
+    /// The platform's event type.
+    pub topic: String,
+}
+
 /// The webhooks of one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RegisteredWebhooks {

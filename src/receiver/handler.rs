@@ -15,7 +15,7 @@ use super::{REFUSED, Receiver, Refusal, UNKEPT};
 use crate::connections::Endpoint;
 use crate::delivery::{Headers, RawDelivery};
 use crate::journal::Appended;
-use crate::platforms::{Platform, Rejection, Verified};
+use crate::platforms::{Rejection, Verified, WebhookPlatform};
 use crate::report::ErrorChain;
 
 /// `POST /webhooks/{platform}/{connection}`
@@ -105,7 +105,7 @@ struct ExpectedBody {
 /// Checks the headers before the body is read. A request that is refused here costs no memory for its body.
 fn admit<'a>(
     receiver: &Receiver,
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     endpoint: &Endpoint,
     request: &'a HttpRequest,
 ) -> Result<Admitted<'a>, Refusal> {
@@ -154,7 +154,7 @@ enum Answer {
 
 async fn take(
     receiver: &Receiver,
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     endpoint: &Endpoint,
     admitted: Admitted<'_>,
     payload: web::Payload,
@@ -310,7 +310,7 @@ async fn discard(payload: &mut web::Payload) {
 /// Counts a refusal. The log gets a summary each minute, and details on the debug level.
 fn refuse(
     receiver: &Receiver,
-    known: Option<(&dyn Platform, &Endpoint)>,
+    known: Option<(&dyn WebhookPlatform, &Endpoint)>,
     refusal: Refusal,
 ) -> Refusal {
     let platform = known.map_or("unknown", |(platform, _)| platform.name());

@@ -13,7 +13,7 @@ use crate::delivery::{Completed, Completion};
 use crate::journal::Journal;
 use crate::outbound::Outbound;
 use crate::platforms::api::{Dialogue, Told};
-use crate::platforms::platform;
+use crate::platforms::store_api;
 use crate::report::ErrorChain;
 
 /// A store that denies what it has just told is asked once more after this: the news may not have got round inside it. What
@@ -121,7 +121,7 @@ impl Asking {
     }
 
     async fn tell(&self, journal: &Journal, target: &Target) -> Told {
-        let Some(platform) = platform(&target.platform) else {
+        let Some(api) = store_api(&target.platform) else {
             return Told::Nothing("unknown_platform");
         };
         let (seal, connection, endpoint) = (
@@ -133,7 +133,7 @@ impl Asking {
             .read(move |reader| Ok(reader.delivery_context(&seal, &connection, &endpoint)))
             .await;
         let context = match read {
-            Ok(Ok(Some(context))) if platform.can_ask(&context) => context,
+            Ok(Ok(Some(context))) if api.can_request(&context.configured()) => context,
             Ok(Ok(_)) => return Told::Nothing("no_credentials"),
             Ok(Err(error)) => {
                 tracing::error!(connection = %target.connection, error = %ErrorChain(&error), "a store cannot be asked");
@@ -141,10 +141,9 @@ impl Asking {
             }
             Err(_) => return Told::Later("journal_unreadable", None),
         };
-        let complete =
-            |dialogue: &mut Dialogue<'_>| platform.complete(&target.lacking, &context, dialogue);
+        let complete = |dialogue: &mut Dialogue<'_>| api.fetch(&target.lacking, &context, dialogue);
         self.outbound
-            .converse(platform, &target.connection, complete)
+            .converse(api, &target.connection, complete)
             .await
     }
 }

@@ -20,7 +20,7 @@ use crate::event::{Authority, Draft, EVENT_TOO_LARGE, Event, weight};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Claimed, Damaged, Excluded, JournalError, Want};
 use crate::normalize::{Assembled, assemble_within};
-use crate::platforms::{ConnectionSignal, TOPIC_MISMATCH, platform};
+use crate::platforms::{ConnectionSignal, TOPIC_MISMATCH, store_api};
 use crate::publisher::Publish;
 use crate::report::ErrorChain;
 
@@ -429,8 +429,8 @@ impl<P: Publish> Relay<P> {
         let Some(target) = target(entry, events) else {
             return Ok(false);
         };
-        let is_doubtful = platform(&delivery.platform)
-            .is_some_and(|platform| platform.must_be_confirmed(&target.lacking));
+        let is_doubtful =
+            store_api(&delivery.platform).is_some_and(|api| api.must_be_confirmed(&target.lacking));
         let reason = match (is_removed, is_doubtful) {
             (true, _) => REMOVED,
             (false, true) => NOT_ASKED,
@@ -551,7 +551,7 @@ enum Waits {
 fn target(entry: &Entry, events: &[Event]) -> Option<Target> {
     let delivery = &entry.delivery;
     let drafts: Vec<Draft> = events.iter().map(|event| event.draft.clone()).collect();
-    let lacking = platform(&delivery.platform)?.lacks(delivery, &drafts)?;
+    let lacking = store_api(&delivery.platform)?.fetch_request(delivery, &drafts)?;
     let JournaledDelivery {
         connection,
         endpoint,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::platforms::{Platform, platform};
+use crate::platforms::{WebhookPlatform, platform};
 
 /// The project's own fixtures, embedded in the binary.
 #[derive(rust_embed::RustEmbed)]
@@ -27,7 +27,7 @@ pub enum Fixture {
 impl Fixture {
     /// The platform that sends it.
     #[must_use]
-    pub fn platform(&self) -> &'static dyn Platform {
+    pub fn platform(&self) -> &'static dyn WebhookPlatform {
         match self {
             Fixture::Case(case) => case.platform,
             Fixture::Recorded(recorded) => recorded.platform,
@@ -47,7 +47,7 @@ impl Fixture {
 /// An unsigned payload with its expected result.
 pub struct Case {
     /// The platform that sends it.
-    pub platform: &'static dyn Platform,
+    pub platform: &'static dyn WebhookPlatform,
     /// The platform's event type.
     pub topic: String,
     /// The folder, for messages.
@@ -73,7 +73,7 @@ impl std::fmt::Debug for Case {
 /// A delivery of a real shop.
 pub struct Recorded {
     /// The platform that sent it.
-    pub platform: &'static dyn Platform,
+    pub platform: &'static dyn WebhookPlatform,
     /// The file, for messages.
     pub path: String,
     /// The purpose of the fixture in one sentence.
@@ -159,7 +159,7 @@ pub fn embedded() -> Result<Vec<Fixture>, FixtureError> {
 
 /// A key of the embedded fixtures; `name` is `signing` or `verification`. The keys are public, so only for tests.
 #[must_use]
-pub fn test_key(platform: &dyn Platform, name: &str) -> Option<String> {
+pub fn test_key(platform: &dyn WebhookPlatform, name: &str) -> Option<String> {
     let file = Embedded::get(&format!("keys/{}/{name}.key", platform.name()))?;
     String::from_utf8(file.data.into_owned()).ok()
 }
@@ -229,7 +229,7 @@ pub fn parse(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Fixture>, FixtureE
     Ok(cases)
 }
 
-fn known_platform(path: &str, name: &str) -> Result<&'static dyn Platform, FixtureError> {
+fn known_platform(path: &str, name: &str) -> Result<&'static dyn WebhookPlatform, FixtureError> {
     platform(name).ok_or_else(|| FixtureError::Format {
         path: path.to_owned(),
         what: format!("{name:?} is not a platform"),

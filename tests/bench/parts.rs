@@ -11,7 +11,7 @@ use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::journal::{Budget, Journal};
 use cartwire::normalize::assemble_one;
 use cartwire::platforms::{
-    Platform, SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery, platform,
+    SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery, WebhookPlatform, platform,
 };
 use cartwire::publisher::message::Message;
 use cartwire::replay::fixture::{self, Fixture};
@@ -36,7 +36,7 @@ const GROUP: u64 = 64;
 
 /// An order of a platform, with the keys to sign and to verify it.
 struct Order {
-    platform: &'static dyn Platform,
+    platform: &'static dyn WebhookPlatform,
     topic: &'static str,
     payload: Vec<u8>,
     signing: String,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use cartwire::delivery::{ConnectionId, Headers, RawDelivery};
-use cartwire::platforms::{Platform, Unsigned, Verified, VerifiedDelivery};
+use cartwire::platforms::{Unsigned, Verified, VerifiedDelivery, WebhookPlatform};
 use cartwire::replay::fixture;
 use jiff::Timestamp;
 
 /// A verified delivery of a platform with the receipt time `at`.
 pub(crate) fn genuine(
-    platform: &dyn Platform,
+    platform: &dyn WebhookPlatform,
     endpoint: &str,
     topic: &str,
     payload: &str,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cartwire::delivery::ConnectionId;
-use cartwire::platforms::{Platform, SignedRequest, Unsigned, platform};
+use cartwire::platforms::{SignedRequest, Unsigned, WebhookPlatform, platform};
 use cartwire::replay::{Answer, Sender, fixture};
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn test() -> Self {
-        let key = |platform: &'static dyn Platform, name| {
+        let key = |platform: &'static dyn WebhookPlatform, name| {
             fixture::test_key(platform, name).expect("a key of the fixtures")
         };
         let (shop, app) = (known("woocommerce"), known("wix"));
@@ -51,7 +51,7 @@ impl Keys {
     }
 }
 
-fn known(name: &str) -> &'static dyn Platform {
+fn known(name: &str) -> &'static dyn WebhookPlatform {
     platform(name).expect("a platform")
 }
 

@@ -284,7 +284,7 @@ fn no_platform_is_named_outside_its_folder() {
     let mut wrong = Vec::new();
     for source in sources() {
         // The slice of platforms and the modules themselves.
-        if source.path == "platforms/mod.rs" {
+        if ["platforms/mod.rs", "platforms/registry.rs"].contains(&source.path.as_str()) {
             continue;
         }
         let code = source.code.to_lowercase();

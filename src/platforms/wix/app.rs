@@ -9,8 +9,8 @@ use super::normalize::Legacy;
 use super::shapes::instant;
 use crate::event::data::{App, ConnectionHealth, Plan, Site};
 use crate::event::{Authority, Draft, Entity, verbs};
-use crate::platforms::ConnectionSignal;
 use crate::platforms::lenient::{Node, filled};
+use crate::platforms::normalized::ConnectionSignal;
 
 type Change = (Option<Vec<Draft>>, Option<ConnectionSignal>);
 

@@ -9,9 +9,9 @@ use super::api::{FetchKind, FetchRequest, known};
 use super::{app, catalog_v1, catalog_v3, checkout, order, payment, people};
 use crate::event::data::{App, Customer, Fulfillment, Inventory, Payment};
 use crate::event::{Authority, Currency, Draft, Entity};
-use crate::platforms::ConnectionSignal;
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
+use crate::platforms::normalized::ConnectionSignal;
 
 /// Reads the answer to `request` into the drafts, and into the signal about the connection.
 pub(super) fn enrich(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::delivery::{Completed, Completion, ConnectionId, JournaledDelivery};
-use crate::platforms::Normalized;
+use crate::platforms::normalized::Normalized;
 use crate::platforms::wix::normalize::normalize;
 
 const V1: &str = "com.wix.ecommerce.catalog.api.v1.";

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
-use crate::platforms::InvalidKey;
+use crate::platforms::verified::InvalidKey;
 
 /// Minimum size of the modulus in bits. Shorter keys are not safe, and the verifier refuses them.
 const MIN_KEY_BITS: usize = 2048;

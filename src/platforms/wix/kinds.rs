@@ -5,7 +5,7 @@
 use url::Url;
 
 use super::key::{public_key, tried_private_key};
-use crate::platforms::{ConnectionKind, Field, FieldRole};
+use crate::platforms::kind::{ConnectionKind, Field, FieldRole};
 
 pub(super) const KINDS: &[ConnectionKind] = &[
     ConnectionKind {

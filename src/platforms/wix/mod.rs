@@ -28,12 +28,14 @@ mod verify;
 use jiff::Timestamp;
 
 use super::api::{
-    CheckMode, CheckReport, ConnectionContext, Dialogue, Pace, Scope, Told, Unanswered,
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Pace, Scope, Told,
+    Unanswered,
 };
-use super::{
-    ConnectionKind, InvalidKey, Normalized, Platform, Rejection, SignedRequest, Unsigned,
-    VerificationKey, Verified,
-};
+use super::contract::{StoreApi, WebhookPlatform};
+use super::kind::ConnectionKind;
+use super::normalized::Normalized;
+use super::signing::{SignedRequest, Unsigned};
+use super::verified::{InvalidKey, Rejection, VerificationKey, Verified};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
 
@@ -42,7 +44,7 @@ const NAME: &str = "wix";
 /// The platform Wix.
 pub struct Wix;
 
-impl Platform for Wix {
+impl WebhookPlatform for Wix {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -82,38 +84,44 @@ impl Platform for Wix {
         sign::sign(unsigned, key, now)
     }
 
+    fn api(&self) -> Option<&dyn StoreApi> {
+        Some(self)
+    }
+}
+
+impl StoreApi for Wix {
     fn pace(&self) -> Pace {
         api::PACE
     }
 
-    fn can_ask(&self, subject: &ConnectionContext) -> bool {
-        api::can_ask(subject)
+    fn can_request(&self, fields: &ConfiguredFields) -> bool {
+        api::can_request(fields)
     }
 
-    fn can_examine(&self, subject: &ConnectionContext) -> bool {
-        api::can_examine(subject)
+    fn can_check(&self, fields: &ConfiguredFields) -> bool {
+        api::can_check(fields)
     }
 
-    fn examine(
+    fn check(
         &self,
-        subject: &ConnectionContext,
+        context: &ConnectionContext,
         mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered> {
-        api::examine(subject, mode, dialogue).map(CheckReport::shown)
+        api::examine(context, mode, dialogue).map(CheckReport::shown)
     }
 
-    fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
+    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
         api::FetchRequest::of(delivery, drafts).map(|request| request.text())
     }
 
-    fn complete(
+    fn fetch(
         &self,
-        lacking: &str,
-        subject: &ConnectionContext,
+        request: &str,
+        context: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered> {
-        api::fetch(lacking, subject, dialogue)
+        api::fetch(request, context, dialogue)
     }
 
     fn scopes(&self) -> &'static [Scope] {

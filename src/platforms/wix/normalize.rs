@@ -15,7 +15,7 @@ use crate::delivery::JournaledDelivery;
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
-use crate::platforms::{ConnectionSignal, Normalized};
+use crate::platforms::normalized::{ConnectionSignal, Normalized};
 
 /// Maximum number of events from one delivery. A delivery with more facts becomes one event.
 pub(super) const MAX_DRAFTS: usize = 1000;

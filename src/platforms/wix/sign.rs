@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::key::private_key;
-use crate::platforms::{InvalidKey, SignedRequest, Unsigned};
+use crate::platforms::signing::{SignedRequest, Unsigned};
+use crate::platforms::verified::InvalidKey;
 
 /// The installation of fixtures that name none.
 const INSTANCE: &str = "7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a4b5c";

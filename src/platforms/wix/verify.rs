@@ -11,7 +11,9 @@ use jsonwebtoken::Algorithm;
 
 use super::payload::{Claims, Kept, Opened, members, nanoseconds};
 use crate::delivery::{ConnectionId, DeliveryKey, RawDelivery};
-use crate::platforms::{DeliveryParts, Rejection, VerificationKey, Verified, VerifiedDelivery};
+use crate::platforms::verified::{
+    DeliveryParts, Rejection, VerificationKey, Verified, VerifiedDelivery,
+};
 
 /// Maximum length of a token's header in bytes. The platform's headers have some 40 bytes.
 const MAX_HEADER_BYTES: usize = 4096;

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use crate::platforms::{ConnectionKind, Field, FieldRole};
+use crate::platforms::kind::{ConnectionKind, Field, FieldRole};
 
 /// The sorts of connection: a store.
 pub(super) const KINDS: &[ConnectionKind] = &[ConnectionKind {

@@ -15,12 +15,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::api::{
-    CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Pace, Scope, Told, Unanswered,
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Finding, Pace, Scope,
+    Told, Unanswered,
 };
-use super::{
-    ClaimedWebhook, ConnectionKind, InvalidKey, Normalized, Platform, RegisteredWebhooks,
-    Rejection, SignedRequest, Unsigned, VerificationKey, Verified,
-};
+use super::contract::{StoreApi, WebhookPlatform};
+use super::kind::ConnectionKind;
+use super::normalized::Normalized;
+use super::registered::{ClaimedWebhook, RegisteredWebhooks};
+use super::signing::{SignedRequest, Unsigned};
+use super::verified::{InvalidKey, Rejection, VerificationKey, Verified};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::Draft;
 
@@ -29,7 +32,7 @@ const NAME: &str = "woocommerce";
 /// WooCommerce.
 pub struct WooCommerce;
 
-impl Platform for WooCommerce {
+impl WebhookPlatform for WooCommerce {
     fn name(&self) -> &'static str {
         NAME
     }
@@ -68,53 +71,11 @@ impl Platform for WooCommerce {
         sign::sign(unsigned, key)
     }
 
-    fn pace(&self) -> Pace {
-        api::PACE
-    }
-
-    fn can_ask(&self, subject: &ConnectionContext) -> bool {
-        api::can_ask(subject)
-    }
-
-    fn examine(
-        &self,
-        subject: &ConnectionContext,
-        mode: CheckMode,
-        dialogue: &mut Dialogue<'_>,
-    ) -> Result<CheckReport, Unanswered> {
-        api::examine(subject, mode, dialogue).map(CheckReport::shown)
-    }
-
-    fn lacks(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
-        api::lacks(delivery, drafts)
-    }
-
-    fn must_be_confirmed(&self, lacking: &str) -> bool {
-        api::must_be_confirmed(lacking)
-    }
-
-    fn complete(
-        &self,
-        lacking: &str,
-        subject: &ConnectionContext,
-        dialogue: &mut Dialogue<'_>,
-    ) -> Result<Told, Unanswered> {
-        api::complete(lacking, subject, dialogue)
-    }
-
-    fn delivery_url_findings(&self, subject: &ConnectionContext) -> Vec<Finding> {
-        api::delivery_url_findings(subject)
-    }
-
-    fn registered_webhooks(&self, settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
-        api::registered_webhooks(settings)
-    }
-
     fn claimed_webhook(&self, headers: &Headers<'_>) -> Option<ClaimedWebhook> {
         verify::claimed_webhook(headers)
     }
 
-    fn webhook_of(&self, delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
+    fn stored_webhook(&self, delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
         // A proxy may strip one of the two headers. Then the delivery makes no claim.
         let id = delivery.header(verify::WEBHOOK_ID)?.to_owned();
         let topic = delivery.topic.clone();
@@ -122,6 +83,54 @@ impl Platform for WooCommerce {
             return None;
         }
         Some(ClaimedWebhook { id, topic })
+    }
+
+    fn api(&self) -> Option<&dyn StoreApi> {
+        Some(self)
+    }
+}
+
+impl StoreApi for WooCommerce {
+    fn pace(&self) -> Pace {
+        api::PACE
+    }
+
+    fn can_request(&self, fields: &ConfiguredFields) -> bool {
+        api::can_request(fields)
+    }
+
+    fn check(
+        &self,
+        context: &ConnectionContext,
+        mode: CheckMode,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<CheckReport, Unanswered> {
+        api::examine(context, mode, dialogue).map(CheckReport::shown)
+    }
+
+    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
+        api::lacks(delivery, drafts)
+    }
+
+    fn fetch(
+        &self,
+        request: &str,
+        context: &ConnectionContext,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Told, Unanswered> {
+        api::complete(request, context, dialogue)
+    }
+
+    fn must_be_confirmed(&self, request: &str) -> bool {
+        api::must_be_confirmed(request)
+    }
+
+    fn delivery_url_findings(&self, context: &ConnectionContext) -> Vec<Finding> {
+        api::delivery_url_findings(context)
+    }
+
+    fn registered_webhooks(&self, settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
+        api::registered_webhooks(settings)
     }
 
     fn scopes(&self) -> &'static [Scope] {

@@ -9,7 +9,8 @@ use hmac::Mac;
 
 use super::{NAME, entities, verify};
 use crate::delivery::DeliveryKey;
-use crate::platforms::{InvalidKey, SignedRequest, Unsigned};
+use crate::platforms::signing::{SignedRequest, Unsigned};
+use crate::platforms::verified::InvalidKey;
 
 /// Signs as a shop does in which `secret` is stored: WordPress decodes it first.
 pub(super) fn sign(unsigned: &Unsigned<'_>, secret: &str) -> Result<SignedRequest, InvalidKey> {

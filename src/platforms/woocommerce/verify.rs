@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::{NAME, entities};
 use crate::delivery::{DeliveryKey, HeaderFault, Headers, RawDelivery};
-use crate::platforms::{
-    ClaimedWebhook, DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified,
-    VerifiedDelivery,
+use crate::platforms::registered::ClaimedWebhook;
+use crate::platforms::verified::{
+    DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified, VerifiedDelivery,
 };
 
 pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";

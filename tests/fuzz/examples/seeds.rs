@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cartwire::platforms::{Platform, Unsigned};
+use cartwire::platforms::{Unsigned, WebhookPlatform};
 use cartwire::replay::fixture::{Fixture, embedded};
 use cartwire_fuzz::store::THIN;
 use cartwire_fuzz::{RS256, Request, Sender, now};
@@ -444,7 +444,7 @@ fn told_by_wix(name: &str, id: &str) -> Vec<String> {
 }
 
 /// The middle of a token: what the platform keeps of it.
-fn claims(platform: &dyn Platform, token: &[u8]) -> Vec<u8> {
+fn claims(platform: &dyn WebhookPlatform, token: &[u8]) -> Vec<u8> {
     let sender = Sender::new(platform.name());
     let delivery = sender.prove(&Request {
         headers: Vec::new(),

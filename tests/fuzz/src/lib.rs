@@ -14,7 +14,7 @@ use cartwire::event::{Event, json_schema};
 use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::normalize::{Assembled, assemble};
 use cartwire::platforms::{
-    Platform, Rejection, VerificationKey, Verified, VerifiedDelivery, platform,
+    Rejection, VerificationKey, Verified, VerifiedDelivery, WebhookPlatform, platform,
 };
 use cartwire::replay::fixture::test_key;
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ pub fn now() -> Timestamp {
 /// A platform with the fixtures' keys.
 pub struct Sender {
     /// Which.
-    pub platform: &'static dyn Platform,
+    pub platform: &'static dyn WebhookPlatform,
     /// What it signs with.
     pub signing_key: String,
     keys: [VerificationKey; 1],

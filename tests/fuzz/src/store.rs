@@ -16,7 +16,9 @@ use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
     Dialogue, TlsFault, Told, Unanswered,
 };
-use cartwire::platforms::{Normalized, Platform, Unsigned, VerifiedDelivery, connection_kind};
+use cartwire::platforms::{
+    Normalized, StoreApi, Unsigned, VerifiedDelivery, WebhookPlatform, connection_kind,
+};
 use cartwire::replay::fixture::{Fixture, embedded};
 use url::Url;
 
@@ -53,7 +55,7 @@ pub enum Doing {
 /// What is done with whom.
 pub struct Task {
     /// Whose API is asked.
-    pub platform: &'static dyn Platform,
+    pub platform: &'static dyn WebhookPlatform,
     /// The connection.
     pub subject: ConnectionContext,
     /// What is done.
@@ -94,7 +96,7 @@ impl Task {
 }
 
 /// A connection of that kind, with all its secrets; of a store at that address.
-fn subject(kind: &str, typed: &str) -> Option<(&'static dyn Platform, ConnectionContext)> {
+fn subject(kind: &str, typed: &str) -> Option<(&'static dyn WebhookPlatform, ConnectionContext)> {
     let id = |id: &str| ConnectionId::new(id).expect("an id");
     let empty = |name: &str| ConnectionContext {
         id: id(name),
@@ -255,6 +257,10 @@ fn answer(chunk: &[u8]) -> Option<CallResult> {
     }))
 }
 
+fn api(task: &Task) -> &dyn StoreApi {
+    task.platform.api().expect("both platforms have an API")
+}
+
 /// Does what is to be done, and holds what must be true of it.
 ///
 /// # Panics
@@ -264,13 +270,13 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
         Doing::Examine(mode) => {
             let mut subject = task.subject.clone();
             let report = conversation(task, store, |dialogue| {
-                task.platform.examine(&subject, *mode, dialogue)
+                api(task).check(&subject, *mode, dialogue)
             });
             assert_shown_well(&report, store);
             // Once more with what was learned: so is every store examined, all but the first time.
             subject.settings.extend(report.settings);
             let report = conversation(task, store, |dialogue| {
-                task.platform.examine(&subject, *mode, dialogue)
+                api(task).check(&subject, *mode, dialogue)
             });
             assert_shown_well(&report, store);
         }
@@ -279,7 +285,7 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
                 return;
             };
             let told = conversation(task, store, |dialogue| {
-                task.platform.complete(word, &task.subject, dialogue)
+                api(task).fetch(word, &task.subject, dialogue)
             });
             match told {
                 Told::Whole(body) => deliveries
@@ -501,7 +507,10 @@ pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>
             let Normalized::Events { drafts, .. } = sender.platform.normalize(&journaled) else {
                 continue;
             };
-            let Some(word) = sender.platform.lacks(&journaled, &drafts) else {
+            let Some(api) = sender.platform.api() else {
+                continue;
+            };
+            let Some(word) = api.fetch_request(&journaled, &drafts) else {
                 continue;
             };
             thin.entry((case.platform.name(), word))

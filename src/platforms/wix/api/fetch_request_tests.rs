@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::delivery::ConnectionId;
-use crate::platforms::Normalized;
+use crate::platforms::normalized::Normalized;
 use crate::platforms::wix::normalize::normalize;
 
 fn word(topic: &str, payload: &str) -> Option<String> {

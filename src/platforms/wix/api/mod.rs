@@ -18,8 +18,8 @@ mod token;
 use serde_json::Value;
 
 use crate::platforms::api::{
-    AccessToken, ApiRequest, Auth, CheckMode, CheckReport, ConnectionContext, Dialogue, Method,
-    Pace, Unanswered,
+    AccessToken, ApiRequest, Auth, CheckMode, CheckReport, ConfiguredFields, ConnectionContext,
+    Dialogue, Method, Pace, Unanswered,
 };
 
 pub(super) use fetch::fetch;
@@ -35,13 +35,21 @@ pub(super) const PACE: Pace = Pace {
 
 const BASE: &str = "https://www.wixapis.com";
 
-pub(super) fn can_ask(context: &ConnectionContext) -> bool {
-    Caller::of(context).is_some()
+/// `true` for a site with an API key, and for an installation of an app with a secret.
+pub(super) fn can_request(fields: &ConfiguredFields) -> bool {
+    if fields.kind == "wix-site" {
+        return fields.has("site_id") && fields.has("api-key");
+    }
+    fields.parent.as_deref().is_some_and(is_app_with_secret)
 }
 
-/// As [`can_ask`], and `true` for an app with a secret, which is checked with the app's installations.
-pub(super) fn can_examine(context: &ConnectionContext) -> bool {
-    can_ask(context) || (context.kind == "wix-app" && token::request(context, "").is_some())
+/// As [`can_request`], and `true` for an app with a secret, which is checked with the app's installations.
+pub(super) fn can_check(fields: &ConfiguredFields) -> bool {
+    can_request(fields) || (fields.kind == "wix-app" && is_app_with_secret(fields))
+}
+
+fn is_app_with_secret(app: &ConfiguredFields) -> bool {
+    app.has("app_id") && app.has("app-secret")
 }
 
 pub(super) fn examine(

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, CheckMode, Finding};
 use crate::platforms::wix::api::script::{answer, body, header, path, settings, site, talk};
-use crate::platforms::wix::api::{can_ask, examine as examined};
+use crate::platforms::wix::api::{can_request, examine as examined};
 
 const PROPERTIES: &str = r#"{"version":"207","properties":{"siteDisplayName":"Hafenladen","paymentCurrency":"EUR",
     "timeZone":"Europe/Berlin","language":"de","locale":{"languageCode":"de","country":"DE"},"email":"post@hafen.example"}}"#;
@@ -68,7 +68,7 @@ fn a_site_that_answers_is_learned() {
         ("site_url", "https://SITE-1.example"),
     ]);
     assert_eq!(found.settings, expected);
-    assert!(can_ask(&site()));
+    assert!(can_request(&site().configured()));
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
         only(&talk(nobody, |dialogue| examine(&without, dialogue)).0).code,
         "api_key_missing"
     );
-    assert!(!can_ask(&without));
+    assert!(!can_request(&without.configured()));
     let removed = talk(nobody, |dialogue| {
         examined(&site(), CheckMode::Remove, dialogue)
     })

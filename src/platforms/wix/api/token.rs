@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::platforms::api::Auth;
     use crate::platforms::wix::api::script::{answer, app, installation};
-    use crate::platforms::wix::api::{Caller, can_ask, can_examine};
+    use crate::platforms::wix::api::{Caller, can_check, can_request};
 
     #[test]
     fn a_token_is_read_bare_or_wrapped() {
@@ -124,10 +124,12 @@ mod tests {
     fn only_an_installation_of_an_app_with_a_secret_can_be_asked() {
         let mut poor = installation("one");
         poor.parent.as_mut().expect("an app").secrets.clear();
-        assert!(can_ask(&installation("one")) && !can_ask(&poor) && !can_ask(&app()));
+        let requests = |context: &ConnectionContext| can_request(&context.configured());
+        assert!(requests(&installation("one")) && !requests(&poor) && !requests(&app()));
         // An app has no site of its own, and its secret can be tried.
         let mut poor_app = app();
         poor_app.secrets.clear();
-        assert!(can_examine(&app()) && !can_examine(&poor_app) && !can_examine(&poor));
+        let is_checked = |context: &ConnectionContext| can_check(&context.configured());
+        assert!(is_checked(&app()) && !is_checked(&poor_app) && !is_checked(&poor));
     }
 }

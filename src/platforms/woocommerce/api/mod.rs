@@ -25,12 +25,12 @@ use self::address::{Api, Place};
 use self::facts::Facts;
 use self::keys::{Caller, Keys, Mode};
 use self::talk::{End, json};
-use crate::platforms::RegisteredWebhooks;
 use crate::platforms::api::{
-    Answer, CallFailure, CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Pace, Scope,
-    Severity, Unanswered,
+    Answer, CallFailure, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue,
+    Finding, Pace, Scope, Severity, Unanswered,
 };
 use crate::platforms::oauth1::Placement;
+use crate::platforms::registered::RegisteredWebhooks;
 
 /// Shared hosting counts requests.
 pub(super) const PACE: Pace = Pace {
@@ -63,8 +63,8 @@ mod setting {
     pub(super) const DELIVERY_URL: &str = "delivery_url";
 }
 
-pub(super) fn can_ask(context: &ConnectionContext) -> bool {
-    Keys::of(context).is_some()
+pub(super) fn can_request(fields: &ConfiguredFields) -> bool {
+    fields.has("consumer-key") && fields.has("consumer-secret")
 }
 
 pub(super) fn examine(

@@ -10,7 +10,7 @@ use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Draft, Entity, verbs};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
-use crate::platforms::{ConnectionSignal, Normalized, OWNER_LOST_RIGHTS};
+use crate::platforms::normalized::{ConnectionSignal, Normalized, OWNER_LOST_RIGHTS};
 
 /// Codes of API versions that cannot read what the store has: every v1 order where orders have tables of their own, every
 /// v1 variation, every legacy order.

@@ -27,8 +27,9 @@ use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription,
 use crate::event::{Authority, Draft, Entity, is_event_type, verbs};
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
+use crate::platforms::normalized::Normalized;
+use crate::platforms::registered::TOPIC_MISMATCH;
 use crate::platforms::text::replace_lone_surrogates;
-use crate::platforms::{Normalized, TOPIC_MISMATCH};
 
 /// What a topic is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

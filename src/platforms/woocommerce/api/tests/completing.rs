@@ -6,8 +6,8 @@ use super::*;
 use crate::delivery::{Completed, Completion, JournaledDelivery};
 use crate::event::data::Entity;
 use crate::event::{Authority, Draft};
-use crate::platforms::Normalized;
 use crate::platforms::api::Told;
+use crate::platforms::normalized::Normalized;
 use crate::platforms::woocommerce::api::{complete, lacks};
 use crate::platforms::woocommerce::normalize::{entity_of, normalize};
 

@@ -1,0 +1,139 @@
+//! The contract of a platform: [`WebhookPlatform`] verifies and normalizes its webhooks, and [`StoreApi`] describes the
+//! requests to its stores.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::api::{
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Finding, Pace, Scope,
+    Told, Unanswered,
+};
+use super::kind::ConnectionKind;
+use super::normalized::Normalized;
+use super::registered::{ClaimedWebhook, RegisteredWebhooks};
+use super::signing::{SignedRequest, Unsigned};
+use super::verified::{InvalidKey, Rejection, VerificationKey, Verified};
+use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
+use crate::event::Draft;
+
+/// A platform that sends webhooks.
+pub trait WebhookPlatform: Send + Sync {
+    /// The platform's name in URLs, event attributes and metric labels.
+    fn name(&self) -> &'static str;
+
+    /// The kinds of connection that an operator can add.
+    fn connection_kinds(&self) -> &'static [ConnectionKind];
+
+    /// Parses a verification key as an operator enters it.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] with the fault. An invalid key is thus rejected when it is configured, not at the first delivery.
+    fn verification_key(&self, material: &str) -> Result<VerificationKey, InvalidKey>;
+
+    /// Checks the headers before the body is read, and returns the maximum length of the body in bytes.
+    /// [`WebhookPlatform::verify`] would reject every request that is rejected here.
+    ///
+    /// # Errors
+    /// [`Rejection`] if no body could make the request genuine.
+    fn longest_body(&self, headers: &Headers<'_>) -> Result<usize, Rejection>;
+
+    /// Verifies the signature with any of the keys, and computes the key that identifies duplicates.
+    ///
+    /// # Errors
+    /// [`Rejection`] with the reason for metrics and logs. The response to the sender does not contain the reason.
+    fn verify(
+        &self,
+        raw: &RawDelivery<'_>,
+        keys: &[VerificationKey],
+        now: Timestamp,
+    ) -> Result<Verified, Rejection>;
+
+    /// Converts a delivery into events. Never fails: an invalid payload gives [`Normalized::Unreadable`].
+    fn normalize(&self, delivery: &JournaledDelivery) -> Normalized;
+
+    /// Creates the signed request that this platform would send for a payload. For fixtures, replay and tests.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if the key cannot sign.
+    fn sign(
+        &self,
+        unsigned: &Unsigned<'_>,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<SignedRequest, InvalidKey>;
+
+    /// The webhook that the request's headers name, if the signature does not cover them. Not proved.
+    fn claimed_webhook(&self, _headers: &Headers<'_>) -> Option<ClaimedWebhook> {
+        None
+    }
+
+    /// As [`WebhookPlatform::claimed_webhook`], for a stored delivery.
+    fn stored_webhook(&self, _delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
+        None
+    }
+
+    /// The API of the platform's stores; `None` for a platform without one.
+    fn api(&self) -> Option<&dyn StoreApi>;
+}
+
+/// The API of a platform's stores.
+pub trait StoreApi: WebhookPlatform {
+    /// The request rate that is allowed for one connection's API.
+    fn pace(&self) -> Pace;
+
+    /// `true` if the connection has the credentials for requests to its API.
+    fn can_request(&self, fields: &ConfiguredFields) -> bool;
+
+    /// `true` if the connection itself can be checked. It differs from [`StoreApi::can_request`] for a connection that has
+    /// credentials and no store of its own, such as an app.
+    fn can_check(&self, fields: &ConfiguredFields) -> bool {
+        self.can_request(fields)
+    }
+
+    /// Checks a connection: address, credentials and webhooks. Repairs or removes webhooks if the mode says so.
+    ///
+    /// # Errors
+    /// [`Unanswered`] with the next request to execute.
+    fn check(
+        &self,
+        context: &ConnectionContext,
+        mode: CheckMode,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<CheckReport, Unanswered>;
+
+    /// The object to fetch from the store if the delivery is thin, serialized; `None` if the delivery is complete.
+    /// Deliveries that need the same object share one request that starts after all of them arrived.
+    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String>;
+
+    /// Fetches the object that [`StoreApi::fetch_request`] named. The journal stores the result beside the delivery, and
+    /// [`WebhookPlatform::normalize`] reads both.
+    ///
+    /// # Errors
+    /// [`Unanswered`] with the next request to execute.
+    fn fetch(
+        &self,
+        request: &str,
+        context: &ConnectionContext,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Told, Unanswered>;
+
+    /// `true` if the delivery has a form that the platform does not send. Such a delivery counts as unconfirmed, also if
+    /// the store's API cannot be used.
+    fn must_be_confirmed(&self, _request: &str) -> bool {
+        false
+    }
+
+    /// Problems of the delivery URL that are visible from the URL alone. No request is made.
+    fn delivery_url_findings(&self, _context: &ConnectionContext) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// The gateway's webhooks at the store, as recorded in the connection's settings.
+    fn registered_webhooks(&self, _settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
+        RegisteredWebhooks::default()
+    }
+
+    /// The permissions that the gateway's features need at the platform.
+    fn scopes(&self) -> &'static [Scope];
+}
