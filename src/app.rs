@@ -41,9 +41,7 @@ use crate::connections::{Accepted, Assessment, Directory, Rejections, Seal, Unre
 use crate::journal::{
     APPEND_TIMEOUT, ConnectionChange, DataFile, Journal, JournalGuard, Marks, release_if_full,
 };
-use crate::monitor::Findings;
-use crate::monitor::check::PINGED_AT;
-use crate::monitor::health::Health;
+use crate::monitor::{BackgroundMonitor, Findings, PINGED_AT};
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish, Standing};
 use crate::receiver::{self, Receiver, ReceiverParts};
@@ -351,20 +349,22 @@ impl App {
         accepted: &Arc<Accepted>,
         unreadable: &Arc<UnreadableBodies>,
         findings: &Findings,
-    ) -> Option<Health> {
-        self.config.check_interval.map(|interval| Health {
-            folder: self.config.data_dir.clone(),
-            journal: self.journal.clone(),
-            directory: self.directory.clone(),
-            seal: self.seal.clone(),
-            outbound: self.config.outbound.clone(),
-            rejections: Arc::clone(rejections),
-            accepted: Arc::clone(accepted),
-            unreadable: Arc::clone(unreadable),
-            findings: findings.clone(),
-            public_url: self.config.public_url.clone(),
-            interval,
-        })
+    ) -> Option<BackgroundMonitor> {
+        self.config
+            .check_interval
+            .map(|interval| BackgroundMonitor {
+                folder: self.config.data_dir.clone(),
+                journal: self.journal.clone(),
+                directory: self.directory.clone(),
+                seal: self.seal.clone(),
+                outbound: self.config.outbound.clone(),
+                rejections: Arc::clone(rejections),
+                accepted: Arc::clone(accepted),
+                unreadable: Arc::clone(unreadable),
+                findings: findings.clone(),
+                public_url: self.config.public_url.clone(),
+                interval,
+            })
     }
 
     /// Renews the directory when connections change, whoever changed them, and then tells the relay.

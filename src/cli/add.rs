@@ -17,11 +17,9 @@ use crate::connections::context::DELIVERY_URL;
 use crate::connections::{Connection, Seal, SealedSecret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
-use crate::monitor::check::{self, Look};
-use crate::monitor::decide;
-use crate::monitor::hold::Hold;
+use crate::monitor::{CheckOutcome, StoreLock, check, ping_missing, single_check};
 use crate::outbound::Outbound;
-use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
+use crate::platforms::api::{CheckMode, CheckReport, Finding};
 use crate::platforms::{ConnectionKind, connection_kind, store_api};
 
 /// A connection that is to be added.
@@ -65,7 +63,10 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
         .as_deref()
         .map(|url| connection.webhook_url(url))
         .filter(|_| kind.receives_webhooks);
-    let asks = check::can_ask(&connection, &check::unstored(&connection, &secrets, None));
+    let asks = check::can_check(
+        &connection,
+        &check::unstored_context(&connection, &secrets, None),
+    );
     let registers = asks && kind.registers_webhooks && !args.no_register;
     if registers && url.is_none() {
         let right =
@@ -97,8 +98,8 @@ impl Adding<'_> {
         output: Output,
     ) -> anyhow::Result<Exit> {
         self.refuse_id()?;
-        let mut look = self.first_look().await;
-        let mut report = look.report.clone().unwrap_or_default();
+        let mut outcome = self.first_check().await;
+        let mut report = outcome.report.clone().unwrap_or_default();
         if self.register.is_some() {
             for finding in self.delivery_url_findings() {
                 report.add(
@@ -128,20 +129,20 @@ impl Adding<'_> {
         }
         self.refuse_same_store()?;
         crate::sqlite::make_folder(&self.data.data_dir)?;
-        let _hold = Hold::take(&self.data.data_dir)?;
+        let _lock = StoreLock::acquire(&self.data.data_dir)?;
         let mut file = self.store()?;
         if !gateway::wait_until_applied(&self.data.data_dir)? && !output.json {
             note("the running gateway does not know the connection yet: see its log");
         }
         if self.register.is_some() {
-            look = self.register().await?;
+            outcome = self.register().await?;
         }
-        if let Some(report) = &look.report {
+        if let Some(report) = &outcome.report {
             self.keep(&mut file, report)?;
             // Deliveries are compared with the registered webhooks, so the gateway has to know them.
             gateway::wait_until_applied(&self.data.data_dir)?;
         }
-        let report = look.report.unwrap_or_default();
+        let report = outcome.report.unwrap_or_default();
         self.tell(&report, generated.as_ref(), output)?;
         let failed = self.register.is_some() && report.trouble().is_some();
         Ok(if failed { Exit::No } else { Exit::Success })
@@ -198,24 +199,25 @@ impl Adding<'_> {
     }
 
     fn delivery_url_findings(&self) -> Vec<Finding> {
-        let context = check::unstored(&self.connection, &self.secrets, self.register.clone());
+        let context =
+            check::unstored_context(&self.connection, &self.secrets, self.register.clone());
         store_api(&self.connection.platform)
             .map_or_else(Vec::new, |api| api.delivery_url_findings(&context))
     }
 
     /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.
-    async fn first_look(&self) -> Look {
-        let context = check::unstored(&self.connection, &self.secrets, None);
-        let mut look =
-            check::look(&self.outbound, &self.connection, &context, CheckMode::Check).await;
-        if let Some(report) = &mut look.report
+    async fn first_check(&self) -> CheckOutcome {
+        let context = check::unstored_context(&self.connection, &self.secrets, None);
+        let mut outcome =
+            check::run(&self.outbound, &self.connection, &context, CheckMode::Check).await;
+        if let Some(report) = &mut outcome.report
             && self.url.is_some()
         {
             report
                 .findings
                 .retain(|finding| finding.code != "public_url_missing");
         }
-        look
+        outcome
     }
 
     fn store(&self) -> anyhow::Result<DataFile> {
@@ -239,39 +241,27 @@ impl Adding<'_> {
     }
 
     /// Registers the webhooks, and waits for the store's ping where a gateway runs.
-    async fn register(&self) -> anyhow::Result<Look> {
-        let context = check::unstored(&self.connection, &self.secrets, self.register.clone());
+    async fn register(&self) -> anyhow::Result<CheckOutcome> {
+        let context =
+            check::unstored_context(&self.connection, &self.secrets, self.register.clone());
         let began = Timestamp::now();
-        let mut look =
-            check::look(&self.outbound, &self.connection, &context, CheckMode::Fix).await;
-        if let (Some(report), Some(url)) = (&mut look.report, &self.register)
+        let mut outcome =
+            check::run(&self.outbound, &self.connection, &context, CheckMode::Fix).await;
+        if let (Some(report), Some(url)) = (&mut outcome.report, &self.register)
             && report.trouble().is_none()
             && !gateway::wait_for_ping(&self.data.data_dir, &self.connection.id, began)?
         {
-            let found = decide::ping_missing(url, &self.connection.id);
+            let found = ping_missing(url, &self.connection.id);
             report.add(found.severity, found.code, found.cause, found.remedy);
         }
-        Ok(look)
+        Ok(outcome)
     }
 
     fn keep(&self, file: &mut DataFile, report: &CheckReport) -> anyhow::Result<()> {
-        let facts = decide::Facts {
-            connection: &self.connection,
-            report: Some(report),
-            // Nothing was ever heard of it: what cannot be reached now was never reached.
-            outage: report
-                .trouble()
-                .filter(|finding| finding.severity == Severity::Unavailable)
-                .map(|finding| finding.code),
-            rejected: None,
-            accepted_at: None,
-            silent: false,
-            mended: true,
-            still_refused: false,
-            unreadable: false,
-            readable_at: None,
-        };
-        let (id, assessment) = (self.connection.id.clone(), facts.assessment());
+        let (id, assessment) = (
+            self.connection.id.clone(),
+            single_check::assess_first(&self.connection, report),
+        );
         let began = Timestamp::now();
         file.change_connection(&ConnectionChange::Examined {
             id,

@@ -8,7 +8,7 @@ use super::output::{Output, bar, note, trouble_first};
 use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
-use crate::monitor::hold::Hold;
+use crate::monitor::StoreLock;
 use crate::platforms::api::CheckMode;
 
 #[derive(Args, Debug)]
@@ -63,7 +63,10 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
     } else {
         CheckMode::Check
     };
-    let _hold = args.fix.then(|| Hold::take(&data.data_dir)).transpose()?;
+    let _lock = args
+        .fix
+        .then(|| StoreLock::acquire(&data.data_dir))
+        .transpose()?;
     let progress = bar(connections.len() as u64, "asking the stores");
     let looked = super::runtime()?.block_on(asker.look(&reader, connections, mode, |one| {
         progress.inc(1);

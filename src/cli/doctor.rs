@@ -13,7 +13,7 @@ use crate::app;
 use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
 use crate::journal::{Budget, DataFile, GatewayTrouble, Reader};
-use crate::monitor::doctor::{self, Grade, LARGE, Section};
+use crate::monitor::doctor::{self, Grade, MAX_CHECKED_FILE_BYTES, Section};
 use crate::platforms::api::CheckMode;
 use crate::publisher::inspect::{self, InspectionSeverity};
 use crate::publisher::topology::Mode;
@@ -50,7 +50,7 @@ pub(super) fn run(data: &DataArgs, args: &DoctorArgs, output: Output) -> anyhow:
     };
     look(data, config.as_ref(), &mut sections)?;
     doctor::put_trouble_first(&mut sections);
-    let steps = doctor::steps(&sections);
+    let steps = doctor::remedies(&sections);
     output.value(
         &json!({"ok": steps.is_empty(), "sections": sections, "to_do": steps}),
         || text(&sections, &steps, args.verbose),
@@ -82,7 +82,7 @@ fn look(
     } else {
         match open(data) {
             Ok((file, reader)) => {
-                let found = reader.inspect(LARGE)?;
+                let found = reader.inspect(MAX_CHECKED_FILE_BYTES)?;
                 sections.push(doctor::data_folder(
                     &data.data_dir,
                     Some(found.used),
@@ -276,10 +276,10 @@ async fn connections(
         })
         .await?;
     progress.finish_and_clear();
-    clocks.extend(looked.iter().filter_map(|one| one.look.clock));
+    clocks.extend(looked.iter().filter_map(|one| one.outcome.clock_lead));
     let sections = looked
         .iter()
-        .map(|one| doctor::connection(&one.connection, &one.findings(), &one.look));
+        .map(|one| doctor::connection(&one.connection, &one.findings(), &one.outcome));
     let damaged = (!damaged.lines.is_empty()).then_some(damaged);
     Ok(damaged.into_iter().chain(sections).collect())
 }
@@ -351,7 +351,7 @@ fn text(sections: &[Section], steps: &[String], verbose: bool) -> String {
                 Grade::Warning => "warning",
                 Grade::Trouble => "TROUBLE",
             };
-            lines.push(format!("  {mark}  {}", line.what));
+            lines.push(format!("  {mark}  {}", line.text));
         }
     }
     if !well.is_empty() {

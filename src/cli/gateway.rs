@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::app;
 use crate::delivery::ConnectionId;
 use crate::journal::Reader;
-use crate::monitor::check::PINGED_AT;
+use crate::monitor::PINGED_AT;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// A gateway looks for changes every half second.

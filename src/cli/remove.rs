@@ -11,8 +11,7 @@ use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::delivery::ConnectionId;
 use crate::journal::ConnectionChange;
-use crate::monitor::check;
-use crate::monitor::hold::Hold;
+use crate::monitor::{StoreLock, check};
 use crate::platforms::api::{CheckMode, CheckReport, Severity};
 
 /// Installations of an app that are named at most.
@@ -45,7 +44,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     }
     // Without credentials nothing is opened and nobody is asked.
     let has_credentials = !reader.secrets(&id, Timestamp::now())?.is_empty();
-    let _hold = Hold::take(&data.data_dir)?;
+    let _lock = StoreLock::acquire(&data.data_dir)?;
     if registers && has_credentials && !args.keep_webhooks {
         let outbound = args.stores.outbound()?;
         let (_, seal) = stores::unlocked(data)?;
@@ -57,13 +56,13 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
         let context = reader
             .connection_context(&asker.seal, &id, None)?
             .ok_or_else(|| no_such(&id))?;
-        let look = super::runtime()?.block_on(check::look(
+        let outcome = super::runtime()?.block_on(check::run(
             &asker.outbound,
             &connection,
             &context,
             CheckMode::Remove,
         ));
-        let report = look.report.unwrap_or_default();
+        let report = outcome.report.unwrap_or_default();
         if let Some(trouble) = report.trouble() {
             let exit = if trouble.severity == Severity::Unavailable {
                 Exit::Unavailable

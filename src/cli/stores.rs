@@ -1,22 +1,18 @@
 //! What the commands that ask stores have in common: how they ask, how they keep and print what they found.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::exit::{Exit, fail};
 use crate::config::DataArgs;
-use crate::connections::{Assessment, Connection, Seal};
+use crate::connections::{Connection, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::journal::{ConnectionChange, DataFile, Reader};
-use crate::monitor::Arrivals;
-use crate::monitor::check::{self, Look};
-use crate::monitor::decide::{self, Facts};
-use crate::monitor::health::ARRIVALS;
+use crate::monitor::single_check::{self, SingleCheck};
+use crate::monitor::{Arrivals, CheckOutcome, MAX_ARRIVALS_READ, check};
 use crate::outbound::Outbound;
 use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, Severity};
 
@@ -26,22 +22,19 @@ const AT_ONCE: usize = 8;
 /// A connection that was looked at.
 pub(super) struct Looked {
     pub(super) connection: Connection,
-    pub(super) look: Look,
-    /// Something that its deliveries tell of, and has not ended.
-    pub(super) told: Option<Finding>,
-    assessment: Assessment,
-    settings: BTreeMap<String, String>,
+    pub(super) outcome: CheckOutcome,
+    assessed: SingleCheck,
 }
 
 impl Looked {
     /// All that was found, worst first.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let examined = self
-            .look
+        let checked = self
+            .outcome
             .report
             .iter()
             .flat_map(|report| report.findings.iter());
-        let mut findings: Vec<Finding> = examined.chain(&self.told).cloned().collect();
+        let mut findings: Vec<Finding> = checked.chain(&self.assessed.finding).cloned().collect();
         findings.sort_by_key(|finding| finding.severity);
         findings
     }
@@ -55,10 +48,10 @@ impl Looked {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        let report = self.look.report.clone().unwrap_or_default();
+        let report = self.outcome.report.clone().unwrap_or_default();
         json!({
             "connection": self.connection.id,
-            "asked": self.look.report.is_some(),
+            "asked": self.outcome.report.is_some(),
             "ok": !self.is_in_trouble(),
             "findings": self.findings(),
             "good": report.good,
@@ -68,13 +61,13 @@ impl Looked {
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let state = match (&self.look.report, self.is_in_trouble()) {
+        let state = match (&self.outcome.report, self.is_in_trouble()) {
             (_, true) => "in trouble",
             (Some(_), false) => "well",
             (None, false) => "not asked: there are no credentials for it",
         };
         let mut text = format!("{}: {state}", self.connection.id);
-        let report = self.look.report.clone().unwrap_or_default();
+        let report = self.outcome.report.clone().unwrap_or_default();
         text += &told(&CheckReport {
             findings: self.findings(),
             ..report
@@ -134,7 +127,7 @@ impl Asker {
         mut each: impl FnMut(&Looked) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<Looked>> {
         let mut arrivals = Arrivals::default();
-        arrivals.hear(&reader.arrivals(Position::MIN, ARRIVALS)?);
+        arrivals.add(&reader.arrivals(Position::MIN, MAX_ARRIVALS_READ)?);
         let mut known = Vec::with_capacity(connections.len());
         for connection in connections {
             // One that went meanwhile is no matter.
@@ -142,14 +135,19 @@ impl Asker {
                 known.push((connection, context));
             }
         }
-        let looks = known.into_iter().map(|(connection, context)| async move {
-            let look = check::look(&self.outbound, &connection, &context, mode).await;
-            (connection, look)
+        let checks = known.into_iter().map(|(connection, context)| async move {
+            let outcome = check::run(&self.outbound, &connection, &context, mode).await;
+            (connection, outcome)
         });
-        let mut looks = std::pin::pin!(stream::iter(looks).buffered(AT_ONCE));
+        let mut checks = std::pin::pin!(stream::iter(checks).buffered(AT_ONCE));
         let mut all = Vec::new();
-        while let Some((connection, look)) = looks.next().await {
-            let looked = judge(connection, look, mode, &arrivals);
+        while let Some((connection, outcome)) = checks.next().await {
+            let assessed = single_check::assess(&connection, &outcome, mode, &arrivals);
+            let looked = Looked {
+                connection,
+                outcome,
+                assessed,
+            };
             each(&looked)?;
             all.push(looked);
         }
@@ -157,59 +155,13 @@ impl Asker {
     }
 }
 
-fn judge(connection: Connection, look: Look, mode: CheckMode, arrivals: &Arrivals) -> Looked {
-    let receives = connection.receives_deliveries();
-    let facts = Facts {
-        connection: &connection,
-        report: look.report.as_ref(),
-        // One look does not tell a moment from an outage; the gateway's checks do.
-        outage: None,
-        rejected: None,
-        accepted_at: arrivals.last(&connection.id),
-        silent: receives && arrivals.is_silent(&connection.id, Timestamp::now()),
-        mended: mode == CheckMode::Fix && look.report.is_some(),
-        still_refused: decide::is_refused(&connection),
-        // The gateway counts them; the stored standing says what it found.
-        unreadable: false,
-        readable_at: None,
-    };
-    let assessment = facts.assessment();
-    let reason = match assessment {
-        Assessment::Degraded(reason) => Some(reason.to_owned()),
-        Assessment::Inconclusive => connection.condition().reason().map(str::to_owned),
-        Assessment::Healthy | Assessment::Disconnected(_) => None,
-    };
-    let told = reason
-        .as_deref()
-        .and_then(|reason| decide::finding_of(&connection, &BTreeMap::new(), reason));
-    let settings = look
-        .report
-        .as_ref()
-        .map(|report| report.settings.clone())
-        .unwrap_or_default();
-    let mut settings = check::learned(&connection, settings);
-    if assessment == Assessment::Healthy
-        && connection.settings.contains_key(decide::REFUSED_WEBHOOKS)
-    {
-        settings.insert(decide::REFUSED_WEBHOOKS.to_owned(), String::new());
-    }
-    decide::keep_unreadable(&connection, None, assessment, &mut settings);
-    Looked {
-        connection,
-        look,
-        told,
-        assessment,
-        settings,
-    }
-}
-
 /// Keeps what was found, and tells consumers where it changes something.
 pub(super) fn keep(file: &mut DataFile, looked: &Looked) -> anyhow::Result<()> {
     let change = ConnectionChange::Examined {
         id: looked.connection.id.clone(),
-        settings: looked.settings.clone(),
-        assessment: looked.assessment,
-        began: looked.look.began,
+        settings: looked.assessed.settings.clone(),
+        assessment: looked.assessed.assessment,
+        began: looked.outcome.began,
     };
     file.change_connection(&change)?;
     Ok(())

@@ -27,7 +27,7 @@ pub struct RejectionCount {
 const MAX_TIMES: usize = 16;
 
 /// A webhook whose requests were refused since one of its deliveries was last accepted. The headers that name it prove
-/// nothing: see `monitor::decide::confirmed`.
+/// nothing: see `monitor::rejections`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefusedWebhook {
     /// The webhook that the requests named.

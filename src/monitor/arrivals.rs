@@ -1,6 +1,4 @@
-//! When deliveries arrived, per connection, and whether it is quieter than usual: pure.
-//!
-//! It is told of arrivals and asks nobody.
+//! The arrival times of each connection's deliveries, and whether a connection is silent for longer than usual. Pure.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,65 +8,67 @@ use crate::delivery::ConnectionId;
 use crate::journal::Arrival;
 use crate::journal::entry::Position;
 
-/// Older arrivals tell nothing of what is usual.
-const WINDOW: SignedDuration = SignedDuration::from_hours(14 * 24);
-/// Of many arrivals within that time, the first and the last are enough to know the pauses.
-const MOMENT: SignedDuration = SignedDuration::from_mins(15);
-/// Arrivals remembered of each connection.
-const REMEMBERED: usize = 500;
-/// With fewer, nobody knows what is usual.
-const FEW: usize = 10;
-/// Whoever was heard of for less than that has shown no night yet.
-const NIGHTS: SignedDuration = SignedDuration::from_hours(48);
-/// Never silent before that, where nights are known.
-const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
-/// Never silent before that, where they are not.
-const LONG_PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// Maximum number of arrivals that are read from the journal at once. If more arrived since the last read, the others are
+/// skipped: the pauses between them are short.
+pub const MAX_ARRIVALS_READ: u32 = 5_000;
 
-/// The arrivals of all connections. Those of an app's installations count for the app as well.
+/// Age at which an arrival no longer counts for the usual rhythm.
+const RHYTHM_WINDOW: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// Of many arrivals within this time, only the first and the last are stored: they are enough to know the pauses.
+const BURST_TIME: SignedDuration = SignedDuration::from_mins(15);
+/// Maximum number of arrivals that are stored for one connection.
+const MAX_ARRIVALS: usize = 500;
+/// Minimum number of arrivals from which a rhythm is known.
+const MIN_ARRIVALS: usize = 10;
+/// Time that the arrivals must cover until the pauses at night are known.
+const NIGHTS_TIME: SignedDuration = SignedDuration::from_hours(48);
+/// Minimum silence of a connection whose pauses at night are known.
+const MIN_SILENCE: SignedDuration = SignedDuration::from_hours(1);
+/// Minimum silence of a connection whose pauses at night are not known.
+const MIN_SILENCE_WITHOUT_NIGHTS: SignedDuration = SignedDuration::from_hours(24);
+
+/// The arrivals of all connections. An arrival of an app's installation also counts for the app.
 #[derive(Debug, Default)]
 pub struct Arrivals {
-    /// Everything up to here was heard of.
+    /// The newest position of the journal that was added.
     through: Position,
     times: HashMap<ConnectionId, VecDeque<Timestamp>>,
 }
 
 impl Arrivals {
-    /// Where to go on.
+    /// The position after which the next arrivals are read.
     #[must_use]
     pub fn through(&self) -> Position {
         self.through
     }
 
-    /// Hears of arrivals, newest first.
-    pub fn hear(&mut self, newest_first: &[Arrival]) {
+    /// Adds arrivals, newest first.
+    pub fn add(&mut self, newest_first: &[Arrival]) {
         for arrival in newest_first.iter().rev() {
             self.through = self.through.max(arrival.position);
-            self.add(&arrival.connection, arrival.received_at);
+            self.add_time(&arrival.connection, arrival.received_at);
             if arrival.endpoint != arrival.connection {
-                self.add(&arrival.endpoint, arrival.received_at);
+                self.add_time(&arrival.endpoint, arrival.received_at);
             }
         }
     }
 
-    /// Forgets connections that are there no more.
-    pub fn retain(&mut self, is_there: impl Fn(&ConnectionId) -> bool) {
-        self.times.retain(|id, _| is_there(id));
+    /// Removes the connections that do not exist any more.
+    pub fn retain(&mut self, exists: impl Fn(&ConnectionId) -> bool) {
+        self.times.retain(|id, _| exists(id));
     }
 
-    fn add(&mut self, id: &ConnectionId, at: Timestamp) {
+    fn add_time(&mut self, id: &ConnectionId, at: Timestamp) {
         let times = match self.times.get_mut(id) {
             Some(times) => times,
             None => self.times.entry(id.clone()).or_default(),
         };
-        if times
-            .get(1)
-            .is_some_and(|second| at.duration_since(*second) < MOMENT)
-        {
+        let second = times.get(1);
+        if second.is_some_and(|second| at.duration_since(*second) < BURST_TIME) {
             times.pop_front();
         }
         times.push_front(at);
-        times.truncate(REMEMBERED);
+        times.truncate(MAX_ARRIVALS);
     }
 
     /// When the last delivery of a connection arrived.
@@ -77,7 +77,7 @@ impl Arrivals {
         self.times.get(id)?.front().copied()
     }
 
-    /// Is a connection silent against its usual rhythm: for more than twice its longest pause?
+    /// `true` if a connection is silent for more than twice its longest pause.
     #[must_use]
     pub fn is_silent(&self, id: &ConnectionId, now: Timestamp) -> bool {
         self.times
@@ -88,22 +88,23 @@ impl Arrivals {
 
 fn is_silent(newest_first: impl Iterator<Item = Timestamp>, now: Timestamp) -> bool {
     let times: Vec<Timestamp> = newest_first
-        .take_while(|at| now.duration_since(*at) <= WINDOW)
+        .take_while(|at| now.duration_since(*at) <= RHYTHM_WINDOW)
         .collect();
     let (Some(last), Some(first)) = (times.first(), times.last()) else {
         return false;
     };
-    let longest = times
+    let longest_pause = times
         .windows(2)
         .map(|pair| pair[0].duration_since(pair[1]))
         .max()
         .unwrap_or_default();
-    let patience = if last.duration_since(*first) >= NIGHTS {
-        PATIENCE
+    let min_silence = if last.duration_since(*first) >= NIGHTS_TIME {
+        MIN_SILENCE
     } else {
-        LONG_PATIENCE
+        MIN_SILENCE_WITHOUT_NIGHTS
     };
-    times.len() >= FEW && now.duration_since(*last) > patience.max(longest.saturating_mul(2))
+    let usual = min_silence.max(longest_pause.saturating_mul(2));
+    times.len() >= MIN_ARRIVALS && now.duration_since(*last) > usual
 }
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ mod tests {
         ConnectionId::new(name).expect("an id")
     }
 
-    /// Minutes since some day, newest first.
+    /// `minutes` are the arrivals, oldest first.
     fn silent(minutes: &[i64], now: i64) -> bool {
         let at = |minute: i64| Timestamp::from_second(1_700_000_000 + minute * 60).expect("a time");
         is_silent(minutes.iter().rev().map(|minute| at(*minute)), at(now))
@@ -126,41 +127,30 @@ mod tests {
         let steady: Vec<i64> = (0..20).map(|number| number * 360).collect();
         assert!(!silent(&steady, 19 * 360 + 719));
         assert!(silent(&steady, 19 * 360 + 721));
-        // Every ten minutes by day, twelve hours of night.
+        // Every ten minutes by day, and nothing in twelve hours of night.
         let days: Vec<i64> = (0..4)
             .flat_map(|day| (0..72).map(move |number| day * 1440 + number * 10))
             .collect();
         let last = days[days.len() - 1];
-        assert!(
-            !silent(&days, last + 23 * 60),
-            "longer than any pause, and not twice as long"
-        );
+        assert!(!silent(&days, last + 23 * 60));
         assert!(silent(&days, last + 25 * 60));
     }
 
     #[test]
-    fn nobody_is_silent_within_an_hour_nor_on_few_deliveries_nor_on_a_first_afternoon() {
+    fn a_short_silence_or_a_short_history_is_not_silent() {
         let busy: Vec<i64> = (0..6000).collect();
         assert!(!silent(&busy, 5999 + 60) && silent(&busy, 5999 + 61));
-        assert!(!silent(
-            &(0..9).map(|number| number * 600).collect::<Vec<_>>(),
-            17_000
-        ));
-        let tried: Vec<i64> = (0..30).collect();
-        assert!(
-            !silent(&tried, 29 + 60) && !silent(&tried, 29 + 1439),
-            "its nights are not known yet"
-        );
-        assert!(silent(&tried, 29 + 1441));
+        let few: Vec<i64> = (0..9).map(|number| number * 600).collect();
+        assert!(!silent(&few, 17_000));
+        let first_day: Vec<i64> = (0..30).collect();
+        assert!(!silent(&first_day, 29 + 60) && !silent(&first_day, 29 + 1439));
+        assert!(silent(&first_day, 29 + 1441));
         assert!(!silent(&[], 0));
-        assert!(
-            !silent(&tried, 29 + 30 * 1440),
-            "what is that old tells nothing"
-        );
+        assert!(!silent(&first_day, 29 + 30 * 1440), "too old to count");
     }
 
     #[test]
-    fn many_arrivals_within_a_moment_are_remembered_as_few_and_keep_the_last() {
+    fn a_burst_of_arrivals_is_stored_as_few_and_keeps_the_last() {
         let arrival = |number: i64| Arrival {
             position: number,
             endpoint: id("app"),
@@ -169,12 +159,12 @@ mod tests {
         };
         let mut arrivals = Arrivals::default();
         let newest_first: Vec<Arrival> = (1..=7200).rev().map(arrival).collect();
-        arrivals.hear(&newest_first);
+        arrivals.add(&newest_first);
         assert_eq!(arrivals.through(), 7200);
         for name in ["app", "site"] {
             assert_eq!(arrivals.last(&id(name)), Some(arrival(7200).received_at));
-            let remembered = arrivals.times[&id(name)].len();
-            assert!((8..=18).contains(&remembered), "{remembered} of two hours");
+            let stored = arrivals.times[&id(name)].len();
+            assert!((8..=18).contains(&stored), "{stored} of two hours");
         }
         arrivals.retain(|known| *known == id("app"));
         assert_eq!(arrivals.last(&id("site")), None);

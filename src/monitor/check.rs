@@ -1,6 +1,4 @@
-//! Asks a store how a connection stands.
-//!
-//! Nothing is decided or kept here: see `decide` and `journal::ConnectionChange::Examined`.
+//! One check of a connection through its store's API. `evidence` decides what follows from the result.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,103 +11,96 @@ use crate::outbound::Outbound;
 use crate::platforms::api::{Answer, CheckMode, CheckReport, ConnectionContext, Severity};
 use crate::platforms::store_api;
 
-/// The setting that holds when the store's last ping arrived, as RFC 3339.
-pub const PINGED_AT: &str = "pinged_at";
+/// Maximum time of a check that changes nothing.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(150);
+/// Maximum time of a check that changes webhooks: each change is tested by a ping.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What came of asking.
+/// The result of a check.
 #[derive(Clone, Debug)]
-pub struct Look {
-    /// When it began.
+pub struct CheckOutcome {
+    /// When the check began.
     pub began: Timestamp,
-    /// What was found; `None` where the connection cannot be asked, for want of credentials.
+    /// `None` if the connection has no credentials for a check.
     pub report: Option<CheckReport>,
-    /// By how much the store's clock is ahead of ours, as far as it told.
-    pub clock: Option<SignedDuration>,
+    /// How far the store's clock is ahead of this machine's clock, if the store sent a date.
+    pub clock_lead: Option<SignedDuration>,
 }
 
-/// Can the connection be asked?
-#[must_use]
-pub fn can_ask(connection: &Connection, context: &ConnectionContext) -> bool {
-    store_api(&connection.platform).is_some_and(|api| api.can_check(&context.configured()))
-}
-
-/// How long all questions to one store may take. Changing something takes longer: it is tried by a ping each time.
-fn patience(mode: CheckMode) -> Duration {
-    match mode {
-        CheckMode::Check => Duration::from_secs(150),
-        CheckMode::Fix | CheckMode::Remove => Duration::from_secs(600),
+impl CheckOutcome {
+    /// The outcome of a check that begins now, without a report.
+    #[must_use]
+    pub fn unchecked() -> Self {
+        Self {
+            began: Timestamp::now(),
+            report: None,
+            clock_lead: None,
+        }
     }
 }
 
-/// Asks the store, where it can be asked.
-pub async fn look(
+/// `true` if the connection can be checked through its store's API.
+#[must_use]
+pub fn can_check(connection: &Connection, context: &ConnectionContext) -> bool {
+    store_api(&connection.platform).is_some_and(|api| api.can_check(&context.configured()))
+}
+
+/// Checks a connection. A store that takes too long is reported as unavailable.
+pub async fn run(
     outbound: &Outbound,
     connection: &Connection,
     context: &ConnectionContext,
     mode: CheckMode,
-) -> Look {
-    let mut look = Look {
-        began: Timestamp::now(),
-        report: None,
-        clock: None,
+) -> CheckOutcome {
+    let mut outcome = CheckOutcome::unchecked();
+    let Some(api) = store_api(&connection.platform) else {
+        return outcome;
     };
-    let Some(api) =
-        store_api(&connection.platform).filter(|api| api.can_check(&context.configured()))
-    else {
-        return look;
-    };
-    let clock = &mut look.clock;
-    let asking = outbound.converse(api, &connection.id, |dialogue| {
-        *clock = dialogue
+    if !api.can_check(&context.configured()) {
+        return outcome;
+    }
+    let clock_lead = &mut outcome.clock_lead;
+    let check = outbound.converse(api, &connection.id, |dialogue| {
+        let leads = dialogue
             .answers()
             .iter()
             .flatten()
-            .filter_map(clock_of)
-            .min_by_key(|ahead| ahead.abs());
+            .filter_map(clock_lead_of);
+        // A cached response has an old date, so the smallest difference counts.
+        *clock_lead = leads.min_by_key(|lead| lead.abs());
         api.check(context, mode, dialogue)
     });
-    look.report = Some(
-        tokio::time::timeout(patience(mode), asking)
-            .await
-            .unwrap_or_else(|_| too_slow()),
-    );
-    look
+    let timeout = match mode {
+        CheckMode::Check => CHECK_TIMEOUT,
+        CheckMode::Fix | CheckMode::Remove => CHANGE_TIMEOUT,
+    };
+    let report = tokio::time::timeout(timeout, check).await;
+    outcome.report = Some(report.unwrap_or_else(|_| timed_out()));
+    outcome
 }
 
-fn too_slow() -> CheckReport {
+fn timed_out() -> CheckReport {
     let mut report = CheckReport::default();
     report.add(
         Severity::Unavailable,
         "timed_out",
-        "the store takes too long to answer what a check asks",
-        "see why the store is slow; until then its webhooks may come, and nothing can be asked",
+        "the store takes too long to respond to the requests of a check",
+        "find out why the store is slow; until then its webhooks may arrive, but the connection cannot be checked",
     );
     report
 }
 
-/// What of the learned settings is new. What was only remembered is not written again: another command may know better.
-#[must_use]
-pub fn learned(
-    connection: &Connection,
-    settings: BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
-    settings
-        .into_iter()
-        .filter(|(name, value)| connection.settings.get(name) != Some(value))
-        .collect()
-}
-
-/// By how much the clock of who answered is ahead of ours. What comes out of a cache is late: the smallest difference counts.
-fn clock_of(answer: &Answer) -> Option<SignedDuration> {
+/// How far the clock of the server that responded is ahead of this machine's clock.
+fn clock_lead_of(answer: &Answer) -> Option<SignedDuration> {
     let date = jiff::fmt::rfc2822::parse(answer.header("date")?)
         .ok()?
         .timestamp();
     Some(date.duration_since(answer.received_at))
 }
 
-/// A connection that is not stored yet, for its first check.
+/// The context of a connection that is not stored yet, for its first check.
 #[must_use]
-pub fn unstored(
+pub fn unstored_context(
     connection: &Connection,
     secrets: &[(&'static str, SecretString)],
     delivery_url: Option<String>,
@@ -134,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clocks_are_compared_where_the_store_tells_its_time() {
+    fn the_clock_lead_is_known_if_the_store_sends_a_valid_date() {
         let answer = |headers: &[(&str, &str)]| Answer {
             status: 200,
             headers: headers
@@ -144,9 +135,9 @@ mod tests {
             body: bytes::Bytes::new(),
             received_at: Timestamp::from_second(100).expect("a time"),
         };
-        let told = answer(&[("date", "Thu, 01 Jan 1970 00:05:00 GMT")]);
-        assert_eq!(clock_of(&told), Some(SignedDuration::from_secs(200)));
-        assert_eq!(clock_of(&answer(&[])), None);
-        assert_eq!(clock_of(&answer(&[("date", "today")])), None);
+        let dated = answer(&[("date", "Thu, 01 Jan 1970 00:05:00 GMT")]);
+        assert_eq!(clock_lead_of(&dated), Some(SignedDuration::from_secs(200)));
+        assert_eq!(clock_lead_of(&answer(&[])), None);
+        assert_eq!(clock_lead_of(&answer(&[("date", "today")])), None);
     }
 }

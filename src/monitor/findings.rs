@@ -1,4 +1,4 @@
-//! What the last check of each connection found: in memory, for the admin API. The reason alone is on disk.
+//! The findings of each connection's last background check, in memory, for the admin API. Only the reason code is stored.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,7 +11,7 @@ use crate::platforms::api::Finding;
 pub struct Findings(Arc<RwLock<HashMap<ConnectionId, Vec<Finding>>>>);
 
 impl Findings {
-    /// Those of one connection, worst first.
+    /// The findings of a connection, most severe first.
     #[must_use]
     pub fn of(&self, id: &ConnectionId) -> Vec<Finding> {
         self.0
@@ -22,8 +22,8 @@ impl Findings {
             .unwrap_or_default()
     }
 
-    /// Keeps what a check found.
-    pub(super) fn keep(&self, id: &ConnectionId, findings: Vec<Finding>) {
+    /// Replaces the findings of a connection.
+    pub(super) fn set(&self, id: &ConnectionId, findings: Vec<Finding>) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if findings.is_empty() {
             all.remove(id);

@@ -1,15 +1,34 @@
-//! Connecting stores and keeping them so: checks through the platforms' dialogues, and what follows from them.
+//! Checks connections, and decides what the results mean. It knows no platform, and prints nothing.
 //!
-//! `check` asks a store, `decide` says what its answer and the deliveries together mean, `health` does both all the time in a
-//! running gateway, `doctor` looks at the whole installation. Nothing here knows a platform, and nothing prints.
+//! - `check` makes one check through a store's API.
+//! - `evidence` assesses a connection from a check, rejected requests and the arrivals of its deliveries: a pure decision.
+//! - `background` checks all connections of a running gateway regularly; `single_check` assesses the check of a command.
+//! - `doctor` diagnoses the whole installation.
+//! - `store_lock` prevents two commands, or a command and a check, from disturbing each other at a store.
+//!
+//! Invariant: a background check changes nothing at a store.
 
 mod arrivals;
+mod assess;
+mod background;
 pub mod check;
-pub mod decide;
+mod delivery_findings;
+mod delivery_problem;
 pub mod doctor;
+mod evidence;
 mod findings;
-pub mod health;
-pub mod hold;
+mod outage;
+mod record;
+mod rejections;
+mod settings;
+pub mod single_check;
+mod store_lock;
+mod watch_list;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{Arrivals, MAX_ARRIVALS_READ};
+pub use background::BackgroundMonitor;
+pub use check::CheckOutcome;
+pub use delivery_findings::ping_missing;
 pub use findings::Findings;
+pub use settings::PINGED_AT;
+pub use store_lock::StoreLock;

@@ -1,0 +1,120 @@
+//! The findings about [`DeliveryProblem`]s, with the details of a connection.
+
+use super::delivery_problem::DeliveryProblem;
+use super::settings::SettingsUpdate;
+use crate::connections::{Assessment, Connection, UnreadableRun};
+use crate::delivery::ConnectionId;
+use crate::platforms::TOPIC_MISMATCH;
+use crate::platforms::api::{Finding, Severity};
+
+/// The finding for a reason code, with the details that are stored; `None` if the code is not a [`DeliveryProblem`].
+pub(super) fn finding_of(
+    connection: &Connection,
+    settings: &SettingsUpdate<'_>,
+    code: &str,
+) -> Option<Finding> {
+    let problem = DeliveryProblem::from_code(code)?;
+    let mut finding = problem.finding(&connection.id);
+    match problem {
+        DeliveryProblem::SignatureWrong | DeliveryProblem::WebhookRefused => {
+            let webhooks = settings.refused_webhooks().0;
+            let names = webhooks
+                .iter()
+                .map(|webhook| format!("{} (webhook {})", webhook.topic, webhook.id));
+            let names: Vec<String> = names.collect();
+            if !names.is_empty() {
+                finding.cause = format!("{}: {}", finding.cause, names.join(", "));
+            }
+        }
+        DeliveryProblem::BodiesUnreadable => {
+            if let Some(run) = settings.unreadable_run() {
+                describe(&run, &connection.id, &mut finding);
+            }
+        }
+        DeliveryProblem::BodyReencoded
+        | DeliveryProblem::ClockWrong
+        | DeliveryProblem::OwnerLostRights
+        | DeliveryProblem::PingMissing
+        | DeliveryProblem::Silent => {}
+    }
+    Some(finding)
+}
+
+/// Adds the time, the number, an example and the remedy of unreadable deliveries.
+fn describe(run: &UnreadableRun, id: &ConnectionId, finding: &mut Finding) {
+    let UnreadableRun {
+        reason,
+        since,
+        count,
+        delivery,
+    } = run;
+    finding.cause = format!(
+        "{count} deliveries since {since:.0} have a valid signature and cannot be read ({reason}), for example {delivery}"
+    );
+    let remedy = match reason.as_str() {
+        TOPIC_MISMATCH => format!(
+            "run `cartwire connections check {id} --fix`, which registers the webhooks again with their topics"
+        ),
+        "empty_body" => "check the store's PHP log: PHP could not encode the payload, often because of invalid UTF-8 in \
+                         the data or of a plugin's fatal error"
+            .to_owned(),
+        "not_json" => "check the example's body: text that PHP prints in front of the JSON is a notice or a warning; turn \
+                       `display_errors` off in the store's PHP settings, and repair the plugin that causes it"
+            .to_owned(),
+        _ => return,
+    };
+    finding.remedy = format!(
+        "{remedy}; `cartwire deliveries list --connection {id} --state dead_lettered` lists the deliveries"
+    );
+}
+
+/// Adds the finding about unreadable deliveries. It comes first if it decides the assessment, and before the notes otherwise.
+pub(super) fn add_unreadable(
+    connection: &Connection,
+    settings: &SettingsUpdate<'_>,
+    assessment: Assessment,
+    findings: &mut Vec<Finding>,
+) {
+    let code = DeliveryProblem::BodiesUnreadable.code();
+    if findings.iter().any(|finding| finding.code == code) {
+        return;
+    }
+    let Some(found) = finding_of(connection, settings, code) else {
+        return;
+    };
+    let place = if assessment == Assessment::Degraded(code) {
+        0
+    } else {
+        let problems = findings
+            .iter()
+            .filter(|finding| finding.severity != Severity::Note);
+        problems.count()
+    };
+    findings.insert(place, found);
+}
+
+/// A note about rejected requests that may or may not be the store's own.
+pub(super) fn unproved(problem: DeliveryProblem, id: &ConnectionId) -> Finding {
+    let found = problem.finding(id);
+    Finding {
+        severity: Severity::Note,
+        cause: format!(
+            "requests in the name of this store were rejected, and nothing shows that the store sent them; if the store sent \
+             them, {}",
+            found.cause
+        ),
+        ..found
+    }
+}
+
+/// The finding about a store whose webhooks were registered at `url`, and whose ping has not arrived since.
+#[must_use]
+pub fn ping_missing(url: &str, id: &ConnectionId) -> Finding {
+    Finding {
+        cause: format!(
+            "the store registered its webhooks, but its ping has not arrived: it cannot reach {url}, and will disable the \
+             webhooks after seven failed deliveries"
+        ),
+        ..DeliveryProblem::PingMissing.finding(id)
+    }
+}

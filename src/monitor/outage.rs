@@ -1,0 +1,87 @@
+//! Outages: a store that does not respond to checks.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::platforms::api::{CheckReport, Severity};
+
+/// An outage degrades the connection after this time, or after [`MIN_FAILED_CHECKS`].
+const MIN_OUTAGE_TIME: SignedDuration = SignedDuration::from_mins(15);
+const MIN_FAILED_CHECKS: u32 = 2;
+
+/// An unbroken run of checks that the store did not respond to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Outage {
+    /// The reason code of the first failed check.
+    code: &'static str,
+    since: Timestamp,
+    failed_checks: u32,
+}
+
+impl Outage {
+    /// The outage after one more check; `None` if the store responded.
+    pub(super) fn after(
+        before: Option<Self>,
+        report: &CheckReport,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let problem = report.trouble()?;
+        if problem.severity != Severity::Unavailable {
+            return None;
+        }
+        let begun = Self {
+            code: problem.code,
+            since: now,
+            failed_checks: 0,
+        };
+        let outage = before.unwrap_or(begun);
+        Some(Self {
+            failed_checks: outage.failed_checks + 1,
+            ..outage
+        })
+    }
+
+    /// The reason code, if the outage is long enough to degrade the connection.
+    pub(super) fn established(&self, now: Timestamp) -> Option<&'static str> {
+        let is_long = now.duration_since(self.since) >= MIN_OUTAGE_TIME;
+        if self.failed_checks >= MIN_FAILED_CHECKS || is_long {
+            Some(self.code)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn report(severity: Severity, code: &'static str) -> CheckReport {
+        let mut report = CheckReport::default();
+        report.add(severity, code, "cause", "remedy");
+        report
+    }
+
+    #[test]
+    fn an_outage_is_established_by_time_or_by_two_checks_and_keeps_its_code() {
+        let timed_out = report(Severity::Unavailable, "timed_out");
+        let first = Outage::after(None, &timed_out, at(0)).expect("an outage");
+        assert_eq!(first.established(at(0)), None);
+        assert_eq!(first.established(at(15 * 60)), Some("timed_out"));
+        let cut_off = report(Severity::Unavailable, "cut_off");
+        let second = Outage::after(Some(first), &cut_off, at(1)).expect("an outage");
+        assert_eq!(second.established(at(1)), Some("timed_out"));
+    }
+
+    #[test]
+    fn an_outage_ends_with_any_response() {
+        let timed_out = report(Severity::Unavailable, "timed_out");
+        let outage = Outage::after(None, &timed_out, at(0));
+        let broken = report(Severity::Broken, "x");
+        assert_eq!(Outage::after(outage, &broken, at(2)), None);
+        assert_eq!(Outage::after(outage, &CheckReport::default(), at(2)), None);
+    }
+}
