@@ -22,7 +22,7 @@
 //! # Modules, in the order of the flow
 //! | module | contents |
 //! |---|---|
-//! | [`delivery`], [`event`], [`report`] | the common types: plain data |
+//! | [`delivery`], [`event`], [`backoff`], [`report`] | the common types: plain data |
 //! | [`platforms`] | pure functions that verify and normalize the platforms' webhooks |
 //! | [`sqlite`], [`connections`], [`journal`] | stored data: connections, deliveries and the state of each delivery |
 //! | [`outbound`] | requests to the stores' APIs |
@@ -46,6 +46,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod connections;

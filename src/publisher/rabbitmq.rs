@@ -24,6 +24,7 @@ use super::message::routing_key;
 use super::session::{Endpoints, Session};
 use super::topology::Topology;
 use super::{Publish, Receipt, Standing, Way};
+use crate::backoff::Backoff;
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::report::ErrorChain;
@@ -34,8 +35,11 @@ const MAX_CHANNELS: usize = 1024;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit for the topology of a new connection.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
-const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-const LAST_BACKOFF: Duration = Duration::from_secs(5);
+/// Delay before the next attempt to connect.
+const CONNECT_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    max: Duration::from_secs(5),
+};
 
 /// The publisher to RabbitMQ.
 pub struct RabbitMq {
@@ -323,7 +327,7 @@ impl Live {
 /// A broker that takes no second connection is not asked for one again at once.
 async fn lost_after_pause(live: &Live) -> Receipt {
     tokio::select! {
-        () = tokio::time::sleep(LAST_BACKOFF) => {}
+        () = tokio::time::sleep(CONNECT_BACKOFF.max) => {}
         () = live.wait_broken() => {}
     }
     Receipt::Lost
@@ -336,7 +340,7 @@ async fn supervise(
     sender: watch::Sender<Option<Arc<Live>>>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut backoff = FIRST_BACKOFF;
+    let mut failures = 0_u32;
     let mut failing = false;
     loop {
         let connected = tokio::select! {
@@ -363,7 +367,7 @@ async fn supervise(
                 }
                 // A connection that never got anything through is no reason to hurry.
                 if live.confirmed.load(Ordering::Relaxed) {
-                    backoff = FIRST_BACKOFF;
+                    failures = 0;
                 }
             }
             Err(why) => {
@@ -371,11 +375,11 @@ async fn supervise(
                 keeper.set_disconnected(Some(why));
             }
         }
+        failures = failures.saturating_add(1);
         tokio::select! {
-            () = tokio::time::sleep(backoff) => {}
+            () = tokio::time::sleep(CONNECT_BACKOFF.delay(failures)) => {}
             _ = closing.wait_for(|closing| *closing) => return,
         }
-        backoff = (backoff * 2).min(LAST_BACKOFF);
     }
 }
 

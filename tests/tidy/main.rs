@@ -19,6 +19,7 @@ use source::{Source, all_sources, lies_in, sources, without_comments};
 /// The rooms from the ground up. One may import those before it and none after it. Those that are not there yet have their
 /// place already.
 const ROOMS: &[&str] = &[
+    "backoff",
     "delivery",
     "event",
     "telemetry",
