@@ -1,7 +1,5 @@
 //! `doctor`: looks at the whole installation, with the options that `serve` would have, and ends with what to do.
 
-use std::net::IpAddr;
-
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -14,6 +12,7 @@ use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
 use crate::journal::{Budget, DataFile, GatewayTrouble, Reader};
 use crate::monitor::doctor::{self, Grade, MAX_CHECKED_FILE_BYTES, Section};
+use crate::platforms::address::is_private_url;
 use crate::platforms::api::CheckMode;
 use crate::publisher::inspect::{self, InspectionSeverity};
 use crate::publisher::topology::Mode;
@@ -182,39 +181,9 @@ fn configuration(config: &Config, private: bool) -> Section {
     section
 }
 
-/// Is it, by its host as it stands, no address of the internet?
+/// `true` if the public URL is in a private network, so that no store on the internet can reach it.
 fn leads_to_private(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else {
-        return false;
-    };
-    match url.host() {
-        Some(url::Host::Domain(name)) => {
-            name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local")
-        }
-        Some(url::Host::Ipv4(address)) => is_private(IpAddr::V4(address)),
-        Some(url::Host::Ipv6(address)) => is_private(IpAddr::V6(address)),
-        None => false,
-    }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            address.is_private()
-                || address.is_loopback()
-                || address.is_link_local()
-                || address.is_unspecified()
-        }
-        IpAddr::V6(address) => {
-            address.is_loopback()
-                || address.is_unspecified()
-                || address.is_unique_local()
-                || address.is_unicast_link_local()
-                || address
-                    .to_ipv4_mapped()
-                    .is_some_and(|mapped| is_private(IpAddr::V4(mapped)))
-        }
-    }
+    url::Url::parse(url).is_ok_and(|url| is_private_url(&url))
 }
 
 fn master_key(data: &DataArgs, file: &DataFile) -> (Section, Option<Seal>) {
@@ -378,29 +347,4 @@ fn text(sections: &[Section], steps: &[String], verbose: bool) -> String {
         );
     }
     lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::leads_to_private;
-
-    #[test]
-    fn an_address_that_no_store_reaches_is_known_by_its_host() {
-        for private in [
-            "http://127.0.0.1:8080",
-            "https://localhost",
-            "http://192.168.1.5",
-            "http://[::1]:8080",
-            "http://nas.local",
-        ] {
-            assert!(leads_to_private(private), "{private}");
-        }
-        for public in [
-            "https://hooks.example.com",
-            "http://203.0.113.7:8080",
-            "https://[2001:db8::1]",
-        ] {
-            assert!(!leads_to_private(public), "{public}");
-        }
-    }
 }

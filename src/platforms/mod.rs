@@ -4,6 +4,7 @@
 //! executed in `outbound`. A new platform needs a folder, a line in [`PLATFORMS`] and a folder of fixtures. Routes,
 //! commands, labels and golden tests read that slice.
 
+pub mod address;
 pub mod api;
 mod contract;
 mod json;

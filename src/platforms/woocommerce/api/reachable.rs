@@ -4,7 +4,8 @@
 
 use url::Url;
 
-use super::talk::{is_private, origin};
+use super::talk::origin;
+use crate::platforms::address::is_private_url;
 use crate::platforms::api::{CheckReport, Severity};
 
 /// The ports that WordPress allows for webhooks.
@@ -23,7 +24,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
     };
     let store = Url::parse(store).ok();
     // A store inside a network may have a filter that allows addresses of that network; one on the internet cannot.
-    let private_severity = if store.as_ref().is_some_and(is_private) {
+    let private_severity = if store.as_ref().is_some_and(is_private_url) {
         Severity::Note
     } else {
         Severity::Broken
@@ -31,7 +32,7 @@ pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
     let is_neighbour = store
         .as_ref()
         .is_some_and(|store| store.host_str() == address.host_str());
-    if is_private(&address) && !is_neighbour {
+    if is_private_url(&address) && !is_neighbour {
         report.add(
             private_severity,
             "delivery_url_private",

@@ -3,11 +3,10 @@
 //!
 //! What an unexpected answer means is told elsewhere.
 
-use std::net::IpAddr;
-
-use url::{Host, Url};
+use url::Url;
 
 use super::refusal;
+use crate::platforms::address::is_private_url;
 use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Severity, Unanswered};
 use crate::platforms::json::{Json, parse};
 
@@ -100,7 +99,7 @@ pub(super) fn redirect(answer: &Answer) -> Option<&str> {
 /// A store may send us to `https` and to or from `www`; to nothing else, because its keys would go there.
 fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
     if !matches!(to.scheme(), "http" | "https") || !is_same_store(at, to) {
-        if is_private(to) && !is_private(at) {
+        if is_private_url(to) && !is_private_url(at) {
             return Err(finding(
                 Severity::Broken,
                 "private_address",
@@ -159,44 +158,6 @@ pub(super) fn origin(url: &Url) -> String {
 /// An address for people: without query and without the slash at its end.
 pub(super) fn show(url: &Url) -> String {
     format!("{}{}", origin(url), url.path().trim_end_matches('/'))
-}
-
-/// Is it an address that only counts inside a network, by its name alone?
-pub(super) fn is_private(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => is_private_address(address.into()),
-        Some(Host::Ipv6(address)) => is_private_address(
-            address
-                .to_ipv4_mapped()
-                .map_or(address.into(), IpAddr::from),
-        ),
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            let inside = ["localhost", "local", "internal", "lan", "home.arpa"];
-            !name.contains('.') || inside.iter().any(|end| name.ends_with(&format!(".{end}")))
-        }
-        None => false,
-    }
-}
-
-fn is_private_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.octets()[0] == 0
-                || shared
-        }
-        IpAddr::V6(v6) => {
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-        }
-    }
 }
 
 /// An answer's body as JSON: an object or a list. Some stores send a byte order mark before it.
