@@ -172,7 +172,7 @@ impl App {
         .counting_unreadable(Arc::clone(&unreadable));
         let relay = match self.config.complete_within {
             Some(within) => {
-                let outbound = self.config.outbound.trying_once();
+                let outbound = self.config.outbound.without_retries();
                 relay.asking(Asking {
                     outbound,
                     seal: self.seal.clone(),

@@ -22,7 +22,7 @@ pub(super) struct Guard {
 /// The host name has no public address; with one of its addresses.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is not a public address")]
-pub(super) struct Refused(pub(super) IpAddr);
+pub(super) struct PrivateAddress(pub(super) IpAddr);
 
 /// The host name has no address.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ impl Resolve for Guard {
                 found.partition(|found| guard.allows(found.ip()));
             match (allowed.is_empty(), refused.first()) {
                 (false, _) => Ok(Box::new(allowed.into_iter()) as Addrs),
-                (true, Some(refused)) => Err(Refused(refused.ip()).into()),
+                (true, Some(refused)) => Err(PrivateAddress(refused.ip()).into()),
                 (true, None) => Err(NoAddress(None).into()),
             }
         })

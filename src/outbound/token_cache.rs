@@ -21,22 +21,22 @@ const RENEWAL_MARGIN: Duration = Duration::from_secs(300);
 const MAX_HOLDERS: usize = 10_000;
 
 /// A holder's token. The lock is held during the fetch, so that concurrent requests wait for the same token.
-type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<CachedToken>>>;
 
 /// A token. Two tokens are compared by their pointers, not by their texts.
 pub(super) type Token = Arc<SecretString>;
 
-struct Kept {
+struct CachedToken {
     token: Result<Token, Answer>,
     until: Instant,
 }
 
 /// The cached tokens of all holders.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<String, Slot>>);
+pub(super) struct TokenCache(Mutex<HashMap<String, Slot>>);
 
-impl Tokens {
-    /// The holder's cached token, or a new one.
+impl TokenCache {
+    /// Returns the holder's cached token, or fetches one.
     pub(super) async fn get<F>(
         &self,
         grant: &TokenGrant,
@@ -46,8 +46,8 @@ impl Tokens {
         F: Future<Output = CallResult>,
     {
         let slot = self.slot(&grant.holder);
-        let mut kept = slot.lock().await;
-        if let Some(Kept { token, until }) = &*kept
+        let mut cached = slot.lock().await;
+        if let Some(CachedToken { token, until }) = &*cached
             && *until > Instant::now()
         {
             return token.clone().map_err(CallFailure::TokenRefused);
@@ -76,7 +76,7 @@ impl Tokens {
                 REFUSAL_CACHE_TIME,
             ),
         };
-        *kept = Some(Kept {
+        *cached = Some(CachedToken {
             token: token.clone(),
             until: Instant::now() + life,
         });
@@ -85,13 +85,14 @@ impl Tokens {
 
     /// Removes the token from the cache, unless a newer token has replaced it.
     pub(super) async fn forget(&self, holder: &str, used: &Token) {
-        let mut kept = self.slot(holder).lock_owned().await;
-        if kept.as_ref().is_some_and(|kept| {
-            kept.token
+        let mut cached = self.slot(holder).lock_owned().await;
+        if cached.as_ref().is_some_and(|cached| {
+            cached
+                .token
                 .as_ref()
                 .is_ok_and(|token| Arc::ptr_eq(token, used))
         }) {
-            *kept = None;
+            *cached = None;
         }
     }
 
@@ -100,8 +101,8 @@ impl Tokens {
         if all.len() >= MAX_HOLDERS {
             let now = Instant::now();
             all.retain(|_, slot| {
-                slot.try_lock().map_or(true, |kept| {
-                    kept.as_ref().is_some_and(|kept| kept.until > now)
+                slot.try_lock().map_or(true, |cached| {
+                    cached.as_ref().is_some_and(|cached| cached.until > now)
                 })
             });
         }
