@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::normalize::Legacy;
+use super::legacy::Legacy;
 use super::shapes::instant;
 use crate::event::data::{App, ConnectionHealth, Plan, Site};
 use crate::event::{Authority, Draft, Entity, verbs};

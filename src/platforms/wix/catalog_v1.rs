@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::app::paths;
 use super::catalog_v3::{in_stock, stock};
-use super::normalize::{Legacy, MAX_DRAFTS, is_id};
+use super::legacy::{Legacy, MAX_DRAFTS, is_id};
 use super::shapes::is_same;
 use crate::event::data::{
     Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,

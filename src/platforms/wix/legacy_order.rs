@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::normalize::Legacy;
+use super::legacy::Legacy;
 use super::order::{fulfillment_word, payment_word};
 use super::payment::{MAX_METHOD_BYTES, tracking};
 use super::shapes::{address, buyer, quantity, variant_id, word};

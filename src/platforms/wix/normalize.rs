@@ -6,19 +6,17 @@ use serde_json::value::RawValue;
 
 use super::api::FetchRequest;
 use super::domain::Domain;
+use super::legacy::{Legacy, is_id};
 use super::payload::Kept;
 use super::{
     app, catalog_v1, catalog_v3, category, checkout, enrichment, legacy_order, order, payment,
     people, unrecognized,
 };
 use crate::delivery::JournaledDelivery;
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Draft, verbs};
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::{ConnectionSignal, Normalized};
-
-/// Maximum number of events from one delivery. A delivery with more facts becomes one event.
-pub(super) const MAX_DRAFTS: usize = 1000;
 
 pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     let Kept {
@@ -68,44 +66,6 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
         drafts,
         raw,
         signal,
-    }
-}
-
-/// A flat event: a payload without an event id and, mostly, without a time.
-pub(super) struct Legacy<'a> {
-    pub(super) delivery: &'a JournaledDelivery,
-    pub(super) root: Node<'a>,
-    /// The `iat` claim of the token.
-    pub(super) issued_at: Option<jiff::Timestamp>,
-    /// `true` if the envelope names an installation.
-    pub(super) installation: bool,
-}
-
-impl Legacy<'_> {
-    /// A draft at the time that the payload states, or else at the time of the token.
-    pub(super) fn draft(
-        &self,
-        verb: &str,
-        id: String,
-        authority: Authority,
-        entity: Entity,
-    ) -> Draft {
-        let order = self.root.get("order");
-        let stated = [
-            self.root.get("updatedDate"),
-            order.get("lastUpdated"),
-            self.root.get("dateCreated"),
-        ];
-        let time = stated.into_iter().find_map(Node::utc).or(self.issued_at);
-        Draft {
-            verb: verb.to_owned(),
-            id,
-            time,
-            authority,
-            entity,
-            changed: None,
-            anonymized: false,
-        }
     }
 }
 
@@ -165,11 +125,6 @@ fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSig
     (draft.map(|draft| vec![draft]), None)
 }
 
-/// `true` for an id that can stand in subjects, headers and indexes: printable, and at most 200 bytes long.
-pub(super) fn is_id(id: &str) -> bool {
-    id.len() <= 200 && !id.contains(char::is_control)
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -177,6 +132,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::ConnectionId;
+    use crate::platforms::wix::legacy::MAX_DRAFTS;
 
     fn normalized(topic: &str, claims: &str) -> Normalized {
         let id = |name| ConnectionId::new(name).expect("an id");

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use super::normalize::{Legacy, is_id};
+use super::legacy::{Legacy, is_id};
 use super::shapes::instant;
 use crate::event::data::Unrecognized;
 use crate::event::{Authority, Draft, Entity, verbs};

@@ -15,6 +15,9 @@ use crate::platforms::verified::{
     DeliveryParts, Rejection, VerificationKey, Verified, VerifiedDelivery,
 };
 
+/// The platform's name in URLs, event attributes and metric labels.
+pub(super) const NAME: &str = "wix";
+
 /// Maximum length of a token's header in bytes. The platform's headers have some 40 bytes.
 const MAX_HEADER_BYTES: usize = 4096;
 /// Allowed difference between the clocks of sender and gateway, in nanoseconds.
@@ -61,7 +64,7 @@ pub(super) fn verify(
     let (headers, body) = Kept::parts(opened, claims);
     Ok(Verified::Delivery(Box::new(VerifiedDelivery::new(
         DeliveryParts {
-            platform: super::NAME,
+            platform: NAME,
             endpoint: raw.endpoint.clone(),
             connection,
             topic,
@@ -148,7 +151,7 @@ impl Signed<'_> {
             Ok(payload) => match &payload.event_id {
                 Some(id) => {
                     return DeliveryKey::of(&[
-                        super::NAME.as_bytes(),
+                        NAME.as_bytes(),
                         self.endpoint.as_str().as_bytes(),
                         self.connection.as_str().as_bytes(),
                         b"event",
@@ -164,7 +167,7 @@ impl Signed<'_> {
             None => (&b"received"[..], received_at.as_nanosecond()),
         };
         DeliveryKey::of(&[
-            super::NAME.as_bytes(),
+            NAME.as_bytes(),
             self.endpoint.as_str().as_bytes(),
             self.connection.as_str().as_bytes(),
             kind,

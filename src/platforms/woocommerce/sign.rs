@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::Mac;
 
-use super::{NAME, entities, verify};
+use super::verify::NAME;
+use super::{entities, verify};
 use crate::delivery::DeliveryKey;
 use crate::platforms::signing::{SignedRequest, Unsigned};
 use crate::platforms::verified::InvalidKey;

@@ -8,12 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::{NAME, entities};
+use super::entities;
 use crate::delivery::{DeliveryKey, HeaderFault, Headers, RawDelivery};
 use crate::platforms::registered::ClaimedWebhook;
 use crate::platforms::verified::{
     DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified, VerifiedDelivery,
 };
+
+/// The platform's name in URLs, event attributes and metric labels.
+pub(super) const NAME: &str = "woocommerce";
 
 pub(super) const SIGNATURE: &str = "x-wc-webhook-signature";
 pub(super) const TOPIC: &str = "x-wc-webhook-topic";

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::caller::Caller;
+use super::fetch_request::{FetchKind, FetchRequest};
 use super::refusal::{Blame, blame};
-use super::{Caller, FetchKind, FetchRequest};
 use crate::platforms::api::{
     Answer, ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Told, Unanswered,
     heard,

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::caller::Caller;
 use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
-use super::{Caller, token};
+use super::token;
 use crate::platforms::api::{
     Answer, CheckReport, ConnectionContext, Dialogue, Scope, Severity, Unanswered,
 };

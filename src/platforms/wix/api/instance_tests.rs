@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, CheckMode, Finding};
-use crate::platforms::wix::api::examine as examined;
+use crate::platforms::wix::api::check as examined;
 use crate::platforms::wix::api::script::{
     answer, app, app_on, body, installation, path, settings, talk,
 };

@@ -6,7 +6,7 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::Caller;
+use super::caller::Caller;
 use super::refusal::{Heard, heard, unreadable, words};
 use crate::platforms::api::{
     Answer, CheckReport, ConnectionContext, Dialogue, Severity, Unanswered,

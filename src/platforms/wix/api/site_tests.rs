@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult, CheckMode, Finding};
 use crate::platforms::wix::api::script::{answer, body, header, path, settings, site, talk};
-use crate::platforms::wix::api::{can_request, examine as examined};
+use crate::platforms::wix::api::{can_request, check as examined};
 
 const PROPERTIES: &str = r#"{"version":"207","properties":{"siteDisplayName":"Hafenladen","paymentCurrency":"EUR",
     "timeZone":"Europe/Berlin","language":"de","locale":{"languageCode":"de","country":"DE"},"email":"post@hafen.example"}}"#;

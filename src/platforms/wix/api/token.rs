@@ -7,7 +7,6 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::base;
 use crate::platforms::api::{
     AccessToken, Answer, ApiRequest, ConnectionContext, Method, TokenGrant,
 };
@@ -16,6 +15,13 @@ use crate::platforms::lenient::Node;
 
 /// Lifetime in seconds of a token without `expires_in`: that of the platform's shortest-lived tokens.
 const DEFAULT_LIFETIME_S: u64 = 300;
+
+const BASE: &str = "https://www.wixapis.com";
+
+/// The base URL of the API. Tests replace it.
+pub(super) fn base(context: &ConnectionContext) -> &str {
+    context.setting("api_base").unwrap_or(BASE)
+}
 
 /// The token grant that all requests about an installation share. `None` without the app's id or secret.
 pub(super) fn grant(app: &ConnectionContext, instance: &str) -> Option<TokenGrant> {
@@ -65,8 +71,9 @@ pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
 mod tests {
     use super::*;
     use crate::platforms::api::Auth;
+    use crate::platforms::wix::api::caller::Caller;
     use crate::platforms::wix::api::script::{answer, app, installation};
-    use crate::platforms::wix::api::{Caller, can_check, can_request};
+    use crate::platforms::wix::api::{can_check, can_request};
 
     #[test]
     fn a_token_is_read_bare_or_wrapped() {

@@ -3,8 +3,10 @@
 //! It fills a draft and never makes another one of it: number, verb and subject stay, because event ids and order hang on
 //! them. What does not fit leaves the draft as thin as it was.
 
+use super::document::document;
 use super::payload::Payload;
-use super::{Resource, coupon, customer, order, product};
+use super::resource::Resource;
+use super::{coupon, customer, order, product};
 use crate::event::data::Entity;
 use crate::event::{Authority, Draft};
 use crate::platforms::json::parse;
@@ -46,7 +48,7 @@ pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'stati
 
 /// The draft with what was told.
 pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
-    let text = super::document(told);
+    let text = document(told);
     let Some(document) = parse(&text) else {
         return draft;
     };

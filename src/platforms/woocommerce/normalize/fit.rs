@@ -3,7 +3,7 @@
 //!
 //! Only bodies that are clearly of another kind are refused; a body without a known shape fits every topic.
 
-use super::Resource;
+use super::resource::Resource;
 use crate::platforms::lenient::Node;
 
 /// `false` if the body is of another kind than the topic says.

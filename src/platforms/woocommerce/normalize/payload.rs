@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::Resource;
+use super::resource::Resource;
 use crate::platforms::lenient::Node;
 
 /// How a payload tells times.

@@ -1,0 +1,74 @@
+//! A caller of the platform's API: the base URL and the credentials for the requests about a connection.
+
+use serde_json::Value;
+
+use super::token::{self, base};
+use crate::platforms::api::{AccessToken, ApiRequest, Auth, ConnectionContext, Method};
+
+/// The base URL and the credentials for the requests about a connection.
+pub(super) struct Caller<'a> {
+    pub(super) base: &'a str,
+    pub(super) auth: Auth,
+    pub(super) headers: Vec<(&'static str, String)>,
+}
+
+impl<'a> Caller<'a> {
+    /// `None` without credentials, and for an app itself: requests are always about one of its installations.
+    pub(super) fn of(context: &'a ConnectionContext) -> Option<Self> {
+        if context.kind == "wix-site" {
+            let headers = vec![("wix-site-id", context.setting("site_id")?.to_owned())];
+            return Some(Self {
+                headers,
+                ..Self::with_key(context)?
+            });
+        }
+        let app = context.parent.as_deref()?;
+        let auth = Auth::Token(Box::new(token::grant(app, context.id.as_str())?));
+        Some(Self {
+            base: base(app),
+            auth,
+            headers: Vec::new(),
+        })
+    }
+
+    /// With the API key, without a site or an account.
+    pub(super) fn with_key(context: &'a ConnectionContext) -> Option<Self> {
+        let key = context.secrets.get("api-key")?.clone();
+        Some(Self {
+            base: base(context),
+            auth: Auth::Header("Authorization", key),
+            headers: Vec::new(),
+        })
+    }
+
+    /// With an access token, about the token's installation.
+    pub(super) fn with_token(app: &'a ConnectionContext, token: AccessToken) -> Self {
+        Self {
+            base: base(app),
+            auth: Auth::Header("Authorization", token.authorization),
+            headers: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&self, call: &'static str, path: &str) -> ApiRequest {
+        self.dressed(ApiRequest::get(call, format!("{}{path}", self.base)))
+    }
+
+    /// A `POST` request that only reads.
+    pub(super) fn search(&self, call: &'static str, path: &str, body: &Value) -> ApiRequest {
+        self.dressed(ApiRequest::send(
+            call,
+            Method::PostIdempotent,
+            format!("{}{path}", self.base),
+            body,
+        ))
+    }
+
+    fn dressed(&self, request: ApiRequest) -> ApiRequest {
+        ApiRequest {
+            headers: self.headers.clone(),
+            ..request
+        }
+        .by(self.auth.clone())
+    }
+}

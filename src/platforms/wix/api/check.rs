@@ -1,0 +1,43 @@
+//! Chooses the check of a connection by its kind.
+
+use super::{instance, site};
+use crate::platforms::api::{
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Pace, Unanswered,
+};
+
+/// The platform allows each installation 200 requests a minute. Rate and burst together stay at that limit.
+pub(in crate::platforms::wix) const PACE: Pace = Pace {
+    per_minute: 180,
+    burst: 20,
+};
+
+/// `true` for a site with an API key, and for an installation of an app with a secret.
+pub(in crate::platforms::wix) fn can_request(fields: &ConfiguredFields) -> bool {
+    if fields.kind == "wix-site" {
+        return fields.has("site_id") && fields.has("api-key");
+    }
+    fields.parent.as_deref().is_some_and(is_app_with_secret)
+}
+
+/// As [`can_request`], and `true` for an app with a secret, which is checked with the app's installations.
+pub(in crate::platforms::wix) fn can_check(fields: &ConfiguredFields) -> bool {
+    can_request(fields) || (fields.kind == "wix-app" && is_app_with_secret(fields))
+}
+
+fn is_app_with_secret(app: &ConfiguredFields) -> bool {
+    app.has("app_id") && app.has("app-secret")
+}
+
+pub(in crate::platforms::wix) fn check(
+    context: &ConnectionContext,
+    mode: CheckMode,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<CheckReport, Unanswered> {
+    match (mode, context.kind.as_str()) {
+        // The gateway creates nothing at the platform.
+        (CheckMode::Remove, _) => Ok(CheckReport::default()),
+        (CheckMode::Check | CheckMode::Fix, "wix-app") => instance::examine_app(context, dialogue),
+        (CheckMode::Check | CheckMode::Fix, "wix-site") => site::examine(context, dialogue),
+        (CheckMode::Check | CheckMode::Fix, _) => instance::examine(context, dialogue),
+    }
+}

@@ -1,0 +1,104 @@
+//! What the gateway calls of Wix: each method goes to the file that has it.
+
+use jiff::Timestamp;
+
+use super::{api, key, kinds, normalize, sign, verify};
+use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
+use crate::event::Draft;
+use crate::platforms::api::{
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Pace, Scope, Told,
+    Unanswered,
+};
+use crate::platforms::contract::{StoreApi, WebhookPlatform};
+use crate::platforms::kind::ConnectionKind;
+use crate::platforms::normalized::Normalized;
+use crate::platforms::signing::{SignedRequest, Unsigned};
+use crate::platforms::verified::{InvalidKey, Rejection, VerificationKey, Verified};
+
+/// The platform Wix.
+pub struct Wix;
+
+impl WebhookPlatform for Wix {
+    fn name(&self) -> &'static str {
+        verify::NAME
+    }
+
+    fn connection_kinds(&self) -> &'static [ConnectionKind] {
+        kinds::KINDS
+    }
+
+    fn verification_key(&self, material: &str) -> Result<VerificationKey, InvalidKey> {
+        key::public_key(material).map(|key| VerificationKey::Rs256(Box::new(key.decoding)))
+    }
+
+    /// The signature is in the body, so the headers exclude nothing.
+    fn longest_body(&self, _headers: &Headers<'_>) -> Result<usize, Rejection> {
+        Ok(usize::MAX)
+    }
+
+    fn verify(
+        &self,
+        raw: &RawDelivery<'_>,
+        keys: &[VerificationKey],
+        now: Timestamp,
+    ) -> Result<Verified, Rejection> {
+        verify::verify(raw, keys, now)
+    }
+
+    fn normalize(&self, delivery: &JournaledDelivery) -> Normalized {
+        normalize::normalize(delivery)
+    }
+
+    fn sign(
+        &self,
+        unsigned: &Unsigned<'_>,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<SignedRequest, InvalidKey> {
+        sign::sign(unsigned, key, now)
+    }
+
+    fn api(&self) -> Option<&dyn StoreApi> {
+        Some(self)
+    }
+}
+
+impl StoreApi for Wix {
+    fn pace(&self) -> Pace {
+        api::PACE
+    }
+
+    fn can_request(&self, fields: &ConfiguredFields) -> bool {
+        api::can_request(fields)
+    }
+
+    fn can_check(&self, fields: &ConfiguredFields) -> bool {
+        api::can_check(fields)
+    }
+
+    fn check(
+        &self,
+        context: &ConnectionContext,
+        mode: CheckMode,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<CheckReport, Unanswered> {
+        api::check(context, mode, dialogue).map(CheckReport::shown)
+    }
+
+    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
+        api::FetchRequest::of(delivery, drafts).map(|request| request.text())
+    }
+
+    fn fetch(
+        &self,
+        request: &str,
+        context: &ConnectionContext,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Told, Unanswered> {
+        api::fetch(request, context, dialogue)
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        api::SCOPES
+    }
+}

@@ -1,0 +1,234 @@
+//! Converts a delivery into an event: entity, verb and members.
+//!
+//! The topic names entity and verb, but headers are not signed, so the payload decides. A verified delivery is never dropped:
+//! an unknown topic gives `unrecognized`, and an unreadable payload becomes a dead letter.
+
+use serde_json::value::RawValue;
+
+use super::document::{document, fault_of};
+use super::payload::Payload;
+use super::resource::Resource;
+use super::{completion, coupon, customer, failure, fit, order, product};
+use crate::delivery::JournaledDelivery;
+use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
+use crate::event::{Authority, Draft, Entity, is_event_type, verbs};
+use crate::platforms::json::{TOO_COMPLEX, Unread, read};
+use crate::platforms::lenient::Node;
+use crate::platforms::normalized::Normalized;
+use crate::platforms::registered::TOPIC_MISMATCH;
+
+/// The verbs of the platform that are ours as well.
+const VERBS: [&str; 6] = [
+    verbs::CREATED,
+    verbs::UPDATED,
+    verbs::DELETED,
+    verbs::RESTORED,
+    verbs::PUBLISHED,
+    verbs::SWITCHED,
+];
+
+pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery) -> Normalized {
+    let text = document(&delivery.body);
+    let unreadable = |reason| Normalized::Unreadable { reason };
+    // Both readings of the same text; the first also refuses nesting beyond 128 levels, which no consumer could parse.
+    let value = match read(&text) {
+        Ok(value) => value,
+        Err(Unread::Malformed) => return unreadable(fault_of(&text)),
+        Err(Unread::TooComplex) => return unreadable(TOO_COMPLEX),
+    };
+    let Ok(raw) = serde_json::from_str::<Box<RawValue>>(&text) else {
+        return unreadable(fault_of(&text));
+    };
+    let root = Node::root(&value);
+    let (resource, event) = delivery
+        .topic
+        .split_once('.')
+        .unwrap_or((&delivery.topic, ""));
+    if !fit::fits(root, resource) {
+        return unreadable(TOPIC_MISMATCH);
+    }
+    // An error of the store is no entity, whatever the topic says; an action's own body is no error.
+    if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
+        return failure::normalize(root, delivery, raw);
+    }
+    let draft = if resource == "action" && !event.trim().is_empty() {
+        action(root, event)
+    } else {
+        let resource = Resource::ALL
+            .into_iter()
+            .find(|known| known.word() == resource);
+        let verb = VERBS.into_iter().find(|known| *known == event);
+        match (resource, verb) {
+            (Some(resource), Some(verb)) if is_event_type(resource.word(), verb) => {
+                match entity(root, resource, verb) {
+                    Ok(draft) => draft,
+                    Err(Unfit::Error) => return failure::normalize(root, delivery, raw),
+                    Err(Unfit::Unreadable(reason)) => return Normalized::Unreadable { reason },
+                }
+            }
+            _ => unrecognized(root, &delivery.topic),
+        }
+    };
+    let draft = match delivery.completed() {
+        Some(told) => completion::completed(draft, told),
+        None => draft,
+    };
+    Normalized::Events {
+        drafts: vec![draft],
+        raw,
+        signal: None,
+    }
+}
+
+/// Why a payload is not the entity that its topic names.
+enum Unfit {
+    /// It is an error of the REST API.
+    Error,
+    /// It is nothing that we know.
+    Unreadable(&'static str),
+}
+
+fn entity(root: Node<'_>, resource: Resource, verb: &'static str) -> Result<Draft, Unfit> {
+    if !root.is_object() {
+        return Err(Unfit::Unreadable("not_an_object"));
+    }
+    let payload = Payload::of(root, resource);
+    let Some(id) = payload.node.subject_id() else {
+        return Err(if failure::is_error(root) {
+            Unfit::Error
+        } else {
+            Unfit::Unreadable("no_id")
+        });
+    };
+    let entity = whole(payload, resource, &id);
+    // Stores add members to an id too: it is the whole entity only if something of it can be told.
+    let authority = if entity == reference(resource, &id) {
+        Authority::Reference
+    } else {
+        Authority::Full
+    };
+    // WooCommerce sends a deletion as `{"id":N}` only. More than that may be another delivery whose topic header was
+    // replaced, because headers are not signed: the store has to confirm it.
+    let (entity, authority) = if verb == verbs::DELETED {
+        (reference(resource, &id), Authority::Reference)
+    } else {
+        (entity, authority)
+    };
+    let time = match verb {
+        verbs::CREATED => payload.created_at(),
+        verbs::DELETED => None,
+        _ => payload.updated_at(),
+    };
+    Ok(Draft {
+        verb: verb.to_owned(),
+        id,
+        time,
+        authority,
+        entity,
+        changed: None,
+        anonymized: false,
+    })
+}
+
+/// An entity of which only the id is known: what remains of it when it was trashed.
+fn reference(resource: Resource, id: &str) -> Entity {
+    let id = id.to_owned();
+    match resource {
+        Resource::Order => Entity::Order(Box::new(Order {
+            id,
+            ..Order::default()
+        })),
+        Resource::Product => Entity::Product(Box::new(Product {
+            id,
+            ..Product::default()
+        })),
+        Resource::Customer => Entity::Customer(Box::new(Customer {
+            id,
+            ..Customer::default()
+        })),
+        Resource::Coupon => Entity::Coupon(Box::new(Coupon {
+            id,
+            ..Coupon::default()
+        })),
+        Resource::Subscription => Entity::Subscription(Box::new(Subscription {
+            id,
+            ..Subscription::default()
+        })),
+    }
+}
+
+fn whole(payload: Payload<'_>, resource: Resource, id: &str) -> Entity {
+    match resource {
+        Resource::Order => Entity::Order(Box::new(order::order(payload, id))),
+        Resource::Product if product::is_variant(payload) => {
+            Entity::Variant(Box::new(product::product(payload, id)))
+        }
+        Resource::Product => Entity::Product(Box::new(product::product(payload, id))),
+        Resource::Customer => Entity::Customer(Box::new(customer::customer(payload, id))),
+        Resource::Coupon => Entity::Coupon(Box::new(coupon::coupon(payload, id))),
+        Resource::Subscription => Entity::Subscription(Box::new(order::subscription(payload, id))),
+    }
+}
+
+/// The longest verb of an event; a routing key has 255 bytes for all its words.
+const MAX_VERB_BYTES: usize = 128;
+
+/// A hook's name as an event's verb and a word of a routing key: lower case, with `_` in place of what is no letter, digit
+/// or `_`. `acf/save_post` becomes `acf_save_post`. WordPress allows any text as a name, so `data.action.hook` has the name
+/// as it is.
+fn verb_of(hook: &str) -> String {
+    let word = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
+    hook.chars().take(MAX_VERB_BYTES).map(word).collect()
+}
+
+/// A custom topic: the hook's first argument is all that it tells, and an object arrives as `[]`.
+fn action(root: Node<'_>, hook: &str) -> Draft {
+    let id = root
+        .get("arg")
+        .subject_value()
+        .unwrap_or_else(|| hook.to_owned());
+    Draft {
+        verb: verb_of(hook),
+        id: id.clone(),
+        time: None,
+        authority: Authority::Reference,
+        entity: Entity::Action(Box::new(Action {
+            id,
+            hook: Some(hook.to_owned()),
+            ..Action::default()
+        })),
+        changed: None,
+        anonymized: false,
+    }
+}
+
+fn unrecognized(root: Node<'_>, topic: &str) -> Draft {
+    let topic = Some(topic.to_owned()).filter(|topic| !topic.is_empty());
+    let id = root
+        .subject_id()
+        .or_else(|| topic.clone())
+        .unwrap_or_else(|| "unknown".to_owned());
+    Draft {
+        verb: verbs::RECEIVED.to_owned(),
+        id: id.clone(),
+        time: None,
+        authority: Authority::Partial,
+        entity: Entity::Unrecognized(Box::new(Unrecognized {
+            id,
+            topic,
+            entity_type: None,
+        })),
+        changed: None,
+        anonymized: false,
+    }
+}
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

@@ -1,0 +1,128 @@
+//! What the gateway calls of WooCommerce: each method goes to the file that has it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{api, kind, normalize, sign, verify};
+use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
+use crate::event::Draft;
+use crate::platforms::api::{
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Finding, Pace, Scope,
+    Told, Unanswered,
+};
+use crate::platforms::contract::{StoreApi, WebhookPlatform};
+use crate::platforms::kind::ConnectionKind;
+use crate::platforms::normalized::Normalized;
+use crate::platforms::registered::{ClaimedWebhook, RegisteredWebhooks};
+use crate::platforms::signing::{SignedRequest, Unsigned};
+use crate::platforms::verified::{InvalidKey, Rejection, VerificationKey, Verified};
+
+/// WooCommerce.
+pub struct WooCommerce;
+
+impl WebhookPlatform for WooCommerce {
+    fn name(&self) -> &'static str {
+        verify::NAME
+    }
+
+    fn connection_kinds(&self) -> &'static [ConnectionKind] {
+        kind::KINDS
+    }
+
+    fn verification_key(&self, material: &str) -> Result<VerificationKey, InvalidKey> {
+        verify::key(material)
+    }
+
+    fn longest_body(&self, headers: &Headers<'_>) -> Result<usize, Rejection> {
+        verify::longest_body(headers)
+    }
+
+    fn verify(
+        &self,
+        raw: &RawDelivery<'_>,
+        keys: &[VerificationKey],
+        _now: Timestamp,
+    ) -> Result<Verified, Rejection> {
+        verify::verify(raw, keys)
+    }
+
+    fn normalize(&self, delivery: &JournaledDelivery) -> Normalized {
+        normalize::normalize(delivery)
+    }
+
+    fn sign(
+        &self,
+        unsigned: &Unsigned<'_>,
+        key: &str,
+        _now: Timestamp,
+    ) -> Result<SignedRequest, InvalidKey> {
+        sign::sign(unsigned, key)
+    }
+
+    fn claimed_webhook(&self, headers: &Headers<'_>) -> Option<ClaimedWebhook> {
+        verify::claimed_webhook(headers)
+    }
+
+    fn stored_webhook(&self, delivery: &JournaledDelivery) -> Option<ClaimedWebhook> {
+        // A proxy may strip one of the two headers. Then the delivery makes no claim.
+        let id = delivery.header(verify::WEBHOOK_ID)?.to_owned();
+        let topic = delivery.topic.clone();
+        if id.is_empty() || topic.is_empty() {
+            return None;
+        }
+        Some(ClaimedWebhook { id, topic })
+    }
+
+    fn api(&self) -> Option<&dyn StoreApi> {
+        Some(self)
+    }
+}
+
+impl StoreApi for WooCommerce {
+    fn pace(&self) -> Pace {
+        api::PACE
+    }
+
+    fn can_request(&self, fields: &ConfiguredFields) -> bool {
+        api::can_request(fields)
+    }
+
+    fn check(
+        &self,
+        context: &ConnectionContext,
+        mode: CheckMode,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<CheckReport, Unanswered> {
+        api::examine(context, mode, dialogue).map(CheckReport::shown)
+    }
+
+    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
+        api::lacks(delivery, drafts)
+    }
+
+    fn fetch(
+        &self,
+        request: &str,
+        context: &ConnectionContext,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Told, Unanswered> {
+        api::complete(request, context, dialogue)
+    }
+
+    fn must_be_confirmed(&self, request: &str) -> bool {
+        api::must_be_confirmed(request)
+    }
+
+    fn delivery_url_findings(&self, context: &ConnectionContext) -> Vec<Finding> {
+        api::delivery_url_findings(context)
+    }
+
+    fn registered_webhooks(&self, settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
+        api::registered_webhooks(settings)
+    }
+
+    fn scopes(&self) -> &'static [Scope] {
+        api::SCOPES
+    }
+}
