@@ -94,7 +94,7 @@ impl StoreApi for WooCommerce {
         mode: CheckMode,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered> {
-        api::examine(context, mode, dialogue).map(CheckReport::shown)
+        api::check(context, mode, dialogue).map(CheckReport::shown)
     }
 
     fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {

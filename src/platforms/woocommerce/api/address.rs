@@ -7,8 +7,11 @@ use std::fmt::Write as _;
 
 use url::Url;
 
+use super::body::json;
+use super::outcome::{End, finding};
+use super::redirect::{follow, redirect};
 use super::refusal;
-use super::talk::{End, finding, follow, is_same_store, json, named, redirect, show};
+use super::urls::{is_same_store, named, show};
 use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Severity, Unanswered};
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entities;

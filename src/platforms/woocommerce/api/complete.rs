@@ -9,8 +9,8 @@
 //!   a delivery of the form that WooCommerce sends for customers.
 //! - no usable answer: [`Told::Nothing`] or [`Told::Later`].
 
-use super::keys::{Caller, Keys, Mode, rest_error};
-use super::talk::json_text;
+use super::body::json_text;
+use super::client::{Caller, Keys, Mode, rest_error};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Entity;
 use crate::event::{Authority, Draft, verbs};

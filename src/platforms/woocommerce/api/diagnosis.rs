@@ -8,9 +8,9 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use super::client::{Caller, Keys, Mode, is_woocommerce, rest_error};
 use super::facts::clock_off;
-use super::keys::{Caller, Keys, Mode, is_woocommerce, rest_error};
-use super::talk::finding;
+use super::outcome::finding;
 use crate::platforms::api::{Dialogue, Finding, Method, Severity, Unanswered};
 
 /// One rejected authentication mode.

@@ -2,8 +2,9 @@
 //!
 //! It judges only what would keep a connection from working.
 
-use super::keys::Mode;
-use super::talk::{finding, json};
+use super::body::json;
+use super::client::Mode;
+use super::outcome::finding;
 use crate::platforms::api::{Answer, CheckReport, Finding, Severity};
 use crate::platforms::lenient::Node;
 

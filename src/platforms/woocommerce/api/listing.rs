@@ -4,11 +4,13 @@
 
 use std::collections::BTreeSet;
 
-use super::keys::Caller;
-use super::talk::{End, json};
+use super::body::json;
+use super::client::{is_woocommerce, rest_error, wrong_role};
+use super::outcome::{End, finding};
+use super::refusal;
+use super::session::Session;
 use super::webhooks::{Own, Webhook};
-use super::{refusal, repair};
-use crate::platforms::api::{CallFailure, Dialogue, Method};
+use crate::platforms::api::{Answer, CallFailure, Finding, Method, Severity};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 
@@ -24,17 +26,15 @@ const MAX_WEBHOOKS: usize = PER_PAGE * MAX_PAGES;
 const MAX_PAGE_BYTES: usize = 1 << 20;
 
 /// Reads all webhooks of a store, and returns those that are ours.
-pub(super) fn list(
-    caller: &Caller,
-    own: &Own,
-    dialogue: &mut Dialogue<'_>,
-) -> Result<Vec<Webhook>, End> {
+pub(super) fn list(session: &mut Session<'_, '_>, own: &Own) -> Result<Vec<Webhook>, End> {
     let (mut ours, mut known) = (Vec::new(), BTreeSet::new());
     for page in 1..=MAX_PAGES {
         let path = format!("webhooks?per_page={PER_PAGE}&{STABLE_ORDER}&page={page}");
-        let request = caller.request("webhooks.list", Method::Get, &path, None);
+        let request = session
+            .caller
+            .request("webhooks.list", Method::Get, &path, None);
         let url = request.url.clone();
-        let answer = dialogue
+        let answer = session
             .ask(request)?
             .as_ref()
             .map_err(|failure| refusal::of_failure(failure, &url))?;
@@ -43,7 +43,7 @@ pub(super) fn list(
         }
         let document = json(answer).filter(|_| answer.is_good());
         let Some(items) = document.as_ref().and_then(items) else {
-            return Err(repair::refused(answer, &url, "read the webhooks").into());
+            return Err(refused(answer, &url).into());
         };
         // Pages shift when a webhook is added between two requests, so one webhook can be on two pages.
         let before = known.len();
@@ -82,4 +82,34 @@ fn items<'a>(document: &'a Json<'a>) -> Option<Vec<Node<'a>>> {
     let items = Node::root(document).scalars().known()?;
     let is_list = matches!(document, Json::Array(_)) || items.iter().all(|item| item.is_object());
     is_list.then_some(items)
+}
+
+/// The finding for a refused list, after the store accepted the key.
+fn refused(answer: &Answer, url: &str) -> Finding {
+    if let Some(other) = refusal::of_answer(answer, url) {
+        return other;
+    }
+    match rest_error(answer) {
+        error
+            if matches!(answer.status, 401 | 403)
+                && !error.as_ref().is_some_and(|(code, _)| is_woocommerce(code)) =>
+        {
+            refusal::of_other(answer, url)
+        }
+        Some((code, _)) if answer.status == 403 => wrong_role(&code),
+        error => {
+            let code = error
+                .map(|(code, _)| format!(" {code}"))
+                .unwrap_or_default();
+            finding(
+                Severity::Broken,
+                "store_refuses",
+                format!(
+                    "The store refuses to let Cartwire read the webhooks ({}{code}).",
+                    answer.status
+                ),
+                "Check whether a plugin changes WooCommerce's REST API, and update WooCommerce.",
+            )
+        }
+    }
 }

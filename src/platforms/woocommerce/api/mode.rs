@@ -6,30 +6,25 @@ use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
 
+use super::change::{Repaired, Wanted, read_only};
 use super::facts::{self, Facts};
-use super::keys::Caller;
 use super::listing::list;
-use super::repair::{self, Wanted, read_only};
-use super::talk::{End, finding};
-use super::webhooks::{self, Own, pairs, written};
-use super::{add, reachable, setting};
-use crate::platforms::api::{
-    CheckMode, CheckReport, ConnectionContext, Dialogue, Finding, Severity,
-};
+use super::outcome::{End, add, finding};
+use super::session::Session;
+use super::webhooks::{self, Own, Webhook, pairs, written};
+use super::{reachable, repair, setting};
+use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, Severity};
 
 /// Runs one of the modes.
-pub(super) fn carry_out(
+pub(super) fn run(
+    session: &mut Session<'_, '_>,
     mode: CheckMode,
-    context: &ConnectionContext,
-    caller: &Caller,
     facts: &Facts,
-    dialogue: &mut Dialogue<'_>,
-    report: &mut CheckReport,
 ) -> Result<(), End> {
     match mode {
-        CheckMode::Check => check(context, caller, dialogue, report),
-        CheckMode::Fix => fix(context, caller, facts, dialogue, report),
-        CheckMode::Remove => remove(context, caller, dialogue, report),
+        CheckMode::Check => check(session),
+        CheckMode::Fix => fix(session, facts),
+        CheckMode::Remove => remove(session),
     }
 }
 
@@ -68,49 +63,41 @@ fn no_public_url(severity: Severity) -> Finding {
     )
 }
 
-fn check(
-    context: &ConnectionContext,
-    caller: &Caller,
-    dialogue: &mut Dialogue<'_>,
-    report: &mut CheckReport,
-) -> Result<(), End> {
+fn check(session: &mut Session<'_, '_>) -> Result<(), End> {
+    let context = session.context;
     let Some(target) = target(context) else {
-        add(report, no_public_url(Severity::Note));
+        add(session.report, no_public_url(Severity::Note));
         return Ok(());
     };
-    reachable::judge(target, &caller.root, report);
+    reachable::judge(target, &session.caller.root, session.report);
     let own = own(context, target);
-    let listed = list(caller, &own, dialogue)?;
-    keep_known(context, &listed, report);
-    webhooks::compare(&own, &listed, &[], report);
-    let watched = webhooks::watch(&own, &listed, report);
-    keep_watching(watched, report);
+    let listed = list(session, &own)?;
+    keep_known(context, &listed, session.report);
+    webhooks::compare(&own, &listed, &[], session.report);
+    let watched = webhooks::watch(&own, &listed, session.report);
+    keep_watching(watched, session.report);
     match context.setting(setting::KEY_PERMISSION) {
-        Some("read") => add(report, read_only(Severity::Note)),
+        Some("read") => add(session.report, read_only(Severity::Note)),
         Some(_) => {}
-        None => report
+        None => session
+            .report
             .good
             .push("the key's write permission shows when webhooks are registered".to_owned()),
     }
-    report.good.push(
+    session.report.good.push(
         "the webhooks' secret shows in their deliveries: rejected ones are listed".to_owned(),
     );
     Ok(())
 }
 
-fn fix(
-    context: &ConnectionContext,
-    caller: &Caller,
-    facts: &Facts,
-    dialogue: &mut Dialogue<'_>,
-    report: &mut CheckReport,
-) -> Result<(), End> {
+fn fix(session: &mut Session<'_, '_>, facts: &Facts) -> Result<(), End> {
+    let context = session.context;
     let Some(target) = context.delivery_url.as_deref() else {
-        add(report, no_public_url(Severity::Broken));
+        add(session.report, no_public_url(Severity::Broken));
         return Ok(());
     };
     let Some(secret) = context.secrets.get("webhook-secret") else {
-        report.add(
+        session.report.add(
             Severity::Broken,
             "webhook_secret_missing",
             "This connection has no webhook secret, so webhooks cannot be registered.",
@@ -118,45 +105,46 @@ fn fix(
         );
         return Ok(());
     };
-    reachable::judge(target, &caller.root, report);
-    if report
-        .trouble()
-        .is_some_and(|trouble| trouble.code.starts_with("delivery_url_"))
-    {
+    reachable::judge(target, &session.caller.root, session.report);
+    let is_unusable = |trouble: &Finding| trouble.code.starts_with("delivery_url_");
+    if session.report.trouble().is_some_and(is_unusable) {
         // Webhooks that deliver there would all fail, and WooCommerce would disable them.
         return Ok(());
     }
     let own = own(context, target);
-    let listed = list(caller, &own, dialogue)?;
-    let mut watched = webhooks::watch(&own, &listed, report);
-    let version = facts
-        .woocommerce_version
-        .as_deref()
-        .or(context.setting(setting::WOOCOMMERCE_VERSION));
-    let with_optional = version
-        .and_then(facts::version)
-        .is_some_and(|version| version >= (10, 9));
+    let listed = list(session, &own)?;
+    let watched = webhooks::watch(&own, &listed, session.report);
     let wanted = Wanted {
         own: &own,
         secret: secret.expose_secret(),
-        with_optional,
+        with_optional: has_optional_topic(context, facts),
     };
-    let repaired = repair::repair(caller, &wanted, listed, dialogue, report)?;
+    let repaired = repair::repair(session, &wanted, listed)?;
+    record(session, &own, watched, repaired);
+    Ok(())
+}
+
+/// `true` if the store's version has the optional topic.
+fn has_optional_topic(context: &ConnectionContext, facts: &Facts) -> bool {
+    let known = context.setting(setting::WOOCOMMERCE_VERSION);
+    let version = facts.woocommerce_version.as_deref().or(known);
+    version
+        .and_then(facts::version)
+        .is_some_and(|version| version >= (10, 9))
+}
+
+/// Stores the result of a repair, and reports what is still wrong.
+fn record(
+    session: &mut Session<'_, '_>,
+    own: &Own,
+    mut watched: BTreeMap<String, String>,
+    repaired: Repaired,
+) {
+    let (context, report) = (session.context, &mut *session.report);
+    let mut keep = |name: &str, value: String| drop(report.settings.insert(name.to_owned(), value));
     if let Some(may_write) = repaired.may_write {
         let permission = if may_write { "read_write" } else { "read" };
-        report
-            .settings
-            .insert(setting::KEY_PERMISSION.to_owned(), permission.to_owned());
-    }
-    keep_known(context, &repaired.webhooks, report);
-    // Webhooks that were just created have no remembered id yet; their names identify them.
-    webhooks::compare(&own, &repaired.webhooks, &repaired.reported, report);
-    if repaired.may_write == Some(false)
-        && report
-            .trouble()
-            .is_some_and(|trouble| trouble.code == "key_read_only")
-    {
-        lighten_read_only(report);
+        keep(setting::KEY_PERMISSION, permission.to_owned());
     }
     let sorted = own.sort(&repaired.webhooks);
     let ours = sorted.kept.values().chain(&sorted.extra);
@@ -164,37 +152,32 @@ fn fix(
         .map(|ours| (ours.webhook.topic.clone(), ours.webhook.id))
         .collect();
     if repaired.is_finished {
-        report
-            .settings
-            .insert(setting::WEBHOOK_IDS.to_owned(), written(&ids));
-        report
-            .settings
-            .insert(setting::DELIVERY_URL.to_owned(), target.to_owned());
+        keep(setting::WEBHOOK_IDS, written(&ids));
+        keep(setting::DELIVERY_URL, own.target.clone());
+    }
+    keep_known(context, &repaired.webhooks, report);
+    // Webhooks that were just created have no remembered id yet; their names identify them.
+    webhooks::compare(own, &repaired.webhooks, &repaired.reported, report);
+    let is_read_only = |trouble: &Finding| trouble.code == "key_read_only";
+    if repaired.may_write == Some(false) && report.trouble().is_some_and(is_read_only) {
+        lighten_read_only(report);
     }
     // A change by Cartwire does not prove that the webhook delivers.
     for (topic, since) in &mut watched {
-        let now = repaired
-            .webhooks
-            .iter()
-            .find(|webhook| ids.get(topic) == Some(&webhook.id));
-        if let Some(now) = now {
+        let is_this = |webhook: &&Webhook| ids.get(topic) == Some(&webhook.id);
+        if let Some(now) = repaired.webhooks.iter().find(is_this) {
             now.modified.clone_into(since);
         }
     }
     watched.extend(repaired.reenabled);
     keep_watching(watched, report);
-    Ok(())
 }
 
 /// Stores the webhooks that the store has for us. Deliveries must name one of them with its topic.
-fn keep_known(
-    context: &ConnectionContext,
-    webhooks: &[webhooks::Webhook],
-    report: &mut CheckReport,
-) {
+fn keep_known(context: &ConnectionContext, webhooks: &[Webhook], report: &mut CheckReport) {
     let before = context.setting(setting::WEBHOOKS_KNOWN).unwrap_or_default();
     let known = webhooks::known_with(before, webhooks);
-    report.webhooks = webhooks.iter().map(webhooks::Webhook::state).collect();
+    report.webhooks = webhooks.iter().map(Webhook::state).collect();
     report
         .settings
         .insert(setting::WEBHOOKS_KNOWN.to_owned(), known);
@@ -234,21 +217,16 @@ fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
         .insert(setting::WEBHOOKS_WATCHED.to_owned(), written(&watched));
 }
 
-fn remove(
-    context: &ConnectionContext,
-    caller: &Caller,
-    dialogue: &mut Dialogue<'_>,
-    report: &mut CheckReport,
-) -> Result<(), End> {
+fn remove(session: &mut Session<'_, '_>) -> Result<(), End> {
     // Without a current or former delivery URL no webhook was registered.
-    let own = own(context, target(context).unwrap_or_default());
-    let listed = list(caller, &own, dialogue)?;
-    let repaired = repair::remove(caller, &own, listed, dialogue, report)?;
+    let own = own(session.context, target(session.context).unwrap_or_default());
+    let listed = list(session, &own)?;
+    let repaired = repair::remove(session, &own, listed)?;
     let left = own.ours(&repaired.webhooks).len();
+    let report = &mut *session.report;
     if left == 0 {
-        report
-            .settings
-            .insert(setting::WEBHOOK_IDS.to_owned(), String::new());
+        let ids = setting::WEBHOOK_IDS.to_owned();
+        report.settings.insert(ids, String::new());
         report
             .good
             .push("no webhook of Cartwire is left at the store".to_owned());

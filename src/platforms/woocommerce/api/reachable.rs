@@ -4,7 +4,7 @@
 
 use url::Url;
 
-use super::talk::origin;
+use super::urls::origin;
 use crate::platforms::address::is_private_url;
 use crate::platforms::api::{CheckReport, Severity};
 

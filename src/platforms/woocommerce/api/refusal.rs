@@ -6,7 +6,9 @@
 
 use url::Url;
 
-use super::talk::{CONNECT_ANEW, finding, json, origin};
+use super::body::json;
+use super::outcome::{CONNECT_AGAIN, finding};
+use super::urls::origin;
 use crate::platforms::api::{Answer, CallFailure, Finding, Severity, TlsFault};
 use crate::platforms::lenient::Node;
 
@@ -285,7 +287,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
                 "{at} redirects (status {}) in place of an answer.",
                 answer.status
             ),
-            format!("To give this connection the URL that the store has now, {CONNECT_ANEW}."),
+            format!("To give this connection the URL that the store has now, {CONNECT_AGAIN}."),
         ),
         200..=299 => {
             let text = answer.text().to_ascii_lowercase();

@@ -4,157 +4,156 @@
 
 use serde_json::{Value, json};
 
-use super::keys::{Caller, rest_error, wrong_role};
+use super::body::json as parsed;
+use super::change::{ChangeResult, Repaired, Stop, Wanted, WebhookChange, read_only};
+use super::client::{rest_error, wrong_role};
 use super::refusal;
-use super::repair::{Change, Repaired, Stop, Wanted, read_only};
-use super::talk::json as parsed;
+use super::session::Session;
 use super::webhooks::{Webhook, name};
-use crate::platforms::api::{Answer, Dialogue, Finding, Method, Severity};
+use crate::platforms::api::{Answer, ApiRequest, Finding, Method, Severity};
 use crate::platforms::lenient::Node;
 
 /// The body of one change.
-fn body(wanted: &Wanted<'_>, change: &Change) -> Value {
+fn body(wanted: &Wanted<'_>, change: &WebhookChange) -> Value {
     let (target, secret) = (&wanted.own.target, wanted.secret);
     match change {
-        Change::Create(topic) => {
+        WebhookChange::Create(topic) => {
             json!({ "name": name(topic), "topic": topic, "delivery_url": target, "secret": secret, "status": "active" })
         }
-        Change::Update(id, _) => {
+        WebhookChange::Update(id, _) => {
             json!({ "id": id, "delivery_url": target, "secret": secret, "status": "active" })
         }
-        Change::Delete(id, _) => json!(id),
+        WebhookChange::Delete(id, _) => json!(id),
     }
 }
 
-/// The result of one change: the webhook, or the store's error code.
-pub(super) type Settled = Result<Option<Webhook>, String>;
-
+/// Sends changes in one request.
 pub(super) fn batch(
-    caller: &Caller,
+    session: &mut Session<'_, '_>,
     wanted: &Wanted<'_>,
-    changes: &[Change],
+    changes: &[WebhookChange],
     repaired: &mut Repaired,
-    dialogue: &mut Dialogue<'_>,
-) -> Result<Vec<Settled>, Stop> {
-    let list_of = |is_one: fn(&Change) -> bool| -> Vec<Value> {
-        changes
-            .iter()
-            .filter(|change| is_one(change))
-            .map(|change| body(wanted, change))
-            .collect()
-    };
-    let mut sent = serde_json::Map::new();
-    for (name, items) in [
-        (
-            "create",
-            list_of(|change| matches!(change, Change::Create(_))),
-        ),
-        (
-            "update",
-            list_of(|change| matches!(change, Change::Update(..))),
-        ),
-        (
-            "delete",
-            list_of(|change| matches!(change, Change::Delete(..))),
-        ),
-    ] {
-        if !items.is_empty() {
-            sent.insert(name.to_owned(), Value::Array(items));
-        }
-    }
-    let request = caller.request(
+) -> Result<Vec<ChangeResult>, Stop> {
+    let request = session.caller.request(
         "webhooks.batch",
         Method::Post,
         "webhooks/batch",
-        Some(&Value::Object(sent)),
+        Some(&batch_body(wanted, changes)),
     );
     let url = request.url.clone();
-    let Ok(answer) = dialogue.ask(request)? else {
+    let Ok(answer) = session.ask(request)? else {
         return Err(Stop::BatchFailed);
     };
-    let document = parsed(answer).filter(|_| answer.is_good());
-    let Some(document) = document else {
+    let Some(document) = parsed(answer).filter(|_| answer.is_good()) else {
         return Err(whole_refusal(answer, &url, repaired).map_or(Stop::BatchFailed, Stop::Trouble));
     };
-    let root = Node::root(&document);
-    let mut lists = ["create", "update", "delete"].map(|name| {
-        root.get(name)
-            .scalars()
-            .known()
-            .unwrap_or_default()
-            .into_iter()
-    });
     repaired.may_write = Some(true);
-    let take = |change: &Change| {
-        let [create, update, delete] = &mut lists;
+    let root = Node::root(&document);
+    let items = |name: &str| {
+        let items = root.get(name).scalars().known();
+        items.unwrap_or_default().into_iter()
+    };
+    let mut created = items("create");
+    let mut updated = items("update");
+    let mut deleted = items("delete");
+    let result = |change: &WebhookChange| {
         let item = match change {
-            Change::Create(_) => create.next(),
-            Change::Update(..) => update.next(),
-            Change::Delete(..) => delete.next(),
+            WebhookChange::Create(_) => created.next(),
+            WebhookChange::Update(..) => updated.next(),
+            WebhookChange::Delete(..) => deleted.next(),
         };
         let item = item.unwrap_or_else(Node::nowhere);
         match item.get("error").get("code").str() {
             Some(code) => Err(code.to_owned()),
-            None => Webhook::of(item)
-                .map(Some)
-                .ok_or_else(|| "no_answer".to_owned()),
+            None => webhook_of(item),
         }
     };
-    Ok(changes.iter().map(take).collect())
+    Ok(changes.iter().map(result).collect())
 }
 
-pub(super) fn single(
-    caller: &Caller,
-    wanted: &Wanted<'_>,
-    changes: &[Change],
-    repaired: &mut Repaired,
-    dialogue: &mut Dialogue<'_>,
-) -> Result<Vec<Settled>, Stop> {
-    let mut settled = Vec::new();
+fn batch_body(wanted: &Wanted<'_>, changes: &[WebhookChange]) -> Value {
+    let mut lists = serde_json::Map::new();
     for change in changes {
-        let body = body(wanted, change);
-        let request = match change {
-            Change::Create(_) => {
-                caller.request("webhooks.create", Method::Post, "webhooks", Some(&body))
-            }
-            Change::Update(id, _) => caller.request(
-                "webhooks.update",
-                Method::Put,
-                &format!("webhooks/{id}"),
-                Some(&body),
-            ),
-            Change::Delete(id, _) => caller.request(
-                "webhooks.delete",
-                Method::Delete,
-                &format!("webhooks/{id}?force=true"),
-                None,
-            ),
+        let name = match change {
+            WebhookChange::Create(_) => "create",
+            WebhookChange::Update(..) => "update",
+            WebhookChange::Delete(..) => "delete",
         };
+        let list = lists
+            .entry(name)
+            .or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(items) = list {
+            items.push(body(wanted, change));
+        }
+    }
+    Value::Object(lists)
+}
+
+fn webhook_of(item: Node<'_>) -> ChangeResult {
+    match Webhook::of(item) {
+        Some(webhook) => Ok(Some(webhook)),
+        None => Err("no_answer".to_owned()),
+    }
+}
+
+/// Sends changes one by one.
+pub(super) fn single(
+    session: &mut Session<'_, '_>,
+    wanted: &Wanted<'_>,
+    changes: &[WebhookChange],
+    repaired: &mut Repaired,
+) -> Result<Vec<ChangeResult>, Stop> {
+    let mut results = Vec::new();
+    for change in changes {
+        let request = single_request(session, wanted, change);
         let url = request.url.clone();
-        let answer = match dialogue.ask(request)? {
+        let answer = match session.ask(request)? {
             Ok(answer) => answer,
             Err(failure) => return Err(Stop::Trouble(refusal::of_failure(failure, &url))),
         };
-        let document = parsed(answer).filter(|_| answer.is_good());
-        if let Some(document) = document {
+        if let Some(document) = parsed(answer).filter(|_| answer.is_good()) {
             repaired.may_write = Some(true);
-            settled.push(
-                Webhook::of(Node::root(&document))
-                    .map(Some)
-                    .ok_or_else(|| "no_answer".to_owned()),
-            );
+            results.push(webhook_of(Node::root(&document)));
             continue;
         }
-        if let Some(trouble) =
-            whole_refusal(answer, &url, repaired).or_else(|| refusal::of_answer(answer, &url))
-        {
+        let trouble =
+            whole_refusal(answer, &url, repaired).or_else(|| refusal::of_answer(answer, &url));
+        if let Some(trouble) = trouble {
             return Err(Stop::Trouble(trouble));
         }
-        settled.push(Err(
-            rest_error(answer).map_or_else(|| answer.status.to_string(), |(code, _)| code)
-        ));
+        let code = rest_error(answer).map_or_else(|| answer.status.to_string(), |(code, _)| code);
+        results.push(Err(code));
     }
-    Ok(settled)
+    Ok(results)
+}
+
+fn single_request(
+    session: &Session<'_, '_>,
+    wanted: &Wanted<'_>,
+    change: &WebhookChange,
+) -> ApiRequest {
+    let body = body(wanted, change);
+    let (call, method, path, body) = match change {
+        WebhookChange::Create(_) => (
+            "webhooks.create",
+            Method::Post,
+            "webhooks".to_owned(),
+            Some(&body),
+        ),
+        WebhookChange::Update(id, _) => (
+            "webhooks.update",
+            Method::Put,
+            format!("webhooks/{id}"),
+            Some(&body),
+        ),
+        WebhookChange::Delete(id, _) => (
+            "webhooks.delete",
+            Method::Delete,
+            format!("webhooks/{id}?force=true"),
+            None,
+        ),
+    };
+    session.caller.request(call, method, &path, body)
 }
 
 /// The finding for a refusal that every further change would meet too; `None` if the refusal may concern this change only.

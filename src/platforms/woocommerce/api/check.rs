@@ -1,0 +1,183 @@
+//! A check of a store: find it, authenticate, then check, fix or remove its webhooks.
+
+use std::collections::BTreeMap;
+
+use super::address::{Api, Place};
+use super::body::json;
+use super::client::{Caller, Keys};
+use super::learn::learn;
+use super::outcome::{CONNECT_AGAIN, End, add, finding};
+use super::session::Session;
+use super::{address, authenticate, mode, reachable, refusal, setting, webhooks};
+use crate::platforms::api::{
+    Answer, CallFailure, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue,
+    Finding, Pace, Scope, Severity, Unanswered,
+};
+use crate::platforms::registered::RegisteredWebhooks;
+
+/// A low rate, because shared hosting limits requests.
+pub(in crate::platforms::woocommerce) const PACE: Pace = Pace {
+    per_minute: 120,
+    burst: 10,
+};
+
+/// A key has the rights of its user. No single permission is granted.
+pub(in crate::platforms::woocommerce) const SCOPES: &[Scope] = &[];
+
+pub(in crate::platforms::woocommerce) fn can_request(fields: &ConfiguredFields) -> bool {
+    fields.has("consumer-key") && fields.has("consumer-secret")
+}
+
+pub(in crate::platforms::woocommerce) fn check(
+    context: &ConnectionContext,
+    mode: CheckMode,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<CheckReport, Unanswered> {
+    let mut report = CheckReport::default();
+    match run(context, mode, dialogue, &mut report) {
+        Ok(()) => Ok(report),
+        Err(End::Found(found)) => {
+            add(&mut report, found);
+            Ok(report)
+        }
+        Err(End::Unanswered(unanswered)) => Err(unanswered),
+    }
+}
+
+pub(in crate::platforms::woocommerce) fn registered_webhooks(
+    settings: &BTreeMap<String, String>,
+) -> RegisteredWebhooks {
+    let setting = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
+    let mut registered = RegisteredWebhooks::default();
+    for (id, topic) in webhooks::known(setting(setting::WEBHOOKS_KNOWN)) {
+        registered.add(id, topic);
+    }
+    registered.are_ours = !setting(setting::WEBHOOK_IDS).is_empty();
+    registered
+}
+
+pub(in crate::platforms::woocommerce) fn delivery_url_findings(
+    context: &ConnectionContext,
+) -> Vec<Finding> {
+    let mut report = CheckReport::default();
+    if let Some(target) = &context.delivery_url {
+        let store = context.setting(setting::URL).unwrap_or_default();
+        reachable::judge(target, store, &mut report);
+    }
+    report.shown().findings
+}
+
+fn run(
+    context: &ConnectionContext,
+    mode: CheckMode,
+    dialogue: &mut Dialogue<'_>,
+    report: &mut CheckReport,
+) -> Result<(), End> {
+    let Some(keys) = Keys::of(context) else {
+        report.add(
+            Severity::Note,
+            "no_keys",
+            "There is no REST API key for this store, so its webhooks can be neither checked nor repaired.",
+            format!(
+                "Add a key with Read/Write under WooCommerce > Settings > Advanced > REST API. To give this connection both \
+                 halves of the key, {CONNECT_AGAIN}. Until then check the webhooks by hand under WooCommerce > Settings > \
+                 Advanced > Webhooks."
+            ),
+        );
+        return Ok(());
+    };
+    let Reached {
+        caller,
+        place,
+        status,
+    } = reach(context, &keys, dialogue, report)?;
+    let mut session = Session {
+        context,
+        caller,
+        dialogue,
+        report,
+    };
+    let facts = learn(&mut session, place.as_ref(), status);
+    mode::run(&mut session, mode, &facts)
+}
+
+/// A store that accepted the key.
+struct Reached<'a> {
+    caller: Caller,
+    /// Where the store was found; `None` if the address that an earlier check stored still works.
+    place: Option<Place>,
+    /// The store's status; `None` if the store is too slow for it.
+    status: Option<&'a Answer>,
+}
+
+/// Reaches the store by the address and the authentication that an earlier check stored, or else by the operator's URL.
+fn reach<'a>(
+    context: &ConnectionContext,
+    keys: &Keys,
+    dialogue: &mut Dialogue<'a>,
+    report: &mut CheckReport,
+) -> Result<Reached<'a>, End> {
+    if let Some(caller) = Caller::remembered(context, keys) {
+        match caller.status(dialogue)? {
+            Ok(answer) if answer.is_good() && json(answer).is_some() => {
+                return Ok(Reached {
+                    caller,
+                    place: None,
+                    status: Some(answer),
+                });
+            }
+            // Further requests would not help.
+            Ok(answer) if matches!(answer.status, 429 | 503) => {
+                if let Some(found) = refusal::of_answer(answer, &caller.api_url()) {
+                    return Err(found.into());
+                }
+            }
+            Err(failure @ (CallFailure::HostUnknown | CallFailure::Unreachable)) => {
+                return Err(refusal::of_failure(failure, &caller.root).into());
+            }
+            // Something at the store changed, so the search starts again from the operator's URL.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let place = address::discover(context.setting(setting::URL).unwrap_or_default(), dialogue)?;
+    judge_place(&place, report)?;
+    let (caller, status) = authenticate::choose(&place.root, place.home.as_ref(), keys, dialogue)?;
+    Ok(Reached {
+        caller,
+        place: Some(place),
+        status,
+    })
+}
+
+/// Checks what the REST root shows without a key.
+fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
+    if place.is_plain {
+        report.add(
+            Severity::Note,
+            "permalinks_plain",
+            format!("The permalinks of {} are plain, so its REST API is reachable only through index.php.", place.url),
+            "In WordPress, open Settings > Permalinks, choose \"Post name\" and save. The connection works without this change, but not with every host.",
+        );
+    }
+    match place.version {
+        Api::Current => Ok(()),
+        Api::Old => Err(finding(
+            Severity::Broken,
+            "woocommerce_too_old",
+            format!(
+                "The WooCommerce at {} is too old: it has no REST API v3. Cartwire needs WooCommerce 6.0 or newer.",
+                place.url
+            ),
+            "Update WooCommerce under Dashboard > Updates in WordPress.",
+        )
+        .into()),
+        Api::Missing => Err(finding(
+            Severity::Broken,
+            "not_woocommerce",
+            format!("{} is a WordPress site, but WooCommerce's REST API is not there.", place.url),
+            "Activate WooCommerce under Plugins in WordPress. If the shop is in a folder or on another host of this site, use \
+             that URL.",
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,101 @@
+//! Stores what a check learned about a store: how it is reached, and what it says about itself.
+
+use super::address::Place;
+use super::client::Mode;
+use super::facts::{self, Facts};
+use super::session::Session;
+use super::setting;
+use crate::platforms::api::{Answer, Severity};
+use crate::platforms::oauth1::Placement;
+
+/// Settings that a check keeps as they are, unless a later step changes them.
+const KEPT: [&str; 5] = [
+    setting::KEY_PERMISSION,
+    setting::WEBHOOK_IDS,
+    setting::WEBHOOKS_KNOWN,
+    setting::WEBHOOKS_WATCHED,
+    setting::DELIVERY_URL,
+];
+
+/// Adds the settings to the report, and findings about version, clock and authentication.
+pub(super) fn learn(
+    session: &mut Session<'_, '_>,
+    place: Option<&Place>,
+    status: Option<&Answer>,
+) -> Facts {
+    let facts = status.map(Facts::of).unwrap_or_default();
+    store_settings(session, place, &facts);
+    report_authentication(session);
+    match status {
+        Some(status) => {
+            facts.judge(session.report);
+            facts::clock(status, &session.caller.mode, session.report);
+        }
+        None => session.report.add(
+            Severity::Note,
+            "status_unknown",
+            "The store does not send its status, or takes too long for it, so its version is unknown.",
+            "Open WooCommerce > Status in the store and find out why it is slow.",
+        ),
+    }
+    facts
+}
+
+fn store_settings(session: &mut Session<'_, '_>, place: Option<&Place>, facts: &Facts) {
+    let (context, caller) = (session.context, &session.caller);
+    let address = match &caller.mode {
+        Mode::OAuth { root, .. } if *root != caller.root => root.as_str(),
+        Mode::Basic | Mode::OAuth { .. } => "",
+    };
+    let new = [
+        (setting::URL, place.map(|place| place.url.clone())),
+        (setting::REST_ROOT, Some(caller.root.clone())),
+        (setting::AUTH, Some(caller.mode.name().to_owned())),
+        (setting::OAUTH_ADDRESS, Some(address.to_owned())),
+        (
+            setting::STORE_NAME,
+            place.and_then(|place| place.name.clone()),
+        ),
+        (
+            setting::TIME_ZONE,
+            place.and_then(|place| place.time_zone.clone()),
+        ),
+        (setting::CURRENCY, facts.currency.clone()),
+        (
+            setting::WOOCOMMERCE_VERSION,
+            facts.woocommerce_version.clone(),
+        ),
+        (setting::WORDPRESS_VERSION, facts.wordpress_version.clone()),
+    ];
+    let kept = KEPT.map(|name| (name, None));
+    for (name, value) in new.into_iter().chain(kept) {
+        if let Some(value) = value.or_else(|| context.setting(name).map(str::to_owned)) {
+            session.report.settings.insert(name.to_owned(), value);
+        }
+    }
+}
+
+fn report_authentication(session: &mut Session<'_, '_>) {
+    let how = match &session.caller.mode {
+        Mode::Basic => "Basic over https",
+        Mode::OAuth { placement, .. } => match placement {
+            Placement::Header => "OAuth 1.0a",
+            Placement::Query => "OAuth 1.0a in the query",
+        },
+    };
+    if session.caller.mode.name() == "oauth1_query" {
+        session.report.add(
+            Severity::Note,
+            "authorization_dropped",
+            "The store's web server drops the Authorization header, so each request has its signature in the query. The consumer \
+             secret is not sent.",
+            "Nothing needs to be done. To use the header, let the web server pass it on: \"CGIPassAuth On\" in .htaccess for \
+             Apache, `fastcgi_param HTTP_AUTHORIZATION $http_authorization` for nginx.",
+        );
+    }
+    let good = format!(
+        "the store's REST API at {} accepts the key ({how})",
+        session.caller.root
+    );
+    session.report.good.push(good);
+}

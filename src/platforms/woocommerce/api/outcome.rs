@@ -1,0 +1,47 @@
+//! How a conversation with a store ends: with a request that has no answer yet, or with a finding that prevents the rest.
+
+use crate::platforms::api::{CheckReport, Finding, Severity, Unanswered};
+
+/// Why a conversation does not continue.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The next request has no answer yet.
+    Unanswered(Unanswered),
+    /// A finding that prevents all further checks.
+    Found(Finding),
+}
+
+impl From<Unanswered> for End {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
+    }
+}
+
+impl From<Finding> for End {
+    fn from(finding: Finding) -> Self {
+        Self::Found(finding)
+    }
+}
+
+pub(super) fn finding(
+    severity: Severity,
+    code: &'static str,
+    cause: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Finding {
+    Finding {
+        code,
+        severity,
+        cause: cause.into(),
+        remedy: remedy.into(),
+    }
+}
+
+/// How to give a connection another URL or key, as the end of a sentence.
+pub(super) const CONNECT_AGAIN: &str = "run `cartwire connections remove ID --keep-webhooks` and then `cartwire connections add` \
+                                       with the same --id and, by --webhook-secret-file, the same webhook secret";
+
+/// Adds a finding to a report.
+pub(super) fn add(report: &mut CheckReport, found: Finding) {
+    report.add(found.severity, found.code, found.cause, found.remedy);
+}
