@@ -7,7 +7,7 @@ use super::http::HttpClient;
 use super::options::{Options, OutboundError};
 use super::rate_limit::RateLimiters;
 use super::retry::{self, RetryDecision};
-use super::session::Session;
+use super::store_session::StoreSession;
 use super::token_cache::TokenCache;
 use crate::delivery::ConnectionId;
 use crate::platforms::StoreApi;
@@ -95,7 +95,7 @@ impl Outbound {
         connection: &ConnectionId,
         request: ApiRequest,
     ) -> CallResult {
-        let session = Session {
+        let session = StoreSession {
             http: &self.shared.http,
             limiters: &self.shared.limiters,
             tokens: &self.shared.tokens,

@@ -14,7 +14,7 @@ mod http_failure;
 mod options;
 mod rate_limit;
 mod retry;
-mod session;
+mod store_session;
 mod token_cache;
 
 pub use client::Outbound;

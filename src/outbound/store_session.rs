@@ -17,7 +17,7 @@ use crate::platforms::oauth1::Placement;
 
 /// A connection with all that its calls need.
 #[derive(Clone, Copy)]
-pub(super) struct Session<'a> {
+pub(super) struct StoreSession<'a> {
     pub(super) http: &'a HttpClient,
     pub(super) limiters: &'a RateLimiters,
     pub(super) tokens: &'a TokenCache,
@@ -43,7 +43,7 @@ struct Credentials {
     url: Option<String>,
 }
 
-impl Session<'_> {
+impl StoreSession<'_> {
     /// One attempt with the request's credentials.
     pub(super) async fn authorized(self, request: &ApiRequest) -> Attempt {
         let Credentials { header, token, url } = match self.credentials(request).await {
