@@ -1,7 +1,7 @@
-//! When a delivery or a ping of each connection last arrived, since the program started.
+//! When each connection's last delivery and last ping arrived, since the start of the program. In memory only.
 //!
-//! In memory only: the journal has the deliveries, and the gateway writes the pings down a few at a time, because a ping is
-//! not signed and must not cost a commit each.
+//! The journal has the deliveries. The gateway stores at most one ping of a connection in ten seconds, because pings are not
+//! signed and an attacker could cause a commit with each.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,13 +10,13 @@ use jiff::Timestamp;
 
 use crate::delivery::ConnectionId;
 
-/// Connections that are remembered: a sender with a key could name any number of installations.
-const MOST: usize = 20_000;
+/// Maximum number of connections in memory: a sender with a key can name any number of installations.
+const MAX_CONNECTIONS: usize = 20_000;
 
-/// Seconds between two pings of a connection that are worth writing down.
+/// Minimum time between two stored pings of a connection, in seconds.
 const PING_INTERVAL_SECONDS: i64 = 10;
 
-/// The last deliveries and pings of all connections.
+/// The last accepted deliveries and the last pings of all connections.
 #[derive(Debug, Default)]
 pub struct Accepted {
     deliveries: Mutex<HashMap<ConnectionId, Timestamp>>,
@@ -26,11 +26,11 @@ pub struct Accepted {
 #[derive(Clone, Copy, Debug)]
 struct Ping {
     at: Timestamp,
-    is_written: bool,
+    is_taken: bool,
 }
 
 impl Accepted {
-    /// A delivery of this connection was accepted.
+    /// Records an accepted delivery.
     pub fn note(&self, connection: &ConnectionId, now: Timestamp) {
         let mut all = self
             .deliveries
@@ -38,12 +38,12 @@ impl Accepted {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = all.get_mut(connection) {
             *last = now;
-        } else if all.len() < MOST {
+        } else if all.len() < MAX_CONNECTIONS {
             all.insert(connection.clone(), now);
         }
     }
 
-    /// When the last one was.
+    /// When the last delivery of the connection was accepted.
     #[must_use]
     pub fn last(&self, connection: &ConnectionId) -> Option<Timestamp> {
         self.deliveries
@@ -53,27 +53,27 @@ impl Accepted {
             .copied()
     }
 
-    /// A ping of this connection arrived. Only known connections come here, so their number bounds the map.
+    /// Records a ping. The connection must exist: the number of connections bounds the memory.
     pub fn note_ping(&self, connection: &ConnectionId, now: Timestamp) {
         let mut pings = self.pings.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_worth = pings.get(connection).is_none_or(|last| {
+        let is_due = pings.get(connection).is_none_or(|last| {
             now.as_second().saturating_sub(last.at.as_second()) >= PING_INTERVAL_SECONDS
         });
-        if is_worth {
+        if is_due {
             let ping = Ping {
                 at: now,
-                is_written: false,
+                is_taken: false,
             };
             pings.insert(connection.clone(), ping);
         }
     }
 
-    /// The pings that were not taken yet.
+    /// Returns the recorded pings that were not returned before.
     pub fn take_pings(&self) -> Vec<(ConnectionId, Timestamp)> {
         let mut pings = self.pings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Vec::new();
-        for (connection, ping) in pings.iter_mut().filter(|(_, ping)| !ping.is_written) {
-            ping.is_written = true;
+        for (connection, ping) in pings.iter_mut().filter(|(_, ping)| !ping.is_taken) {
+            ping.is_taken = true;
             taken.push((connection.clone(), ping.at));
         }
         taken
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_pings_is_taken_once_in_a_while() {
+    fn a_flood_of_pings_is_recorded_once_in_ten_seconds() {
         let (accepted, id) = (
             Accepted::default(),
             ConnectionId::new("shop").expect("an id"),

@@ -1,7 +1,6 @@
-//! What was turned away, per connection: reason, count and when last; and which registered webhooks were refused since one
-//! of their deliveries was last accepted. Never a body.
+//! Rejected requests of each connection, and the webhooks that they name. Never a body.
 //!
-//! In memory only: an invalid signature never costs a write.
+//! In memory only, so that a request with an invalid signature causes no write.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,19 +11,18 @@ use serde::Serialize;
 use crate::delivery::ConnectionId;
 use crate::platforms::ClaimedWebhook;
 
-/// How often a reason was met.
+/// The rejections of a connection for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RejectionCount {
-    /// A bounded word.
+    /// The reason code.
     pub reason: &'static str,
-    /// Times since the start of the program.
+    /// Number of rejections since the start of the program.
     pub count: u64,
-    /// The last time.
     pub last_at: Timestamp,
 }
 
-/// Times of refusals that are remembered of one webhook.
-const MAX_TIMES: usize = 16;
+/// Maximum number of refusals of one webhook whose times are kept.
+const MAX_REFUSAL_TIMES: usize = 16;
 
 /// A webhook whose requests were refused since one of its deliveries was last accepted. The headers that name it prove
 /// nothing: see `monitor::rejections`.
@@ -32,15 +30,15 @@ const MAX_TIMES: usize = 16;
 pub struct RefusedWebhook {
     /// The webhook that the requests named.
     pub webhook: ClaimedWebhook,
-    /// The last reason, as a bounded word.
+    /// The last reason code.
     pub reason: &'static str,
     /// The latest refusals, oldest first.
     pub times: Vec<Timestamp>,
 }
 
-/// Maximum number of unregistered webhooks that are remembered of one connection.
+/// Maximum number of unregistered webhooks of one connection that are kept.
 const MAX_UNREGISTERED: usize = 16;
-/// Age at which an unregistered webhook is forgotten.
+/// Age at which an unregistered webhook is dropped.
 const UNREGISTERED_MAX_AGE: SignedDuration = SignedDuration::from_mins(15);
 
 /// A webhook that accepted deliveries named and that the store was not known to have. It may be new at the store, or the
@@ -69,10 +67,9 @@ struct Webhooks {
 }
 
 impl Rejections {
-    /// Counts one.
+    /// Counts a rejected request. The connection must exist: the number of connections bounds the memory.
     pub fn count(&self, connection: &ConnectionId, reason: &'static str, now: Timestamp) {
         let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only known connections come here, so their number bounds the map.
         if !all.contains_key(connection) {
             all.insert(connection.clone(), Vec::new());
         }
@@ -92,7 +89,7 @@ impl Rejections {
         }
     }
 
-    /// Those of one connection.
+    /// The rejections of a connection, by reason.
     #[must_use]
     pub fn of(&self, connection: &ConnectionId) -> Vec<RejectionCount> {
         self.counts
@@ -103,7 +100,8 @@ impl Rejections {
             .unwrap_or_default()
     }
 
-    /// A request that names a registered webhook was refused. Only registered ones come here, so their number is bounded.
+    /// Records a rejected request that names a webhook. The webhook must be registered: the number of registered webhooks
+    /// bounds the memory.
     pub fn refuse_webhook(
         &self,
         connection: &ConnectionId,
@@ -121,13 +119,13 @@ impl Rejections {
                 times: Vec::new(),
             });
         entry.reason = reason;
-        if entry.times.len() >= MAX_TIMES {
+        if entry.times.len() >= MAX_REFUSAL_TIMES {
             entry.times.remove(0);
         }
         entry.times.push(now);
     }
 
-    /// A delivery of a registered webhook was accepted: what was refused of it before says nothing any more.
+    /// Records an accepted delivery of a registered webhook. It ends the refusals of the webhook.
     pub fn accept_webhook(&self, connection: &ConnectionId, id: &str, now: Timestamp) {
         let mut all = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
         let webhooks = all.entry(connection.clone()).or_default();
@@ -135,7 +133,7 @@ impl Rejections {
         webhooks.accepted.insert(id.to_owned(), now);
     }
 
-    /// The registered webhooks of a connection that were refused since they were last accepted.
+    /// The registered webhooks of a connection that were refused since their last accepted delivery.
     #[must_use]
     pub fn refused_webhooks(&self, connection: &ConnectionId) -> Vec<RefusedWebhook> {
         let all = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +142,7 @@ impl Rejections {
         })
     }
 
-    /// When a delivery of a registered webhook was last accepted.
+    /// When the last delivery of a registered webhook was accepted.
     #[must_use]
     pub fn webhook_accepted_at(&self, connection: &ConnectionId, id: &str) -> Option<Timestamp> {
         let all = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);

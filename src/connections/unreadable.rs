@@ -1,6 +1,6 @@
 //! Verified deliveries that could not be read, per connection, since the last readable one.
 //!
-//! In memory only: `monitor` keeps what it concluded in the connection's settings, and restores it after a restart.
+//! In memory only: `monitor` stores a long run in the connection's settings, and restores it after a restart.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -67,17 +67,16 @@ impl FromStr for UnreadableRun {
 /// A verified delivery that could not be read.
 #[derive(Clone, Copy, Debug)]
 pub struct UnreadableDelivery<'a> {
-    /// As dead letters are listed.
+    /// The delivery's id.
     pub id: &'a str,
     /// The dead letter's reason code.
     pub reason: &'static str,
-    /// As received.
     pub body: &'a [u8],
 }
 
 impl UnreadableDelivery<'_> {
-    /// A captured body can be sent again under other headers, because WooCommerce does not sign them. Such copies are
-    /// topic mismatches, and count as one delivery.
+    /// A captured body can be sent again with other headers if the platform does not sign them. Such copies are topic
+    /// mismatches, and count as one delivery.
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         if self.reason == TOPIC_MISMATCH {
@@ -184,7 +183,7 @@ impl UnreadableBodies {
         });
     }
 
-    /// Forgets the run, because the operator declared the trouble to be over.
+    /// Drops the run, because the operator declared the problem to be repaired.
     pub fn forget(&self, id: &ConnectionId) {
         if let Some(history) = self.all().get_mut(id) {
             history.run = None;

@@ -4,8 +4,8 @@ use super::delivery_problem::DeliveryProblem;
 use super::settings::SettingsUpdate;
 use crate::connections::{Assessment, Connection, UnreadableRun};
 use crate::delivery::ConnectionId;
-use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{Finding, Severity};
+use crate::platforms::{TOPIC_MISMATCH, platform};
 
 /// The finding for a reason code, with the details that are stored; `None` if the code is not a [`DeliveryProblem`].
 pub(super) fn finding_of(
@@ -28,7 +28,7 @@ pub(super) fn finding_of(
         }
         DeliveryProblem::BodiesUnreadable => {
             if let Some(run) = settings.unreadable_run() {
-                describe(&run, &connection.id, &mut finding);
+                describe(&run, connection, &mut finding);
             }
         }
         DeliveryProblem::BodyReencoded
@@ -41,7 +41,8 @@ pub(super) fn finding_of(
 }
 
 /// Adds the time, the number, an example and the remedy of unreadable deliveries.
-fn describe(run: &UnreadableRun, id: &ConnectionId, finding: &mut Finding) {
+fn describe(run: &UnreadableRun, connection: &Connection, finding: &mut Finding) {
+    let id = &connection.id;
     let UnreadableRun {
         reason,
         since,
@@ -51,17 +52,16 @@ fn describe(run: &UnreadableRun, id: &ConnectionId, finding: &mut Finding) {
     finding.cause = format!(
         "{count} deliveries since {since:.0} have a valid signature and cannot be read ({reason}), for example {delivery}"
     );
-    let remedy = match reason.as_str() {
-        TOPIC_MISMATCH => format!(
+    let remedy = if reason == TOPIC_MISMATCH {
+        format!(
             "run `cartwire connections check {id} --fix`, which registers the webhooks again with their topics"
-        ),
-        "empty_body" => "check the store's PHP log: PHP could not encode the payload, often because of invalid UTF-8 in \
-                         the data or of a plugin's fatal error"
-            .to_owned(),
-        "not_json" => "check the example's body: text that PHP prints in front of the JSON is a notice or a warning; turn \
-                       `display_errors` off in the store's PHP settings, and repair the plugin that causes it"
-            .to_owned(),
-        _ => return,
+        )
+    } else {
+        let platform = platform(&connection.platform);
+        match platform.and_then(|platform| platform.unreadable_remedy(reason)) {
+            Some(remedy) => remedy.to_owned(),
+            None => return,
+        }
     };
     finding.remedy = format!(
         "{remedy}; `cartwire deliveries list --connection {id} --state dead_lettered` lists the deliveries"

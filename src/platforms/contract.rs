@@ -63,6 +63,12 @@ pub trait WebhookPlatform: Send + Sync {
         now: Timestamp,
     ) -> Result<SignedRequest, InvalidKey>;
 
+    /// What the operator has to do at the store about deliveries that are unreadable for this reason code, if the platform
+    /// knows.
+    fn unreadable_remedy(&self, _reason: &str) -> Option<&'static str> {
+        None
+    }
+
     /// The webhook that the request's headers name, if the signature does not cover them. Not proved.
     fn claimed_webhook(&self, _headers: &Headers<'_>) -> Option<ClaimedWebhook> {
         None

@@ -60,6 +60,10 @@ impl WebhookPlatform for WooCommerce {
         sign::sign(unsigned, key)
     }
 
+    fn unreadable_remedy(&self, reason: &str) -> Option<&'static str> {
+        normalize::BodyFault::from_code(reason)?.remedy()
+    }
+
     fn claimed_webhook(&self, headers: &Headers<'_>) -> Option<ClaimedWebhook> {
         verify::claimed_webhook(headers)
     }

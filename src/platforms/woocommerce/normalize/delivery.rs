@@ -5,7 +5,8 @@
 
 use serde_json::value::RawValue;
 
-use super::document::{document, fault_of};
+use super::body_fault::BodyFault;
+use super::document::document;
 use super::payload::Payload;
 use super::resource::Resource;
 use super::{completion, coupon, customer, failure, fit, order, product};
@@ -33,11 +34,11 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
     // Both readings of the same text; the first also refuses nesting beyond 128 levels, which no consumer could parse.
     let value = match read(&text) {
         Ok(value) => value,
-        Err(Unread::Malformed) => return unreadable(fault_of(&text)),
+        Err(Unread::Malformed) => return unreadable(BodyFault::of(&text).code()),
         Err(Unread::TooComplex) => return unreadable(TOO_COMPLEX),
     };
     let Ok(raw) = serde_json::from_str::<Box<RawValue>>(&text) else {
-        return unreadable(fault_of(&text));
+        return unreadable(BodyFault::of(&text).code());
     };
     let root = Node::root(&value);
     let (resource, event) = delivery

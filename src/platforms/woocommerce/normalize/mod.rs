@@ -1,5 +1,6 @@
 //! Converts deliveries into events: `delivery` chooses entity and verb, and each entity has a file.
 
+mod body_fault;
 mod completion;
 mod coupon;
 mod customer;
@@ -15,5 +16,6 @@ mod payment;
 mod product;
 mod resource;
 
+pub(super) use body_fault::BodyFault;
 pub(super) use completion::entity_of;
 pub(super) use delivery::normalize;
