@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::delivery::Completed;
 use crate::event::data::ConnectionHealth;
 use crate::event::{
-    Asked, Authority, Draft, EVENT_TOO_LARGE, Entity, Event, Sequence, fit, limit_copies,
+    Asked, Authority, EVENT_TOO_LARGE, Entity, Event, NormalizedEvent, Sequence, fit, limit_copies,
 };
 use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{LogPage, LogRow};
@@ -63,18 +63,20 @@ pub fn assemble(entry: &Entry) -> Assembled {
     match normalized {
         Normalized::Ignored { reason } => Assembled::Ignored(reason.into()),
         Normalized::Unreadable { reason } => Assembled::Unreadable(reason),
-        Normalized::Events { drafts, .. } if drafts.len() > usize::from(u16::MAX) => {
+        Normalized::Events {
+            normalized_events, ..
+        } if normalized_events.len() > usize::from(u16::MAX) => {
             Assembled::Unreadable("too_many_events")
         }
         Normalized::Events {
-            drafts,
+            normalized_events,
             raw,
             signal,
         } => {
             let raw: Arc<RawValue> = raw.into();
             let mut events: Vec<Event> = (0..=u16::MAX)
-                .zip(drafts)
-                .map(|(index, draft)| event(entry, index, draft, Arc::clone(&raw)))
+                .zip(normalized_events)
+                .map(|(index, normalized)| event(entry, index, normalized, Arc::clone(&raw)))
                 .collect();
             limit_copies(&mut events);
             Assembled::Events { events, signal }
@@ -138,25 +140,25 @@ pub fn assemble_row(row: &LogRow) -> Option<Event> {
     assemble_one(&row.entry, row.index).map(|event| as_published(event, row.omits_raw))
 }
 
-fn event(entry: &Entry, index: u16, draft: Draft, raw: Arc<RawValue>) -> Event {
+fn event(entry: &Entry, index: u16, normalized: NormalizedEvent, raw: Arc<RawValue>) -> Event {
     Event {
         id: entry.event_id(index),
         platform: entry.delivery.platform.clone(),
         connection: entry.delivery.connection.clone(),
         sequence: Sequence::new(entry.position, index),
-        time: draft.time.unwrap_or(entry.delivery.received_at),
+        time: normalized.time.unwrap_or(entry.delivery.received_at),
         origin: entry.origin(),
-        asked: asked(entry, &draft),
-        draft,
+        asked: asked(entry, &normalized),
+        normalized,
         raw,
         omits_raw: false,
     }
 }
 
 /// What is said of asking, of those events that it was about.
-fn asked(entry: &Entry, draft: &Draft) -> Option<Asked> {
+fn asked(entry: &Entry, normalized: &NormalizedEvent) -> Option<Asked> {
     let completion = entry.delivery.completion.as_ref()?;
-    match (&completion.outcome, draft.authority) {
+    match (&completion.outcome, normalized.authority) {
         (Completed::Whole(_), Authority::Full) => Some(Asked::Completed(completion.asked_at)),
         (Completed::GivenUp(reason), Authority::Partial | Authority::Reference) => {
             Some(Asked::InVain(reason.clone()))
@@ -193,7 +195,7 @@ fn announcement(entry: &Entry) -> Normalized {
             .get("settings")
             .and_then(|settings| serde_json::from_value(settings.clone()).ok()),
     };
-    let draft = Draft {
+    let normalized = NormalizedEvent {
         verb: verb.to_owned(),
         id: delivery.connection.to_string(),
         time: None,
@@ -203,7 +205,7 @@ fn announcement(entry: &Entry) -> Normalized {
         anonymized: false,
     };
     Normalized::Events {
-        drafts: vec![draft],
+        normalized_events: vec![normalized],
         raw,
         signal: None,
     }

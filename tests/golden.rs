@@ -69,13 +69,13 @@ fn outcome(
         Normalized::Ignored { reason } => plain("ignored", Some(reason)),
         Normalized::Unreadable { reason } => plain("unreadable", Some(reason)),
         Normalized::Events {
-            drafts,
+            normalized_events,
             raw,
             signal: _,
         } => {
-            let events = drafts.into_iter().enumerate().map(|(index, draft)| {
+            let events = normalized_events.into_iter().enumerate().map(|(index, normalized)| {
                 let index = u16::try_from(index).expect("few events");
-                let payload_time = draft.time;
+                let payload_time = normalized.time;
                 let event = Event {
                     id: EventId { delivery: cartwire::delivery::DeliveryKey::of(&[b"golden"]), index },
                     platform: delivery.platform.clone(),
@@ -84,7 +84,7 @@ fn outcome(
                     time: payload_time.unwrap_or(delivery.received_at),
                     origin: Origin::Webhook,
                     asked: None,
-                    draft,
+                    normalized,
                     raw: raw.clone().into(),
                     omits_raw: false,
                 };

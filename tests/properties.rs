@@ -459,28 +459,30 @@ fn told(
         completion: None,
     };
     let Normalized::Events {
-        drafts,
+        normalized_events,
         raw,
         signal: _,
     } = platform.normalize(&delivery)
     else {
         return Vec::new();
     };
-    let events = (0..).zip(drafts).map(|(index, draft)| Event {
-        id: EventId {
-            delivery: DeliveryKey::of(&[b"property"]),
-            index,
-        },
-        platform: delivery.platform.clone(),
-        connection: delivery.connection.clone(),
-        sequence: Sequence::new(1, index),
-        time: draft.time.unwrap_or(delivery.received_at),
-        origin: Origin::Webhook,
-        asked: None,
-        draft,
-        raw: raw.clone().into(),
-        omits_raw: false,
-    });
+    let events = (0..)
+        .zip(normalized_events)
+        .map(|(index, normalized)| Event {
+            id: EventId {
+                delivery: DeliveryKey::of(&[b"property"]),
+                index,
+            },
+            platform: delivery.platform.clone(),
+            connection: delivery.connection.clone(),
+            sequence: Sequence::new(1, index),
+            time: normalized.time.unwrap_or(delivery.received_at),
+            origin: Origin::Webhook,
+            asked: None,
+            normalized,
+            raw: raw.clone().into(),
+            omits_raw: false,
+        });
     events.collect()
 }
 
@@ -500,7 +502,7 @@ fn assert_is_event(event: &Event, payload: Option<&str>) {
             error.instance_path()
         );
     }
-    assert!(!event.draft.id.is_empty(), "a subject has an id");
+    assert!(!event.normalized.id.is_empty(), "a subject has an id");
     if let Some(payload) = payload {
         assert_eq!(event.raw.get(), payload.trim(), "raw is what was received");
         assert!(

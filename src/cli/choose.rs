@@ -207,7 +207,7 @@ fn has_order(reader: &Reader, summary: &DeliverySummary, number: &str) -> anyhow
     let Some((_, entry)) = reader.delivery(key(&summary.id)?)? else {
         return Ok(false);
     };
-    let is_it = |event: &Event| match &event.draft.entity {
+    let is_it = |event: &Event| match &event.normalized.entity {
         Entity::Order(order) => order.number.as_deref() == Some(number) || order.id == number,
         _ => false,
     };

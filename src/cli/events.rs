@@ -213,7 +213,7 @@ fn page(
 
 /// An event as one line of text.
 pub(super) fn summary(event: &Event) -> String {
-    let authority = event.draft.authority.as_str();
+    let authority = event.normalized.authority.as_str();
     format!(
         "{:.0}  {:<38} {:<48} {:<20} {authority:<9} {}",
         event.time,

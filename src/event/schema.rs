@@ -14,8 +14,9 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::data::Entity;
+use super::origin::{Authority, Origin};
 use super::types::EVENT_TYPES;
-use super::{Authority, Entity, Origin};
 
 /// The CloudEvents 1.0 attributes and the gateway's extension attributes that are the same for all entities.
 #[derive(Serialize, JsonSchema)]

@@ -8,7 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Event, Weigh};
+use super::cloud_event::Event;
+use super::weigh::Weigh;
 
 /// The default of `--max-event-bytes`: below RabbitMQ 4's limit of 16 MiB, minus the size of a message's properties.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 15 << 20;
@@ -66,7 +67,7 @@ pub struct TooLarge {
 /// [`TooLarge`] if the event is larger than `limit` without `data.raw`.
 pub fn fit(event: &mut Event, limit: usize) -> Result<(), TooLarge> {
     // A cheap upper bound for small events: JSON escapes one byte as at most six.
-    let draft_bytes = 6 * (size_of::<Event>() + event.draft.heap());
+    let draft_bytes = 6 * (size_of::<Event>() + event.normalized.heap());
     let raw_bytes = if event.omits_raw {
         0
     } else {
@@ -126,7 +127,9 @@ mod tests {
     use super::*;
     use crate::delivery::{ConnectionId, DeliveryKey};
     use crate::event::data::Order;
-    use crate::event::{Authority, Draft, Entity, EventId, Origin, Sequence, json_schema};
+    use crate::event::{
+        Authority, Entity, EventId, NormalizedEvent, Origin, Sequence, json_schema,
+    };
 
     fn event(note: usize, raw: usize) -> Event {
         let order = Order {
@@ -146,7 +149,7 @@ mod tests {
             time: Timestamp::UNIX_EPOCH,
             origin: Origin::Webhook,
             asked: None,
-            draft: Draft {
+            normalized: NormalizedEvent {
                 verb: "created".to_owned(),
                 id: "1".to_owned(),
                 time: None,

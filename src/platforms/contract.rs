@@ -15,7 +15,7 @@ use super::registered::{ClaimedWebhook, RegisteredWebhooks};
 use super::signing::{SignedRequest, Unsigned};
 use super::verified::{InvalidKey, Rejection, VerificationKey, Verified};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
-use crate::event::Draft;
+use crate::event::NormalizedEvent;
 
 /// A platform that sends webhooks.
 pub trait WebhookPlatform: Send + Sync {
@@ -110,7 +110,11 @@ pub trait StoreApi: WebhookPlatform {
 
     /// The object to fetch from the store if the delivery is thin, serialized; `None` if the delivery is complete.
     /// Deliveries that need the same object share one request that starts after all of them arrived.
-    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String>;
+    fn fetch_request(
+        &self,
+        delivery: &JournaledDelivery,
+        normalized_events: &[NormalizedEvent],
+    ) -> Option<String>;
 
     /// Fetches the object that [`StoreApi::fetch_request`] named. The journal stores the result beside the delivery, and
     /// [`WebhookPlatform::normalize`] reads both.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use crate::event::Draft;
+use crate::event::NormalizedEvent;
 
 /// The result of normalizing a delivery.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub enum Normalized {
     /// The delivery gives events.
     Events {
         /// The events, in order.
-        drafts: Vec<Draft>,
+        normalized_events: Vec<NormalizedEvent>,
         /// The platform's payload, byte for byte.
         raw: Box<RawValue>,
         /// A change of the connection itself.

@@ -52,7 +52,7 @@ impl Message {
                 ("cloudEvents_origin", event.origin.as_str().to_owned()),
                 (
                     "cloudEvents_authority",
-                    event.draft.authority.as_str().to_owned(),
+                    event.normalized.authority.as_str().to_owned(),
                 ),
             ],
             event_type,
@@ -67,7 +67,7 @@ pub(super) fn routing_key(event: &Event) -> String {
     format!(
         "{}.{}.{}.{connection}",
         event.platform,
-        event.draft.entity.name(),
-        event.draft.verb
+        event.normalized.entity.name(),
+        event.normalized.verb
     )
 }

@@ -25,8 +25,8 @@ pub(super) fn subject(events: &[Event]) -> Option<String> {
     let [event] = events else {
         return None;
     };
-    let is_bare =
-        event.draft.verb == verbs::DELETED && event.draft.authority == Authority::Reference;
+    let is_bare = event.normalized.verb == verbs::DELETED
+        && event.normalized.authority == Authority::Reference;
     if is_bare { Some(event.subject()) } else { None }
 }
 

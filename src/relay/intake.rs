@@ -16,7 +16,7 @@ use super::partitions::{Suspicion, Task};
 use super::{Held, PAUSE, Relay, deletion};
 use crate::connections::{Ownership, UnreadableDelivery};
 use crate::delivery::{Completed, Completion, ConnectionId, JournaledDelivery};
-use crate::event::{Authority, Draft, EVENT_TOO_LARGE, Event, weight};
+use crate::event::{Authority, EVENT_TOO_LARGE, Event, NormalizedEvent, weight};
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Claimed, Damaged, Excluded, JournalError, Want};
 use crate::normalize::{Assembled, assemble_within};
@@ -468,9 +468,9 @@ impl<P: Publish> Relay<P> {
     fn lacks(&self, entry: &Entry, events: &[Event]) -> Option<Target> {
         self.asking.as_ref()?;
         let delivery = &entry.delivery;
-        let is_whole = events
-            .iter()
-            .all(|event| event.draft.authority == Authority::Full && !event.draft.lacks_currency());
+        let is_whole = events.iter().all(|event| {
+            event.normalized.authority == Authority::Full && !event.normalized.lacks_currency()
+        });
         if delivery.completion.is_some() || is_whole || entry.kind == EntryKind::Announcement {
             return None;
         }
@@ -550,8 +550,11 @@ enum Waits {
 /// What the delivery's store is to be asked for.
 fn target(entry: &Entry, events: &[Event]) -> Option<Target> {
     let delivery = &entry.delivery;
-    let drafts: Vec<Draft> = events.iter().map(|event| event.draft.clone()).collect();
-    let lacking = store_api(&delivery.platform)?.fetch_request(delivery, &drafts)?;
+    let normalized_events: Vec<NormalizedEvent> = events
+        .iter()
+        .map(|event| event.normalized.clone())
+        .collect();
+    let lacking = store_api(&delivery.platform)?.fetch_request(delivery, &normalized_events)?;
     let JournaledDelivery {
         connection,
         endpoint,

@@ -50,8 +50,8 @@ pub type Route = Arc<str>;
 /// The route of an event.
 #[must_use]
 pub fn route(event: &Event) -> Route {
-    let (entity, connection) = (event.draft.entity.name(), &event.connection);
-    match &event.draft.entity {
+    let (entity, connection) = (event.normalized.entity.name(), &event.connection);
+    match &event.normalized.entity {
         Entity::Action(_) => format!("{connection}/{entity}").into(),
         Entity::Order(_)
         | Entity::Product(_)
@@ -67,7 +67,9 @@ pub fn route(event: &Event) -> Route {
         | Entity::App(_)
         | Entity::Site(_)
         | Entity::Connection(_)
-        | Entity::Unrecognized(_) => format!("{connection}/{entity}.{}", event.draft.verb).into(),
+        | Entity::Unrecognized(_) => {
+            format!("{connection}/{entity}.{}", event.normalized.verb).into()
+        }
     }
 }
 
@@ -367,7 +369,7 @@ mod tests {
     use super::*;
     use crate::delivery::DeliveryKey;
     use crate::event::data::Order;
-    use crate::event::{Authority, Draft, Entity, EventId, Origin, Sequence};
+    use crate::event::{Authority, Entity, EventId, NormalizedEvent, Origin, Sequence};
     use std::time::Duration;
 
     fn task(position: Position, id: &str) -> Task {
@@ -382,7 +384,7 @@ mod tests {
             time: jiff::Timestamp::UNIX_EPOCH,
             origin: Origin::Webhook,
             asked: None,
-            draft: Draft {
+            normalized: NormalizedEvent {
                 verb: "created".to_owned(),
                 id: id.to_owned(),
                 time: None,

@@ -124,6 +124,6 @@ pub(super) fn count(event: &Event, ending: Ending) {
         Ending::Unsubscribed => "unsubscribed",
         Ending::Dead(_) => "dead",
     };
-    let (platform, entity) = (event.platform.clone(), event.draft.entity.name());
+    let (platform, entity) = (event.platform.clone(), event.normalized.entity.name());
     metrics::counter!("cartwire_events_total", "platform" => platform, "entity" => entity, "ending" => ending).increment(1);
 }

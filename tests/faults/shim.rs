@@ -157,13 +157,13 @@ fn files(data: &Path) -> Vec<OsString> {
 fn library() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults-shim.so");
-    let draft = library.with_extension(format!("{}-{}", std::process::id(), unique()));
+    let normalized = library.with_extension(format!("{}-{}", std::process::id(), unique()));
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(compiler);
     command
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"])
         .arg("-o")
-        .arg(&draft)
+        .arg(&normalized)
         .arg(source);
     let output = command
         .args(["-ldl", "-lpthread"])
@@ -174,6 +174,6 @@ fn library() -> PathBuf {
         "shim.c: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    std::fs::rename(draft, &library).expect("the library has its place");
+    std::fs::rename(normalized, &library).expect("the library has its place");
     library
 }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Number;
 
-use super::{shape, words};
-use crate::event::{Amount, Money};
+use super::macros::{shape, words};
+use crate::event::money::{Amount, Money};
 
 words! {
     /// The kind of product.

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Number;
 
-use super::shape;
-use crate::event::{Amount, Money};
+use super::macros::shape;
+use crate::event::money::{Amount, Money};
 
 shape! {
     /// A postal address with a person. All members are plain text: HTML entities are decoded.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Coupon, Customer, Order, Product, shape};
+use super::catalog::Product;
+use super::customer::{Coupon, Customer};
+use super::macros::shape;
+use super::order::Order;
 
 shape! {
     /// The installation of an app on a site.

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Number;
 
-use super::{Buyer, Discount, LineItem, shape, words};
-use crate::event::Money;
+use super::macros::{shape, words};
+use super::order::{Buyer, Discount, LineItem};
+use super::refund::Refund;
+use crate::event::money::Money;
 
 words! {
     /// The result of a chargeback.
@@ -109,22 +111,6 @@ shape! {
         /// The payment provider's id of the transaction.
         provider_transaction_id: String,
         /// When the payment was made, in UTC.
-        created_at: Timestamp,
-    }
-}
-shape! {
-    /// One refund of an order.
-    Refund {
-        |
-        /// The refund's id at the platform.
-        id: String,
-        /// The merchant's reason, plain text.
-        reason: String,
-        /// The refunded amount, positive. Absent if the payload's amount cannot be read.
-        amount: Money,
-        /// The refund method, the platform's own value, for example `creditCard` or `giftCard`.
-        method: String,
-        /// When the refund was made, in UTC.
         created_at: Timestamp,
     }
 }

@@ -3,8 +3,11 @@
 use jiff::Timestamp;
 use serde_json::Number;
 
-use super::{Address, OptionValue, Refund, shape, words};
-use crate::event::Money;
+use super::catalog::OptionValue;
+use super::customer::Address;
+use super::macros::{shape, words};
+use super::refund::Refund;
+use crate::event::money::Money;
 
 words! {
     /// The overall status of an order.

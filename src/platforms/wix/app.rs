@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use super::legacy::Legacy;
 use super::shapes::instant;
 use crate::event::data::{App, ConnectionHealth, Plan, Site};
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 use crate::platforms::normalized::ConnectionSignal;
 
-type Change = (Option<Vec<Draft>>, Option<ConnectionSignal>);
+type Change = (Option<Vec<NormalizedEvent>>, Option<ConnectionSignal>);
 
 pub(super) fn installed(event: &Legacy<'_>) -> Change {
     let known: BTreeMap<String, String> = [
@@ -55,14 +55,14 @@ fn change(
     signal: ConnectionSignal,
 ) -> Change {
     let app = app(event, None);
-    let mut drafts = vec![event.draft(
+    let mut normalized_events = vec![event.event(
         app_verb,
         app.id.clone(),
         Authority::Partial,
         Entity::App(Box::new(app)),
     )];
     if !event.installation {
-        return (Some(drafts), None);
+        return (Some(normalized_events), None);
     }
     let (connection, endpoint) = (
         event.delivery.connection.as_str(),
@@ -75,13 +75,13 @@ fn change(
         settings,
         ..ConnectionHealth::default()
     };
-    drafts.push(event.draft(
+    normalized_events.push(event.event(
         verb,
         connection.to_owned(),
         Authority::Full,
         Entity::Connection(Box::new(health)),
     ));
-    (Some(drafts), Some(signal))
+    (Some(normalized_events), Some(signal))
 }
 
 fn app(event: &Legacy<'_>, plan: Option<Plan>) -> App {
@@ -93,7 +93,7 @@ fn app(event: &Legacy<'_>, plan: Option<Plan>) -> App {
     }
 }
 
-pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
+pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<NormalizedEvent> {
     let source = event.root;
     let plan = Plan {
         product_id: source.get("vendorProductId").id(),
@@ -106,19 +106,19 @@ pub(super) fn plan(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
         expires_at: instant(source.get("expiresOn")),
     };
     let app = app(event, filled(plan));
-    let draft = event.draft(
+    let normalized = event.event(
         verb,
         app.id.clone(),
         Authority::Partial,
         Entity::App(Box::new(app)),
     );
-    Some(Draft {
+    Some(NormalizedEvent {
         time: instant(source.get("operationTimeStamp")).or(event.issued_at),
-        ..draft
+        ..normalized
     })
 }
 
-pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
+pub(super) fn site(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     let source = event.root.get("event");
     let properties = source.get("properties");
     let id = event
@@ -126,15 +126,15 @@ pub(super) fn site(event: &Legacy<'_>) -> Option<Draft> {
         .get("metasiteId")
         .id()
         .unwrap_or_else(|| event.delivery.connection.as_str().to_owned());
-    let draft = event.draft(
+    let normalized = event.event(
         verbs::UPDATED,
         id.clone(),
         Authority::Partial,
         Entity::Site(Box::new(properties_of(properties, id))),
     );
-    Some(Draft {
+    Some(NormalizedEvent {
         changed: paths(source.get("fields")),
-        ..draft
+        ..normalized
     })
 }
 

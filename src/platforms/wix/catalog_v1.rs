@@ -10,17 +10,17 @@ use crate::event::data::{
     Category, Collection, Image, Inventory, InventoryVariant, OptionValue, Product,
     ProductInventory, ProductKind, ProductOption, StockStatus, Variant,
 };
-use crate::event::{Authority, Draft, Entity, Money, verbs};
+use crate::event::{Authority, Entity, Money, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
 /// Maximum size in bytes of the payload times the number of events of a delivery. A larger delivery becomes one event of the
 /// product.
 const MAX_TOTAL_BYTES: usize = 16 << 20;
 
-pub(super) fn product_created(event: &Legacy<'_>) -> Option<Draft> {
+pub(super) fn product_created(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     let id = event.root.get("productId").id()?;
     let product = product(event.root, id.clone());
-    Some(event.draft(
+    Some(event.event(
         verbs::CREATED,
         id,
         Authority::Partial,
@@ -238,26 +238,26 @@ fn options(variant: Node<'_>) -> Option<Vec<ProductOption>> {
     chosen(variant).map(|choices| choices.into_iter().map(option).collect())
 }
 
-pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
+pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<NormalizedEvent> {
     let id = event.root.get("productId").id()?;
     let product = Product {
         id: id.clone(),
         ..Product::default()
     };
-    let draft = event.draft(
+    let normalized = event.event(
         verb,
         id,
         Authority::Reference,
         Entity::Product(Box::new(product)),
     );
-    Some(Draft {
+    Some(NormalizedEvent {
         changed: paths(event.root.get("changedFields")),
-        ..draft
+        ..normalized
     })
 }
 
 /// One event for each variant, because each variant is a partition of its own.
-pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
+pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<NormalizedEvent>> {
     // The id is copied into each variant, so its length is limited.
     let parent = event.root.get("productId").id().filter(|id| is_id(id));
     let variants = || event.root.get("variants").items();
@@ -270,17 +270,17 @@ pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<Draft>> {
             .map(|source| variant(event, source, parent.as_deref()))
             .collect()
     };
-    if let Some(drafts) = few.then(each).flatten() {
-        return Some(drafts);
+    if let Some(normalized_events) = few.then(each).flatten() {
+        return Some(normalized_events);
     }
-    let draft = product_reference(event, verbs::UPDATED)?;
-    Some(vec![Draft {
+    let normalized = product_reference(event, verbs::UPDATED)?;
+    Some(vec![NormalizedEvent {
         changed: Some(vec!["variants".to_owned()]),
-        ..draft
+        ..normalized
     }])
 }
 
-fn variant(event: &Legacy<'_>, source: Node<'_>, parent: Option<&str>) -> Option<Draft> {
+fn variant(event: &Legacy<'_>, source: Node<'_>, parent: Option<&str>) -> Option<NormalizedEvent> {
     let id = source.get("variantId").id()?;
     let product = Product {
         id: id.clone(),
@@ -289,21 +289,21 @@ fn variant(event: &Legacy<'_>, source: Node<'_>, parent: Option<&str>) -> Option
         options: options(source),
         ..Product::default()
     };
-    let draft = event.draft(
+    let normalized = event.event(
         verbs::UPDATED,
         id,
         Authority::Reference,
         Entity::Variant(Box::new(product)),
     );
-    Some(Draft {
+    Some(NormalizedEvent {
         changed: paths(source.get("changedFields")),
-        ..draft
+        ..normalized
     })
 }
 
-pub(super) fn collection_created(event: &Legacy<'_>) -> Option<Draft> {
+pub(super) fn collection_created(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     let collection = collection(event.root, collection_id(event)?);
-    Some(event.draft(
+    Some(event.event(
         verbs::CREATED,
         collection.id.clone(),
         Authority::Partial,
@@ -327,20 +327,20 @@ pub(super) fn collection(source: Node<'_>, id: String) -> Collection {
     }
 }
 
-pub(super) fn collection_reference(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
+pub(super) fn collection_reference(event: &Legacy<'_>, verb: &str) -> Option<NormalizedEvent> {
     let collection = Collection {
         id: collection_id(event)?,
         ..Collection::default()
     };
-    let draft = event.draft(
+    let normalized = event.event(
         verb,
         collection.id.clone(),
         Authority::Reference,
         Entity::Collection(Box::new(collection)),
     );
-    Some(Draft {
+    Some(NormalizedEvent {
         changed: paths(event.root.get("changedFields")),
-        ..draft
+        ..normalized
     })
 }
 
@@ -348,21 +348,21 @@ fn collection_id(event: &Legacy<'_>) -> Option<String> {
     event.root.first(&["collectionId", "collection_Id"]).id()
 }
 
-pub(super) fn inventory_item(event: &Legacy<'_>) -> Option<Draft> {
+pub(super) fn inventory_item(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     let item = inventory(event)?;
-    let draft = event.draft(
+    let normalized = event.event(
         verbs::UPDATED,
         item.id.clone(),
         Authority::Reference,
         Entity::Inventory(Box::new(item)),
     );
-    Some(Draft {
+    Some(NormalizedEvent {
         changed: paths(event.root.get("fieldMask")),
-        ..draft
+        ..normalized
     })
 }
 
-pub(super) fn inventory_variants(event: &Legacy<'_>) -> Option<Draft> {
+pub(super) fn inventory_variants(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     let variants = event.root.get("variants").list_of(|variant| {
         let (new, old) = (variant.get("newValue"), variant.get("oldValue"));
         Some(InventoryVariant {
@@ -377,7 +377,7 @@ pub(super) fn inventory_variants(event: &Legacy<'_>) -> Option<Draft> {
         variants,
         ..inventory(event)?
     };
-    Some(event.draft(
+    Some(event.event(
         verbs::UPDATED,
         item.id.clone(),
         Authority::Partial,

@@ -9,10 +9,10 @@ use crate::event::data::{
     Category, Image, Inventory, OptionValue, Product, ProductInventory, ProductKind, ProductOption,
     StockStatus, Variant,
 };
-use crate::event::{Amount, Authority, Currency, Draft, Entity, Money, verbs};
+use crate::event::{Amount, Authority, Currency, Entity, Money, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn product_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let verb = match event.slug() {
         "created" if event.is_restored() => verbs::RESTORED,
         "created" => verbs::CREATED,
@@ -28,7 +28,7 @@ pub(super) fn product_event(event: &Domain<'_>) -> Option<Draft> {
         Some(_) => Authority::Partial,
         None => Authority::Reference,
     };
-    Some(event.draft(
+    Some(event.event(
         verb,
         id.clone(),
         authority,
@@ -251,7 +251,7 @@ fn copied_name(item: Node<'_>) -> Option<String> {
     (name.len() <= MAX_NAME_BYTES).then(|| name.to_owned())
 }
 
-pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn inventory_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let body = event.content();
     let found = event.entity(&["currentEntity"], "id");
     let source = found.unwrap_or_else(Node::nowhere);
@@ -282,7 +282,7 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<Draft> {
         ),
         _ => return None,
     };
-    Some(event.draft(
+    Some(event.event(
         verbs::UPDATED,
         item.id.clone(),
         authority,

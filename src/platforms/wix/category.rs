@@ -4,10 +4,10 @@
 
 use super::domain::{Domain, full_if};
 use crate::event::data::{Collection, Image};
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let (verb, changed) = match event.slug() {
         "created" => (verbs::CREATED, None),
         "updated" => (verbs::UPDATED, None),
@@ -42,13 +42,13 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
     } else {
         full_if(found)
     };
-    let draft = event.draft(verb, id, authority, Entity::Collection(Box::new(shape)));
+    let normalized = event.event(verb, id, authority, Entity::Collection(Box::new(shape)));
     Some(match changed {
-        Some(path) => Draft {
+        Some(path) => NormalizedEvent {
             changed: Some(vec![path.to_owned()]),
-            ..draft
+            ..normalized
         },
-        None => draft,
+        None => normalized,
     })
 }
 

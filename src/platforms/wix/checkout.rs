@@ -6,10 +6,10 @@ use super::domain::{Domain, full_if};
 use super::order::discount;
 use super::shapes::{buyer, line_item, price};
 use crate::event::data::Checkout;
-use crate::event::{Draft, Entity, verbs};
+use crate::event::{Entity, NormalizedEvent, verbs};
 use crate::platforms::lenient::Node;
 
-pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let verb = match event.slug() {
         "created" => verbs::ABANDONED,
         "updated" => verbs::UPDATED,
@@ -21,7 +21,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
     let source = found.unwrap_or_else(Node::nowhere);
     let id = source.get("id").id().or_else(|| event.entity_id())?;
     let shape = shape(source, id.clone());
-    Some(event.draft(verb, id, full_if(found), Entity::Checkout(Box::new(shape))))
+    Some(event.event(verb, id, full_if(found), Entity::Checkout(Box::new(shape))))
 }
 
 /// Normalizes an abandoned checkout.

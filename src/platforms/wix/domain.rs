@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use crate::event::{Authority, Draft, Entity};
+use crate::event::{Authority, Entity, NormalizedEvent};
 use crate::platforms::json::{Json, TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 
@@ -116,21 +116,21 @@ impl<'a> Domain<'a> {
             || created.get("triggeredByUndelete").flag() == Some(true)
     }
 
-    /// A draft at the time of the event, with the changed members if the event has them.
-    pub(super) fn draft(
+    /// An event at the time of the event, with the changed members if the event has them.
+    pub(super) fn event(
         &self,
         verb: &str,
         id: String,
         authority: Authority,
         entity: Entity,
-    ) -> Draft {
+    ) -> NormalizedEvent {
         let modified = self.root.get("updatedEvent").get("modifiedFields");
         let changed: Vec<String> = modified
             .members()
             .map(|(path, _)| path.to_owned())
             .collect();
         let changed = (!changed.is_empty()).then_some(changed);
-        Draft {
+        NormalizedEvent {
             verb: verb.to_owned(),
             id,
             time: self.time,

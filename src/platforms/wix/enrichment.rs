@@ -1,6 +1,6 @@
-//! Enriches drafts with the answer of the platform's API.
+//! Enriches events with the answer of the platform's API.
 //!
-//! Number, order, verb, entity type, id and time of the drafts never change, because event ids and partitions depend on
+//! Number, order, verb, entity type, id and time of the events never change, because event ids and partitions depend on
 //! them. A member that the answer does not have stays as it was.
 
 use bytes::Bytes;
@@ -8,14 +8,14 @@ use bytes::Bytes;
 use super::api::{FetchKind, FetchRequest, known};
 use super::{app, catalog_v1, catalog_v3, checkout, order, payment, people};
 use crate::event::data::{App, Customer, Fulfillment, Inventory, Payment};
-use crate::event::{Authority, Currency, Draft, Entity};
+use crate::event::{Authority, Currency, Entity, NormalizedEvent};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::ConnectionSignal;
 
-/// Reads the answer to `request` into the drafts, and into the signal about the connection.
+/// Reads the answer to `request` into the events, and into the signal about the connection.
 pub(super) fn enrich(
-    drafts: &mut [Draft],
+    normalized_events: &mut [NormalizedEvent],
     signal: &mut Option<ConnectionSignal>,
     request: &FetchRequest,
     answer: &Bytes,
@@ -29,10 +29,10 @@ pub(super) fn enrich(
     {
         settings.extend(known(answer));
     }
-    for draft in drafts {
-        if let Some(entity) = enriched(&draft.entity, request.kind, answer) {
-            draft.entity = entity;
-            draft.authority = Authority::Full;
+    for normalized in normalized_events {
+        if let Some(entity) = enriched(&normalized.entity, request.kind, answer) {
+            normalized.entity = entity;
+            normalized.authority = Authority::Full;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Enriched deliveries: the changed drafts, and the members that never change.
+//! Enriched deliveries: the changed events, and the members that never change.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -31,21 +31,25 @@ fn delivery(topic: &str, payload: &Value, told: Option<&Value>) -> JournaledDeli
     }
 }
 
-fn normalized(delivery: &JournaledDelivery) -> (Vec<Draft>, Option<ConnectionSignal>) {
+fn normalized(delivery: &JournaledDelivery) -> (Vec<NormalizedEvent>, Option<ConnectionSignal>) {
     match normalize(delivery) {
-        Normalized::Events { drafts, signal, .. } => (drafts, signal),
+        Normalized::Events {
+            normalized_events,
+            signal,
+            ..
+        } => (normalized_events, signal),
         other => panic!("{other:?}"),
     }
 }
 
 /// The entities of an enriched delivery as JSON with their authority. Asserts that no other member has changed, and that
-/// complete drafts need no further request.
+/// complete events need no further request.
 fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Value)> {
     let (thin, _) = normalized(&delivery(topic, payload, None));
     let whole_delivery = delivery(topic, payload, Some(told));
     let (whole, _) = normalized(&whole_delivery);
-    let rest = |drafts: &[Draft]| -> Vec<_> {
-        drafts
+    let rest = |normalized_events: &[NormalizedEvent]| -> Vec<_> {
+        normalized_events
             .iter()
             .map(|d| {
                 (
@@ -59,18 +63,20 @@ fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Valu
             .collect()
     };
     assert_eq!(rest(&thin), rest(&whole));
-    let all_full = whole.iter().all(|draft| draft.authority == Authority::Full);
+    let all_full = whole
+        .iter()
+        .all(|normalized| normalized.authority == Authority::Full);
     assert!(
         !all_full || FetchRequest::of(&whole_delivery, &whole).is_none(),
         "{topic}"
     );
     whole
         .into_iter()
-        .map(|draft| {
-            let name = draft.entity.name();
+        .map(|normalized| {
+            let name = normalized.entity.name();
             (
-                draft.authority,
-                serde_json::to_value(&draft.entity).expect("JSON")[name].clone(),
+                normalized.authority,
+                serde_json::to_value(&normalized.entity).expect("JSON")[name].clone(),
             )
         })
         .collect()
@@ -458,9 +464,9 @@ fn prices_of_the_third_catalog_take_the_currency_of_the_site() {
     assert_eq!(entity["variants"][0]["price"]["currency"], "SEK");
     let word = |payload: &Value| {
         let delivery = delivery(TOPIC, payload, None);
-        let (drafts, _) = normalized(&delivery);
-        assert_eq!(drafts[0].authority, Authority::Full);
-        FetchRequest::of(&delivery, &drafts).map(|request| request.text())
+        let (normalized_events, _) = normalized(&delivery);
+        assert_eq!(normalized_events[0].authority, Authority::Full);
+        FetchRequest::of(&delivery, &normalized_events).map(|request| request.text())
     };
     assert_eq!(word(&priced(None)).as_deref(), Some("site-currency/site"));
     assert_eq!(word(&priced(Some("EUR"))), None, "the product has its own");

@@ -1,7 +1,7 @@
-//! A flat event and the draft that it makes. Flat events are those of the old Wix Stores API and of the platform itself.
+//! A flat event and the event that it makes. Flat events are those of the old Wix Stores API and of the platform itself.
 
 use crate::delivery::JournaledDelivery;
-use crate::event::{Authority, Draft, Entity};
+use crate::event::{Authority, Entity, NormalizedEvent};
 use crate::platforms::lenient::Node;
 
 /// Maximum number of events from one delivery. A delivery with more facts becomes one event.
@@ -18,14 +18,14 @@ pub(super) struct Legacy<'a> {
 }
 
 impl Legacy<'_> {
-    /// A draft at the time that the payload states, or else at the time of the token.
-    pub(super) fn draft(
+    /// An event at the time that the payload states, or else at the time of the token.
+    pub(super) fn event(
         &self,
         verb: &str,
         id: String,
         authority: Authority,
         entity: Entity,
-    ) -> Draft {
+    ) -> NormalizedEvent {
         let order = self.root.get("order");
         let stated = [
             self.root.get("updatedDate"),
@@ -33,7 +33,7 @@ impl Legacy<'_> {
             self.root.get("dateCreated"),
         ];
         let time = stated.into_iter().find_map(Node::utc).or(self.issued_at);
-        Draft {
+        NormalizedEvent {
             verb: verb.to_owned(),
             id,
             time,

@@ -12,10 +12,10 @@ use crate::event::data::{
     Buyer, Checkout, Discount, Fulfillment, LineItem, OptionValue, Order, OrderStatus, Parcel,
     Payment, Refund, ShippingLine, Totals,
 };
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-pub(super) fn event(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
+pub(super) fn event(event: &Legacy<'_>, verb: &str) -> Option<NormalizedEvent> {
     let source = event.root.get("order");
     let (order, authority) = if source.has_members() {
         (source, Authority::Full)
@@ -28,7 +28,7 @@ pub(super) fn event(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
         // The order itself has no such status.
         shape.status = Some(OrderStatus::Cancelled);
     }
-    Some(event.draft(verb, id, authority, Entity::Order(Box::new(shape))))
+    Some(event.event(verb, id, authority, Entity::Order(Box::new(shape))))
 }
 
 fn order_id(order: Node<'_>) -> Option<String> {
@@ -217,7 +217,7 @@ fn refund(source: Node<'_>, currency: Option<&str>) -> Refund {
     }
 }
 
-pub(super) fn refunded(event: &Legacy<'_>) -> Option<Draft> {
+pub(super) fn refunded(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     let order = event.root.get("order");
     let id = order_id(order).or_else(|| event.root.get("orderId").id())?;
     let currency = order.get("currency").currency().map(str::to_owned);
@@ -239,15 +239,15 @@ pub(super) fn refunded(event: &Legacy<'_>) -> Option<Draft> {
     };
     // The order's own time may be before the refund, or long after it.
     let made_at = refunded_at(order.get("refunds"), event.root.get("refundId"));
-    let draft = event.draft(
+    let normalized = event.event(
         verbs::REFUNDED,
         id,
         Authority::Partial,
         Entity::Payment(Box::new(shape)),
     );
-    Some(Draft {
-        time: made_at.or(event.issued_at).or(draft.time),
-        ..draft
+    Some(NormalizedEvent {
+        time: made_at.or(event.issued_at).or(normalized.time),
+        ..normalized
     })
 }
 
@@ -264,7 +264,7 @@ fn refunded_at(refunds: Node<'_>, id: Node<'_>) -> Option<Timestamp> {
     found?.get("dateCreated").utc()
 }
 
-pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
+pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     let source = event.root;
     let id = source.get("orderId").id()?;
     let parcel = Parcel {
@@ -287,7 +287,7 @@ pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
     } else {
         Authority::Partial
     };
-    Some(event.draft(
+    Some(event.event(
         verbs::UPDATED,
         id,
         authority,
@@ -295,7 +295,7 @@ pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<Draft> {
     ))
 }
 
-pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
+pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<NormalizedEvent> {
     let source = event.root;
     let id = source.get("cartId").id()?;
     let currency = source.get("currency").currency().map(str::to_owned);
@@ -317,14 +317,14 @@ pub(super) fn cart(event: &Legacy<'_>, verb: &str) -> Option<Draft> {
             "abandonTime"
         })
         .utc();
-    let draft = event.draft(
+    let normalized = event.event(
         verb,
         id,
         Authority::Partial,
         Entity::Checkout(Box::new(shape)),
     );
-    Some(Draft {
+    Some(NormalizedEvent {
         time: when.or(event.issued_at),
-        ..draft
+        ..normalized
     })
 }

@@ -13,7 +13,7 @@ use super::{
     people, unrecognized,
 };
 use crate::delivery::JournaledDelivery;
-use crate::event::{Draft, verbs};
+use crate::event::{NormalizedEvent, verbs};
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::{ConnectionSignal, Normalized};
@@ -46,30 +46,38 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     if let Some(reason) = Domain::broken(root) {
         return unreadable(reason);
     }
-    let (drafts, mut signal) = match Domain::read(root, &delivery.topic, issued_at) {
-        Some(domain) => (domain_event(&domain).map(|draft| vec![draft]), None),
+    let (normalized_events, mut signal) = match Domain::read(root, &delivery.topic, issued_at) {
+        Some(domain) => (
+            domain_event(&domain).map(|normalized| vec![normalized]),
+            None,
+        ),
         None => legacy_event(&legacy),
     };
-    let drafts = drafts.filter(|drafts| drafts.iter().all(|draft| is_id(&draft.id)));
-    let mut drafts = drafts.unwrap_or_else(|| vec![unrecognized::draft(&legacy)]);
+    let normalized_events = normalized_events.filter(|normalized_events| {
+        normalized_events
+            .iter()
+            .all(|normalized| is_id(&normalized.id))
+    });
+    let mut normalized_events =
+        normalized_events.unwrap_or_else(|| vec![unrecognized::normalized(&legacy)]);
     if root.get("triggeredByAnonymizeRequest").flag() == Some(true) {
-        for draft in &mut drafts {
-            draft.anonymized = true;
+        for normalized in &mut normalized_events {
+            normalized.anonymized = true;
         }
     }
     if let Some(answer) = delivery.completed()
-        && let Some(request) = FetchRequest::of(delivery, &drafts)
+        && let Some(request) = FetchRequest::of(delivery, &normalized_events)
     {
-        enrichment::enrich(&mut drafts, &mut signal, &request, answer);
+        enrichment::enrich(&mut normalized_events, &mut signal, &request, answer);
     }
     Normalized::Events {
-        drafts,
+        normalized_events,
         raw,
         signal,
     }
 }
 
-fn domain_event(event: &Domain<'_>) -> Option<Draft> {
+fn domain_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     match event.fqdn() {
         "wix.ecom.v1.order" => order::event(event),
         "wix.ecom.v1.fulfillments" => payment::fulfillments(event),
@@ -84,7 +92,7 @@ fn domain_event(event: &Domain<'_>) -> Option<Draft> {
     }
 }
 
-fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSignal>) {
+fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<NormalizedEvent>>, Option<ConnectionSignal>) {
     let topic = event.delivery.topic.as_str();
     // Types of Wix Stores begin with `com.wix.ecommerce.`. A type of another app with the same last part is another event.
     let name = match topic.rsplit_once('.') {
@@ -92,7 +100,7 @@ fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSig
         Some(_) => return (None, None),
         None => topic,
     };
-    let draft = match name {
+    let normalized = match name {
         "AppInstalled" => return app::installed(event),
         "AppRemoved" => return app::removed(event),
         "VariantsChanged" => return (catalog_v1::variants_changed(event), None),
@@ -122,7 +130,7 @@ fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<Draft>>, Option<ConnectionSig
         "CartRecovered" => legacy_order::cart(event, verbs::RECOVERED),
         _ => None,
     };
-    (draft.map(|draft| vec![draft]), None)
+    (normalized.map(|normalized| vec![normalized]), None)
 }
 
 #[cfg(test)]
@@ -176,23 +184,30 @@ mod tests {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        let drafts = |delivery| match normalize(&delivery) {
-            Normalized::Events { drafts, .. } => drafts,
+        let normalized_events = |delivery| match normalize(&delivery) {
+            Normalized::Events {
+                normalized_events, ..
+            } => normalized_events,
             Normalized::Ignored { reason } | Normalized::Unreadable { reason } => {
                 panic!("{reason}")
             }
         };
-        let kept = drafts(delivery(headers, body));
-        assert_eq!(kept, drafts(delivery(Vec::new(), claims.into_bytes())));
+        let kept = normalized_events(delivery(headers, body));
+        assert_eq!(
+            kept,
+            normalized_events(delivery(Vec::new(), claims.into_bytes()))
+        );
         assert_eq!(
             kept[0].time.map(|time| time.as_second()),
             Some(1_640_788_554)
         );
     }
 
-    fn drafts(topic: &str, payload: &str) -> Vec<Draft> {
+    fn normalized_events(topic: &str, payload: &str) -> Vec<NormalizedEvent> {
         match normalized(topic, &claims(payload)) {
-            Normalized::Events { drafts, .. } => drafts,
+            Normalized::Events {
+                normalized_events, ..
+            } => normalized_events,
             other => panic!("{other:?}"),
         }
     }
@@ -240,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_event_without_any_time_has_none() {
-        assert_eq!(drafts("AppRemoved", "{}")[0].time, None);
+        assert_eq!(normalized_events("AppRemoved", "{}")[0].time, None);
     }
 
     #[test]
@@ -250,13 +265,16 @@ mod tests {
             let payload = format!(
                 r#"{{"entityFqdn":"wix.members.v1.member","slug":"deleted","entityId":"{id}"}}"#
             );
-            let drafts = drafts("wix.members.v1.member_deleted", &payload);
+            let normalized_events = normalized_events("wix.members.v1.member_deleted", &payload);
             assert_eq!(
-                (drafts[0].verb.as_str(), drafts[0].id.as_str()),
+                (
+                    normalized_events[0].verb.as_str(),
+                    normalized_events[0].id.as_str()
+                ),
                 ("received", "wix.members.v1.member_deleted")
             );
         }
-        assert_eq!(drafts("", "{}")[0].id, "untitled");
+        assert_eq!(normalized_events("", "{}")[0].id, "untitled");
     }
 
     #[test]
@@ -266,7 +284,7 @@ mod tests {
             let variants: Vec<_> = (0..count)
                 .map(|n| json!({"variantId": n + 1, "note": note}))
                 .collect();
-            drafts(
+            normalized_events(
                 TOPIC,
                 &json!({"productId": "p", "variants": variants}).to_string(),
             )
@@ -282,7 +300,7 @@ mod tests {
     fn the_slug_is_found_in_the_type_where_the_payload_lacks_it() {
         let payload = r#"{"entityFqdn":"wix.members.v1.member","entityId":"m"}"#;
         assert_eq!(
-            drafts("wix.members.v1.member_deleted", payload)[0].verb,
+            normalized_events("wix.members.v1.member_deleted", payload)[0].verb,
             "deleted"
         );
     }

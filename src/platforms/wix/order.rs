@@ -10,10 +10,10 @@ use crate::event::data::{
     Address, Discount, FeeLine, FulfillmentStatus, Order, OrderStatus, PaymentStatus, ShippingLine,
     Totals,
 };
-use crate::event::{Draft, Entity, Money, verbs};
+use crate::event::{Entity, Money, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let found = event.entity(&["order", "currentEntity"], "id");
     let order = found.unwrap_or_else(Node::nowhere);
     let verb = match event.slug() {
@@ -43,7 +43,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<Draft> {
     if event.slug() == "imported" && order.get("purchasedDate").exists() {
         shape.created_at = order.get("purchasedDate").utc();
     }
-    Some(event.draft(verb, id, full_if(found), Entity::Order(Box::new(shape))))
+    Some(event.event(verb, id, full_if(found), Entity::Order(Box::new(shape))))
 }
 
 /// Normalizes an order. Members that are absent stay absent.

@@ -8,10 +8,10 @@ use crate::event::data::{
     Chargeback, ChargebackStatus, Fulfillment, FulfillmentItem, Parcel, Payment, PaymentEntry,
     Refund,
 };
-use crate::event::{Amount, Authority, Draft, Entity, Money, verbs};
+use crate::event::{Amount, Authority, Entity, Money, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-pub(super) fn fulfillments(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn fulfillments(event: &Domain<'_>) -> Option<NormalizedEvent> {
     if !matches!(event.slug(), "created" | "updated" | "deleted") {
         return None;
     }
@@ -23,7 +23,7 @@ pub(super) fn fulfillments(event: &Domain<'_>) -> Option<Draft> {
         order_id: Some(id.clone()),
         parcels: source.get("fulfillments").list(parcel),
     };
-    Some(event.draft(
+    Some(event.event(
         verbs::UPDATED,
         id,
         full_if(found),
@@ -56,7 +56,7 @@ pub(super) fn tracking(tracking: Node<'_>) -> Parcel {
     }
 }
 
-pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn transactions(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let verb = match event.slug() {
         "updated" | "details_updated" | "chargeback_approved" | "chargeback_reversed" => {
             verbs::UPDATED
@@ -95,7 +95,7 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<Draft> {
     } else {
         Authority::Reference
     };
-    Some(event.draft(verb, id, authority, Entity::Payment(Box::new(shape))))
+    Some(event.event(verb, id, authority, Entity::Payment(Box::new(shape))))
 }
 
 pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {

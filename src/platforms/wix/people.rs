@@ -5,13 +5,13 @@
 use super::domain::{Domain, full_if};
 use super::shapes::address;
 use crate::event::data::Customer;
-use crate::event::{Draft, Entity, verbs};
+use crate::event::{Entity, NormalizedEvent, verbs};
 use crate::platforms::lenient::Node;
 
 /// The members that hold a phone number, the entered form first.
 const PHONE: [&str; 3] = ["phone", "formattedPhone", "e164Phone"];
 
-pub(super) fn contact_event(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn contact_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let verb = verb(event.slug(), true)?;
     let found = event.entity(&["targetContact", "currentEntity", "contact"], "id");
     let source = found.unwrap_or_else(Node::nowhere);
@@ -25,16 +25,16 @@ pub(super) fn contact_event(event: &Domain<'_>) -> Option<Draft> {
         merged_ids: body.get("sourceContactIds").list_of(Node::id),
         ..contact(source, id.clone())
     };
-    Some(event.draft(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
+    Some(event.event(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
 }
 
-pub(super) fn member_event(event: &Domain<'_>) -> Option<Draft> {
+pub(super) fn member_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let verb = verb(event.slug(), false)?;
     let found = event.entity(&["member", "currentEntity"], "id");
     let source = found.unwrap_or_else(Node::nowhere);
     let id = event.entity_id().or_else(|| source.get("id").id())?;
     let shape = member(source, id.clone());
-    Some(event.draft(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
+    Some(event.event(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
 }
 
 /// Normalizes a member. Members that are absent stay absent.

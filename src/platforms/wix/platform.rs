@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{api, key, kinds, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
-use crate::event::Draft;
+use crate::event::NormalizedEvent;
 use crate::platforms::api::{
     CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Pace, Scope, Told,
     Unanswered,
@@ -85,8 +85,12 @@ impl StoreApi for Wix {
         api::check(context, mode, dialogue).map(CheckReport::shown)
     }
 
-    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
-        api::FetchRequest::of(delivery, drafts).map(|request| request.text())
+    fn fetch_request(
+        &self,
+        delivery: &JournaledDelivery,
+        normalized_events: &[NormalizedEvent],
+    ) -> Option<String> {
+        api::FetchRequest::of(delivery, normalized_events).map(|request| request.text())
     }
 
     fn fetch(

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::legacy::{Legacy, is_id};
 use super::shapes::instant;
 use crate::event::data::Unrecognized;
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 
@@ -46,7 +46,7 @@ struct About {
     entity_type: Option<String>,
 }
 
-pub(super) fn draft(event: &Legacy<'_>) -> Draft {
+pub(super) fn normalized(event: &Legacy<'_>) -> NormalizedEvent {
     let topic = event.delivery.topic.as_str();
     let About { id, entity_type } = about(event.root, topic);
     let topic = (!topic.is_empty()).then(|| topic.to_owned());
@@ -58,9 +58,9 @@ pub(super) fn draft(event: &Legacy<'_>) -> Draft {
         topic,
         entity_type,
     }));
-    Draft {
+    NormalizedEvent {
         time: time(event.root).or(event.issued_at),
-        ..event.draft(verbs::RECEIVED, id, Authority::Partial, entity)
+        ..event.event(verbs::RECEIVED, id, Authority::Partial, entity)
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{api, kind, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
-use crate::event::Draft;
+use crate::event::NormalizedEvent;
 use crate::platforms::api::{
     CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Finding, Pace, Scope,
     Told, Unanswered,
@@ -101,8 +101,12 @@ impl StoreApi for WooCommerce {
         api::check(context, mode, dialogue).map(CheckReport::shown)
     }
 
-    fn fetch_request(&self, delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<String> {
-        api::lacks(delivery, drafts)
+    fn fetch_request(
+        &self,
+        delivery: &JournaledDelivery,
+        normalized_events: &[NormalizedEvent],
+    ) -> Option<String> {
+        api::lacks(delivery, normalized_events)
     }
 
     fn fetch(

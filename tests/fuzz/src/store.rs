@@ -504,13 +504,16 @@ pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>
                 continue;
             };
             let journaled = delivery.to_journaled();
-            let Normalized::Events { drafts, .. } = sender.platform.normalize(&journaled) else {
+            let Normalized::Events {
+                normalized_events, ..
+            } = sender.platform.normalize(&journaled)
+            else {
                 continue;
             };
             let Some(api) = sender.platform.api() else {
                 continue;
             };
-            let Some(word) = api.fetch_request(&journaled, &drafts) else {
+            let Some(word) = api.fetch_request(&journaled, &normalized_events) else {
                 continue;
             };
             thin.entry((case.platform.name(), word))

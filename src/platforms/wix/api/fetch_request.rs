@@ -5,7 +5,7 @@
 
 use crate::delivery::JournaledDelivery;
 use crate::event::data::StockStatus;
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 
 /// The object to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,24 +66,24 @@ pub(in crate::platforms::wix) struct FetchRequest {
 }
 
 impl FetchRequest {
-    /// The request that makes these drafts complete; `None` if there is none.
+    /// The request that makes these events complete; `None` if there is none.
     pub(in crate::platforms::wix) fn of(
         delivery: &JournaledDelivery,
-        drafts: &[Draft],
+        normalized_events: &[NormalizedEvent],
     ) -> Option<Self> {
-        let Some(draft) = drafts
+        let Some(normalized) = normalized_events
             .iter()
-            .find(|draft| draft.authority != Authority::Full)
+            .find(|normalized| normalized.authority != Authority::Full)
         else {
-            return Self::currency(delivery, drafts);
+            return Self::currency(delivery, normalized_events);
         };
-        if draft.verb == verbs::DELETED {
+        if normalized.verb == verbs::DELETED {
             return None;
         }
         let topic = delivery.topic.as_str();
         let first_catalog = topic.starts_with("com.wix.ecommerce.");
-        let id = draft.id.as_str();
-        let (kind, id) = match &draft.entity {
+        let id = normalized.id.as_str();
+        let (kind, id) = match &normalized.entity {
             Entity::Product(_) if first_catalog => (FetchKind::Product, id),
             Entity::Product(_) => (FetchKind::ProductV3, id),
             Entity::Variant(variant) => (FetchKind::Product, variant.parent_id.as_deref()?),
@@ -100,11 +100,15 @@ impl FetchRequest {
             Entity::Customer(_) => (FetchKind::Contact, id),
             Entity::Checkout(_) if topic.starts_with("wix.ecom.") => (FetchKind::Checkout, id),
             Entity::Site(_) => (FetchKind::Site, "properties"),
-            // Two drafts: the delivery names an installation, so the API can be called for the installation.
-            Entity::App(app) if draft.verb == verbs::INSTALLED && drafts.len() > 1 => (
-                FetchKind::Installation,
-                app.app_id.as_deref().unwrap_or("unnamed"),
-            ),
+            // Two events: the delivery names an installation, so the API can be called for the installation.
+            Entity::App(app)
+                if normalized.verb == verbs::INSTALLED && normalized_events.len() > 1 =>
+            {
+                (
+                    FetchKind::Installation,
+                    app.app_id.as_deref().unwrap_or("unnamed"),
+                )
+            }
             Entity::Collection(_)
             | Entity::Inventory(_)
             | Entity::Checkout(_)
@@ -122,10 +126,15 @@ impl FetchRequest {
     }
 
     /// The request for complete products of catalog V3 whose prices came without a currency.
-    fn currency(delivery: &JournaledDelivery, drafts: &[Draft]) -> Option<Self> {
+    fn currency(
+        delivery: &JournaledDelivery,
+        normalized_events: &[NormalizedEvent],
+    ) -> Option<Self> {
         let is_of_third_catalog = delivery.topic.starts_with("wix.stores.catalog.v3.");
-        let lacks = |draft: &Draft| draft.lacks_currency() && draft.verb != verbs::DELETED;
-        if is_of_third_catalog && drafts.iter().any(lacks) {
+        let lacks = |normalized: &NormalizedEvent| {
+            normalized.lacks_currency() && normalized.verb != verbs::DELETED
+        };
+        if is_of_third_catalog && normalized_events.iter().any(lacks) {
             Some(Self {
                 kind: FetchKind::SiteCurrency,
                 id: "site".to_owned(),

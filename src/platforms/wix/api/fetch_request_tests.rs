@@ -23,9 +23,9 @@ fn word(topic: &str, payload: &str) -> Option<String> {
         completion: None,
     };
     match normalize(&delivery) {
-        Normalized::Events { drafts, .. } => {
-            FetchRequest::of(&delivery, &drafts).map(|lacking| lacking.text())
-        }
+        Normalized::Events {
+            normalized_events, ..
+        } => FetchRequest::of(&delivery, &normalized_events).map(|lacking| lacking.text()),
         other => panic!("{other:?}"),
     }
 }

@@ -13,7 +13,7 @@ use super::body::json_text;
 use super::client::{Caller, Keys, Mode, rest_error};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Entity;
-use crate::event::{Authority, Draft, verbs};
+use crate::event::{Authority, NormalizedEvent, verbs};
 use crate::platforms::api::{ConnectionContext, Dialogue, Method, Told, Unanswered, heard};
 use crate::platforms::json::{Json, Unread, parse, read};
 use crate::platforms::lenient::Node;
@@ -49,34 +49,34 @@ fn is_bare_id(body: &[u8]) -> bool {
 /// `order/18`, `order/18/deleted` or `order/18/deleted_with_body`.
 pub(in crate::platforms::woocommerce) fn lacks(
     delivery: &JournaledDelivery,
-    drafts: &[Draft],
+    normalized_events: &[NormalizedEvent],
 ) -> Option<String> {
-    let draft = drafts
+    let normalized = normalized_events
         .first()
-        .filter(|draft| draft.authority != Authority::Full)?;
-    let is_number = !draft.id.is_empty()
-        && draft.id.len() <= 20
-        && draft.id.bytes().all(|b| b.is_ascii_digit());
-    match &draft.entity {
+        .filter(|normalized| normalized.authority != Authority::Full)?;
+    let is_number = !normalized.id.is_empty()
+        && normalized.id.len() <= 20
+        && normalized.id.bytes().all(|b| b.is_ascii_digit());
+    match &normalized.entity {
         Entity::Order(_)
         | Entity::Product(_)
         | Entity::Customer(_)
         | Entity::Coupon(_)
         | Entity::Subscription(_) => {
             let is_bare = is_number
-                && draft.verb == verbs::DELETED
-                && draft.authority == Authority::Reference;
+                && normalized.verb == verbs::DELETED
+                && normalized.authority == Authority::Reference;
             let form = if is_bare_id(&delivery.body) {
                 DELETED
             } else {
                 DELETED_WITH_BODY
             };
-            is_bare.then(|| format!("{}/{}/{form}", draft.entity.name(), draft.id))
+            is_bare.then(|| format!("{}/{}/{form}", normalized.entity.name(), normalized.id))
         }
         // A hook's name can be all digits; then it is no id.
-        Entity::Action(action) if is_number && action.hook.as_deref() != Some(&draft.id) => {
+        Entity::Action(action) if is_number && action.hook.as_deref() != Some(&normalized.id) => {
             let word = entity_of(action.hook.as_deref()?)?;
-            Some(format!("{word}/{}", draft.id))
+            Some(format!("{word}/{}", normalized.id))
         }
         Entity::Action(_)
         | Entity::Variant(_)

@@ -1,20 +1,20 @@
-//! Reads what the store told when it was asked for what a delivery lacks.
+//! Reads the store's response into an event that lacks members.
 //!
-//! It fills a draft and never makes another one of it: number, verb and subject stay, because event ids and order hang on
-//! them. What does not fit leaves the draft as thin as it was.
+//! Number, verb and subject of the events never change, because event ids and their order depend on them. A response that is
+//! about another entity leaves the event as it was.
 
 use super::document::document;
 use super::payload::Payload;
 use super::resource::Resource;
 use super::{coupon, customer, order, product};
 use crate::event::data::Entity;
-use crate::event::{Authority, Draft};
+use crate::event::{Authority, NormalizedEvent};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// The word for the entity whose id a hook's first argument is, by the hook's name.
+/// The entity whose id is the first argument of a hook, by the hook's name.
 pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'static str> {
-    // These hooks begin with the id of an order's line, of a note and the like.
+    // The first argument of these hooks is the id of something else, for example an order line or a note.
     const OTHERS: [&str; 9] = [
         "item",
         "note",
@@ -46,19 +46,19 @@ pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'stati
     }
 }
 
-/// The draft with what was told.
-pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
-    let text = document(told);
+/// The event with the members of the response.
+pub(super) fn completed(mut normalized: NormalizedEvent, response: &[u8]) -> NormalizedEvent {
+    let text = document(response);
     let Some(document) = parse(&text) else {
-        return draft;
+        return normalized;
     };
     let root = Node::root(&document);
-    let id = draft.id.clone();
-    if draft.authority == Authority::Full || root.subject_id().as_ref() != Some(&id) {
-        return draft;
+    let id = normalized.id.clone();
+    if normalized.authority == Authority::Full || root.subject_id().as_ref() != Some(&id) {
+        return normalized;
     }
     let of = |resource| Payload::of(root, resource);
-    match &mut draft.entity {
+    match &mut normalized.entity {
         Entity::Order(whole) => **whole = order::order(of(Resource::Order), &id),
         Entity::Product(whole) => **whole = product::product(of(Resource::Product), &id),
         Entity::Customer(whole) => **whole = customer::customer(of(Resource::Customer), &id),
@@ -84,7 +84,7 @@ pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
                 Some(Resource::Coupon) => {
                     action.coupon = Some(coupon::coupon(of(Resource::Coupon), &id))
                 }
-                Some(Resource::Subscription) | None => return draft,
+                Some(Resource::Subscription) | None => return normalized,
             }
         }
         Entity::Variant(_)
@@ -96,8 +96,8 @@ pub(super) fn completed(mut draft: Draft, told: &[u8]) -> Draft {
         | Entity::App(_)
         | Entity::Site(_)
         | Entity::Connection(_)
-        | Entity::Unrecognized(_) => return draft,
+        | Entity::Unrecognized(_) => return normalized,
     }
-    draft.authority = Authority::Full;
-    draft
+    normalized.authority = Authority::Full;
+    normalized
 }

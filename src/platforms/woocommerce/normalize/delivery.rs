@@ -12,7 +12,7 @@ use super::resource::Resource;
 use super::{completion, coupon, customer, failure, fit, order, product};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
-use crate::event::{Authority, Draft, Entity, is_event_type, verbs};
+use crate::event::{Authority, Entity, NormalizedEvent, is_event_type, verbs};
 use crate::platforms::json::{TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::Normalized;
@@ -52,7 +52,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
     if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
         return failure::normalize(root, delivery, raw);
     }
-    let draft = if resource == "action" && !event.trim().is_empty() {
+    let normalized = if resource == "action" && !event.trim().is_empty() {
         action(root, event)
     } else {
         let resource = Resource::ALL
@@ -62,7 +62,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
         match (resource, verb) {
             (Some(resource), Some(verb)) if is_event_type(resource.word(), verb) => {
                 match entity(root, resource, verb) {
-                    Ok(draft) => draft,
+                    Ok(normalized) => normalized,
                     Err(Unfit::Error) => return failure::normalize(root, delivery, raw),
                     Err(Unfit::Unreadable(reason)) => return Normalized::Unreadable { reason },
                 }
@@ -70,12 +70,12 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
             _ => unrecognized(root, &delivery.topic),
         }
     };
-    let draft = match delivery.completed() {
-        Some(told) => completion::completed(draft, told),
-        None => draft,
+    let normalized = match delivery.completed() {
+        Some(told) => completion::completed(normalized, told),
+        None => normalized,
     };
     Normalized::Events {
-        drafts: vec![draft],
+        normalized_events: vec![normalized],
         raw,
         signal: None,
     }
@@ -89,7 +89,11 @@ enum Unfit {
     Unreadable(&'static str),
 }
 
-fn entity(root: Node<'_>, resource: Resource, verb: &'static str) -> Result<Draft, Unfit> {
+fn entity(
+    root: Node<'_>,
+    resource: Resource,
+    verb: &'static str,
+) -> Result<NormalizedEvent, Unfit> {
     if !root.is_object() {
         return Err(Unfit::Unreadable("not_an_object"));
     }
@@ -120,7 +124,7 @@ fn entity(root: Node<'_>, resource: Resource, verb: &'static str) -> Result<Draf
         verbs::DELETED => None,
         _ => payload.updated_at(),
     };
-    Ok(Draft {
+    Ok(NormalizedEvent {
         verb: verb.to_owned(),
         id,
         time,
@@ -189,12 +193,12 @@ fn verb_of(hook: &str) -> String {
 }
 
 /// A custom topic: the hook's first argument is all that it tells, and an object arrives as `[]`.
-fn action(root: Node<'_>, hook: &str) -> Draft {
+fn action(root: Node<'_>, hook: &str) -> NormalizedEvent {
     let id = root
         .get("arg")
         .subject_value()
         .unwrap_or_else(|| hook.to_owned());
-    Draft {
+    NormalizedEvent {
         verb: verb_of(hook),
         id: id.clone(),
         time: None,
@@ -209,13 +213,13 @@ fn action(root: Node<'_>, hook: &str) -> Draft {
     }
 }
 
-fn unrecognized(root: Node<'_>, topic: &str) -> Draft {
+fn unrecognized(root: Node<'_>, topic: &str) -> NormalizedEvent {
     let topic = Some(topic.to_owned()).filter(|topic| !topic.is_empty());
     let id = root
         .subject_id()
         .or_else(|| topic.clone())
         .unwrap_or_else(|| "unknown".to_owned());
-    Draft {
+    NormalizedEvent {
         verb: verbs::RECEIVED.to_owned(),
         id: id.clone(),
         time: None,

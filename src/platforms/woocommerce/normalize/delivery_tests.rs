@@ -61,11 +61,14 @@ fn no_oddity_in_any_member_loses_the_entity() {
                 let mut payload = whole.clone();
                 payload.insert(name.clone(), serde_json::from_str(oddity).expect("JSON"));
                 let body = serde_json::to_string(&payload).expect("JSON");
-                let Normalized::Events { drafts, .. } = normalized(&topic, &body) else {
+                let Normalized::Events {
+                    normalized_events, ..
+                } = normalized(&topic, &body)
+                else {
                     panic!("{topic} {name} {oddity}")
                 };
-                assert_eq!(drafts[0].id, "5", "{topic} {name} {oddity}");
-                assert_eq!(drafts[0].authority, Authority::Full);
+                assert_eq!(normalized_events[0].id, "5", "{topic} {name} {oddity}");
+                assert_eq!(normalized_events[0].authority, Authority::Full);
             }
         }
     }
@@ -91,8 +94,10 @@ fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
                 format!("{{\"arg\":{oddity}}}"),
             ] {
                 match normalized(topic, &body) {
-                    Normalized::Events { drafts, .. } => {
-                        assert!(!drafts[0].id.is_empty(), "{topic} {body}")
+                    Normalized::Events {
+                        normalized_events, ..
+                    } => {
+                        assert!(!normalized_events[0].id.is_empty(), "{topic} {body}")
                     }
                     Normalized::Ignored { reason } | Normalized::Unreadable { reason } => {
                         assert!(!reason.is_empty())
@@ -105,17 +110,26 @@ fn no_oddity_in_place_of_a_payload_is_lost_without_a_reason() {
 
 #[test]
 fn an_empty_topic_is_passed_on_under_some_id() {
-    let Normalized::Events { drafts, .. } = normalized("", "{}") else {
+    let Normalized::Events {
+        normalized_events, ..
+    } = normalized("", "{}")
+    else {
         panic!("no event")
     };
     assert_eq!(
-        (drafts[0].id.as_str(), drafts[0].entity.name()),
+        (
+            normalized_events[0].id.as_str(),
+            normalized_events[0].entity.name()
+        ),
         ("unknown", "unrecognized")
     );
-    let Normalized::Events { drafts, .. } = normalized("", r#"{"id":"a\nb"}"#) else {
+    let Normalized::Events {
+        normalized_events, ..
+    } = normalized("", r#"{"id":"a\nb"}"#)
+    else {
         panic!("no event")
     };
-    assert_eq!(drafts[0].id, "unknown");
+    assert_eq!(normalized_events[0].id, "unknown");
 }
 
 #[test]
@@ -145,11 +159,14 @@ fn any_hook_is_an_action_with_a_verb_that_a_routing_key_can_carry() {
         (long.as_str(), &long[..128]),
     ] {
         let body = r#"{"action":"x","arg":[]}"#;
-        let Normalized::Events { drafts, .. } = normalized(&format!("action.{hook}"), body) else {
+        let Normalized::Events {
+            normalized_events, ..
+        } = normalized(&format!("action.{hook}"), body)
+        else {
             panic!("no event: {hook}")
         };
-        assert_eq!(drafts[0].verb, verb);
-        let Entity::Action(action) = &drafts[0].entity else {
+        assert_eq!(normalized_events[0].verb, verb);
+        let Entity::Action(action) = &normalized_events[0].entity else {
             panic!("no action: {hook}")
         };
         assert_eq!(action.hook.as_deref(), Some(hook), "the name as it is");
@@ -232,20 +249,26 @@ fn a_payment_is_told_as_made_or_missing_only_where_all_that_decides_can_be_read(
 }
 
 fn order(body: &str) -> Order {
-    let Normalized::Events { drafts, .. } = normalized("order.updated", body) else {
+    let Normalized::Events {
+        normalized_events, ..
+    } = normalized("order.updated", body)
+    else {
         panic!("no event: {body}")
     };
-    let Entity::Order(order) = &drafts[0].entity else {
+    let Entity::Order(order) = &normalized_events[0].entity else {
         panic!("no order: {body}")
     };
     (**order).clone()
 }
 
 fn payment_of(order: &str) -> Option<PaymentStatus> {
-    let Normalized::Events { drafts, .. } = normalized("order.updated", order) else {
+    let Normalized::Events {
+        normalized_events, ..
+    } = normalized("order.updated", order)
+    else {
         panic!("no event: {order}")
     };
-    match &drafts[0].entity {
+    match &normalized_events[0].entity {
         Entity::Order(order) => order.payment_status,
         other => panic!("no order: {other:?}"),
     }
@@ -285,10 +308,13 @@ fn a_part_payment_is_one_in_every_spelling_of_its_status() {
 #[test]
 fn dates_in_the_zone_of_the_store_are_not_taken_for_utc() {
     let created = |body: &str| {
-        let Normalized::Events { drafts, .. } = normalized("order.updated", body) else {
+        let Normalized::Events {
+            normalized_events, ..
+        } = normalized("order.updated", body)
+        else {
             panic!("no event: {body}")
         };
-        drafts[0].entity.clone()
+        normalized_events[0].entity.clone()
     };
     let of = |entity: Entity| match entity {
         Entity::Order(order) => order.created_at.map(|at| at.to_string()),
@@ -304,10 +330,13 @@ fn dates_in_the_zone_of_the_store_are_not_taken_for_utc() {
 fn meta_data_that_maps_names_to_values_keeps_every_name() {
     let body = r#"{"id":5,"line_items":[{"id":1,"meta_data":{"name":"Anna","title":"Dr.","_own":"x"}},
         {"id":2,"meta_data":{"id":7,"key":"pa_color","display_key":"Color","display_value":"Red"}}]}"#;
-    let Normalized::Events { drafts, .. } = normalized("order.updated", body) else {
+    let Normalized::Events {
+        normalized_events, ..
+    } = normalized("order.updated", body)
+    else {
         panic!("no event")
     };
-    let Entity::Order(order) = &drafts[0].entity else {
+    let Entity::Order(order) = &normalized_events[0].entity else {
         panic!("no order")
     };
     let shown: Vec<Vec<String>> = order

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::delivery::JournaledDelivery;
 use crate::event::data::ConnectionHealth;
-use crate::event::{Authority, Draft, Entity, verbs};
+use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::{ConnectionSignal, Normalized, OWNER_LOST_RIGHTS};
@@ -88,7 +88,7 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
         reason: Some(OWNER_LOST_RIGHTS.to_owned()),
         ..ConnectionHealth::default()
     };
-    let draft = Draft {
+    let normalized = NormalizedEvent {
         verb: verbs::DEGRADED.to_owned(),
         id,
         time: None,
@@ -98,7 +98,7 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
         anonymized: false,
     };
     Normalized::Events {
-        drafts: vec![draft],
+        normalized_events: vec![normalized],
         raw,
         signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS)),
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::delivery::{Completed, Completion, JournaledDelivery};
 use crate::event::data::Entity;
-use crate::event::{Authority, Draft};
+use crate::event::{Authority, NormalizedEvent};
 use crate::platforms::api::Told;
 use crate::platforms::normalized::Normalized;
 use crate::platforms::woocommerce::api::{complete, lacks};
@@ -24,16 +24,20 @@ fn delivery(topic: &str, body: &str) -> JournaledDelivery {
     }
 }
 
-fn draft(delivery: &JournaledDelivery) -> Draft {
-    let Normalized::Events { mut drafts, .. } = normalize(delivery) else {
+fn normalized(delivery: &JournaledDelivery) -> NormalizedEvent {
+    let Normalized::Events {
+        mut normalized_events,
+        ..
+    } = normalize(delivery)
+    else {
         panic!("no event")
     };
-    drafts.remove(0)
+    normalized_events.remove(0)
 }
 
 fn lacking(topic: &str, body: &str) -> Option<String> {
     let delivery = delivery(topic, body);
-    lacks(&delivery, &[draft(&delivery)])
+    lacks(&delivery, &[normalized(&delivery)])
 }
 
 fn asked(word: &str, result: CallResult) -> (String, Told) {
@@ -166,7 +170,7 @@ fn a_deletion_that_carries_an_entity_needs_more_proof() {
         "order.deleted",
         r#"{"id":18,"status":"completed","total":"9.00"}"#,
     );
-    assert_eq!(draft(&whole).authority, Authority::Reference);
+    assert_eq!(normalized(&whole).authority, Authority::Reference);
 }
 
 #[test]
@@ -204,7 +208,7 @@ fn what_is_no_word_of_the_store_confirms_nothing() {
     );
 }
 
-fn completed(topic: &str, body: &str, told: &str) -> (Draft, Draft) {
+fn completed(topic: &str, body: &str, told: &str) -> (NormalizedEvent, NormalizedEvent) {
     let before = delivery(topic, body);
     let completion = Completion {
         outcome: Completed::Whole(told.to_owned().into()),
@@ -214,7 +218,7 @@ fn completed(topic: &str, body: &str, told: &str) -> (Draft, Draft) {
         completion: Some(completion),
         ..before.clone()
     };
-    (draft(&before), draft(&after))
+    (normalized(&before), normalized(&after))
 }
 
 #[test]
