@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::journal::entry::{Position, State};
 use crate::journal::{ConnectionChange, DataFile, DeliverySummary, EventFilter, Reader};
 use crate::normalize::assemble_page;
-use crate::platforms::{OWNER_LOST_RIGHTS, SignedRequest, Unsigned, WebhookPlatform};
+use crate::platforms::{SignedRequest, Unsigned, WebhookPlatform, reported_problem};
 use crate::replay::Sender;
 use crate::replay::fixture::{self, Expected, Fixture};
 
@@ -344,8 +344,12 @@ impl Printer {
 /// `true` if the delivery contains only a signed error. The first such delivery degrades the connection, and a journal
 /// entry of its own announces this.
 fn is_announced_once(summary: &DeliverySummary, expected: &[Value]) -> bool {
+    let is_reported_problem = summary
+        .reason
+        .as_deref()
+        .is_some_and(|reason| reported_problem(&summary.platform, reason).is_some());
     summary.state == State::Ignored
-        && summary.reason.as_deref() == Some(OWNER_LOST_RIGHTS)
+        && is_reported_problem
         && expected
             .iter()
             .all(|event| event["type"] == "cartwire.connection.degraded")

@@ -1,19 +1,22 @@
-//! The findings about [`DeliveryProblem`]s, with the details of a connection.
+//! The findings about problems that deliveries show, with the details of a connection.
 
 use super::delivery_problem::DeliveryProblem;
 use super::settings::SettingsUpdate;
 use crate::connections::{Assessment, Connection, UnreadableRun};
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{Finding, Severity};
-use crate::platforms::{TOPIC_MISMATCH, platform};
+use crate::platforms::{TOPIC_MISMATCH, platform, reported_problem};
 
-/// The finding for a reason code, with the details that are stored; `None` if the code is not a [`DeliveryProblem`].
+/// The finding for a reason code, with the details that are stored; `None` if the code is neither a [`DeliveryProblem`] nor a
+/// problem that the platform's deliveries report.
 pub(super) fn finding_of(
     connection: &Connection,
     settings: &SettingsUpdate<'_>,
     code: &str,
 ) -> Option<Finding> {
-    let problem = DeliveryProblem::from_code(code)?;
+    let Some(problem) = DeliveryProblem::from_code(code) else {
+        return reported_finding(connection, code);
+    };
     let mut finding = problem.finding(&connection.id);
     match problem {
         DeliveryProblem::SignatureWrong | DeliveryProblem::WebhookRefused => {
@@ -33,11 +36,21 @@ pub(super) fn finding_of(
         }
         DeliveryProblem::BodyReencoded
         | DeliveryProblem::ClockWrong
-        | DeliveryProblem::OwnerLostRights
         | DeliveryProblem::PingMissing
         | DeliveryProblem::Silent => {}
     }
     Some(finding)
+}
+
+/// The finding about a problem that the platform's deliveries report.
+fn reported_finding(connection: &Connection, code: &str) -> Option<Finding> {
+    let problem = reported_problem(&connection.platform, code)?;
+    Some(Finding {
+        code: problem.code,
+        severity: Severity::Broken,
+        cause: problem.cause.to_owned(),
+        remedy: problem.remedy.replace("{id}", connection.id.as_str()),
+    })
 }
 
 /// Adds the time, the number, an example and the remedy of unreadable deliveries.

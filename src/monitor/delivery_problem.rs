@@ -2,7 +2,6 @@
 
 use crate::connections::Connection;
 use crate::delivery::ConnectionId;
-use crate::platforms::OWNER_LOST_RIGHTS;
 use crate::platforms::api::{Finding, Severity};
 
 /// A problem that deliveries show.
@@ -14,8 +13,6 @@ pub(super) enum DeliveryProblem {
     BodyReencoded,
     /// The tokens' times do not fit this machine's clock.
     ClockWrong,
-    /// The store sends signed errors in place of entities.
-    OwnerLostRights,
     /// The store's ping has not arrived since the webhooks were registered.
     PingMissing,
     /// The deliveries of some webhooks are signed with another secret.
@@ -27,11 +24,10 @@ pub(super) enum DeliveryProblem {
 }
 
 impl DeliveryProblem {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 7] = [
         Self::SignatureWrong,
         Self::BodyReencoded,
         Self::ClockWrong,
-        Self::OwnerLostRights,
         Self::PingMissing,
         Self::WebhookRefused,
         Self::BodiesUnreadable,
@@ -44,7 +40,6 @@ impl DeliveryProblem {
             Self::SignatureWrong => "signature_wrong",
             Self::BodyReencoded => "body_reencoded",
             Self::ClockWrong => "clock_wrong",
-            Self::OwnerLostRights => OWNER_LOST_RIGHTS,
             Self::PingMissing => "ping_missing",
             Self::WebhookRefused => "webhook_refused",
             Self::BodiesUnreadable => "bodies_unreadable",
@@ -71,7 +66,7 @@ impl DeliveryProblem {
             | Self::ClockWrong
             | Self::PingMissing
             | Self::Silent => true,
-            Self::OwnerLostRights | Self::WebhookRefused | Self::BodiesUnreadable => false,
+            Self::WebhookRefused | Self::BodiesUnreadable => false,
         }
     }
 
@@ -95,9 +90,6 @@ impl DeliveryProblem {
             }
             Self::ClockWrong => {
                 "the webhooks' tokens are expired, or not valid yet, when they arrive"
-            }
-            Self::OwnerLostRights => {
-                "the store signs errors in place of entities: the user who owns its webhooks may no longer read them"
             }
             Self::PingMissing => {
                 "the store has not reached this gateway since its webhooks were registered"
@@ -126,11 +118,6 @@ impl DeliveryProblem {
             }
             Self::ClockWrong => {
                 "set this machine's clock by NTP (`timedatectl` shows its state), and check that no proxy delays webhooks"
-            }
-            Self::OwnerLostRights => {
-                "give that user the earlier role again (for webhooks that the gateway registered, the owner of the REST API \
-                 key), or create the webhooks again as another user; then run `cartwire connections resume {id}`, because \
-                 only deliveries show whether the problem is solved"
             }
             Self::PingMissing => {
                 "check that the public URL leads to this gateway from the store's network (DNS, firewall, proxy, \

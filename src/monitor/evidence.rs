@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::delivery_problem::DeliveryProblem;
 use super::settings;
-use crate::connections::{Assessment, Connection};
-use crate::platforms::TOPIC_MISMATCH;
+use crate::connections::{Assessment, Condition, Connection};
 use crate::platforms::api::{CheckReport, Severity};
+use crate::platforms::{TOPIC_MISMATCH, reported_problem};
 
 /// All that is known about a connection at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -96,9 +96,17 @@ impl<'a> Evidence<'a> {
     fn waits_for_proof(&self) -> bool {
         let is_refused = self.has_refused_webhook && !self.is_repaired;
         let is_waiting = self.waits_for_delivery() && (self.is_silent || !self.is_repaired);
-        // No API shows whether the rights are back, so only the operator ends this problem.
-        let has_lost_rights = self.current() == Some(DeliveryProblem::OwnerLostRights);
-        is_refused || is_waiting || has_lost_rights
+        is_refused || is_waiting || self.has_reported_problem()
+    }
+
+    /// `true` if the connection is degraded by a problem that deliveries report. Only the operator ends it.
+    fn has_reported_problem(&self) -> bool {
+        match self.connection.condition() {
+            Condition::Degraded(Some(code)) => {
+                reported_problem(&self.connection.platform, code).is_some()
+            }
+            Condition::Degraded(None) | Condition::Disconnected(_) | Condition::Connected => false,
+        }
     }
 
     /// The problem that the connection is degraded by.

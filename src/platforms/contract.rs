@@ -10,7 +10,7 @@ use super::api::{
     Told, Unanswered,
 };
 use super::kind::ConnectionKind;
-use super::normalized::Normalized;
+use super::normalized::{Normalized, ReportedProblem};
 use super::registered::{ClaimedWebhook, RegisteredWebhooks};
 use super::signing::{SignedRequest, Unsigned};
 use super::verified::{InvalidKey, Rejection, VerificationKey, Verified};
@@ -62,6 +62,11 @@ pub trait WebhookPlatform: Send + Sync {
         key: &str,
         now: Timestamp,
     ) -> Result<SignedRequest, InvalidKey>;
+
+    /// The problems that the platform's deliveries report.
+    fn reported_problems(&self) -> &'static [ReportedProblem] {
+        &[]
+    }
 
     /// What the operator has to do at the store about deliveries that are unreadable for this reason code, if the platform
     /// knows.

@@ -23,9 +23,11 @@ pub mod woocommerce;
 
 pub use contract::{StoreApi, WebhookPlatform};
 pub use kind::{ConnectionKind, Field, FieldRole};
-pub use normalized::{ConnectionSignal, Normalized, OWNER_LOST_RIGHTS};
+pub use normalized::{ConnectionSignal, Normalized, ReportedProblem};
 pub use registered::{ClaimedWebhook, RegisteredWebhooks, TOPIC_MISMATCH};
-pub use registry::{PLATFORMS, connection_kind, platform, registered_webhooks, store_api};
+pub use registry::{
+    PLATFORMS, connection_kind, platform, registered_webhooks, reported_problem, store_api,
+};
 pub use signing::{SignedRequest, Unsigned};
 pub use verified::{
     DeliveryParts, InvalidKey, Rejection, VerificationKey, Verified, VerifiedDelivery,

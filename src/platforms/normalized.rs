@@ -31,9 +31,15 @@ pub enum Normalized {
     },
 }
 
-/// Reason code of a delivery that contains a signed error in place of an entity. The user that owns the store's webhook
-/// may no longer read the entity, so the connection is degraded. No API shows whether this has been repaired.
-pub const OWNER_LOST_RIGHTS: &str = "webhook_owner_lost_rights";
+/// A problem that [`ConnectionSignal::Degraded`] reports. No API shows whether it is solved, so only the operator ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportedProblem {
+    /// Reason code.
+    pub code: &'static str,
+    pub cause: &'static str,
+    /// What the operator has to do, with `{id}` in place of the connection's id.
+    pub remedy: &'static str,
+}
 
 /// A change of the connection that a delivery reports.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +56,7 @@ pub enum ConnectionSignal {
         /// When the platform signed the delivery, if the signature covers a time.
         signed_at: Option<Timestamp>,
     },
-    /// The connection lost permissions; with a reason code.
+    /// The connection lost permissions; with the reason code of a [`ReportedProblem`].
     Degraded(&'static str),
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::contract::{StoreApi, WebhookPlatform};
 use super::kind::ConnectionKind;
+use super::normalized::ReportedProblem;
 use super::registered::RegisteredWebhooks;
 use super::{wix, woocommerce};
 
@@ -36,6 +37,13 @@ pub fn registered_webhooks(
         .map_or_else(RegisteredWebhooks::default, |api| {
             api.registered_webhooks(settings)
         })
+}
+
+/// Finds a problem that a platform's deliveries report, by its reason code.
+#[must_use]
+pub fn reported_problem(platform_name: &str, code: &str) -> Option<&'static ReportedProblem> {
+    let mut problems = platform(platform_name)?.reported_problems().iter();
+    problems.find(|problem| problem.code == code)
 }
 
 /// Finds a connection kind by its name, with its platform.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::connections::Status;
 use crate::delivery::ConnectionId;
+use crate::platforms::PLATFORMS;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
@@ -130,11 +131,15 @@ fn silence_degrades_only_if_there_is_no_other_problem() {
 }
 
 #[test]
-fn lost_rights_are_ended_by_the_operator_only() {
-    let degraded = connection(
-        Status::Degraded,
-        Some(DeliveryProblem::OwnerLostRights.code()),
-    );
+fn a_reported_problem_is_ended_by_the_operator_only() {
+    let (platform, problem) = PLATFORMS
+        .iter()
+        .find_map(|platform| Some((platform.name(), platform.reported_problems().first()?)))
+        .expect("a platform whose deliveries report a problem");
+    let degraded = Connection {
+        platform: platform.to_owned(),
+        ..connection(Status::Degraded, Some(problem.code))
+    };
     let good = CheckReport::default();
     let repaired = Evidence {
         accepted_at: Some(at(200)),

@@ -13,7 +13,7 @@ use crate::platforms::api::{
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
 use crate::platforms::kind::ConnectionKind;
-use crate::platforms::normalized::Normalized;
+use crate::platforms::normalized::{Normalized, ReportedProblem};
 use crate::platforms::registered::{ClaimedWebhook, RegisteredWebhooks};
 use crate::platforms::signing::{SignedRequest, Unsigned};
 use crate::platforms::verified::{InvalidKey, Rejection, VerificationKey, Verified};
@@ -58,6 +58,10 @@ impl WebhookPlatform for WooCommerce {
         _now: Timestamp,
     ) -> Result<SignedRequest, InvalidKey> {
         sign::sign(unsigned, key)
+    }
+
+    fn reported_problems(&self) -> &'static [ReportedProblem] {
+        &[normalize::OWNER_LOST_RIGHTS]
     }
 
     fn unreadable_remedy(&self, reason: &str) -> Option<&'static str> {

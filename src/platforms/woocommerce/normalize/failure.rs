@@ -10,7 +10,7 @@ use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
-use crate::platforms::normalized::{ConnectionSignal, Normalized, OWNER_LOST_RIGHTS};
+use crate::platforms::normalized::{ConnectionSignal, Normalized, ReportedProblem};
 
 /// Codes of API versions that cannot read what the store has: every v1 order where orders have tables of their own, every
 /// v1 variation, every legacy order.
@@ -79,13 +79,22 @@ pub(super) fn normalize(
     Normalized::Ignored { reason }
 }
 
+/// A delivery contains a signed error in place of an entity.
+pub(crate) const OWNER_LOST_RIGHTS: ReportedProblem = ReportedProblem {
+    code: "webhook_owner_lost_rights",
+    cause: "the store signs errors in place of entities: the user who owns its webhooks may no longer read them",
+    remedy: "give that user the earlier role again (for webhooks that the gateway registered, the owner of the REST API key), \
+             or create the webhooks again as another user; then run `cartwire connections resume {id}`, because only \
+             deliveries show whether the problem is solved",
+};
+
 /// The owner of the webhook was deleted or lost rights: from now on every delivery of it is this error.
 fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
     let id = delivery.connection.as_str().to_owned();
     let health = ConnectionHealth {
         id: id.clone(),
         status: Some("degraded".to_owned()),
-        reason: Some(OWNER_LOST_RIGHTS.to_owned()),
+        reason: Some(OWNER_LOST_RIGHTS.code.to_owned()),
         ..ConnectionHealth::default()
     };
     let normalized = NormalizedEvent {
@@ -100,6 +109,6 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
     Normalized::Events {
         normalized_events: vec![normalized],
         raw,
-        signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS)),
+        signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS.code)),
     }
 }

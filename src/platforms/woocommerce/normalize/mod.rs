@@ -19,3 +19,4 @@ mod resource;
 pub(super) use body_fault::BodyFault;
 pub(super) use completion::entity_of;
 pub(super) use delivery::normalize;
+pub(super) use failure::OWNER_LOST_RIGHTS;
