@@ -102,7 +102,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::connections::INSTANCE;
+    use crate::connections::INSTALLATION_KIND;
     use crate::delivery::ConnectionId;
 
     #[test]
@@ -121,7 +121,12 @@ mod tests {
             let id = ConnectionId::new("site").expect("an id");
             let connection = Connection {
                 settings,
-                ..Connection::new(id, "platform", INSTANCE, jiff::Timestamp::UNIX_EPOCH)
+                ..Connection::new(
+                    id,
+                    "platform",
+                    INSTALLATION_KIND,
+                    jiff::Timestamp::UNIX_EPOCH,
+                )
             };
             is_granted(&connection, &scope)
         };

@@ -10,8 +10,8 @@ use crate::delivery::{ConnectionId, webhook_path};
 use crate::event::data::ConnectionHealth;
 use crate::platforms::{ConnectionKind, connection_kind};
 
-/// The kind of an installation: a connection that an app's deliveries created.
-pub const INSTANCE: &str = "instance";
+/// The kind of an installation, as stored and listed: a connection that an app's deliveries created.
+pub const INSTALLATION_KIND: &str = "instance";
 
 /// An installed store or app.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,7 +19,7 @@ pub struct Connection {
     pub id: ConnectionId,
     /// The platform's name.
     pub platform: String,
-    /// The name of the [`ConnectionKind`], or [`INSTANCE`].
+    /// The name of the [`ConnectionKind`], or [`INSTALLATION_KIND`].
     pub kind: String,
     /// For an installation: the app's connection.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +125,7 @@ impl Connection {
     /// `true` if deliveries of the connection arrive: by its own endpoint, or by its app's endpoint.
     #[must_use]
     pub fn receives_deliveries(&self) -> bool {
-        self.kind == INSTANCE
+        self.kind == INSTALLATION_KIND
             || self
                 .described_kind()
                 .is_some_and(|kind| kind.receives_webhooks)

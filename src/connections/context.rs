@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::Connection as Sqlite;
 use secrecy::SecretString;
 
-use super::connection::{Connection, INSTANCE};
+use super::connection::{Connection, INSTALLATION_KIND};
 use super::seal::{Seal, SealError};
 use super::store;
 use crate::delivery::ConnectionId;
@@ -89,7 +89,7 @@ pub(crate) fn of_delivery(
     };
     Ok(Some(ConnectionContext {
         id: connection.clone(),
-        kind: INSTANCE.to_owned(),
+        kind: INSTALLATION_KIND.to_owned(),
         settings: BTreeMap::new(),
         secrets: BTreeMap::new(),
         delivery_url: None,

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 use rusqlite::Connection as Sqlite;
 
-use super::connection::{Connection, INSTANCE};
+use super::connection::{Connection, INSTALLATION_KIND};
 use super::endpoint::{Endpoint, EndpointKind, KeyError};
 use super::seal::Seal;
 use super::secret::SealedSecret;
@@ -275,7 +275,7 @@ fn capabilities(
         parent: None,
     };
     let installation = ConfiguredFields {
-        kind: INSTANCE.to_owned(),
+        kind: INSTALLATION_KIND.to_owned(),
         names: BTreeSet::new(),
         parent: Some(Box::new(own.clone())),
     };

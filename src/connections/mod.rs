@@ -23,7 +23,7 @@ pub(crate) mod store;
 mod unreadable;
 
 pub use accepted::Accepted;
-pub use connection::{BeforePause, Connection, INSTANCE};
+pub use connection::{BeforePause, Connection, INSTALLATION_KIND};
 pub use context::ContextError;
 pub use directory::{Directory, DirectoryError, Ownership};
 pub use endpoint::{Endpoint, KeyError};

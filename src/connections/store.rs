@@ -19,7 +19,7 @@ use crate::delivery::ConnectionId;
 use columns::{damaged, id, timestamp};
 
 pub(crate) use secrets::{
-    RotationTimes, has_sealed_secrets, rotate, sealed_word, secrets, set_sealed_word,
+    RotationTimes, has_sealed_secrets, key_check, rotate, secrets, set_key_check,
 };
 pub(crate) use signed_change::{SignedChange, newest_signed, set_newest_signed};
 

@@ -15,7 +15,7 @@ use super::tombstones::{self, Tombstone};
 use super::usage::{self, entry_bytes};
 use crate::connections::lifecycle::{Announcement, LifecycleEvent, Transition, transition};
 use crate::connections::store::{self, RotationTimes, SignedChange};
-use crate::connections::{Assessment, Connection, INSTANCE, SealedSecret};
+use crate::connections::{Assessment, Connection, INSTALLATION_KIND, SealedSecret};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::platforms::ConnectionSignal;
 
@@ -317,7 +317,7 @@ impl Seen<'_> {
         let connection = Connection {
             parent: Some(self.parent.clone()),
             settings: self.settings(),
-            ..Connection::new(self.id.clone(), self.platform, INSTANCE, now)
+            ..Connection::new(self.id.clone(), self.platform, INSTALLATION_KIND, now)
         };
         let new = NewConnection {
             connection: &connection,

@@ -63,12 +63,12 @@ impl DataFile {
     /// # Errors
     /// [`UnlockError`]; `Seal` among them where it is another key.
     pub fn unlock(&self, seal: &Seal) -> Result<(), UnlockError> {
-        match store::sealed_word(&self.sqlite)? {
+        match store::key_check(&self.sqlite)? {
             Some(word) => seal
                 .open(SEAL_WORD, &word)
                 .map(drop)
                 .map_err(UnlockError::Seal),
-            None => Ok(store::set_sealed_word(
+            None => Ok(store::set_key_check(
                 &self.sqlite,
                 &seal.seal(SEAL_WORD, SEAL_WORD)?,
             )?),

@@ -79,14 +79,14 @@ pub(super) fn remove_secrets(sqlite: &Sqlite, id: &ConnectionId) -> rusqlite::Re
 }
 
 /// Returns the encrypted text that proves the master key; `None` if there is none yet.
-pub(crate) fn sealed_word(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> {
+pub(crate) fn key_check(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> {
     sqlite
         .query_row("SELECT word FROM seal WHERE id = 1", [], |row| row.get(0))
         .optional()
 }
 
 /// Stores the encrypted text that proves the master key, unless there is one.
-pub(crate) fn set_sealed_word(sqlite: &Sqlite, word: &[u8]) -> rusqlite::Result<()> {
+pub(crate) fn set_key_check(sqlite: &Sqlite, word: &[u8]) -> rusqlite::Result<()> {
     sqlite.execute(
         "INSERT INTO seal VALUES (1, ?1) ON CONFLICT (id) DO NOTHING",
         [word],
@@ -106,7 +106,7 @@ pub(crate) fn has_sealed_secrets(folder: &Path) -> bool {
     match sqlite::version(&file) {
         // Version 0 has no tables: the first start did not complete.
         Ok(0) => false,
-        Ok(_) => !matches!(sealed_word(&file), Ok(None)),
+        Ok(_) => !matches!(key_check(&file), Ok(None)),
         Err(_) => true,
     }
 }
