@@ -1,6 +1,6 @@
 //! Connections: installed stores and apps, with their credentials and keys. No request to a store is made here.
 //!
-//! - `connection`, `state` and `lifecycle`: a connection, its state, and what changes the state
+//! - `connection`, `state`, `lifecycle` and `signed_change`: a connection, its state, and what changes the state
 //! - `store`: the tables; `context`: a connection with its decrypted secrets, for a request to its store
 //! - `directory`: the snapshot that the receiver reads for each request
 //! - `seal`, `master_key` and `secret`: secrets at rest
@@ -18,6 +18,7 @@ pub mod master_key;
 mod rejections;
 pub mod seal;
 mod secret;
+pub(crate) mod signed_change;
 mod state;
 pub(crate) mod store;
 mod unreadable;

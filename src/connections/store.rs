@@ -21,7 +21,7 @@ use columns::{damaged, id, timestamp};
 pub(crate) use secrets::{
     RotationTimes, has_sealed_secrets, key_check, rotate, secrets, set_key_check,
 };
-pub(crate) use signed_change::{SignedChange, newest_signed, set_newest_signed};
+pub(crate) use signed_change::{newest_signed, set_newest_signed};
 
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE connections (

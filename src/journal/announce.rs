@@ -14,7 +14,8 @@ use super::keys;
 use super::tombstones::{self, Tombstone};
 use super::usage::{self, entry_bytes};
 use crate::connections::lifecycle::{Announcement, LifecycleEvent, Transition, transition};
-use crate::connections::store::{self, RotationTimes, SignedChange};
+use crate::connections::signed_change::{SignedChange, SignedOrder};
+use crate::connections::store::{self, RotationTimes};
 use crate::connections::{Assessment, Connection, INSTALLATION_KIND, SealedSecret};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::platforms::ConnectionSignal;
@@ -330,8 +331,7 @@ impl Seen<'_> {
         Ok(changed)
     }
 
-    /// A known connection was installed, removed or degraded. An installation and a removal count only if they are not
-    /// older than the newest one: deliveries arrive in any order, and captured ones can be sent again.
+    /// Applies a signal to a known connection. An installation and a removal count only if they are current.
     fn signalled(
         &self,
         transaction: &Transaction<'_>,
@@ -343,15 +343,10 @@ impl Seen<'_> {
             return change_state(transaction, self.id, self.event(), now);
         }
         if let Some(newest) = store::newest_signed(transaction, self.id)? {
-            // A delivery without a time cannot prove that it is newer.
-            let is_older = signal
-                .signed_at()
-                .is_none_or(|at| at.as_millisecond() < newest.at.as_millisecond());
-            match (is_older, newest.position < self.position) {
-                (true, true) => return Ok(Changed::Stale),
-                // It was applied before the newer one arrived, and is processed again after a crash.
-                (true, false) => return Ok(Changed::No),
-                (false, _) => {}
+            match newest.order_of(signal.signed_at(), self.position) {
+                SignedOrder::Current => {}
+                SignedOrder::Stale => return Ok(Changed::Stale),
+                SignedOrder::Repeated => return Ok(Changed::No),
             }
         }
         if let Some(signed) = self.signed() {

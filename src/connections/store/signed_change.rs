@@ -1,19 +1,10 @@
 //! The newest installation or removal of an app that was applied to a connection.
 
-use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension, params};
 
 use super::columns::timestamp;
+use crate::connections::signed_change::SignedChange;
 use crate::delivery::ConnectionId;
-
-/// An installation or a removal of an app, as its platform signed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SignedChange {
-    /// When the delivery was signed.
-    pub(crate) at: Timestamp,
-    /// The journal's position of the delivery.
-    pub(crate) position: i64,
-}
 
 /// Returns the newest installation or removal that was applied to a connection.
 pub(crate) fn newest_signed(
