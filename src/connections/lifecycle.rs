@@ -31,7 +31,7 @@ use crate::event::verbs;
 /// Reason of an installation whose site removed the app.
 const APP_REMOVED: &str = "app_removed";
 
-/// The result of a check: what it says about the connection's condition.
+/// An assessment of a connection's condition, from a check and from its deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assessment {
     /// The connection works.

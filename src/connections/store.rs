@@ -44,7 +44,7 @@ CREATE TABLE connection_secrets (
     valid_until INTEGER,
     made_at INTEGER NOT NULL
 );
--- A word sealed with the master key that seals the secrets: another key is noticed before it does harm.
+-- A text that is encrypted with the master key. It shows whether a given key is the one that encrypted the secrets.
 CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 1), word BLOB NOT NULL);
 CREATE INDEX connection_secrets_by_connection ON connection_secrets (connection, name);
 ";

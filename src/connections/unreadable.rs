@@ -53,13 +53,13 @@ impl FromStr for UnreadableRun {
     type Err = InvalidRun;
 
     fn from_str(text: &str) -> Result<Self, InvalidRun> {
-        let mut words = text.split_whitespace();
-        let mut word = || words.next().ok_or(InvalidRun);
+        let mut fields = text.split_whitespace();
+        let mut field = || fields.next().ok_or(InvalidRun);
         Ok(Self {
-            reason: word()?.to_owned(),
-            since: word()?.parse().map_err(|_| InvalidRun)?,
-            count: word()?.parse().map_err(|_| InvalidRun)?,
-            delivery: word()?.to_owned(),
+            reason: field()?.to_owned(),
+            since: field()?.parse().map_err(|_| InvalidRun)?,
+            count: field()?.parse().map_err(|_| InvalidRun)?,
+            delivery: field()?.to_owned(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! One check of a connection through its store's API. `evidence` decides what follows from the result.
+//! One check of a connection through its store's API. `evidence` assesses the result.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a check, rejected requests and the arrival of deliveries together say about a connection: a pure decision.
+//! Assesses a connection from a check, from rejected requests and from the arrival of deliveries: a pure decision.
 //!
 //! `connections::lifecycle` decides how the assessment changes the connection's state.
 
@@ -56,7 +56,7 @@ impl<'a> Evidence<'a> {
         self.rejected.is_some() || self.is_silent || self.waits_for_delivery()
     }
 
-    /// What the evidence says. A problem that the store's API reports precedes one that deliveries show.
+    /// The assessment. A problem that the store's API reports precedes one that deliveries show.
     pub(super) fn assessment(&self) -> Assessment {
         let problem = self.report.and_then(CheckReport::trouble);
         let is_unreadable = self.is_unreadable || self.is_still_unreadable();

@@ -1,4 +1,4 @@
-//! Checks connections, and decides what the results mean. It knows no platform, and prints nothing.
+//! Checks connections, and assesses the results. It knows no platform, and prints nothing.
 //!
 //! - `check` makes one check through a store's API.
 //! - `evidence` assesses a connection from a check, rejected requests and the arrivals of its deliveries: a pure decision.

@@ -1,4 +1,4 @@
-//! What rejected requests prove about a connection: pure functions.
+//! The problems that rejected requests prove or suggest: pure functions.
 //!
 //! A request without a valid signature proves nothing, because an attacker can send it and can name any webhook in it. It
 //! counts only if the store itself confirms it, or if no delivery of the store is accepted meanwhile.

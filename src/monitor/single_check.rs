@@ -14,7 +14,7 @@ use super::settings::{self, SettingsUpdate, WebhookList};
 use crate::connections::{Assessment, Connection};
 use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 
-/// What a single check says about a connection.
+/// The result of a single check.
 #[derive(Clone, Debug)]
 pub struct SingleCheck {
     pub assessment: Assessment,

@@ -1,4 +1,4 @@
-//! What the background monitor remembers about each connection between two checks.
+//! The list of connections that the background monitor checks, with their state between two checks.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};

@@ -86,10 +86,10 @@ pub(crate) fn key_check(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> {
 }
 
 /// Stores the encrypted text that proves the master key, unless there is one.
-pub(crate) fn set_key_check(sqlite: &Sqlite, word: &[u8]) -> rusqlite::Result<()> {
+pub(crate) fn set_key_check(sqlite: &Sqlite, encrypted: &[u8]) -> rusqlite::Result<()> {
     sqlite.execute(
         "INSERT INTO seal VALUES (1, ?1) ON CONFLICT (id) DO NOTHING",
-        [word],
+        [encrypted],
     )?;
     Ok(())
 }
