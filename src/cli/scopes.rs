@@ -9,16 +9,13 @@ use super::stores::{self, no_such};
 use crate::config::DataArgs;
 use crate::connections::Connection;
 use crate::platforms::api::Scope;
-use crate::platforms::{PLATFORMS, StoreApi, WebhookPlatform, platform};
+use crate::platforms::{PLATFORMS, StoreApi, WebhookPlatform, platform, store_api};
 
 #[derive(Args, Debug)]
 pub(super) struct ScopesArgs {
     /// Connection whose missing permissions are listed
     connection: Option<String>,
 }
-
-/// The setting with an installation's permissions, separated by spaces.
-const PERMISSIONS_SETTING: &str = "permissions";
 
 pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow::Result<Exit> {
     let connection = match &args.connection {
@@ -84,17 +81,10 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
 
 /// `true` if the installation has the permission; `None` if its permissions are unknown.
 fn is_granted(connection: &Connection, scope: &Scope) -> Option<bool> {
-    let permissions: Vec<&str> = connection
-        .settings
-        .get(PERMISSIONS_SETTING)?
-        .split_whitespace()
-        .collect();
-    Some(
-        scope
-            .permissions
-            .iter()
-            .any(|word| permissions.contains(word)),
-    )
+    let api = store_api(&connection.platform)?;
+    let granted = api.granted_permissions(&connection.settings)?;
+    let mut names = scope.permissions.iter();
+    Some(names.any(|name| granted.contains(name)))
 }
 
 #[cfg(test)]
@@ -121,24 +111,19 @@ mod tests {
             let id = ConnectionId::new("site").expect("an id");
             let connection = Connection {
                 settings,
-                ..Connection::new(
-                    id,
-                    "platform",
-                    INSTALLATION_KIND,
-                    jiff::Timestamp::UNIX_EPOCH,
-                )
+                ..Connection::new(id, "wix", INSTALLATION_KIND, jiff::Timestamp::UNIX_EPOCH)
             };
             is_granted(&connection, &scope)
         };
         assert_eq!(with(&[]), None);
         assert_eq!(
-            with(&[(PERMISSIONS_SETTING, "products.read orders.all")]),
+            with(&[("permissions", "products.read orders.all")]),
             Some(true)
         );
         assert_eq!(
-            with(&[(PERMISSIONS_SETTING, "products.read orders.all.else")]),
+            with(&[("permissions", "products.read orders.all.else")]),
             Some(false)
         );
-        assert_eq!(with(&[(PERMISSIONS_SETTING, "")]), Some(false));
+        assert_eq!(with(&[("permissions", "")]), Some(false));
     }
 }

@@ -7,11 +7,12 @@ use super::check::CheckOutcome;
 use super::delivery_problem::DeliveryProblem;
 use super::evidence::Evidence;
 use super::rejections;
-use super::settings::{self, WebhookList};
+use super::settings;
 use super::store_lock::{self, LastLocked};
 use super::watch_list::WatchList;
 use crate::connections::{Assessment, Condition, Connection, UnreadableRun};
 use crate::delivery::ConnectionId;
+use crate::platforms::WebhookList;
 
 /// The assessment of a check, with its details.
 pub(super) struct AssessedCheck {

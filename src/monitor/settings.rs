@@ -1,12 +1,11 @@
 //! The settings of a connection that the monitor stores, as typed values. They are stored as text.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use jiff::Timestamp;
 
 use crate::connections::{Connection, UnreadableRun};
-use crate::platforms::ClaimedWebhook;
+use crate::platforms::WebhookList;
 
 /// The setting with the time of the store's last ping, as RFC 3339.
 pub const PINGED_AT: &str = "pinged_at";
@@ -16,33 +15,6 @@ const REFUSED_WEBHOOKS: &str = "refused_webhooks";
 
 /// The setting with the run of unreadable deliveries, as [`UnreadableRun`] writes it.
 const UNREADABLE_BODIES: &str = "unreadable_bodies";
-
-/// Webhooks with their topics. The stored form is `id=topic`, separated by spaces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct WebhookList(pub(super) Vec<ClaimedWebhook>);
-
-impl WebhookList {
-    fn parse(text: &str) -> Self {
-        let pairs = text
-            .split_whitespace()
-            .filter_map(|pair| pair.split_once('='));
-        let webhooks = pairs.map(|(id, topic)| ClaimedWebhook {
-            id: id.to_owned(),
-            topic: topic.to_owned(),
-        });
-        Self(webhooks.collect())
-    }
-}
-
-impl fmt::Display for WebhookList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, ClaimedWebhook { id, topic }) in self.0.iter().enumerate() {
-            let separator = if number == 0 { "" } else { " " };
-            write!(f, "{separator}{id}={topic}")?;
-        }
-        Ok(())
-    }
-}
 
 /// New settings of a connection, on top of the stored ones. Reads return the new value, or the stored one if there is none.
 pub(super) struct SettingsUpdate<'a> {
@@ -120,24 +92,4 @@ fn is_set(connection: &Connection, name: &str) -> bool {
 /// When the store's last ping arrived.
 pub(super) fn pinged_at(connection: &Connection) -> Option<Timestamp> {
     connection.settings.get(PINGED_AT)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_webhook_list_is_parsed_as_written() {
-        let webhook = |id: &str, topic: &str| ClaimedWebhook {
-            id: id.to_owned(),
-            topic: topic.to_owned(),
-        };
-        let list = WebhookList(vec![
-            webhook("3", "order.updated"),
-            webhook("4", "order.deleted"),
-        ]);
-        assert_eq!(list.to_string(), "3=order.updated 4=order.deleted");
-        assert_eq!(WebhookList::parse(&list.to_string()), list);
-        assert_eq!(WebhookList::parse(""), WebhookList::default());
-    }
 }

@@ -10,8 +10,9 @@ use super::check::CheckOutcome;
 use super::delivery_findings::finding_of;
 use super::delivery_problem::DeliveryProblem;
 use super::evidence::Evidence;
-use super::settings::{self, SettingsUpdate, WebhookList};
+use super::settings::{self, SettingsUpdate};
 use crate::connections::{Assessment, Connection};
+use crate::platforms::WebhookList;
 use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 
 /// The result of a single check.

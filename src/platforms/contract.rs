@@ -1,7 +1,7 @@
 //! The contract of a platform: [`WebhookPlatform`] verifies and normalizes its webhooks, and [`StoreApi`] describes the
 //! requests to its stores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -147,6 +147,14 @@ pub trait StoreApi: WebhookPlatform {
     /// The gateway's webhooks at the store, as recorded in the connection's settings.
     fn registered_webhooks(&self, _settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
         RegisteredWebhooks::default()
+    }
+
+    /// The permissions of an installation, as a check stored them; `None` if they are unknown.
+    fn granted_permissions<'a>(
+        &self,
+        _settings: &'a BTreeMap<String, String>,
+    ) -> Option<BTreeSet<&'a str>> {
+        None
     }
 
     /// The permissions that the gateway's features need at the platform.

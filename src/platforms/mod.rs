@@ -24,7 +24,7 @@ pub mod woocommerce;
 pub use contract::{StoreApi, WebhookPlatform};
 pub use kind::{ConnectionKind, Field, FieldRole};
 pub use normalized::{ConnectionSignal, Normalized, ReportedProblem};
-pub use registered::{ClaimedWebhook, RegisteredWebhooks, TOPIC_MISMATCH};
+pub use registered::{ClaimedWebhook, RegisteredWebhooks, TOPIC_MISMATCH, WebhookList};
 pub use registry::{
     PLATFORMS, connection_kind, platform, registered_webhooks, reported_problem, store_api,
 };

@@ -4,6 +4,7 @@
 //! these webhooks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Reason code of a dead-lettered delivery whose topic does not fit its webhook or its body.
 pub const TOPIC_MISMATCH: &str = "topic_mismatch";
@@ -15,6 +16,34 @@ pub struct ClaimedWebhook {
     pub id: String,
     /// The platform's event type.
     pub topic: String,
+}
+
+/// Webhooks with their topics. The stored form is `id=topic`, separated by spaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebhookList(pub Vec<ClaimedWebhook>);
+
+impl WebhookList {
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let pairs = text
+            .split_whitespace()
+            .filter_map(|pair| pair.split_once('='));
+        let webhooks = pairs.map(|(id, topic)| ClaimedWebhook {
+            id: id.to_owned(),
+            topic: topic.to_owned(),
+        });
+        Self(webhooks.collect())
+    }
+}
+
+impl fmt::Display for WebhookList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, ClaimedWebhook { id, topic }) in self.0.iter().enumerate() {
+            let separator = if number == 0 { "" } else { " " };
+            write!(f, "{separator}{id}={topic}")?;
+        }
+        Ok(())
+    }
 }
 
 /// The webhooks of one connection.
@@ -61,6 +90,21 @@ impl RegisteredWebhooks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_webhook_list_is_parsed_as_written() {
+        let webhook = |id: &str, topic: &str| ClaimedWebhook {
+            id: id.to_owned(),
+            topic: topic.to_owned(),
+        };
+        let list = WebhookList(vec![
+            webhook("3", "order.updated"),
+            webhook("4", "order.deleted"),
+        ]);
+        assert_eq!(list.to_string(), "3=order.updated 4=order.deleted");
+        assert_eq!(WebhookList::parse(&list.to_string()), list);
+        assert_eq!(WebhookList::parse(""), WebhookList::default());
+    }
 
     #[test]
     fn a_topic_fits_the_webhook_that_was_registered_for_it() {

@@ -1,5 +1,7 @@
 //! What the gateway calls of Wix: each method goes to the file that has it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::{api, key, kinds, normalize, sign, verify};
@@ -100,6 +102,13 @@ impl StoreApi for Wix {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Told, Unanswered> {
         api::fetch(request, context, dialogue)
+    }
+
+    fn granted_permissions<'a>(
+        &self,
+        settings: &'a BTreeMap<String, String>,
+    ) -> Option<BTreeSet<&'a str>> {
+        api::granted_permissions(settings)
     }
 
     fn scopes(&self) -> &'static [Scope] {

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::token::{self, base};
+use super::settings::Settings;
+use super::token;
 use crate::platforms::api::{AccessToken, ApiRequest, Auth, ConnectionContext, Method};
 
 /// The base URL and the credentials for the requests about a connection.
@@ -16,7 +17,7 @@ impl<'a> Caller<'a> {
     /// `None` without credentials, and for an app itself: requests are always about one of its installations.
     pub(super) fn of(context: &'a ConnectionContext) -> Option<Self> {
         if context.kind == "wix-site" {
-            let headers = vec![("wix-site-id", context.setting("site_id")?.to_owned())];
+            let headers = vec![("wix-site-id", Settings::of(context).site_id?.to_owned())];
             return Some(Self {
                 headers,
                 ..Self::with_key(context)?
@@ -25,7 +26,7 @@ impl<'a> Caller<'a> {
         let app = context.parent.as_deref()?;
         let auth = Auth::Token(Box::new(token::grant(app, context.id.as_str())?));
         Some(Self {
-            base: base(app),
+            base: Settings::of(app).api_base,
             auth,
             headers: Vec::new(),
         })
@@ -35,7 +36,7 @@ impl<'a> Caller<'a> {
     pub(super) fn with_key(context: &'a ConnectionContext) -> Option<Self> {
         let key = context.secrets.get("api-key")?.clone();
         Some(Self {
-            base: base(context),
+            base: Settings::of(context).api_base,
             auth: Auth::Header("Authorization", key),
             headers: Vec::new(),
         })
@@ -44,7 +45,7 @@ impl<'a> Caller<'a> {
     /// With an access token, about the token's installation.
     pub(super) fn with_token(app: &'a ConnectionContext, token: AccessToken) -> Self {
         Self {
-            base: base(app),
+            base: Settings::of(app).api_base,
             auth: Auth::Header("Authorization", token.authorization),
             headers: Vec::new(),
         }

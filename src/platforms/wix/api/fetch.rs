@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::caller::Caller;
 use super::fetch_request::{FetchKind, FetchRequest};
 use super::refusal::{Blame, blame};
+use super::settings::Settings;
 use crate::platforms::api::{
     Answer, ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Told, Unanswered,
     heard,
@@ -184,7 +185,7 @@ fn site_currency(
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Told, Unanswered> {
-    if let Some(currency) = context.setting("currency") {
+    if let Some(currency) = Settings::of(context).currency {
         let properties = json!({"properties": {"paymentCurrency": currency}});
         return Ok(Told::Whole(properties.to_string().into()));
     }
@@ -247,7 +248,7 @@ fn installation(
     let ours = context
         .parent
         .as_deref()
-        .and_then(|app| app.setting("app_id"));
+        .and_then(|app| Settings::of(app).app_id);
     if app_id != "unnamed" && ours.is_some_and(|ours| !ours.eq_ignore_ascii_case(app_id)) {
         return Ok(SAMPLE);
     }

@@ -4,12 +4,12 @@
 //! token, the secret is right and this installation was removed. An installation is reported as removed only if that is
 //! certain. The owner's e-mail address is never kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::caller::Caller;
 use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
-use super::token;
+use super::{settings, token};
 use crate::platforms::api::{
     Answer, CheckReport, ConnectionContext, Dialogue, Scope, Severity, Unanswered,
 };
@@ -231,12 +231,7 @@ pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, Str
         .get("packageName")
         .text()
         .or_else(|| free.then(|| "free".to_owned()));
-    // Sorted, because the platform's order varies and a new order is no change.
-    let permissions = instance
-        .get("permissions")
-        .list_of(Node::text)
-        .map(BTreeSet::from_iter);
-    let permissions = permissions.map(|words| words.into_iter().collect::<Vec<_>>().join(" "));
+    let permissions = instance.get("permissions").list_of(Node::text);
     [
         ("site_name", site.get("siteDisplayName").text()),
         ("site_url", site.get("url").text()),
@@ -246,7 +241,10 @@ pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, Str
         ("plan", plan),
         ("app_name", instance.get("appName").text()),
         ("app_version", instance.get("appVersion").text()),
-        ("permissions", permissions.filter(|words| !words.is_empty())),
+        (
+            settings::PERMISSIONS,
+            permissions.and_then(settings::stored_permissions),
+        ),
         ("catalog_version", answer.get("catalogVersion").text()),
     ]
     .into_iter()

@@ -14,6 +14,7 @@ mod refusal;
 mod scopes;
 #[cfg(test)]
 mod script;
+mod settings;
 mod site;
 mod token;
 
@@ -22,3 +23,4 @@ pub(super) use fetch::fetch;
 pub(super) use fetch_request::{FetchKind, FetchRequest};
 pub(super) use instance::known;
 pub(super) use scopes::SCOPES;
+pub(super) use settings::granted_permissions;

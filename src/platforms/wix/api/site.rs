@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::caller::Caller;
 use super::refusal::{Heard, heard, unreadable, words};
+use super::settings::Settings;
 use crate::platforms::api::{
     Answer, CheckReport, ConnectionContext, Dialogue, Severity, Unanswered,
 };
@@ -28,7 +29,7 @@ pub(super) fn examine(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     let mut found = CheckReport::default();
-    let (Some(caller), Some(site)) = (Caller::of(context), context.setting("site_id")) else {
+    let (Some(caller), Some(site)) = (Caller::of(context), Settings::of(context).site_id) else {
         let remedy = format!("Remove the connection and add it again with a key from {KEYS}");
         found.add(
             Severity::Broken,
@@ -84,7 +85,12 @@ struct MixedUp {
 
 /// Finds ids that were entered in the wrong field.
 fn mixed_up(context: &ConnectionContext) -> Option<MixedUp> {
-    let (site, account) = (context.setting("site_id")?, context.setting("account_id")?);
+    let Settings {
+        site_id,
+        account_id,
+        ..
+    } = Settings::of(context);
+    let (site, account) = (site_id?, account_id?);
     let key = context.secrets.get("api-key")?.expose_secret();
     if site == account {
         return Some(MixedUp {
@@ -167,7 +173,8 @@ fn list<'a>(
     context: &ConnectionContext,
     dialogue: &mut Dialogue<'a>,
 ) -> Result<Listed<'a>, Unanswered> {
-    let (Some(caller), Some(account)) = (Caller::with_key(context), context.setting("account_id"))
+    let (Some(caller), Some(account)) =
+        (Caller::with_key(context), Settings::of(context).account_id)
     else {
         return Ok(Listed::Nothing);
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use super::settings::Settings;
 use crate::platforms::api::{
     AccessToken, Answer, ApiRequest, ConnectionContext, Method, TokenGrant,
 };
@@ -16,16 +17,9 @@ use crate::platforms::lenient::Node;
 /// Lifetime in seconds of a token without `expires_in`: that of the platform's shortest-lived tokens.
 const DEFAULT_LIFETIME_S: u64 = 300;
 
-const BASE: &str = "https://www.wixapis.com";
-
-/// The base URL of the API. Tests replace it.
-pub(super) fn base(context: &ConnectionContext) -> &str {
-    context.setting("api_base").unwrap_or(BASE)
-}
-
 /// The token grant that all requests about an installation share. `None` without the app's id or secret.
 pub(super) fn grant(app: &ConnectionContext, instance: &str) -> Option<TokenGrant> {
-    let holder = format!("{}/{}/{instance}", app.id, app.setting("app_id")?);
+    let holder = format!("{}/{}/{instance}", app.id, Settings::of(app).app_id?);
     Some(TokenGrant {
         holder,
         request: request(app, instance)?,
@@ -37,14 +31,14 @@ pub(super) fn grant(app: &ConnectionContext, instance: &str) -> Option<TokenGran
 pub(super) fn request(app: &ConnectionContext, instance: &str) -> Option<ApiRequest> {
     let body = json!({
         "grant_type": "client_credentials",
-        "client_id": app.setting("app_id")?,
+        "client_id": Settings::of(app).app_id?,
         "client_secret": app.secrets.get("app-secret")?.expose_secret(),
         "instance_id": instance,
     });
     Some(ApiRequest::send(
         "token.create",
         Method::PostIdempotent,
-        format!("{}/oauth2/token", base(app)),
+        format!("{}/oauth2/token", Settings::of(app).api_base),
         &body,
     ))
 }

@@ -8,7 +8,8 @@ use super::client::{Caller, Keys};
 use super::learn::learn;
 use super::outcome::{CONNECT_AGAIN, End, add, finding};
 use super::session::Session;
-use super::{address, authenticate, mode, reachable, refusal, setting, webhooks};
+use super::settings::StoreSettings;
+use super::{address, authenticate, mode, reachable, refusal};
 use crate::platforms::api::{
     Answer, CallFailure, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue,
     Finding, Pace, Scope, Severity, Unanswered,
@@ -47,12 +48,12 @@ pub(in crate::platforms::woocommerce) fn check(
 pub(in crate::platforms::woocommerce) fn registered_webhooks(
     settings: &BTreeMap<String, String>,
 ) -> RegisteredWebhooks {
-    let setting = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
+    let settings = StoreSettings::parse(settings);
     let mut registered = RegisteredWebhooks::default();
-    for (id, topic) in webhooks::known(setting(setting::WEBHOOKS_KNOWN)) {
-        registered.add(id, topic);
+    for webhook in &settings.known_webhooks.0 {
+        registered.add(&webhook.id, &webhook.topic);
     }
-    registered.are_ours = !setting(setting::WEBHOOK_IDS).is_empty();
+    registered.are_ours = !settings.webhook_ids.is_empty();
     registered
 }
 
@@ -61,8 +62,8 @@ pub(in crate::platforms::woocommerce) fn delivery_url_findings(
 ) -> Vec<Finding> {
     let mut report = CheckReport::default();
     if let Some(target) = &context.delivery_url {
-        let store = context.setting(setting::URL).unwrap_or_default();
-        reachable::judge(target, store, &mut report);
+        let store = StoreSettings::parse(&context.settings).url;
+        reachable::judge(target, &store.unwrap_or_default(), &mut report);
     }
     report.shown().findings
 }
@@ -86,13 +87,15 @@ fn run(
         );
         return Ok(());
     };
+    let settings = StoreSettings::parse(&context.settings);
     let Reached {
         caller,
         place,
         status,
-    } = reach(context, &keys, dialogue, report)?;
+    } = reach(&settings, &keys, dialogue, report)?;
     let mut session = Session {
         context,
+        settings: &settings,
         caller,
         dialogue,
         report,
@@ -112,12 +115,12 @@ struct Reached<'a> {
 
 /// Reaches the store by the address and the authentication that an earlier check stored, or else by the operator's URL.
 fn reach<'a>(
-    context: &ConnectionContext,
+    settings: &StoreSettings,
     keys: &Keys,
     dialogue: &mut Dialogue<'a>,
     report: &mut CheckReport,
 ) -> Result<Reached<'a>, End> {
-    if let Some(caller) = Caller::remembered(context, keys) {
+    if let Some(caller) = Caller::remembered(settings, keys) {
         match caller.status(dialogue)? {
             Ok(answer) if answer.is_good() && json(answer).is_some() => {
                 return Ok(Reached {
@@ -139,7 +142,7 @@ fn reach<'a>(
             Ok(_) | Err(_) => {}
         }
     }
-    let place = address::discover(context.setting(setting::URL).unwrap_or_default(), dialogue)?;
+    let place = address::discover(settings.url.as_deref().unwrap_or_default(), dialogue)?;
     judge_place(&place, report)?;
     let (caller, status) = authenticate::choose(&place.root, place.home.as_ref(), keys, dialogue)?;
     Ok(Reached {

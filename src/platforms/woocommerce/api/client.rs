@@ -7,6 +7,7 @@ use url::Url;
 
 use super::body::json;
 use super::outcome::{End, finding};
+use super::settings::{AuthScheme, StoreSettings};
 use super::urls::is_same_store;
 use crate::platforms::api::{
     Answer, ApiRequest, Auth, CallResult, ConnectionContext, Dialogue, Finding, Method, Severity,
@@ -36,14 +37,10 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    /// The value of the setting `auth`.
-    pub(super) fn name(&self) -> &'static str {
+    pub(super) fn scheme(&self) -> AuthScheme {
         match self {
-            Mode::Basic => "basic",
-            Mode::OAuth { placement, .. } => match placement {
-                Placement::Header => "oauth1",
-                Placement::Query => "oauth1_query",
-            },
+            Mode::Basic => AuthScheme::Basic,
+            Mode::OAuth { placement, .. } => AuthScheme::OAuth1(*placement),
         }
     }
 }
@@ -70,31 +67,22 @@ impl Keys {
 
 impl Caller {
     /// The caller that worked at an earlier check; `None` if the URL was changed since.
-    pub(super) fn remembered(context: &ConnectionContext, keys: &Keys) -> Option<Self> {
-        let root = context.setting("rest_root")?;
+    pub(super) fn remembered(settings: &StoreSettings, keys: &Keys) -> Option<Self> {
+        let root = settings.rest_root.as_ref()?;
         let (root_url, typed) = (
             Url::parse(root).ok()?,
-            Url::parse(context.setting("url")?).ok()?,
+            Url::parse(settings.url.as_ref()?).ok()?,
         );
         // The operator may have changed the URL since.
         let fits = is_same_store(&root_url, &typed)
             && !(typed.scheme() == "https" && root_url.scheme() == "http");
-        let mode = match context.setting("auth")? {
-            "basic" if root_url.scheme() == "https" => Mode::Basic,
-            name @ ("oauth1" | "oauth1_query") => {
-                let known = context
-                    .setting("oauth_address")
-                    .filter(|address| !address.is_empty());
-                Mode::OAuth {
-                    root: known.unwrap_or(root).to_owned(),
-                    placement: if name == "oauth1" {
-                        Placement::Header
-                    } else {
-                        Placement::Query
-                    },
-                }
-            }
-            _ => return None,
+        let mode = match settings.auth? {
+            AuthScheme::Basic if root_url.scheme() == "https" => Mode::Basic,
+            AuthScheme::Basic => return None,
+            AuthScheme::OAuth1(placement) => Mode::OAuth {
+                root: settings.oauth_address.as_ref().unwrap_or(root).to_owned(),
+                placement,
+            },
         };
         fits.then(|| Self {
             root: root.to_owned(),

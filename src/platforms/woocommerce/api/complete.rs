@@ -11,6 +11,7 @@
 
 use super::body::json_text;
 use super::client::{Caller, Keys, Mode, rest_error};
+use super::settings::StoreSettings;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Entity;
 use crate::event::{Authority, NormalizedEvent, verbs};
@@ -166,10 +167,11 @@ const GONE: &str = r#"{"confirmed":"gone"}"#;
 /// As a check found that it works, or as it works with most stores.
 fn caller(context: &ConnectionContext) -> Option<Caller> {
     let keys = Keys::of(context)?;
-    if let Some(caller) = Caller::remembered(context, &keys) {
+    let settings = StoreSettings::parse(&context.settings);
+    if let Some(caller) = Caller::remembered(&settings, &keys) {
         return Some(caller);
     }
-    let root = format!("{}/wp-json/", context.setting("url")?.trim_end_matches('/'));
+    let root = format!("{}/wp-json/", settings.url?.trim_end_matches('/'));
     let mode = if root.starts_with("https://") {
         Mode::Basic
     } else {

@@ -4,17 +4,17 @@ use super::address::Place;
 use super::client::Mode;
 use super::facts::{self, Facts};
 use super::session::Session;
-use super::setting;
+use super::settings::{AuthScheme, name};
 use crate::platforms::api::{Answer, Severity};
 use crate::platforms::oauth1::Placement;
 
 /// Settings that a check keeps as they are, unless a later step changes them.
 const KEPT: [&str; 5] = [
-    setting::KEY_PERMISSION,
-    setting::WEBHOOK_IDS,
-    setting::WEBHOOKS_KNOWN,
-    setting::WEBHOOKS_WATCHED,
-    setting::DELIVERY_URL,
+    name::KEY_PERMISSION,
+    name::WEBHOOK_IDS,
+    name::WEBHOOKS_KNOWN,
+    name::WEBHOOKS_WATCHED,
+    name::DELIVERY_URL,
 ];
 
 /// Adds the settings to the report, and findings about version, clock and authentication.
@@ -48,29 +48,23 @@ fn store_settings(session: &mut Session<'_, '_>, place: Option<&Place>, facts: &
         Mode::Basic | Mode::OAuth { .. } => "",
     };
     let new = [
-        (setting::URL, place.map(|place| place.url.clone())),
-        (setting::REST_ROOT, Some(caller.root.clone())),
-        (setting::AUTH, Some(caller.mode.name().to_owned())),
-        (setting::OAUTH_ADDRESS, Some(address.to_owned())),
+        (name::URL, place.map(|place| place.url.clone())),
+        (name::REST_ROOT, Some(caller.root.clone())),
+        (name::AUTH, Some(caller.mode.scheme().as_str().to_owned())),
+        (name::OAUTH_ADDRESS, Some(address.to_owned())),
+        (name::STORE_NAME, place.and_then(|place| place.name.clone())),
         (
-            setting::STORE_NAME,
-            place.and_then(|place| place.name.clone()),
-        ),
-        (
-            setting::TIME_ZONE,
+            name::TIME_ZONE,
             place.and_then(|place| place.time_zone.clone()),
         ),
-        (setting::CURRENCY, facts.currency.clone()),
-        (
-            setting::WOOCOMMERCE_VERSION,
-            facts.woocommerce_version.clone(),
-        ),
-        (setting::WORDPRESS_VERSION, facts.wordpress_version.clone()),
+        (name::CURRENCY, facts.currency.clone()),
+        (name::WOOCOMMERCE_VERSION, facts.woocommerce_version.clone()),
+        (name::WORDPRESS_VERSION, facts.wordpress_version.clone()),
     ];
-    let kept = KEPT.map(|name| (name, None));
-    for (name, value) in new.into_iter().chain(kept) {
-        if let Some(value) = value.or_else(|| context.setting(name).map(str::to_owned)) {
-            session.report.settings.insert(name.to_owned(), value);
+    let kept = KEPT.map(|setting| (setting, None));
+    for (setting, value) in new.into_iter().chain(kept) {
+        if let Some(value) = value.or_else(|| context.setting(setting).map(str::to_owned)) {
+            session.report.settings.insert(setting.to_owned(), value);
         }
     }
 }
@@ -83,7 +77,7 @@ fn report_authentication(session: &mut Session<'_, '_>) {
             Placement::Query => "OAuth 1.0a in the query",
         },
     };
-    if session.caller.mode.name() == "oauth1_query" {
+    if session.caller.mode.scheme() == AuthScheme::OAuth1(Placement::Query) {
         session.report.add(
             Severity::Note,
             "authorization_dropped",

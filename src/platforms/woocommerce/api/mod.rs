@@ -22,7 +22,7 @@ mod redirect;
 mod refusal;
 mod repair;
 mod session;
-mod setting;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod urls;

@@ -11,9 +11,10 @@ use super::facts::{self, Facts};
 use super::listing::list;
 use super::outcome::{End, add, finding};
 use super::session::Session;
-use super::webhooks::{self, Own, Webhook, pairs, written};
-use super::{reachable, repair, setting};
-use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, Severity};
+use super::settings::{KeyPermission, StoreSettings, name, stored_by_topic};
+use super::webhooks::{self, Own, Webhook};
+use super::{reachable, repair};
+use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 
 /// Runs one of the modes.
 pub(super) fn run(
@@ -28,29 +29,20 @@ pub(super) fn run(
     }
 }
 
-/// Our webhooks as the settings describe them, for a delivery URL.
-fn own(context: &ConnectionContext, target: &str) -> Own {
-    let ids = pairs(context.setting(setting::WEBHOOK_IDS));
+/// The gateway's webhooks as the settings describe them, for a delivery URL.
+fn own(settings: &StoreSettings, target: &str) -> Own {
     Own {
         target: target.to_owned(),
-        former: context
-            .setting(setting::DELIVERY_URL)
-            .filter(|url| !url.is_empty())
-            .map(str::to_owned),
-        ids: ids
-            .into_iter()
-            .filter_map(|(topic, id)| Some((topic, id.parse().ok()?)))
-            .collect(),
-        watched: pairs(context.setting(setting::WEBHOOKS_WATCHED)),
+        former: settings.delivery_url.clone(),
+        ids: settings.webhook_ids.clone(),
+        watched: settings.watched_webhooks.clone(),
     }
 }
 
 /// The current delivery URL or, if none is known, the former one.
-fn target(context: &ConnectionContext) -> Option<&str> {
-    let former = context
-        .setting(setting::DELIVERY_URL)
-        .filter(|url| !url.is_empty());
-    context.delivery_url.as_deref().or(former)
+fn target<'s>(session: &Session<'s, '_>) -> Option<&'s str> {
+    let current = session.context.delivery_url.as_deref();
+    current.or(session.settings.delivery_url.as_deref())
 }
 
 fn no_public_url(severity: Severity) -> Finding {
@@ -64,21 +56,21 @@ fn no_public_url(severity: Severity) -> Finding {
 }
 
 fn check(session: &mut Session<'_, '_>) -> Result<(), End> {
-    let context = session.context;
-    let Some(target) = target(context) else {
+    let settings = session.settings;
+    let Some(target) = target(session) else {
         add(session.report, no_public_url(Severity::Note));
         return Ok(());
     };
     reachable::judge(target, &session.caller.root, session.report);
-    let own = own(context, target);
+    let own = own(settings, target);
     let listed = list(session, &own)?;
-    keep_known(context, &listed, session.report);
+    keep_known(settings, &listed, session.report);
     webhooks::compare(&own, &listed, &[], session.report);
     let watched = webhooks::watch(&own, &listed, session.report);
     keep_watching(watched, session.report);
-    match context.setting(setting::KEY_PERMISSION) {
-        Some("read") => add(session.report, read_only(Severity::Note)),
-        Some(_) => {}
+    match settings.key_permission {
+        Some(KeyPermission::Read) => add(session.report, read_only(Severity::Note)),
+        Some(KeyPermission::ReadWrite) => {}
         None => session
             .report
             .good
@@ -111,13 +103,13 @@ fn fix(session: &mut Session<'_, '_>, facts: &Facts) -> Result<(), End> {
         // Webhooks that deliver there would all fail, and WooCommerce would disable them.
         return Ok(());
     }
-    let own = own(context, target);
+    let own = own(session.settings, target);
     let listed = list(session, &own)?;
     let watched = webhooks::watch(&own, &listed, session.report);
     let wanted = Wanted {
         own: &own,
         secret: secret.expose_secret(),
-        with_optional: has_optional_topic(context, facts),
+        with_optional: has_optional_topic(session.settings, facts),
     };
     let repaired = repair::repair(session, &wanted, listed)?;
     record(session, &own, watched, repaired);
@@ -125,8 +117,8 @@ fn fix(session: &mut Session<'_, '_>, facts: &Facts) -> Result<(), End> {
 }
 
 /// `true` if the store's version has the optional topic.
-fn has_optional_topic(context: &ConnectionContext, facts: &Facts) -> bool {
-    let known = context.setting(setting::WOOCOMMERCE_VERSION);
+fn has_optional_topic(settings: &StoreSettings, facts: &Facts) -> bool {
+    let known = settings.woocommerce_version.as_deref();
     let version = facts.woocommerce_version.as_deref().or(known);
     version
         .and_then(facts::version)
@@ -140,11 +132,16 @@ fn record(
     mut watched: BTreeMap<String, String>,
     repaired: Repaired,
 ) {
-    let (context, report) = (session.context, &mut *session.report);
-    let mut keep = |name: &str, value: String| drop(report.settings.insert(name.to_owned(), value));
+    let (settings, report) = (session.settings, &mut *session.report);
+    let mut keep =
+        |setting: &str, value: String| drop(report.settings.insert(setting.to_owned(), value));
     if let Some(may_write) = repaired.may_write {
-        let permission = if may_write { "read_write" } else { "read" };
-        keep(setting::KEY_PERMISSION, permission.to_owned());
+        let permission = if may_write {
+            KeyPermission::ReadWrite
+        } else {
+            KeyPermission::Read
+        };
+        keep(name::KEY_PERMISSION, permission.as_str().to_owned());
     }
     let sorted = own.sort(&repaired.webhooks);
     let ours = sorted.kept.values().chain(&sorted.extra);
@@ -152,10 +149,10 @@ fn record(
         .map(|ours| (ours.webhook.topic.clone(), ours.webhook.id))
         .collect();
     if repaired.is_finished {
-        keep(setting::WEBHOOK_IDS, written(&ids));
-        keep(setting::DELIVERY_URL, own.target.clone());
+        keep(name::WEBHOOK_IDS, stored_by_topic(&ids));
+        keep(name::DELIVERY_URL, own.target.clone());
     }
-    keep_known(context, &repaired.webhooks, report);
+    keep_known(settings, &repaired.webhooks, report);
     // Webhooks that were just created have no remembered id yet; their names identify them.
     webhooks::compare(own, &repaired.webhooks, &repaired.reported, report);
     let is_read_only = |trouble: &Finding| trouble.code == "key_read_only";
@@ -174,13 +171,12 @@ fn record(
 }
 
 /// Stores the webhooks that the store has for us. Deliveries must name one of them with its topic.
-fn keep_known(context: &ConnectionContext, webhooks: &[Webhook], report: &mut CheckReport) {
-    let before = context.setting(setting::WEBHOOKS_KNOWN).unwrap_or_default();
-    let known = webhooks::known_with(before, webhooks);
+fn keep_known(settings: &StoreSettings, webhooks: &[Webhook], report: &mut CheckReport) {
+    let known = webhooks::known_with(&settings.known_webhooks, webhooks).to_string();
     report.webhooks = webhooks.iter().map(Webhook::state).collect();
     report
         .settings
-        .insert(setting::WEBHOOKS_KNOWN.to_owned(), known);
+        .insert(name::WEBHOOKS_KNOWN.to_owned(), known);
 }
 
 /// Reduces the finding about a read-only key to a note if no write is needed.
@@ -214,18 +210,18 @@ fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
     }
     report
         .settings
-        .insert(setting::WEBHOOKS_WATCHED.to_owned(), written(&watched));
+        .insert(name::WEBHOOKS_WATCHED.to_owned(), stored_by_topic(&watched));
 }
 
 fn remove(session: &mut Session<'_, '_>) -> Result<(), End> {
     // Without a current or former delivery URL no webhook was registered.
-    let own = own(session.context, target(session.context).unwrap_or_default());
+    let own = own(session.settings, target(session).unwrap_or_default());
     let listed = list(session, &own)?;
     let repaired = repair::remove(session, &own, listed)?;
     let left = own.ours(&repaired.webhooks).len();
     let report = &mut *session.report;
     if left == 0 {
-        let ids = setting::WEBHOOK_IDS.to_owned();
+        let ids = name::WEBHOOK_IDS.to_owned();
         report.settings.insert(ids, String::new());
         report
             .good

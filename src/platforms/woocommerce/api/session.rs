@@ -1,6 +1,7 @@
 //! A conversation with a store whose address is known and which accepts the key.
 
 use super::client::Caller;
+use super::settings::StoreSettings;
 use crate::platforms::api::{
     ApiRequest, CallResult, CheckReport, ConnectionContext, Dialogue, Unanswered,
 };
@@ -8,6 +9,7 @@ use crate::platforms::api::{
 /// What each step of the conversation needs.
 pub(super) struct Session<'s, 'a> {
     pub(super) context: &'s ConnectionContext,
+    pub(super) settings: &'s StoreSettings,
     pub(super) caller: Caller,
     pub(super) dialogue: &'s mut Dialogue<'a>,
     pub(super) report: &'s mut CheckReport,

@@ -3,7 +3,7 @@
 //! REST shows neither a webhook's secret, nor its API version, nor its failures. The version is ours where we made it, and
 //! what we made is known by its id or its name; a secret that differs shows in rejected signatures alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::platforms::api::{CheckReport, Severity, WebhookState};
 use crate::platforms::lenient::Node;
+use crate::platforms::registered::{ClaimedWebhook, WebhookList};
 
 /// What a store has to tell us of. `customer.restored` is missing: no version ever sends it, and new ones refuse it.
 pub(super) const TOPICS: [&str; 15] = [
@@ -96,51 +97,32 @@ pub(super) struct Own {
     pub(super) watched: BTreeMap<String, String>,
 }
 
-/// Reads pairs as settings hold them: `topic=value topic=value`.
-pub(super) fn pairs(text: Option<&str>) -> BTreeMap<String, String> {
-    let pairs = text
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter_map(|pair| pair.split_once('='));
-    pairs
-        .map(|(topic, value)| (topic.to_owned(), value.to_owned()))
-        .collect()
-}
-
-/// Writes pairs as settings hold them.
-pub(super) fn written<T: std::fmt::Display>(pairs: &BTreeMap<String, T>) -> String {
-    pairs
-        .iter()
-        .map(|(topic, value)| format!("{topic}={value}"))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 /// Maximum number of known webhooks, unless the store has more at once: 16 topics, recreated a dozen times.
 const MAX_KNOWN: usize = 200;
 
-/// Reads webhooks as the setting holds them: `id=topic id=topic`.
-pub(super) fn known(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split_whitespace()
-        .filter_map(|pair| pair.split_once('='))
-}
-
-/// The known webhooks with those that the store has now. Webhooks that the store has now are always kept; of the others
-/// the oldest are dropped where there are more than [`MAX_KNOWN`].
-pub(super) fn known_with(text: &str, webhooks: &[Webhook]) -> String {
-    let listed: BTreeSet<String> = webhooks
+/// The known webhooks with those that the store has now. Webhooks that the store has now are always kept. Of the others the
+/// oldest are dropped if there are more than [`MAX_KNOWN`].
+pub(super) fn known_with(former: &WebhookList, webhooks: &[Webhook]) -> WebhookList {
+    let mut listed: Vec<ClaimedWebhook> = webhooks
         .iter()
         .filter(|webhook| !webhook.topic.contains(char::is_whitespace))
-        .map(|webhook| format!("{}={}", webhook.id, webhook.topic))
+        .map(|webhook| ClaimedWebhook {
+            id: webhook.id.to_string(),
+            topic: webhook.topic.clone(),
+        })
         .collect();
-    let former: Vec<&str> = text
-        .split_whitespace()
-        .filter(|pair| !listed.contains(*pair))
+    listed.sort_by_key(|webhook| format!("{}={}", webhook.id, webhook.topic));
+    listed.dedup();
+    let mut known: Vec<ClaimedWebhook> = former
+        .0
+        .iter()
+        .filter(|webhook| !listed.contains(webhook))
+        .cloned()
         .collect();
-    let kept = MAX_KNOWN.saturating_sub(listed.len()).min(former.len());
-    let mut pairs = former[former.len() - kept..].to_vec();
-    pairs.extend(listed.iter().map(String::as_str));
-    pairs.join(" ")
+    let kept = MAX_KNOWN.saturating_sub(listed.len()).min(known.len());
+    known.drain(..known.len() - kept);
+    known.extend(listed);
+    WebhookList(known)
 }
 
 /// A webhook of ours.
