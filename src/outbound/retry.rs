@@ -32,7 +32,7 @@ pub(super) fn decide(result: &CallResult, method: Method) -> RetryDecision {
         Method::Post => false,
     };
     match result {
-        Err(CallFailure::Resting(wait)) => RetryDecision::After(*wait),
+        Err(CallFailure::RateLimited(wait)) => RetryDecision::After(*wait),
         Err(CallFailure::TokenRefused(answer)) if answer.status == 429 || answer.status >= 500 => {
             RetryDecision::after(retry_after(answer))
         }

@@ -116,7 +116,7 @@ impl StoreSession<'_> {
         self.limiters
             .wait(self.connection, self.api.pace(), self.max_rate_limit_wait)
             .await
-            .map_err(CallFailure::Resting)?;
+            .map_err(CallFailure::RateLimited)?;
         let started = Instant::now();
         let result = self.http.send(request, header).await;
         if let Some(wait) = retry::rate_limit_wait(&result) {

@@ -309,14 +309,14 @@ pub fn retry_after(answer: &Answer) -> Option<Duration> {
 ///
 /// # Errors
 /// The result of the fetch for all other failures.
-pub fn heard(result: &CallResult) -> Result<&Answer, Told> {
+pub fn usable_answer(result: &CallResult) -> Result<&Answer, Told> {
     match result {
         Err(CallFailure::TokenRefused(answer))
             if (500..600).contains(&answer.status) || answer.status == 429 =>
         {
             Err(Told::Later("store_unavailable", retry_after(answer)))
         }
-        Err(CallFailure::Resting(rest)) => Err(Told::Later("rate_limited", Some(*rest))),
+        Err(CallFailure::RateLimited(rest)) => Err(Told::Later("rate_limited", Some(*rest))),
         Err(failure) if failure.is_passing() => Err(Told::Later(failure.reason(), None)),
         Err(failure) => Err(Told::Nothing(failure.reason())),
         Ok(answer) => match answer.status {
@@ -412,21 +412,21 @@ mod tests {
     #[test]
     fn an_outage_is_asked_again_and_a_refusal_is_not() {
         assert!(matches!(
-            heard(&Err(CallFailure::TimedOut)),
+            usable_answer(&Err(CallFailure::TimedOut)),
             Err(Told::Later("timed_out", None))
         ));
         assert!(matches!(
-            heard(&Ok(answer(503, &[("retry-after", "2")]))),
+            usable_answer(&Ok(answer(503, &[("retry-after", "2")]))),
             Err(Told::Later(_, Some(_)))
         ));
         assert!(matches!(
-            heard(&Ok(answer(401, &[]))),
+            usable_answer(&Ok(answer(401, &[]))),
             Err(Told::Nothing("credentials_refused"))
         ));
         assert!(matches!(
-            heard(&Err(CallFailure::AddressRefused("::1".to_owned()))),
+            usable_answer(&Err(CallFailure::AddressRefused("::1".to_owned()))),
             Err(Told::Nothing("address_refused"))
         ));
-        assert!(heard(&Ok(answer(404, &[]))).is_ok());
+        assert!(usable_answer(&Ok(answer(404, &[]))).is_ok());
     }
 }

@@ -210,7 +210,7 @@ pub enum CallFailure {
     TooLarge,
     /// The store's rate limit is reached; with the remaining wait.
     #[error("the host's rate limit is reached for another {0:?}")]
-    Resting(Duration),
+    RateLimited(Duration),
     /// The platform refused to issue an access token; with its response.
     #[error("the platform issues no access token")]
     TokenRefused(Answer),
@@ -229,7 +229,7 @@ impl CallFailure {
             CallFailure::TimedOut => "timed_out",
             CallFailure::CutOff => "cut_off",
             CallFailure::TooLarge => "too_large",
-            CallFailure::Resting(_) => "rate_limited",
+            CallFailure::RateLimited(_) => "rate_limited",
             CallFailure::TokenRefused(_) => "token_refused",
         }
     }
@@ -243,7 +243,7 @@ impl CallFailure {
             | CallFailure::Tls(_)
             | CallFailure::TimedOut
             | CallFailure::CutOff
-            | CallFailure::Resting(_) => true,
+            | CallFailure::RateLimited(_) => true,
             CallFailure::AddressInvalid
             | CallFailure::AddressRefused(_)
             | CallFailure::TooLarge

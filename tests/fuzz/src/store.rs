@@ -251,7 +251,7 @@ fn answer(chunk: &[u8]) -> Option<CallResult> {
         "timed_out" => CallFailure::TimedOut,
         "cut_off" => CallFailure::CutOff,
         "too_large" => CallFailure::TooLarge,
-        "rate_limited" => CallFailure::Resting(Duration::from_secs(60)),
+        "rate_limited" => CallFailure::RateLimited(Duration::from_secs(60)),
         _ if word == "token_refused" => CallFailure::TokenRefused(whole()?),
         _ => return whole().map(Ok),
     }))

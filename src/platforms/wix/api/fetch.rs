@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 
 use super::caller::Caller;
 use super::fetch_request::{FetchKind, FetchRequest};
-use super::refusal::{Blame, blame};
+use super::refusal::{RefusalCause, refusal_cause};
 use super::settings::Settings;
 use crate::platforms::api::{
     Answer, ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Told, Unanswered,
-    heard,
+    usable_answer,
 };
 use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
@@ -129,11 +129,11 @@ fn good(result: &CallResult) -> Result<&Answer, Told> {
     // connection reports the missing scope.
     if let Ok(answer) = result
         && answer.status == 403
-        && blame(answer) != Blame::Instance
+        && refusal_cause(answer) != RefusalCause::Instance
     {
         return Err(Told::Nothing("scope_missing"));
     }
-    let answer = heard(result)?;
+    let answer = usable_answer(result)?;
     match answer.status {
         200..=299 => Ok(answer),
         404 | 410 => Err(Told::Nothing("not_found")),
@@ -257,9 +257,9 @@ fn installation(
         && (400..500).contains(&answer.status)
         && answer.status != 429
     {
-        return Ok(match blame(answer) {
-            Blame::Instance => SAMPLE,
-            Blame::App | Blame::Unclear | Blame::UnknownPath => {
+        return Ok(match refusal_cause(answer) {
+            RefusalCause::Instance => SAMPLE,
+            RefusalCause::App | RefusalCause::Unclear | RefusalCause::UnknownPath => {
                 Told::Nothing("credentials_refused")
             }
         });

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::caller::Caller;
-use super::refusal::{Blame, Heard, blame, heard, strange, unreadable};
+use super::refusal::{
+    ApiOutcome, RefusalCause, classify, refusal_cause, report_unexpected_status, unreadable,
+};
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
 use super::{settings, token};
 use crate::platforms::api::{
@@ -43,31 +45,31 @@ pub(super) fn examine_app(
         let Some(request) = token::request(app, instance.as_str()) else {
             break;
         };
-        match heard(&mut found, dialogue.ask(request)?) {
-            Heard::Good(answer) if token::read(answer).is_some() => {
+        match classify(&mut found, dialogue.ask(request)?) {
+            ApiOutcome::Success(answer) if token::read(answer).is_some() => {
                 found.good.push(
                     "the app secret is right: Wix gives access to the sites that installed the app"
                         .to_owned(),
                 );
                 return Ok(found);
             }
-            Heard::Good(_) => {
+            ApiOutcome::Success(_) => {
                 unreadable(&mut found);
                 return Ok(found);
             }
-            Heard::Refused(answer) | Heard::NoToken(answer) => {
+            ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => {
                 tried += 1;
-                match blame(answer) {
-                    Blame::App => named = true,
-                    Blame::Unclear => accused += 1,
-                    Blame::Instance => {}
-                    Blame::UnknownPath => {
-                        strange(&mut found, answer);
+                match refusal_cause(answer) {
+                    RefusalCause::App => named = true,
+                    RefusalCause::Unclear => accused += 1,
+                    RefusalCause::Instance => {}
+                    RefusalCause::UnknownPath => {
+                        report_unexpected_status(&mut found, answer);
                         return Ok(found);
                     }
                 }
             }
-            Heard::Nothing => return Ok(found),
+            ApiOutcome::Unavailable => return Ok(found),
         }
     }
     if tried == 0 {
@@ -107,31 +109,31 @@ pub(super) fn examine(
         return Ok(found);
     };
     // The check requests a new token: an older token may stay valid for hours after the app was removed.
-    let token = match heard(&mut found, dialogue.ask(request)?) {
-        Heard::Good(answer) => token::read(answer),
-        Heard::Refused(answer) | Heard::NoToken(answer) => {
+    let token = match classify(&mut found, dialogue.ask(request)?) {
+        ApiOutcome::Success(answer) => token::read(answer),
+        ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => {
             no_token(&mut found, answer, instance, app, dialogue)?;
             return Ok(found);
         }
-        Heard::Nothing => return Ok(found),
+        ApiOutcome::Unavailable => return Ok(found),
     };
     let Some(token) = token else {
         unreadable(&mut found);
         return Ok(found);
     };
     let caller = Caller::with_token(app, token);
-    match heard(
+    match classify(
         &mut found,
         dialogue.ask(caller.get("instance.get", "/apps/v1/instance"))?,
     ) {
-        Heard::Good(answer) => report_installation(&mut found, answer, &caller, dialogue)?,
-        Heard::Refused(answer) | Heard::NoToken(answer) => match answer.status {
+        ApiOutcome::Success(answer) => report_installation(&mut found, answer, &caller, dialogue)?,
+        ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => match answer.status {
             // The token is new, so the permission is missing.
             401 | 403 => permission_missing(&mut found),
-            404 | 410 if blame(answer) == Blame::Instance => gone(&mut found),
-            _ => strange(&mut found, answer),
+            404 | 410 if refusal_cause(answer) == RefusalCause::Instance => gone(&mut found),
+            _ => report_unexpected_status(&mut found, answer),
         },
-        Heard::Nothing => {}
+        ApiOutcome::Unavailable => {}
     }
     Ok(found)
 }
@@ -261,17 +263,17 @@ fn no_token(
     app: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<(), Unanswered> {
-    let mut named = match blame(refusal) {
-        Blame::Instance => {
+    let mut named = match refusal_cause(refusal) {
+        RefusalCause::Instance => {
             gone(found);
             return Ok(());
         }
-        Blame::UnknownPath => {
-            strange(found, refusal);
+        RefusalCause::UnknownPath => {
+            report_unexpected_status(found, refusal);
             return Ok(());
         }
-        Blame::App => true,
-        Blame::Unclear => false,
+        RefusalCause::App => true,
+        RefusalCause::Unclear => false,
     };
     let mut accused = 1;
     for other in app
@@ -283,25 +285,27 @@ fn no_token(
         let Some(request) = token::request(app, other.as_str()) else {
             break;
         };
-        match heard(found, dialogue.ask(request)?) {
-            Heard::Good(answer) if token::read(answer).is_some() => {
+        match classify(found, dialogue.ask(request)?) {
+            ApiOutcome::Success(answer) if token::read(answer).is_some() => {
                 gone(found);
                 return Ok(());
             }
-            Heard::Good(_) => {
+            ApiOutcome::Success(_) => {
                 unreadable(found);
                 return Ok(());
             }
-            Heard::Refused(answer) | Heard::NoToken(answer) => match blame(answer) {
-                Blame::App => named = true,
-                Blame::Unclear => accused += 1,
-                Blame::Instance => {}
-                Blame::UnknownPath => {
-                    strange(found, answer);
-                    return Ok(());
+            ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => {
+                match refusal_cause(answer) {
+                    RefusalCause::App => named = true,
+                    RefusalCause::Unclear => accused += 1,
+                    RefusalCause::Instance => {}
+                    RefusalCause::UnknownPath => {
+                        report_unexpected_status(found, answer);
+                        return Ok(());
+                    }
                 }
-            },
-            Heard::Nothing => return Ok(()),
+            }
+            ApiOutcome::Unavailable => return Ok(()),
         }
     }
     if named || accused > 1 {

@@ -364,10 +364,13 @@ fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
         );
         assert!(only(&found).remedy.contains("SCOPE.DC.MANAGE-YOUR-APP"));
     }
-    let strange = (Severity::Unavailable, "store_unreachable");
-    assert_eq!(code(&found(400, bare)), [strange]);
-    assert_eq!(code(&found(404, r#"{"message":"Not Found"}"#)), [strange]);
-    assert_eq!(code(&found(404, "<html>Not Found</html>")), [strange]);
+    let unexpected = (Severity::Unavailable, "store_unreachable");
+    assert_eq!(code(&found(400, bare)), [unexpected]);
+    assert_eq!(
+        code(&found(404, r#"{"message":"Not Found"}"#)),
+        [unexpected]
+    );
+    assert_eq!(code(&found(404, "<html>Not Found</html>")), [unexpected]);
     assert_eq!(
         code(&found(
             404,

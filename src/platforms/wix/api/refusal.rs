@@ -7,25 +7,25 @@ use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, Severi
 use crate::platforms::json::{Json, parse};
 
 /// The result of a request.
-pub(super) enum Heard<'a> {
+pub(super) enum ApiOutcome<'a> {
     /// A successful answer.
-    Good(&'a Answer),
+    Success(&'a Answer),
     /// The platform refused the request.
     Refused(&'a Answer),
     /// The platform refused the access token for the request.
-    NoToken(&'a Answer),
+    TokenRefused(&'a Answer),
     /// An outage or a rate limit, which says nothing about the connection. The finding is already reported.
-    Nothing,
+    Unavailable,
 }
 
 /// Separates answers from outages, and reports outages as findings.
-pub(super) fn heard<'a>(found: &mut CheckReport, result: &'a CallResult) -> Heard<'a> {
-    let (answer, refused): (&'a Answer, fn(&'a Answer) -> Heard<'a>) = match result {
-        Ok(answer) => (answer, Heard::Refused),
-        Err(CallFailure::TokenRefused(answer)) => (answer, Heard::NoToken),
-        Err(CallFailure::Resting(_)) => {
-            too_often(found);
-            return Heard::Nothing;
+pub(super) fn classify<'a>(found: &mut CheckReport, result: &'a CallResult) -> ApiOutcome<'a> {
+    let (answer, refused): (&'a Answer, fn(&'a Answer) -> ApiOutcome<'a>) = match result {
+        Ok(answer) => (answer, ApiOutcome::Refused),
+        Err(CallFailure::TokenRefused(answer)) => (answer, ApiOutcome::TokenRefused),
+        Err(CallFailure::RateLimited(_)) => {
+            report_rate_limit(found);
+            return ApiOutcome::Unavailable;
         }
         Err(failure) => {
             let (severity, remedy) = match failure {
@@ -38,7 +38,7 @@ pub(super) fn heard<'a>(found: &mut CheckReport, result: &'a CallResult) -> Hear
                 | CallFailure::TimedOut
                 | CallFailure::CutOff
                 | CallFailure::TooLarge
-                | CallFailure::Resting(_)
+                | CallFailure::RateLimited(_)
                 | CallFailure::TokenRefused(_) => (Severity::Unavailable, WAIT),
             };
             found.add(
@@ -47,24 +47,24 @@ pub(super) fn heard<'a>(found: &mut CheckReport, result: &'a CallResult) -> Hear
                 format!("Wix cannot be reached: {failure}"),
                 remedy,
             );
-            return Heard::Nothing;
+            return ApiOutcome::Unavailable;
         }
     };
     match answer.status {
-        200..=299 => Heard::Good(answer),
+        200..=299 => ApiOutcome::Success(answer),
         429 => {
-            too_often(found);
-            Heard::Nothing
+            report_rate_limit(found);
+            ApiOutcome::Unavailable
         }
         400..=407 | 409..=424 | 426..=499 => refused(answer),
         _ => {
-            strange(found, answer);
-            Heard::Nothing
+            report_unexpected_status(found, answer);
+            ApiOutcome::Unavailable
         }
     }
 }
 
-fn too_often(found: &mut CheckReport) {
+fn report_rate_limit(found: &mut CheckReport) {
     found.add(
         Severity::Unavailable,
         "rate_limited",
@@ -74,7 +74,7 @@ fn too_often(found: &mut CheckReport) {
 }
 
 /// Reports a status that says nothing about the connection.
-pub(super) fn strange(found: &mut CheckReport, answer: &Answer) {
+pub(super) fn report_unexpected_status(found: &mut CheckReport, answer: &Answer) {
     found.add(
         Severity::Unavailable,
         "store_unreachable",
@@ -100,7 +100,7 @@ pub(super) fn unreadable(found: &mut CheckReport) {
 
 /// The cause of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(super) enum RefusalCause {
     /// The app's id or secret.
     App,
     /// The installation.
@@ -112,14 +112,14 @@ pub(super) enum Blame {
 }
 
 /// The cause of a refused token.
-pub(super) fn blame(answer: &Answer) -> Blame {
+pub(super) fn refusal_cause(answer: &Answer) -> RefusalCause {
     // A page from a proxy names no cause.
     let Some(document) = parse(answer.text()) else {
-        return Blame::Unclear;
+        return RefusalCause::Unclear;
     };
     // Paths in the message name no cause.
-    let spoken = spoken(&document);
-    let words: Vec<&str> = spoken
+    let text = texts_of(&document);
+    let words: Vec<&str> = text
         .split_whitespace()
         .filter(|word| !word.starts_with('/') && !word.contains("://"))
         .collect();
@@ -129,21 +129,21 @@ pub(super) fn blame(answer: &Answer) -> Blame {
         names(&["client", "secret", "app id", "app_id", "appid"]),
         names(&["instance", "installation", "not installed", "uninstalled"]),
     ) {
-        (true, false) => Blame::App,
-        (false, true) => Blame::Instance,
-        (false, false) if matches!(answer.status, 404 | 410) => Blame::UnknownPath,
-        (false, false) | (true, true) => Blame::Unclear,
+        (true, false) => RefusalCause::App,
+        (false, true) => RefusalCause::Instance,
+        (false, false) if matches!(answer.status, 404 | 410) => RefusalCause::UnknownPath,
+        (false, false) | (true, true) => RefusalCause::Unclear,
     }
 }
 
 /// All texts of a refusal in lower case.
 pub(super) fn words(answer: &Answer) -> String {
     parse(answer.text())
-        .map(|document| spoken(&document))
+        .map(|document| texts_of(&document))
         .unwrap_or_default()
 }
 
-fn spoken(document: &Json<'_>) -> String {
+fn texts_of(document: &Json<'_>) -> String {
     let mut words = Vec::new();
     gather(document, &mut words);
     words.join(" ").to_lowercase()
@@ -164,59 +164,66 @@ mod tests {
     use crate::platforms::wix::api::script::answer;
 
     #[test]
-    fn a_refusal_is_blamed_on_whom_it_names() {
-        for (status, body, blamed) in [
+    fn a_refusal_has_the_cause_that_its_words_name() {
+        for (status, body, cause) in [
             (
                 401,
                 r#"{"error":"invalid_client","error_description":"no"}"#,
-                Blame::App,
+                RefusalCause::App,
             ),
             (
                 400,
                 r#"{"message":"Wrong secret","details":{"applicationError":{"code":"BAD"}}}"#,
-                Blame::App,
+                RefusalCause::App,
             ),
-            (404, r#"{"message":"client not found"}"#, Blame::App),
+            (404, r#"{"message":"client not found"}"#, RefusalCause::App),
             (
                 400,
                 r#"{"message":"","details":{"applicationError":{"code":"APP_INSTANCE_NOT_FOUND"}}}"#,
-                Blame::Instance,
+                RefusalCause::Instance,
             ),
             (
                 403,
                 r#"{"message":"The app is not installed on this site"}"#,
-                Blame::Instance,
+                RefusalCause::Instance,
             ),
             (
                 410,
                 r#"{"message":"The installation is gone"}"#,
-                Blame::Instance,
+                RefusalCause::Instance,
             ),
-            (404, r#"{"message":"","details":{}}"#, Blame::UnknownPath),
-            (404, r#"{"message":"Not Found"}"#, Blame::UnknownPath),
+            (
+                404,
+                r#"{"message":"","details":{}}"#,
+                RefusalCause::UnknownPath,
+            ),
+            (404, r#"{"message":"Not Found"}"#, RefusalCause::UnknownPath),
             (
                 404,
                 r#"{"message":"Cannot GET /apps/v1/instance","path":"https://www.wixapis.com/apps/v1/instance"}"#,
-                Blame::UnknownPath,
+                RefusalCause::UnknownPath,
             ),
-            (403, r#"{"message":"","details":{}}"#, Blame::Unclear),
+            (403, r#"{"message":"","details":{}}"#, RefusalCause::Unclear),
             (
                 400,
                 r#"{"message":"client_id and instance_id do not match"}"#,
-                Blame::Unclear,
+                RefusalCause::Unclear,
             ),
-            (404, "<html>No such instance</html>", Blame::Unclear),
-            (401, "", Blame::Unclear),
+            (404, "<html>No such instance</html>", RefusalCause::Unclear),
+            (401, "", RefusalCause::Unclear),
         ] {
-            assert_eq!(blame(&answer(status, body)), blamed, "{body}");
+            assert_eq!(refusal_cause(&answer(status, body)), cause, "{body}");
         }
     }
 
     #[test]
-    fn an_outage_is_no_refusal() {
+    fn an_outage_is_reported_and_is_not_a_refusal() {
         let outage = |result: &CallResult| {
             let mut found = CheckReport::default();
-            assert!(matches!(heard(&mut found, result), Heard::Nothing));
+            assert!(matches!(
+                classify(&mut found, result),
+                ApiOutcome::Unavailable
+            ));
             let finding = found.findings.pop().expect("a finding");
             (finding.severity, finding.code)
         };

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::caller::Caller;
-use super::refusal::{Heard, heard, unreadable, words};
+use super::refusal::{ApiOutcome, classify, unreadable, words};
 use super::settings::Settings;
 use crate::platforms::api::{
     Answer, CheckReport, ConnectionContext, Dialogue, Severity, Unanswered,
@@ -43,16 +43,16 @@ pub(super) fn examine(
         found.add(Severity::Broken, mixed.code, mixed.cause, mixed.remedy);
         return Ok(found);
     }
-    let refused = match heard(
+    let refused = match classify(
         &mut found,
         dialogue.ask(caller.get("site.properties", "/site-properties/v4/properties"))?,
     ) {
-        Heard::Good(answer) => {
+        ApiOutcome::Success(answer) => {
             learn(&mut found, answer);
             None
         }
-        Heard::Refused(answer) | Heard::NoToken(answer) => Some(answer),
-        Heard::Nothing => return Ok(found),
+        ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => Some(answer),
+        ApiOutcome::Unavailable => return Ok(found),
     };
     if found.trouble().is_some() {
         return Ok(found);
@@ -201,14 +201,16 @@ fn list<'a>(
             "/site-list/v2/sites/query",
             &json!({"query": query}),
         );
-        let answer = match heard(found, dialogue.ask(request)?) {
-            Heard::Good(answer) => answer,
+        let answer = match classify(found, dialogue.ask(request)?) {
+            ApiOutcome::Success(answer) => answer,
             // An incomplete list cannot prove that a site is not in it.
-            Heard::Refused(_) | Heard::NoToken(_) if !sites.is_empty() => {
+            ApiOutcome::Refused(_) | ApiOutcome::TokenRefused(_) if !sites.is_empty() => {
                 return Ok(Listed::Sites { sites, all: false });
             }
-            Heard::Refused(answer) | Heard::NoToken(answer) => return Ok(Listed::Refused(answer)),
-            Heard::Nothing => return Ok(Listed::Nothing),
+            ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => {
+                return Ok(Listed::Refused(answer));
+            }
+            ApiOutcome::Unavailable => return Ok(Listed::Nothing),
         };
         // The cursor is sent back unchanged.
         let Ok(page) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {

@@ -15,7 +15,7 @@ use super::settings::StoreSettings;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::Entity;
 use crate::event::{Authority, NormalizedEvent, verbs};
-use crate::platforms::api::{ConnectionContext, Dialogue, Method, Told, Unanswered, heard};
+use crate::platforms::api::{ConnectionContext, Dialogue, Method, Told, Unanswered, usable_answer};
 use crate::platforms::json::{Json, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::Placement;
@@ -121,7 +121,7 @@ pub(in crate::platforms::woocommerce) fn complete(
     };
     let result =
         dialogue.ask(caller.request(call, Method::Get, &format!("{resource}/{id}"), None))?;
-    let answer = match heard(result) {
+    let answer = match usable_answer(result) {
         Ok(answer) => answer,
         Err(told) => return Ok(told),
     };

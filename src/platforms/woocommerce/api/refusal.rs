@@ -80,7 +80,7 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
             format!("{at} answered with more than Cartwire takes."),
             "Open the address in a browser and see what is sent in place of a short answer.".to_owned(),
         ),
-        CallFailure::Resting(rest) => (
+        CallFailure::RateLimited(rest) => (
             Severity::Unavailable,
             "rate_limited",
             format!("{at} says that it was asked too often, and wants to be left alone for {} seconds.", rest.as_secs()),
