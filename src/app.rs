@@ -43,7 +43,7 @@ use crate::journal::{
 };
 use crate::monitor::{BackgroundMonitor, Findings, PINGED_AT};
 use crate::publisher::rabbitmq::RabbitMq;
-use crate::publisher::{EventLogOnly, Publish, Standing};
+use crate::publisher::{BrokerStatus, EventLogOnly, Publish};
 use crate::receiver::{self, Receiver, ReceiverParts};
 use crate::relay::{Asking, Relay};
 use crate::report::ErrorChain;
@@ -130,10 +130,10 @@ impl App {
                 let mut topology = broker.topology;
                 let obsolete = broker::note_bindings(&self.config.data_dir, &mut topology)?;
                 let publisher = RabbitMq::start(broker.endpoints, topology);
-                let standing = publisher.standing();
+                let broker_status = publisher.status();
                 let follow = tokio::spawn(broker::follow(
                     self.journal.clone(),
-                    standing,
+                    broker_status,
                     obsolete,
                     self.config.max_event_bytes.clone(),
                 ));
@@ -151,7 +151,7 @@ impl App {
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let shutdown = watch::Sender::new(false);
-        let standing = publisher.standing();
+        let broker_status = publisher.status();
         let publisher = Arc::new(publisher);
         let (watch, mut ends) = Watch::new();
         let (rejections, accepted) = (
@@ -212,7 +212,7 @@ impl App {
         );
         let public = self.public_server(&rejections, &accepted, shutdown.subscribe())?;
         let admin = self.admin_server(
-            standing,
+            broker_status,
             rejections,
             findings,
             metrics,
@@ -303,7 +303,7 @@ impl App {
 
     fn admin_server(
         &self,
-        standing: Option<watch::Receiver<Standing>>,
+        broker_status: Option<watch::Receiver<BrokerStatus>>,
         rejections: Arc<Rejections>,
         findings: Findings,
         metrics: PrometheusHandle,
@@ -312,7 +312,7 @@ impl App {
     ) -> anyhow::Result<Server> {
         let admin = Admin {
             journal: self.journal.with_own_readers(),
-            standing,
+            broker_status,
             directory: self.directory.clone(),
             rejections,
             findings,

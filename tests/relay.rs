@@ -12,7 +12,7 @@ use cartwire::connections::Directory;
 use cartwire::event::Event;
 use cartwire::journal::{Budget, Journal, Marks};
 use cartwire::platforms::PLATFORMS;
-use cartwire::publisher::{Publish, Receipt, Way};
+use cartwire::publisher::{Publish, PublishOutcome, Way};
 use cartwire::relay::Relay;
 use genuine::genuine;
 use jiff::Timestamp;
@@ -64,7 +64,7 @@ impl Scripted {
 }
 
 impl Publish for Scripted {
-    async fn publish(&self, event: Arc<Event>, _way: Way) -> Receipt {
+    async fn publish(&self, event: Arc<Event>, _way: Way) -> PublishOutcome {
         let connection = event.connection.to_string();
         self.attempts
             .lock()
@@ -76,11 +76,11 @@ impl Publish for Scripted {
         let latency = *self.latency.lock().expect("no panic");
         tokio::time::sleep(latency).await;
         if self.refused.lock().expect("no panic").contains(&connection) {
-            return Receipt::Refused;
+            return PublishOutcome::Refused;
         }
         let mut published = self.published.lock().expect("no panic");
         published.push((event.partition_key(), event.sequence.to_string()));
-        Receipt::Confirmed
+        PublishOutcome::Confirmed
     }
 
     fn is_ready(&self) -> bool {

@@ -4,12 +4,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::json;
 
+use super::event_log::{LogQuery, read_log};
 use super::limits::long_answer;
 use super::query::{
     ApiError, CHANGED_DELIVERIES_PARAMETERS, DELIVERY_PARAMETERS, EVENT_PARAMETERS, Parameters,
     delivery_key,
 };
-use super::{Admin, LogQuery, read_log};
+use super::state::Admin;
 use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::event::{Event, EventId};

@@ -1,44 +1,17 @@
-//! Who may use the admin listener: with a token, only who shows it; never a page of another site.
+//! Access to the admin listener: requests need the token if one is set, and no page of another site is served.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE};
 use actix_web::middleware::{DefaultHeaders, Next};
 use actix_web::{Error, HttpResponse, web};
-use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use sha2::Sha256;
 
-use super::Admin;
+use super::state::Admin;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The token, so that it can be compared without telling by the time taken how much of a guess is right.
-#[derive(Clone, Debug)]
-pub struct AdminToken(SecretString);
-
-impl AdminToken {
-    /// Wraps it.
-    #[must_use]
-    pub fn new(token: SecretString) -> Self {
-        Self(token)
-    }
-
-    /// Is this it? Compares keyed digests, in constant time.
-    fn is(&self, guess: &str) -> bool {
-        let digest = |text: &str| {
-            Hmac::<Sha256>::new_from_slice(text.as_bytes())
-                .map(|mac| mac.chain_update(b"cartwire admin token"))
-        };
-        match (digest(self.0.expose_secret()), digest(guess)) {
-            (Ok(right), Ok(guess)) => right.verify(&guess.finalize().into_bytes()).is_ok(),
-            _ => false,
-        }
-    }
-}
-
-/// Stands before every admin route.
+/// The middleware of every admin route.
 pub(super) async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -47,14 +20,14 @@ pub(super) async fn guard<B: MessageBody + 'static>(
         .app_data::<web::Data<Admin>>()
         .and_then(|admin| admin.token.clone());
     if let Some(token) = token {
-        let shown = request
+        let sent = request
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
-        let shown = shown
+        let sent = sent
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        if !shown.is_some_and(|(_, guess)| token.is(guess.trim())) {
+        if !sent.is_some_and(|(_, guess)| token.is(guess.trim())) {
             let answer = HttpResponse::Unauthorized()
                 .insert_header((WWW_AUTHENTICATE, "Bearer"))
                 .json(json!({"error": "unauthorized", "hint": "send the admin token as Authorization: Bearer"}));
@@ -67,9 +40,11 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-/// Without a token the loopback address is the only guard, and a browser on this machine reaches it for any page that it
-/// shows: such requests carry the page's origin, or our address under a foreign name. With a token nothing of this counts:
-/// no browser sends it by itself.
+/// Returns a hint if the request comes from a page of another site.
+///
+/// Without a token, the loopback address is the only protection, and any page in a browser of this machine can send requests
+/// to it. Such a request has the page's origin, or a host name that another name server gave to this address. With a token
+/// the check is not needed, because a browser never sends the token by itself.
 fn foreign(request: &ServiceRequest) -> Option<&'static str> {
     let text = |name: HeaderName| {
         request
@@ -80,7 +55,7 @@ fn foreign(request: &ServiceRequest) -> Option<&'static str> {
     let host = text(HOST);
     if !host.is_none_or(is_own_name) {
         return Some(
-            "call it 127.0.0.1 or localhost; under another name it needs a token (--admin-token)",
+            "use the name 127.0.0.1 or localhost; another name needs a token (--admin-token)",
         );
     }
     if request.method().is_safe() {
@@ -96,7 +71,7 @@ fn foreign(request: &ServiceRequest) -> Option<&'static str> {
     }
 }
 
-/// Names that no foreign name server can give to an address: `localhost`, and addresses themselves.
+/// `true` for `localhost` and for IP addresses. Another name server can give any other name to this address.
 fn is_own_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -109,7 +84,7 @@ fn is_own_name(host: &str) -> bool {
             .is_ok()
 }
 
-/// On every answer: what a browser must not do with it. There is nothing here to be framed, guessed, kept or embedded.
+/// The headers that forbid a browser to frame, guess, store or embed an answer.
 pub(super) fn browser_rules() -> DefaultHeaders {
     DefaultHeaders::new()
         .add((
@@ -127,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_localhost_and_addresses_are_names_of_ours() {
+    fn only_localhost_and_addresses_are_own_names() {
         for ours in [
             "localhost",
             "LOCALHOST:8081",
@@ -148,15 +123,6 @@ mod tests {
             "localhost:80:80",
         ] {
             assert!(!is_own_name(foreign), "{foreign}");
-        }
-    }
-
-    #[test]
-    fn only_the_whole_token_is_the_token() {
-        let token = AdminToken::new("geheim".to_owned().into());
-        assert!(token.is("geheim"));
-        for guess in ["", "geheim ", "gehei", "Geheim"] {
-            assert!(!token.is(guess), "{guess:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Admin;
+use super::state::Admin;
 use crate::journal::Reader;
 use crate::publisher::TroubleCode;
 
@@ -28,11 +28,11 @@ pub(super) async fn readyz(admin: web::Data<Admin>) -> HttpResponse {
 
 /// How the broker stands, where there is one: never a reason for 503, because the journal keeps the webhooks.
 fn broker(admin: &Admin) -> Option<Value> {
-    let standing = admin.standing.as_ref()?.borrow().clone();
-    Some(match standing.trouble {
-        None => json!({"connected": standing.connected}),
+    let broker_status = admin.broker_status.as_ref()?.borrow().clone();
+    Some(match broker_status.trouble {
+        None => json!({"connected": broker_status.connected}),
         Some(trouble) => json!({
-            "connected": standing.connected, "reason": trouble.code.as_str(), "detail": trouble.detail,
+            "connected": broker_status.connected, "reason": trouble.code.as_str(), "detail": trouble.detail,
         }),
     })
 }
@@ -44,12 +44,12 @@ pub(super) async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
     } else {
         0
     });
-    if let Some(standing) = &admin.standing {
-        let standing = standing.borrow().clone();
+    if let Some(broker_status) = &admin.broker_status {
+        let broker_status = broker_status.borrow().clone();
         // Also where the broker was never reached, so that an alert on it fires.
-        metrics::gauge!("cartwire_broker_connected").set(u8::from(standing.connected));
+        metrics::gauge!("cartwire_broker_connected").set(u8::from(broker_status.connected));
         for code in TroubleCode::ALL {
-            let is_it = standing
+            let is_it = broker_status
                 .trouble
                 .as_ref()
                 .is_some_and(|trouble| trouble.code == *code);

@@ -14,8 +14,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::event_log::{LogQuery, read_log};
 use super::query::{ApiError, Parameters, STREAM_PARAMETERS, cursor};
-use super::{Admin, LogQuery, read_log};
+use super::state::Admin;
 use crate::event::Event;
 use crate::journal::{EventCursor, EventFilter, PageLimit};
 use crate::normalize::assemble_page;

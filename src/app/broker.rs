@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::event::SizeLimit;
 use crate::journal::{DataFile, DeclaredBinding, Journal, JournalError};
-use crate::publisher::Standing;
-use crate::publisher::topology::{Mode, Queue, Topology};
+use crate::publisher::BrokerStatus;
+use crate::publisher::topology::{Queue, Topology, TopologyMode};
 use crate::report::ErrorChain;
 
 /// Notes the bindings that will be declared, and puts those of an earlier configuration into `topology.obsolete`.
@@ -21,7 +21,7 @@ pub(super) fn note_bindings(
     folder: &Path,
     topology: &mut Topology,
 ) -> anyhow::Result<Vec<DeclaredBinding>> {
-    if topology.mode != Mode::Create {
+    if topology.mode != TopologyMode::Create {
         return Ok(Vec::new());
     }
     let exchange = topology.exchange.clone();
@@ -48,14 +48,16 @@ pub(super) fn note_bindings(
 /// Lowers the size of events to what the broker takes, writes its trouble into the journal, and forgets bindings once they are removed.
 pub(super) async fn follow(
     journal: Journal,
-    standing: Option<watch::Receiver<Standing>>,
+    broker_status: Option<watch::Receiver<BrokerStatus>>,
     obsolete: Vec<DeclaredBinding>,
     max_event_bytes: SizeLimit,
 ) {
-    let Some(mut standing) = standing else { return };
+    let Some(mut broker_status) = broker_status else {
+        return;
+    };
     let mut obsolete = Some(obsolete);
     loop {
-        let now = standing.borrow_and_update().clone();
+        let now = broker_status.borrow_and_update().clone();
         if now.established
             && let Some(gone) = obsolete.take()
             && !gone.is_empty()
@@ -67,7 +69,7 @@ pub(super) async fn follow(
         }
         let detail = now.trouble.map(|trouble| trouble.detail);
         log_failure(journal.note_broker_trouble(detail).await);
-        if standing.changed().await.is_err() {
+        if broker_status.changed().await.is_err() {
             return;
         }
     }

@@ -15,7 +15,7 @@ use crate::monitor::doctor::{self, Grade, MAX_CHECKED_FILE_BYTES, Section};
 use crate::platforms::address::is_private_url;
 use crate::platforms::api::CheckMode;
 use crate::publisher::inspect::{self, InspectionSeverity};
-use crate::publisher::topology::Mode;
+use crate::publisher::topology::TopologyMode;
 use crate::report::ErrorChain;
 use crate::sqlite;
 
@@ -285,7 +285,7 @@ async fn look_at_broker(broker: Broker, is_served: bool, noted: Option<GatewayTr
 
 /// Queues that were bound by an earlier configuration still receive events.
 fn forgotten_queues(broker: &Broker, reader: &Reader, section: &mut Section) -> anyhow::Result<()> {
-    if broker.topology.mode != Mode::Create {
+    if broker.topology.mode != TopologyMode::Create {
         return Ok(());
     }
     for binding in reader.declared_bindings()? {

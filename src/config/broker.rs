@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::ServeArgs;
 use super::mistakes::Mistakes;
 use crate::publisher::session::{Address, Endpoints, TlsFiles};
-use crate::publisher::topology::{Mode, Queue, Topology};
+use crate::publisher::topology::{Queue, Topology, TopologyMode};
 
 /// The broker and its topology.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct Broker {
 
 /// Reads the broker's options. `None` without an address, or after a mistake.
 pub(super) fn broker(m: &mut Mistakes, args: &ServeArgs) -> Option<Broker> {
-    let mode = m.take("--topology", Mode::from_str(&args.topology));
+    let mode = m.take("--topology", TopologyMode::from_str(&args.topology));
     if args.exchange.is_empty() || args.exchange.len() > 127 {
         m.add("--exchange", "a name of 1 to 127 characters");
     }

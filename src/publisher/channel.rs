@@ -29,9 +29,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Receipt;
+use super::link::Link;
 use super::message::{APP_ID, CONTENT_TYPE, Message};
-use super::rabbitmq::Live;
+use super::publish::PublishOutcome;
 use crate::event::Event;
 use crate::report::ErrorChain;
 
@@ -48,11 +48,11 @@ const PERSISTENT: u8 = 2;
 /// An event for the channel, and where to send the answer.
 pub(super) struct Outgoing {
     pub(super) event: Arc<Event>,
-    pub(super) answer: oneshot::Sender<Receipt>,
+    pub(super) answer: oneshot::Sender<PublishOutcome>,
 }
 
 struct Outstanding {
-    answer: oneshot::Sender<Receipt>,
+    answer: oneshot::Sender<PublishOutcome>,
     sent_at: Instant,
 }
 
@@ -60,7 +60,7 @@ type Confirming = Pin<Box<dyn Future<Output = (String, lapin::Result<Confirmatio
 
 struct Worker {
     channel: Channel,
-    live: Arc<Live>,
+    link: Arc<Link>,
     requests: mpsc::Receiver<Outgoing>,
     confirming: FuturesUnordered<Confirming>,
     outstanding: HashMap<String, Outstanding>,
@@ -72,11 +72,11 @@ struct Worker {
 }
 
 /// Starts the task of a channel. It ends when its queue is closed and all its events are answered.
-pub(super) fn start(channel: Channel, live: Arc<Live>) -> mpsc::Sender<Outgoing> {
+pub(super) fn start(channel: Channel, link: Arc<Link>) -> mpsc::Sender<Outgoing> {
     let (sender, requests) = mpsc::channel(QUEUE);
     let worker = Worker {
         channel,
-        live,
+        link,
         requests,
         confirming: FuturesUnordered::new(),
         outstanding: HashMap::new(),
@@ -94,7 +94,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!("the task of a broker channel failed; reconnecting");
-            self.live.set_broken();
+            self.link.set_broken();
         }
     }
 }
@@ -124,14 +124,14 @@ impl Worker {
                 self.fail(&error);
                 return;
             }
-            if self.live.is_broken() {
-                self.answer_all(Receipt::Lost);
+            if self.link.is_broken() {
+                self.answer_all(PublishOutcome::Lost);
                 return;
             }
             if self.requests.is_closed() {
                 // Closed, but not necessarily empty.
                 while let Ok(request) = self.requests.try_recv() {
-                    let _ = request.answer.send(Receipt::NotSent);
+                    let _ = request.answer.send(PublishOutcome::NotSent);
                 }
                 if self.outstanding.is_empty() {
                     close(self.channel.clone()).await;
@@ -143,7 +143,9 @@ impl Worker {
 
     fn publish(&mut self, request: Outgoing) {
         let Ok(message) = Message::render(&request.event) else {
-            let _ = request.answer.send(Receipt::Impossible("unrenderable"));
+            let _ = request
+                .answer
+                .send(PublishOutcome::Impossible("unrenderable"));
             return;
         };
         let sent_at = Instant::now();
@@ -153,7 +155,7 @@ impl Worker {
             sent_at,
         };
         self.outstanding.insert(message.id.clone(), outstanding);
-        let (channel, exchange) = (self.channel.clone(), self.live.exchange().to_owned());
+        let (channel, exchange) = (self.channel.clone(), self.link.exchange().to_owned());
         self.confirming.push(Box::pin(async move {
             let result = publish(&channel, &exchange, &message).await;
             (message.id, result)
@@ -170,9 +172,9 @@ impl Worker {
                 self.returned.extend(returned.iter().filter_map(message_id));
                 self.returned.remove(&id);
                 self.requests.close();
-                self.answer(&id, Receipt::Refused);
+                self.answer(&id, PublishOutcome::Refused);
             }
-            Ok(Confirmation::NotRequested) => self.answer(&id, Receipt::Lost),
+            Ok(Confirmation::NotRequested) => self.answer(&id, PublishOutcome::Lost),
             // The broker's reason is better than what follows from it.
             Err(error) => match &self.failed {
                 Some(known) if soft_error(known).is_some() => {}
@@ -191,29 +193,29 @@ impl Worker {
         }
         for id in std::mem::take(&mut self.acknowledged) {
             let receipt = if self.returned.remove(&id) {
-                Receipt::Returned
+                PublishOutcome::Returned
             } else {
-                Receipt::Confirmed
+                PublishOutcome::Confirmed
             };
             self.answer(&id, receipt);
         }
         self.returned.clear();
-        self.live.set_confirmed();
+        self.link.set_confirmed();
     }
 
-    fn answer(&mut self, id: &str, receipt: Receipt) {
+    fn answer(&mut self, id: &str, receipt: PublishOutcome) {
         if let Some(outstanding) = self.outstanding.remove(id) {
             let _ = outstanding.answer.send(receipt);
         }
     }
 
-    fn answer_all(&mut self, receipt: Receipt) {
+    fn answer_all(&mut self, receipt: PublishOutcome) {
         for (_, outstanding) in self.outstanding.drain() {
             let _ = outstanding.answer.send(receipt);
         }
         self.requests.close();
         while let Ok(request) = self.requests.try_recv() {
-            let _ = request.answer.send(Receipt::NotSent);
+            let _ = request.answer.send(PublishOutcome::NotSent);
         }
     }
 
@@ -227,12 +229,12 @@ impl Worker {
         };
         // While the broker blocks the connection (memory or disk alarm) nothing is overdue.
         let age = now.saturating_duration_since(oldest);
-        if age > MAX_CONFIRM_WAIT && !self.live.is_blocked() {
+        if age > MAX_CONFIRM_WAIT && !self.link.is_blocked() {
             tracing::warn!(
                 events = self.outstanding.len(),
                 "the broker did not confirm events in time; sending them again"
             );
-            self.answer_all(Receipt::Lost);
+            self.answer_all(PublishOutcome::Lost);
             tokio::spawn(close(self.channel.clone()));
         }
     }
@@ -244,12 +246,12 @@ impl Worker {
             // The exchange is gone: a new connection declares it again.
             Some(AMQPSoftError::NOTFOUND) | None => {
                 tracing::warn!(error = %ErrorChain(error), events, "publishing failed; reconnecting");
-                self.live.set_broken();
-                Receipt::Lost
+                self.link.set_broken();
+                PublishOutcome::Lost
             }
             Some(_) => {
                 tracing::warn!(error = %ErrorChain(error), events, "the broker closed a channel; sending its events one by one");
-                Receipt::Disputed
+                PublishOutcome::Disputed
             }
         };
         self.answer_all(receipt);
@@ -259,22 +261,22 @@ impl Worker {
 /// Publishes one event on a channel that nothing else is sent on.
 pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Event) -> Alone {
     let Ok(message) = Message::render(event) else {
-        return Alone::Answered(Receipt::Impossible("unrenderable"));
+        return Alone::Answered(PublishOutcome::Impossible("unrenderable"));
     };
     let result = publish(&channel, exchange, &message).await;
     let receipt = match &result {
-        Ok(Confirmation::Ack(None)) => Receipt::Confirmed,
-        Ok(Confirmation::Ack(Some(_))) => Receipt::Returned,
-        Ok(Confirmation::Nack(_)) => Receipt::Refused,
+        Ok(Confirmation::Ack(None)) => PublishOutcome::Confirmed,
+        Ok(Confirmation::Ack(Some(_))) => PublishOutcome::Returned,
+        Ok(Confirmation::Nack(_)) => PublishOutcome::Refused,
         Ok(Confirmation::NotRequested) => return Alone::ConnectionLost,
         Err(error) => match soft_error(error) {
-            Some(AMQPSoftError::ACCESSREFUSED) => Receipt::Forbidden,
+            Some(AMQPSoftError::ACCESSREFUSED) => PublishOutcome::Forbidden,
             Some(AMQPSoftError::PRECONDITIONFAILED) => match size_limit(error) {
                 Some(limit) => return Alone::TooLarge(limit),
-                None => Receipt::Impossible("refused_by_broker"),
+                None => PublishOutcome::Impossible("refused_by_broker"),
             },
             Some(AMQPSoftError::NOTFOUND) | None => return Alone::ConnectionLost,
-            Some(_) => Receipt::Refused,
+            Some(_) => PublishOutcome::Refused,
         },
     };
     if let Err(error) = &result {
@@ -287,7 +289,7 @@ pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Even
 
 /// How publishing alone ended.
 pub(super) enum Alone {
-    Answered(Receipt),
+    Answered(PublishOutcome),
     /// The broker takes messages of at most so many bytes.
     TooLarge(usize),
     ConnectionLost,

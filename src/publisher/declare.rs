@@ -9,7 +9,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 
-use super::topology::{Mode, Queue, Topology};
+use super::topology::{Queue, Topology, TopologyMode};
 use crate::report::ErrorChain;
 
 /// Why the topology is not as it must be.
@@ -216,11 +216,11 @@ pub(super) async fn establish(
     connection: &Connection,
     is_first: bool,
 ) -> Result<(), TopologyError> {
-    if topology.mode == Mode::Leave {
+    if topology.mode == TopologyMode::Leave {
         return Ok(());
     }
     let mut declarer = Declarer::new(connection);
-    let passive = topology.mode == Mode::Check;
+    let passive = topology.mode == TopologyMode::Check;
     let exchange = topology.exchange.as_str();
     declarer
         .exchange(exchange, ExchangeKind::Topic, passive)

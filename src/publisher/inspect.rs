@@ -13,7 +13,7 @@ use lapin::{BasicProperties, Connection, ExchangeKind};
 
 use super::declare::{Declarer, dead_letter_policy, is_soft};
 use super::session::Endpoints;
-use super::topology::{Mode, Queue, Topology};
+use super::topology::{Queue, Topology, TopologyMode};
 use crate::report::ErrorChain;
 
 /// Time limit of the whole look, beside that of connecting.
@@ -115,22 +115,22 @@ async fn inspect(
 
 fn missing(topology: &Topology, name: &str, is_served: bool, findings: &mut Findings) {
     match topology.mode {
-        Mode::Create if is_served => findings.add(
+        TopologyMode::Create if is_served => findings.add(
             InspectionSeverity::Trouble,
             format!("{name} is not there, although a gateway runs"),
             format!("the gateway declares the {name} again within half a minute; if it does not, its log says why"),
         ),
-        Mode::Create => findings.add(
+        TopologyMode::Create => findings.add(
             InspectionSeverity::Warning,
             format!("{name} is not there; `serve` makes it"),
             "",
         ),
-        Mode::Check => findings.add(
+        TopologyMode::Check => findings.add(
             InspectionSeverity::Trouble,
             format!("{name} is not there"),
             format!("make the {name}, or use --topology create"),
         ),
-        Mode::Leave => findings.add(InspectionSeverity::Warning, format!("{name} is not there"), ""),
+        TopologyMode::Leave => findings.add(InspectionSeverity::Warning, format!("{name} is not there"), ""),
     }
 }
 
@@ -163,12 +163,12 @@ async fn exchange(
             format!("delete the exchange {name}, so that `serve` declares it, or give --exchange another name"),
         ),
         Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => match topology.mode {
-            Mode::Create => findings.add(
+            TopologyMode::Create => findings.add(
                 InspectionSeverity::Trouble,
                 format!("the broker's user may not declare the exchange {name}: `serve` cannot publish with --topology create"),
                 "grant the user the right to configure it (`rabbitmqctl set_permissions`), or use --topology check",
             ),
-            Mode::Check | Mode::Leave => findings.add(
+            TopologyMode::Check | TopologyMode::Leave => findings.add(
                 InspectionSeverity::Ok,
                 format!("the exchange {name} is there; its type cannot be seen without the right to configure it"),
                 "",
@@ -240,7 +240,7 @@ async fn existing_queue(
             "",
         ),
     }
-    if topology.mode != Mode::Create {
+    if topology.mode != TopologyMode::Create {
         findings.add(
             InspectionSeverity::Ok,
             format!("whether the queue {name} is bound cannot be seen over AMQP; events that find no queue become unrouted"),

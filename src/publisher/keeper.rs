@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use lapin::Connection;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use super::Receipt;
+use super::broker_status::{BrokerStatus, Trouble, TroubleCode};
 use super::declare::{self, TopologyError};
-use super::topology::{Mode, Topology};
+use super::publish::PublishOutcome;
+use super::topology::{Topology, TopologyMode};
 
 /// Between two looks at the topology without a reason.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
@@ -22,58 +23,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The trouble of unrouted events ends that long after the last one.
 const UNROUTED_MEMORY: Duration = Duration::from_secs(300);
-
-/// What kind of trouble the broker makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleCode {
-    /// No address answers, or the login fails.
-    Unreachable,
-    /// The exchange or a queue is missing or wrong, and cannot be declared.
-    Topology,
-    /// Events return although a configured queue should receive them.
-    Unrouted,
-}
-
-impl TroubleCode {
-    /// Every kind.
-    pub const ALL: &[Self] = &[
-        TroubleCode::Unreachable,
-        TroubleCode::Topology,
-        TroubleCode::Unrouted,
-    ];
-
-    /// The code as it is shown.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            TroubleCode::Unreachable => "broker_unreachable",
-            TroubleCode::Topology => "topology_lost",
-            TroubleCode::Unrouted => "events_unrouted",
-        }
-    }
-}
-
-/// The broker's trouble.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// The kind.
-    pub code: TroubleCode,
-    /// The sentence for the operator.
-    pub detail: String,
-}
-
-/// How the gateway stands with the broker.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Events can be published.
-    pub connected: bool,
-    /// The topology was complete at least once since the start.
-    pub established: bool,
-    /// The largest message that the broker takes, in bytes. `None` until it refused a larger one.
-    pub max_message_bytes: Option<usize>,
-    /// What is wrong.
-    pub trouble: Option<Trouble>,
-}
 
 /// What to do with a returned message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +42,7 @@ type Request = oneshot::Sender<bool>;
 
 pub(super) struct Keeper {
     topology: Topology,
-    standing: watch::Sender<Standing>,
+    status: watch::Sender<BrokerStatus>,
     ask: mpsc::Sender<Request>,
     requests: Mutex<mpsc::Receiver<Request>>,
     unrouted_at: std::sync::Mutex<Option<Instant>>,
@@ -104,7 +53,7 @@ impl Keeper {
         let (ask, requests) = mpsc::channel(64);
         Self {
             topology,
-            standing: watch::Sender::new(Standing::default()),
+            status: watch::Sender::new(BrokerStatus::default()),
             ask,
             requests: Mutex::new(requests),
             unrouted_at: std::sync::Mutex::new(None),
@@ -115,60 +64,60 @@ impl Keeper {
         &self.topology.exchange
     }
 
-    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub(super) fn status(&self) -> watch::Receiver<BrokerStatus> {
+        self.status.subscribe()
     }
 
     /// Brings a new connection's broker to the topology.
     pub(super) async fn establish(&self, connection: &Connection) -> Result<(), TopologyError> {
-        let is_first = !self.standing.borrow().established;
+        let is_first = !self.status.borrow().established;
         declare::establish(&self.topology, connection, is_first).await
     }
 
     pub(super) fn set_connected(&self) {
-        self.standing.send_if_modified(|standing| {
-            let before = standing.clone();
-            standing.connected = true;
-            standing.established = true;
-            if standing
+        self.status.send_if_modified(|status| {
+            let before = status.clone();
+            status.connected = true;
+            status.established = true;
+            if status
                 .trouble
                 .as_ref()
                 .is_some_and(|trouble| trouble.code != TroubleCode::Unrouted)
             {
-                standing.trouble = None;
+                status.trouble = None;
             }
-            *standing != before
+            *status != before
         });
     }
 
     /// Notes the broker's limit. The event that was refused is a dead letter; a redrive leaves `data.raw` out.
-    pub(super) fn too_large(&self, limit: usize) -> Receipt {
-        self.standing.send_if_modified(|standing| {
-            let is_new = standing.max_message_bytes != Some(limit);
+    pub(super) fn too_large(&self, limit: usize) -> PublishOutcome {
+        self.status.send_if_modified(|status| {
+            let is_new = status.max_message_bytes != Some(limit);
             if is_new {
                 tracing::warn!(
                     limit,
                     "the broker refuses larger messages; larger events are sent without data.raw"
                 );
-                standing.max_message_bytes = Some(limit);
+                status.max_message_bytes = Some(limit);
             }
             is_new
         });
-        Receipt::Impossible("refused_by_broker")
+        PublishOutcome::Impossible("refused_by_broker")
     }
 
     /// Notes that there is no connection, and why. Logs an error when the reason is new.
     pub(super) fn set_disconnected(&self, why: Option<Trouble>) {
-        self.standing.send_if_modified(|standing| {
-            let before = standing.clone();
-            standing.connected = false;
+        self.status.send_if_modified(|status| {
+            let before = status.clone();
+            status.connected = false;
             if let Some(why) = why {
-                if standing.trouble.as_ref() != Some(&why) && why.code == TroubleCode::Topology {
+                if status.trouble.as_ref() != Some(&why) && why.code == TroubleCode::Topology {
                     tracing::error!(detail = %why.detail, "broker topology lost; events wait in the journal");
                 }
-                standing.trouble = Some(why);
+                status.trouble = Some(why);
             }
-            *standing != before
+            *status != before
         });
     }
 
@@ -223,7 +172,9 @@ impl Keeper {
         };
         match tokio::time::timeout(LOOK_TIMEOUT * 2, asked).await {
             // Under `check` a person may have restored it meanwhile; a second return shows that nothing was restored.
-            Ok(Some(true)) if self.topology.mode != Mode::Leave => TopologyAssessment::Resend,
+            Ok(Some(true)) if self.topology.mode != TopologyMode::Leave => {
+                TopologyAssessment::Resend
+            }
             Ok(Some(true)) => TopologyAssessment::Unrouted,
             Ok(Some(false) | None) | Err(_) => TopologyAssessment::Wait,
         }
@@ -232,8 +183,8 @@ impl Keeper {
     /// Notes an event that stays unrouted. Logs an error when it is the first.
     pub(super) fn note_unrouted(&self, routing_key: &str) {
         *self.unrouted_at() = Some(Instant::now());
-        self.standing.send_if_modified(|standing| {
-            if standing.trouble.is_some() {
+        self.status.send_if_modified(|status| {
+            if status.trouble.is_some() {
                 return false;
             }
             let detail = format!(
@@ -241,7 +192,7 @@ impl Keeper {
                 self.topology.exchange
             );
             tracing::error!(routing_key, exchange = %self.topology.exchange, "events are unrouted: the binding of a configured queue is gone");
-            standing.trouble = Some(Trouble {
+            status.trouble = Some(Trouble {
                 code: TroubleCode::Unrouted,
                 detail,
             });
@@ -256,13 +207,13 @@ impl Keeper {
         {
             return;
         }
-        self.standing.send_if_modified(|standing| {
-            let is_over = standing
+        self.status.send_if_modified(|status| {
+            let is_over = status
                 .trouble
                 .as_ref()
                 .is_some_and(|trouble| trouble.code == TroubleCode::Unrouted);
             if is_over {
-                standing.trouble = None;
+                status.trouble = None;
             }
             is_over
         });

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// What to do about the topology when a connection is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum TopologyMode {
     /// Declare what is missing.
     Create,
     /// Fail where something is missing.
@@ -14,14 +14,14 @@ pub enum Mode {
     Leave,
 }
 
-impl FromStr for Mode {
+impl FromStr for TopologyMode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "create" => Ok(Mode::Create),
-            "check" => Ok(Mode::Check),
-            "none" => Ok(Mode::Leave),
+            "create" => Ok(TopologyMode::Create),
+            "check" => Ok(TopologyMode::Check),
+            "none" => Ok(TopologyMode::Leave),
             _ => Err("one of create, check, none".to_owned()),
         }
     }
@@ -61,7 +61,7 @@ pub struct Topology {
     /// The queues bound to it.
     pub queues: Vec<Queue>,
     /// What to do about them.
-    pub mode: Mode,
+    pub mode: TopologyMode,
     /// Bindings of an earlier configuration, which are removed under `create`.
     pub obsolete: Vec<Queue>,
 }
@@ -119,7 +119,7 @@ mod tests {
             let topology = Topology {
                 exchange: "e".to_owned(),
                 queues: vec![queue],
-                mode: Mode::Create,
+                mode: TopologyMode::Create,
                 obsolete: Vec::new(),
             };
             topology.is_wanted(key)

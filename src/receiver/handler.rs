@@ -10,8 +10,10 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::answer::Refusal;
 use super::body_budget::{FREE_BYTES, Reservation, SMALL_BODY_BYTES, Sender};
-use super::{REFUSED, Receiver, Refusal, UNKEPT};
+use super::refusal_log::{REFUSED, UNKEPT};
+use super::state::Receiver;
 use crate::connections::Endpoint;
 use crate::delivery::{Headers, RawDelivery};
 use crate::journal::Appended;

@@ -1,7 +1,7 @@
 //! What a receipt means for an event and its delivery. Pure: the relay's decisions in one place.
 
 use crate::journal::entry::{LoggedEvent, Outcome};
-use crate::publisher::Receipt;
+use crate::publisher::PublishOutcome;
 
 /// What to do with an event after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,20 +35,20 @@ pub enum Ending {
 
 /// Decides.
 #[must_use]
-pub fn of(receipt: Receipt) -> Disposition {
+pub fn of(receipt: PublishOutcome) -> Disposition {
     match receipt {
-        Receipt::Logged => Disposition::Done(Ending::Logged),
-        Receipt::Confirmed => Disposition::Done(Ending::Published),
-        Receipt::Returned => Disposition::Done(Ending::Unrouted),
-        Receipt::Unsubscribed => Disposition::Done(Ending::Unsubscribed),
-        Receipt::Impossible(reason) => Disposition::Done(Ending::Dead(reason)),
-        Receipt::Lost => Disposition::Again("connection_lost"),
-        Receipt::NotSent => Disposition::Again("not_sent"),
-        Receipt::Disputed => Disposition::Alone("channel_closed"),
-        Receipt::Killed => Disposition::Alone("connection_closed"),
-        Receipt::Refused => Disposition::Later("refused"),
-        Receipt::Forbidden => Disposition::Later("forbidden"),
-        Receipt::Ended => Disposition::Ended,
+        PublishOutcome::Logged => Disposition::Done(Ending::Logged),
+        PublishOutcome::Confirmed => Disposition::Done(Ending::Published),
+        PublishOutcome::Returned => Disposition::Done(Ending::Unrouted),
+        PublishOutcome::Unsubscribed => Disposition::Done(Ending::Unsubscribed),
+        PublishOutcome::Impossible(reason) => Disposition::Done(Ending::Dead(reason)),
+        PublishOutcome::Lost => Disposition::Again("connection_lost"),
+        PublishOutcome::NotSent => Disposition::Again("not_sent"),
+        PublishOutcome::Disputed => Disposition::Alone("channel_closed"),
+        PublishOutcome::Killed => Disposition::Alone("connection_closed"),
+        PublishOutcome::Refused => Disposition::Later("refused"),
+        PublishOutcome::Forbidden => Disposition::Later("forbidden"),
+        PublishOutcome::Ended => Disposition::Ended,
     }
 }
 
@@ -79,10 +79,19 @@ mod tests {
 
     #[test]
     fn only_a_confirm_without_a_return_is_published() {
-        assert_eq!(of(Receipt::Confirmed), Disposition::Done(Ending::Published));
-        assert_eq!(of(Receipt::Returned), Disposition::Done(Ending::Unrouted));
-        assert_eq!(of(Receipt::Lost), Disposition::Again("connection_lost"));
-        assert_eq!(of(Receipt::Refused), Disposition::Later("refused"));
+        assert_eq!(
+            of(PublishOutcome::Confirmed),
+            Disposition::Done(Ending::Published)
+        );
+        assert_eq!(
+            of(PublishOutcome::Returned),
+            Disposition::Done(Ending::Unrouted)
+        );
+        assert_eq!(
+            of(PublishOutcome::Lost),
+            Disposition::Again("connection_lost")
+        );
+        assert_eq!(of(PublishOutcome::Refused), Disposition::Later("refused"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ use crate::delivery::{Completion, ConnectionId};
 use crate::event::SizeLimit;
 use crate::journal::entry::{LoggedEvent, Position, Settlement};
 use crate::journal::{Journal, JournalError, Marks};
-use crate::publisher::{Publish, Receipt};
+use crate::publisher::{Publish, PublishOutcome};
 pub use asking::Asking;
 use asking::Reply;
 use backlog::Backlog;
@@ -63,7 +63,7 @@ type Work = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
 /// What a piece of work under way ended with.
 enum Finished {
-    Published(u64, Receipt),
+    Published(u64, PublishOutcome),
     Settled(Vec<Settlement>, Result<(), JournalError>),
     Completed(Target, Vec<Position>, Completion),
     InVain {

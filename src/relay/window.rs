@@ -13,7 +13,7 @@ use super::partitions::{Partitions, Route, Suspicion, Task, Turn};
 use super::shares::Shares;
 use super::{Finished, Relay, backoff, settle};
 use crate::delivery::ConnectionId;
-use crate::publisher::{Publish, Receipt, Way};
+use crate::publisher::{Publish, PublishOutcome, Way};
 
 /// Events in flight, and the bytes of their deliveries.
 const MAX_IN_FLIGHT: usize = 1024;
@@ -295,7 +295,7 @@ impl<P: Publish> Relay<P> {
     }
 
     /// An event's receipt is there.
-    pub(super) fn landed(&mut self, id: u64, receipt: Receipt) {
+    pub(super) fn landed(&mut self, id: u64, receipt: PublishOutcome) {
         let Some(Flight {
             mut task,
             route,
@@ -306,7 +306,7 @@ impl<P: Publish> Relay<P> {
             return;
         };
         let now = Instant::now();
-        if receipt == Receipt::Returned && !task.suspicion.was_returned {
+        if receipt == PublishOutcome::Returned && !task.suspicion.was_returned {
             // An exchange that is being deleted returns what it would refuse a moment later. No queue got the event, so
             // sending it once more makes no copy.
             retried("returned");
@@ -349,12 +349,12 @@ impl<P: Publish> Relay<P> {
                 self.partitions.again(task, Some(not_before));
             }
             Disposition::Again(_) => {
-                if receipt == Receipt::Lost {
+                if receipt == PublishOutcome::Lost {
                     task.suspicion.lost_connections += 1;
                 }
                 self.partitions.again(task, None);
             }
-            Disposition::Alone(_) if receipt == Receipt::Killed => self.killed(task, now),
+            Disposition::Alone(_) if receipt == PublishOutcome::Killed => self.killed(task, now),
             Disposition::Alone(_) => {
                 task.suspicion.closed_channel = true;
                 self.partitions.again(task, None);

@@ -72,7 +72,7 @@ fn listener_with_orders() -> &'static Ask {
     let (journal, guard) = system.block_on(journal_with_orders(folder.path()));
     let (stop, shutdown) = tokio::sync::watch::channel(false);
     let admin = Admin {
-        standing: None,
+        broker_status: None,
         journal,
         directory: cartwire::connections::Directory::default(),
         rejections: Arc::default(),
