@@ -1,4 +1,4 @@
-//! Puts routes on a listener: HTTP/1.1, with TLS or without, on connections that end when nothing comes of them.
+//! Serves routes on a listener: HTTP/1.1, with or without TLS, with limits on connections and idle time.
 
 use std::io;
 use std::net::TcpListener;
@@ -20,33 +20,30 @@ use super::open_connections::OpenConnections;
 use super::wire::accepted;
 use crate::report::ErrorChain;
 
-/// How long the first head of a connection may take.
-pub(super) const HEAD: Duration = Duration::from_secs(10);
-/// Open files that are not webhooks' connections: the journal, the broker, the admin listener.
+/// Maximum time until the first request's head is complete.
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Open files of the journal, the broker and the admin listener.
 const OWN_FILES: u64 = 512;
 
-/// How a listener serves.
+/// The options of a listener.
 #[derive(Clone)]
-pub(super) struct Terms {
-    /// Its threads.
+pub(super) struct ListenerOptions {
+    /// Number of threads.
     pub(super) workers: usize,
-    /// Maximum number of its connections. One more ends the connection that was answered longest ago.
-    pub(super) connections: usize,
-    /// How long a connection may go without an answer.
-    pub(super) patience: Duration,
-    /// How long answers that are under way may take at the end.
+    /// Maximum number of connections. A further connection closes the one whose last answer is oldest.
+    pub(super) max_connections: usize,
+    /// Maximum time without an answer on a connection.
+    pub(super) idle_timeout: Duration,
+    /// Maximum time for finishing answers at shutdown.
     pub(super) grace: Duration,
-    /// Its certificate.
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
-    /// The end.
     pub(super) shutdown: watch::Receiver<bool>,
 }
 
-/// Serves an app on a listener.
 pub(super) fn serve<F, A, B>(
     name: &str,
     listener: TcpListener,
-    terms: Terms,
+    options: ListenerOptions,
     app: F,
 ) -> io::Result<Server>
 where
@@ -60,32 +57,32 @@ where
         > + 'static,
     B: MessageBody + 'static,
 {
-    let open = Arc::new(OpenConnections::new(terms.connections));
+    let open = Arc::new(OpenConnections::new(options.max_connections));
     let server = Server::build()
-        .workers(terms.workers)
+        .workers(options.workers)
         // Never reached: the server's own limit would leave new clients waiting.
-        .max_concurrent_connections(terms.connections * 2)
-        .shutdown_timeout(terms.grace.as_secs())
+        .max_concurrent_connections(options.max_connections * 2)
+        .shutdown_timeout(options.grace.as_secs())
         .disable_signals()
         .listen(name, listener, move || {
-            let Terms {
+            let ListenerOptions {
                 tls,
                 shutdown,
-                patience,
+                idle_timeout,
                 ..
-            } = terms.clone();
+            } = options.clone();
             let app = app()
                 .into_factory()
                 .map_err(|error: Error| error.error_response());
             let http = HttpService::build()
-                .client_request_timeout(HEAD)
+                .client_request_timeout(HEAD_TIMEOUT)
                 .graceful_shutdown_signal(move || {
                     let mut shutdown = shutdown.clone();
                     async move { drop(shutdown.wait_for(|shutdown| *shutdown).await) }
                 })
                 .h1(map_config(app, |()| AppConfig::default()));
             let open = Arc::clone(&open);
-            fn_service(move |stream| accepted(stream, tls.clone(), Arc::clone(&open), patience))
+            fn_service(move |stream| accepted(stream, tls.clone(), Arc::clone(&open), idle_timeout))
                 .map_err(DispatchError::from)
                 .and_then(http)
         })?;
@@ -109,7 +106,7 @@ pub fn raise_open_files() {
 
 /// As many connections of webhooks as leave the journal and the broker the files that they need, and no more than 16,384:
 /// each can hold an unfinished head of 128 KiB and a little of a body, so that all of them at once take some 2 GiB.
-pub(super) fn most_connections() -> usize {
+pub(super) fn max_connections() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(files.saturating_sub(OWN_FILES).max(files / 2))
         .unwrap_or(usize::MAX)

@@ -54,7 +54,7 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
         secrets,
         generated,
     } = check_typed(platform, kind, args)?;
-    let outbound = args.stores.outbound()?;
+    let outbound = Outbound::new(&args.stores.options()?)?;
     let connection = Connection {
         settings,
         ..Connection::new(id, platform.name(), kind.name, Timestamp::now())
@@ -88,7 +88,7 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
         url,
         args,
     };
-    super::runtime()?.block_on(adding.add(generated, output))
+    super::data::runtime()?.block_on(adding.add(generated, output))
 }
 
 impl Adding<'_> {
@@ -153,7 +153,7 @@ impl Adding<'_> {
         if !self.data.data_dir.join(crate::sqlite::FILE).exists() {
             return Ok(Vec::new());
         }
-        Ok(super::open_data(self.data)?.connections()?)
+        Ok(super::data::open_data(self.data)?.connections()?)
     }
 
     /// Refuses an id that cannot be used, before the store is asked.

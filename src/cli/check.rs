@@ -9,6 +9,7 @@ use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
 use crate::monitor::StoreLock;
+use crate::outbound::Outbound;
 use crate::platforms::api::CheckMode;
 
 #[derive(Args, Debug)]
@@ -34,9 +35,9 @@ pub(super) struct CheckArgs {
 pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
     let (public_url, outbound) = (
         stores::public_url(args.public_url.as_deref())?,
-        args.stores.outbound()?,
+        Outbound::new(&args.stores.options()?)?,
     );
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     let connections: Vec<Connection> = if args.ids.is_empty() {
         reader.connections()?
     } else {
@@ -68,10 +69,11 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         .then(|| StoreLock::acquire(&data.data_dir))
         .transpose()?;
     let progress = bar(connections.len() as u64, "asking the stores");
-    let looked = super::runtime()?.block_on(asker.look(&reader, connections, mode, |one| {
-        progress.inc(1);
-        stores::keep(&mut file, one)
-    }))?;
+    let looked =
+        super::data::runtime()?.block_on(asker.look(&reader, connections, mode, |one| {
+            progress.inc(1);
+            stores::keep(&mut file, one)
+        }))?;
     progress.finish_and_clear();
     if args.fix {
         // Deliveries are compared with the registered webhooks, so the gateway has to know them.

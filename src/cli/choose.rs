@@ -3,10 +3,9 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::deliveries::key;
 use super::exit::{Exit, fail};
 use super::output::note;
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::{Entity, Event, EventId};
 use crate::journal::entry::{Position, STATES, State};
 use crate::journal::{DeliveryFilter, DeliverySummary, Reader, SEARCHED_BODIES};
@@ -214,5 +213,14 @@ fn has_order(reader: &Reader, summary: &DeliverySummary, number: &str) -> anyhow
     Ok(match assemble(&entry) {
         Assembled::Events { events, .. } => events.iter().any(is_it),
         Assembled::Ignored(_) | Assembled::Unreadable(_) => false,
+    })
+}
+
+pub(super) fn key(text: &str) -> anyhow::Result<DeliveryKey> {
+    DeliveryKey::parse(text).ok_or_else(|| {
+        fail(
+            Exit::Usage,
+            format!("{text:?} is no delivery's id: those have 32 hexadecimal digits"),
+        )
     })
 }

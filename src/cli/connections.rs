@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::add;
+use super::change::change;
 use super::exit::{Exit, fail};
 use super::kinds::AddArgs;
 use super::output::{Output, note, table};
@@ -68,13 +69,9 @@ pub(super) fn run(
         ConnectionsCommand::Add(args) => add::run(data, &args, output),
         ConnectionsCommand::List => list(data, output),
         ConnectionsCommand::Show(one) => show(data, &one.id()?, output),
-        ConnectionsCommand::Pause(one) => change(
-            data,
-            &one.id()?,
-            ConnectionChange::Pause,
-            "is paused",
-            output,
-        ),
+        ConnectionsCommand::Pause(one) => {
+            change(data, &one.id()?, ConnectionChange::Pause)?.print("is paused", output)
+        }
         ConnectionsCommand::Resume(one) => resume(data, &one.id()?, output),
         ConnectionsCommand::RotateSecret(args) => rotate(data, &args, output),
         ConnectionsCommand::Check(args) => check::run(data, &args, output),
@@ -88,9 +85,9 @@ impl One {
     }
 }
 
-/// Resumes, and says what that cleared: a pause, or a trouble that the operator declares to be over.
+/// Resumes a connection, and prints what that ended: a pause, or a problem that the operator has solved.
 fn resume(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Exit> {
-    let connection = super::open_data(data)?
+    let connection = super::data::open_data(data)?
         .connection(id)?
         .ok_or_else(|| no_such(id))?;
     let reason = connection.reason.as_deref().unwrap_or("unknown");
@@ -103,17 +100,17 @@ fn resume(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<
                 condition.reason().unwrap_or("unknown")
             ),
         },
-        Status::Degraded => format!("is connected: the trouble \"{reason}\" is cleared"),
+        Status::Degraded => format!("is connected: the problem \"{reason}\" is cleared"),
         Status::Connected => "was neither paused nor degraded: nothing is changed".to_owned(),
         Status::Disconnected => format!("stays disconnected ({reason}): nothing is changed"),
     };
-    change(data, id, ConnectionChange::Resume, &done, output)
+    change(data, id, ConnectionChange::Resume)?.print(&done, output)
 }
 
 fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     let mut connections = reader.connections()?;
-    super::note_damaged(&reader);
+    super::data::note_damaged(&reader);
     // What is wrong comes first; a pause is a decision.
     connections.sort_by_key(|connection| {
         let rank = match connection.status {
@@ -163,7 +160,7 @@ fn row(connection: &Connection) -> Vec<String> {
 }
 
 fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Exit> {
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     let connection = reader.connection(id)?.ok_or_else(|| no_such(id))?;
     let secrets = reader.secrets(id, Timestamp::now())?;
     let secrets: Vec<_> = secrets
@@ -181,29 +178,9 @@ fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Ex
     Ok(Exit::Success)
 }
 
-pub(super) fn change(
-    data: &DataArgs,
-    id: &ConnectionId,
-    change: impl FnOnce(ConnectionId) -> ConnectionChange,
-    done: &str,
-    output: Output,
-) -> anyhow::Result<Exit> {
-    let changed = DataFile::open(&data.data_dir)?.change_connection(&change(id.clone()))?;
-    match changed {
-        Changed::NoSuchConnection | Changed::Taken => Err(no_such(id)),
-        Changed::Yes | Changed::No | Changed::Stale | Changed::Removed => {
-            output.value(
-                &json!({"connection": id, "changed": changed == Changed::Yes}),
-                || format!("connection {id} {done}"),
-            )?;
-            Ok(Exit::Success)
-        }
-    }
-}
-
 fn rotate(data: &DataArgs, args: &Rotate, output: Output) -> anyhow::Result<Exit> {
     let id = id(&args.id)?;
-    let connection = super::open_data(data)?
+    let connection = super::data::open_data(data)?
         .connection(&id)?
         .ok_or_else(|| no_such(&id))?;
     let described = connection_kind(&connection.kind);

@@ -3,11 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::choose::Filter;
+use super::choose::{Filter, key};
 use super::exit::{Exit, fail};
 use super::output::{Output, bar, table};
 use crate::config::DataArgs;
-use crate::delivery::DeliveryKey;
 use crate::journal::entry::Position;
 use crate::journal::{DataFile, DeliveryFilter, DeliverySummary, Progress, Reader};
 
@@ -55,15 +54,6 @@ pub(super) struct Choice {
     dry_run: bool,
 }
 
-pub(super) fn key(text: &str) -> anyhow::Result<DeliveryKey> {
-    DeliveryKey::parse(text).ok_or_else(|| {
-        fail(
-            Exit::Usage,
-            format!("{text:?} is no delivery's id: those have 32 hexadecimal digits"),
-        )
-    })
-}
-
 pub(super) fn run(
     data: &DataArgs,
     command: DeliveriesCommand,
@@ -71,9 +61,9 @@ pub(super) fn run(
 ) -> anyhow::Result<Exit> {
     match command {
         DeliveriesCommand::List(list) => {
-            let reader = super::open_data(data)?;
+            let reader = super::data::open_data(data)?;
             let deliveries = list.filter.list(&reader, list.limit)?;
-            super::note_damaged(&reader);
+            super::data::note_damaged(&reader);
             output.value(&json!({"deliveries": deliveries}), || {
                 let rows: Vec<Vec<String>> = deliveries.iter().map(row).collect();
                 table(
@@ -110,10 +100,10 @@ fn row(delivery: &DeliverySummary) -> Vec<String> {
 }
 
 fn show(data: &DataArgs, args: &Show, output: Output) -> anyhow::Result<Exit> {
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     let missing = || fail(Exit::No, format!("there is no delivery {}", args.id));
     let found = reader.delivery(key(&args.id)?)?;
-    super::note_damaged(&reader);
+    super::data::note_damaged(&reader);
     let (summary, entry) = found.ok_or_else(missing)?;
     let events: Vec<_> = reader
         .events_of(summary.position)?
@@ -175,7 +165,7 @@ fn change(data: &DataArgs, args: &Choice, deed: Deed, output: Output) -> anyhow:
             "no deliveries are named: give ids, a filter, or --all",
         ));
     }
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     let filters = args.filter.filters(&reader, &args.ids)?;
     let mut chosen = 0;
     for filter in &filters {

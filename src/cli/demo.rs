@@ -63,7 +63,7 @@ pub(super) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Exit> {
     let config = Config::new(&data, &serve)?;
     let fixtures = fixture::embedded()?;
     let connections = connect(&data, &fixtures)?;
-    super::runtime()?.block_on(async {
+    super::data::runtime()?.block_on(async {
         let app = App::build(config).await?;
         let (address, admin) = (app.address, app.admin_address);
         let (stop, stopped) = oneshot::channel::<()>();

@@ -12,6 +12,7 @@ use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
 use crate::journal::{Budget, DataFile, GatewayTrouble, Reader};
 use crate::monitor::doctor::{self, Grade, MAX_CHECKED_FILE_BYTES, Section};
+use crate::outbound::Outbound;
 use crate::platforms::address::is_private_url;
 use crate::platforms::api::CheckMode;
 use crate::publisher::inspect::{self, InspectionSeverity};
@@ -69,7 +70,7 @@ fn look(
 ) -> anyhow::Result<()> {
     let budget = config.map_or_else(Budget::default, |config| config.budget.clone());
     let now = Timestamp::now();
-    let runtime = super::runtime()?;
+    let runtime = super::data::runtime()?;
     if !data.data_dir.join(sqlite::FILE).exists() {
         let mut section = Section::new("data folder");
         let folder = data.data_dir.display();
@@ -234,7 +235,7 @@ async fn connections(
     }
     let progress = bar(all.len() as u64, "asking the stores");
     let asker = Asker {
-        outbound: config.outbound.clone(),
+        outbound: Outbound::new(&config.stores)?,
         seal,
         public_url: config.public_url.clone(),
     };

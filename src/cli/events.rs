@@ -90,7 +90,7 @@ impl Filter {
 }
 
 pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> anyhow::Result<Exit> {
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     match command {
         EventsCommand::List(list) => {
             note_gap(&reader, &list.filter)?;
@@ -204,7 +204,7 @@ fn page(
     output: Output,
 ) -> anyhow::Result<Position> {
     let page = reader.log(after, limit, filter)?;
-    super::note_damaged(reader);
+    super::data::note_damaged(reader);
     for (_, event) in assemble_page(&page) {
         output.row(&event, || summary(&event))?;
     }

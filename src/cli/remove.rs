@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::connections;
+use super::change::change;
 use super::exit::Exit;
 use super::output::{Output, note};
 use super::stores::{self, Asker, no_such};
@@ -12,6 +12,7 @@ use crate::config::{DataArgs, StoreArgs};
 use crate::delivery::ConnectionId;
 use crate::journal::ConnectionChange;
 use crate::monitor::{StoreLock, check};
+use crate::outbound::Outbound;
 use crate::platforms::api::{CheckMode, CheckReport, Severity};
 
 /// Installations of an app that are named at most.
@@ -33,7 +34,7 @@ pub(super) struct RemoveArgs {
 
 pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow::Result<Exit> {
     let id = stores::id(&args.id)?;
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     let connection = reader.connection(&id)?.ok_or_else(|| no_such(&id))?;
     let registers = connection
         .described_kind()
@@ -46,7 +47,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     let has_credentials = !reader.secrets(&id, Timestamp::now())?.is_empty();
     let _lock = StoreLock::acquire(&data.data_dir)?;
     if registers && has_credentials && !args.keep_webhooks {
-        let outbound = args.stores.outbound()?;
+        let outbound = Outbound::new(&args.stores.options()?)?;
         let (_, seal) = stores::unlocked(data)?;
         let asker = Asker {
             outbound,
@@ -56,7 +57,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
         let context = reader
             .connection_context(&asker.seal, &id, None)?
             .ok_or_else(|| no_such(&id))?;
-        let outcome = super::runtime()?.block_on(check::run(
+        let outcome = super::data::runtime()?.block_on(check::run(
             &asker.outbound,
             &connection,
             &context,
@@ -87,7 +88,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     } else {
         format!("is removed with {} installations", installations.len())
     };
-    connections::change(data, &id, ConnectionChange::Remove, &done, output)
+    change(data, &id, ConnectionChange::Remove)?.print(&done, output)
 }
 
 /// An app's installations go with it, so they are named first.

@@ -54,7 +54,7 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
     for path in &args.paths {
         fixtures.append(&mut fixture::read(path)?);
     }
-    let reader = super::open_data(data)?;
+    let reader = super::data::open_data(data)?;
     if reader.connections()?.is_empty() {
         return Err(fail(
             Exit::No,
@@ -72,7 +72,7 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
             );
         }
     }
-    super::runtime()?.block_on(async {
+    super::data::runtime()?.block_on(async {
         let sender = Sender::new(&to)?;
         let mut counts = BTreeMap::<String, u64>::new();
         let progress = bar(fixtures.len() as u64, "replaying");

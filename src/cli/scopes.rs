@@ -23,7 +23,7 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
         Some(text) => {
             let id = stores::id(text)?;
             Some(
-                super::open_data(data)?
+                super::data::open_data(data)?
                     .connection(&id)?
                     .ok_or_else(|| no_such(&id))?,
             )

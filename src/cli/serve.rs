@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::Exit;
-use crate::app::{self, App};
-use crate::config::{Certificate, Config, ConfigErrors, DataArgs, ServeArgs, read_filter};
+use crate::app::{self, App, Certificate};
+use crate::config::{Config, DataArgs, ServeArgs, read_filter};
 use crate::telemetry;
 
 pub(super) fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<Exit> {
     let config = Config::new(data, args)?;
-    telemetry::log(&config.log, config.log_format).map_err(anyhow::Error::msg)?;
+    telemetry::log(&config.log.filter, config.log.format).map_err(anyhow::Error::msg)?;
     telemetry::count().map_err(anyhow::Error::msg)?;
     app::raise_open_files();
-    let result = super::runtime()?.block_on(serve(config));
+    let result = super::data::runtime()?.block_on(serve(config));
     telemetry::flush_log();
     result.map(|()| Exit::Success)
 }
@@ -26,15 +26,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         signal(SignalKind::interrupt())?,
         signal(SignalKind::hangup())?,
     );
-    let files = Reloaded {
-        certificate: config.tls.clone(),
-        log_filter_file: config.log_filter_file.clone(),
-    };
+    let log_filter_file = config.log.filter_file.clone();
     let app = tokio::select! {
         app = App::build(config) => app?,
-        // A start can wait for room on the disk.
+        // A start can wait for free disk space.
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
+    };
+    let files = Reloaded {
+        certificate: app.certificate(),
+        log_filter_file,
     };
     app.run_until(async move {
         tokio::select! {
@@ -65,10 +66,9 @@ impl Reloaded {
         if let Some(certificate) = &self.certificate {
             match certificate.reload() {
                 Ok(()) => tracing::info!("certificate reloaded"),
-                Err(mistakes) => {
-                    let error = ConfigErrors(mistakes).to_string();
+                Err(error) => {
                     tracing::error!(
-                        error,
+                        %error,
                         "certificate cannot be reloaded; keeping the previous one"
                     );
                 }

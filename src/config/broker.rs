@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::ServeArgs;
+use super::args::ServeArgs;
 use super::mistakes::Mistakes;
 use crate::publisher::session::{Address, Endpoints, TlsFiles};
 use crate::publisher::topology::{Queue, Topology, TopologyMode};

@@ -1,10 +1,7 @@
-//! What options say as text, and what it means.
+//! Parsers of option values. Each error says what a valid value is.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-
-use super::certificate::Certificate;
-use super::mistakes::Mistakes;
 
 /// An address to listen on.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -61,33 +58,6 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Result
         .ok()
         .filter(|number| range.contains(number))
         .ok_or_else(|| format!("a whole number from {least} to {most}, not {text:?}"))
-}
-
-/// A certificate with its key.
-pub(super) fn tls(
-    m: &mut Mistakes,
-    cert: Option<&Path>,
-    key: Option<&Path>,
-) -> Option<Certificate> {
-    let (cert, key) = match (cert, key) {
-        (Some(cert), Some(key)) => (cert, key),
-        (None, None) => return None,
-        (Some(_), None) => {
-            m.add("--tls-key", "needed with --tls-cert");
-            return None;
-        }
-        (None, Some(_)) => {
-            m.add("--tls-cert", "needed with --tls-key");
-            return None;
-        }
-    };
-    match Certificate::read(cert.to_owned(), key.to_owned()) {
-        Ok(certificate) => Some(certificate),
-        Err(mistakes) => {
-            m.0.extend(mistakes);
-            None
-        }
-    }
 }
 
 /// Reads a log filter from a file.
