@@ -8,7 +8,7 @@ use super::origin::Authority;
 /// The result of normalizing: an event without the data that only the journal has (id, sequence, connection).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizedEvent {
-    /// One of [`verbs`], or for an action the name of the hook.
+    /// One of [`verbs`](super::verbs), or for an action the name of the hook.
     pub verb: String,
     /// The entity's id at the platform; the second part of the subject.
     pub id: String,
