@@ -16,9 +16,7 @@ mod shared;
 mod watched;
 mod wire;
 
-pub use build::{AlreadyRunning, App};
+pub use build::App;
 pub use certificate::Certificate;
 pub use listen::raise_open_files;
 pub use watched::TaskEnded;
-
-pub(crate) use crate::sqlite::is_served;

@@ -24,7 +24,7 @@
 //! |---|---|
 //! | [`delivery`], [`event`], [`backoff`], [`report`] | the common types: plain data |
 //! | [`platforms`] | pure functions that verify and normalize the platforms' webhooks |
-//! | [`sqlite`], [`connections`], [`journal`] | stored data: connections, deliveries and the state of each delivery |
+//! | [`database`], [`connections`], [`journal`] | stored data: connections, deliveries and the state of each delivery |
 //! | [`outbound`] | requests to the stores' APIs |
 //! | [`publisher`] | publishing to the broker |
 //! | [`receiver`] | from a request to a journal entry |
@@ -50,6 +50,7 @@ pub mod backoff;
 pub mod cli;
 pub mod config;
 pub mod connections;
+pub mod database;
 pub mod delivery;
 pub mod event;
 pub mod journal;
@@ -62,5 +63,4 @@ pub mod receiver;
 pub mod relay;
 pub mod replay;
 pub mod report;
-pub mod sqlite;
 pub mod telemetry;

@@ -64,7 +64,7 @@ async fn a_delivery_sent_again_after_a_kill_is_a_duplicate_or_new_and_told_once(
 /// reader keeps the log from being begun anew between the two.
 fn copy_while_written(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a folder for the copy");
-    let file = cartwire::sqlite::FILE;
+    let file = cartwire::database::DATA_FILE;
     let reader = rusqlite::Connection::open(from.join(file)).expect("the data file opens");
     reader
         .execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")
@@ -100,8 +100,13 @@ async fn a_copy_of_the_data_folder_made_under_load_opens_and_completes() {
         .assert_told_once_by(&gateway.exported_events());
     drop(gateway);
 
-    let data = rusqlite::Connection::open(folder.path().join("data").join(cartwire::sqlite::FILE))
-        .expect("the copy opens");
+    let data = rusqlite::Connection::open(
+        folder
+            .path()
+            .join("data")
+            .join(cartwire::database::DATA_FILE),
+    )
+    .expect("the copy opens");
     let check: String = data
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .expect("it can be checked");

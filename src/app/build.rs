@@ -11,16 +11,9 @@ use super::certificate::Certificate;
 use super::changes::refresh;
 use crate::config::Config;
 use crate::connections::{Directory, Seal};
+use crate::database::{self, OpenError, is_corrupt};
 use crate::journal::{DataFile, Journal, JournalGuard, release_if_full};
 use crate::report::ErrorChain;
-use crate::sqlite::{OpenError, is_corrupt};
-
-/// Another process serves the data folder.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "another cartwire process serves the data folder {0}: stop it first, or use another folder (--data-dir)"
-)]
-pub struct AlreadyRunning(String);
 
 /// A built gateway: its listeners are bound, and nothing is served yet.
 pub struct App {
@@ -43,10 +36,10 @@ impl App {
     /// Locks the data folder, opens the journal and binds the listeners.
     ///
     /// # Errors
-    /// The first failure, for example [`AlreadyRunning`].
+    /// The first failure, for example [`database::LockError`].
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        crate::sqlite::make_folder(&config.data_dir)?;
-        let lock = lock(&config.data_dir)?;
+        database::make_folder(&config.data_dir)?;
+        let lock = database::lock(&config.data_dir)?;
         let seal = Seal::load(&config.data_dir, config.master_key_file.as_deref())?;
         open_when_there_is_space(&config.data_dir)
             .await?
@@ -102,33 +95,6 @@ async fn open_when_there_is_space(folder: &Path) -> anyhow::Result<DataFile> {
                 }
                 return Ok(file);
             }
-        }
-    }
-}
-
-/// Locks the data folder for this process. The lock ends with the process.
-fn lock(folder: &Path) -> anyhow::Result<File> {
-    let path = folder.join(crate::sqlite::LOCK_FILE);
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    let locked = match file.try_lock() {
-        // A command that checks the lock holds it for a moment.
-        Err(std::fs::TryLockError::WouldBlock) => {
-            std::thread::sleep(Duration::from_millis(100));
-            file.try_lock()
-        }
-        locked => locked,
-    };
-    match locked {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(AlreadyRunning(folder.display().to_string()).into())
-        }
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }
     }
 }

@@ -128,7 +128,7 @@ impl Adding<'_> {
                 .insert(DELIVERY_URL.to_owned(), url);
         }
         self.refuse_same_store()?;
-        crate::sqlite::make_folder(&self.data.data_dir)?;
+        crate::database::make_folder(&self.data.data_dir)?;
         let _lock = StoreLock::acquire(&self.data.data_dir)?;
         let mut file = self.store()?;
         if !gateway::wait_until_applied(&self.data.data_dir)? && !output.json {
@@ -150,7 +150,7 @@ impl Adding<'_> {
 
     /// The connections that there are.
     fn others(&self) -> anyhow::Result<Vec<Connection>> {
-        if !self.data.data_dir.join(crate::sqlite::FILE).exists() {
+        if !self.data.data_dir.join(crate::database::DATA_FILE).exists() {
             return Ok(Vec::new());
         }
         Ok(super::data::open_data(self.data)?.connections()?)

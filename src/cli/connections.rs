@@ -14,9 +14,9 @@ use super::kinds::AddArgs;
 use super::output::{Output, note, table};
 use super::stores::{id, no_such};
 use super::{check, remove};
-use crate::app;
 use crate::config::{DataArgs, read_secret};
 use crate::connections::{Condition, Connection, Seal, SealedSecret, Status, generate_secret};
+use crate::database;
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
 use crate::platforms::{FieldRole, connection_kind};
@@ -122,7 +122,7 @@ fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
         (rank, connection.id.clone())
     });
     // The note of a gateway that ended may be old.
-    let broker = if app::is_served(&data.data_dir) {
+    let broker = if database::is_served(&data.data_dir) {
         reader.broker_trouble()?
     } else {
         None

@@ -2,14 +2,14 @@
 
 use super::output;
 use crate::config::DataArgs;
+use crate::database::is_read_only;
 use crate::journal::{DataFile, Reader};
-use crate::sqlite::copy::is_read_only;
 
 /// Opens the data folder for reading. A folder without data is often a typing error, so a hint is printed and the folder
 /// is not created.
 pub(super) fn open_data(data: &DataArgs) -> anyhow::Result<Reader> {
     let is_folder = data.data_dir.is_dir() || !data.data_dir.exists();
-    if is_folder && !data.data_dir.join(crate::sqlite::FILE).exists() {
+    if is_folder && !data.data_dir.join(crate::database::DATA_FILE).exists() {
         let folder = data.data_dir.display();
         let hint = format!(
             "there is no data in {folder}: check --data-dir. `serve` and `connections add` create the data"

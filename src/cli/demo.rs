@@ -204,7 +204,7 @@ fn connect(
     data: &DataArgs,
     fixtures: &[Fixture],
 ) -> anyhow::Result<BTreeMap<(&'static str, Option<String>), ConnectionId>> {
-    crate::sqlite::make_folder(&data.data_dir)?;
+    crate::database::make_folder(&data.data_dir)?;
     let seal = Seal::load(&data.data_dir, None)?;
     let mut file = DataFile::open(&data.data_dir)?;
     let mut connections = BTreeMap::new();
@@ -396,7 +396,7 @@ struct TemporaryFolder(PathBuf);
 impl TemporaryFolder {
     fn make() -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("cartwire-demo-{}", std::process::id()));
-        crate::sqlite::make_folder(&folder)?;
+        crate::database::make_folder(&folder)?;
         Ok(Self(folder))
     }
 }

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::exit::Exit;
 use super::output::{Output, bar};
 use super::stores::Asker;
-use crate::app;
 use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
+use crate::database;
 use crate::journal::{Budget, DataFile, GatewayTrouble, Reader};
 use crate::monitor::doctor::{self, Grade, MAX_CHECKED_FILE_BYTES, Section};
 use crate::outbound::Outbound;
@@ -18,7 +18,6 @@ use crate::platforms::api::CheckMode;
 use crate::publisher::inspect::{self, InspectionSeverity};
 use crate::publisher::topology::TopologyMode;
 use crate::report::ErrorChain;
-use crate::sqlite;
 
 /// Connections that are well are named up to this number, and counted beyond.
 const NAMED_CONNECTIONS: usize = 5;
@@ -71,7 +70,7 @@ fn look(
     let budget = config.map_or_else(Budget::default, |config| config.budget.clone());
     let now = Timestamp::now();
     let runtime = super::data::runtime()?;
-    if !data.data_dir.join(sqlite::FILE).exists() {
+    if !data.data_dir.join(database::DATA_FILE).exists() {
         let mut section = Section::new("data folder");
         let folder = data.data_dir.display();
         section.trouble(
@@ -116,7 +115,7 @@ fn look(
             }
         }
     }
-    let is_served = app::is_served(&data.data_dir);
+    let is_served = database::is_served(&data.data_dir);
     let mut gateway = Section::new("gateway");
     if is_served {
         gateway.ok("a gateway serves this data folder");

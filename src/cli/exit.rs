@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use crate::app::{AlreadyRunning, TaskEnded};
+use crate::app::TaskEnded;
 use crate::config::ConfigErrors;
 use crate::connections::SealError;
+use crate::database::{self, LockError, OpenError};
 use crate::journal::JournalError;
 use crate::replay::fixture::FixtureError;
-use crate::sqlite::OpenError;
 
 /// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,16 +74,19 @@ pub fn code(error: &anyhow::Error) -> Exit {
             return Exit::Internal;
         }
         let is_busy = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
-        if cause.is::<AlreadyRunning>() || cause.downcast_ref().is_some_and(is_busy) {
+        if matches!(cause.downcast_ref(), Some(LockError::AlreadyRunning(_)))
+            || cause.downcast_ref().is_some_and(is_busy)
+        {
             return Exit::Unavailable;
         }
         if matches!(cause.downcast_ref(), Some(FixtureError::Format { .. })) {
             return Exit::Usage;
         }
         if cause.is::<OpenError>()
+            || cause.is::<LockError>()
             || cause.is::<JournalError>()
             || cause.is::<std::io::Error>()
-            || cause.is::<rusqlite::Error>()
+            || database::is_sqlite_error(cause)
         {
             return Exit::Io;
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::app;
+use crate::database;
 use crate::delivery::ConnectionId;
 use crate::journal::Reader;
 use crate::monitor::PINGED_AT;
@@ -21,7 +21,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Waits until the gateway that serves the folder knows all connections as they are now. `false` if it did not in time.
 pub(super) fn wait_until_applied(folder: &Path) -> anyhow::Result<bool> {
-    if !app::is_served(folder) {
+    if !database::is_served(folder) {
         return Ok(true);
     }
     let reader = Reader::open(folder)?;
@@ -43,7 +43,7 @@ pub(super) fn wait_for_ping(
     id: &ConnectionId,
     since: Timestamp,
 ) -> anyhow::Result<bool> {
-    if !app::is_served(folder) {
+    if !database::is_served(folder) {
         return Ok(true);
     }
     let reader = Reader::open(folder)?;

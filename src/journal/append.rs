@@ -3,10 +3,11 @@
 use rusqlite::{Transaction, params};
 
 use super::entry::{EntryKind, Position, State};
+use super::error::{Appended, JournalError};
 use super::health::Unwritable;
-use super::keys::Keys;
+use super::keys::KeyIndex;
 use super::usage::{self, ROOM_FACTOR, entry_bytes};
-use super::{Appended, JournalError};
+
 use crate::delivery::DeliveryKey;
 use crate::platforms::{DeliveryParts, VerifiedDelivery};
 
@@ -45,7 +46,7 @@ impl FreeRoom {
 /// Appends a delivery, or finds the one that it repeats. The inner error refuses this delivery only.
 pub(super) fn append(
     transaction: &Transaction<'_>,
-    keys: &mut Keys,
+    keys: &mut KeyIndex,
     free: &mut FreeRoom,
     delivery: &VerifiedDelivery,
 ) -> rusqlite::Result<Result<Appended, JournalError>> {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::room::free_bytes;
+use super::disk::free_bytes;
 use crate::report::ErrorChain;
 
 const FILE: &str = "cartwire.reserve";

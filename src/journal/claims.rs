@@ -14,14 +14,6 @@ use super::entry::{Entry, EntryKind, Position};
 use super::reader::Reader;
 use crate::delivery::ConnectionId;
 
-/// The indexes: pending entries by connection, and events by the entity that they tell of.
-pub(super) const SCHEMA: &str = "
-CREATE INDEX entries_pending_by_usage ON entries (usage, position) WHERE state = 0;
-ALTER TABLE events ADD COLUMN usage INTEGER NOT NULL DEFAULT 0;
-UPDATE events SET usage = COALESCE((SELECT e.usage FROM entries e WHERE e.position = events.delivery), 0);
-CREATE INDEX events_by_subject ON events (usage, subject);
-";
-
 /// Entries of paused endpoints that one claim passes over per connection.
 const MAX_PASSED: usize = 256;
 
@@ -279,7 +271,7 @@ impl Reader {
             .0
             .prepare_cached("SELECT endpoint FROM deliveries WHERE position = ?1 AND kind = ?2")?
             .query_row(params![position, EntryKind::Delivery.code()], |row| {
-                Ok(super::reader::id(row, 0).ok())
+                Ok(crate::database::rows::id(row, 0).ok())
             })
             .optional()?
             .flatten();
@@ -313,8 +305,8 @@ fn damaged(position: Position, error: &rusqlite::Error) -> Damaged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::MIGRATIONS;
     use crate::journal::damaged::DamagedRows;
-    use crate::journal::format::MIGRATIONS;
 
     /// A journal with these connections' pending entries, in this order.
     fn journal(connections: &[&str]) -> Reader {

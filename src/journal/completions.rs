@@ -9,20 +9,6 @@ use super::entry::Position;
 use super::usage;
 use crate::delivery::{Completed, Completion};
 
-/// The table.
-pub(super) const SCHEMA: &str = "
-CREATE TABLE completions (
-    position INTEGER PRIMARY KEY,
-    outcome INTEGER NOT NULL,
-    reason TEXT,
-    answer INTEGER,
-    asked_at INTEGER NOT NULL
-);
-CREATE INDEX completions_by_answer ON completions (answer) WHERE answer IS NOT NULL;
--- One answer may complete many deliveries, and stays as long as one of them does.
-CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
-";
-
 /// What a query selects to read a completion, and the join that it needs.
 pub(super) const COLUMNS: &str = "c.outcome, c.reason, c.answer, a.body, c.asked_at";
 pub(super) const JOIN: &str =
@@ -121,7 +107,7 @@ impl Completions {
         };
         Ok(Some(Completion {
             outcome,
-            asked_at: super::reader::instant(row.get(first + 4)?)?,
+            asked_at: crate::database::rows::instant(row.get(first + 4)?)?,
         }))
     }
 
@@ -148,7 +134,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::journal::format::MIGRATIONS;
+    use crate::database::MIGRATIONS;
 
     fn number(sqlite: &Connection, query: &str) -> i64 {
         sqlite

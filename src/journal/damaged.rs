@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::sqlite::copy::FolderCopy;
+use crate::database::FolderCopy;
 
 /// A row that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use super::announce::{self, Changed, ConnectionChange};
-use super::checkpoint;
 use super::entry::Position;
+use super::error::JournalError;
 use super::redrive::{self, Deed, DeliveryFilter, Progress};
-use super::{JournalError, format};
 use crate::connections::{Seal, SealError, store};
-use crate::sqlite::{self, OpenError};
+use crate::database::{self, MIGRATIONS, OpenError, checkpoint};
 
 /// What the sealed word says, and is sealed for.
 const SEAL_WORD: &str = "cartwire";
@@ -36,7 +35,7 @@ impl DataFile {
     /// # Errors
     /// [`OpenError`].
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        sqlite::refuse_served_older(folder, format::MIGRATIONS)?;
+        database::refuse_served_older(folder, MIGRATIONS)?;
         Self::open_locked(folder)
     }
 
@@ -46,7 +45,7 @@ impl DataFile {
     /// [`OpenError`].
     pub(crate) fn open_locked(folder: &Path) -> Result<Self, OpenError> {
         Ok(Self {
-            sqlite: sqlite::open(folder, format::MIGRATIONS)?,
+            sqlite: database::open(folder, MIGRATIONS)?,
         })
     }
 

@@ -1,46 +1,48 @@
-//! Can the journal be written? The one answer for the receiver, the readiness probe and the log.
+//! Whether the journal can be written, for the receiver, the readiness probe and the log.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
-/// Why the journal takes nothing at the moment.
+use crate::database::FolderMoved;
+
+/// Why the journal accepts nothing at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unwritable {
     /// The last commit failed.
     Failing(String),
-    /// The journal has used up what it may.
+    /// The journal has reached its size limit.
     OverBudget {
         /// Bytes in use.
         used: u64,
-        /// Bytes it may use.
+        /// The limit in bytes.
         budget: u64,
     },
-    /// The file system has less left than we leave free.
+    /// The file system has less free space than the reserve.
     DiskAlmostFull {
-        /// Bytes left.
+        /// Free bytes.
         free: u64,
-        /// Bytes we leave free.
+        /// Bytes of the reserve.
         reserve: u64,
     },
-    /// The open files have lost their names: see `place`.
-    Moved {
-        /// The first path that names another file, or none.
-        path: PathBuf,
-        /// Another file has this name now.
-        replaced: bool,
-    },
+    /// The open files no longer have their names.
+    Moved(FolderMoved),
+}
+
+impl From<FolderMoved> for Unwritable {
+    fn from(moved: FolderMoved) -> Self {
+        Self::Moved(moved)
+    }
 }
 
 impl Unwritable {
-    /// A bounded word.
+    /// The reason code.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
             Unwritable::Failing(_) => "journal_failing",
             Unwritable::OverBudget { .. } => "journal_over_budget",
             Unwritable::DiskAlmostFull { .. } => "disk_almost_full",
-            Unwritable::Moved { .. } => "data_folder_moved",
+            Unwritable::Moved(_) => "data_folder_moved",
         }
     }
 }
@@ -61,7 +63,7 @@ impl fmt::Display for Unwritable {
                     "the disk has {free} bytes left and {reserve} are to stay free (--disk-reserve)"
                 )
             }
-            Unwritable::Moved { path, replaced } => {
+            Unwritable::Moved(FolderMoved { path, replaced }) => {
                 let path = path.display();
                 let now = if *replaced {
                     "was replaced by another file or folder"
@@ -77,12 +79,12 @@ impl fmt::Display for Unwritable {
     }
 }
 
-/// Shared between the writer, who sets it, and all who ask.
+/// Shared between the writer, which sets it, and its readers.
 #[derive(Debug, Default)]
-pub struct Health(RwLock<Option<Unwritable>>);
+pub struct JournalHealth(RwLock<Option<Unwritable>>);
 
-impl Health {
-    /// Why not, or `None` where all is well.
+impl JournalHealth {
+    /// Why the journal cannot be written; `None` if it can.
     #[must_use]
     pub fn get(&self) -> Option<Unwritable> {
         self.0
@@ -91,7 +93,7 @@ impl Health {
             .clone()
     }
 
-    /// Sets it. Did it change in kind?
+    /// Sets the state. `true` if the reason changed.
     pub(super) fn set(&self, now: Option<Unwritable>) -> bool {
         let mut health = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let changed =

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::entry::{EntryKind, Position, State};
-use super::reader::{Reader, id, instant};
+use super::reader::Reader;
 use super::room;
+use crate::database::rows::{id, instant};
 use crate::delivery::ConnectionId;
 
 /// That a delivery arrived, and for whom.

@@ -1,6 +1,6 @@
 //! Which delivery has which key: what tells whether a delivery came before.
 //!
-//! Keys are random. An index that took each at once would touch a page of its own for each delivery, and the more the more
+//! KeyIndex are random. An index that took each at once would touch a page of its own for each delivery, and the more the more
 //! deliveries are kept. So the newest keys are held in memory (on disk the deliveries themselves have them), and go into
 //! the index by the thousand, sorted, some with each commit: many keys to a page. The mark `indexed` tells through which
 //! position the index is complete; what lies behind it is read again when the journal is opened.
@@ -16,7 +16,7 @@ use crate::delivery::DeliveryKey;
 
 /// So many keys in memory begin to move into the index.
 const MANY: usize = 32_768;
-/// Keys moved with each delivery that a commit adds: more than come in meanwhile.
+/// KeyIndex moved with each delivery that a commit adds: more than come in meanwhile.
 const PACE: usize = 4;
 
 /// The position of a delivery by its key, for queries: `?1` is the key. What the index lacks is looked through, some tens of
@@ -26,13 +26,13 @@ pub(super) const POSITION: &str = "COALESCE((SELECT position FROM keys WHERE key
 
 /// The keys of all deliveries.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct KeyIndex {
     /// Those that the index may lack.
     recent: HashMap<DeliveryKey, Position>,
     moving: Option<Moving>,
 }
 
-/// Keys on their way into the index.
+/// KeyIndex on their way into the index.
 #[derive(Debug)]
 struct Moving {
     sorted: std::vec::IntoIter<(DeliveryKey, Position)>,
@@ -40,7 +40,7 @@ struct Moving {
     through: Position,
 }
 
-impl Keys {
+impl KeyIndex {
     /// Reads what the index lacks. A row whose key is damaged is no delivery's, and must not keep the journal from opening.
     pub(super) fn load(sqlite: &Connection) -> rusqlite::Result<Self> {
         let mut statement = sqlite.prepare(
@@ -181,12 +181,12 @@ pub(super) fn index_directly(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::format;
+    use crate::database::MIGRATIONS;
 
     fn file() -> Connection {
         let sqlite = Connection::open_in_memory().expect("a file");
         sqlite
-            .execute_batch(&format::MIGRATIONS.concat())
+            .execute_batch(&MIGRATIONS.concat())
             .expect("its tables");
         sqlite
     }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_key_is_found_in_memory_on_its_way_and_in_the_index_and_after_a_crash() {
         let mut sqlite = file();
-        let mut keys = Keys::load(&sqlite).expect("loaded");
+        let mut keys = KeyIndex::load(&sqlite).expect("loaded");
         let many = MANY + MANY / PACE;
         let mut positions = Vec::new();
         for batch in 0..=many / 100 {
@@ -232,7 +232,7 @@ mod tests {
             keys.index(&transaction, 100).expect("moved");
             transaction.commit().expect("kept");
             if batch % 50 == 0 || batch == many / 100 {
-                let again = Keys::load(&sqlite).expect("loaded");
+                let again = KeyIndex::load(&sqlite).expect("loaded");
                 let transaction = sqlite.transaction().expect("begun");
                 for number in (0..positions.len()).step_by(997) {
                     let expected = Some(positions[number]);
@@ -264,7 +264,7 @@ mod tests {
             keys.index_more(&transaction, 1000).expect("moved");
         }
         transaction.commit().expect("kept");
-        assert!(keys.is_indexed() && Keys::load(&sqlite).expect("loaded").is_indexed());
+        assert!(keys.is_indexed() && KeyIndex::load(&sqlite).expect("loaded").is_indexed());
         assert_eq!(found_by_query(&sqlite, 5), Some(positions[5]));
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let (damaged, whole) = (write(&transaction, 1), write(&transaction, 2));
         let cut = "UPDATE deliveries SET key = x'0102' WHERE position = ?1";
         transaction.execute(cut, [damaged]).expect("damaged");
-        let keys = Keys::load(&transaction).expect("loaded");
+        let keys = KeyIndex::load(&transaction).expect("loaded");
         let found = keys.find(&transaction, key(2)).expect("asked");
         assert_eq!(found, Some(whole));
     }
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn a_removed_delivery_leaves_no_key_wherever_it_was() {
         let mut sqlite = file();
-        let mut keys = Keys::load(&sqlite).expect("loaded");
+        let mut keys = KeyIndex::load(&sqlite).expect("loaded");
         let transaction = sqlite.transaction().expect("begun");
         for number in 0..3 {
             let position = write(&transaction, number);

@@ -5,7 +5,7 @@
 
 use rusqlite::{OptionalExtension, Transaction};
 
-use super::Reader;
+use super::reader::Reader;
 
 /// Counters that tell of changes, also those of other processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

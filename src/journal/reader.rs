@@ -14,13 +14,12 @@ use super::completions::{self, Completions};
 use super::damaged::{DamagedRow, DamagedRows};
 use super::entry::{Entry, EntryKind, Position, STATES, State};
 use super::event_filter::{EventFilter, PageLimit};
-use super::format;
 use super::keys;
 use super::redrive::{self, Deed, DeliveryFilter};
 use super::usage::{self, LogGap};
+use crate::database::rows::{id, instant, unreadable};
+use crate::database::{self, FolderCopy, MIGRATIONS, OpenError};
 use crate::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
-use crate::sqlite::copy::FolderCopy;
-use crate::sqlite::{self, OpenError};
 
 /// A reading connection to the data file, with the damaged rows that it met.
 pub struct Reader(pub(super) Connection, pub(super) DamagedRows);
@@ -96,7 +95,7 @@ impl Reader {
     /// # Errors
     /// [`OpenError`].
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let sqlite = sqlite::open_reader(folder)?;
+        let sqlite = database::open_reader(folder)?;
         Ok(Self(sqlite, DamagedRows::default()))
     }
 
@@ -106,7 +105,7 @@ impl Reader {
     /// SQLite's.
     pub fn empty() -> rusqlite::Result<Self> {
         let memory = Connection::open_in_memory()?;
-        memory.execute_batch(&format::MIGRATIONS.concat())?;
+        memory.execute_batch(&MIGRATIONS.concat())?;
         Ok(Self(memory, DamagedRows::default()))
     }
 
@@ -116,14 +115,14 @@ impl Reader {
     /// [`OpenError`].
     pub(crate) fn open_copy(folder: &Path) -> Result<Self, OpenError> {
         let copy = FolderCopy::of(folder)?;
-        drop(sqlite::open(copy.path(), format::MIGRATIONS)?);
-        let sqlite = sqlite::open_reader(copy.path())?;
+        drop(database::open(copy.path(), MIGRATIONS)?);
+        let sqlite = database::open_reader(copy.path())?;
         Ok(Self(sqlite, DamagedRows::of_copy(copy)))
     }
 
     /// `true` if the data file can be read and has the format of this program.
     pub(crate) fn is_current(&self) -> bool {
-        sqlite::version(&self.0).is_ok_and(|found| found == format::MIGRATIONS.len())
+        database::version(&self.0).is_ok_and(|found| found == MIGRATIONS.len())
             && self.marks().is_ok()
     }
 
@@ -450,17 +449,4 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<DeliverySummary> {
         acknowledged_at: row.get::<_, Option<i64>>(14)?.map(instant).transpose()?,
         bytes: row.get::<_, i64>(13)?.unsigned_abs(),
     })
-}
-
-pub(super) fn id(row: &Row<'_>, index: usize) -> rusqlite::Result<ConnectionId> {
-    ConnectionId::new(row.get_ref(index)?.as_str()?).map_err(unreadable)
-}
-
-pub(super) fn instant(milliseconds: i64) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_millisecond(milliseconds).map_err(unreadable)
-}
-
-/// A value in the file that we cannot have written.
-fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
 }

@@ -1,85 +1,57 @@
-//! The pool of reading connections: bounded, and no read is endless.
+//! Reading the journal with a pooled reader, and logging the damaged rows that it skipped.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use super::JournalError;
+use rusqlite::Connection;
+
 use super::damaged::DamageLog;
-use super::place::Place;
+use super::error::JournalError;
 use super::reader::Reader;
+use crate::database::{DataFolder, PooledReader, ReaderPool};
 
-/// How long one read may take. A longer one is interrupted: as long as it runs, the write-ahead log only grows.
-const READ_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Idle reading connections.
+/// The readers of a data folder.
 pub(super) struct Readers {
-    pub(super) place: Arc<Place>,
+    pub(super) data_folder: Arc<DataFolder>,
     damage: DamageLog,
-    idle: Mutex<Vec<PooledReader>>,
+    pool: ReaderPool<Reader>,
 }
 
-/// A reader whose statements are interrupted after a deadline.
-struct PooledReader {
-    reader: Reader,
-    deadline: Arc<Mutex<Option<Instant>>>,
-}
-
-/// Virtual machine instructions of SQLite between two looks at the deadline: some tenths of a millisecond.
-const INSTRUCTIONS: i32 = 50_000;
-
-impl PooledReader {
-    fn new(mut reader: Reader) -> rusqlite::Result<Self> {
-        let deadline = Arc::new(Mutex::new(None));
-        let until = Arc::clone(&deadline);
-        let is_late = move || {
-            let until = until.lock().unwrap_or_else(PoisonError::into_inner);
-            until.is_some_and(|until: Instant| Instant::now() > until)
-        };
-        reader.0.progress_handler(INSTRUCTIONS, Some(is_late))?;
-        Ok(Self { reader, deadline })
-    }
-
-    fn set_deadline(&self, deadline: Option<Instant>) {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+impl PooledReader for Reader {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.0
     }
 }
 
 impl Readers {
-    pub(super) fn new(place: Arc<Place>) -> Self {
+    pub(super) fn new(data_folder: Arc<DataFolder>) -> Self {
         Self {
-            place,
+            data_folder,
             damage: DamageLog::default(),
-            idle: Mutex::default(),
+            pool: ReaderPool::default(),
         }
     }
 
-    /// Runs one read on an idle reader, or on a new one.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Reader) -> rusqlite::Result<T>,
     ) -> Result<T, JournalError> {
-        let idle = self.idle().pop();
-        let pooled = idle.map_or_else(|| self.open(), Ok)?;
-        pooled.set_deadline(Some(Instant::now() + READ_TIMEOUT));
-        let result = read(&pooled.reader).map_err(|error| JournalError::unreadable(&error))?;
-        pooled.set_deadline(None);
-        self.damage.log(pooled.reader.take_damaged());
-        // Only a reader that worked is used again.
-        self.idle().push(pooled);
-        Ok(result)
+        let open = || self.open();
+        let mut damaged = Vec::new();
+        let result = self.pool.read(open, |reader| {
+            let result = read(reader);
+            damaged = reader.take_damaged();
+            result
+        });
+        self.damage.log(damaged);
+        result
     }
 
-    fn open(&self) -> Result<PooledReader, JournalError> {
-        let reader =
-            Reader::open(self.place.folder()).map_err(|error| JournalError::unreadable(&error))?;
+    fn open(&self) -> Result<Reader, JournalError> {
+        let reader = Reader::open(self.data_folder.folder())
+            .map_err(|error| JournalError::unreadable(&error))?;
         // Positions of another file would be settled in this one.
-        self.place
-            .check_data_file()
-            .map_err(JournalError::Refused)?;
-        PooledReader::new(reader).map_err(|error| JournalError::unreadable(&error))
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PooledReader>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        let moved = self.data_folder.check_data_file();
+        moved.map_err(|moved| JournalError::Refused(moved.into()))?;
+        Ok(reader)
     }
 }

@@ -12,49 +12,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::budget::Budget;
 use super::clock::BelievedClock;
 use super::completions;
 use super::entry::{Position, State};
-use super::keys::Keys;
+use super::keys::KeyIndex;
 use super::room::Room;
 use super::usage;
 use crate::delivery::DeliveryKey;
-
-/// How much is kept.
-#[derive(Clone, Debug)]
-pub struct Budget {
-    /// Settled entries older than this go.
-    pub age: Duration,
-    /// While more bytes than this are in use, the oldest settled entries of the largest connections go.
-    pub size: u64,
-    /// Beyond this many bytes nothing new is taken.
-    pub budget: u64,
-    /// While the file system has less than this many bytes left, nothing new is taken.
-    pub reserve: u64,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self {
-            age: Duration::from_secs(30 * 86_400),
-            size: 8 << 30,
-            budget: 16 << 30,
-            reserve: 256 << 20,
-        }
-    }
-}
-
-impl Budget {
-    /// Bytes above the reserve that removal aims at, so that the journal does not stay at the edge of the reserve.
-    pub(super) fn margin(&self) -> u64 {
-        (self.reserve / 4).min(64 << 20)
-    }
-
-    /// The largest write-ahead log in bytes: a small part of a small budget.
-    pub(super) fn log_limit(&self) -> u64 {
-        (self.budget / 16).clamp(1 << 20, 256 << 20)
-    }
-}
 
 /// Entries removed in one commit: senders wait no longer than that takes.
 const CHUNK: usize = 500;
@@ -121,7 +86,7 @@ impl Sweeper {
     pub(super) fn sweep(
         &mut self,
         sqlite: &mut Connection,
-        keys: &mut Keys,
+        keys: &mut KeyIndex,
         folder: &Path,
     ) -> rusqlite::Result<bool> {
         let started = Instant::now();
@@ -184,7 +149,7 @@ impl Sweeper {
     fn remove_old(
         &mut self,
         sqlite: &mut Connection,
-        keys: &mut Keys,
+        keys: &mut KeyIndex,
         now: Instant,
     ) -> rusqlite::Result<usize> {
         let is_due = self
@@ -220,7 +185,7 @@ impl Sweeper {
     fn remove(
         &mut self,
         sqlite: &mut Connection,
-        keys: &mut Keys,
+        keys: &mut KeyIndex,
         search: Search,
     ) -> rusqlite::Result<usize> {
         // Immediate: between choosing and removing, no other process can re-open what is chosen.
@@ -340,7 +305,7 @@ fn is_settled(row: &rusqlite::Row<'_>, column: usize) -> bool {
 /// Removes an entry with its delivery and everything made from it. Returns the newest cursor of its events.
 fn remove_entry(
     transaction: &Transaction<'_>,
-    keys: &mut Keys,
+    keys: &mut KeyIndex,
     position: Position,
 ) -> rusqlite::Result<Option<Position>> {
     let mut newest = None;
@@ -378,13 +343,12 @@ fn give_back(sqlite: &Connection, pages: u32) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::format::MIGRATIONS;
-    use crate::sqlite;
+    use crate::database::{self, MIGRATIONS};
 
     #[test]
     fn search_goes_on_at_once_behind_many_pending_entries() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut file = sqlite::open(folder.path(), MIGRATIONS).expect("opened");
+        let mut file = database::open(folder.path(), MIGRATIONS).expect("opened");
         let fill = format!(
             "INSERT INTO usage (connection) VALUES ('paused'), ('other');
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LOOK})
@@ -398,7 +362,7 @@ mod tests {
             reserve: 0,
             ..Budget::default()
         };
-        let mut keys = Keys::load(&file).expect("loaded");
+        let mut keys = KeyIndex::load(&file).expect("loaded");
         let mut sweeper = Sweeper::new(budget, BelievedClock::new(0, Instant::now()));
         let mut sweep = || sweeper.sweep(&mut file, &mut keys, folder.path());
         assert!(sweep().expect("swept"), "there is more to look at");

@@ -8,9 +8,10 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::ballast::{self, FLOOR};
+use super::budget::Budget;
+use super::disk::free_bytes;
 use super::health::Unwritable;
-use super::retention::Budget;
-use crate::sqlite;
+use crate::database::DATA_FILE;
 
 /// The sizes at one moment, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,7 +119,7 @@ impl Room {
 }
 
 fn file_bytes(folder: &Path, suffix: &str) -> u64 {
-    std::fs::metadata(folder.join(format!("{}{suffix}", sqlite::FILE)))
+    std::fs::metadata(folder.join(format!("{}{suffix}", DATA_FILE)))
         .map_or(0, |metadata| metadata.len())
 }
 
@@ -133,13 +134,6 @@ fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {
 pub(super) fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
     let pages = pragma(sqlite, "page_count")?.saturating_sub(pragma(sqlite, "freelist_count")?);
     Ok(pages * pragma(sqlite, "page_size")?)
-}
-
-/// The bytes that the file system has left for us.
-#[must_use]
-pub fn free_bytes(folder: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 #[cfg(test)]

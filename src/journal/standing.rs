@@ -4,24 +4,13 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use super::data_file::DataFile;
 use super::entry::State;
-use super::reader::{Reader, instant};
+use super::error::JournalError;
+use super::handle::Journal;
+use super::reader::Reader;
 use super::redrive::{self, Deed, DeliveryFilter};
-use super::{DataFile, Journal, JournalError};
-
-/// `entries.acknowledged_at` leaves the state as it is and takes the delivery out of lists and counts.
-pub(super) const SCHEMA: &str = "
-ALTER TABLE entries ADD COLUMN acknowledged_at INTEGER;
-DROP INDEX entries_by_trouble;
-CREATE INDEX entries_in_trouble ON entries (state, position) WHERE state IN (3, 5) AND acknowledged_at IS NULL;
-CREATE TABLE bindings (
-    exchange TEXT NOT NULL,
-    queue TEXT NOT NULL,
-    pattern TEXT NOT NULL,
-    PRIMARY KEY (exchange, queue, pattern)
-) WITHOUT ROWID;
-CREATE TABLE standing (name TEXT PRIMARY KEY, detail TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
-";
+use crate::database::rows::instant;
 
 /// The name under which the broker's trouble stands.
 const BROKER: &str = "broker";

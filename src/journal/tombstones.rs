@@ -7,17 +7,6 @@ use rusqlite::{Connection as Sqlite, OptionalExtension, params};
 
 use crate::delivery::ConnectionId;
 
-/// `last_position` is the newest entry of the journal at the removal: later ones arrived after it.
-pub(super) const SCHEMA: &str = "
-CREATE TABLE removed_installations (
-    id TEXT NOT NULL,
-    parent TEXT NOT NULL,
-    removed_at INTEGER NOT NULL,
-    last_position INTEGER NOT NULL,
-    PRIMARY KEY (parent, id)
-) WITHOUT ROWID;
-";
-
 /// A removal by the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tombstone {

@@ -13,22 +13,23 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::append::{FreeRoom, append};
 use super::ballast;
-use super::checkpoint::{self, LogLength};
+use super::budget::Budget;
 use super::clock::BelievedClock;
 use super::entry::Settlement;
-use super::health::{Health, Unwritable};
-use super::keys::Keys;
-use super::place::Place;
-use super::retention::{Budget, Sweeper};
+use super::error::{Appended, JournalError};
+use super::health::{JournalHealth, Unwritable};
+use super::keys::KeyIndex;
+use super::retention::Sweeper;
 use super::room::Room;
-use super::{Appended, JournalError, Signals, format};
+use super::signals::Signals;
+use crate::database::checkpoint::{self, LogLength};
+use crate::database::{self, DataFolder, MIGRATIONS};
 use crate::platforms::VerifiedDelivery;
 use crate::report::ErrorChain;
-use crate::sqlite;
 
 /// At most this many commands in one commit: a bound on how long the first of them waits.
 const GROUP: usize = 512;
-/// Keys that move into their index in a commit of its own.
+/// KeyIndex that move into their index in a commit of its own.
 const KEYS: usize = 2_048;
 /// At most this many bytes of bodies in one commit.
 const GROUP_BYTES: usize = 8 << 20;
@@ -42,20 +43,20 @@ type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
 /// Told once the commit is on disk; dropped where it failed.
 pub(super) type Committed = Box<dyn FnOnce() + Send>;
 /// Something done in the commit.
-pub(super) type Change = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<Committed> + Send>;
+pub(super) type Work = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<Committed> + Send>;
 
 pub(super) enum Command {
     Append(VerifiedDelivery, Answer<Appended>),
     Settle(Vec<Settlement>, Answer<()>),
-    Change(Change),
+    Work(Work),
     Close,
 }
 
 pub(super) struct Writer {
-    place: Arc<Place>,
+    data_folder: Arc<DataFolder>,
     open: Option<Open>,
     commands: mpsc::Receiver<Command>,
-    health: Arc<Health>,
+    health: Arc<JournalHealth>,
     signals: Signals,
     sweeper: Sweeper,
     log: LogLength,
@@ -71,7 +72,7 @@ pub(super) struct Writer {
 /// holds on to, and the keys may be of deliveries that are not there.
 struct Open {
     sqlite: Connection,
-    keys: Keys,
+    keys: KeyIndex,
 }
 
 impl Open {
@@ -79,7 +80,7 @@ impl Open {
         sqlite.pragma_update(None, "journal_size_limit", log_limit as i64)?;
         // Checkpoints are left to their own thread.
         sqlite.pragma_update(None, "wal_autocheckpoint", 0)?;
-        let keys = Keys::load(&sqlite)?;
+        let keys = KeyIndex::load(&sqlite)?;
         Ok(Self { sqlite, keys })
     }
 
@@ -93,7 +94,7 @@ impl Open {
                 transaction.commit()
             });
         if moved.is_err() {
-            self.keys = Keys::load(&self.sqlite)?;
+            self.keys = KeyIndex::load(&self.sqlite)?;
         }
         moved
     }
@@ -101,10 +102,10 @@ impl Open {
 
 impl Writer {
     pub(super) fn new(
-        place: Arc<Place>,
+        data_folder: Arc<DataFolder>,
         sqlite: Connection,
         commands: mpsc::Receiver<Command>,
-        health: Arc<Health>,
+        health: Arc<JournalHealth>,
         signals: Signals,
         budget: Budget,
         log: LogLength,
@@ -116,9 +117,9 @@ impl Writer {
         )?;
         let clock = BelievedClock::new(believed, Instant::now());
         let open = Some(Open::new(sqlite, budget.log_limit())?);
-        place.note();
+        data_folder.record_files();
         Ok(Self {
-            place,
+            data_folder,
             open,
             commands,
             health,
@@ -172,7 +173,7 @@ impl Writer {
             while !open.keys.is_indexed() && open.index_more().is_ok() {}
             // Leaves one plain file behind, without a log beside it.
             let _ = checkpoint::checkpoint(&open.sqlite, "TRUNCATE");
-            if self.place.check().is_ok() {
+            if self.data_folder.check().is_ok() {
                 let _ = open.sqlite.close();
             } else {
                 // Closing would remove the log by its name, which may be another file's by now.
@@ -206,7 +207,11 @@ impl Writer {
             }
         };
         // Nothing is answered that went into files without a name.
-        let result = result.and_then(|()| self.place.check().map_err(JournalError::Refused));
+        let result = result.and_then(|()| {
+            self.data_folder
+                .check()
+                .map_err(|moved| JournalError::Refused(moved.into()))
+        });
         self.busy |= appended > 0;
         metrics::histogram!("cartwire_journal_commit_seconds")
             .record(started.elapsed().as_secs_f64());
@@ -227,7 +232,7 @@ impl Writer {
         }
         if self.log.is_long()
             && let Some(open) = &self.open
-            && let Err(error) = checkpoint::begin_log_anew(&open.sqlite)
+            && let Err(error) = checkpoint::restart_log(&open.sqlite)
         {
             self.failed(&JournalError::unwritable(&error));
         }
@@ -236,26 +241,28 @@ impl Writer {
     fn open(&mut self) -> Result<&mut Open, JournalError> {
         if self.open.is_none() {
             // Never another file, and never a new one.
-            self.place
+            self.data_folder
                 .check_data_file()
-                .map_err(JournalError::Refused)?;
-            let sqlite = sqlite::open(self.place.folder(), format::MIGRATIONS)
+                .map_err(|moved| JournalError::Refused(moved.into()))?;
+            let sqlite = database::open(self.data_folder.folder(), MIGRATIONS)
                 .map_err(|error| JournalError::unwritable(&error))?;
             let limit = self.sweeper.budget().log_limit();
             let open = Open::new(sqlite, limit);
             self.open = Some(open.map_err(|error| JournalError::unwritable(&error))?);
-            self.place.note();
+            self.data_folder.record_files();
         }
-        self.place.check().map_err(JournalError::Refused)?;
+        self.data_folder
+            .check()
+            .map_err(|moved| JournalError::Refused(moved.into()))?;
         self.open.as_mut().ok_or(JournalError::Closed)
     }
 
     /// The open file for a commit, and the bytes that new deliveries may add.
     fn begin(&mut self) -> Result<(&mut Open, FreeRoom), JournalError> {
         self.open()?;
-        let (open, place) = (self.open.as_mut(), &self.place);
+        let (open, data_folder) = (self.open.as_mut(), &self.data_folder);
         let open = open.ok_or(JournalError::Closed)?;
-        let room = Room::measure(&open.sqlite, place.folder())
+        let room = Room::measure(&open.sqlite, data_folder.folder())
             .map_err(|error| JournalError::unwritable(&error))?;
         let free = FreeRoom {
             bytes: room.free(self.sweeper.budget()),
@@ -289,15 +296,15 @@ impl Writer {
     fn probe(&mut self, write: bool) -> Result<Option<Unwritable>, JournalError> {
         let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
         // Only in the folder that was opened: a folder in its place is left alone.
-        self.place
+        self.data_folder
             .check_data_file()
-            .map_err(JournalError::Refused)?;
-        let is_full = ballast::release_if_full(self.place.folder());
+            .map_err(|moved| JournalError::Refused(moved.into()))?;
+        let is_full = ballast::release_if_full(self.data_folder.folder());
         self.open()?;
         let Some(open) = self.open.as_mut() else {
             return Err(JournalError::Closed);
         };
-        let folder = self.place.folder();
+        let folder = self.data_folder.folder();
         if is_full {
             if let Err(error) = checkpoint::truncate_log(&open.sqlite) {
                 tracing::warn!(error = %ErrorChain(&error), "write-ahead log cannot be folded into the full disk's data file");
@@ -321,7 +328,7 @@ impl Writer {
         if let Err(error) = swept {
             tracing::warn!(error = %ErrorChain(&error), "old deliveries cannot be removed at the moment");
             // Its keys may be of what was not removed after all.
-            open.keys = Keys::load(&open.sqlite).map_err(unwritable)?;
+            open.keys = KeyIndex::load(&open.sqlite).map_err(unwritable)?;
         }
         let room = Room::measure(&open.sqlite, folder).map_err(unwritable)?;
         // After the removal, so that a full disk can be written again.
@@ -361,7 +368,7 @@ fn fail_all(group: Vec<Command>, error: &JournalError) {
             Command::Append(_, answer) => drop(answer.send(Err(error.clone()))),
             Command::Settle(_, answer) => drop(answer.send(Err(error.clone()))),
             // Its answer is dropped with it, which the caller takes for a failure.
-            Command::Change(_) | Command::Close => {}
+            Command::Work(_) | Command::Close => {}
         }
     }
 }
@@ -420,7 +427,7 @@ fn write_group(
                     drop(answer.send(committed.and(result)))
                 }));
             }
-            Command::Change(change) => {
+            Command::Work(change) => {
                 if broken.is_none() {
                     match change(&transaction) {
                         // It may have announced something.

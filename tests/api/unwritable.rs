@@ -90,7 +90,7 @@ async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
     );
 
     // Somebody holds the file for longer than the journal waits for him.
-    let intruder = rusqlite::Connection::open(gateway.folder().join(cartwire::sqlite::FILE))
+    let intruder = rusqlite::Connection::open(gateway.folder().join(cartwire::database::DATA_FILE))
         .expect("the data file");
     intruder.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
     assert_refused(&gateway).await;

@@ -139,7 +139,7 @@ impl Shim {
             }
             std::fs::write(data.join(&name), disk).expect("written");
         }
-        let _ = std::fs::remove_file(data.join(format!("{}-shm", cartwire::sqlite::FILE)));
+        let _ = std::fs::remove_file(data.join(format!("{}-shm", cartwire::database::DATA_FILE)));
     }
 }
 

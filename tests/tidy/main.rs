@@ -26,7 +26,7 @@ const ROOMS: &[&str] = &[
     "report",
     "platforms",
     "outbound",
-    "sqlite",
+    "database",
     "connections",
     "journal",
     "entities",
@@ -47,18 +47,7 @@ const ROOMS: &[&str] = &[
 
 /// Where each crate lives: files, and folders that end in a slash. Each place must be needed.
 const HOMES: &[(&str, &[&str])] = &[
-    (
-        "rusqlite",
-        &[
-            "sqlite.rs",
-            "connections/store.rs",
-            "connections/store/",
-            "connections/context.rs",
-            "connections/directory.rs",
-            "journal/",
-            "cli/exit.rs",
-        ],
-    ),
+    ("rusqlite", &["database/", "connections/", "journal/"]),
     (
         "lapin",
         &[

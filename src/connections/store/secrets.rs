@@ -7,8 +7,8 @@ use rusqlite::{Connection as Sqlite, OptionalExtension, params};
 
 use super::columns::timestamp;
 use crate::connections::secret::SealedSecret;
+use crate::database;
 use crate::delivery::ConnectionId;
-use crate::sqlite;
 
 /// Adds a current secret.
 pub(super) fn add_secret(
@@ -96,14 +96,14 @@ pub(crate) fn set_key_check(sqlite: &Sqlite, encrypted: &[u8]) -> rusqlite::Resu
 
 /// `true` if the data file of a folder contains something that was encrypted with a master key.
 pub(crate) fn has_sealed_secrets(folder: &Path) -> bool {
-    if !folder.join(sqlite::FILE).exists() {
+    if !folder.join(database::DATA_FILE).exists() {
         return false;
     }
     // A file that cannot be read may contain secrets.
-    let Ok(file) = sqlite::open_reader(folder) else {
+    let Ok(file) = database::open_reader(folder) else {
         return true;
     };
-    match sqlite::version(&file) {
+    match database::version(&file) {
         // Version 0 has no tables: the first start did not complete.
         Ok(0) => false,
         Ok(_) => !matches!(key_check(&file), Ok(None)),

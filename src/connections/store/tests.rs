@@ -2,11 +2,12 @@
 
 use super::super::state::Condition;
 use super::*;
+use crate::database::MIGRATIONS;
 
 #[test]
 fn installations_that_removed_the_app_come_last() {
     let sqlite = Sqlite::open_in_memory().expect("a database");
-    sqlite.execute_batch(SCHEMA).expect("tables");
+    sqlite.execute_batch(MIGRATIONS[0]).expect("tables");
     let named = |name: &str| ConnectionId::new(name).expect("an id");
     let at = |second| Timestamp::from_second(second).expect("a time");
     for name in ["a", "b", "c", "d"] {
@@ -34,7 +35,7 @@ fn installations_that_removed_the_app_come_last() {
 #[test]
 fn a_state_is_read_as_stored_and_a_hidden_change_keeps_the_time() {
     let sqlite = Sqlite::open_in_memory().expect("a database");
-    sqlite.execute_batch(SCHEMA).expect("tables");
+    sqlite.execute_batch(MIGRATIONS[0]).expect("tables");
     let id = ConnectionId::new("shop").expect("an id");
     let at = |second| Timestamp::from_second(second).expect("a time");
     let connection = Connection::new(id.clone(), "platform", "kind", at(0));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::connections::{Condition, Status};
-use crate::journal::format::MIGRATIONS;
+use crate::database::MIGRATIONS;
 
 struct File(Sqlite);
 

@@ -16,7 +16,7 @@ use super::requests::{Requests, Shop, connection};
 
 /// Makes a data folder with connections `shop-00000` and so on: stores of the one platform, apps of the other.
 pub(crate) fn with_connections(folder: &Path, shop: Shop, many: u32) {
-    cartwire::sqlite::make_folder(folder).expect("a folder");
+    cartwire::database::make_folder(folder).expect("a folder");
     let mut file = DataFile::open(folder).expect("a data file");
     let seal = Seal::load(folder, None).expect("a key");
     file.unlock(&seal).expect("unlocked");
@@ -39,7 +39,8 @@ pub(crate) fn with_connections(folder: &Path, shop: Shop, many: u32) {
 /// An empty data file as the journal's writer has it.
 pub(crate) fn empty(folder: &Path) -> rusqlite::Connection {
     drop(DataFile::open(folder).expect("a data file"));
-    let sqlite = rusqlite::Connection::open(folder.join(cartwire::sqlite::FILE)).expect("opened");
+    let sqlite =
+        rusqlite::Connection::open(folder.join(cartwire::database::DATA_FILE)).expect("opened");
     for (name, value) in [
         ("synchronous", 2),
         ("cache_size", -32_000),
@@ -95,7 +96,7 @@ pub(crate) fn with_settled(folder: &Path, shop: Shop, bytes: usize, many: u64) {
         settle(&making, shop, bytes, many);
         std::fs::rename(&making, &kept).expect("kept");
     }
-    cartwire::sqlite::make_folder(folder).expect("a folder");
+    cartwire::database::make_folder(folder).expect("a folder");
     for file in std::fs::read_dir(&kept).expect("listed") {
         let file = file.expect("listed");
         std::fs::copy(file.path(), folder.join(file.file_name())).expect("copied");

@@ -1,9 +1,9 @@
-//! Folding the write-ahead log into the file, beside the writer.
+//! Checkpoints: copy the write-ahead log into the data file, in a thread beside the writer.
 //!
-//! A checkpoint syncs the file, tens of milliseconds in which no sender would get his answer if the writer did it. A thread
-//! of its own does it ten times a second without blocking anybody. Under steady load it never quite catches up and the log
-//! would grow for ever, so when that is long the writer itself does the rest and begins the log anew. The thread then makes
-//! two checkpoints without a pause, so that the rest is what came in during the second: senders wait for it.
+//! A checkpoint syncs the file, which takes tens of milliseconds. Senders would wait for their answers if the writer made
+//! it. The thread makes ten checkpoints per second and does not block the writer. Under steady load it never catches up, and the log
+//! would grow without limit. When the log is too long, the thread makes two checkpoints without a pause, and then the writer
+//! itself makes the last one and restarts the log. Senders wait only for this last part.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::place::Place;
-use super::{ThreadEnd, format};
-use crate::sqlite;
+use super::data_folder::DataFolder;
+use super::migrations::MIGRATIONS;
+use super::open::{BUSY_TIMEOUT, open};
+use super::thread_end::ThreadEnd;
 
-const PAUSE: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(100);
 const PAGE_BYTES: u64 = 4_096;
 
-/// Pages in the log, as the last checkpoint saw it.
+/// The number of pages in the log at the last checkpoint.
 #[derive(Clone, Debug)]
-pub(super) struct LogLength {
+pub(crate) struct LogLength {
     pages: Arc<AtomicU32>,
     /// Pages beyond which the writer restarts the log.
     limit: u32,
@@ -29,7 +30,7 @@ pub(super) struct LogLength {
 
 impl LogLength {
     /// `limit` is in bytes.
-    pub(super) fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Self {
             pages: Arc::default(),
             limit: u32::try_from(limit / PAGE_BYTES).unwrap_or(u32::MAX),
@@ -37,21 +38,21 @@ impl LogLength {
     }
 
     /// `true` once per checkpoint that found the log longer than its limit.
-    pub(super) fn is_long(&self) -> bool {
+    pub(crate) fn is_long(&self) -> bool {
         self.pages.load(Ordering::Relaxed) > self.limit
             && self.pages.swap(0, Ordering::Relaxed) > self.limit
     }
 }
 
-/// The thread.
-pub(super) struct Checkpointer {
+/// The thread that makes checkpoints.
+pub(crate) struct Checkpointer {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: JoinHandle<()>,
 }
 
 impl Checkpointer {
-    pub(super) fn start(
-        place: Arc<Place>,
+    pub(crate) fn start(
+        folder: Arc<DataFolder>,
         length: LogLength,
         end: ThreadEnd,
     ) -> std::io::Result<Self> {
@@ -66,9 +67,9 @@ impl Checkpointer {
                 let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
                 while !*stop {
                     drop(stop);
-                    // Never another file in its place, and never a new one: it would take what is in the log.
-                    if connection.is_none() && place.check_data_file().is_ok() {
-                        connection = sqlite::open(place.folder(), format::MIGRATIONS).ok();
+                    // Never another file in its place, and never a new file, which would receive the content of the log.
+                    if connection.is_none() && folder.check_data_file().is_ok() {
+                        connection = open(folder.folder(), MIGRATIONS).ok();
                     }
                     match connection
                         .as_ref()
@@ -80,14 +81,14 @@ impl Checkpointer {
                                 length.pages.store(pages, Ordering::Relaxed);
                             }
                         }
-                        // The writer meets the same trouble and tells of it.
+                        // The writer gets the same error and reports it.
                         Some(Err(_)) => (connection, hurry) = (None, false),
                         None => {}
                     }
                     stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
                     if !*stop && !hurry {
                         stop = changed
-                            .wait_timeout(stop, PAUSE)
+                            .wait_timeout(stop, INTERVAL)
                             .unwrap_or_else(PoisonError::into_inner)
                             .0;
                     }
@@ -97,7 +98,7 @@ impl Checkpointer {
     }
 
     /// Ends the thread.
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         let (flag, changed) = &*self.stop;
         *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
         changed.notify_all();
@@ -105,20 +106,20 @@ impl Checkpointer {
     }
 }
 
-/// Begins the log anew, unless somebody reads in it just now: then the next checkpoint asks again.
-pub(super) fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
+/// Restarts the log, unless a reader uses it at the moment. Then the next checkpoint tries again.
+pub(crate) fn restart_log(connection: &Connection) -> rusqlite::Result<()> {
     without_waiting(connection, "RESTART")
 }
 
-/// Gives the log's bytes back to the file system, unless a reader uses them just now.
-pub(super) fn truncate_log(connection: &Connection) -> rusqlite::Result<()> {
+/// Returns the log's bytes to the file system, unless a reader uses the log at the moment.
+pub(crate) fn truncate_log(connection: &Connection) -> rusqlite::Result<()> {
     without_waiting(connection, "TRUNCATE")
 }
 
 fn without_waiting(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::ZERO)?;
     let result = checkpoint(connection, mode);
-    connection.busy_timeout(sqlite::BUSY_TIMEOUT)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     match result {
         Err(error) if error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy) => {
             Err(error)
@@ -127,8 +128,8 @@ fn without_waiting(connection: &Connection, mode: &str) -> rusqlite::Result<()> 
     }
 }
 
-/// Folds what it can into the file; gives the pages in the log.
-pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
+/// Makes a checkpoint. Returns the number of pages in the log.
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
     connection
         .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
             row.get::<_, i64>(1)
@@ -141,18 +142,23 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
+    use crate::database::open::DATA_FILE;
 
     #[test]
-    fn data_file_that_vanished_is_not_made_anew() {
+    fn missing_data_file_is_not_created_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        drop(sqlite::open(folder.path(), format::MIGRATIONS).expect("opened"));
-        let place = Arc::new(Place::new(folder.path().to_owned()));
-        place.note();
-        let file = folder.path().join(sqlite::FILE);
+        drop(open(folder.path(), MIGRATIONS).expect("opened"));
+        let data_folder = Arc::new(DataFolder::new(folder.path().to_owned()));
+        data_folder.record_files();
+        let file = folder.path().join(DATA_FILE);
         std::fs::remove_file(&file).expect("removed");
-        let end = ThreadEnd(watch::Sender::new(None), "checkpoints");
-        let thread = Checkpointer::start(place, LogLength::new(1 << 20), end).expect("started");
-        std::thread::sleep(3 * PAUSE);
+        let end = ThreadEnd {
+            ended: watch::Sender::new(None),
+            name: "checkpoints",
+        };
+        let thread =
+            Checkpointer::start(data_folder, LogLength::new(1 << 20), end).expect("started");
+        std::thread::sleep(3 * INTERVAL);
         thread.stop();
         assert!(!file.exists());
     }

@@ -1,9 +1,7 @@
-//! Opening the one SQLite file of the data folder, and bringing it to the current format.
+//! Opens the SQLite file of the data folder, and migrates it to the current format.
 //!
-//! It knows no table: the stores bring their migrations. WAL lets readers and other processes (the commands) work beside
-//! the one writer; `synchronous=FULL` syncs every commit, which is what a 200 on a webhook route means.
-
-pub(crate) mod copy;
+//! WAL mode lets readers and other processes (the commands) work beside the one writer. `synchronous=FULL` syncs every
+//! commit, which is the meaning of a 200 on a webhook route.
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,61 +10,52 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-/// How long one process waits for another that writes.
+/// Maximum time that one process waits for another one that writes.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The file's name in the data folder.
-pub const FILE: &str = "cartwire.db";
-
-/// The file that a running gateway holds locked in the data folder.
-pub const LOCK_FILE: &str = "serve.lock";
+pub const DATA_FILE: &str = "cartwire.db";
 
 /// Why the data file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The folder or the file cannot be made.
-    #[error("cannot make {path}")]
+    /// The folder or the file cannot be created.
+    #[error("cannot create {path}")]
     Folder {
-        /// Which.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
-    /// SQLite refuses.
+    /// SQLite cannot open the file.
     #[error("cannot open {path}")]
     Sqlite {
-        /// Which.
         path: PathBuf,
-        /// Why.
         source: rusqlite::Error,
     },
-    /// A newer Cartwire wrote it.
+    /// A newer version of Cartwire wrote the file.
     #[error(
-        "{path} has format {found}, this program knows up to {known}: use the newer program that wrote it"
+        "{path} has format {found}, and this program knows formats up to {known}: use the newer program that wrote it"
     )]
     Newer {
-        /// Which.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: usize,
-        /// Ours.
+        /// The format of this program.
         known: usize,
     },
-    /// A gateway of an older version uses it.
+    /// A running gateway of an older version uses the file.
     #[error(
         "{path} has format {found} and a running `cartwire serve` uses it; this program would change it to format {known}: stop `serve` first, or use the program that runs it"
     )]
     Served {
-        /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: usize,
         /// The format of this program.
         known: usize,
     },
 }
 
-/// `true` if the file itself is wrong: more room on the disk does not help.
+/// `true` if the file itself is damaged. Free disk space does not help then.
 pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(
@@ -75,40 +64,12 @@ pub(crate) fn is_corrupt(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// `true` while a gateway serves this data folder: it holds [`LOCK_FILE`].
-#[must_use]
-pub(crate) fn is_served(folder: &Path) -> bool {
-    // Never created here: a folder that was never served has none.
-    std::fs::File::open(folder.join(LOCK_FILE)).is_ok_and(|file| {
-        matches!(
-            file.try_lock_shared(),
-            Err(std::fs::TryLockError::WouldBlock)
-        )
-    })
+/// `true` for an error of SQLite itself.
+pub(crate) fn is_sqlite_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<rusqlite::Error>()
 }
 
-/// Refuses a file whose format would change under a running gateway.
-///
-/// # Errors
-/// [`OpenError::Served`].
-pub(crate) fn refuse_served_older(folder: &Path, migrations: &[&str]) -> Result<(), OpenError> {
-    if !folder.join(FILE).exists() || !is_served(folder) {
-        return Ok(());
-    }
-    let path = folder.join(FILE);
-    let found = version(&open_reader(folder)?);
-    match found {
-        Ok(found) if found < migrations.len() => Err(OpenError::Served {
-            path,
-            found,
-            known: migrations.len(),
-        }),
-        // What else is wrong is found when the file is opened.
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-/// Makes the data folder, readable by its owner only, where it is missing.
+/// Creates the data folder, readable by its owner only, if it is missing.
 ///
 /// # Errors
 /// [`OpenError::Folder`].
@@ -123,13 +84,13 @@ pub fn make_folder(folder: &Path) -> Result<(), OpenError> {
         })
 }
 
-/// Opens the data file for reading and writing, makes it where it is missing, and applies the migrations it lacks.
+/// Opens the data file for reading and writing. Creates it if it is missing, and applies missing migrations.
 ///
 /// # Errors
 /// [`OpenError`].
 pub fn open(folder: &Path, migrations: &[&str]) -> Result<Connection, OpenError> {
     make_folder(folder)?;
-    let path = folder.join(FILE);
+    let path = folder.join(DATA_FILE);
     let failed = |source| OpenError::Sqlite {
         path: path.clone(),
         source,
@@ -156,7 +117,7 @@ pub fn open(folder: &Path, migrations: &[&str]) -> Result<Connection, OpenError>
 /// # Errors
 /// [`OpenError::Sqlite`].
 pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
-    let path = folder.join(FILE);
+    let path = folder.join(DATA_FILE);
     let failed = |source| OpenError::Sqlite {
         path: path.clone(),
         source,
@@ -166,17 +127,17 @@ pub fn open_reader(folder: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     keep_plans(&connection).map_err(failed)?;
-    // There may be several: what one caches is what all of them hold.
+    // Small, because there may be several readers.
     connection
         .pragma_update(None, "cache_size", -4_000)
         .map_err(failed)?;
     Ok(connection)
 }
 
-/// Makes the file, readable by its owner only, whatever the folder allows; SQLite gives the log beside it the same mode.
+/// Creates the file, readable by its owner only. SQLite gives the same mode to the log beside it.
 ///
-/// A file that is there is not opened, on purpose: closing any descriptor of it would drop the locks that SQLite holds for
-/// this process, and another program that reads it would then take itself for the last one and remove the log.
+/// An existing file is not opened here. Closing any descriptor of the file would release the locks that SQLite holds for
+/// this process. Another program that reads the file would then consider itself the last one and remove the log.
 fn make_file(path: &Path) -> Result<(), OpenError> {
     match std::fs::OpenOptions::new()
         .write(true)
@@ -204,7 +165,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     keep_plans(connection)?;
-    // Before the first table: lets retention give pages back to the file system.
+    // Must be set before the first table. Lets retention return pages to the file system.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -221,7 +182,7 @@ pub(crate) fn version(connection: &Connection) -> rusqlite::Result<usize> {
 }
 
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
-    // Immediate: a command that starts at the same moment waits here and then finds the work done.
+    // Immediate: a second process that starts at the same moment waits here, and then finds the migrations applied.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;
     for migration in migrations.iter().skip(found) {
@@ -243,18 +204,18 @@ mod tests {
             connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
         };
         assert_eq!(
-            pragma("synchronous").expect("told"),
+            pragma("synchronous").expect("read"),
             rusqlite::types::Value::Integer(2),
             "FULL"
         );
         assert_eq!(
-            pragma("journal_mode").expect("told"),
+            pragma("journal_mode").expect("read"),
             rusqlite::types::Value::Text("wal".to_owned())
         );
     }
 
     #[test]
-    fn a_file_is_brought_to_the_current_format_once_and_a_newer_one_is_refused() {
+    fn older_file_is_migrated_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = ["CREATE TABLE a (x)"];
         let both = ["CREATE TABLE a (x)", "CREATE TABLE b (y)"];

@@ -1,0 +1,371 @@
+//! The handle of the journal: what the rest of the gateway can do with it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+
+use super::announce::{self, Changed, ConnectionChange};
+use super::budget::Budget;
+use super::claims::{Claimed, Excluded, PendingConnections, Want};
+use super::completions::{self, Completions};
+use super::entry::{self, Entry, Position, Settlement};
+use super::error::{Appended, JournalError};
+use super::guard::JournalGuard;
+use super::health::{JournalHealth, Unwritable};
+use super::marks;
+use super::reader::Reader;
+use super::readers::Readers;
+use super::redrive::{self, Deed, DeliveryFilter, Progress};
+use super::signals::Signals;
+use super::writer::{Command, Work, Writer};
+use crate::database::checkpoint::{Checkpointer, LogLength};
+use crate::database::{self, DATA_FILE, DataFolder, MIGRATIONS, OpenError, ThreadEnd};
+use crate::delivery::Completion;
+use crate::platforms::VerifiedDelivery;
+
+/// Maximum time for the commit of a delivery. After it, the sender is answered 503.
+pub(crate) const APPEND_TIMEOUT: Duration = Duration::from_secs(20);
+/// Maximum number of commands that wait for the writer.
+const MAX_WAITING_COMMANDS: usize = 4096;
+
+/// The journal. Clones share it.
+#[derive(Clone)]
+pub struct Journal {
+    commands: mpsc::Sender<Command>,
+    health: Arc<JournalHealth>,
+    signals: Signals,
+    readers: Arc<Readers>,
+    /// One permit per read.
+    turns: Arc<Semaphore>,
+}
+
+/// Maximum number of reading connections for the gateway's own work. The admin listener has as many of its own.
+const MAX_READERS: usize = 5;
+
+impl Journal {
+    /// Opens the journal of a data folder, makes it where there is none, and starts the writer.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open(folder: &Path, budget: Budget) -> Result<(Self, JournalGuard), OpenError> {
+        let sqlite = database::open(folder, MIGRATIONS)?;
+        let (commands, waiting) = mpsc::channel(MAX_WAITING_COMMANDS);
+        let health = Arc::new(JournalHealth::default());
+        let signals = Signals {
+            arrived: Arc::new(Notify::new()),
+            logged: watch::Sender::new(0),
+        };
+        let log = LogLength::new(budget.log_limit());
+        let data_folder = Arc::new(DataFolder::new(folder.to_owned()));
+        let writer = Writer::new(
+            Arc::clone(&data_folder),
+            sqlite,
+            waiting,
+            Arc::clone(&health),
+            signals.clone(),
+            budget,
+            log.clone(),
+        );
+        let writer = writer.map_err(|source| OpenError::Sqlite {
+            path: folder.join(DATA_FILE),
+            source,
+        })?;
+        let failed = |source| OpenError::Folder {
+            path: folder.to_owned(),
+            source,
+        };
+        let (ends, has_ended) = watch::channel(None);
+        let end = ThreadEnd {
+            ended: ends.clone(),
+            name: "checkpoints of the journal",
+        };
+        let checkpointer =
+            Checkpointer::start(Arc::clone(&data_folder), log, end).map_err(failed)?;
+        let runtime = tokio::runtime::Handle::current();
+        let ended = Arc::clone(&health);
+        let end = ThreadEnd {
+            ended: ends,
+            name: "writer of the journal",
+        };
+        let work = move || {
+            let _end = end;
+            let result =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
+            let why = if result.is_ok() {
+                "the journal is closed"
+            } else {
+                "the writer of the journal stopped: restart the gateway"
+            };
+            ended.set(Some(Unwritable::Failing(why.to_owned())));
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(work)
+            .map_err(failed)?;
+        let readers = Arc::new(Readers::new(data_folder));
+        let guard = JournalGuard {
+            commands: commands.clone(),
+            thread,
+            checkpointer,
+            ended: has_ended,
+        };
+        Ok((
+            Self {
+                commands,
+                health,
+                signals,
+                readers,
+                turns: Arc::new(Semaphore::new(MAX_READERS)),
+            },
+            guard,
+        ))
+    }
+
+    /// Keeps a delivery. When this returns `Ok`, it is on disk.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the delivery may be on disk all the same, and the sender's next try will find it.
+    pub async fn append(&self, delivery: VerifiedDelivery) -> Result<Appended, JournalError> {
+        if let Some(unwritable) = self.health.get() {
+            return Err(JournalError::Refused(unwritable));
+        }
+        let (answer, answered) = oneshot::channel();
+        let work = async {
+            self.send(Command::Append(delivery, answer)).await?;
+            answered.await.map_err(|_| JournalError::Closed)?
+        };
+        tokio::time::timeout(APPEND_TIMEOUT, work)
+            .await
+            .map_err(|_| JournalError::Busy)?
+    }
+
+    /// Settles entries. When this returns `Ok`, it is on disk.
+    ///
+    /// # Errors
+    /// [`JournalError`]; try again.
+    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Settle(settlements, answer)).await?;
+        answered.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// Changes a connection, and tells consumers of it.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn change_connection(
+        &self,
+        change: ConnectionChange,
+    ) -> Result<Changed, JournalError> {
+        self.write(move |transaction| announce::apply(transaction, &change, Timestamp::now()))
+            .await
+    }
+
+    /// Tells other processes that the gateway has taken over all changes of connections up to that counter.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the commands that wait for it give up after a while.
+    pub async fn note_applied(&self, connections: i64) -> Result<(), JournalError> {
+        self.write(move |transaction| marks::note_applied(transaction, connections))
+            .await
+    }
+
+    /// Keeps what a store said of thin deliveries. When this returns `Ok`, it is on disk.
+    ///
+    /// # Errors
+    /// [`JournalError`]; try again.
+    pub async fn complete(
+        &self,
+        positions: Vec<Position>,
+        completion: Completion,
+    ) -> Result<(), JournalError> {
+        self.write(move |transaction| completions::keep(transaction, &positions, &completion))
+            .await
+    }
+
+    /// Re-opens settled deliveries, a few at a time: begin with position 0 and go on with [`Progress::next`].
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn redrive(
+        &self,
+        filter: DeliveryFilter,
+        after: Position,
+    ) -> Result<Progress, JournalError> {
+        self.step(filter, after, Deed::Redrive).await
+    }
+
+    /// Acknowledges dead letters and unrouted deliveries, a few at a time, like [`Journal::redrive`].
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn acknowledge(
+        &self,
+        filter: DeliveryFilter,
+        after: Position,
+    ) -> Result<Progress, JournalError> {
+        self.step(filter, after, Deed::Acknowledge).await
+    }
+
+    async fn step(
+        &self,
+        filter: DeliveryFilter,
+        after: Position,
+        deed: Deed,
+    ) -> Result<Progress, JournalError> {
+        // Searched beside the writer, so that no sender waits for the search.
+        let found = self
+            .read(move |reader| redrive::find(&reader.0, &filter, after, deed))
+            .await?;
+        let changed = if found.positions.is_empty() {
+            0
+        } else {
+            let positions = found.positions;
+            self.write(move |transaction| redrive::change(transaction, &positions, deed))
+                .await?
+        };
+        Ok(Progress {
+            next: found.next,
+            changed,
+        })
+    }
+
+    /// Makes what was logged without a broker pending again: now there is one.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn reopen_logged(&self) -> Result<u64, JournalError> {
+        let filter = DeliveryFilter {
+            states: vec![entry::State::Logged],
+            ..DeliveryFilter::default()
+        };
+        let (mut after, mut reopened) = (0, 0);
+        loop {
+            let filter = filter.clone();
+            let step = self.step(filter, after, Deed::Reopen).await?;
+            reopened += step.changed;
+            match step.next {
+                Some(next) => after = next,
+                None => return Ok(reopened),
+            }
+        }
+    }
+
+    /// The connections with entries that became pending after a position; all connections if there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub async fn pending_connections(
+        &self,
+        after: Option<Position>,
+    ) -> Result<PendingConnections, JournalError> {
+        self.read(move |reader| match after {
+            Some(after) => reader.pending_after(after),
+            None => reader.pending_connections(),
+        })
+        .await
+    }
+
+    /// The oldest pending entries of some connections: one result for each want, in the same order.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub async fn claim(
+        &self,
+        wants: Vec<Want>,
+        excluded: Excluded,
+    ) -> Result<Vec<Claimed>, JournalError> {
+        self.read(move |reader| reader.claim(&wants, &excluded))
+            .await
+    }
+
+    /// The entry at a position, if it is pending.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub async fn pending(&self, position: Position) -> Result<Option<Entry>, JournalError> {
+        self.read(move |reader| reader.pending(position, &mut Completions::default()))
+            .await
+    }
+
+    /// Reads, beside the writer.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub async fn read<T, F>(&self, read: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| JournalError::Closed)?;
+        let readers = Arc::clone(&self.readers);
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            readers.read(read)
+        });
+        work.await.map_err(|_| JournalError::Closed)?
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.readers.data_folder.folder()
+    }
+
+    /// The same journal with readers of its own, so that many reads of one part of the gateway never delay another's.
+    #[must_use]
+    pub fn with_own_readers(&self) -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(MAX_READERS)),
+            ..self.clone()
+        }
+    }
+
+    /// Why the journal takes nothing, or `None` where it does.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<Unwritable> {
+        self.health.get()
+    }
+
+    /// Wakes when something became pending.
+    #[must_use]
+    pub fn arrived(&self) -> Arc<Notify> {
+        Arc::clone(&self.signals.arrived)
+    }
+
+    /// Changes when the event log grew.
+    #[must_use]
+    pub fn logged(&self) -> watch::Receiver<u64> {
+        self.signals.logged.subscribe()
+    }
+
+    async fn send(&self, command: Command) -> Result<(), JournalError> {
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| JournalError::Closed)
+    }
+
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |transaction| {
+            let result = work(transaction)?;
+            Ok(Box::new(move || drop(answer.send(result))))
+        });
+        self.send(Command::Work(work)).await?;
+        answered
+            .await
+            .map_err(|_| JournalError::Unwritable("the commit failed".into()))
+    }
+}
