@@ -2,7 +2,8 @@
 //!
 //! - `check` makes one check through a store's API.
 //! - `evidence` assesses a connection from a check, rejected requests and the arrivals of its deliveries: a pure decision.
-//! - `background` checks all connections of a running gateway regularly; `single_check` assesses the check of a command.
+//! - `background` checks all connections of a running gateway regularly; `assess` and `record` are its steps.
+//! - `single_check` assesses the check of a command.
 //! - `doctor` diagnoses the whole installation.
 //! - `store_lock` prevents two commands, or a command and a check, from disturbing each other at a store.
 //!
