@@ -2,6 +2,7 @@
 //!
 //! A delivery is one webhook request of a platform. `platforms` verifies deliveries, and `journal` stores them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -201,37 +202,40 @@ pub struct JournaledDelivery {
     pub body: Bytes,
     /// When the request's body was complete.
     pub received_at: Timestamp,
-    /// The store's response about a thin delivery; `None` if no request was made.
-    pub completion: Option<Completion>,
+    /// The result of enriching a thin delivery; `None` if no request was made.
+    pub enriched: Option<Enriched>,
 }
 
-/// The store's response to the request for the data that a thin delivery does not have.
+/// The result of enriching a thin delivery, as stored beside the delivery.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Completion {
-    /// The result of the request.
-    pub outcome: Completed,
-    /// When the request was made.
-    pub asked_at: Timestamp,
+pub struct Enriched {
+    pub enrichment: Enrichment,
+    /// When the request to the store was made.
+    pub fetched_at: Timestamp,
 }
 
-/// The result of the request for a thin delivery's missing data.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Completed {
+/// What a store's API says about the entity of a thin delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrichment {
     /// The store sent all data: JSON for the platform's `normalize`.
-    Whole(Bytes),
+    Complete(Bytes),
     /// The store's response contradicts the delivery; with a reason code.
-    Untrue(String),
-    /// The store has no such entity. This confirms a deletion only if the gateway has seen the entity before.
-    Absent,
-    /// The data could not be fetched; with a reason code.
-    GivenUp(String),
+    Contradicted(Reason),
+    /// The store has no such entity. This confirms a deletion only if the gateway has seen the entity before: WooCommerce
+    /// also announces deletions of ids that never belonged to such an entity.
+    NotFound,
+    /// The data cannot be fetched; with a reason code. The delivery is published without the data.
+    Unavailable(Reason),
 }
+
+/// A reason code. Codes of other versions are read from the journal as they are.
+pub type Reason = Cow<'static, str>;
 
 impl JournaledDelivery {
     /// The size in bytes of the body and of the store's response.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.body.len() + self.completed().map_or(0, Bytes::len)
+        self.body.len() + self.response().map_or(0, Bytes::len)
     }
 
     /// Estimated memory of the delivery's events in bytes, without parsing: the text twice, and for each JSON value the
@@ -244,16 +248,16 @@ impl JournaledDelivery {
                 .filter(|byte| matches!(byte, b',' | b'[' | b'{'))
                 .count()
         };
-        let completed = self.completed().map_or(0, |told| values(told));
-        2 * self.bytes() + VALUE_BYTES * (values(&self.body) + completed)
+        let response = self.response().map_or(0, |response| values(response));
+        2 * self.bytes() + VALUE_BYTES * (values(&self.body) + response)
     }
 
     /// The store's response as JSON, if the store sent all data.
     #[must_use]
-    pub fn completed(&self) -> Option<&Bytes> {
-        match &self.completion.as_ref()?.outcome {
-            Completed::Whole(body) => Some(body),
-            Completed::Untrue(_) | Completed::Absent | Completed::GivenUp(_) => None,
+    pub fn response(&self) -> Option<&Bytes> {
+        match &self.enriched.as_ref()?.enrichment {
+            Enrichment::Complete(body) => Some(body),
+            Enrichment::Contradicted(_) | Enrichment::NotFound | Enrichment::Unavailable(_) => None,
         }
     }
 

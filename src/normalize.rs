@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::delivery::Completed;
+use crate::delivery::{Enriched, Enrichment};
 use crate::event::data::ConnectionHealth;
 use crate::event::{
-    Asked, Authority, EVENT_TOO_LARGE, Entity, Event, NormalizedEvent, Sequence, fit, limit_copies,
+    Authority, EVENT_TOO_LARGE, Entity, Event, NormalizedEvent, Sequence, fit, limit_copies,
 };
 use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{LogPage, LogRow};
@@ -36,13 +36,13 @@ pub enum Assembled {
 pub fn assemble(entry: &Entry) -> Assembled {
     match entry
         .delivery
-        .completion
+        .enriched
         .as_ref()
-        .map(|completion| &completion.outcome)
+        .map(|enriched| &enriched.enrichment)
     {
-        Some(Completed::Untrue(reason)) => return Assembled::Ignored(reason.clone().into()),
-        Some(Completed::Absent) => return Assembled::Ignored("not_there".into()),
-        Some(Completed::Whole(_) | Completed::GivenUp(_)) | None => {}
+        Some(Enrichment::Contradicted(reason)) => return Assembled::Ignored(reason.clone()),
+        Some(Enrichment::NotFound) => return Assembled::Ignored("not_there".into()),
+        Some(Enrichment::Complete(_) | Enrichment::Unavailable(_)) | None => {}
     }
     let normalized = match entry.kind {
         EntryKind::Announcement => announcement(entry),
@@ -148,23 +148,22 @@ fn event(entry: &Entry, index: u16, normalized: NormalizedEvent, raw: Arc<RawVal
         sequence: Sequence::new(entry.position, index),
         time: normalized.time.unwrap_or(entry.delivery.received_at),
         origin: entry.origin(),
-        asked: asked(entry, &normalized),
+        enriched: enriched(entry, &normalized),
         normalized,
         raw,
         omits_raw: false,
     }
 }
 
-/// What is said of asking, of those events that it was about.
-fn asked(entry: &Entry, normalized: &NormalizedEvent) -> Option<Asked> {
-    let completion = entry.delivery.completion.as_ref()?;
-    match (&completion.outcome, normalized.authority) {
-        (Completed::Whole(_), Authority::Full) => Some(Asked::Completed(completion.asked_at)),
-        (Completed::GivenUp(reason), Authority::Partial | Authority::Reference) => {
-            Some(Asked::InVain(reason.clone()))
-        }
-        _ => None,
-    }
+/// The result of the enrichment, for the events that it is about.
+fn enriched(entry: &Entry, normalized: &NormalizedEvent) -> Option<Enriched> {
+    let enriched = entry.delivery.enriched.as_ref()?;
+    let is_concerned = match &enriched.enrichment {
+        Enrichment::Complete(_) => normalized.authority == Authority::Full,
+        Enrichment::Unavailable(_) => normalized.authority != Authority::Full,
+        Enrichment::Contradicted(_) | Enrichment::NotFound => false,
+    };
+    is_concerned.then(|| enriched.clone())
 }
 
 /// The gateway's own entry: `journal::announce` wrote the shape, so it is taken as it is.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cartwire::connections::Directory;
-use cartwire::journal::entry::State;
+use cartwire::journal::entry::DeliveryState;
 use cartwire::journal::{Budget, CrashGuard, DeliveryFilter, Journal, JournalGuard, Marks};
 use cartwire::platforms::PLATFORMS;
 use cartwire::publisher::EventLogOnly;
@@ -45,7 +45,7 @@ fn unclean_end(folder: &Path, claimed: &[i64], tried_alone: Option<i64>) {
 }
 
 /// The state and the reason of an entry.
-async fn state(journal: &Journal, position: i64) -> (State, Option<String>) {
+async fn state(journal: &Journal, position: i64) -> (DeliveryState, Option<String>) {
     let read = journal
         .read(move |reader| reader.deliveries(&DeliveryFilter::default(), position + 1, 1))
         .await;
@@ -53,11 +53,11 @@ async fn state(journal: &Journal, position: i64) -> (State, Option<String>) {
     (found.state, found.reason)
 }
 
-async fn until_settled(journal: &Journal, position: i64) -> (State, Option<String>) {
+async fn until_settled(journal: &Journal, position: i64) -> (DeliveryState, Option<String>) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let found = state(journal, position).await;
-        if found.0 != State::Pending {
+        if found.0 != DeliveryState::Pending {
             return found;
         }
         assert!(Instant::now() < deadline, "entry {position} is settled");
@@ -89,9 +89,15 @@ async fn an_entry_that_ends_two_trials_is_a_dead_letter_alone() {
     unclean_end(folder.path(), &[], Some(1));
     unclean_end(folder.path(), &[], Some(1));
     relayed(&journal, async {
-        let dead = (State::DeadLettered, Some("crashed_gateway".to_owned()));
+        let dead = (
+            DeliveryState::DeadLettered,
+            Some("crashed_gateway".to_owned()),
+        );
         assert_eq!(until_settled(&journal, 1).await, dead);
-        assert_eq!(until_settled(&journal, 2).await, (State::Logged, None));
+        assert_eq!(
+            until_settled(&journal, 2).await,
+            (DeliveryState::Logged, None)
+        );
     })
     .await;
     assert_eq!(CrashGuard::open(folder.path()).1, Default::default());
@@ -105,11 +111,17 @@ async fn an_entry_that_ends_one_trial_waits_and_others_go_on() {
     unclean_end(folder.path(), &[1, 2], Some(1));
     relayed(&journal, async {
         let begun = Instant::now();
-        assert_eq!(until_settled(&journal, 2).await, (State::Logged, None));
+        assert_eq!(
+            until_settled(&journal, 2).await,
+            (DeliveryState::Logged, None)
+        );
         assert!(begun.elapsed() < Duration::from_secs(3));
-        assert_eq!(state(&journal, 1).await.0, State::Pending);
+        assert_eq!(state(&journal, 1).await.0, DeliveryState::Pending);
         // It survives its second trial.
-        assert_eq!(until_settled(&journal, 1).await, (State::Logged, None));
+        assert_eq!(
+            until_settled(&journal, 1).await,
+            (DeliveryState::Logged, None)
+        );
     })
     .await;
     assert_eq!(CrashGuard::open(folder.path()).1, Default::default());
@@ -127,7 +139,7 @@ async fn entries_in_flight_at_many_unclean_ends_are_published() {
         for position in 1..=3 {
             assert_eq!(
                 until_settled(&journal, position).await,
-                (State::Logged, None)
+                (DeliveryState::Logged, None)
             );
         }
     })

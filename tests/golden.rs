@@ -83,7 +83,7 @@ fn outcome(
                     sequence: Sequence::new(1, index),
                     time: payload_time.unwrap_or(delivery.received_at),
                     origin: Origin::Webhook,
-                    asked: None,
+                    enriched: None,
                     normalized,
                     raw: raw.clone().into(),
                     omits_raw: false,

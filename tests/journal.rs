@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cartwire::connections::Seal;
 use cartwire::delivery::ConnectionId;
-use cartwire::journal::entry::{LoggedEvent, Outcome, Settlement, State};
+use cartwire::journal::entry::{DeliveryState, LoggedEvent, Outcome, Settlement};
 use cartwire::journal::{
     Appended, Budget, DataFile, DeliveryFilter, EventFilter, Journal, JournalError, Reader,
     UnlockError,
@@ -37,7 +37,7 @@ async fn eventually(what: &str, mut is: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn positions(journal: &Journal) -> Vec<(i64, State)> {
+async fn positions(journal: &Journal) -> Vec<(i64, DeliveryState)> {
     let all = |reader: &Reader| reader.deliveries(&DeliveryFilter::default(), i64::MAX, 10_000);
     let mut all: Vec<_> = journal
         .read(all)
@@ -128,13 +128,13 @@ async fn what_is_settled_and_old_goes_what_is_pending_stays_and_webhooks_are_tak
     let left = positions(&journal).await;
     assert_eq!(
         left.iter()
-            .filter(|(_, state)| *state == State::Pending)
+            .filter(|(_, state)| *state == DeliveryState::Pending)
             .count(),
         5
     );
     assert_eq!(
         left.last().map(|(_, state)| *state),
-        Some(State::Ignored),
+        Some(DeliveryState::Ignored),
         "the young one stays"
     );
     guard.close().await;
@@ -180,7 +180,7 @@ async fn beyond_the_size_the_oldest_go_and_no_more_of_them_than_need_be() {
         left,
         all[all.len() - left.len()..]
             .iter()
-            .map(|(p, _)| (*p, State::Ignored))
+            .map(|(p, _)| (*p, DeliveryState::Ignored))
             .collect::<Vec<_>>()
     );
     guard.close().await;

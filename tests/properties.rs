@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cartwire::delivery::{ConnectionId, DeliveryKey, Headers, JournaledDelivery, RawDelivery};
 use cartwire::event::{Amount, Event, EventId, Origin, Sequence, json_schema};
-use cartwire::journal::entry::{Entry, LoggedEvent, Outcome, Settlement, State};
+use cartwire::journal::entry::{DeliveryState, Entry, LoggedEvent, Outcome, Settlement};
 use cartwire::journal::{
     Appended, Budget, DeliveryFilter, EventFilter, Excluded, Journal, JournalGuard, Want,
 };
@@ -456,7 +456,7 @@ fn told(
         headers: headers.to_vec(),
         body: Bytes::copy_from_slice(body),
         received_at: now(),
-        completion: None,
+        enriched: None,
     };
     let Normalized::Events {
         normalized_events,
@@ -478,7 +478,7 @@ fn told(
             sequence: Sequence::new(1, index),
             time: normalized.time.unwrap_or(delivery.received_at),
             origin: Origin::Webhook,
-            asked: None,
+            enriched: None,
             normalized,
             raw: raw.clone().into(),
             omits_raw: false,
@@ -729,7 +729,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Modelled {
     number: u64,
     key: DeliveryKey,
-    state: State,
+    state: DeliveryState,
     redriven: bool,
     duplicates: u64,
 }
@@ -754,7 +754,7 @@ impl Model {
                 self.entries.push(Modelled {
                     number,
                     key,
-                    state: State::Pending,
+                    state: DeliveryState::Pending,
                     redriven: false,
                     duplicates: 0,
                 });
@@ -765,7 +765,7 @@ impl Model {
 
     fn settle(&mut self, index: usize, outcome: &Outcome) {
         let entry = &mut self.entries[index];
-        if entry.state != State::Pending {
+        if entry.state != DeliveryState::Pending {
             return;
         }
         entry.state = outcome.state();
@@ -786,14 +786,14 @@ impl Model {
         }
     }
 
-    fn reopen(&mut self, which: impl Fn(State) -> bool, on_demand: bool) -> u64 {
+    fn reopen(&mut self, which: impl Fn(DeliveryState) -> bool, on_demand: bool) -> u64 {
         let mut reopened = 0;
         for entry in self
             .entries
             .iter_mut()
-            .filter(|entry| entry.state != State::Pending && which(entry.state))
+            .filter(|entry| entry.state != DeliveryState::Pending && which(entry.state))
         {
-            entry.state = State::Pending;
+            entry.state = DeliveryState::Pending;
             entry.redriven |= on_demand;
             reopened += 1;
         }
@@ -901,7 +901,7 @@ async fn assert_like(journal: &Journal, model: &Model) {
     let entries = positions
         .iter()
         .zip(&model.entries)
-        .filter(|(_, entry)| entry.state == State::Pending);
+        .filter(|(_, entry)| entry.state == DeliveryState::Pending);
     let pending: Vec<_> = entries
         .map(|(position, entry)| (*position, entry.key, entry.redriven))
         .collect();
@@ -982,7 +982,7 @@ async fn run(steps: Vec<Step>) {
                     .entries
                     .iter()
                     .enumerate()
-                    .filter(|(_, entry)| entry.state == State::Pending);
+                    .filter(|(_, entry)| entry.state == DeliveryState::Pending);
                 let pending = pending
                     .map(|(index, _)| positions[index])
                     .filter(|position| *position > after);
@@ -1011,7 +1011,7 @@ async fn run(steps: Vec<Step>) {
             }
             Step::SettleAgain(which) => {
                 let settled: Vec<usize> = (0..model.entries.len())
-                    .filter(|index| model.entries[*index].state != State::Pending)
+                    .filter(|index| model.entries[*index].state != DeliveryState::Pending)
                     .collect();
                 if !settled.is_empty() {
                     let outcome = Outcome::DeadLettered("too_late");
@@ -1044,7 +1044,7 @@ async fn run(steps: Vec<Step>) {
                 let reopened = journal.reopen_logged().await.expect("reopened");
                 assert_eq!(
                     reopened,
-                    model.reopen(|state| state == State::Logged, false)
+                    model.reopen(|state| state == DeliveryState::Logged, false)
                 );
             }
             Step::Reopen => {

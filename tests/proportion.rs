@@ -172,7 +172,7 @@ fn entry(platform: &str, topic: &str, payload: &Value) -> Entry {
             headers,
             body: Bytes::from(payload.to_string()),
             received_at: Timestamp::UNIX_EPOCH,
-            completion: None,
+            enriched: None,
         },
     }
 }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cartwire::delivery::ConnectionId;
+use cartwire::delivery::{ConnectionId, Enrichment};
 use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
-    Dialogue, Method, Told, Unanswered,
+    Dialogue, Fetched, Method, Unanswered,
 };
 use cartwire::platforms::oauth1::Placement;
 use cartwire::platforms::store_api;
@@ -444,14 +444,32 @@ async fn entities_are_asked_for_by_their_ids() {
     let subject = subject(&shop.url);
     let api = store_api("woocommerce").expect("an API");
     let ask = |word: &'static str| converse(|dialogue| api.fetch(word, &subject, dialogue));
-    assert!(matches!(ask("product/25/deleted").await, Told::Whole(_)));
-    assert_eq!(ask("order/18/deleted").await, Told::Untrue("not_in_trash"));
-    assert_eq!(ask("order/25/deleted").await, Told::Absent);
-    assert!(matches!(ask("order/18").await, Told::Whole(_)));
-    assert!(matches!(ask("customer/7/deleted").await, Told::Whole(_)));
+    assert!(matches!(
+        ask("product/25/deleted").await,
+        Fetched::Done(Enrichment::Complete(_))
+    ));
+    assert_eq!(
+        ask("order/18/deleted").await,
+        Fetched::contradicted("not_in_trash")
+    );
+    assert_eq!(
+        ask("order/25/deleted").await,
+        Fetched::Done(Enrichment::NotFound)
+    );
+    assert!(matches!(
+        ask("order/18").await,
+        Fetched::Done(Enrichment::Complete(_))
+    ));
+    assert!(matches!(
+        ask("customer/7/deleted").await,
+        Fetched::Done(Enrichment::Complete(_))
+    ));
     shop.fail(Fault::Maintenance);
     assert!(matches!(
         ask("order/18").await,
-        Told::Later("store_unavailable", Some(_))
+        Fetched::Retry {
+            reason: "store_unavailable",
+            after: Some(_)
+        }
     ));
 }

@@ -11,10 +11,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cartwire::delivery::ConnectionId;
+use cartwire::delivery::{ConnectionId, Enrichment};
 use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
-    Dialogue, Method, Severity, Told, Unanswered,
+    Dialogue, Fetched, Method, Severity, Unanswered,
 };
 use cartwire::platforms::{StoreApi, store_api};
 use jiff::Timestamp;
@@ -143,7 +143,7 @@ impl Caller {
             .await
     }
 
-    async fn complete(&self, word: &str, subject: &ConnectionContext) -> Told {
+    async fn complete(&self, word: &str, subject: &ConnectionContext) -> Fetched {
         self.converse(|dialogue| wix().fetch(word, subject, dialogue))
             .await
     }
@@ -266,7 +266,7 @@ async fn every_word_is_completed() {
     ];
     for word in &words {
         match caller.complete(word, &instance(&double, INSTANCE)).await {
-            Told::Whole(body) => {
+            Fetched::Done(Enrichment::Complete(body)) => {
                 let text = String::from_utf8(body.to_vec()).expect("text");
                 let _: Value = serde_json::from_str(&text).expect("JSON");
                 assert!(
@@ -280,7 +280,7 @@ async fn every_word_is_completed() {
     let told = caller
         .complete("product/no-such-product", &instance(&double, INSTANCE))
         .await;
-    assert_eq!(told, Told::Nothing("not_found"));
+    assert_eq!(told, Fetched::unavailable("not_found"));
     assert_eq!(double.tokens(INSTANCE), 1);
 }
 
@@ -291,26 +291,56 @@ async fn failures_pass_and_say_when_to_come_again() {
     for (failure, told) in [
         (
             Failure::TooMany(Some(7)),
-            Told::Later("rate_limited", Some(Duration::from_secs(7))),
+            Fetched::Retry {
+                reason: "rate_limited",
+                after: Some(Duration::from_secs(7)),
+            },
         ),
-        (Failure::TooMany(None), Told::Later("rate_limited", None)),
-        (Failure::Status(500), Told::Later("store_unavailable", None)),
+        (
+            Failure::TooMany(None),
+            Fetched::Retry {
+                reason: "rate_limited",
+                after: None,
+            },
+        ),
+        (
+            Failure::Status(500),
+            Fetched::Retry {
+                reason: "store_unavailable",
+                after: None,
+            },
+        ),
         (
             Failure::Html(502, "<html>Bad gateway</html>"),
-            Told::Later("store_unavailable", None),
+            Fetched::Retry {
+                reason: "store_unavailable",
+                after: None,
+            },
         ),
         (
             Failure::Html(200, "<html>Sign in to the network</html>"),
-            Told::Later("answer_unreadable", None),
+            Fetched::Retry {
+                reason: "answer_unreadable",
+                after: None,
+            },
         ),
         (
             Failure::Slow(Duration::from_secs(3)),
-            Told::Later("timed_out", None),
+            Fetched::Retry {
+                reason: "timed_out",
+                after: None,
+            },
         ),
-        (Failure::CutOff, Told::Later("cut_off", None)),
+        (
+            Failure::CutOff,
+            Fetched::Retry {
+                reason: "cut_off",
+                after: None,
+            },
+        ),
         (
             Failure::Redirect("http://169.254.169.254/".to_owned()),
-            Told::Nothing("refused"),
+            Fetched::unavailable("refused"),
         ),
     ] {
         double.fail("/stores-reader/", failure.clone(), 1);
@@ -323,7 +353,7 @@ async fn failures_pass_and_say_when_to_come_again() {
     assert!(
         matches!(
             caller.complete(PRODUCT, &instance(&double, INSTANCE)).await,
-            Told::Whole(_)
+            Fetched::Done(Enrichment::Complete(_))
         ),
         "it has passed"
     );
@@ -333,7 +363,10 @@ async fn failures_pass_and_say_when_to_come_again() {
         stranger
             .complete(PRODUCT, &instance(&double, INSTANCE))
             .await,
-        Told::Later("store_unavailable", None)
+        Fetched::Retry {
+            reason: "store_unavailable",
+            after: None
+        }
     );
     assert_eq!(
         codes(&stranger.examine(&instance(&double, INSTANCE)).await),
@@ -373,9 +406,9 @@ async fn refused_credentials_are_understood_in_every_shape() {
             .await;
         let silent = shape == RefusalShape::Bare;
         let expected = if silent {
-            Told::Nothing("credentials_refused")
+            Fetched::unavailable("credentials_refused")
         } else {
-            Told::Untrue("sample_delivery")
+            Fetched::contradicted("sample_delivery")
         };
         assert_eq!(told, expected, "{shape:?}");
         double.change(|world| world.app_secret = "rotated".to_owned());
@@ -404,7 +437,7 @@ async fn refused_credentials_are_understood_in_every_shape() {
             .await;
         assert_eq!(
             told,
-            Told::Nothing("credentials_refused"),
+            Fetched::unavailable("credentials_refused"),
             "a real installation never vanishes"
         );
     }
@@ -417,7 +450,7 @@ async fn refused_credentials_are_understood_in_every_shape() {
         .await;
     assert_eq!(
         (told, double.asked("/").len()),
-        (Told::Untrue("sample_delivery"), 0)
+        (Fetched::contradicted("sample_delivery"), 0)
     );
 }
 

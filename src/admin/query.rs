@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::delivery::{ConnectionId, DeliveryKey};
-use crate::journal::entry::{Position, STATES, State};
+use crate::journal::entry::{DeliveryState, Position};
 use crate::journal::{DeliveryFilter, EventCursor, EventFilter, JournalError};
 
 /// Seconds after which a client may try again when a limit of the admin listener was reached.
@@ -310,9 +310,12 @@ pub(super) fn delivery_key(text: &str) -> Result<DeliveryKey, ApiError> {
     DeliveryKey::parse(text).ok_or(ApiError::NotFound)
 }
 
-fn state(text: &str) -> Result<State, ApiError> {
-    let names: Vec<&str> = STATES.iter().map(|state| state.as_str()).collect();
-    State::parse(text.trim()).ok_or_else(|| {
+fn state(text: &str) -> Result<DeliveryState, ApiError> {
+    let names: Vec<&str> = DeliveryState::ALL
+        .iter()
+        .map(|state| state.as_str())
+        .collect();
+    DeliveryState::parse(text.trim()).ok_or_else(|| {
         wrong(
             "state",
             format!("any of {}, separated by commas", names.join(", ")),

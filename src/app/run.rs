@@ -22,7 +22,7 @@ use crate::outbound::Outbound;
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
 use crate::receiver;
-use crate::relay::{Asking, Relay};
+use crate::relay::{Fetcher, Relay};
 use crate::report::ErrorChain;
 use crate::telemetry;
 
@@ -177,10 +177,10 @@ impl App {
             .limiting_events(self.config.max_event_bytes.clone())
             .counting_unreadable(Arc::clone(&shared.unreadable));
         match self.config.complete_within {
-            Some(within) => relay.asking(Asking {
+            Some(max_wait) => relay.enriching(Fetcher {
                 outbound: outbound.without_retries(),
                 seal: self.seal.clone(),
-                within,
+                max_wait,
             }),
             None => relay,
         }

@@ -7,7 +7,7 @@ use super::exit::{Exit, fail};
 use super::output::note;
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::{Entity, Event, EventId};
-use crate::journal::entry::{Position, STATES, State};
+use crate::journal::entry::{DeliveryState, Position};
 use crate::journal::{DeliveryFilter, DeliverySummary, Reader, SEARCHED_BODIES};
 use crate::normalize::{Assembled, assemble};
 
@@ -18,7 +18,7 @@ const PAGE: usize = 500;
 pub(super) struct Filter {
     /// Only in these states (pending, logged, published, unrouted, unsubscribed, ignored, dead_lettered)
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
-    state: Vec<State>,
+    state: Vec<DeliveryState>,
     /// Only of this connection
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
@@ -51,9 +51,12 @@ pub(super) struct Filter {
     acknowledged: bool,
 }
 
-fn state(text: &str) -> Result<State, String> {
-    let names: Vec<&str> = STATES.iter().map(|state| state.as_str()).collect();
-    State::parse(text).ok_or_else(|| format!("one of {}", names.join(", ")))
+fn state(text: &str) -> Result<DeliveryState, String> {
+    let names: Vec<&str> = DeliveryState::ALL
+        .iter()
+        .map(|state| state.as_str())
+        .collect();
+    DeliveryState::parse(text).ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
 pub(super) fn instant(text: &str) -> Result<Timestamp, String> {

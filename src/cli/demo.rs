@@ -18,7 +18,7 @@ use crate::config::{Config, DataArgs, ServeArgs};
 use crate::connections::{Connection, Seal, SealedSecret};
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::event::Event;
-use crate::journal::entry::{Position, State};
+use crate::journal::entry::{DeliveryState, Position};
 use crate::journal::{ConnectionChange, DataFile, DeliverySummary, EventFilter, Reader};
 use crate::normalize::assemble_page;
 use crate::platforms::{SignedRequest, Unsigned, WebhookPlatform, reported_problem};
@@ -305,12 +305,12 @@ impl Printer {
                 continue;
             };
             let outcome = match summary.state {
-                State::Ignored => "ignored",
-                State::DeadLettered => "unreadable",
-                State::Logged | State::Published => "events",
-                State::Unrouted => "unrouted",
-                State::Unsubscribed => "unsubscribed",
-                State::Pending => "pending",
+                DeliveryState::Ignored => "ignored",
+                DeliveryState::DeadLettered => "unreadable",
+                DeliveryState::Logged | DeliveryState::Published => "events",
+                DeliveryState::Unrouted => "unrouted",
+                DeliveryState::Unsubscribed => "unsubscribed",
+                DeliveryState::Pending => "pending",
             };
             let mut found = self.found.get(&delivery).cloned().unwrap_or_default();
             found.sort_by_key(Value::to_string);
@@ -348,7 +348,7 @@ fn is_announced_once(summary: &DeliverySummary, expected: &[Value]) -> bool {
         .reason
         .as_deref()
         .is_some_and(|reason| reported_problem(&summary.platform, reason).is_some());
-    summary.state == State::Ignored
+    summary.state == DeliveryState::Ignored
         && is_reported_problem
         && expected
             .iter()

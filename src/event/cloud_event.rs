@@ -10,16 +10,7 @@ use super::data::Entity;
 use super::id::{EventId, Sequence};
 use super::normalized::NormalizedEvent;
 use super::origin::Origin;
-use crate::delivery::ConnectionId;
-
-/// The result of the request for the data that a thin delivery does not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// The store sent the whole entity at this time.
-    Completed(Timestamp),
-    /// The store did not send the entity; with a reason code.
-    InVain(String),
-}
+use crate::delivery::{ConnectionId, Enriched, Enrichment};
 
 /// An event with its envelope.
 #[derive(Clone, Debug)]
@@ -39,7 +30,7 @@ pub struct Event {
     /// The change and its entity.
     pub normalized: NormalizedEvent,
     /// The result of the request for missing data; `None` if no request was made.
-    pub asked: Option<Asked>,
+    pub enriched: Option<Enriched>,
     /// The platform's payload as received.
     pub raw: Arc<RawValue>,
     /// `true` if the event is published without `raw`, and `dataref` points to the delivery instead.
@@ -150,10 +141,14 @@ impl Serialize for DataBody<'_> {
         if self.0.normalized.anonymized {
             map.serialize_entry("triggered_by_anonymize_request", &true)?;
         }
-        match &self.0.asked {
-            Some(Asked::Completed(at)) => map.serialize_entry("completed_at", at)?,
-            Some(Asked::InVain(reason)) => map.serialize_entry("not_completed", reason)?,
-            None => {}
+        if let Some(enriched) = &self.0.enriched {
+            match &enriched.enrichment {
+                Enrichment::Complete(_) => {
+                    map.serialize_entry("completed_at", &enriched.fetched_at)?
+                }
+                Enrichment::Unavailable(reason) => map.serialize_entry("not_completed", reason)?,
+                Enrichment::Contradicted(_) | Enrichment::NotFound => {}
+            }
         }
         if self.0.omits_raw {
             map.serialize_entry("raw_omitted", &true)?;

@@ -16,7 +16,7 @@ pub mod verbs;
 mod weigh;
 mod weight;
 
-pub use cloud_event::{Asked, Event};
+pub use cloud_event::Event;
 pub use data::Entity;
 pub use id::{EventId, Sequence};
 pub use money::{Amount, Currency, Money};

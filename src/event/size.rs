@@ -148,7 +148,7 @@ mod tests {
             sequence: Sequence::new(1, 0),
             time: Timestamp::UNIX_EPOCH,
             origin: Origin::Webhook,
-            asked: None,
+            enriched: None,
             normalized: NormalizedEvent {
                 verb: "created".to_owned(),
                 id: "1".to_owned(),

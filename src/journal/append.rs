@@ -2,7 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
-use super::entry::{EntryKind, Position, State};
+use super::entry::{DeliveryState, EntryKind, Position};
 use super::error::{Appended, JournalError};
 use super::health::Unwritable;
 use super::keys::KeyIndex;
@@ -110,7 +110,7 @@ pub(super) fn open_entry(
         )?
         .execute(params![
             position,
-            State::Pending.code(),
+            DeliveryState::Pending.code(),
             usage,
             bytes as i64
         ])?;

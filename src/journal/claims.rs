@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection as Sqlite, ErrorCode, OptionalExtension, params};
 
-use super::completions::Completions;
+use super::completions::EnrichedReader;
 use super::entry::{Entry, EntryKind, Position};
 use super::reader::Reader;
 use crate::delivery::ConnectionId;
@@ -35,8 +35,8 @@ pub struct Want {
 /// What a claim must not return.
 #[derive(Clone, Debug, Default)]
 pub struct Excluded {
-    /// Entries that are in hand.
-    pub held: HashSet<Position>,
+    /// Entries that are in flight.
+    pub in_flight: HashSet<Position>,
     /// Deliveries that came in by these connections are passed over.
     pub paused_endpoints: HashSet<ConnectionId>,
 }
@@ -131,7 +131,7 @@ impl Reader {
         wants: &[Want],
         excluded: &Excluded,
     ) -> rusqlite::Result<Vec<Claimed>> {
-        let mut completions = Completions::default();
+        let mut completions = EnrichedReader::default();
         wants
             .iter()
             .map(|want| self.claim_one(want, excluded, &mut completions))
@@ -142,7 +142,7 @@ impl Reader {
         &self,
         want: &Want,
         excluded: &Excluded,
-        completions: &mut Completions,
+        completions: &mut EnrichedReader,
     ) -> rusqlite::Result<Claimed> {
         let mut statement = self.0.prepare_cached(
             "SELECT position FROM entries INDEXED BY entries_pending_by_usage
@@ -157,7 +157,7 @@ impl Reader {
                 claimed.next = Some(position);
                 break;
             }
-            if excluded.held.contains(&position) {
+            if excluded.in_flight.contains(&position) {
                 claimed.passed_over |= self.is_redriven(position)?;
                 // A paused connection's announcement must not overtake what is in hand.
                 may_claim = !want.is_paused;
@@ -366,7 +366,7 @@ mod tests {
         let after = reader.pending_after(3).expect("read").connections;
         assert_eq!(after, [("b".to_owned(), 4), ("a".to_owned(), 5)]);
         let excluded = Excluded {
-            held: HashSet::from([2]),
+            in_flight: HashSet::from([2]),
             ..Excluded::default()
         };
         let claimed = reader
@@ -428,9 +428,9 @@ mod tests {
                 .expect("written")
         };
         announce(3);
-        let claim = |held: &[Position]| {
+        let claim = |in_flight: &[Position]| {
             let excluded = Excluded {
-                held: held.iter().copied().collect(),
+                in_flight: in_flight.iter().copied().collect(),
                 ..Excluded::default()
             };
             let claimed = reader.claim(std::slice::from_ref(&paused), &excluded);

@@ -1,44 +1,46 @@
-//! What stores said of thin deliveries, kept beside them: an event is made from both whenever it is read.
+//! The results of enriching thin deliveries, stored beside them. An event is made from both whenever it is read.
 //!
-//! Written before anything that it completes is published, so that a crash, a reader of the log and a redrive tell the same.
+//! A result is stored before an event that depends on it is published. So a crash, a reader of the log and a redrive all
+//! give the same event. One response may complete many deliveries; it is stored once, as long as one of them exists.
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::entry::Position;
 use super::usage;
-use crate::delivery::{Completed, Completion};
+use crate::database::rows::instant;
+use crate::delivery::{Enriched, Enrichment};
 
-/// What a query selects to read a completion, and the join that it needs.
+/// The columns of a query that reads a result, and the join that the query needs.
 pub(super) const COLUMNS: &str = "c.outcome, c.reason, c.answer, a.body, c.asked_at";
 pub(super) const JOIN: &str =
     "LEFT JOIN completions c ON c.position = d.position LEFT JOIN answers a ON a.id = c.answer";
-/// How many columns that are.
-pub(super) const WIDTH: usize = 5;
+/// The number of these columns.
+pub(super) const COLUMN_COUNT: usize = 5;
 
-const WHOLE: i64 = 0;
-const UNTRUE: i64 = 1;
-const GIVEN_UP: i64 = 2;
-const ABSENT: i64 = 3;
+/// The codes of results in the column `outcome`.
+const COMPLETE: i64 = 0;
+const CONTRADICTED: i64 = 1;
+const UNAVAILABLE: i64 = 2;
+const NOT_FOUND: i64 = 3;
 
-/// Keeps what a store said of these deliveries. A later word replaces an earlier one.
-pub(super) fn keep(
+/// Stores the result for some deliveries. A later result replaces an earlier one.
+pub(super) fn store(
     transaction: &Transaction<'_>,
     positions: &[Position],
-    completion: &Completion,
+    enriched: &Enriched,
 ) -> rusqlite::Result<()> {
-    let (outcome, reason, answer) = match &completion.outcome {
-        Completed::Whole(body) => {
-            transaction
-                .prepare_cached("INSERT INTO answers (body) VALUES (?1)")?
-                .execute([&body[..]])?;
-            (WHOLE, None, Some(transaction.last_insert_rowid()))
-        }
-        Completed::Untrue(reason) => (UNTRUE, Some(reason), None),
-        Completed::GivenUp(reason) => (GIVEN_UP, Some(reason), None),
-        Completed::Absent => (ABSENT, None, None),
+    let (code, reason) = match &enriched.enrichment {
+        Enrichment::Complete(_) => (COMPLETE, None),
+        Enrichment::Contradicted(reason) => (CONTRADICTED, Some(reason)),
+        Enrichment::Unavailable(reason) => (UNAVAILABLE, Some(reason)),
+        Enrichment::NotFound => (NOT_FOUND, None),
     };
-    // Where retention removed a delivery meanwhile, there is nothing to keep.
+    let response = match &enriched.enrichment {
+        Enrichment::Complete(body) => Some(store_response(transaction, body)?),
+        Enrichment::Contradicted(_) | Enrichment::Unavailable(_) | Enrichment::NotFound => None,
+    };
+    // Retention may have removed a delivery in the meantime.
     let mut insert = transaction.prepare_cached(
         "INSERT INTO completions (position, outcome, reason, answer, asked_at)
          SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM deliveries WHERE position = ?1)",
@@ -47,84 +49,88 @@ pub(super) fn keep(
         forget(transaction, *position)?;
         insert.execute(params![
             position,
-            outcome,
+            code,
             reason,
-            answer,
-            completion.asked_at.as_millisecond()
+            response,
+            enriched.fetched_at.as_millisecond()
         ])?;
     }
-    if let (Completed::Whole(body), Some(first)) = (&completion.outcome, positions.first()) {
+    if let (Enrichment::Complete(body), Some(first)) = (&enriched.enrichment, positions.first()) {
         usage::add_bytes(transaction, *first, body.len())?;
     }
-    answer.map_or(Ok(()), |answer| let_go(transaction, answer))
+    response.map_or(Ok(()), |response| remove_unused(transaction, response))
 }
 
-/// Forgets one with its delivery.
+fn store_response(transaction: &Transaction<'_>, body: &Bytes) -> rusqlite::Result<i64> {
+    transaction
+        .prepare_cached("INSERT INTO answers (body) VALUES (?1)")?
+        .execute([&body[..]])?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// Removes the result of a delivery that is removed.
 pub(super) fn forget(transaction: &Transaction<'_>, position: Position) -> rusqlite::Result<()> {
-    let answer: Option<Option<i64>> = transaction
+    let response: Option<Option<i64>> = transaction
         .prepare_cached("DELETE FROM completions WHERE position = ?1 RETURNING answer")?
         .query_row([position], |row| row.get(0))
         .optional()?;
-    answer
+    response
         .flatten()
-        .map_or(Ok(()), |answer| let_go(transaction, answer))
+        .map_or(Ok(()), |response| remove_unused(transaction, response))
 }
 
-/// Removes an answer that completes nothing any more.
-fn let_go(transaction: &Transaction<'_>, answer: i64) -> rusqlite::Result<()> {
+/// Removes a response that no delivery needs any more.
+fn remove_unused(transaction: &Transaction<'_>, response: i64) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("DELETE FROM answers WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM completions WHERE answer = ?1)")?
-        .execute([answer])?;
+        .execute([response])?;
     Ok(())
 }
 
-/// Reads completions row by row. The rows of one answer share it.
+/// Reads results row by row. Consecutive rows with the same response share it.
 #[derive(Debug, Default)]
-pub(super) struct Completions {
+pub(super) struct EnrichedReader {
     last: Option<(i64, Bytes)>,
 }
 
-impl Completions {
-    /// Reads the columns that begin at an index.
+impl EnrichedReader {
+    /// Reads the columns from the index `first` on.
     pub(super) fn read(
         &mut self,
         row: &Row<'_>,
         first: usize,
-    ) -> rusqlite::Result<Option<Completion>> {
-        let Some(outcome) = row.get::<_, Option<i64>>(first)? else {
+    ) -> rusqlite::Result<Option<Enriched>> {
+        let Some(code) = row.get::<_, Option<i64>>(first)? else {
             return Ok(None);
         };
         let reason = || {
             row.get::<_, Option<String>>(first + 1)
-                .map(Option::unwrap_or_default)
+                .map(|reason| reason.unwrap_or_default().into())
         };
-        let outcome = match outcome {
-            WHOLE => Completed::Whole(self.answer(row, first + 2)?),
-            UNTRUE => Completed::Untrue(reason()?),
-            ABSENT => Completed::Absent,
-            // A word of a newer version: as if nothing had been had.
-            _ => Completed::GivenUp(reason()?),
+        let enrichment = match code {
+            COMPLETE => Enrichment::Complete(self.response(row, first + 2)?),
+            CONTRADICTED => Enrichment::Contradicted(reason()?),
+            NOT_FOUND => Enrichment::NotFound,
+            // Also the code of a newer version.
+            _ => Enrichment::Unavailable(reason()?),
         };
-        Ok(Some(Completion {
-            outcome,
-            asked_at: crate::database::rows::instant(row.get(first + 4)?)?,
+        Ok(Some(Enriched {
+            enrichment,
+            fetched_at: instant(row.get(first + 4)?)?,
         }))
     }
 
-    fn answer(&mut self, row: &Row<'_>, first: usize) -> rusqlite::Result<Bytes> {
+    fn response(&mut self, row: &Row<'_>, first: usize) -> rusqlite::Result<Bytes> {
         let id = row.get::<_, Option<i64>>(first)?.unwrap_or_default();
-        match &self.last {
-            Some((last, body)) if *last == id => Ok(body.clone()),
-            _ => {
-                let body = Bytes::copy_from_slice(
-                    row.get_ref(first + 1)?
-                        .as_blob_or_null()?
-                        .unwrap_or_default(),
-                );
-                self.last = Some((id, body.clone()));
-                Ok(body)
-            }
+        if let Some((last, body)) = &self.last
+            && *last == id
+        {
+            return Ok(body.clone());
         }
+        let stored = row.get_ref(first + 1)?.as_blob_or_null()?;
+        let body = Bytes::copy_from_slice(stored.unwrap_or_default());
+        self.last = Some((id, body.clone()));
+        Ok(body)
     }
 }
 
@@ -143,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_kept_once_and_as_long_as_a_delivery_needs_it() {
+    fn response_is_stored_once_as_long_as_a_delivery_needs_it() {
         let mut sqlite = Connection::open_in_memory().expect("a file");
         sqlite
             .execute_batch(&MIGRATIONS.concat())
@@ -154,16 +160,16 @@ mod tests {
                  VALUES (?1, 0, 'p', 'e', 'c', 't', 7, '[]', x'7b7d')";
             sqlite.execute(insert, [[key; 16]]).expect("written");
         }
-        let whole = |text: &'static str| Completion {
-            outcome: Completed::Whole(Bytes::from_static(text.as_bytes())),
-            asked_at: Timestamp::UNIX_EPOCH,
+        let whole = |text: &'static str| Enriched {
+            enrichment: Enrichment::Complete(Bytes::from_static(text.as_bytes())),
+            fetched_at: Timestamp::UNIX_EPOCH,
         };
         let transaction = sqlite.transaction().expect("begun");
-        keep(&transaction, &[1, 2, 9], &whole("{}")).expect("kept");
-        keep(&transaction, &[9], &whole("{\"of\":\"nobody\"}")).expect("kept");
+        store(&transaction, &[1, 2, 9], &whole("{}")).expect("kept");
+        store(&transaction, &[9], &whole("{\"of\":\"none\"}")).expect("kept");
         assert_eq!(number(&transaction, "SELECT count(*) FROM answers"), 1);
         assert_eq!(number(&transaction, "SELECT count(*) FROM completions"), 2);
-        keep(&transaction, &[2], &whole("{\"later\":1}")).expect("kept");
+        store(&transaction, &[2], &whole("{\"later\":1}")).expect("kept");
         assert_eq!(number(&transaction, "SELECT count(*) FROM answers"), 2);
         forget(&transaction, 1).expect("forgotten");
         forget(&transaction, 2).expect("forgotten");

@@ -25,7 +25,7 @@ pub type Position = i64;
 /// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum DeliveryState {
     /// Kept, not yet settled.
     Pending,
     /// Its events are in the event log and wait for a broker, if there ever is one.
@@ -42,53 +42,59 @@ pub enum State {
     DeadLettered,
 }
 
-/// Every state there is.
-pub const STATES: &[State] = &[
-    State::Pending,
-    State::Logged,
-    State::Published,
-    State::Unrouted,
-    State::Unsubscribed,
-    State::Ignored,
-    State::DeadLettered,
-];
+impl DeliveryState {
+    /// All states.
+    pub const ALL: &[Self] = &[
+        DeliveryState::Pending,
+        DeliveryState::Logged,
+        DeliveryState::Published,
+        DeliveryState::Unrouted,
+        DeliveryState::Unsubscribed,
+        DeliveryState::Ignored,
+        DeliveryState::DeadLettered,
+    ];
 
-impl State {
     /// As it is stored.
     pub(crate) fn code(self) -> i64 {
         match self {
-            State::Pending => 0,
-            State::Logged => 1,
-            State::Published => 2,
-            State::Unrouted => 3,
-            State::Ignored => 4,
-            State::DeadLettered => 5,
-            State::Unsubscribed => 6,
+            DeliveryState::Pending => 0,
+            DeliveryState::Logged => 1,
+            DeliveryState::Published => 2,
+            DeliveryState::Unrouted => 3,
+            DeliveryState::Ignored => 4,
+            DeliveryState::DeadLettered => 5,
+            DeliveryState::Unsubscribed => 6,
         }
     }
 
     pub(crate) fn from_code(code: i64) -> Option<Self> {
-        STATES.iter().copied().find(|state| state.code() == code)
+        DeliveryState::ALL
+            .iter()
+            .copied()
+            .find(|state| state.code() == code)
     }
 
     /// As it is shown, filtered by and counted.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Pending => "pending",
-            State::Logged => "logged",
-            State::Published => "published",
-            State::Unrouted => "unrouted",
-            State::Unsubscribed => "unsubscribed",
-            State::Ignored => "ignored",
-            State::DeadLettered => "dead_lettered",
+            DeliveryState::Pending => "pending",
+            DeliveryState::Logged => "logged",
+            DeliveryState::Published => "published",
+            DeliveryState::Unrouted => "unrouted",
+            DeliveryState::Unsubscribed => "unsubscribed",
+            DeliveryState::Ignored => "ignored",
+            DeliveryState::DeadLettered => "dead_lettered",
         }
     }
 
-    /// Reads what [`State::as_str`] writes.
+    /// Reads what [`DeliveryState::as_str`] writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        STATES.iter().copied().find(|state| state.as_str() == text)
+        DeliveryState::ALL
+            .iter()
+            .copied()
+            .find(|state| state.as_str() == text)
     }
 }
 
@@ -176,14 +182,14 @@ pub enum Outcome {
 impl Outcome {
     /// The state it leads to.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> DeliveryState {
         match self {
-            Outcome::Logged(_) => State::Logged,
-            Outcome::Published(_) => State::Published,
-            Outcome::Unrouted(_) => State::Unrouted,
-            Outcome::Unsubscribed(_) => State::Unsubscribed,
-            Outcome::Ignored(_) => State::Ignored,
-            Outcome::DeadLettered(_) => State::DeadLettered,
+            Outcome::Logged(_) => DeliveryState::Logged,
+            Outcome::Published(_) => DeliveryState::Published,
+            Outcome::Unrouted(_) => DeliveryState::Unrouted,
+            Outcome::Unsubscribed(_) => DeliveryState::Unsubscribed,
+            Outcome::Ignored(_) => DeliveryState::Ignored,
+            Outcome::DeadLettered(_) => DeliveryState::DeadLettered,
         }
     }
 

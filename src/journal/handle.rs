@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use super::announce::{self, Changed, ConnectionChange};
 use super::budget::Budget;
 use super::claims::{Claimed, Excluded, PendingConnections, Want};
-use super::completions::{self, Completions};
+use super::completions::{self, EnrichedReader};
 use super::entry::{self, Entry, Position, Settlement};
 use super::error::{Appended, JournalError};
 use super::guard::JournalGuard;
@@ -23,7 +23,7 @@ use super::signals::Signals;
 use super::writer::{Command, Work, Writer};
 use crate::database::checkpoint::{Checkpointer, LogLength};
 use crate::database::{self, DATA_FILE, DataFolder, MIGRATIONS, OpenError, ThreadEnd};
-use crate::delivery::Completion;
+use crate::delivery::Enriched;
 use crate::platforms::VerifiedDelivery;
 
 /// Maximum time for the commit of a delivery. After it, the sender is answered 503.
@@ -176,16 +176,16 @@ impl Journal {
             .await
     }
 
-    /// Keeps what a store said of thin deliveries. When this returns `Ok`, it is on disk.
+    /// Stores the result of enriching deliveries. When this returns `Ok`, it is on disk.
     ///
     /// # Errors
     /// [`JournalError`]; try again.
-    pub async fn complete(
+    pub async fn store_enrichment(
         &self,
         positions: Vec<Position>,
-        completion: Completion,
+        enriched: Enriched,
     ) -> Result<(), JournalError> {
-        self.write(move |transaction| completions::keep(transaction, &positions, &completion))
+        self.write(move |transaction| completions::store(transaction, &positions, &enriched))
             .await
     }
 
@@ -242,7 +242,7 @@ impl Journal {
     /// [`JournalError`].
     pub async fn reopen_logged(&self) -> Result<u64, JournalError> {
         let filter = DeliveryFilter {
-            states: vec![entry::State::Logged],
+            states: vec![entry::DeliveryState::Logged],
             ..DeliveryFilter::default()
         };
         let (mut after, mut reopened) = (0, 0);
@@ -290,7 +290,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Unreadable`].
     pub async fn pending(&self, position: Position) -> Result<Option<Entry>, JournalError> {
-        self.read(move |reader| reader.pending(position, &mut Completions::default()))
+        self.read(move |reader| reader.pending(position, &mut EnrichedReader::default()))
             .await
     }
 

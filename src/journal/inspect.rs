@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::entry::{EntryKind, Position, State};
+use super::entry::{DeliveryState, EntryKind, Position};
 use super::reader::Reader;
 use super::room;
 use crate::database::rows::{id, instant};
@@ -82,7 +82,7 @@ pub struct Inspection {
     /// When the oldest of them arrived.
     pub oldest: Option<Timestamp>,
     /// How many entries stand in each state.
-    pub counts: Vec<(State, u64)>,
+    pub counts: Vec<(DeliveryState, u64)>,
     /// When the newest delivery arrived.
     pub newest: Option<Timestamp>,
 }

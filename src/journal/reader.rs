@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use serde::Serialize;
 
-use super::completions::{self, Completions};
+use super::completions::{self, EnrichedReader};
 use super::damaged::{DamagedRow, DamagedRows};
-use super::entry::{Entry, EntryKind, Position, STATES, State};
+use super::entry::{DeliveryState, Entry, EntryKind, Position};
 use super::event_filter::{EventFilter, PageLimit};
 use super::keys;
 use super::redrive::{self, Deed, DeliveryFilter};
@@ -42,7 +42,7 @@ pub struct DeliverySummary {
     /// When it arrived.
     pub received_at: Timestamp,
     /// What became of it.
-    pub state: State,
+    pub state: DeliveryState,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -87,7 +87,7 @@ pub struct LogPage {
 const ENTRY: &str = "e.position, d.key, d.kind, e.redriven, e.attempts, d.platform, d.endpoint, d.connection, d.topic, d.received_at, d.headers, d.body";
 /// The columns of [`ENTRY`]: those of its completion come after them, and then those of a query's own.
 const ENTRY_COLUMNS: usize = 12;
-const OWN: usize = ENTRY_COLUMNS + completions::WIDTH;
+const OWN: usize = ENTRY_COLUMNS + completions::COLUMN_COUNT;
 
 impl Reader {
     /// Opens the data file of a folder.
@@ -135,14 +135,15 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn counts(&self) -> rusqlite::Result<Vec<(State, u64)>> {
-        let mut counts: Vec<(State, u64)> = STATES.iter().map(|state| (*state, 0)).collect();
+    pub fn counts(&self) -> rusqlite::Result<Vec<(DeliveryState, u64)>> {
+        let mut counts: Vec<(DeliveryState, u64)> =
+            DeliveryState::ALL.iter().map(|state| (*state, 0)).collect();
         let mut statement = self.0.prepare_cached(
             "SELECT state, count(*) FROM entries WHERE acknowledged_at IS NULL GROUP BY state",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let state = State::from_code(row.get(0)?);
+            let state = DeliveryState::from_code(row.get(0)?);
             if let Some(count) = counts.iter_mut().find(|(s, _)| Some(*s) == state) {
                 count.1 = row.get::<_, i64>(1)?.unsigned_abs();
             }
@@ -219,7 +220,7 @@ impl Reader {
             .0
             .prepare_cached(&sql)?
             .query_row([summary.position], |row| {
-                read_entry(row, &mut Completions::default())
+                read_entry(row, &mut EnrichedReader::default())
             })?;
         Ok(Some((summary, entry)))
     }
@@ -231,7 +232,7 @@ impl Reader {
     pub(super) fn pending(
         &self,
         position: Position,
-        completions: &mut Completions,
+        completions: &mut EnrichedReader,
     ) -> rusqlite::Result<Option<Entry>> {
         let sql = format!(
             "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {}
@@ -300,7 +301,7 @@ impl Reader {
         let mut statement = self.0.prepare_cached(&sql)?;
         let mut rows =
             statement.query(params![after, exact, prefix, connection, filter.subject])?;
-        let mut completions = Completions::default();
+        let mut completions = EnrichedReader::default();
         let (mut page, mut bytes) = (
             LogPage {
                 rows: Vec::new(),
@@ -404,14 +405,14 @@ impl Reader {
 
 fn read_log(row: &Row<'_>) -> rusqlite::Result<LogRow> {
     Ok(LogRow {
-        entry: Arc::new(read_entry(row, &mut Completions::default())?),
+        entry: Arc::new(read_entry(row, &mut EnrichedReader::default())?),
         cursor: row.get(OWN)?,
         index: row.get(OWN + 1)?,
         omits_raw: row.get(OWN + 2)?,
     })
 }
 
-fn read_entry(row: &Row<'_>, completions: &mut Completions) -> rusqlite::Result<Entry> {
+fn read_entry(row: &Row<'_>, completions: &mut EnrichedReader) -> rusqlite::Result<Entry> {
     Ok(Entry {
         position: row.get(0)?,
         key: DeliveryKey::from_bytes(row.get(1)?),
@@ -426,7 +427,7 @@ fn read_entry(row: &Row<'_>, completions: &mut Completions) -> rusqlite::Result<
             received_at: instant(row.get(9)?)?,
             headers: serde_json::from_str(row.get_ref(10)?.as_str()?).map_err(unreadable)?,
             body: Bytes::copy_from_slice(row.get_ref(11)?.as_blob()?),
-            completion: completions.read(row, ENTRY_COLUMNS)?,
+            enriched: completions.read(row, ENTRY_COLUMNS)?,
         },
     })
 }
@@ -440,7 +441,7 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<DeliverySummary> {
         connection: id(row, 4)?,
         topic: row.get(5)?,
         received_at: instant(row.get(6)?)?,
-        state: State::from_code(row.get(7)?).unwrap_or(State::DeadLettered),
+        state: DeliveryState::from_code(row.get(7)?).unwrap_or(DeliveryState::DeadLettered),
         reason: row.get(8)?,
         attempts: row.get(9)?,
         duplicates: row.get::<_, i64>(10)?.unsigned_abs(),

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction};
 
-use super::entry::{Position, State};
+use super::entry::{DeliveryState, Position};
 use super::keys;
 use crate::delivery::{ConnectionId, DeliveryKey};
 
@@ -14,7 +14,7 @@ pub struct DeliveryFilter {
     /// Only this one.
     pub key: Option<DeliveryKey>,
     /// Only in one of these states.
-    pub states: Vec<State>,
+    pub states: Vec<DeliveryState>,
     /// Only of this connection, or of the endpoint of this name.
     pub connection: Option<ConnectionId>,
     /// Only of this platform.
@@ -111,8 +111,8 @@ impl Deed {
             Deed::Redrive | Deed::Reopen => "e.state <> 0".to_owned(),
             Deed::Acknowledge => format!(
                 "e.state IN ({}, {}) AND e.acknowledged_at IS NULL",
-                State::Unrouted.code(),
-                State::DeadLettered.code()
+                DeliveryState::Unrouted.code(),
+                DeliveryState::DeadLettered.code()
             ),
         }
     }

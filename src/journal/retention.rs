@@ -15,7 +15,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::budget::Budget;
 use super::clock::BelievedClock;
 use super::completions;
-use super::entry::{Position, State};
+use super::entry::{DeliveryState, Position};
 use super::keys::KeyIndex;
 use super::room::Room;
 use super::usage;
@@ -299,7 +299,7 @@ enum Search {
 /// `true` if the state in a column is a settled one. A damaged state counts as pending.
 fn is_settled(row: &rusqlite::Row<'_>, column: usize) -> bool {
     row.get::<_, i64>(column)
-        .is_ok_and(|state| state != State::Pending.code())
+        .is_ok_and(|state| state != DeliveryState::Pending.code())
 }
 
 /// Removes an entry with its delivery and everything made from it. Returns the newest cursor of its events.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::data_file::DataFile;
-use super::entry::State;
+use super::entry::DeliveryState;
 use super::error::JournalError;
 use super::handle::Journal;
 use super::reader::Reader;
@@ -108,7 +108,7 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn troubles(&self) -> rusqlite::Result<(u64, u64)> {
-        let count = |state: State| -> rusqlite::Result<u64> {
+        let count = |state: DeliveryState| -> rusqlite::Result<u64> {
             let sql = format!(
                 "SELECT count(*) FROM entries WHERE state = {} AND state IN (3, 5) AND acknowledged_at IS NULL",
                 state.code()
@@ -119,7 +119,10 @@ impl Reader {
                 .query_row([], |row| row.get(0))?;
             Ok(count.unsigned_abs())
         };
-        Ok((count(State::Unrouted)?, count(State::DeadLettered)?))
+        Ok((
+            count(DeliveryState::Unrouted)?,
+            count(DeliveryState::DeadLettered)?,
+        ))
     }
 
     /// How many dead letters and unrouted deliveries would be acknowledged.

@@ -38,9 +38,9 @@ const TICK: Duration = Duration::from_secs(1);
 const BUSY_TICK: Duration = Duration::from_millis(100);
 
 /// Tells a sender how the commit ended.
-type Told = Box<dyn FnOnce(Result<(), JournalError>)>;
+type Fetched = Box<dyn FnOnce(Result<(), JournalError>)>;
 type Answer<T> = oneshot::Sender<Result<T, JournalError>>;
-/// Told once the commit is on disk; dropped where it failed.
+/// Fetched once the commit is on disk; dropped where it failed.
 pub(super) type Committed = Box<dyn FnOnce() + Send>;
 /// Something done in the commit.
 pub(super) type Work = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<Committed> + Send>;
@@ -184,7 +184,7 @@ impl Writer {
 
     fn commit(&mut self, group: Vec<Command>) {
         let started = Instant::now();
-        let mut answers: Vec<Told> = Vec::with_capacity(group.len());
+        let mut answers: Vec<Fetched> = Vec::with_capacity(group.len());
         let (mut appended, mut logged) = (0_u64, false);
         let result = match self.begin() {
             Err(error) => {
@@ -377,7 +377,7 @@ fn write_group(
     open: &mut Open,
     group: Vec<Command>,
     free: &mut FreeRoom,
-    answers: &mut Vec<Told>,
+    answers: &mut Vec<Fetched>,
     appended: &mut u64,
     logged: &mut bool,
 ) -> Result<(), JournalError> {

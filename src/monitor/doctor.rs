@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::check::CheckOutcome;
 use crate::connections::{Condition, Connection, Status};
-use crate::journal::entry::State;
+use crate::journal::entry::DeliveryState;
 use crate::journal::{Budget, Inspection, free_bytes};
 use crate::platforms::api::{Finding, Severity};
 
@@ -92,24 +92,24 @@ pub fn journal(inspection: &Inspection, has_broker: bool, now: Timestamp) -> Sec
     pending(&mut section, inspection, has_broker, now);
     for &(state, count) in &inspection.counts {
         match state {
-            State::DeadLettered if count > 0 => section.trouble(
+            DeliveryState::DeadLettered if count > 0 => section.trouble(
                 format!("{count} deliveries are dead letters: they could not be read or published"),
                 "list them with `cartwire deliveries list --state dead_lettered`; after an update `cartwire deliveries redrive` processes them again, and `cartwire deliveries acknowledge` removes them from this list",
             ),
-            State::Unrouted if count > 0 => section.trouble(
+            DeliveryState::Unrouted if count > 0 => section.trouble(
                 format!("{count} deliveries are unrouted: the queue or the binding for their events is missing"),
                 "see the section about the broker; then run `cartwire deliveries redrive --state unrouted`, or `cartwire deliveries acknowledge --state unrouted`",
             ),
-            State::Unsubscribed if count > 0 => section.warn(format!(
+            DeliveryState::Unsubscribed if count > 0 => section.warn(format!(
                 "{count} deliveries have events that no queue subscribes to; after a new --queue `cartwire deliveries redrive --state unsubscribed` publishes them again"
             )),
-            State::Pending
-            | State::Logged
-            | State::Published
-            | State::Unrouted
-            | State::Unsubscribed
-            | State::Ignored
-            | State::DeadLettered => {}
+            DeliveryState::Pending
+            | DeliveryState::Logged
+            | DeliveryState::Published
+            | DeliveryState::Unrouted
+            | DeliveryState::Unsubscribed
+            | DeliveryState::Ignored
+            | DeliveryState::DeadLettered => {}
         }
     }
     section

@@ -7,7 +7,7 @@ use super::delivery_findings::{add_unreadable, finding_of, unproved};
 use super::settings::{self, SettingsUpdate};
 use crate::connections::lifecycle::{LifecycleEvent, transition};
 use crate::connections::{Assessment, Condition, Connection, UnregisteredWebhook};
-use crate::journal::entry::State;
+use crate::journal::entry::DeliveryState;
 use crate::journal::{Changed, ConnectionChange, DeliveryFilter};
 use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{Finding, Severity};
@@ -86,7 +86,7 @@ impl BackgroundMonitor {
         for (connection, unregistered) in registered {
             let UnregisteredWebhook { webhook, first_at } = unregistered;
             let filter = DeliveryFilter {
-                states: vec![State::DeadLettered],
+                states: vec![DeliveryState::DeadLettered],
                 connection: Some(connection.clone()),
                 topic: Some(webhook.topic),
                 reason: Some(TOPIC_MISMATCH.to_owned()),

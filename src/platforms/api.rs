@@ -11,14 +11,14 @@ pub use http::{
     AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
 };
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, Enrichment};
 
 /// The next request of a dialogue: it has no response yet.
 #[derive(Debug)]
@@ -243,19 +243,30 @@ fn sanitize(text: &mut String, max_bytes: usize) {
 }
 
 /// The result of fetching the missing data of a thin delivery.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    /// The store sent all data: JSON that is stored beside the delivery for the platform's `normalize`.
-    Whole(Bytes),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    Done(Enrichment),
+    /// A temporary failure.
+    Retry {
+        /// Reason code.
+        reason: &'static str,
+        /// The store's minimum wait before a retry, if the store sent one.
+        after: Option<Duration>,
+    },
+}
+
+impl Fetched {
     /// The store's response contradicts the delivery; with a reason code.
-    Untrue(&'static str),
-    /// The store has no such entity. This confirms a deletion only if the gateway has seen the entity before: WooCommerce
-    /// also announces deletions of ids that never belonged to such an entity.
-    Absent,
-    /// The data cannot be fetched; with a reason code. The delivery is published without the data.
-    Nothing(&'static str),
-    /// Temporary failure; with a reason code and the store's minimum wait before a retry, if the store sent one.
-    Later(&'static str, Option<Duration>),
+    #[must_use]
+    pub const fn contradicted(reason: &'static str) -> Self {
+        Self::Done(Enrichment::Contradicted(Cow::Borrowed(reason)))
+    }
+
+    /// The data cannot be fetched; with a reason code.
+    #[must_use]
+    pub const fn unavailable(reason: &'static str) -> Self {
+        Self::Done(Enrichment::Unavailable(Cow::Borrowed(reason)))
+    }
 }
 
 /// The allowed request rate for one store.
@@ -309,20 +320,35 @@ pub fn retry_after(answer: &Answer) -> Option<Duration> {
 ///
 /// # Errors
 /// The result of the fetch for all other failures.
-pub fn usable_answer(result: &CallResult) -> Result<&Answer, Told> {
+pub fn usable_answer(result: &CallResult) -> Result<&Answer, Fetched> {
     match result {
         Err(CallFailure::TokenRefused(answer))
             if (500..600).contains(&answer.status) || answer.status == 429 =>
         {
-            Err(Told::Later("store_unavailable", retry_after(answer)))
+            Err(Fetched::Retry {
+                reason: "store_unavailable",
+                after: retry_after(answer),
+            })
         }
-        Err(CallFailure::RateLimited(rest)) => Err(Told::Later("rate_limited", Some(*rest))),
-        Err(failure) if failure.is_passing() => Err(Told::Later(failure.reason(), None)),
-        Err(failure) => Err(Told::Nothing(failure.reason())),
+        Err(CallFailure::RateLimited(rest)) => Err(Fetched::Retry {
+            reason: "rate_limited",
+            after: Some(*rest),
+        }),
+        Err(failure) if failure.is_passing() => Err(Fetched::Retry {
+            reason: failure.reason(),
+            after: None,
+        }),
+        Err(failure) => Err(Fetched::unavailable(failure.reason())),
         Ok(answer) => match answer.status {
-            429 => Err(Told::Later("rate_limited", retry_after(answer))),
-            408 | 425 | 500..=599 => Err(Told::Later("store_unavailable", retry_after(answer))),
-            401 | 403 => Err(Told::Nothing("credentials_refused")),
+            429 => Err(Fetched::Retry {
+                reason: "rate_limited",
+                after: retry_after(answer),
+            }),
+            408 | 425 | 500..=599 => Err(Fetched::Retry {
+                reason: "store_unavailable",
+                after: retry_after(answer),
+            }),
+            401 | 403 => Err(Fetched::unavailable("credentials_refused")),
             _ => Ok(answer),
         },
     }
@@ -330,6 +356,8 @@ pub fn usable_answer(result: &CallResult) -> Result<&Answer, Told> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
@@ -413,20 +441,23 @@ mod tests {
     fn an_outage_is_asked_again_and_a_refusal_is_not() {
         assert!(matches!(
             usable_answer(&Err(CallFailure::TimedOut)),
-            Err(Told::Later("timed_out", None))
+            Err(Fetched::Retry {
+                reason: "timed_out",
+                after: None
+            })
         ));
         assert!(matches!(
             usable_answer(&Ok(answer(503, &[("retry-after", "2")]))),
-            Err(Told::Later(_, Some(_)))
+            Err(Fetched::Retry { after: Some(_), .. })
         ));
-        assert!(matches!(
-            usable_answer(&Ok(answer(401, &[]))),
-            Err(Told::Nothing("credentials_refused"))
-        ));
-        assert!(matches!(
-            usable_answer(&Err(CallFailure::AddressRefused("::1".to_owned()))),
-            Err(Told::Nothing("address_refused"))
-        ));
+        assert_eq!(
+            usable_answer(&Ok(answer(401, &[]))).err(),
+            Some(Fetched::unavailable("credentials_refused"))
+        );
+        assert_eq!(
+            usable_answer(&Err(CallFailure::AddressRefused("::1".to_owned()))).err(),
+            Some(Fetched::unavailable("address_refused"))
+        );
         assert!(usable_answer(&Ok(answer(404, &[]))).is_ok());
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Finding, Pace, Scope,
-    Told, Unanswered,
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding, Pace,
+    Scope, Unanswered,
 };
 use super::kind::ConnectionKind;
 use super::normalized::{Normalized, ReportedProblem};
@@ -131,7 +131,7 @@ pub trait StoreApi: WebhookPlatform {
         request: &str,
         context: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
-    ) -> Result<Told, Unanswered>;
+    ) -> Result<Fetched, Unanswered>;
 
     /// `true` if the delivery has a form that the platform does not send. Such a delivery counts as unconfirmed, also if
     /// the store's API cannot be used.

@@ -92,7 +92,7 @@ impl VerifiedDelivery {
                 .collect(),
             body: parts.body.clone(),
             received_at: parts.received_at,
-            completion: None,
+            enriched: None,
         }
     }
 }

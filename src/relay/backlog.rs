@@ -14,7 +14,7 @@ const MAX_WANTS: usize = 64;
 
 /// What a connection may get now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grant {
+pub(super) enum Grant {
     /// A share of what may be in hand.
     Some {
         /// Maximum number of entries.
@@ -30,7 +30,7 @@ pub enum Grant {
 
 /// Connections with unclaimed entries.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub(super) struct Backlog {
     /// PendingConnections up to here are known. `None`: all connections are to be searched for.
     through: Option<Position>,
     /// The first position that may be unclaimed, by connection.
@@ -38,23 +38,23 @@ pub struct Backlog {
     /// In the order of their turns: those that have an entry in `from`.
     turns: VecDeque<String>,
     /// Connections that are not visited before that instant.
-    resting: HashMap<String, Instant>,
+    backing_off: HashMap<String, Instant>,
 }
 
 impl Backlog {
     /// Where to search for arrivals; `None`: among all pending entries.
     #[must_use]
-    pub fn since(&self) -> Option<Position> {
+    pub(super) fn since(&self) -> Option<Position> {
         self.through
     }
 
     /// Searches all pending entries again at the next claim.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.through = None;
     }
 
     /// What a search has found.
-    pub fn found(&mut self, found: PendingConnections) {
+    pub(super) fn found(&mut self, found: PendingConnections) {
         self.through = Some(found.through);
         for (connection, position) in found.connections {
             self.reopen(connection, position);
@@ -62,7 +62,7 @@ impl Backlog {
     }
 
     /// A connection may have an unclaimed entry at this position.
-    pub fn reopen(&mut self, connection: String, position: Position) {
+    pub(super) fn reopen(&mut self, connection: String, position: Position) {
         match self.from.get_mut(&connection) {
             Some(from) => *from = position.min(*from),
             None => {
@@ -73,19 +73,23 @@ impl Backlog {
     }
 
     /// Nothing of a connection is claimed before then.
-    pub fn rest(&mut self, connection: String, until: Instant) {
-        self.resting.insert(connection, until);
+    pub(super) fn back_off(&mut self, connection: String, until: Instant) {
+        self.backing_off.insert(connection, until);
     }
 
     /// When the next rest ends.
     #[must_use]
-    pub fn wake(&self) -> Option<Instant> {
-        self.resting.values().min().copied()
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.backing_off.values().min().copied()
     }
 
     /// Takes the next connections that may get something out of the circle. Each must come back by [`Backlog::visited`].
-    pub fn wants(&mut self, now: Instant, grant: impl Fn(&str) -> Grant) -> Vec<Want> {
-        self.resting.retain(|_, until| *until > now);
+    pub(super) fn wants(
+        &mut self,
+        now: Instant,
+        mut grant: impl FnMut(&str) -> Grant,
+    ) -> Vec<Want> {
+        self.backing_off.retain(|_, until| *until > now);
         let mut wants = Vec::new();
         for _ in 0..self.turns.len() {
             if wants.len() == MAX_WANTS {
@@ -94,7 +98,7 @@ impl Backlog {
             let Some(connection) = self.turns.pop_front() else {
                 break;
             };
-            let granted = if self.resting.contains_key(&connection) {
+            let granted = if self.backing_off.contains_key(&connection) {
                 Grant::None
             } else {
                 grant(&connection)
@@ -120,7 +124,7 @@ impl Backlog {
     }
 
     /// A connection was visited. `next`: where it continues; `None` if it has nothing more.
-    pub fn visited(&mut self, connection: String, next: Option<Position>) {
+    pub(super) fn visited(&mut self, connection: String, next: Option<Position>) {
         if let Some(next) = next {
             self.reopen(connection, next);
         }
@@ -165,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn a_resting_or_full_connection_keeps_its_place() {
+    fn a_backing_off_or_full_connection_keeps_its_place() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         backlog.found(arrivals(&["a", "b"]));
-        backlog.rest("a".to_owned(), now + Duration::from_secs(1));
+        backlog.back_off("a".to_owned(), now + Duration::from_secs(1));
         let full = |name: &str| if name == "b" { Grant::None } else { ALL };
         assert!(backlog.wants(now, full).is_empty());
         assert_eq!(backlog.wake(), Some(now + Duration::from_secs(1)));

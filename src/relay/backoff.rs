@@ -11,6 +11,6 @@ const RETRY_BACKOFF: Backoff = Backoff {
 
 /// The delay after this number of failed attempts.
 #[must_use]
-pub fn after(attempts: u32) -> Duration {
+pub(super) fn after(attempts: u32) -> Duration {
     RETRY_BACKOFF.delay(attempts)
 }

@@ -21,7 +21,7 @@ const OVERTAKEN: Duration = Duration::from_millis(200);
 
 /// The state of a route.
 #[derive(Debug)]
-pub struct Flow {
+pub(super) struct Flow {
     in_flight: BTreeSet<(Instant, u64)>,
     window: usize,
     /// Below it the window doubles, above it grows by one.
@@ -51,7 +51,7 @@ impl Default for Flow {
 impl Flow {
     /// `true` if one more event may be sent.
     #[must_use]
-    pub fn may_send(&self, now: Instant) -> bool {
+    pub(super) fn may_send(&self, now: Instant) -> bool {
         // A hanging route whose events have come back, however they did, hangs no more.
         (!self.is_hanging || self.in_flight.is_empty())
             && self.in_flight.len() < self.window
@@ -60,28 +60,28 @@ impl Flow {
 
     /// `true` if the last answer was a refusal: what is sent now is a probe.
     #[must_use]
-    pub fn is_refused(&self) -> bool {
+    pub(super) fn is_refused(&self) -> bool {
         self.failures > 0
     }
 
     /// When a probe may be sent.
     #[must_use]
-    pub fn wake(&self) -> Option<Instant> {
+    pub(super) fn wake(&self) -> Option<Instant> {
         self.not_before
     }
 
     /// An event was sent.
-    pub fn sent(&mut self, now: Instant, flight: u64) {
+    pub(super) fn sent(&mut self, now: Instant, flight: u64) {
         self.in_flight.insert((now, flight));
     }
 
     /// An event came back, whatever the answer.
-    pub fn landed(&mut self, sent_at: Instant, flight: u64) {
+    pub(super) fn landed(&mut self, sent_at: Instant, flight: u64) {
         self.in_flight.remove(&(sent_at, flight));
     }
 
     /// The broker took an event.
-    pub fn accepted(&mut self) {
+    pub(super) fn accepted(&mut self) {
         if self.is_hanging || self.failures > 0 {
             (self.window, self.accepted) = (1, 0);
         }
@@ -95,7 +95,7 @@ impl Flow {
     }
 
     /// The broker refused an event. Events of the same window count once.
-    pub fn refused(&mut self, sent_at: Instant, now: Instant) {
+    pub(super) fn refused(&mut self, sent_at: Instant, now: Instant) {
         if self.refused_at.is_some_and(|before| sent_at < before) {
             return;
         }
@@ -109,7 +109,7 @@ impl Flow {
     }
 
     /// Marks the route as hanging if its oldest confirm is overdue. Returns `true` if it was not marked before.
-    pub fn judge(&mut self, now: Instant, newest_confirmed: Option<Instant>) -> bool {
+    pub(super) fn mark_overdue(&mut self, now: Instant, newest_confirmed: Option<Instant>) -> bool {
         let Some((oldest, _)) = self.in_flight.first() else {
             self.is_hanging = false;
             return false;
@@ -123,13 +123,13 @@ impl Flow {
 
     /// `true` if a confirm is overdue.
     #[must_use]
-    pub fn is_hanging(&self) -> bool {
+    pub(super) fn is_hanging(&self) -> bool {
         self.is_hanging
     }
 
     /// `true` if nothing has to be remembered.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.in_flight.is_empty() && self.failures == 0
     }
 }
@@ -172,9 +172,12 @@ mod tests {
         let (mut flow, start) = (Flow::default(), Instant::now());
         flow.sent(start, 1);
         let later = start + Duration::from_secs(60);
-        assert!(!flow.judge(later, None), "the whole broker may be slow");
-        assert!(!flow.judge(later, Some(start)));
-        assert!(flow.judge(later, Some(start + Duration::from_secs(1))));
+        assert!(
+            !flow.mark_overdue(later, None),
+            "the whole broker may be slow"
+        );
+        assert!(!flow.mark_overdue(later, Some(start)));
+        assert!(flow.mark_overdue(later, Some(start + Duration::from_secs(1))));
         assert!(!flow.may_send(later));
         flow.landed(start, 1);
         flow.accepted();
@@ -186,7 +189,7 @@ mod tests {
         let (mut flow, start) = (Flow::default(), Instant::now());
         flow.sent(start, 1);
         let later = start + Duration::from_secs(60);
-        assert!(flow.judge(later, Some(start + Duration::from_secs(1))));
+        assert!(flow.mark_overdue(later, Some(start + Duration::from_secs(1))));
         flow.landed(start, 1);
         assert!(flow.may_send(later), "nothing is left that could be judged");
     }

@@ -1,9 +1,10 @@
-//! Installations become connections: the first time that something of one is seen, or when it tells of itself.
+//! Installations of apps become connections: when the first delivery of one arrives, or when one reports itself.
 
 use jiff::Timestamp;
 
-use super::Relay;
-use super::intake::{FOREIGN, REMOVED, STALE};
+use super::enriching::CONNECTION_REMOVED;
+use super::state::{Installation, Relay};
+use super::take_in::FOREIGN;
 use crate::connections::Ownership;
 use crate::delivery::JournaledDelivery;
 use crate::journal::entry::{Entry, Outcome, Position};
@@ -11,15 +12,17 @@ use crate::journal::{Changed, ConnectionChange, JournalError};
 use crate::platforms::ConnectionSignal;
 use crate::publisher::Publish;
 
+/// Reason code of an installation or a removal that is older than one that was applied before.
+const STALE: &str = "stale";
+
 impl<P: Publish> Relay<P> {
     fn is_known(&self, delivery: &JournaledDelivery) -> bool {
-        let installation = (delivery.connection.clone(), delivery.endpoint.clone());
         delivery.connection == delivery.endpoint
-            || self.captured.contains(&installation)
+            || self.enrichment.captured.contains(&installation(delivery))
             || self.directory.ownership(&delivery.connection) != Ownership::Unknown
     }
 
-    /// Does it speak in the name of somebody else's connection?
+    /// `true` if the delivery names a connection that does not belong to its endpoint.
     pub(super) fn is_foreign(&self, delivery: &JournaledDelivery) -> bool {
         match self.directory.ownership(&delivery.connection) {
             Ownership::Known { parent } => {
@@ -30,87 +33,115 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// An installation that was not seen before becomes a connection, and one that tells of itself changes. `false` where the
-    /// entry is settled without events: it is about another app's connection, of an installation that the operator removed, or
-    /// older than the state that is known.
+    /// Stores a new installation as a connection, or the change that an installation reports. `false` if the entry is settled
+    /// without events: it is about a connection of another app, about an installation that the operator removed, or older
+    /// than the known state.
     pub(super) async fn capture(
         &mut self,
         entry: &Entry,
         signal: Option<ConnectionSignal>,
     ) -> Result<bool, JournalError> {
         let delivery = &entry.delivery;
-        if let Some(installing) = self.installing.get_mut(&delivery.connection) {
+        if self
+            .enrichment
+            .installing
+            .contains_key(&delivery.connection)
+        {
             let Some(signal) = &signal else {
-                // Its installation is on its way, and becomes a connection with all that is known of it, or none.
+                // The installation is still being fetched, and becomes a connection with all its settings or not at all.
                 return Ok(true);
             };
-            let is_newer = |(position, signed_at): (&Position, &Option<Timestamp>)| {
-                *position < entry.position && *signed_at > signal.signed_at()
-            };
-            if installing.iter().any(is_newer) {
-                self.settle_now(entry, Outcome::Ignored(STALE.into()));
+            if self.is_superseded(entry, signal) {
+                self.settle_without_publishing(entry, Outcome::Ignored(STALE.into()));
                 return Ok(false);
             }
-            // An earlier delivery does not change the connection any more.
-            installing.retain(|position, _| *position > entry.position);
         }
-        let installation = (delivery.connection.clone(), delivery.endpoint.clone());
-        let unknown = !self.is_known(delivery);
         let degraded = match &signal {
             Some(ConnectionSignal::Degraded(reason)) => Some(*reason),
             Some(ConnectionSignal::Installed { .. } | ConnectionSignal::Removed { .. }) | None => {
                 None
             }
         };
-        // A redriven delivery tells old news of its connection.
-        if (unknown || signal.is_some()) && !entry.redriven {
-            let (id, parent) = (delivery.connection.clone(), delivery.endpoint.clone());
-            let platform = delivery.platform.clone();
-            let seen = ConnectionChange::Seen {
-                id,
-                parent,
-                platform,
-                signal,
-                position: entry.position,
-            };
-            match self.journal.change_connection(seen).await? {
-                Changed::Yes | Changed::No => drop(self.captured.insert(installation)),
-                // The app was removed meanwhile; what it sent before goes out all the same.
-                Changed::NoSuchConnection => {}
-                Changed::Stale => {
-                    self.captured.insert(installation);
-                    self.settle_now(entry, Outcome::Ignored(STALE.into()));
-                    return Ok(false);
-                }
-                Changed::Removed => {
-                    self.settle_now(entry, Outcome::Ignored(REMOVED.into()));
-                    return Ok(false);
-                }
-                Changed::Taken => {
-                    self.settle_now(entry, Outcome::DeadLettered(FOREIGN));
-                    return Ok(false);
-                }
-            }
+        // A redriven delivery describes an old state of its connection.
+        if (!self.is_known(delivery) || signal.is_some())
+            && !entry.redriven
+            && let Some(outcome) = self.store_seen(entry, signal).await?
+        {
+            self.settle_without_publishing(entry, outcome);
+            return Ok(false);
         }
         // The change of the connection is announced once, by an entry of its own.
         if let Some(reason) = degraded {
-            self.settle_now(entry, Outcome::Ignored(reason.into()));
+            self.settle_without_publishing(entry, Outcome::Ignored(reason.into()));
             return Ok(false);
         }
         Ok(true)
     }
 
-    /// An installation waits no more. Does it still say how the connection stands?
-    pub(super) fn installed(&mut self, entry: &Entry) -> bool {
+    /// `true` if an earlier entry, which still waits, reports a newer change of the same installation. Otherwise the earlier
+    /// entries no longer change the connection.
+    fn is_superseded(&mut self, entry: &Entry, signal: &ConnectionSignal) -> bool {
         let connection = &entry.delivery.connection;
-        let Some(installing) = self.installing.get_mut(connection) else {
+        let Some(installing) = self.enrichment.installing.get_mut(connection) else {
             return false;
         };
-        let was_there = installing.remove(&entry.position).is_some();
-        // The last one that waited.
-        if installing.is_empty() {
-            self.installing.remove(connection);
+        let is_newer = |(position, signed_at): (&Position, &Option<Timestamp>)| {
+            *position < entry.position && *signed_at > signal.signed_at()
+        };
+        if installing.iter().any(is_newer) {
+            return true;
         }
-        was_there
+        installing.retain(|position, _| *position > entry.position);
+        false
+    }
+
+    /// Stores what the delivery says about its connection. Returns the outcome of an entry that must not be published.
+    async fn store_seen(
+        &mut self,
+        entry: &Entry,
+        signal: Option<ConnectionSignal>,
+    ) -> Result<Option<Outcome>, JournalError> {
+        let delivery = &entry.delivery;
+        let seen = ConnectionChange::Seen {
+            id: delivery.connection.clone(),
+            parent: delivery.endpoint.clone(),
+            platform: delivery.platform.clone(),
+            signal,
+            position: entry.position,
+        };
+        Ok(match self.journal.change_connection(seen).await? {
+            Changed::Yes | Changed::No => {
+                self.enrichment.captured.insert(installation(delivery));
+                None
+            }
+            // The app was removed in the meantime. Deliveries from before are still published.
+            Changed::NoSuchConnection => None,
+            Changed::Stale => {
+                self.enrichment.captured.insert(installation(delivery));
+                Some(Outcome::Ignored(STALE.into()))
+            }
+            Changed::Removed => Some(Outcome::Ignored(CONNECTION_REMOVED.into())),
+            Changed::Taken => Some(Outcome::DeadLettered(FOREIGN)),
+        })
+    }
+
+    /// An installation waits no longer for its confirmation. `true` if its entry still decides about the connection.
+    pub(super) fn end_installation(&mut self, entry: &Entry) -> bool {
+        let connection = &entry.delivery.connection;
+        let Some(installing) = self.enrichment.installing.get_mut(connection) else {
+            return false;
+        };
+        let was_waiting = installing.remove(&entry.position).is_some();
+        if installing.is_empty() {
+            self.enrichment.installing.remove(connection);
+        }
+        was_waiting
+    }
+}
+
+fn installation(delivery: &JournaledDelivery) -> Installation {
+    Installation {
+        connection: delivery.connection.clone(),
+        app: delivery.endpoint.clone(),
     }
 }

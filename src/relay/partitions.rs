@@ -14,42 +14,42 @@ use crate::journal::entry::Position;
 
 /// An event on its way, and whose it is.
 #[derive(Debug)]
-pub struct Task {
+pub(super) struct Task {
     /// The journal entry it belongs to.
-    pub position: Position,
+    pub(super) position: Position,
     /// Failed attempts so far.
-    pub attempts: u32,
+    pub(super) attempts: u32,
     /// The connection that it came in by.
-    pub endpoint: ConnectionId,
+    pub(super) endpoint: ConnectionId,
     /// Must it wait until its store has told the rest?
-    pub lacks: bool,
+    pub(super) is_incomplete: bool,
     /// What it takes of memory: its delivery, and what its store told.
-    pub bytes: usize,
+    pub(super) bytes: usize,
     /// How it is to be sent, after what happened to it so far.
-    pub suspicion: Suspicion,
+    pub(super) suspicion: Suspicion,
     /// The event.
-    pub event: Arc<Event>,
+    pub(super) event: Arc<Event>,
 }
 
 /// What an event may have done to the broker's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Suspicion {
+pub(super) struct Suspicion {
     /// It was in flight on a channel that the broker closed.
-    pub closed_channel: bool,
+    pub(super) closed_channel: bool,
     /// How often in a row it was in flight on a connection that was lost.
-    pub lost_connections: u32,
+    pub(super) lost_connections: u32,
     /// How often a connection was lost on which it was alone, while the other one went on.
-    pub killed_connections: u32,
+    pub(super) killed_connections: u32,
     /// It was returned once: no queue got it.
-    pub was_returned: bool,
+    pub(super) was_returned: bool,
 }
 
 /// What the broker decides by: the routing key. Hooks share one route, because a store can invent any number of them.
-pub type Route = Arc<str>;
+pub(super) type Route = Arc<str>;
 
 /// The route of an event.
 #[must_use]
-pub fn route(event: &Event) -> Route {
+pub(super) fn route(event: &Event) -> Route {
     let (entity, connection) = (event.normalized.entity.name(), &event.connection);
     match &event.normalized.entity {
         Entity::Action(_) => format!("{connection}/{entity}").into(),
@@ -82,7 +82,7 @@ struct Ready {
 
 /// All partitions.
 #[derive(Debug, Default)]
-pub struct Partitions {
+pub(super) struct Partitions {
     /// By key; a partition with an event in flight stays, even if nothing waits in it.
     partitions: HashMap<String, VecDeque<Task>>,
     /// Partitions whose first event can go, by connection, and the connections' turns.
@@ -91,13 +91,13 @@ pub struct Partitions {
     /// Partitions whose first event has to wait, by when.
     delayed: BTreeMap<(Instant, u64), String>,
     /// Partitions whose first event lacks something, with nothing in flight.
-    lacking: HashSet<String>,
+    request: HashSet<String>,
     delays: u64,
 }
 
 /// What becomes of a partition's first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub(super) enum Readiness {
     /// It goes.
     Go,
     /// Nothing of its route goes now.
@@ -108,7 +108,7 @@ pub enum Turn {
 
 impl Partitions {
     /// Puts an event at the end of its partition.
-    pub fn push(&mut self, task: Task) {
+    pub(super) fn push(&mut self, task: Task) {
         let key = task.event.partition_key();
         match self.partitions.get_mut(&key) {
             Some(partition) => partition.push_back(task),
@@ -122,7 +122,10 @@ impl Partitions {
     /// Nothing of the partition is in flight: its first event can go, unless it lacks something.
     fn offer(&mut self, key: String) {
         match self.partitions.get(&key).and_then(VecDeque::front) {
-            Some(Task { lacks: true, .. }) => drop(self.lacking.insert(key)),
+            Some(Task {
+                is_incomplete: true,
+                ..
+            }) => drop(self.request.insert(key)),
             Some(task) => {
                 let (connection, route) = (task.event.connection.clone(), route(&task.event));
                 let ready = self.ready.entry(connection.clone()).or_insert_with(|| {
@@ -143,7 +146,7 @@ impl Partitions {
     }
 
     /// Replaces the queued events of an entry with their enriched versions. Events without a successor are removed.
-    pub fn complete(
+    pub(super) fn complete(
         &mut self,
         position: Position,
         keys: &HashSet<String>,
@@ -164,13 +167,13 @@ impl Partitions {
                 }
                 let event = events.remove(&task.event.id.index);
                 let stays = event.is_some();
-                (task.lacks, task.bytes) = (false, bytes);
+                (task.is_incomplete, task.bytes) = (false, bytes);
                 if let Some(event) = event {
                     task.event = Arc::new(event);
                 }
                 stays
             });
-            if self.lacking.remove(key) {
+            if self.request.remove(key) {
                 self.offer(key.clone());
             }
         }
@@ -178,7 +181,10 @@ impl Partitions {
 
     /// Takes the first event of the next ready partition that may go; the partition then waits for [`Partitions::done`] or
     /// [`Partitions::again`]. Connections take turns, and so do the routes of one.
-    pub fn take(&mut self, may: impl Fn(&Route, &Task) -> Turn) -> Option<(Route, Task)> {
+    pub(super) fn take(
+        &mut self,
+        may: impl Fn(&Route, &Task) -> Readiness,
+    ) -> Option<(Route, Task)> {
         for _ in 0..self.turns.len() {
             let connection = self.turns.pop_front()?;
             let Some(ready) = self.ready.get_mut(&connection) else {
@@ -198,7 +204,7 @@ impl Partitions {
     }
 
     /// Removes all waiting events of one connection, and returns their positions. What is in flight goes on.
-    pub fn withdraw(&mut self, connection: &ConnectionId) -> Vec<Position> {
+    pub(super) fn withdraw(&mut self, connection: &ConnectionId) -> Vec<Position> {
         let mut withdrawn = Vec::new();
         let mut touched = HashSet::new();
         for (key, partition) in &mut self.partitions {
@@ -214,7 +220,7 @@ impl Partitions {
                 touched.insert(key.clone());
             }
         }
-        // A partition that was ready, lacking or delayed has nothing in flight; its first event may be another one now.
+        // A partition that was ready, request or delayed has nothing in flight; its first event may be another one now.
         let mut waiting = HashSet::new();
         for ready in self.ready.values_mut() {
             waiting.extend(ready.withdraw(&touched));
@@ -228,7 +234,7 @@ impl Partitions {
             }
             stays
         });
-        self.lacking.retain(|key| {
+        self.request.retain(|key| {
             let stays = !touched.contains(key);
             if !stays {
                 waiting.insert(key.clone());
@@ -243,10 +249,10 @@ impl Partitions {
 
     /// Entries of a connection that wait behind entries that lack something, and the latter.
     #[must_use]
-    pub fn held_up(&self, connection: &ConnectionId) -> (usize, HashSet<Position>) {
+    pub(super) fn held_up(&self, connection: &ConnectionId) -> (usize, HashSet<Position>) {
         let (mut behind, mut before) = (HashSet::new(), HashSet::new());
         let partitions = self
-            .lacking
+            .request
             .iter()
             .filter_map(|key| self.partitions.get(key));
         for partition in partitions {
@@ -255,23 +261,23 @@ impl Partitions {
                 continue;
             }
             let count = behind.len();
-            let whole = partition.iter().filter(|task| !task.lacks);
+            let whole = partition.iter().filter(|task| !task.is_incomplete);
             behind.extend(whole.map(|task| task.position));
             if behind.len() > count {
-                let lacking = partition.iter().filter(|task| task.lacks);
-                before.extend(lacking.map(|task| task.position));
+                let request = partition.iter().filter(|task| task.is_incomplete);
+                before.extend(request.map(|task| task.position));
             }
         }
         (behind.len(), before)
     }
 
     /// The event that was taken from the partition is done: the next one can go.
-    pub fn done(&mut self, key: String) {
+    pub(super) fn done(&mut self, key: String) {
         self.offer(key);
     }
 
     /// The event that was taken goes back to the front of its partition, at once or not before then.
-    pub fn again(&mut self, task: Task, not_before: Option<Instant>) {
+    pub(super) fn again(&mut self, task: Task, not_before: Option<Instant>) {
         let key = task.event.partition_key();
         self.partitions
             .entry(key.clone())
@@ -287,7 +293,7 @@ impl Partitions {
     }
 
     /// Readies the partitions whose wait is over, and returns when the next one's is.
-    pub fn wake(&mut self, now: Instant) -> Option<Instant> {
+    pub(super) fn wake(&mut self, now: Instant) -> Option<Instant> {
         while let Some(first) = self.delayed.first_entry() {
             let (instant, _) = *first.key();
             if instant > now {
@@ -301,7 +307,7 @@ impl Partitions {
 
     /// `true` if any partition's first event can go.
     #[must_use]
-    pub fn has_ready(&self) -> bool {
+    pub(super) fn has_ready(&self) -> bool {
         !self.turns.is_empty()
     }
 }
@@ -310,7 +316,7 @@ impl Ready {
     fn take(
         &mut self,
         partitions: &mut HashMap<String, VecDeque<Task>>,
-        may: impl Fn(&Route, &Task) -> Turn,
+        may: impl Fn(&Route, &Task) -> Readiness,
     ) -> Option<(Route, Task)> {
         for _ in 0..self.routes.len() {
             let route = self.routes.pop_front()?;
@@ -324,7 +330,7 @@ impl Ready {
                 .map(|task| may(&route, task));
             let mut taken = None;
             match (turn, first) {
-                (Some(Turn::Go), Some(partition)) => {
+                (Some(Readiness::Go), Some(partition)) => {
                     taken = partition.pop_front();
                     keys.pop_front();
                 }
@@ -339,7 +345,7 @@ impl Ready {
             if let Some(task) = taken {
                 return Some((route, task));
             }
-            if turn == Some(Turn::SkipConnection) {
+            if turn == Some(Readiness::SkipConnection) {
                 return None;
             }
         }
@@ -383,7 +389,7 @@ mod tests {
             sequence: Sequence::new(position, 0),
             time: jiff::Timestamp::UNIX_EPOCH,
             origin: Origin::Webhook,
-            asked: None,
+            enriched: None,
             normalized: NormalizedEvent {
                 verb: "created".to_owned(),
                 id: id.to_owned(),
@@ -404,7 +410,7 @@ mod tests {
         Task {
             position,
             attempts: 0,
-            lacks: false,
+            is_incomplete: false,
             bytes: 2,
             suspicion: Suspicion::default(),
             endpoint: ConnectionId::new("c").expect("an id"),
@@ -417,7 +423,7 @@ mod tests {
     }
 
     fn take(partitions: &mut Partitions, most: usize) -> Vec<Task> {
-        std::iter::from_fn(|| partitions.take(|_, _| Turn::Go))
+        std::iter::from_fn(|| partitions.take(|_, _| Readiness::Go))
             .take(most)
             .map(|(_, task)| task)
             .collect()
@@ -487,9 +493,9 @@ mod tests {
         assert_eq!(positions(&take(&mut partitions, 10)), [1]);
     }
 
-    fn lacking(position: Position, id: &str) -> Task {
+    fn request(position: Position, id: &str) -> Task {
         Task {
-            lacks: true,
+            is_incomplete: true,
             ..task(position, id)
         }
     }
@@ -501,7 +507,7 @@ mod tests {
     #[test]
     fn an_event_that_lacks_something_holds_back_its_key_only() {
         let mut partitions = Partitions::default();
-        for task in [lacking(1, "a"), task(2, "a"), task(3, "b")] {
+        for task in [request(1, "a"), task(2, "a"), task(3, "b")] {
             partitions.push(task);
         }
         assert_eq!(positions(&take(&mut partitions, 10)), [3]);
@@ -514,7 +520,7 @@ mod tests {
         partitions.done("c/order/a".to_owned());
         assert_eq!(positions(&take(&mut partitions, 10)), [2]);
         // What comes while an event of its key is under way waits for that, and then for its store.
-        partitions.push(lacking(4, "a"));
+        partitions.push(request(4, "a"));
         partitions.done("c/order/a".to_owned());
         assert!(take(&mut partitions, 10).is_empty());
         // An entry that tells nothing after all makes room.
@@ -523,16 +529,16 @@ mod tests {
         assert_eq!(positions(&take(&mut partitions, 10)), [5]);
         partitions.done("c/order/a".to_owned());
         partitions.done("c/order/b".to_owned());
-        assert!(partitions.partitions.is_empty() && partitions.lacking.is_empty());
+        assert!(partitions.partitions.is_empty() && partitions.request.is_empty());
     }
 
     #[test]
     fn two_events_of_one_key_in_one_delivery_are_completed_both() {
         let mut partitions = Partitions::default();
-        let mut second = lacking(1, "a");
+        let mut second = request(1, "a");
         Arc::make_mut(&mut second.event).id.index = 1;
         let events = vec![event_of(task(1, "a")), Event::clone(&second.event)];
-        partitions.push(lacking(1, "a"));
+        partitions.push(request(1, "a"));
         partitions.push(second);
         partitions.complete(1, &keys(&["a"]), 2, events);
         for _ in 0..2 {
@@ -548,7 +554,7 @@ mod tests {
         let app = ConnectionId::new("app").expect("an id");
         partitions.push(Task {
             endpoint: app.clone(),
-            ..lacking(1, "a")
+            ..request(1, "a")
         });
         partitions.push(task(2, "a"));
         assert_eq!(partitions.withdraw(&app), [1]);

@@ -1,54 +1,59 @@
-//! Tells the journal what became of entries.
+//! Settles finished entries in the journal.
 //!
-//! Under load not more often than each [`SETTLE_PACE`]: each settlement has a cost of its own, and a broker confirms many
-//! events at once as fast as a few. After a rest it happens at once.
+//! Each settlement has a fixed cost, and a broker confirms many events as fast as a few. So settlements wait for others for
+//! [`SETTLE_INTERVAL`] under load. The first one after an idle time does not wait.
 
 use std::time::{Duration, Instant};
 
-use super::{Finished, PAUSE, Relay, disposition, is_over};
+use super::outcome;
+use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay, is_reached};
 use crate::connections::Ownership;
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::JournalError;
 use crate::journal::entry::{Position, Settlement};
-use crate::publisher::Publish;
-use disposition::Ending;
+use crate::publisher::{Publish, PublishOutcome};
 
-const SETTLE_PACE: Duration = Duration::from_millis(50);
-/// So many settlements do not wait for each other.
-const MANY: usize = 256;
+/// Minimum time between two settlements.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
+/// Number of settlements that do not wait for others.
+const SETTLE_AT_ONCE: usize = 256;
 
 impl<P: Publish> Relay<P> {
     pub(super) fn is_settling_due(&self) -> bool {
-        self.to_settle.len() >= MANY || is_over(self.settle_not_before)
+        self.settling.waiting.len() >= SETTLE_AT_ONCE || is_reached(self.settling.not_before)
     }
 
     pub(super) fn start_settling(&mut self) {
-        if self.is_settling || self.to_settle.is_empty() {
+        if self.settling.is_running || self.settling.waiting.is_empty() {
             return;
         }
-        self.is_settling = true;
-        self.settle_not_before = Some(Instant::now() + SETTLE_PACE);
-        let settlements = std::mem::take(&mut self.to_settle);
+        self.settling.is_running = true;
+        self.settling.not_before = Some(Instant::now() + SETTLE_INTERVAL);
+        let settlements = std::mem::take(&mut self.settling.waiting);
         let journal = self.journal.clone();
         self.work.push(Box::pin(async move {
             let result = journal.settle(settlements.clone()).await;
             if result.is_err() {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(JOURNAL_RETRY_DELAY).await;
             }
-            Finished::Settled(settlements, result)
+            Finished::Settled {
+                settlements,
+                result,
+            }
         }));
     }
 
+    /// Settlements are on disk, or must be tried again.
     pub(super) fn settled(
         &mut self,
         mut settlements: Vec<Settlement>,
         result: Result<(), JournalError>,
     ) {
-        self.is_settling = false;
+        self.settling.is_running = false;
         if result.is_err() {
-            settlements.append(&mut self.to_settle);
-            self.to_settle = settlements;
+            settlements.append(&mut self.settling.waiting);
+            self.settling.waiting = settlements;
             return;
         }
         for settlement in settlements {
@@ -58,71 +63,74 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// A settled entry is in hand no more.
+    /// A settled entry is not in flight any more.
     fn forget(&mut self, position: Position) {
-        if let Some(entry) = self.enrichment.take(position) {
-            self.installed(&entry);
+        if let Some(entry) = self.enrichment.queue.take(position) {
+            self.end_installation(&entry);
         }
-        self.reopen_claims();
-        let Some(held) = self.held.remove(&position) else {
+        self.allow_claims();
+        let Some(entry) = self.in_flight.entries.remove(&position) else {
             return;
         };
-        if held.is_counted {
-            self.shares.remove(&held.connection, held.bytes);
+        let connection = entry.connection;
+        if entry.is_counted {
+            self.in_flight.shares.remove(&connection, entry.bytes);
         }
-        if self.shares.of(&held.connection).count == 0 {
-            self.quotas.reset(&held.connection);
+        if self.in_flight.shares.of(&connection).count == 0 {
+            self.in_flight.quotas.reset(&connection);
         } else {
-            self.quotas.done(&held.connection);
+            self.in_flight.quotas.done(&connection);
         }
-        // It may have been redriven while it was being settled; a pause may wait to be announced behind it.
-        if self.passed_over.remove(&held.connection) || self.is_paused(&held.connection) {
-            self.backlog.reopen(held.connection.to_string(), 0);
+        // The entry may have been redriven during its settlement, or the announcement of a pause may be behind it.
+        if self.intake.passed_over.remove(&connection) || self.is_paused(&connection) {
+            self.intake.backlog.reopen(connection.to_string(), 0);
         }
     }
 
-    /// `true` if the connection or the app that it belongs to is paused.
+    /// `true` if the connection or its app is paused.
     pub(super) fn is_paused(&self, connection: &ConnectionId) -> bool {
-        if self.paused.is_empty() {
+        let paused = &self.intake.paused;
+        if paused.is_empty() {
             return false;
         }
         let is_parent_paused = match self.directory.ownership(connection) {
             Ownership::Known {
                 parent: Some(parent),
-            } => self.paused.contains(&parent),
+            } => paused.contains(&parent),
             Ownership::Known { parent: None } | Ownership::Unknown => false,
         };
-        is_parent_paused || self.paused.contains(connection)
+        is_parent_paused || paused.contains(connection)
     }
 
-    /// One of an entry's events is done; with the last one the entry can be settled.
-    pub(super) fn event_done(&mut self, position: Position, attempts: u32, ending: Ending) {
-        let Some(held) = self.held.get_mut(&position) else {
+    /// An event of an entry is finished. After the last one, the entry is settled.
+    pub(super) fn event_finished(
+        &mut self,
+        position: Position,
+        attempts: u32,
+        outcome: PublishOutcome,
+    ) {
+        let Some(entry) = self.in_flight.entries.get_mut(&position) else {
             return;
         };
-        held.waiting = held.waiting.saturating_sub(1);
-        held.attempts = held.attempts.saturating_add(attempts);
-        held.endings.push(ending);
-        if held.waiting == 0 {
-            let outcome = disposition::outcome(&held.endings, held.events.clone());
-            let (redriven, attempts) = (held.redriven, held.attempts);
-            self.to_settle.push(Settlement {
+        entry.waiting = entry.waiting.saturating_sub(1);
+        entry.attempts = entry.attempts.saturating_add(attempts);
+        entry.outcomes.push(outcome);
+        if entry.waiting == 0 {
+            self.settling.waiting.push(Settlement {
                 position,
-                redriven,
-                attempts,
-                outcome,
+                redriven: entry.redriven,
+                attempts: entry.attempts,
+                outcome: outcome::of_delivery(&entry.outcomes, entry.events.clone()),
             });
         }
     }
 }
 
-pub(super) fn count(event: &Event, ending: Ending) {
-    let ending = match ending {
-        Ending::Logged => "logged",
-        Ending::Published => "published",
-        Ending::Unrouted => "unrouted",
-        Ending::Unsubscribed => "unsubscribed",
-        Ending::Dead(_) => "dead",
+/// Counts a finished event.
+pub(super) fn count_event(event: &Event, outcome: PublishOutcome) {
+    let ending = match outcome {
+        PublishOutcome::Impossible(_) => "dead",
+        outcome => outcome::state_of(outcome).map_or("dead", |state| state.as_str()),
     };
     let (platform, entity) = (event.platform.clone(), event.normalized.entity.name());
     metrics::counter!("cartwire_events_total", "platform" => platform, "entity" => entity, "ending" => ending).increment(1);

@@ -11,11 +11,11 @@ use crate::delivery::ConnectionId;
 
 /// A number of items and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
+pub(super) struct Load {
     /// Items.
-    pub count: usize,
+    pub(super) count: usize,
     /// Bytes.
-    pub bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// A connection with fewer items than this finds room even in a full space, up to twice its size.
@@ -25,32 +25,32 @@ const SMALL_BYTES: usize = 64 << 10;
 
 /// The space and who has how much of it.
 #[derive(Debug)]
-pub struct Shares {
-    capacity: Amount,
-    used: Amount,
-    by_connection: HashMap<ConnectionId, Amount>,
+pub(super) struct Shares {
+    capacity: Load,
+    used: Load,
+    by_connection: HashMap<ConnectionId, Load>,
 }
 
 impl Shares {
     /// An empty space.
     #[must_use]
-    pub fn new(count: usize, bytes: usize) -> Self {
+    pub(super) fn new(count: usize, bytes: usize) -> Self {
         Self {
-            capacity: Amount { count, bytes },
-            used: Amount::default(),
+            capacity: Load { count, bytes },
+            used: Load::default(),
             by_connection: HashMap::new(),
         }
     }
 
     /// What all connections have together.
     #[must_use]
-    pub fn used(&self) -> Amount {
+    pub(super) fn used(&self) -> Load {
         self.used
     }
 
     /// What a connection has.
     #[must_use]
-    pub fn of(&self, connection: &ConnectionId) -> Amount {
+    pub(super) fn of(&self, connection: &ConnectionId) -> Load {
         self.by_connection
             .get(connection)
             .copied()
@@ -59,7 +59,7 @@ impl Shares {
 
     /// How much more a connection may take now.
     #[must_use]
-    pub fn room(&self, connection: &ConnectionId) -> Amount {
+    pub(super) fn available(&self, connection: &ConnectionId) -> Load {
         let own = self.of(connection);
         // Each item taken makes the free space smaller and the own share larger.
         let half = |capacity: usize, used: usize, own: usize| {
@@ -72,7 +72,7 @@ impl Shares {
         let is_small = own.bytes < SMALL_BYTES && self.used.bytes < 2 * self.capacity.bytes;
         let count = half(self.capacity.count, self.used.count, own.count);
         let is_first = own.count < MIN_COUNT && self.used.count < 2 * self.capacity.count;
-        Amount {
+        Load {
             count: if is_first {
                 count.max(MIN_COUNT - own.count)
             } else {
@@ -88,15 +88,15 @@ impl Shares {
 
     /// `true` if a connection may take one more item of that size.
     #[must_use]
-    pub fn fits(&self, connection: &ConnectionId, bytes: usize) -> bool {
-        let room = self.room(connection);
+    pub(super) fn fits(&self, connection: &ConnectionId, bytes: usize) -> bool {
+        let room = self.available(connection);
         // A large item must not wait until all others have nothing, so a connection's first one may exceed the space.
         let is_first = self.of(connection).count == 0 && self.used.bytes < self.capacity.bytes;
         room.count > 0 && (bytes <= room.bytes || is_first || self.used.bytes == 0)
     }
 
     /// A connection takes an item.
-    pub fn add(&mut self, connection: &ConnectionId, bytes: usize) {
+    pub(super) fn add(&mut self, connection: &ConnectionId, bytes: usize) {
         let own = self.by_connection.entry(connection.clone()).or_default();
         for amount in [own, &mut self.used] {
             amount.count += 1;
@@ -105,7 +105,7 @@ impl Shares {
     }
 
     /// A connection gives an item back.
-    pub fn remove(&mut self, connection: &ConnectionId, bytes: usize) {
+    pub(super) fn remove(&mut self, connection: &ConnectionId, bytes: usize) {
         let Some(own) = self.by_connection.get_mut(connection) else {
             return;
         };
@@ -121,7 +121,7 @@ impl Shares {
 
 /// How much each connection may have, by its progress: little at first, more with each item that is done.
 #[derive(Debug, Default)]
-pub struct Quotas(HashMap<ConnectionId, usize>);
+pub(super) struct Quotas(HashMap<ConnectionId, usize>);
 
 /// The quota of a connection without progress.
 const FIRST_QUOTA: usize = 32;
@@ -130,18 +130,18 @@ const MAX_QUOTA: usize = 2_048;
 impl Quotas {
     /// A connection's quota.
     #[must_use]
-    pub fn of(&self, connection: &ConnectionId) -> usize {
+    pub(super) fn of(&self, connection: &ConnectionId) -> usize {
         self.0.get(connection).copied().unwrap_or(FIRST_QUOTA)
     }
 
     /// An item of a connection is done.
-    pub fn done(&mut self, connection: &ConnectionId) {
+    pub(super) fn done(&mut self, connection: &ConnectionId) {
         let quota = self.0.entry(connection.clone()).or_insert(FIRST_QUOTA);
         *quota = MAX_QUOTA.min(*quota + 1);
     }
 
     /// A connection has nothing left, or makes no progress any more.
-    pub fn reset(&mut self, connection: &ConnectionId) {
+    pub(super) fn reset(&mut self, connection: &ConnectionId) {
         self.0.remove(connection);
     }
 }
@@ -159,11 +159,11 @@ mod tests {
         let mut shares = Shares::new(2_048, 1 << 24);
         for number in 0..200 {
             let greedy = id(&format!("greedy-{number}"));
-            while shares.room(&greedy).count > 0 {
+            while shares.available(&greedy).count > 0 {
                 shares.add(&greedy, 100);
             }
         }
-        assert!(shares.room(&id("honest")).count > 1);
+        assert!(shares.available(&id("honest")).count > 1);
         assert!(shares.of(&id("greedy-0")).count <= 1_024);
     }
 
@@ -171,7 +171,7 @@ mod tests {
     fn large_items_of_others_leave_room_for_small_ones() {
         let mut shares = Shares::new(2_048, 24 << 20);
         for name in ["a", "b", "c", "d"] {
-            while shares.room(&id(name)).bytes > 0 && shares.used().bytes < 24 << 20 {
+            while shares.available(&id(name)).bytes > 0 && shares.used().bytes < 24 << 20 {
                 shares.add(&id(name), 8 << 20);
             }
         }

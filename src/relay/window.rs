@@ -1,46 +1,40 @@
-//! Publishing: which events are in flight, how each was sent, and what its receipt means for its route.
+//! The publish window: the events in flight, and the state of their routes. Pure.
 //!
-//! Connections share the window fairly, and each route has its own limits. An event that hangs stays in flight for as long
-//! as the broker may still confirm it, but counts no more.
+//! Connections share the window fairly, and each route has its own limits. An event whose confirm is overdue stays in flight
+//! as long as the broker may still confirm it, but it does not count any more.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::disposition::{self, Disposition};
 use super::flow::Flow;
-use super::partitions::{Partitions, Route, Suspicion, Task, Turn};
+use super::partitions::{Partitions, Readiness, Route, Suspicion, Task};
 use super::shares::Shares;
-use super::{Finished, Relay, backoff, settle};
 use crate::delivery::ConnectionId;
-use crate::publisher::{Publish, PublishOutcome, Way};
+use crate::publisher::Way;
 
-/// Events in flight, and the bytes of their deliveries.
+/// Maximum number of events in flight.
 const MAX_IN_FLIGHT: usize = 1024;
-const MAX_BYTES: usize = 8 << 20;
-/// Events in flight of one connection, overdue or not. RabbitMQ stops reading the whole AMQP connection when 400 messages
+/// Maximum bytes of their deliveries.
+const MAX_IN_FLIGHT_BYTES: usize = 8 << 20;
+/// Maximum number of events in flight of one connection, overdue or not. RabbitMQ stops reading the whole AMQP connection when 400 messages
 /// wait for a channel that it has blocked.
 const MAX_OF_CONNECTION: usize = 256;
-/// Events in flight on channels of their own, and on connections of their own.
+/// Maximum number of events in flight on channels of their own.
 const MAX_OWN_CHANNELS: usize = 16;
+/// Maximum number of events in flight on connections of their own.
 const MAX_OWN_CONNECTIONS: usize = 4;
-/// How often overdue confirms are searched for while events are in flight.
-const JUDGE_INTERVAL: Duration = Duration::from_millis(250);
-/// How long after its first return an event is sent once more.
-const RETURN_RECHECK_DELAY: Duration = Duration::from_millis(100);
-/// An event that was in flight on so many lost connections in a row is sent on a connection of its own.
+/// Time between two searches for overdue confirms while events are in flight.
+const OVERDUE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// Number of lost connections in a row after which an event is sent on a connection of its own.
 const SUSPECT_AFTER: u32 = 2;
-/// An event that alone ended so many connections is a dead letter.
-const MAX_KILLED_CONNECTIONS: u32 = 5;
-/// The reason of such a dead letter.
-const CLOSES_CONNECTION: &str = "closes_broker_connection";
 
 /// An event in flight.
-struct Flight {
-    task: Task,
-    route: Route,
+pub(super) struct Flight {
+    pub(super) task: Task,
+    pub(super) route: Route,
     way: Way,
-    sent_at: Instant,
+    pub(super) sent_at: Instant,
     /// `false` once its confirm is overdue.
     is_counted: bool,
 }
@@ -55,7 +49,7 @@ pub(super) struct PublishWindow {
     own_connections: usize,
     /// When the newest confirmed event was sent.
     newest_confirmed: Option<Instant>,
-    judged_at: Option<Instant>,
+    checked_at: Option<Instant>,
     /// Events in flight by the connection that they came in by and the store's connection.
     by_connection: HashMap<ConnectionId, usize>,
 }
@@ -66,11 +60,11 @@ impl Default for PublishWindow {
             flights: HashMap::new(),
             next: 0,
             flows: HashMap::new(),
-            shares: Shares::new(MAX_IN_FLIGHT, MAX_BYTES),
+            shares: Shares::new(MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES),
             own_channels: 0,
             own_connections: 0,
             newest_confirmed: None,
-            judged_at: None,
+            checked_at: None,
             by_connection: HashMap::new(),
         }
     }
@@ -95,15 +89,15 @@ impl PublishWindow {
             .filter_map(Flow::wake)
             .filter(|instant| *instant > now)
             .min();
-        let judge = if self.flights.is_empty() {
+        let check = if self.flights.is_empty() {
             None
         } else {
-            Some(self.judged_at.unwrap_or(now) + JUDGE_INTERVAL)
+            Some(self.checked_at.unwrap_or(now) + OVERDUE_CHECK_INTERVAL)
         };
-        [probe, judge].into_iter().flatten().min()
+        [probe, check].into_iter().flatten().min()
     }
 
-    fn way(&self, route: &Route, task: &Task) -> Way {
+    pub(super) fn way(&self, route: &Route, task: &Task) -> Way {
         let is_refused = self.flows.get(route).is_some_and(Flow::is_refused);
         match task.suspicion {
             Suspicion {
@@ -118,27 +112,31 @@ impl PublishWindow {
         }
     }
 
-    fn turn(&self, route: &Route, task: &Task, now: Instant) -> Turn {
+    fn readiness(&self, route: &Route, task: &Task, now: Instant) -> Readiness {
         let connection = &task.event.connection;
         let in_flight = self.by_connection.get(connection).copied();
         if in_flight.is_some_and(|count| count >= MAX_OF_CONNECTION)
             || !self.shares.fits(connection, task.bytes)
         {
-            return Turn::SkipConnection;
+            return Readiness::SkipConnection;
         }
         if !self.flows.get(route).is_none_or(|flow| flow.may_send(now)) {
-            return Turn::SkipRoute;
+            return Readiness::SkipRoute;
         }
-        let has_place = match self.way(route, task) {
+        let has_space = match self.way(route, task) {
             Way::Shared => true,
             Way::OwnChannel => self.own_channels < MAX_OWN_CHANNELS,
             Way::OwnConnection => self.own_connections < MAX_OWN_CONNECTIONS,
         };
-        if has_place { Turn::Go } else { Turn::SkipRoute }
+        if has_space {
+            Readiness::Go
+        } else {
+            Readiness::SkipRoute
+        }
     }
 
     /// The next event that may go.
-    fn take(
+    pub(super) fn take(
         &mut self,
         partitions: &mut Partitions,
         is_held_back: impl Fn(&Task) -> bool,
@@ -146,9 +144,9 @@ impl PublishWindow {
     ) -> Option<(Route, Task)> {
         partitions.take(|route, task| {
             if is_held_back(task) {
-                Turn::SkipConnection
+                Readiness::SkipConnection
             } else {
-                self.turn(route, task, now)
+                self.readiness(route, task, now)
             }
         })
     }
@@ -161,7 +159,7 @@ impl PublishWindow {
         }
     }
 
-    fn sent(&mut self, route: Route, task: Task, way: Way, now: Instant) -> u64 {
+    pub(super) fn sent(&mut self, route: Route, task: Task, way: Way, now: Instant) -> u64 {
         self.next += 1;
         self.shares.add(&task.event.connection, task.bytes);
         if let Some(count) = self.count(way) {
@@ -185,7 +183,7 @@ impl PublishWindow {
         self.next
     }
 
-    fn landed(&mut self, id: u64) -> Option<Flight> {
+    pub(super) fn landed(&mut self, id: u64) -> Option<Flight> {
         let flight = self.flights.remove(&id)?;
         self.uncount(&flight);
         for connection in owners(&flight.task) {
@@ -213,19 +211,33 @@ impl PublishWindow {
         }
     }
 
+    /// The broker accepted an event of this route, sent at that time.
+    pub(super) fn accepted(&mut self, route: &Route, sent_at: Instant) {
+        self.newest_confirmed = self.newest_confirmed.max(Some(sent_at));
+        if let Some(flow) = self.flows.get_mut(route) {
+            flow.accepted();
+        }
+    }
+
+    /// The broker refused an event of this route, sent at that time.
+    pub(super) fn refused(&mut self, route: &Route, sent_at: Instant, now: Instant) {
+        let flow = self.flows.entry(Arc::clone(route)).or_default();
+        flow.refused(sent_at, now);
+    }
+
     /// Marks the routes whose confirms are overdue. Their events count no more.
-    fn judge(&mut self, now: Instant) {
+    pub(super) fn mark_overdue(&mut self, now: Instant) {
         if self
-            .judged_at
-            .is_some_and(|before| now < before + JUDGE_INTERVAL)
+            .checked_at
+            .is_some_and(|before| now < before + OVERDUE_CHECK_INTERVAL)
         {
             return;
         }
-        self.judged_at = Some(now);
+        self.checked_at = Some(now);
         let mut hanging: Vec<Route> = Vec::new();
         for (route, flow) in &mut self.flows {
-            if flow.judge(now, self.newest_confirmed) {
-                tracing::warn!(route = %route, "the broker confirms events of other routes and not of this one; it waits");
+            if flow.mark_overdue(now, self.newest_confirmed) {
+                tracing::warn!(route = %route, "the broker confirms events of other routes but not of this one; its events wait");
             }
             if flow.is_hanging() {
                 hanging.push(Arc::clone(route));
@@ -255,134 +267,4 @@ impl PublishWindow {
 fn owners(task: &Task) -> impl Iterator<Item = ConnectionId> {
     let endpoint = (task.endpoint != task.event.connection).then(|| task.endpoint.clone());
     std::iter::once(task.event.connection.clone()).chain(endpoint)
-}
-
-impl<P: Publish> Relay<P> {
-    /// `true` if an event may be sent now. May be `true` although each route has reached its limit.
-    pub(super) fn can_publish(&mut self) -> bool {
-        self.publisher.is_ready() && self.start_publishing()
-    }
-
-    /// Sends what may be sent. Returns `true` if anything was.
-    pub(super) fn start_publishing(&mut self) -> bool {
-        let mut any = false;
-        let now = Instant::now();
-        while self.partitions.has_ready() && self.publisher.is_ready() {
-            // What is to be put back waits until nothing is in flight.
-            let to_put_back = &self.to_put_back;
-            let is_held_back = |task: &Task| {
-                !to_put_back.is_empty()
-                    && (to_put_back.contains(&task.event.connection)
-                        || to_put_back.contains(&task.endpoint))
-            };
-            let Some((route, task)) = self.window.take(&mut self.partitions, is_held_back, now)
-            else {
-                break;
-            };
-            any = true;
-            let (event, way) = (Arc::clone(&task.event), self.window.way(&route, &task));
-            let id = self.window.sent(route, task, way, now);
-            let publisher = Arc::clone(&self.publisher);
-            self.work.push(Box::pin(async move {
-                Finished::Published(id, publisher.publish(event, way).await)
-            }));
-        }
-        any
-    }
-
-    pub(super) fn judge_flows(&mut self) {
-        self.window.judge(Instant::now());
-    }
-
-    /// An event's receipt is there.
-    pub(super) fn landed(&mut self, id: u64, receipt: PublishOutcome) {
-        let Some(Flight {
-            mut task,
-            route,
-            sent_at,
-            ..
-        }) = self.window.landed(id)
-        else {
-            return;
-        };
-        let now = Instant::now();
-        if receipt == PublishOutcome::Returned && !task.suspicion.was_returned {
-            // An exchange that is being deleted returns what it would refuse a moment later. No queue got the event, so
-            // sending it once more makes no copy.
-            retried("returned");
-            task.suspicion.was_returned = true;
-            self.partitions
-                .again(task, Some(now + RETURN_RECHECK_DELAY));
-            return;
-        }
-        let disposition = disposition::of(receipt);
-        match disposition {
-            Disposition::Done(_) => {
-                self.window.newest_confirmed = self.window.newest_confirmed.max(Some(sent_at));
-                if let Some(flow) = self.window.flows.get_mut(&route) {
-                    flow.accepted();
-                }
-            }
-            Disposition::Later(reason) => {
-                retried(reason);
-                self.quotas.reset(&task.event.connection);
-                self.window
-                    .flows
-                    .entry(Arc::clone(&route))
-                    .or_default()
-                    .refused(sent_at, now);
-            }
-            Disposition::Again(reason) | Disposition::Alone(reason) => retried(reason),
-            Disposition::Ended => {}
-        }
-        match disposition {
-            Disposition::Done(ending) => {
-                settle::count(&task.event, ending);
-                self.partitions.done(task.event.partition_key());
-                self.event_done(task.position, task.attempts, ending);
-            }
-            Disposition::Later(_) => {
-                // The broker decided about it: it did not end the connection.
-                task.suspicion.lost_connections = 0;
-                task.attempts += 1;
-                let not_before = now + backoff::after(task.attempts);
-                self.partitions.again(task, Some(not_before));
-            }
-            Disposition::Again(_) => {
-                if receipt == PublishOutcome::Lost {
-                    task.suspicion.lost_connections += 1;
-                }
-                self.partitions.again(task, None);
-            }
-            Disposition::Alone(_) if receipt == PublishOutcome::Killed => self.killed(task, now),
-            Disposition::Alone(_) => {
-                task.suspicion.closed_channel = true;
-                self.partitions.again(task, None);
-            }
-            Disposition::Ended => {
-                self.is_ended = true;
-                self.partitions.again(task, None);
-            }
-        }
-    }
-
-    /// The broker closed the connection on which this event was alone.
-    fn killed(&mut self, mut task: Task, now: Instant) {
-        task.attempts += 1;
-        task.suspicion.killed_connections += 1;
-        if task.suspicion.killed_connections < MAX_KILLED_CONNECTIONS {
-            let not_before = now + backoff::after(task.attempts);
-            self.partitions.again(task, Some(not_before));
-            return;
-        }
-        tracing::warn!(event = %task.event.id, connection = %task.event.connection, "delivery dead-lettered: the broker closes the connection at its event");
-        let ending = disposition::Ending::Dead(CLOSES_CONNECTION);
-        settle::count(&task.event, ending);
-        self.partitions.done(task.event.partition_key());
-        self.event_done(task.position, task.attempts, ending);
-    }
-}
-
-fn retried(reason: &'static str) {
-    metrics::counter!("cartwire_publish_retries_total", "reason" => reason).increment(1);
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use cartwire::event::EVENT_TYPES;
-use cartwire::journal::entry::STATES;
+use cartwire::journal::entry::DeliveryState;
 
 use crate::source::sources;
 
@@ -95,7 +95,7 @@ fn every_event_type_is_documented() {
 #[test]
 fn every_state_is_documented() {
     let operations = document("OPERATIONS.md");
-    for state in STATES {
+    for state in DeliveryState::ALL {
         let name = format!("| `{}` |", state.as_str());
         assert!(operations.contains(&name), "OPERATIONS.md lacks {name}");
     }

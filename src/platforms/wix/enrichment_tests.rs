@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::delivery::{Completed, Completion, ConnectionId, JournaledDelivery};
+use crate::delivery::{ConnectionId, Enriched, Enrichment, JournaledDelivery};
 use crate::platforms::normalized::Normalized;
 use crate::platforms::wix::normalize::normalize;
 
@@ -24,9 +24,9 @@ fn delivery(topic: &str, payload: &Value, told: Option<&Value>) -> JournaledDeli
             .to_string()
             .into(),
         received_at: Timestamp::UNIX_EPOCH,
-        completion: told.map(|told| Completion {
-            outcome: Completed::Whole(told.to_string().into()),
-            asked_at: Timestamp::UNIX_EPOCH,
+        enriched: told.map(|told| Enriched {
+            enrichment: Enrichment::Complete(told.to_string().into()),
+            fetched_at: Timestamp::UNIX_EPOCH,
         }),
     }
 }

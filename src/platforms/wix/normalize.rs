@@ -65,7 +65,7 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
             normalized.anonymized = true;
         }
     }
-    if let Some(answer) = delivery.completed()
+    if let Some(answer) = delivery.response()
         && let Some(request) = FetchRequest::of(delivery, &normalized_events)
     {
         enrichment::enrich(&mut normalized_events, &mut signal, &request, answer);
@@ -152,7 +152,7 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::copy_from_slice(claims.as_bytes()),
             received_at: jiff::Timestamp::UNIX_EPOCH,
-            completion: None,
+            enriched: None,
         })
     }
 
@@ -178,7 +178,7 @@ mod tests {
             headers,
             body: Bytes::from(body),
             received_at: jiff::Timestamp::UNIX_EPOCH,
-            completion: None,
+            enriched: None,
         };
         let headers = headers
             .into_iter()

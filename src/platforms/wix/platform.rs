@@ -8,7 +8,7 @@ use super::{api, key, kinds, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::NormalizedEvent;
 use crate::platforms::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Pace, Scope, Told,
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Pace, Scope,
     Unanswered,
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
@@ -100,7 +100,7 @@ impl StoreApi for Wix {
         request: &str,
         context: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
-    ) -> Result<Told, Unanswered> {
+    ) -> Result<Fetched, Unanswered> {
         api::fetch(request, context, dialogue)
     }
 

@@ -8,8 +8,8 @@ use super::{api, kind, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::NormalizedEvent;
 use crate::platforms::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Finding, Pace, Scope,
-    Told, Unanswered,
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding, Pace,
+    Scope, Unanswered,
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
 use crate::platforms::kind::ConnectionKind;
@@ -118,7 +118,7 @@ impl StoreApi for WooCommerce {
         request: &str,
         context: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
-    ) -> Result<Told, Unanswered> {
+    ) -> Result<Fetched, Unanswered> {
         api::complete(request, context, dialogue)
     }
 

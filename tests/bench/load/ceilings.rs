@@ -376,7 +376,7 @@ fn message(shop: Shop, bytes: usize) -> Message {
         headers: Vec::new(),
         body: body.into(),
         received_at: Timestamp::now(),
-        completion: None,
+        enriched: None,
     };
     let key = DeliveryKey::of(&[b"ceiling"]);
     let entry = Entry {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cartwire::connections::{Connection, Seal, SealedSecret};
 use cartwire::delivery::{ConnectionId, DeliveryKey};
-use cartwire::journal::entry::{EntryKind, State};
+use cartwire::journal::entry::{DeliveryState, EntryKind};
 use cartwire::journal::{Changed, ConnectionChange, DataFile};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
@@ -167,9 +167,9 @@ fn settle(folder: &Path, shop: Shop, bytes: usize, many: u64) {
 
 /// The state's code in the file, found by its place.
 fn published() -> i64 {
-    let states = cartwire::journal::entry::STATES;
+    let states = DeliveryState::ALL;
     states
         .iter()
-        .position(|state| *state == State::Published)
+        .position(|state| *state == DeliveryState::Published)
         .map_or(0, |code| code as i64)
 }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use cartwire::delivery::{Completed, Completion, ConnectionId, Headers, RawDelivery};
+use cartwire::delivery::{ConnectionId, Enriched, Enrichment, Headers, RawDelivery};
 use cartwire::event::{Event, json_schema};
 use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::normalize::{Assembled, assemble};
@@ -215,9 +215,9 @@ pub fn assert_completed_well(delivery: &VerifiedDelivery, told: &Bytes) {
     );
     let thin = entry(delivery);
     let mut whole = thin.clone();
-    whole.delivery.completion = Some(Completion {
-        outcome: Completed::Whole(told.clone()),
-        asked_at: now(),
+    whole.delivery.enriched = Some(Enriched {
+        enrichment: Enrichment::Complete(told.clone()),
+        fetched_at: now(),
     });
     let (before, after) = (
         assert_entry_told_well(&thin),

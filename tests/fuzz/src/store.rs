@@ -12,9 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cartwire::delivery::ConnectionId;
+use cartwire::delivery::Enrichment;
 use cartwire::platforms::api::{
     Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
-    Dialogue, TlsFault, Told, Unanswered,
+    Dialogue, Fetched, TlsFault, Unanswered,
 };
 use cartwire::platforms::{
     Normalized, StoreApi, Unsigned, VerifiedDelivery, WebhookPlatform, connection_kind,
@@ -288,12 +289,16 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
                 api(task).fetch(word, &task.subject, dialogue)
             });
             match told {
-                Told::Whole(body) => deliveries
+                Fetched::Done(Enrichment::Complete(body)) => deliveries
                     .iter()
                     .for_each(|delivery| assert_completed_well(delivery, &body)),
-                Told::Untrue(reason) | Told::Nothing(reason) => assert_bounded(reason),
-                Told::Absent => {}
-                Told::Later(reason, pause) => {
+                Fetched::Done(Enrichment::Contradicted(reason))
+                | Fetched::Done(Enrichment::Unavailable(reason)) => assert_bounded(&reason),
+                Fetched::Done(Enrichment::NotFound) => {}
+                Fetched::Retry {
+                    reason,
+                    after: pause,
+                } => {
                     assert_bounded(reason);
                     assert!(
                         pause.unwrap_or_default() <= LONGEST_PAUSE,

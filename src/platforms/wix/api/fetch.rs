@@ -12,8 +12,9 @@ use super::caller::Caller;
 use super::fetch_request::{FetchKind, FetchRequest};
 use super::refusal::{RefusalCause, refusal_cause};
 use super::settings::Settings;
+use crate::delivery::Enrichment;
 use crate::platforms::api::{
-    Answer, ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Told, Unanswered,
+    Answer, ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Fetched, Unanswered,
     usable_answer,
 };
 use crate::platforms::json::{Unread, parse, read};
@@ -52,13 +53,13 @@ pub(in crate::platforms::wix) fn fetch(
     request: &str,
     context: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Told, Unanswered> {
+) -> Result<Fetched, Unanswered> {
     let (Some(request), Some(caller)) = (FetchRequest::parse(request), Caller::of(context)) else {
-        return Ok(Told::Nothing("not_asked"));
+        return Ok(Fetched::unavailable("not_asked"));
     };
     let id = request.id.as_str();
     let get = |call, before: &str| caller.get(call, &format!("{before}{id}"));
-    let mut one = |request: ApiRequest, member| -> Result<Told, Unanswered> {
+    let mut one = |request: ApiRequest, member| -> Result<Fetched, Unanswered> {
         Ok(whole(dialogue.ask(request)?, member, id))
     };
     match request.kind {
@@ -124,27 +125,29 @@ pub(in crate::platforms::wix) fn fetch(
 }
 
 /// A successful answer, or the outcome of another one.
-fn good(result: &CallResult) -> Result<&Answer, Told> {
+fn good(result: &CallResult) -> Result<&Answer, Fetched> {
     // The token was accepted, so a permission is missing, unless the refusal names the installation. A check of the
     // connection reports the missing scope.
     if let Ok(answer) = result
         && answer.status == 403
         && refusal_cause(answer) != RefusalCause::Instance
     {
-        return Err(Told::Nothing("scope_missing"));
+        return Err(Fetched::unavailable("scope_missing"));
     }
     let answer = usable_answer(result)?;
     match answer.status {
         200..=299 => Ok(answer),
-        404 | 410 => Err(Told::Nothing("not_found")),
-        _ => Err(Told::Nothing("refused")),
+        404 | 410 => Err(Fetched::unavailable("not_found")),
+        _ => Err(Fetched::unavailable("refused")),
     }
 }
 
 /// The answer as received, if it has the requested entity.
-fn whole(result: &CallResult, member: &str, id: &str) -> Told {
+fn whole(result: &CallResult, member: &str, id: &str) -> Fetched {
     match good(result) {
-        Ok(answer) if holds(answer, member, id) => Told::Whole(answer.body.clone()),
+        Ok(answer) if holds(answer, member, id) => {
+            Fetched::Done(Enrichment::Complete(answer.body.clone()))
+        }
         Ok(answer) => unreadable(answer),
         Err(outcome) => outcome,
     }
@@ -152,12 +155,15 @@ fn whole(result: &CallResult, member: &str, id: &str) -> Told {
 
 /// The outcome of a successful answer without the requested entity. An answer that is no JSON is from a proxy or an outage,
 /// so the request is retried.
-fn unreadable(answer: &Answer) -> Told {
+fn unreadable(answer: &Answer) -> Fetched {
     let reason = "answer_unreadable";
     match read(answer.text()) {
-        Ok(_) => Told::Nothing(reason),
-        Err(Unread::Malformed) => Told::Later(reason, None),
-        Err(Unread::TooComplex) => Told::Nothing("answer_too_complex"),
+        Ok(_) => Fetched::unavailable(reason),
+        Err(Unread::Malformed) => Fetched::Retry {
+            reason,
+            after: None,
+        },
+        Err(Unread::TooComplex) => Fetched::unavailable("answer_too_complex"),
     }
 }
 
@@ -184,10 +190,12 @@ fn site_currency(
     context: &ConnectionContext,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Told, Unanswered> {
+) -> Result<Fetched, Unanswered> {
     if let Some(currency) = Settings::of(context).currency {
         let properties = json!({"properties": {"paymentCurrency": currency}});
-        return Ok(Told::Whole(properties.to_string().into()));
+        return Ok(Fetched::Done(Enrichment::Complete(
+            properties.to_string().into(),
+        )));
     }
     let result = dialogue.ask(caller.get("site.properties", "/site-properties/v4/properties"))?;
     Ok(match good(result) {
@@ -204,7 +212,7 @@ fn payments(
     request: &FetchRequest,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Told, Unanswered> {
+) -> Result<Fetched, Unanswered> {
     let id = request.id.as_str();
     let order = match good(dialogue.ask(caller.get("order.get", &format!("/ecom/v1/orders/{id}")))?)
     {
@@ -214,7 +222,7 @@ fn payments(
     };
     // The rest of the order is personal data that this event does not need.
     let Some(order) = picked(order, "order", &["id", "currency"]) else {
-        return Ok(Told::Nothing("answer_unreadable"));
+        return Ok(Fetched::unavailable("answer_unreadable"));
     };
     let mut parts = vec![("order", order)];
     if request.kind == FetchKind::Payments {
@@ -243,8 +251,8 @@ fn installation(
     context: &ConnectionContext,
     caller: &Caller<'_>,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Told, Unanswered> {
-    const SAMPLE: Told = Told::Untrue("sample_delivery");
+) -> Result<Fetched, Unanswered> {
+    const SAMPLE: Fetched = Fetched::contradicted("sample_delivery");
     let ours = context
         .parent
         .as_deref()
@@ -260,7 +268,7 @@ fn installation(
         return Ok(match refusal_cause(answer) {
             RefusalCause::Instance => SAMPLE,
             RefusalCause::App | RefusalCause::Unclear | RefusalCause::UnknownPath => {
-                Told::Nothing("credentials_refused")
+                Fetched::unavailable("credentials_refused")
             }
         });
     }
@@ -275,7 +283,7 @@ fn installation(
     parts.extend(picked(answer, "site", &OF_SITE).map(|site| ("site", site)));
     let result = dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?;
     // Without the permission the catalog version stays unknown. A temporary failure is retried.
-    if let Some(later @ Told::Later(..)) =
+    if let Some(later @ Fetched::Retry { .. }) =
         good(result).map_or_else(Some, |answer| Some(unreadable(answer)))
     {
         return Ok(later);
@@ -294,10 +302,10 @@ fn picked(answer: &Answer, member: &str, names: &[&str]) -> Option<Box<RawValue>
     serde_json::value::to_raw_value(&inner).ok()
 }
 
-fn together(parts: Vec<(&str, Box<RawValue>)>) -> Told {
+fn together(parts: Vec<(&str, Box<RawValue>)>) -> Fetched {
     let parts: BTreeMap<&str, Box<RawValue>> = parts.into_iter().collect();
-    serde_json::to_vec(&parts).map_or(Told::Nothing("answer_unreadable"), |json| {
-        Told::Whole(json.into())
+    serde_json::to_vec(&parts).map_or(Fetched::unavailable("answer_unreadable"), |json| {
+        Fetched::Done(Enrichment::Complete(json.into()))
     })
 }
 

@@ -20,7 +20,7 @@ fn word(topic: &str, payload: &str) -> Option<String> {
             .to_string()
             .into(),
         received_at: Timestamp::UNIX_EPOCH,
-        completion: None,
+        enriched: None,
     };
     match normalize(&delivery) {
         Normalized::Events {

@@ -8,7 +8,7 @@ use super::*;
 use crate::platforms::wix::api::script::{answer, installation, path, talk};
 
 /// Runs a request. Returns its outcome and the calls with their queries.
-fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Told, Vec<String>) {
+fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Fetched, Vec<String>) {
     let asked = std::cell::RefCell::new(Vec::new());
     let noted = |request: &ApiRequest| {
         asked
@@ -22,10 +22,13 @@ fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Told,
     (told, asked.into_inner())
 }
 
-fn json_of(told: &Told) -> Value {
+fn json_of(told: &Fetched) -> Value {
     match told {
-        Told::Whole(body) => serde_json::from_slice(body).expect("JSON"),
-        Told::Untrue(_) | Told::Absent | Told::Nothing(_) | Told::Later(..) => panic!("{told:?}"),
+        Fetched::Done(Enrichment::Complete(body)) => serde_json::from_slice(body).expect("JSON"),
+        Fetched::Done(Enrichment::Contradicted(_))
+        | Fetched::Done(Enrichment::NotFound)
+        | Fetched::Done(Enrichment::Unavailable(_))
+        | Fetched::Retry { .. } => panic!("{told:?}"),
     }
 }
 
@@ -84,7 +87,11 @@ fn each_word_asks_for_its_entity_and_keeps_the_answer_as_it_came() {
         ),
     ] {
         let (told, all) = completed(word, |_| Ok(answer(200, body)));
-        assert_eq!(told, Told::Whole(body.into()), "{word}");
+        assert_eq!(
+            told,
+            Fetched::Done(Enrichment::Complete(body.into())),
+            "{word}"
+        );
         assert_eq!(all, [asked]);
     }
 }
@@ -94,7 +101,10 @@ fn an_answer_that_is_not_the_entity_is_not_kept() {
     for body in ["", "<html>"] {
         assert_eq!(
             completed("product/x-1", |_| Ok(answer(200, body))).0,
-            Told::Later("answer_unreadable", None),
+            Fetched::Retry {
+                reason: "answer_unreadable",
+                after: None
+            },
             "{body}"
         );
     }
@@ -106,13 +116,13 @@ fn an_answer_that_is_not_the_entity_is_not_kept() {
     ] {
         assert_eq!(
             completed("product/x-1", |_| Ok(answer(200, body))).0,
-            Told::Nothing("answer_unreadable"),
+            Fetched::unavailable("answer_unreadable"),
             "{body}"
         );
     }
     assert_eq!(
         completed("nonsense", |_| panic!("nothing is asked")).0,
-        Told::Nothing("not_asked")
+        Fetched::unavailable("not_asked")
     );
 }
 
@@ -120,23 +130,44 @@ fn an_answer_that_is_not_the_entity_is_not_kept() {
 fn refusals_end_it_and_outages_do_not() {
     let error = r#"{"message":"no","details":{}}"#;
     for (result, told) in [
-        (Ok(answer(404, error)), Told::Nothing("not_found")),
-        (Ok(answer(401, error)), Told::Nothing("credentials_refused")),
-        (Ok(answer(403, error)), Told::Nothing("scope_missing")),
+        (Ok(answer(404, error)), Fetched::unavailable("not_found")),
+        (
+            Ok(answer(401, error)),
+            Fetched::unavailable("credentials_refused"),
+        ),
+        (
+            Ok(answer(403, error)),
+            Fetched::unavailable("scope_missing"),
+        ),
         (
             Ok(answer(403, r#"{"message":"The app is not installed"}"#)),
-            Told::Nothing("credentials_refused"),
+            Fetched::unavailable("credentials_refused"),
         ),
-        (Ok(answer(428, error)), Told::Nothing("refused")),
-        (Ok(answer(429, error)), Told::Later("rate_limited", None)),
+        (Ok(answer(428, error)), Fetched::unavailable("refused")),
+        (
+            Ok(answer(429, error)),
+            Fetched::Retry {
+                reason: "rate_limited",
+                after: None,
+            },
+        ),
         (
             Ok(answer(500, error)),
-            Told::Later("store_unavailable", None),
+            Fetched::Retry {
+                reason: "store_unavailable",
+                after: None,
+            },
         ),
-        (Err(CallFailure::CutOff), Told::Later("cut_off", None)),
+        (
+            Err(CallFailure::CutOff),
+            Fetched::Retry {
+                reason: "cut_off",
+                after: None,
+            },
+        ),
         (
             Err(CallFailure::TokenRefused(answer(401, error))),
-            Told::Nothing("token_refused"),
+            Fetched::unavailable("token_refused"),
         ),
     ] {
         let (found, asked) = completed("product/x-1", |_| result.clone());
@@ -148,7 +179,10 @@ fn refusals_end_it_and_outages_do_not() {
     let (told, _) = completed("order/x-1", |_| Ok(busy.clone()));
     assert_eq!(
         told,
-        Told::Later("rate_limited", Some(Duration::from_secs(7)))
+        Fetched::Retry {
+            reason: "rate_limited",
+            after: Some(Duration::from_secs(7))
+        }
     );
 }
 
@@ -162,7 +196,7 @@ fn a_path_that_the_platform_does_not_know_is_tried_by_its_older_name() {
             answer(404, "<html>Not Found</html>")
         })
     });
-    assert!(matches!(told, Told::Whole(_)));
+    assert!(matches!(told, Fetched::Done(Enrichment::Complete(_))));
     assert_eq!(
         asked,
         [
@@ -182,7 +216,7 @@ fn fields_that_a_site_does_not_know_are_left_out() {
             answer(200, body)
         })
     });
-    assert_eq!(told, Told::Whole(body.into()));
+    assert_eq!(told, Fetched::Done(Enrichment::Complete(body.into())));
     assert_eq!(asked[1], "Get /stores/v3/products/x-1");
     let (_, asked) = completed("product-v3/x-1", |_| Ok(answer(200, body)));
     assert_eq!(asked.len(), 1);
@@ -221,7 +255,10 @@ fn of_an_order_only_the_currency_is_kept_for_its_payments() {
     };
     assert_eq!(
         completed("payments/x-1", later).0,
-        Told::Later("store_unavailable", None)
+        Fetched::Retry {
+            reason: "store_unavailable",
+            after: None
+        }
     );
 }
 
@@ -281,15 +318,21 @@ fn a_page_in_the_platforms_place_passes_wherever_it_stands() {
         };
         assert_eq!(
             with(200, "<html>Sign in</html>"),
-            Told::Later("answer_unreadable", None),
+            Fetched::Retry {
+                reason: "answer_unreadable",
+                after: None
+            },
             "{page}"
         );
         assert_eq!(
             with(503, ""),
-            Told::Later("store_unavailable", None),
+            Fetched::Retry {
+                reason: "store_unavailable",
+                after: None
+            },
             "{page}"
         );
-        assert!(!matches!(with(200, "{}"), Told::Later(..)), "{page}");
+        assert!(!matches!(with(200, "{}"), Fetched::Retry { .. }), "{page}");
     }
 }
 
@@ -298,41 +341,55 @@ fn a_sample_delivery_is_untrue_and_a_refused_secret_is_not() {
     let nobody = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     assert_eq!(
         completed("installation/another-app", nobody).0,
-        Told::Untrue("sample_delivery")
+        Fetched::contradicted("sample_delivery")
     );
     for (status, body, expected) in [
         (
             404,
             r#"{"message":"the app instance was not found"}"#,
-            Told::Untrue("sample_delivery"),
+            Fetched::contradicted("sample_delivery"),
         ),
         (
             400,
             r#"{"message":"","details":{"applicationError":{"code":"INVALID_INSTANCE_ID"}}}"#,
-            Told::Untrue("sample_delivery"),
+            Fetched::contradicted("sample_delivery"),
         ),
         (
             404,
             "<html>Not Found</html>",
-            Told::Nothing("credentials_refused"),
+            Fetched::unavailable("credentials_refused"),
         ),
         (
             404,
             r#"{"message":"Not Found"}"#,
-            Told::Nothing("credentials_refused"),
+            Fetched::unavailable("credentials_refused"),
         ),
         (
             401,
             r#"{"error":"invalid_client"}"#,
-            Told::Nothing("credentials_refused"),
+            Fetched::unavailable("credentials_refused"),
         ),
         (
             403,
             r#"{"message":"","details":{}}"#,
-            Told::Nothing("credentials_refused"),
+            Fetched::unavailable("credentials_refused"),
         ),
-        (429, "{}", Told::Later("store_unavailable", None)),
-        (503, "{}", Told::Later("store_unavailable", None)),
+        (
+            429,
+            "{}",
+            Fetched::Retry {
+                reason: "store_unavailable",
+                after: None,
+            },
+        ),
+        (
+            503,
+            "{}",
+            Fetched::Retry {
+                reason: "store_unavailable",
+                after: None,
+            },
+        ),
     ] {
         let refused = |_: &ApiRequest| Err(CallFailure::TokenRefused(answer(status, body)));
         assert_eq!(
@@ -350,7 +407,7 @@ fn an_app_by_itself_completes_nothing() {
         |_| panic!("nothing is asked"),
         |dialogue| fetch("product/x-1", &app, dialogue),
     );
-    assert_eq!(told, Told::Nothing("not_asked"));
+    assert_eq!(told, Fetched::unavailable("not_asked"));
 }
 
 #[test]

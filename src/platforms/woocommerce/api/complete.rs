@@ -3,19 +3,21 @@
 //!
 //! A deletion has four answers. Old versions announce deleted products and coupons whenever any page is trashed, because
 //! all posts share one sequence of ids; the headers that carry the topic are not signed either.
-//! - 200 with status `trash`: confirmed ([`Told::Whole`]).
-//! - 200 with another status: false ([`Told::Untrue`]).
-//! - 404 by WooCommerce: [`Told::Absent`]; true if the entity was known before. A customer has no trash, so a 404 confirms
+//! - 200 with status `trash`: confirmed ([`Fetched::Whole`]).
+//! - 200 with another status: false ([`Fetched::Untrue`]).
+//! - 404 by WooCommerce: [`Fetched::Done(Enrichment::NotFound)`]; true if the entity was known before. A customer has no trash, so a 404 confirms
 //!   a delivery of the form that WooCommerce sends for customers.
-//! - no usable answer: [`Told::Nothing`] or [`Told::Later`].
+//! - no usable answer: [`Fetched::Nothing`] or [`Fetched::Later`].
 
 use super::body::json_text;
 use super::client::{Caller, Keys, Mode, rest_error};
 use super::settings::StoreSettings;
-use crate::delivery::JournaledDelivery;
+use crate::delivery::{Enrichment, JournaledDelivery};
 use crate::event::data::Entity;
 use crate::event::{Authority, NormalizedEvent, verbs};
-use crate::platforms::api::{ConnectionContext, Dialogue, Method, Told, Unanswered, usable_answer};
+use crate::platforms::api::{
+    ConnectionContext, Dialogue, Fetched, Method, Unanswered, usable_answer,
+};
 use crate::platforms::json::{Json, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::Placement;
@@ -102,7 +104,7 @@ pub(in crate::platforms::woocommerce) fn complete(
     lacking: &str,
     context: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
-) -> Result<Told, Unanswered> {
+) -> Result<Fetched, Unanswered> {
     let mut parts = lacking.split('/');
     let (word, id, form) = (
         parts.next().unwrap_or_default(),
@@ -112,7 +114,7 @@ pub(in crate::platforms::woocommerce) fn complete(
     let is_deleted = form.is_some();
     let resource = RESOURCES.into_iter().find(|(known, _)| *known == word);
     let (Some((_, resource)), Some(caller)) = (resource, caller(context)) else {
-        return Ok(Told::Nothing("not_asked"));
+        return Ok(Fetched::unavailable("not_asked"));
     };
     let call = if is_deleted {
         "deletion.confirm"
@@ -129,35 +131,46 @@ pub(in crate::platforms::woocommerce) fn complete(
         // Only WooCommerce itself can say that there is none; a web server's 404 says nothing of the entity.
         let is_gone = rest_error(answer).is_some_and(|(code, _)| code.ends_with("invalid_id"));
         return Ok(match (is_gone, is_deleted) {
-            (false, _) => Told::Nothing("store_refuses"),
-            (true, false) => Told::Nothing("not_there"),
-            (true, true) if word == "customer" && form == Some(DELETED) => Told::Whole(GONE.into()),
-            (true, true) => Told::Absent,
+            (false, _) => Fetched::unavailable("store_refuses"),
+            (true, false) => Fetched::unavailable("not_there"),
+            (true, true) if word == "customer" && form == Some(DELETED) => {
+                Fetched::Done(Enrichment::Complete(GONE.into()))
+            }
+            (true, true) => Fetched::Done(Enrichment::NotFound),
         });
     }
     let text = replace_lone_surrogates(json_text(answer));
     let document = match read(&text) {
         Ok(document @ (Json::Object(_) | Json::Array(_))) => document,
-        Err(Unread::TooComplex) => return Ok(Told::Nothing("answer_too_complex")),
+        Err(Unread::TooComplex) => return Ok(Fetched::unavailable("answer_too_complex")),
         // An HTML page in place of JSON is often temporary.
-        Ok(_) | Err(Unread::Malformed) => return Ok(Told::Later("no_json", None)),
+        Ok(_) | Err(Unread::Malformed) => {
+            return Ok(Fetched::Retry {
+                reason: "no_json",
+                after: None,
+            });
+        }
     };
     let root = Node::root(&document);
     if root.get("id").id().as_deref() != Some(id) {
-        return Ok(Told::Nothing("another_entity"));
+        return Ok(Fetched::unavailable("another_entity"));
     }
-    let whole = || Told::Whole(json_text(answer).as_bytes().to_vec().into());
+    let whole = || {
+        Fetched::Done(Enrichment::Complete(
+            json_text(answer).as_bytes().to_vec().into(),
+        ))
+    };
     if !is_deleted {
         return Ok(whole());
     }
     Ok(match root.get("status").str() {
         // Customers have no trash.
-        _ if word == "customer" => Told::Untrue("still_there"),
+        _ if word == "customer" => Fetched::contradicted("still_there"),
         Some("trash") => whole(),
         // WooCommerce 6 shows no status for coupons, whether they are in the trash or not.
         None if form == Some(DELETED) => whole(),
-        None => Told::Nothing("status_not_shown"),
-        Some(_) => Told::Untrue("not_in_trash"),
+        None => Fetched::unavailable("status_not_shown"),
+        Some(_) => Fetched::contradicted("not_in_trash"),
     })
 }
 

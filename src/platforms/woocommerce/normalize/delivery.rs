@@ -70,7 +70,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
             _ => unrecognized(root, &delivery.topic),
         }
     };
-    let normalized = match delivery.completed() {
+    let normalized = match delivery.response() {
         Some(told) => completion::completed(normalized, told),
         None => normalized,
     };

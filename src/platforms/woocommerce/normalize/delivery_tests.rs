@@ -46,7 +46,7 @@ fn normalized(topic: &str, body: &str) -> Normalized {
         headers: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         received_at: Timestamp::UNIX_EPOCH,
-        completion: None,
+        enriched: None,
     })
 }
 

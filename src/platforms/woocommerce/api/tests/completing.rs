@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::delivery::{Completed, Completion, JournaledDelivery};
+use crate::delivery::{Enriched, Enrichment, JournaledDelivery};
 use crate::event::data::Entity;
 use crate::event::{Authority, NormalizedEvent};
-use crate::platforms::api::Told;
+use crate::platforms::api::Fetched;
 use crate::platforms::normalized::Normalized;
 use crate::platforms::woocommerce::api::{complete, lacks};
 use crate::platforms::woocommerce::normalize::{entity_of, normalize};
@@ -20,7 +20,7 @@ fn delivery(topic: &str, body: &str) -> JournaledDelivery {
         headers: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
         received_at: Timestamp::UNIX_EPOCH,
-        completion: None,
+        enriched: None,
     }
 }
 
@@ -40,7 +40,7 @@ fn lacking(topic: &str, body: &str) -> Option<String> {
     lacks(&delivery, &[normalized(&delivery)])
 }
 
-fn asked(word: &str, result: CallResult) -> (String, Told) {
+fn asked(word: &str, result: CallResult) -> (String, Fetched) {
     let context = context("https://shop.example");
     let Err(Unanswered(request)) = complete(word, &context, &mut Dialogue::new(&[])) else {
         panic!("asks nothing")
@@ -115,8 +115,11 @@ fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
     let trashed = json!({ "id": 25, "name": "Mug", "status": "trash" });
     let (url, answer) = asked("product/25/deleted", Ok(told(200, &trashed)));
     assert_eq!(url, "https://shop.example/wp-json/wc/v3/products/25");
-    assert_eq!(answer, Told::Whole(trashed.to_string().into()));
-    let untrue = Told::Untrue("not_in_trash");
+    assert_eq!(
+        answer,
+        Fetched::Done(Enrichment::Complete(trashed.to_string().into()))
+    );
+    let untrue = Fetched::contradicted("not_in_trash");
     assert_eq!(
         asked(
             "product/25/deleted",
@@ -131,12 +134,12 @@ fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
             Ok(refusal(404, "woocommerce_rest_product_invalid_id"))
         )
         .1,
-        Told::Absent
+        Fetched::Done(Enrichment::NotFound)
     );
     let coupon = json!({ "id": 25, "code": "ten" });
     assert_eq!(
         asked("coupon/25/deleted", Ok(told(200, &coupon))).1,
-        Told::Whole(coupon.to_string().into())
+        Fetched::Done(Enrichment::Complete(coupon.to_string().into()))
     );
 }
 
@@ -145,12 +148,12 @@ fn a_customer_is_deleted_if_he_is_gone() {
     for code in ["wc_user_invalid_id", "woocommerce_rest_invalid_id"] {
         assert!(matches!(
             asked("customer/7/deleted", Ok(refusal(404, code))).1,
-            Told::Whole(_)
+            Fetched::Done(Enrichment::Complete(_))
         ));
     }
     assert_eq!(
         asked("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1,
-        Told::Untrue("still_there")
+        Fetched::contradicted("still_there")
     );
 }
 
@@ -159,12 +162,12 @@ fn a_deletion_that_carries_an_entity_needs_more_proof() {
     let customer = refusal(404, "wc_user_invalid_id");
     assert_eq!(
         asked("customer/7/deleted_with_body", Ok(customer)).1,
-        Told::Absent
+        Fetched::Done(Enrichment::NotFound)
     );
     let coupon = told(200, &json!({ "id": 25, "code": "ten" }));
     assert_eq!(
         asked("coupon/25/deleted_with_body", Ok(coupon)).1,
-        Told::Nothing("status_not_shown")
+        Fetched::unavailable("status_not_shown")
     );
     let whole = delivery(
         "order.deleted",
@@ -176,24 +179,42 @@ fn a_deletion_that_carries_an_entity_needs_more_proof() {
 #[test]
 fn what_is_no_word_of_the_store_confirms_nothing() {
     for (result, expected) in [
-        (Ok(page(404, "Not found")), Told::Nothing("store_refuses")),
+        (
+            Ok(page(404, "Not found")),
+            Fetched::unavailable("store_refuses"),
+        ),
         (
             Ok(refusal(404, "rest_no_route")),
-            Told::Nothing("store_refuses"),
+            Fetched::unavailable("store_refuses"),
         ),
-        (Ok(page(200, "Welcome")), Told::Later("no_json", None)),
+        (
+            Ok(page(200, "Welcome")),
+            Fetched::Retry {
+                reason: "no_json",
+                after: None,
+            },
+        ),
         (
             Ok(page(503, "Maintenance")),
-            Told::Later("store_unavailable", None),
+            Fetched::Retry {
+                reason: "store_unavailable",
+                after: None,
+            },
         ),
         (
             Ok(refusal(401, "woocommerce_rest_cannot_view")),
-            Told::Nothing("credentials_refused"),
+            Fetched::unavailable("credentials_refused"),
         ),
-        (Err(CallFailure::TimedOut), Told::Later("timed_out", None)),
+        (
+            Err(CallFailure::TimedOut),
+            Fetched::Retry {
+                reason: "timed_out",
+                after: None,
+            },
+        ),
         (
             Ok(told(200, &json!({ "id": 26 }))),
-            Told::Nothing("another_entity"),
+            Fetched::unavailable("another_entity"),
         ),
     ] {
         assert_eq!(asked("product/25/deleted", result).1, expected);
@@ -204,18 +225,18 @@ fn what_is_no_word_of_the_store_confirms_nothing() {
             Ok(refusal(404, "woocommerce_rest_shop_order_invalid_id"))
         )
         .1,
-        Told::Nothing("not_there")
+        Fetched::unavailable("not_there")
     );
 }
 
 fn completed(topic: &str, body: &str, told: &str) -> (NormalizedEvent, NormalizedEvent) {
     let before = delivery(topic, body);
-    let completion = Completion {
-        outcome: Completed::Whole(told.to_owned().into()),
-        asked_at: Timestamp::UNIX_EPOCH,
+    let completion = Enriched {
+        enrichment: Enrichment::Complete(told.to_owned().into()),
+        fetched_at: Timestamp::UNIX_EPOCH,
     };
     let after = JournaledDelivery {
-        completion: Some(completion),
+        enriched: Some(completion),
         ..before.clone()
     };
     (normalized(&before), normalized(&after))
@@ -279,7 +300,8 @@ fn what_was_told_fills_the_draft_and_keeps_its_subject() {
 
 #[test]
 fn a_deletion_that_left_nothing_stays_a_reference() {
-    let Told::Whole(gone) = asked("customer/7/deleted", Ok(refusal(404, "wc_user_invalid_id"))).1
+    let Fetched::Done(Enrichment::Complete(gone)) =
+        asked("customer/7/deleted", Ok(refusal(404, "wc_user_invalid_id"))).1
     else {
         panic!("confirmed")
     };

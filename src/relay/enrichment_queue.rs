@@ -22,41 +22,41 @@ const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Deliveries that one answer completes. More of a kind wait for the next one, so that nothing takes long at a stretch.
 const MOST_TOGETHER: usize = 500;
 
-/// What is lacking, of which store.
+/// What is request, of which store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Target {
+pub(super) struct FetchTarget {
     /// The store's connection.
-    pub connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     /// The connection that its deliveries come in by: holds the credentials of many stores, where it is an app's.
-    pub endpoint: ConnectionId,
+    pub(super) endpoint: ConnectionId,
     /// The platform's name.
-    pub platform: String,
+    pub(super) platform: String,
     /// The platform's word for it.
-    pub lacking: String,
+    pub(super) request: String,
     /// The subject, if it is a deletion that is to be confirmed.
-    pub deletion: Option<String>,
+    pub(super) deletion: Option<String>,
 }
 
-/// A question that is to be asked now.
+/// A fetch that is to be asked now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Question {
+pub(super) struct Fetch {
     /// For what.
-    pub target: Target,
+    pub(super) target: FetchTarget,
     /// The entries that its answer completes.
-    pub positions: Vec<Position>,
+    pub(super) positions: Vec<Position>,
     /// Since when the first of them waits.
-    pub since: Instant,
+    pub(super) since: Instant,
     /// How often it was asked in vain.
-    pub failures: u32,
+    pub(super) failures: u32,
     /// How often the store denied it.
-    pub denials: u32,
+    pub(super) contradictions: u32,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     /// Those that the next answer completes.
     positions: Vec<Position>,
-    /// Is a question under way? Then those above wait for the one after it.
+    /// Is a fetch under way? Then those above wait for the one after it.
     is_asked: bool,
     /// Does it stand in line, now or for later? It stands there once.
     is_in_line: bool,
@@ -65,16 +65,16 @@ struct Waiting {
     /// Failures in a row.
     failures: u32,
     /// Denials in a row.
-    denials: u32,
+    contradictions: u32,
 }
 
 /// A connection's.
 #[derive(Debug, Default)]
 struct Line {
     /// What can be asked now.
-    due: VecDeque<Target>,
+    due: VecDeque<FetchTarget>,
     asking: usize,
-    /// Did the last question fail?
+    /// Did the last fetch fail?
     is_failing: bool,
     /// Is it in `open`?
     is_open: bool,
@@ -82,12 +82,12 @@ struct Line {
 
 /// All that waits.
 #[derive(Debug)]
-pub struct Enrichment {
-    entries: HashMap<Position, (Target, Entry)>,
+pub(super) struct EnrichmentQueue {
+    entries: HashMap<Position, (FetchTarget, Entry)>,
     shares: Shares,
-    targets: HashMap<Target, Waiting>,
+    targets: HashMap<FetchTarget, Waiting>,
     /// What can be asked later, by when.
-    later: BTreeMap<(Instant, u64), Target>,
+    later: BTreeMap<(Instant, u64), FetchTarget>,
     count: u64,
     lines: HashMap<ConnectionId, Line>,
     /// The connections that may be asked something now, in turn.
@@ -95,7 +95,7 @@ pub struct Enrichment {
     asking: usize,
 }
 
-impl Default for Enrichment {
+impl Default for EnrichmentQueue {
     fn default() -> Self {
         Self {
             entries: HashMap::new(),
@@ -110,28 +110,28 @@ impl Default for Enrichment {
     }
 }
 
-impl Enrichment {
+impl EnrichmentQueue {
     /// `true` if deliveries of this connection wait.
     #[must_use]
-    pub fn is_waiting(&self, connection: &ConnectionId) -> bool {
+    pub(super) fn is_waiting(&self, connection: &ConnectionId) -> bool {
         self.shares.of(connection).count > 0
     }
 
     /// `true` if a deletion waits there for being confirmed.
     #[must_use]
-    pub fn is_deletion(&self, position: Position) -> bool {
+    pub(super) fn is_deletion(&self, position: Position) -> bool {
         let waiting = self.entries.get(&position);
         waiting.is_some_and(|(target, _)| target.deletion.is_some())
     }
 
     /// `true` if another delivery of this connection and size may wait.
     #[must_use]
-    pub fn has_room(&self, connection: &ConnectionId, bytes: usize) -> bool {
+    pub(super) fn has_space(&self, connection: &ConnectionId, bytes: usize) -> bool {
         self.shares.fits(connection, bytes)
     }
 
     /// A delivery waits from now on.
-    pub fn wait(&mut self, target: Target, entry: Entry, now: Instant) {
+    pub(super) fn wait(&mut self, target: FetchTarget, entry: Entry, now: Instant) {
         let position = entry.position;
         self.shares.add(&target.connection, entry.delivery.bytes());
         let waiting = self.targets.entry(target.clone()).or_default();
@@ -142,7 +142,7 @@ impl Enrichment {
     }
 
     /// What waits of a target is to be asked for, not before then.
-    fn put_off(&mut self, target: &Target, until: Instant) {
+    fn put_off(&mut self, target: &FetchTarget, until: Instant) {
         if let Some(waiting) = self.targets.get_mut(target)
             && !waiting.is_asked
             && !waiting.is_in_line
@@ -154,7 +154,7 @@ impl Enrichment {
     }
 
     /// What waits of these targets is to be asked for at once, whatever their stores wanted.
-    pub fn hurry(&mut self, is_wanted: impl Fn(&Target) -> bool, now: Instant) {
+    pub(super) fn hurry(&mut self, is_wanted: impl Fn(&FetchTarget) -> bool, now: Instant) {
         let wanted: Vec<_> = self
             .later
             .extract_if(.., |(until, _), target| *until > now && is_wanted(target))
@@ -165,7 +165,7 @@ impl Enrichment {
     }
 
     /// A delivery waits no more: it was completed, or let go.
-    pub fn take(&mut self, position: Position) -> Option<Entry> {
+    pub(super) fn take(&mut self, position: Position) -> Option<Entry> {
         let (target, entry) = self.entries.remove(&position)?;
         self.shares
             .remove(&target.connection, entry.delivery.bytes());
@@ -176,14 +176,14 @@ impl Enrichment {
         Some(entry)
     }
 
-    /// When the next question is due that is not yet.
+    /// When the next fetch is due that is not yet.
     #[must_use]
-    pub fn wake(&self) -> Option<Instant> {
+    pub(super) fn wake(&self) -> Option<Instant> {
         self.later.keys().next().map(|(until, _)| *until)
     }
 
-    /// The next question, where one may be asked now.
-    pub fn next(&mut self, now: Instant) -> Option<Question> {
+    /// The next fetch, where one may be asked now.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Fetch> {
         while let Some(first) = self.later.first_entry() {
             if first.key().0 > now {
                 break;
@@ -206,18 +206,18 @@ impl Enrichment {
             let Some(target) = line.due.pop_front() else {
                 continue;
             };
-            let question = self.question(&target, now);
+            let fetch = self.fetch(&target, now);
             self.open(&connection);
-            if question.is_some() {
-                return question;
+            if fetch.is_some() {
+                return fetch;
             }
             self.tidy(&target);
         }
         None
     }
 
-    /// Makes a question of a target whose turn it is; none where everybody who waited for it was let go.
-    fn question(&mut self, target: &Target, now: Instant) -> Option<Question> {
+    /// Makes a fetch of a target whose turn it is; none where everybody who waited for it was let go.
+    fn fetch(&mut self, target: &FetchTarget, now: Instant) -> Option<Fetch> {
         let waiting = self.targets.get_mut(target)?;
         waiting.is_in_line = false;
         if waiting.positions.is_empty() {
@@ -230,18 +230,18 @@ impl Enrichment {
         let positions = std::mem::replace(&mut waiting.positions, more);
         let since = waiting.since.take().unwrap_or(now);
         waiting.since = (!waiting.positions.is_empty()).then_some(since);
-        let question = Question {
+        let fetch = Fetch {
             target: target.clone(),
             positions,
             since,
             failures: waiting.failures,
-            denials: waiting.denials,
+            contradictions: waiting.contradictions,
         };
         self.asking += 1;
         if let Some(line) = self.lines.get_mut(&target.connection) {
             line.asking += 1;
         }
-        Some(question)
+        Some(fetch)
     }
 
     /// Puts a connection in turn, where it may be asked something.
@@ -256,10 +256,10 @@ impl Enrichment {
         }
     }
 
-    /// A question was answered: those who came meanwhile are next.
-    pub fn answered(&mut self, target: &Target, now: Instant) {
+    /// A fetch was answered: those who came meanwhile are next.
+    pub(super) fn answered(&mut self, target: &FetchTarget, now: Instant) {
         if let Some(waiting) = self.targets.get_mut(target) {
-            (waiting.is_asked, waiting.failures, waiting.denials) = (false, 0, 0);
+            (waiting.is_asked, waiting.failures, waiting.contradictions) = (false, 0, 0);
             if !waiting.positions.is_empty() {
                 self.put_off(target, now + GATHER);
             }
@@ -267,27 +267,27 @@ impl Enrichment {
         self.ended(target, false);
     }
 
-    /// A question was asked in vain: those who waited for it wait again, for that long at least.
-    pub fn again(
+    /// A fetch was asked in vain: those who waited for it wait again, for that long at least.
+    pub(super) fn again(
         &mut self,
-        question: Question,
-        was_denied: bool,
+        fetch: Fetch,
+        was_contradicted: bool,
         pause: impl FnOnce(u32) -> Duration,
         now: Instant,
     ) {
-        let Question {
+        let Fetch {
             target,
             positions,
             since,
             ..
-        } = question;
+        } = fetch;
         let known = positions
             .into_iter()
             .filter(|position| self.entries.contains_key(position));
         let waiting = self.targets.entry(target.clone()).or_default();
         waiting.is_asked = false;
         waiting.failures = waiting.failures.saturating_add(1);
-        waiting.denials += u32::from(was_denied);
+        waiting.contradictions += u32::from(was_contradicted);
         waiting.since = Some(since);
         waiting.positions.extend(known);
         // One that was let go meanwhile and claimed again waits once.
@@ -297,10 +297,10 @@ impl Enrichment {
             let until = now + pause(waiting.failures);
             self.put_off(&target, until);
         }
-        self.ended(&target, !was_denied);
+        self.ended(&target, !was_contradicted);
     }
 
-    fn ended(&mut self, target: &Target, is_failing: bool) {
+    fn ended(&mut self, target: &FetchTarget, is_failing: bool) {
         self.asking = self.asking.saturating_sub(1);
         if let Some(line) = self.lines.get_mut(&target.connection) {
             line.asking = line.asking.saturating_sub(1);
@@ -311,7 +311,7 @@ impl Enrichment {
     }
 
     /// Forgets what nobody waits for.
-    fn tidy(&mut self, target: &Target) {
+    fn tidy(&mut self, target: &FetchTarget) {
         let is_idle = |waiting: &Waiting| {
             waiting.positions.is_empty() && !waiting.is_asked && !waiting.is_in_line
         };
@@ -348,7 +348,7 @@ mod tests {
             headers: Vec::new(),
             body: Bytes::from_static(b"{}"),
             received_at: Timestamp::UNIX_EPOCH,
-            completion: None,
+            enriched: None,
         };
         let key = DeliveryKey::of(&[]);
         Entry {
@@ -361,49 +361,49 @@ mod tests {
         }
     }
 
-    fn target(shop: &str, lacking: &str) -> Target {
+    fn target(shop: &str, request: &str) -> FetchTarget {
         let platform = "p".to_owned();
-        Target {
+        FetchTarget {
             connection: id(shop),
             endpoint: id("app"),
             platform,
-            lacking: lacking.to_owned(),
+            request: request.to_owned(),
             deletion: None,
         }
     }
 
     #[test]
     fn a_store_that_cannot_answer_any_more_is_not_waited_for() {
-        let (mut waiting, now) = (Enrichment::default(), Instant::now());
+        let (mut waiting, now) = (EnrichmentQueue::default(), Instant::now());
         waiting.wait(target("shop", "order/1"), entry(1), now);
-        let question = waiting.next(now + GATHER).expect("a question");
-        waiting.again(question, false, |_| Duration::from_secs(900), now);
+        let fetch = waiting.next(now + GATHER).expect("a fetch");
+        waiting.again(fetch, false, |_| Duration::from_secs(900), now);
         let later = now + Duration::from_secs(1);
         waiting.hurry(|target| target.connection == id("another"), later);
         assert!(waiting.next(later).is_none());
         waiting.hurry(|target| target.connection == id("shop"), later);
-        let question = waiting.next(later).expect("a question");
-        assert_eq!((question.positions, question.failures), (vec![1], 1));
+        let fetch = waiting.next(later).expect("a fetch");
+        assert_eq!((fetch.positions, fetch.failures), (vec![1], 1));
     }
 
     #[test]
     fn those_who_wait_for_the_same_share_a_question_and_latecomers_get_their_own() {
-        let (mut waiting, now) = (Enrichment::default(), Instant::now());
+        let (mut waiting, now) = (EnrichmentQueue::default(), Instant::now());
         for position in 1..=10 {
             waiting.wait(target("shop", "product/1"), entry(position), now);
         }
         assert!(waiting.next(now).is_none(), "company is waited for");
-        let question = waiting.next(now + GATHER).expect("a question");
-        assert_eq!(question.positions, (1..=10).collect::<Vec<_>>());
+        let fetch = waiting.next(now + GATHER).expect("a fetch");
+        assert_eq!(fetch.positions, (1..=10).collect::<Vec<_>>());
         waiting.wait(target("shop", "product/1"), entry(11), now + GATHER);
         assert!(
             waiting.next(now + GATHER * 9).is_none(),
-            "one question of a kind at a time"
+            "one fetch of a kind at a time"
         );
-        for position in question.positions {
+        for position in fetch.positions {
             assert!(waiting.take(position).is_some());
         }
-        waiting.answered(&question.target, now + GATHER);
+        waiting.answered(&fetch.target, now + GATHER);
         assert_eq!(
             waiting
                 .next(now + GATHER * 2)
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_away_is_asked_again_later_and_holds_up_no_other() {
-        let (mut waiting, now) = (Enrichment::default(), Instant::now());
+        let (mut waiting, now) = (EnrichmentQueue::default(), Instant::now());
         for number in 0..10 {
             waiting.wait(
                 target("away", &format!("product/{number}")),
@@ -425,7 +425,7 @@ mod tests {
         }
         waiting.wait(target("well", "product/1"), entry(20), now);
         let later = now + GATHER;
-        let questions: Vec<Question> = std::iter::from_fn(|| waiting.next(later)).collect();
+        let questions: Vec<Fetch> = std::iter::from_fn(|| waiting.next(later)).collect();
         assert_eq!(
             questions.len(),
             ASKING_ONE + 1,
@@ -442,29 +442,29 @@ mod tests {
             waiting.next(later).is_none(),
             "one at a time of a store that did not answer"
         );
-        for question in questions
+        for fetch in questions
             .iter()
-            .filter(|question| question.target.connection == first.target.connection)
+            .filter(|fetch| fetch.target.connection == first.target.connection)
             .skip(1)
         {
-            question
+            fetch
                 .positions
                 .iter()
                 .for_each(|position| drop(waiting.take(*position)));
-            waiting.answered(&question.target, later);
+            waiting.answered(&fetch.target, later);
         }
         let mut asked = Vec::new();
-        while let Some(question) = waiting.next(later + Duration::from_secs(1)) {
-            question
+        while let Some(fetch) = waiting.next(later + Duration::from_secs(1)) {
+            fetch
                 .positions
                 .iter()
                 .for_each(|position| drop(waiting.take(*position)));
-            waiting.answered(&question.target, later);
-            asked.push(question);
+            waiting.answered(&fetch.target, later);
+            asked.push(fetch);
         }
         let again = asked
             .iter()
-            .find(|question| question.target == first.target)
+            .find(|fetch| fetch.target == first.target)
             .expect("it is asked again");
         assert_eq!(
             (&again.positions, again.failures, again.since),
@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn what_is_let_go_is_not_asked_for() {
-        let (mut waiting, now) = (Enrichment::default(), Instant::now());
+        let (mut waiting, now) = (EnrichmentQueue::default(), Instant::now());
         waiting.wait(target("shop", "product/1"), entry(1), now);
         assert!(waiting.take(1).is_some() && waiting.take(1).is_none());
         assert!(waiting.next(now + GATHER).is_none());
@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     fn what_is_let_go_and_claimed_again_is_asked_for_once_and_is_not_forgotten() {
-        let (mut waiting, now) = (Enrichment::default(), Instant::now());
+        let (mut waiting, now) = (EnrichmentQueue::default(), Instant::now());
         for number in 0..6 {
             waiting.wait(
                 target("shop", &format!("product/{number}")),
@@ -509,13 +509,13 @@ mod tests {
         let mut asked = Vec::new();
         for round in 1..20_u32 {
             let at = now + GATHER * round * 4;
-            for question in std::iter::from_fn(|| waiting.next(at)).collect::<Vec<_>>() {
-                let position = question.positions[0];
+            for fetch in std::iter::from_fn(|| waiting.next(at)).collect::<Vec<_>>() {
+                let position = fetch.positions[0];
                 if asked.contains(&position) {
                     drop(waiting.take(position));
-                    waiting.answered(&question.target, at);
+                    waiting.answered(&fetch.target, at);
                 } else {
-                    waiting.again(question, false, |_| Duration::ZERO, at);
+                    waiting.again(fetch, false, |_| Duration::ZERO, at);
                 }
                 asked.push(position);
             }

@@ -1,0 +1,138 @@
+//! Publishing: sends the events that may be sent, and decides what follows from the broker's answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::outcome;
+use super::partitions::Task;
+use super::state::{Finished, Relay};
+use super::window::Flight;
+use super::{backoff, settle};
+use crate::publisher::{Publish, PublishOutcome};
+
+/// Delay before an event is published once more after its first return.
+const RETURN_RECHECK_DELAY: Duration = Duration::from_millis(100);
+/// Number of connections that an event may end while it is alone on them, before it becomes a dead letter.
+const MAX_KILLED_CONNECTIONS: u32 = 5;
+/// Reason code of such a dead letter.
+const CLOSES_CONNECTION: &str = "closes_broker_connection";
+
+impl<P: Publish> Relay<P> {
+    /// `true` if an event may be published now. It may be `true` although each route has reached its limit.
+    pub(super) fn can_publish(&mut self) -> bool {
+        self.publisher.is_ready() && self.start_publishing()
+    }
+
+    /// Publishes the events that may be published. `true` if there was one.
+    pub(super) fn start_publishing(&mut self) -> bool {
+        let mut has_started = false;
+        let now = Instant::now();
+        while self.partitions.has_ready() && self.publisher.is_ready() {
+            // Events that are about to be released wait until nothing of their connection is in flight.
+            let to_release = &self.intake.to_release;
+            let is_held_back = |task: &Task| {
+                !to_release.is_empty()
+                    && (to_release.contains(&task.event.connection)
+                        || to_release.contains(&task.endpoint))
+            };
+            let Some((route, task)) = self.window.take(&mut self.partitions, is_held_back, now)
+            else {
+                break;
+            };
+            has_started = true;
+            let (event, way) = (Arc::clone(&task.event), self.window.way(&route, &task));
+            let flight = self.window.sent(route, task, way, now);
+            let publisher = Arc::clone(&self.publisher);
+            self.work.push(Box::pin(async move {
+                let outcome = publisher.publish(event, way).await;
+                Finished::Published { flight, outcome }
+            }));
+        }
+        has_started
+    }
+
+    /// Processes the broker's answer to an event.
+    pub(super) fn published(&mut self, flight: u64, outcome: PublishOutcome) {
+        let Some(Flight {
+            mut task,
+            route,
+            sent_at,
+            ..
+        }) = self.window.landed(flight)
+        else {
+            return;
+        };
+        let now = Instant::now();
+        if outcome == PublishOutcome::Returned && !task.suspicion.was_returned {
+            // An exchange that is being deleted returns an event that it would refuse a moment later. No queue received the
+            // event, so publishing it once more makes no copy.
+            count_retry("returned");
+            task.suspicion.was_returned = true;
+            let not_before = now + RETURN_RECHECK_DELAY;
+            self.partitions.again(task, Some(not_before));
+            return;
+        }
+        if let Some(reason) = outcome::retry_reason(outcome) {
+            count_retry(reason);
+        }
+        match outcome {
+            PublishOutcome::Logged
+            | PublishOutcome::Confirmed
+            | PublishOutcome::Returned
+            | PublishOutcome::Unsubscribed
+            | PublishOutcome::Impossible(_) => {
+                self.window.accepted(&route, sent_at);
+                self.finish_event(&task, outcome);
+            }
+            PublishOutcome::Refused | PublishOutcome::Forbidden => {
+                self.in_flight.quotas.reset(&task.event.connection);
+                self.window.refused(&route, sent_at, now);
+                // The broker answered, so the event did not end the connection.
+                task.suspicion.lost_connections = 0;
+                self.retry_later(task, now);
+            }
+            PublishOutcome::Lost => {
+                task.suspicion.lost_connections += 1;
+                self.partitions.again(task, None);
+            }
+            PublishOutcome::NotSent => self.partitions.again(task, None),
+            PublishOutcome::Disputed => {
+                task.suspicion.closed_channel = true;
+                self.partitions.again(task, None);
+            }
+            PublishOutcome::Killed => self.killed(task, now),
+            PublishOutcome::Ended => {
+                self.is_ended = true;
+                self.partitions.again(task, None);
+            }
+        }
+    }
+
+    /// The broker closed the connection on which this event was alone.
+    fn killed(&mut self, mut task: Task, now: Instant) {
+        task.suspicion.killed_connections += 1;
+        if task.suspicion.killed_connections < MAX_KILLED_CONNECTIONS {
+            self.retry_later(task, now);
+            return;
+        }
+        task.attempts += 1;
+        tracing::warn!(event = %task.event.id, connection = %task.event.connection, "delivery dead-lettered: the broker closes the connection at its event");
+        self.finish_event(&task, PublishOutcome::Impossible(CLOSES_CONNECTION));
+    }
+
+    fn retry_later(&mut self, mut task: Task, now: Instant) {
+        task.attempts += 1;
+        let not_before = now + backoff::after(task.attempts);
+        self.partitions.again(task, Some(not_before));
+    }
+
+    fn finish_event(&mut self, task: &Task, outcome: PublishOutcome) {
+        settle::count_event(&task.event, outcome);
+        self.partitions.done(task.event.partition_key());
+        self.event_finished(task.position, task.attempts, outcome);
+    }
+}
+
+fn count_retry(reason: &'static str) {
+    metrics::counter!("cartwire_publish_retries_total", "reason" => reason).increment(1);
+}
