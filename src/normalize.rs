@@ -47,7 +47,7 @@ pub fn assemble(entry: &Entry) -> Assembled {
     let normalized = match entry.kind {
         EntryKind::Announcement => announcement(entry),
         EntryKind::Delivery => match platform(&entry.delivery.platform) {
-            // What a stranger's bytes do to the normalizer must never take the relay with it.
+            // A panic of the normalizer must not end the relay.
             Some(platform) => {
                 catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery))).unwrap_or(
                     Normalized::Unreadable {

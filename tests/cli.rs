@@ -1,6 +1,6 @@
 //! The binary as an operator uses it: exit codes, what is printed and what never is, and changes beside a running `serve`.
 //!
-//! Every test has a data folder of its own. HTTP is spoken by `cartwire::replay::Sender`, the one that `replay` uses.
+//! Every test has a data folder of its own. HTTP is spoken by `cartwire::replay::FixtureSender`, the one that `replay` uses.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::{SignedRequest, Unsigned, platform};
-use cartwire::replay::Sender;
+use cartwire::replay::FixtureSender;
 use cartwire::replay::fixture::test_key;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ impl Served {
             .enable_all()
             .build()
             .expect("a runtime");
-        let sender = Sender::new(&self.public).expect("a client");
+        let sender = FixtureSender::new(&self.public).expect("a client");
         let answer = runtime
             .block_on(sender.send(platform, &connection, request))
             .expect("an answer");

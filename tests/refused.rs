@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::{SignedRequest, Unsigned, platform};
-use cartwire::replay::Sender;
+use cartwire::replay::FixtureSender;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shop::{KEY, Options, SECRET, Shop, Webhook};
@@ -91,7 +91,8 @@ impl Scene {
             .sign(&unsigned, &secret, Timestamp::now())
             .expect("signed");
         let id = ConnectionId::new("shop").expect("an id");
-        let sender = Sender::new(&format!("http://{}", self.gateway.public())).expect("a client");
+        let sender =
+            FixtureSender::new(&format!("http://{}", self.gateway.public())).expect("a client");
         let answer = sender.send("woocommerce", &id, &request).await;
         let answer = answer.expect("an answer");
         answer.delivery().expect("it is kept").to_owned()

@@ -98,7 +98,7 @@ pub(super) async fn delivery(
     let (summary, entry, events) = found.await?.ok_or(ApiError::NotFound)?;
     let events: Vec<_> = events
         .into_iter()
-        .map(|(index, event_type, subject)| json!({"id": entry.event_id(index), "type": event_type, "subject": subject}))
+        .map(|event| json!({"id": entry.event_id(event.index), "type": event.event_type, "subject": event.subject}))
         .collect();
     let body = String::from_utf8_lossy(&entry.delivery.body);
     long_answer(

@@ -12,8 +12,8 @@ use crate::report::ErrorChain;
 
 /// Notes the bindings that will be declared, and puts those of an earlier configuration into `topology.obsolete`.
 ///
-/// Only bindings of queues that are still configured are removed: a queue that is configured no more may have become somebody
-/// else's.
+/// Only bindings of queues that are still configured are removed. A queue that is not configured any more may belong to
+/// another program now.
 ///
 /// # Errors
 /// Where the data file cannot be written.

@@ -1,6 +1,6 @@
 //! `connections add KIND`: asks the store whether it would work, keeps the connection, registers the webhooks.
 //!
-//! Without credentials nobody is asked, and the operator is told what to do at the platform. Where a gateway runs, the
+//! Without credentials no request is made, and the operator sees what to do at the platform. Where a gateway runs, the
 //! command returns when the gateway knows the connection and the store has reached it.
 
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ struct Adding<'a> {
     asks: bool,
     /// Where the webhooks are to go, where they are to be registered.
     register: Option<String>,
-    /// Where the webhooks are to go, whoever registers them.
+    /// The URL of the webhooks.
     url: Option<String>,
     args: &'a AddArgs,
 }
@@ -310,7 +310,7 @@ impl Adding<'_> {
         if self.register.is_some() {
             if report.trouble().is_some() {
                 note(&format!(
-                    "it is added and degraded; when that is mended: cartwire connections check {id} --fix"
+                    "it is added and degraded; after the repair: cartwire connections check {id} --fix"
                 ));
             }
         } else if !kind.next_step.is_empty() {

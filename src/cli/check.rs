@@ -1,4 +1,4 @@
-//! `connections check`: asks the stores, says what is wrong and what mends it, and mends what it can with `--fix`.
+//! `connections check`: checks stores, prints findings with remedies, and repairs with `--fix` what it can.
 
 use clap::Args;
 use serde_json::{Value, json};

@@ -15,7 +15,7 @@ use crate::normalize::{Assembled, assemble};
 const PAGE: usize = 500;
 
 #[derive(Args, Debug)]
-pub(super) struct Filter {
+pub(super) struct DeliverySelection {
     /// Only in these states (pending, logged, published, unrouted, unsubscribed, ignored, dead_lettered)
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
     state: Vec<DeliveryState>,
@@ -64,7 +64,7 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
         .map_err(|_| "an instant such as 2026-11-21T00:00:00Z".to_owned())
 }
 
-impl Filter {
+impl DeliverySelection {
     fn filter(&self) -> anyhow::Result<DeliveryFilter> {
         let connection = self
             .connection

@@ -30,7 +30,7 @@ pub(super) enum ConnectionsCommand {
     List,
     /// One connection with what is known of it
     Show(One),
-    /// Ask the stores how connections stand, and say what is wrong and what mends it
+    /// Check connections at their stores, and print what is wrong and how to repair it
     Check(check::CheckArgs),
     /// Keep its deliveries and do not publish them
     Pause(One),

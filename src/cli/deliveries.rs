@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::choose::{Filter, key};
+use super::choose::{DeliverySelection, key};
 use super::exit::{Exit, fail};
 use super::output::{Output, bar, table};
 use crate::config::DataArgs;
@@ -13,9 +13,9 @@ use crate::journal::{DataFile, DeliveryFilter, DeliverySummary, Progress, Reader
 #[derive(Subcommand, Debug)]
 pub(super) enum DeliveriesCommand {
     /// Deliveries, newest first
-    List(List),
+    List(ListDeliveries),
     /// One delivery with its events
-    Show(Show),
+    Show(ShowDelivery),
     /// Publish settled deliveries once more: their events keep their ids
     Redrive(Choice),
     /// Take dead letters and unrouted deliveries out of lists, counts and alerts; they keep their state
@@ -23,19 +23,19 @@ pub(super) enum DeliveriesCommand {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListDeliveries {
     #[command(flatten)]
-    filter: Filter,
+    filter: DeliverySelection,
     /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Show {
+pub(super) struct ShowDelivery {
     /// The delivery's id
     id: String,
-    /// Show what was received, too; it may hold personal data
+    /// ShowDelivery what was received, too; it may hold personal data
     #[arg(long)]
     body: bool,
 }
@@ -45,7 +45,7 @@ pub(super) struct Choice {
     /// Only these deliveries
     ids: Vec<String>,
     #[command(flatten)]
-    filter: Filter,
+    filter: DeliverySelection,
     /// All of them
     #[arg(long)]
     all: bool,
@@ -99,7 +99,7 @@ fn row(delivery: &DeliverySummary) -> Vec<String> {
     ]
 }
 
-fn show(data: &DataArgs, args: &Show, output: Output) -> anyhow::Result<Exit> {
+fn show(data: &DataArgs, args: &ShowDelivery, output: Output) -> anyhow::Result<Exit> {
     let reader = super::data::open_data(data)?;
     let missing = || fail(Exit::No, format!("there is no delivery {}", args.id));
     let found = reader.delivery(key(&args.id)?)?;
@@ -108,7 +108,7 @@ fn show(data: &DataArgs, args: &Show, output: Output) -> anyhow::Result<Exit> {
     let events: Vec<_> = reader
         .events_of(summary.position)?
         .into_iter()
-        .map(|(index, event_type, subject)| json!({"id": entry.event_id(index), "type": event_type, "subject": subject}))
+        .map(|event| json!({"id": entry.event_id(event.index), "type": event.event_type, "subject": event.subject}))
         .collect();
     let mut value = json!({"delivery": summary, "events": events});
     // What is kept of the headers may tell of people as well.

@@ -22,7 +22,7 @@ use crate::journal::entry::{DeliveryState, Position};
 use crate::journal::{ConnectionChange, DataFile, DeliverySummary, EventFilter, Reader};
 use crate::normalize::assemble_page;
 use crate::platforms::{SignedRequest, Unsigned, WebhookPlatform, reported_problem};
-use crate::replay::Sender;
+use crate::replay::FixtureSender;
 use crate::replay::fixture::{self, Expected, Fixture};
 
 /// Maximum wait for the last event.
@@ -94,7 +94,7 @@ async fn show(
     mut printer: Printer,
     once: bool,
 ) -> anyhow::Result<Exit> {
-    let sender = Sender::new(base)?;
+    let sender = FixtureSender::new(base)?;
     let mut sent = Vec::new();
     for (index, fixture) in (0_u64..).zip(fixtures) {
         let connection = &connections[&identity(fixture)];

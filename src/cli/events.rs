@@ -18,18 +18,18 @@ const TAIL_POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 #[derive(Subcommand, Debug)]
 pub(super) enum EventsCommand {
-    /// List published events, oldest first
-    List(List),
+    /// ListEvents published events, oldest first
+    List(ListEvents),
     /// Print events as they are published
     Tail(Tail),
     /// Print one event
-    Show(Show),
+    Show(ShowEvent),
     /// Print all published events as JSON lines
-    Export(Filter),
+    Export(EventSelection),
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Filter {
+pub(super) struct EventSelection {
     /// Events after this cursor
     #[arg(long, value_name = "CURSOR", default_value_t)]
     after: EventCursor,
@@ -51,13 +51,13 @@ pub(super) struct Filter {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct List {
+pub(super) struct ListEvents {
     #[command(flatten)]
-    filter: Filter,
+    filter: EventSelection,
     /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// List the newest events, newest first
+    /// ListEvents the newest events, newest first
     #[arg(long, conflicts_with = "after")]
     newest: bool,
 }
@@ -65,19 +65,19 @@ pub(super) struct List {
 #[derive(Args, Debug)]
 pub(super) struct Tail {
     #[command(flatten)]
-    filter: Filter,
+    filter: EventSelection,
     /// Begin with the existing events
     #[arg(long)]
     from_start: bool,
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Show {
+pub(super) struct ShowEvent {
     /// Id of the event
     id: String,
 }
 
-impl Filter {
+impl EventSelection {
     fn filter(&self) -> EventFilter {
         EventFilter {
             event_type: self.event_type.clone(),
@@ -180,7 +180,7 @@ fn newest(
 }
 
 /// Prints a note on standard error if retention has removed events after the cursor.
-fn note_gap(reader: &Reader, filter: &Filter) -> anyhow::Result<()> {
+fn note_gap(reader: &Reader, filter: &EventSelection) -> anyhow::Result<()> {
     let connection = filter.filter().connection;
     let gap = reader.log_gap(filter.after.known(), connection.as_deref())?;
     if let Some(gap) = gap
@@ -233,7 +233,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        filter: Filter,
+        filter: EventSelection,
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     if !installations.is_empty() && !args.with_installations {
         return refuse_app(&id, &installations, output);
     }
-    // Without credentials nothing is opened and nobody is asked.
+    // Without credentials no secret is decrypted and no request is made.
     let has_credentials = !reader.secrets(&id, Timestamp::now())?.is_empty();
     let _lock = StoreLock::acquire(&data.data_dir)?;
     if registers && has_credentials && !args.keep_webhooks {

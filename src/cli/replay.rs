@@ -17,7 +17,7 @@ use crate::journal::Reader;
 use crate::platforms::{
     RegisteredWebhooks, SignedRequest, Unsigned, WebhookPlatform, registered_webhooks,
 };
-use crate::replay::Sender;
+use crate::replay::FixtureSender;
 use crate::replay::fixture::{self, Fixture};
 use crate::report::ErrorChain;
 
@@ -73,7 +73,7 @@ pub(super) fn run(data: &DataArgs, args: &ReplayArgs, output: Output) -> anyhow:
         }
     }
     super::data::runtime()?.block_on(async {
-        let sender = Sender::new(&to)?;
+        let sender = FixtureSender::new(&to)?;
         let mut counts = BTreeMap::<String, u64>::new();
         let progress = bar(fixtures.len() as u64, "replaying");
         for (index, fixture) in (0_u64..).zip(&fixtures) {

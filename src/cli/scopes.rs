@@ -17,6 +17,33 @@ pub(super) struct ScopesArgs {
     connection: Option<String>,
 }
 
+/// A permission that a platform's features need.
+struct Permission {
+    platform: &'static str,
+    scope: &'static Scope,
+    /// `None` if it is unknown.
+    is_granted: Option<bool>,
+}
+
+impl Permission {
+    fn json(&self) -> Value {
+        let scope = self.scope;
+        json!({"platform": self.platform, "feature": scope.feature, "name": scope.name, "id": scope.id, "granted": self.is_granted})
+    }
+
+    fn row(&self) -> Vec<String> {
+        let granted = match self.is_granted {
+            Some(true) => "yes",
+            Some(false) => "MISSING",
+            None => "-",
+        };
+        let scope = self.scope;
+        [self.platform, scope.feature, scope.name, scope.id, granted]
+            .map(str::to_owned)
+            .to_vec()
+    }
+}
+
 pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow::Result<Exit> {
     let connection = match &args.connection {
         None => None,
@@ -33,49 +60,33 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
         None => PLATFORMS.to_vec(),
         Some(connection) => platform(&connection.platform).into_iter().collect(),
     };
-    let scopes: Vec<(&str, &Scope, Option<bool>)> = asked
+    let permissions: Vec<Permission> = asked
         .iter()
         .flat_map(|platform| {
             let scopes = platform.api().map_or(&[][..], StoreApi::scopes);
-            scopes.iter().map(|scope| (platform.name(), scope))
-        })
-        .map(|(platform, scope)| {
-            (
-                platform,
+            scopes.iter().map(|scope| Permission {
+                platform: platform.name(),
                 scope,
-                connection
+                is_granted: connection
                     .as_ref()
                     .and_then(|connection| is_granted(connection, scope)),
-            )
+            })
         })
         .collect();
-    let values: Vec<Value> = scopes
-        .iter()
-        .map(|(platform, scope, has)| {
-            json!({"platform": platform, "feature": scope.feature, "name": scope.name, "id": scope.id, "granted": has})
-        })
-        .collect();
+    let values: Vec<Value> = permissions.iter().map(Permission::json).collect();
     output.value(&json!({"scopes": values}), || {
-        if scopes.is_empty() {
+        if permissions.is_empty() {
             return "this platform needs no permissions".to_owned();
         }
-        let granted = |has: &Option<bool>| match has {
-            Some(true) => "yes",
-            Some(false) => "MISSING",
-            None => "-",
-        };
-        let row = |(platform, scope, has): &(&str, &Scope, Option<bool>)| {
-            [platform, scope.feature, scope.name, scope.id, granted(has)]
-                .map(str::to_owned)
-                .to_vec()
-        };
-        let rows: Vec<Vec<String>> = scopes.iter().map(row).collect();
+        let rows: Vec<Vec<String>> = permissions.iter().map(Permission::row).collect();
         table(
             &["PLATFORM", "FEATURE", "PERMISSION", "ID", "GRANTED"],
             &rows,
         )
     })?;
-    let missing = scopes.iter().any(|(_, _, has)| *has == Some(false));
+    let missing = permissions
+        .iter()
+        .any(|permission| permission.is_granted == Some(false));
     Ok(if missing { Exit::No } else { Exit::Success })
 }
 

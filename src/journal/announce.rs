@@ -253,7 +253,7 @@ impl Seen<'_> {
     fn apply(&self, transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Changed> {
         let (id, parent) = (self.id, self.parent);
         match (store::get(transaction, id)?, self.signal) {
-            // Nobody speaks in the name of another's connection.
+            // A delivery of one app never changes a connection of another one.
             (Some(known), _) if known.id != *parent && known.parent.as_ref() != Some(parent) => {
                 Ok(Changed::Taken)
             }

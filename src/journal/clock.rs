@@ -1,7 +1,7 @@
 //! The time that retention by age believes.
 //!
 //! The system's clock may be wrong: ahead for seconds after a bad synchronization, or from the start of the process. An
-//! age computed from a wrong clock would remove what nobody has read. So the believed time advances with the monotonic
+//! age computed from a wrong clock would remove entries that no consumer has read. So the believed time advances with the monotonic
 //! clock. A system clock that is ahead of it is believed after it stood there for [`SETTLE_TIME`]; one that is behind is
 //! believed at once, because it removes less. The believed time is stored, so that a restart does not change it.
 

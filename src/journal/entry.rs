@@ -214,7 +214,7 @@ impl Outcome {
     }
 }
 
-/// What the event log keeps of an event; the rest is made from the delivery again when somebody reads it.
+/// What the event log stores of an event. The event is made from its delivery again when it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedEvent {
     /// Which event of the delivery.

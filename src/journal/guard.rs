@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
-use super::writer::Command;
+use super::command::Command;
 use crate::database::checkpoint::Checkpointer;
 
 /// The threads of an open journal.

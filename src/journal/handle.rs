@@ -8,28 +8,22 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::announce::{self, Changed, ConnectionChange};
-use super::budget::Budget;
 use super::claims::{Claimed, Excluded, PendingConnections, Want};
+use super::command::{Command, WriteWork};
 use super::completions::{self, EnrichedReader};
 use super::entry::{self, Entry, Position, Settlement};
 use super::error::{Appended, JournalError};
-use super::guard::JournalGuard;
 use super::health::{JournalHealth, Unwritable};
 use super::marks;
 use super::reader::Reader;
 use super::readers::Readers;
 use super::redrive::{self, Deed, DeliveryFilter, Progress};
 use super::signals::Signals;
-use super::writer::{Command, Work, Writer};
-use crate::database::checkpoint::{Checkpointer, LogLength};
-use crate::database::{self, DATA_FILE, DataFolder, MIGRATIONS, OpenError, ThreadEnd};
 use crate::delivery::Enriched;
 use crate::platforms::VerifiedDelivery;
 
 /// Maximum time for the commit of a delivery. After it, the sender is answered 503.
 pub(crate) const APPEND_TIMEOUT: Duration = Duration::from_secs(20);
-/// Maximum number of commands that wait for the writer.
-const MAX_WAITING_COMMANDS: usize = 4096;
 
 /// The journal. Clones share it.
 #[derive(Clone)]
@@ -46,85 +40,19 @@ pub struct Journal {
 const MAX_READERS: usize = 5;
 
 impl Journal {
-    /// Opens the journal of a data folder, makes it where there is none, and starts the writer.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn open(folder: &Path, budget: Budget) -> Result<(Self, JournalGuard), OpenError> {
-        let sqlite = database::open(folder, MIGRATIONS)?;
-        let (commands, waiting) = mpsc::channel(MAX_WAITING_COMMANDS);
-        let health = Arc::new(JournalHealth::default());
-        let signals = Signals {
-            arrived: Arc::new(Notify::new()),
-            logged: watch::Sender::new(0),
-        };
-        let log = LogLength::new(budget.log_limit());
-        let data_folder = Arc::new(DataFolder::new(folder.to_owned()));
-        let writer = Writer::new(
-            Arc::clone(&data_folder),
-            sqlite,
-            waiting,
-            Arc::clone(&health),
-            signals.clone(),
-            budget,
-            log.clone(),
-        );
-        let writer = writer.map_err(|source| OpenError::Sqlite {
-            path: folder.join(DATA_FILE),
-            source,
-        })?;
-        let failed = |source| OpenError::Folder {
-            path: folder.to_owned(),
-            source,
-        };
-        let (ends, has_ended) = watch::channel(None);
-        let end = ThreadEnd {
-            ended: ends.clone(),
-            name: "checkpoints of the journal",
-        };
-        let checkpointer =
-            Checkpointer::start(Arc::clone(&data_folder), log, end).map_err(failed)?;
-        let runtime = tokio::runtime::Handle::current();
-        let ended = Arc::clone(&health);
-        let end = ThreadEnd {
-            ended: ends,
-            name: "writer of the journal",
-        };
-        let work = move || {
-            let _end = end;
-            let result =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run(&runtime)));
-            let why = if result.is_ok() {
-                "the journal is closed"
-            } else {
-                "the writer of the journal stopped: restart the gateway"
-            };
-            ended.set(Some(Unwritable::Failing(why.to_owned())));
-        };
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(work)
-            .map_err(failed)?;
-        let readers = Arc::new(Readers::new(data_folder));
-        let guard = JournalGuard {
-            commands: commands.clone(),
-            thread,
-            checkpointer,
-            ended: has_ended,
-        };
-        Ok((
-            Self {
-                commands,
-                health,
-                signals,
-                readers,
-                turns: Arc::new(Semaphore::new(MAX_READERS)),
-            },
-            guard,
-        ))
+    pub(super) fn new(
+        commands: mpsc::Sender<Command>,
+        health: Arc<JournalHealth>,
+        signals: Signals,
+        readers: Readers,
+    ) -> Self {
+        Self {
+            commands,
+            health,
+            signals,
+            readers: Arc::new(readers),
+            turns: Arc::new(Semaphore::new(MAX_READERS)),
+        }
     }
 
     /// Keeps a delivery. When this returns `Ok`, it is on disk.
@@ -359,7 +287,7 @@ impl Journal {
         F: FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let work: Work = Box::new(move |transaction| {
+        let work: WriteWork = Box::new(move |transaction| {
             let result = work(transaction)?;
             Ok(Box::new(move || drop(answer.send(result))))
         });

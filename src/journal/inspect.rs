@@ -9,7 +9,7 @@ use super::room;
 use crate::database::rows::{id, instant};
 use crate::delivery::ConnectionId;
 
-/// That a delivery arrived, and for whom.
+/// The arrival of a delivery, and its connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrival {
     /// Its place.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::completions::{self, EnrichedReader};
 use super::damaged::{DamagedRow, DamagedRows};
-use super::entry::{DeliveryState, Entry, EntryKind, Position};
+use super::entry::{DeliveryState, Entry, EntryKind, LoggedEvent, Position};
 use super::event_filter::{EventFilter, PageLimit};
 use super::keys;
 use super::redrive::{self, Deed, DeliveryFilter};
@@ -387,17 +387,22 @@ impl Reader {
         usage::gap(&self.0, after, connection)
     }
 
-    /// The indexes, types and subjects of a delivery's events.
+    /// The logged events of a delivery.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn events_of(&self, position: Position) -> rusqlite::Result<Vec<(u16, String, String)>> {
+    pub fn events_of(&self, position: Position) -> rusqlite::Result<Vec<LoggedEvent>> {
         self.0
             .prepare_cached(
-                "SELECT idx, type, subject FROM events WHERE delivery = ?1 ORDER BY idx",
+                "SELECT idx, type, subject, omits_raw FROM events WHERE delivery = ?1 ORDER BY idx",
             )?
             .query_map([position], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                Ok(LoggedEvent {
+                    index: row.get(0)?,
+                    event_type: row.get(1)?,
+                    subject: row.get(2)?,
+                    omits_raw: row.get(3)?,
+                })
             })?
             .collect()
     }

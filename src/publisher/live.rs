@@ -13,7 +13,7 @@ use super::channel::{self, Alone, MAX_CONFIRM_WAIT, Outgoing};
 use super::keeper::Keeper;
 use super::link::Link;
 use super::publish::PublishOutcome;
-use super::session::Session;
+use super::session::BrokerSession;
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 
@@ -24,7 +24,7 @@ pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection with its channels.
 pub(super) struct Live {
-    pub(super) session: Session,
+    pub(super) session: BrokerSession,
     pub(super) link: Arc<Link>,
     pub(super) keeper: Arc<Keeper>,
     /// The queues of the channels' tasks. A closed one is replaced when it is needed.
@@ -59,7 +59,7 @@ impl ChannelAssignment {
 
 impl Live {
     /// A connection whose channels are opened when they are needed first.
-    pub(super) fn new(session: Session, keeper: &Arc<Keeper>) -> Self {
+    pub(super) fn new(session: BrokerSession, keeper: &Arc<Keeper>) -> Self {
         let allowed = match session.connection.configuration().channel_max() {
             0 => MAX_CHANNELS,
             // Some are left for events that have a channel of their own.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an attempt that is given up leaves neither a thread nor a descriptor behind. lapin reads each connection on a
 //! thread of its own and ends that thread only when the socket ends, which a broker that is frozen never brings about. So
-//! each attempt and each `Session` holds a second handle of its socket and shuts the socket down when it is dropped.
+//! each attempt and each `BrokerSession` holds a second handle of its socket and shuts the socket down when it is dropped.
 
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::AsFd;
@@ -154,7 +154,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// Why each address failed.
-    pub(super) async fn connect(&self, name: &str) -> Result<Session, ConnectError> {
+    pub(super) async fn connect(&self, name: &str) -> Result<BrokerSession, ConnectError> {
         let mut failures = Vec::new();
         for _ in 0..self.addresses.len() {
             let index = self.next.fetch_add(1, Ordering::Relaxed) % self.addresses.len();
@@ -176,7 +176,7 @@ impl Endpoints {
         Err(ConnectError(failures))
     }
 
-    async fn connect_to(&self, address: &Address, name: &str) -> lapin::Result<Session> {
+    async fn connect_to(&self, address: &Address, name: &str) -> lapin::Result<BrokerSession> {
         let mut uri = address.uri.clone();
         if self.tls.identity.is_some()
             && !address.names_user
@@ -202,7 +202,7 @@ impl Endpoints {
         };
         let runtime = lapin::runtime::default_runtime()?;
         let connection = Connection::connector(uri, runtime, open, properties).await?;
-        Ok(Session {
+        Ok(BrokerSession {
             connection,
             socket: given_up,
         })
@@ -215,12 +215,12 @@ impl Endpoints {
 pub(super) struct ConnectError(Vec<String>);
 
 /// An open connection. Dropping it ends its socket at once.
-pub(super) struct Session {
+pub(super) struct BrokerSession {
     pub(super) connection: Connection,
     socket: ShutDown,
 }
 
-impl Session {
+impl BrokerSession {
     /// Ends the connection in order, or after two seconds without order.
     pub(super) async fn close(&self) {
         let closing = self.connection.close(200, "bye".into());

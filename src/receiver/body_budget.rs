@@ -467,7 +467,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sender_that_holds_little_takes_from_the_one_that_holds_most() {
-        // Fetched apart by address, by connection id behind one proxy, and by connection id from many addresses.
+        // Distinguished by address, by connection id behind one proxy, and by connection id from many addresses.
         for (attackers, honest) in [
             ((1, 1, "shop-a"), (2, "shop-a")),
             ((1, 1, "shop-a"), (1, "shop-b")),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::deletion;
 use super::enrichment_queue::{Fetch, FetchTarget};
-use super::fetching::{Attempt, Fetcher};
+use super::fetching::{FetchAttempt, Fetcher};
 use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
 use crate::connections::Ownership;
 use crate::delivery::{Enriched, Enrichment};
@@ -221,7 +221,7 @@ impl<P: Publish> Relay<P> {
 /// Fetches, and stores the result before an event depends on it.
 async fn run(fetcher: Fetcher, journal: Journal, fetch: Fetch, is_in_flight: bool) -> Finished {
     let enriched = match fetcher.fetch(journal.clone(), &fetch).await {
-        Attempt::Retry {
+        FetchAttempt::Retry {
             delay,
             was_contradicted,
         } => {
@@ -231,7 +231,7 @@ async fn run(fetcher: Fetcher, journal: Journal, fetch: Fetch, is_in_flight: boo
                 was_contradicted,
             };
         }
-        Attempt::Done(enriched) => enriched,
+        FetchAttempt::Done(enriched) => enriched,
     };
     let stored = match deletion::decide(&journal, &fetch.target, is_in_flight, enriched).await {
         Ok(enriched) => journal

@@ -310,7 +310,7 @@ impl EnrichmentQueue {
         self.tidy(target);
     }
 
-    /// Forgets what nobody waits for.
+    /// Forgets a target without waiting deliveries.
     fn tidy(&mut self, target: &FetchTarget) {
         let is_idle = |waiting: &Waiting| {
             waiting.positions.is_empty() && !waiting.is_asked && !waiting.is_in_line

@@ -34,7 +34,7 @@ pub struct Fetcher {
 
 /// The result of one attempt.
 #[derive(Debug)]
-pub(super) enum Attempt {
+pub(super) enum FetchAttempt {
     Done(Enriched),
     Retry {
         /// Minimum delay.
@@ -45,7 +45,7 @@ pub(super) enum Attempt {
 }
 
 impl Fetcher {
-    pub(super) async fn fetch(self, journal: Journal, fetch: &Fetch) -> Attempt {
+    pub(super) async fn fetch(self, journal: Journal, fetch: &Fetch) -> FetchAttempt {
         let fetched_at = Timestamp::now();
         let left = || self.max_wait.saturating_sub(fetch.since.elapsed());
         let fetched = if left().is_zero() && fetch.failures == 0 {
@@ -55,7 +55,7 @@ impl Fetcher {
             self.fetch_within(journal, fetch, left().max(MIN_FETCH_TIMEOUT))
                 .await
         };
-        let retry = |delay: Duration, was_contradicted| Attempt::Retry {
+        let retry = |delay: Duration, was_contradicted| FetchAttempt::Retry {
             delay: delay.min(left()),
             was_contradicted,
         };
@@ -128,7 +128,7 @@ impl Fetcher {
 }
 
 /// A final result, and its metric label.
-fn done(enrichment: Enrichment, fetched_at: Timestamp) -> (Attempt, crate::delivery::Reason) {
+fn done(enrichment: Enrichment, fetched_at: Timestamp) -> (FetchAttempt, crate::delivery::Reason) {
     let label = match &enrichment {
         Enrichment::Complete(_) => "completed".into(),
         Enrichment::Contradicted(_) => "untrue".into(),
@@ -139,7 +139,7 @@ fn done(enrichment: Enrichment, fetched_at: Timestamp) -> (Attempt, crate::deliv
         enrichment,
         fetched_at,
     };
-    (Attempt::Done(enriched), label)
+    (FetchAttempt::Done(enriched), label)
 }
 
 /// The delay before the next attempt: the store's minimum, or the gateway's own if that is longer.

@@ -12,21 +12,21 @@ use crate::platforms::SignedRequest;
 
 /// Sends requests to a gateway's webhook endpoints.
 #[derive(Clone, Debug)]
-pub struct Sender {
+pub struct FixtureSender {
     client: reqwest::Client,
     base: String,
 }
 
 /// The gateway's response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ReplayAnswer {
     /// The HTTP status.
     pub status: u16,
     /// The JSON body; null if the body is not JSON.
     pub body: Value,
 }
 
-impl Answer {
+impl ReplayAnswer {
     /// The `status` member of a 200 response: `accepted`, `duplicate`, `ignored` or `ping`.
     #[must_use]
     pub fn word(&self) -> Option<&str> {
@@ -57,7 +57,7 @@ pub enum SendError {
     Http(#[from] reqwest::Error),
 }
 
-impl Sender {
+impl FixtureSender {
     /// `base` is the URL of the gateway's public listener.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Sender {
         platform: &str,
         connection: &ConnectionId,
         request: &SignedRequest,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<ReplayAnswer, SendError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
             // The HTTP client sets these headers itself.
@@ -114,7 +114,7 @@ impl Sender {
             .await?;
         let status = response.status().as_u16();
         let body = response.bytes().await?;
-        Ok(Answer {
+        Ok(ReplayAnswer {
             status,
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         })

@@ -1,7 +1,7 @@
 //! The queue between those who log and standard error.
 //!
 //! A reader of the log that hangs fills its pipe, and a write to a full pipe waits for ever. So only a thread of its own
-//! writes. Whoever logs puts the line into a bounded queue; when the queue is full, the line is dropped and counted. The
+//! writes. A log call puts the line into a bounded queue; when the queue is full, the line is dropped and counted. The
 //! first line that gets through again is preceded by one that says how many are missing.
 
 use std::fs::File;

@@ -48,7 +48,7 @@ impl Summary {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// Counts one happening. `reason` is one of a few words, `subject` is whom it happened to.
+    /// Counts an occurrence. `reason` is one of a few codes, `subject` is for example a connection.
     pub fn count(&self, reason: &'static str, subject: &str, detail: Option<String>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = all.entry(reason).or_default();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::{SignedRequest, Unsigned, platform};
-use cartwire::replay::{Sender, fixture};
+use cartwire::replay::{FixtureSender, fixture};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -64,7 +64,8 @@ impl Stores {
         let interval = Duration::from_secs(1) * SENDERS / rate.max(1);
         let senders = (0..SENDERS).map(|first| {
             let (stores, is_closing) = (self.clone(), Arc::clone(&is_closing));
-            let sender = Sender::new(&format!("http://{}", gateway.public())).expect("a client");
+            let sender =
+                FixtureSender::new(&format!("http://{}", gateway.public())).expect("a client");
             tokio::spawn(async move {
                 let mut answered = Vec::new();
                 let mut ticks = tokio::time::interval(interval);
@@ -85,7 +86,7 @@ impl Stores {
     }
 
     /// Sends one order; the id of its event, if the answer is 200.
-    async fn send(&self, sender: &Sender, number: u64) -> Option<String> {
+    async fn send(&self, sender: &FixtureSender, number: u64) -> Option<String> {
         let store = &self.stores[usize::try_from(number).ok()? % self.stores.len()];
         let (name, connection, request) = match store {
             Store::Shop { connection, secret } => {

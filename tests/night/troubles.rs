@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::{SignedRequest, Unsigned, platform};
-use cartwire::replay::Sender;
+use cartwire::replay::FixtureSender;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -91,7 +91,7 @@ impl Troubles {
 
     /// From now on each has its trouble.
     pub(crate) async fn begin(&self, gateway: &Gateway) {
-        let sender = Sender::new(&format!("http://{}", gateway.public())).expect("a client");
+        let sender = FixtureSender::new(&format!("http://{}", gateway.public())).expect("a client");
         self.key_revoked
             .change(|options| options.consumer_key = "ck_of_somebody_else".to_owned());
         let webhook = |shop: &Shop, topic: &str| {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cartwire::delivery::ConnectionId;
 use cartwire::platforms::{SignedRequest, Unsigned, WebhookPlatform, platform};
-use cartwire::replay::{Answer, Sender, fixture};
+use cartwire::replay::{FixtureSender, ReplayAnswer, fixture};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
@@ -105,7 +105,7 @@ impl Order {
 /// The stores.
 #[derive(Clone)]
 pub(crate) struct Store {
-    sender: Sender,
+    sender: FixtureSender,
     keys: Arc<Keys>,
     seen: Arc<Seen>,
     /// Allowed statuses for a genuine webhook, except 200.
@@ -131,7 +131,7 @@ impl Seen {
         Duration::from_micros(self.worst_micros.load(Ordering::Relaxed))
     }
 
-    fn take_in(&self, answer: Option<&Answer>, took: Duration) {
+    fn take_in(&self, answer: Option<&ReplayAnswer>, took: Duration) {
         match answer {
             None => drop(self.unanswered.fetch_add(1, Ordering::Relaxed)),
             Some(answer) => {
@@ -147,7 +147,7 @@ impl Seen {
 impl Store {
     pub(crate) fn new(gateway: &str) -> Self {
         Self {
-            sender: Sender::new(gateway).expect("a client"),
+            sender: FixtureSender::new(gateway).expect("a client"),
             keys: Arc::new(Keys::test()),
             seen: Arc::default(),
             // Only a journal that cannot accept writes may cause the rejection of a genuine webhook.
@@ -218,7 +218,11 @@ impl Store {
     }
 
     /// Sends a revision once; `None` if there was no response.
-    pub(crate) async fn try_send(&self, order: Order, request: &SignedRequest) -> Option<Answer> {
+    pub(crate) async fn try_send(
+        &self,
+        order: Order,
+        request: &SignedRequest,
+    ) -> Option<ReplayAnswer> {
         let (platform, connection) = order.route();
         let connection = ConnectionId::new(connection).expect("an id");
         let begun = Instant::now();

@@ -28,11 +28,13 @@ fn metrics(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_metric_is_described_and_documented() {
     let sources = sources();
-    let telemetry = sources.iter().find(|source| source.path == "telemetry.rs");
-    let described = metrics(&telemetry.expect("telemetry.rs").code);
+    let telemetry = sources
+        .iter()
+        .find(|source| source.path == "telemetry/metrics.rs");
+    let described = metrics(&telemetry.expect("telemetry/metrics.rs").code);
     let emitting = sources
         .iter()
-        .filter(|source| source.path != "telemetry.rs");
+        .filter(|source| source.path != "telemetry/metrics.rs");
     let emitted: BTreeSet<String> = emitting
         .flat_map(|source| macro_names(&source.code))
         .collect();
@@ -52,8 +54,10 @@ fn every_metric_is_described_and_documented() {
 #[test]
 fn alert_rules_name_only_metrics_that_exist() {
     let sources = sources();
-    let telemetry = sources.iter().find(|source| source.path == "telemetry.rs");
-    let described = metrics(&telemetry.expect("telemetry.rs").code);
+    let telemetry = sources
+        .iter()
+        .find(|source| source.path == "telemetry/metrics.rs");
+    let described = metrics(&telemetry.expect("telemetry/metrics.rs").code);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/alerts.yaml");
     let rules = fs::read_to_string(path).expect("the rules are there");
     let named = metrics(&rules);

@@ -206,7 +206,7 @@ impl<'a> Claims<'a> {
         let payload = match envelope.data {
             Some(data) => data
                 .open()
-                .and_then(Payload::read)
+                .and_then(TokenPayload::read)
                 .ok_or_else(|| broken("payload_unreadable")),
             None => Err(broken("payload_missing")),
         };
@@ -234,11 +234,11 @@ pub(super) struct Opened {
     claims: Option<String>,
     envelope: Option<String>,
     /// The innermost layer.
-    pub(super) payload: Result<Payload, Broken>,
+    pub(super) payload: Result<TokenPayload, Broken>,
 }
 
 /// The innermost layer, not yet decoded.
-pub(super) struct Payload {
+pub(super) struct TokenPayload {
     /// Its text, byte for byte.
     pub(super) text: String,
     /// Of a domain event: the event's own id.
@@ -274,7 +274,7 @@ impl Opened {
     }
 }
 
-impl Payload {
+impl TokenPayload {
     fn read(given: String) -> Option<Self> {
         let Names { id, fqdn, slug } = serde_json::from_str(&given).ok()?;
         let get = |raw: Option<&RawValue>| raw.and_then(text);

@@ -38,7 +38,7 @@ fn verified(
         received_at: now,
     };
     match verify(&raw, keys, now)? {
-        Verified::Ping => panic!("nobody pings"),
+        Verified::Ping => panic!("Wix sends no pings"),
         Verified::Delivery(delivery) => Ok(delivery.parts().clone()),
     }
 }
@@ -336,7 +336,7 @@ fn a_token_begins_at_most_sixty_seconds_from_now() {
 #[test]
 fn issuer_audience_and_time_of_issue_do_not_matter() {
     for members in [
-        r#""iss":"nobody","aud":["x"]"#,
+        r#""iss":"unknown","aud":["x"]"#,
         r#""aud":7"#,
         r#""iat":9999999999"#,
         r#""iat":"x""#,

@@ -162,7 +162,7 @@ fn check(tag: &[u8; 32], body: &[u8], keys: &[VerificationKey]) -> Result<(), Re
 }
 
 /// Can it not have been WordPress that wrote these bytes? Its encoder escapes whatever is not ASCII, and every slash in a
-/// string; a proxy that reads JSON and writes it anew does neither.
+/// string; a proxy that re-encodes JSON does neither.
 fn was_reencoded(body: &[u8]) -> bool {
     if !body.is_ascii() {
         return true;

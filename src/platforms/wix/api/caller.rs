@@ -7,13 +7,13 @@ use super::token;
 use crate::platforms::api::{AccessToken, ApiRequest, Auth, ConnectionContext, Method};
 
 /// The base URL and the credentials for the requests about a connection.
-pub(super) struct Caller<'a> {
+pub(super) struct WixClient<'a> {
     pub(super) base: &'a str,
     pub(super) auth: Auth,
     pub(super) headers: Vec<(&'static str, String)>,
 }
 
-impl<'a> Caller<'a> {
+impl<'a> WixClient<'a> {
     /// `None` without credentials, and for an app itself: requests are always about one of its installations.
     pub(super) fn of(context: &'a ConnectionContext) -> Option<Self> {
         if context.kind == "wix-site" {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::caller::Caller;
+use super::caller::WixClient;
 use super::fetch_request::{FetchKind, FetchRequest};
 use super::refusal::{RefusalCause, refusal_cause};
 use super::settings::Settings;
@@ -54,7 +54,8 @@ pub(in crate::platforms::wix) fn fetch(
     context: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Fetched, Unanswered> {
-    let (Some(request), Some(caller)) = (FetchRequest::parse(request), Caller::of(context)) else {
+    let (Some(request), Some(caller)) = (FetchRequest::parse(request), WixClient::of(context))
+    else {
         return Ok(Fetched::unavailable("not_asked"));
     };
     let id = request.id.as_str();
@@ -188,7 +189,7 @@ fn is_no_route(result: &CallResult) -> bool {
 /// The currency of the site, without a request if a check has stored it.
 fn site_currency(
     context: &ConnectionContext,
-    caller: &Caller<'_>,
+    caller: &WixClient<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Fetched, Unanswered> {
     if let Some(currency) = Settings::of(context).currency {
@@ -210,7 +211,7 @@ fn site_currency(
 /// The currency of an order, and its payments if the event has none.
 fn payments(
     request: &FetchRequest,
-    caller: &Caller<'_>,
+    caller: &WixClient<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Fetched, Unanswered> {
     let id = request.id.as_str();
@@ -249,7 +250,7 @@ fn payments(
 fn installation(
     app_id: &str,
     context: &ConnectionContext,
-    caller: &Caller<'_>,
+    caller: &WixClient<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Fetched, Unanswered> {
     const SAMPLE: Fetched = Fetched::contradicted("sample_delivery");

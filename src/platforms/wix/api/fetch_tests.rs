@@ -338,9 +338,9 @@ fn a_page_in_the_platforms_place_passes_wherever_it_stands() {
 
 #[test]
 fn a_sample_delivery_is_untrue_and_a_refused_secret_is_not() {
-    let nobody = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
+    let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     assert_eq!(
-        completed("installation/another-app", nobody).0,
+        completed("installation/another-app", unused).0,
         Fetched::contradicted("sample_delivery")
     );
     for (status, body, expected) in [

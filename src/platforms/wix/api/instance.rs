@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::caller::Caller;
+use super::caller::WixClient;
 use super::refusal::{
     ApiOutcome, RefusalCause, classify, refusal_cause, report_unexpected_status, unreadable,
 };
@@ -121,7 +121,7 @@ pub(super) fn examine(
         unreadable(&mut found);
         return Ok(found);
     };
-    let caller = Caller::with_token(app, token);
+    let caller = WixClient::with_token(app, token);
     match classify(
         &mut found,
         dialogue.ask(caller.get("instance.get", "/apps/v1/instance"))?,
@@ -142,7 +142,7 @@ pub(super) fn examine(
 fn report_installation(
     found: &mut CheckReport,
     answer: &Answer,
-    caller: &Caller<'_>,
+    caller: &WixClient<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<(), Unanswered> {
     let document = parse(answer.text());

@@ -87,16 +87,16 @@ fn with_others(others: &[&str]) -> ConnectionContext {
 
 #[test]
 fn an_app_without_a_secret_or_a_site_cannot_be_checked_and_says_so() {
-    let nobody = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
+    let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     let mut poor = app_on(&["one"]);
     poor.secrets.clear();
-    let (found, _) = talk(nobody, |dialogue| examine_app(&poor, dialogue));
+    let (found, _) = talk(unused, |dialogue| examine_app(&poor, dialogue));
     assert_eq!(
         (only(&found).severity, only(&found).code),
         (Severity::Note, "app_secret_missing")
     );
     assert!(found.good[0].contains("https://hooks.example/webhooks/wix/my-app"));
-    let (found, _) = talk(nobody, |dialogue| examine_app(&app(), dialogue));
+    let (found, _) = talk(unused, |dialogue| examine_app(&app(), dialogue));
     assert_eq!(
         (only(&found).severity, only(&found).code),
         (Severity::Note, "app_secret_untried")
@@ -160,7 +160,7 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
 }
 
 #[test]
-fn an_outage_accuses_nobody() {
+fn outage_is_no_fault_of_the_credentials() {
     for (result, expected) in [
         (Ok(answer(429, "")), "rate_limited"),
         (Ok(answer(503, "")), "store_unreachable"),
@@ -320,7 +320,7 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     assert_eq!(
         found(refused(front, works, &others)),
         (Severity::Unavailable, "store_unreachable"),
-        "the front names nobody"
+        "the front has no name"
     );
     assert_eq!(
         found(refused(

@@ -6,7 +6,7 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::caller::Caller;
+use super::caller::WixClient;
 use super::refusal::{ApiOutcome, classify, unreadable, words};
 use super::settings::Settings;
 use crate::platforms::api::{
@@ -29,7 +29,7 @@ pub(super) fn examine(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     let mut found = CheckReport::default();
-    let (Some(caller), Some(site)) = (Caller::of(context), Settings::of(context).site_id) else {
+    let (Some(caller), Some(site)) = (WixClient::of(context), Settings::of(context).site_id) else {
         let remedy = format!("Remove the connection and add it again with a key from {KEYS}");
         found.add(
             Severity::Broken,
@@ -173,12 +173,13 @@ fn list<'a>(
     context: &ConnectionContext,
     dialogue: &mut Dialogue<'a>,
 ) -> Result<Listed<'a>, Unanswered> {
-    let (Some(caller), Some(account)) =
-        (Caller::with_key(context), Settings::of(context).account_id)
-    else {
+    let (Some(caller), Some(account)) = (
+        WixClient::with_key(context),
+        Settings::of(context).account_id,
+    ) else {
         return Ok(Listed::Nothing);
     };
-    let caller = Caller {
+    let caller = WixClient {
         headers: vec![("wix-account-id", account.to_owned())],
         ..caller
     };

@@ -195,7 +195,7 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
 }
 
 #[test]
-fn an_outage_accuses_nobody() {
+fn an_outage_accuses_unused() {
     for result in [
         Ok(answer(503, "")),
         Err(CallFailure::TimedOut),
@@ -221,12 +221,12 @@ fn an_outage_accuses_nobody() {
 
 #[test]
 fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
-    let nobody = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
+    let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     let mut same = site();
     same.settings
         .insert("account_id".to_owned(), "site-1".to_owned());
     assert_eq!(
-        only(&talk(nobody, |dialogue| examine(&same, dialogue)).0).code,
+        only(&talk(unused, |dialogue| examine(&same, dialogue)).0).code,
         "account_refused"
     );
     let mut id = site();
@@ -236,17 +236,17 @@ fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
     id.secrets
         .insert("api-key".to_owned(), uuid.to_owned().into());
     assert_eq!(
-        only(&talk(nobody, |dialogue| examine(&id, dialogue)).0).code,
+        only(&talk(unused, |dialogue| examine(&id, dialogue)).0).code,
         "api_key_refused"
     );
     let mut without = site();
     without.secrets.clear();
     assert_eq!(
-        only(&talk(nobody, |dialogue| examine(&without, dialogue)).0).code,
+        only(&talk(unused, |dialogue| examine(&without, dialogue)).0).code,
         "api_key_missing"
     );
     assert!(!can_request(&without.configured()));
-    let removed = talk(nobody, |dialogue| {
+    let removed = talk(unused, |dialogue| {
         examined(&site(), CheckMode::Remove, dialogue)
     })
     .0;

@@ -65,7 +65,7 @@ pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
 mod tests {
     use super::*;
     use crate::platforms::api::Auth;
-    use crate::platforms::wix::api::caller::Caller;
+    use crate::platforms::wix::api::caller::WixClient;
     use crate::platforms::wix::api::script::{answer, app, installation};
     use crate::platforms::wix::api::{can_check, can_request};
 
@@ -101,7 +101,10 @@ mod tests {
 
     #[test]
     fn each_installation_has_a_token_of_its_own() {
-        let holder = |id: &str| match Caller::of(&installation(id)).expect("it can be asked").auth {
+        let holder = |id: &str| match WixClient::of(&installation(id))
+            .expect("it can be asked")
+            .auth
+        {
             Auth::Token(grant) => grant.holder,
             Auth::None | Auth::Header(..) | Auth::OAuth1(_) => panic!("no token"),
         };

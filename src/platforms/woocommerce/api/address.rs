@@ -1,7 +1,7 @@
-//! Where a store's REST API is: from the address that somebody typed to the root that answers.
+//! Finds a store's REST API: from the URL that the operator typed to the root that answers.
 //!
 //! No keys are sent here. What a store says of itself decides the path only: the host stays the one that was typed, because
-//! a store behind a proxy may know itself by a name that nobody else can call.
+//! a store behind a proxy may know itself by a name that is not reachable from outside.
 
 use std::fmt::Write as _;
 
@@ -64,7 +64,7 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
     })?;
     let mut troubles: Vec<Finding> = Vec::new();
     // WordPress sends visitors to the address that it knows itself by, which behind a proxy may be none that can be called;
-    // its REST API redirects nobody, so that is tried all the same.
+    // its REST API does not redirect, so the root is tried nevertheless.
     let (home, page) = match follow(dialogue, "home", &start) {
         Ok((home, page)) => (home, Some(page)),
         Err(End::Found(trouble)) if trouble.code.starts_with("redirect_") => {

@@ -8,7 +8,7 @@
 use url::Url;
 
 use super::body::json;
-use super::client::{Caller, Keys, Mode, is_woocommerce, rest_error, wrong_role};
+use super::client::{Keys, Mode, StoreClient, is_woocommerce, rest_error, wrong_role};
 use super::diagnosis::{Refused, diagnose};
 use super::outcome::{End, finding};
 use super::{facts, refusal};
@@ -69,7 +69,7 @@ pub(super) fn choose<'a>(
     home: Option<&Url>,
     keys: &Keys,
     dialogue: &mut Dialogue<'a>,
-) -> Result<(Caller, Option<&'a Answer>), End> {
+) -> Result<(StoreClient, Option<&'a Answer>), End> {
     let mut refused: Vec<Refused> = Vec::new();
     let mut foreign = None;
     // WooCommerce has an error of its own for every signature that it sees, even of an unknown key. Without that error the
@@ -85,7 +85,7 @@ pub(super) fn choose<'a>(
         {
             continue;
         }
-        let caller = Caller {
+        let caller = StoreClient {
             root: root.to_string(),
             mode,
             keys: keys.clone(),

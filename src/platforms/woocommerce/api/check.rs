@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::address::{Api, Place};
 use super::body::json;
-use super::client::{Caller, Keys};
+use super::client::{Keys, StoreClient};
 use super::learn::learn;
 use super::outcome::{CONNECT_AGAIN, End, add, finding};
-use super::session::Session;
+use super::session::CheckSession;
 use super::settings::StoreSettings;
 use super::{address, authenticate, mode, reachable, refusal};
 use crate::platforms::api::{
@@ -93,7 +93,7 @@ fn run(
         place,
         status,
     } = reach(&settings, &keys, dialogue, report)?;
-    let mut session = Session {
+    let mut session = CheckSession {
         context,
         settings: &settings,
         caller,
@@ -106,7 +106,7 @@ fn run(
 
 /// A store that accepted the key.
 struct Reached<'a> {
-    caller: Caller,
+    caller: StoreClient,
     /// Where the store was found; `None` if the address that an earlier check stored still works.
     place: Option<Place>,
     /// The store's status; `None` if the store is too slow for it.
@@ -120,7 +120,7 @@ fn reach<'a>(
     dialogue: &mut Dialogue<'a>,
     report: &mut CheckReport,
 ) -> Result<Reached<'a>, End> {
-    if let Some(caller) = Caller::remembered(settings, keys) {
+    if let Some(caller) = StoreClient::remembered(settings, keys) {
         match caller.status(dialogue)? {
             Ok(answer) if answer.is_good() && json(answer).is_some() => {
                 return Ok(Reached {

@@ -47,7 +47,7 @@ impl Mode {
 
 /// What is needed to send requests to a store.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(super) struct StoreClient {
     /// The REST root, with a slash at its end.
     pub(super) root: String,
     pub(super) mode: Mode,
@@ -65,7 +65,7 @@ impl Keys {
     }
 }
 
-impl Caller {
+impl StoreClient {
     /// The caller that worked at an earlier check; `None` if the URL was changed since.
     pub(super) fn remembered(settings: &StoreSettings, keys: &Keys) -> Option<Self> {
         let root = settings.rest_root.as_ref()?;

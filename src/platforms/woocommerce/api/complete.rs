@@ -10,7 +10,7 @@
 //! - no usable answer: [`Fetched::Nothing`] or [`Fetched::Later`].
 
 use super::body::json_text;
-use super::client::{Caller, Keys, Mode, rest_error};
+use super::client::{Keys, Mode, StoreClient, rest_error};
 use super::settings::StoreSettings;
 use crate::delivery::{Enrichment, JournaledDelivery};
 use crate::event::data::Entity;
@@ -178,10 +178,10 @@ pub(in crate::platforms::woocommerce) fn complete(
 const GONE: &str = r#"{"confirmed":"gone"}"#;
 
 /// As a check found that it works, or as it works with most stores.
-fn caller(context: &ConnectionContext) -> Option<Caller> {
+fn caller(context: &ConnectionContext) -> Option<StoreClient> {
     let keys = Keys::of(context)?;
     let settings = StoreSettings::parse(&context.settings);
-    if let Some(caller) = Caller::remembered(&settings, &keys) {
+    if let Some(caller) = StoreClient::remembered(&settings, &keys) {
         return Some(caller);
     }
     let root = format!("{}/wp-json/", settings.url?.trim_end_matches('/'));
@@ -193,5 +193,5 @@ fn caller(context: &ConnectionContext) -> Option<Caller> {
             placement: Placement::Header,
         }
     };
-    Some(Caller { root, mode, keys })
+    Some(StoreClient { root, mode, keys })
 }

@@ -8,7 +8,7 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::client::{Caller, Keys, Mode, is_woocommerce, rest_error};
+use super::client::{Keys, Mode, StoreClient, is_woocommerce, rest_error};
 use super::facts::clock_off;
 use super::outcome::finding;
 use crate::platforms::api::{Dialogue, Finding, Method, Severity, Unanswered};
@@ -16,7 +16,7 @@ use crate::platforms::api::{Dialogue, Finding, Method, Severity, Unanswered};
 /// One rejected authentication mode.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub(super) caller: Caller,
+    pub(super) caller: StoreClient,
     /// The store's message, in its language. Only compared with another message of the same store.
     pub(super) message: String,
     /// Seconds by which the store's clock is ahead, if the difference is too large for OAuth.
@@ -102,7 +102,7 @@ fn is_unknown(refused: &Refused, dialogue: &mut Dialogue<'_>) -> Result<bool, Un
 }
 
 /// `true` if a write without content fails because of its content or because of the user's rights: the key was accepted.
-fn may_write(caller: &Caller, dialogue: &mut Dialogue<'_>) -> Result<bool, Unanswered> {
+fn may_write(caller: &StoreClient, dialogue: &mut Dialogue<'_>) -> Result<bool, Unanswered> {
     let request = caller.request("key.try_write", Method::Post, "webhooks", Some(&json!({})));
     let Ok(answer) = dialogue.ask(request)? else {
         return Ok(false);

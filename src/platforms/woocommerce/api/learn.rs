@@ -3,7 +3,7 @@
 use super::address::Place;
 use super::client::Mode;
 use super::facts::{self, Facts};
-use super::session::Session;
+use super::session::CheckSession;
 use super::settings::{AuthScheme, name};
 use crate::platforms::api::{Answer, Severity};
 use crate::platforms::oauth1::Placement;
@@ -19,7 +19,7 @@ const KEPT: [&str; 5] = [
 
 /// Adds the settings to the report, and findings about version, clock and authentication.
 pub(super) fn learn(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     place: Option<&Place>,
     status: Option<&Answer>,
 ) -> Facts {
@@ -41,7 +41,7 @@ pub(super) fn learn(
     facts
 }
 
-fn store_settings(session: &mut Session<'_, '_>, place: Option<&Place>, facts: &Facts) {
+fn store_settings(session: &mut CheckSession<'_, '_>, place: Option<&Place>, facts: &Facts) {
     let (context, caller) = (session.context, &session.caller);
     let address = match &caller.mode {
         Mode::OAuth { root, .. } if *root != caller.root => root.as_str(),
@@ -69,7 +69,7 @@ fn store_settings(session: &mut Session<'_, '_>, place: Option<&Place>, facts: &
     }
 }
 
-fn report_authentication(session: &mut Session<'_, '_>) {
+fn report_authentication(session: &mut CheckSession<'_, '_>) {
     let how = match &session.caller.mode {
         Mode::Basic => "Basic over https",
         Mode::OAuth { placement, .. } => match placement {

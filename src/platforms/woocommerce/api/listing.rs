@@ -8,7 +8,7 @@ use super::body::json;
 use super::client::{is_woocommerce, rest_error, wrong_role};
 use super::outcome::{End, finding};
 use super::refusal;
-use super::session::Session;
+use super::session::CheckSession;
 use super::webhooks::{Own, Webhook};
 use crate::platforms::api::{Answer, CallFailure, Finding, Method, Severity};
 use crate::platforms::json::Json;
@@ -26,7 +26,7 @@ const MAX_WEBHOOKS: usize = PER_PAGE * MAX_PAGES;
 const MAX_PAGE_BYTES: usize = 1 << 20;
 
 /// Reads all webhooks of a store, and returns those that are ours.
-pub(super) fn list(session: &mut Session<'_, '_>, own: &Own) -> Result<Vec<Webhook>, End> {
+pub(super) fn list(session: &mut CheckSession<'_, '_>, own: &Own) -> Result<Vec<Webhook>, End> {
     let (mut ours, mut known) = (Vec::new(), BTreeSet::new());
     for page in 1..=MAX_PAGES {
         let path = format!("webhooks?per_page={PER_PAGE}&{STABLE_ORDER}&page={page}");

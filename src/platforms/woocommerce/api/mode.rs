@@ -10,7 +10,7 @@ use super::change::{Repaired, Wanted, read_only};
 use super::facts::{self, Facts};
 use super::listing::list;
 use super::outcome::{End, add, finding};
-use super::session::Session;
+use super::session::CheckSession;
 use super::settings::{KeyPermission, StoreSettings, name, stored_by_topic};
 use super::webhooks::{self, Own, Webhook};
 use super::{reachable, repair};
@@ -18,7 +18,7 @@ use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
 
 /// Runs one of the modes.
 pub(super) fn run(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     mode: CheckMode,
     facts: &Facts,
 ) -> Result<(), End> {
@@ -40,7 +40,7 @@ fn own(settings: &StoreSettings, target: &str) -> Own {
 }
 
 /// The current delivery URL or, if none is known, the former one.
-fn target<'s>(session: &Session<'s, '_>) -> Option<&'s str> {
+fn target<'s>(session: &CheckSession<'s, '_>) -> Option<&'s str> {
     let current = session.context.delivery_url.as_deref();
     current.or(session.settings.delivery_url.as_deref())
 }
@@ -55,7 +55,7 @@ fn no_public_url(severity: Severity) -> Finding {
     )
 }
 
-fn check(session: &mut Session<'_, '_>) -> Result<(), End> {
+fn check(session: &mut CheckSession<'_, '_>) -> Result<(), End> {
     let settings = session.settings;
     let Some(target) = target(session) else {
         add(session.report, no_public_url(Severity::Note));
@@ -82,7 +82,7 @@ fn check(session: &mut Session<'_, '_>) -> Result<(), End> {
     Ok(())
 }
 
-fn fix(session: &mut Session<'_, '_>, facts: &Facts) -> Result<(), End> {
+fn fix(session: &mut CheckSession<'_, '_>, facts: &Facts) -> Result<(), End> {
     let context = session.context;
     let Some(target) = context.delivery_url.as_deref() else {
         add(session.report, no_public_url(Severity::Broken));
@@ -127,7 +127,7 @@ fn has_optional_topic(settings: &StoreSettings, facts: &Facts) -> bool {
 
 /// Stores the result of a repair, and reports what is still wrong.
 fn record(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     own: &Own,
     mut watched: BTreeMap<String, String>,
     repaired: Repaired,
@@ -213,7 +213,7 @@ fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
         .insert(name::WEBHOOKS_WATCHED.to_owned(), stored_by_topic(&watched));
 }
 
-fn remove(session: &mut Session<'_, '_>) -> Result<(), End> {
+fn remove(session: &mut CheckSession<'_, '_>) -> Result<(), End> {
     // Without a current or former delivery URL no webhook was registered.
     let own = own(session.settings, target(session).unwrap_or_default());
     let listed = list(session, &own)?;

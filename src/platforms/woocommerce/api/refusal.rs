@@ -12,7 +12,7 @@ use super::urls::origin;
 use crate::platforms::api::{Answer, CallFailure, Finding, Severity, TlsFault};
 use crate::platforms::lenient::Node;
 
-/// Codes by which plugins say that the REST API is for those who are logged in, or for nobody.
+/// Error codes of plugins that close the REST API, or open it only to users who are logged in.
 const TURNED_OFF: [&str; 9] = [
     "rest_cannot_access",
     "rest_not_logged_in",
@@ -278,7 +278,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
                 answer.status
             ),
             "In WordPress, open Settings > Permalinks, choose anything but \"Plain\" and save; that also writes the web server's \
-             rules anew.",
+             rules again.",
         ),
         300..=399 => finding(
             Severity::Broken,

@@ -6,7 +6,7 @@
 use super::change::{ChangeResult, Repaired, Stop, Wanted, WebhookChange};
 use super::listing::list;
 use super::outcome::{End, add};
-use super::session::Session;
+use super::session::CheckSession;
 use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook};
 use super::write::{batch, single};
 use crate::platforms::api::Severity;
@@ -33,7 +33,7 @@ enum Goal {
 
 /// Registers missing webhooks and repairs existing ones.
 pub(super) fn repair(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     wanted: &Wanted<'_>,
     listed: Vec<Webhook>,
 ) -> Result<Repaired, End> {
@@ -42,7 +42,7 @@ pub(super) fn repair(
 
 /// Deletes all of our webhooks, and no others.
 pub(super) fn remove(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     own: &Own,
     listed: Vec<Webhook>,
 ) -> Result<Repaired, End> {
@@ -56,7 +56,7 @@ pub(super) fn remove(
 
 /// Sends the changes in batches and, if a batch fails, the remaining ones in single requests.
 fn in_two_ways(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     wanted: &Wanted<'_>,
     listed: Vec<Webhook>,
     goal: Goal,
@@ -94,7 +94,7 @@ fn in_two_ways(
 
 /// One run over the webhooks of a store.
 struct Run<'r, 's, 'a> {
-    session: &'r mut Session<'s, 'a>,
+    session: &'r mut CheckSession<'s, 'a>,
     wanted: &'r Wanted<'r>,
     way: Way,
     repaired: Repaired,
@@ -205,7 +205,7 @@ impl Run<'_, '_, '_> {
 
 /// Sends some changes, and returns the result of each.
 type SendChanges = fn(
-    &mut Session<'_, '_>,
+    &mut CheckSession<'_, '_>,
     &Wanted<'_>,
     &[WebhookChange],
     &mut Repaired,

@@ -134,7 +134,7 @@ pub(super) struct Ours<'a> {
 }
 
 impl Own {
-    /// `true` if it delivers to us, whoever made it, or delivers where our webhooks went before and has a remembered id.
+    /// `true` if the webhook delivers to this gateway, or if it has a remembered id and delivers to the former URL.
     pub(super) fn is_for_us(&self, webhook: &Webhook) -> bool {
         let is_former = self
             .former
@@ -214,7 +214,7 @@ pub(super) struct Sorted<'a> {
     pub(super) kept: BTreeMap<&'a str, Ours<'a>>,
     /// More for the same topics.
     pub(super) surplus: Vec<Ours<'a>>,
-    /// For topics that somebody added.
+    /// For topics that a person added.
     pub(super) extra: Vec<Ours<'a>>,
 }
 
@@ -272,7 +272,7 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
         );
     }
     if !missing.is_empty() {
-        // Somebody who adds webhooks by hand chooses the topics.
+        // A person who adds webhooks by hand chooses the topics.
         let is_chosen = own.ids.is_empty()
             && !by_hand.is_empty()
             && by_hand.len() == sorted.kept.len() + sorted.extra.len();
@@ -345,7 +345,7 @@ pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: 
                 "Webhooks that deliver to us were made by hand, and their API version cannot be seen: {}.",
                 by_hand.join(", ")
             ),
-            "See that it is \"WP REST API Integration v3\", or run `cartwire connections check --fix`, which makes them anew.",
+            "See that it is \"WP REST API Integration v3\", or run `cartwire connections check --fix`, which recreates the webhooks.",
         );
     }
     let well = sorted

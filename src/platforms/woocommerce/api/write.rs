@@ -8,7 +8,7 @@ use super::body::json as parsed;
 use super::change::{ChangeResult, Repaired, Stop, Wanted, WebhookChange, read_only};
 use super::client::{rest_error, wrong_role};
 use super::refusal;
-use super::session::Session;
+use super::session::CheckSession;
 use super::webhooks::{Webhook, name};
 use crate::platforms::api::{Answer, ApiRequest, Finding, Method, Severity};
 use crate::platforms::lenient::Node;
@@ -29,7 +29,7 @@ fn body(wanted: &Wanted<'_>, change: &WebhookChange) -> Value {
 
 /// Sends changes in one request.
 pub(super) fn batch(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     wanted: &Wanted<'_>,
     changes: &[WebhookChange],
     repaired: &mut Repaired,
@@ -98,7 +98,7 @@ fn webhook_of(item: Node<'_>) -> ChangeResult {
 
 /// Sends changes one by one.
 pub(super) fn single(
-    session: &mut Session<'_, '_>,
+    session: &mut CheckSession<'_, '_>,
     wanted: &Wanted<'_>,
     changes: &[WebhookChange],
     repaired: &mut Repaired,
@@ -128,7 +128,7 @@ pub(super) fn single(
 }
 
 fn single_request(
-    session: &Session<'_, '_>,
+    session: &CheckSession<'_, '_>,
     wanted: &Wanted<'_>,
     change: &WebhookChange,
 ) -> ApiRequest {

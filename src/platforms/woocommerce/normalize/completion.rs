@@ -4,7 +4,7 @@
 //! about another entity leaves the event as it was.
 
 use super::document::document;
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use super::resource::Resource;
 use super::{coupon, customer, order, product};
 use crate::event::data::Entity;
@@ -57,7 +57,7 @@ pub(super) fn completed(mut normalized: NormalizedEvent, response: &[u8]) -> Nor
     if normalized.authority == Authority::Full || root.subject_id().as_ref() != Some(&id) {
         return normalized;
     }
-    let of = |resource| Payload::of(root, resource);
+    let of = |resource| EntityPayload::of(root, resource);
     match &mut normalized.entity {
         Entity::Order(whole) => **whole = order::order(of(Resource::Order), &id),
         Entity::Product(whole) => **whole = product::product(of(Resource::Product), &id),

@@ -1,11 +1,11 @@
 //! Coupons.
 
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use crate::event::Amount;
 use crate::event::data::Coupon;
 use crate::platforms::lenient::Node;
 
-pub(super) fn coupon(payload: Payload<'_>, id: &str) -> Coupon {
+pub(super) fn coupon(payload: EntityPayload<'_>, id: &str) -> Coupon {
     Coupon {
         id: id.to_owned(),
         code: payload.get("code").plain(),

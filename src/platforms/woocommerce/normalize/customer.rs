@@ -1,10 +1,10 @@
 //! Customers, and the people and addresses of an order.
 
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use crate::event::data::{Address, Buyer, Customer};
 use crate::platforms::lenient::{Node, filled};
 
-pub(super) fn customer(payload: Payload<'_>, id: &str) -> Customer {
+pub(super) fn customer(payload: EntityPayload<'_>, id: &str) -> Customer {
     let billing = billing(payload);
     Customer {
         id: id.to_owned(),
@@ -27,7 +27,7 @@ pub(super) fn customer(payload: Payload<'_>, id: &str) -> Customer {
 }
 
 /// Who buys: an order knows of him what stands on the bill. A guest's id is `0`.
-pub(super) fn buyer(payload: Payload<'_>) -> Buyer {
+pub(super) fn buyer(payload: EntityPayload<'_>) -> Buyer {
     let billing = billing(payload);
     Buyer {
         id: payload.get("customer_id").id(),
@@ -38,15 +38,15 @@ pub(super) fn buyer(payload: Payload<'_>) -> Buyer {
     }
 }
 
-pub(super) fn billing_address(payload: Payload<'_>) -> Option<Address> {
+pub(super) fn billing_address(payload: EntityPayload<'_>) -> Option<Address> {
     filled(address(billing(payload)))
 }
 
-pub(super) fn shipping_address(payload: Payload<'_>) -> Option<Address> {
+pub(super) fn shipping_address(payload: EntityPayload<'_>) -> Option<Address> {
     filled(address(payload.either("shipping", "shipping_address")))
 }
 
-fn billing(payload: Payload<'_>) -> Node<'_> {
+fn billing(payload: EntityPayload<'_>) -> Node<'_> {
     payload.either("billing", "billing_address")
 }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::body_fault::BodyFault;
 use super::document::document;
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use super::resource::Resource;
 use super::{completion, coupon, customer, failure, fit, order, product};
 use crate::delivery::JournaledDelivery;
@@ -97,7 +97,7 @@ fn entity(
     if !root.is_object() {
         return Err(Unfit::Unreadable("not_an_object"));
     }
-    let payload = Payload::of(root, resource);
+    let payload = EntityPayload::of(root, resource);
     let Some(id) = payload.node.subject_id() else {
         return Err(if failure::is_error(root) {
             Unfit::Error
@@ -162,7 +162,7 @@ fn reference(resource: Resource, id: &str) -> Entity {
     }
 }
 
-fn whole(payload: Payload<'_>, resource: Resource, id: &str) -> Entity {
+fn whole(payload: EntityPayload<'_>, resource: Resource, id: &str) -> Entity {
     match resource {
         Resource::Order => Entity::Order(Box::new(order::order(payload, id))),
         Resource::Product if product::is_variant(payload) => {

@@ -2,7 +2,7 @@
 //!
 //! Sums are made only where all the summands are there; no amount is rounded or padded.
 
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use super::{options, payment};
 use crate::event::data::{Discount, FeeLine, LineItem, Refund, ShippingLine, Totals};
 use crate::event::{Amount, Money};
@@ -19,7 +19,7 @@ pub(super) struct Lines {
     pub(super) refunds: Reading<Vec<Refund>>,
 }
 
-pub(super) fn lines(payload: Payload<'_>, currency: Option<&str>) -> Lines {
+pub(super) fn lines(payload: EntityPayload<'_>, currency: Option<&str>) -> Lines {
     Lines {
         items: list(payload.get("line_items"), |line| line_item(line, currency)).known(),
         shipping: list(payload.get("shipping_lines"), |line| ShippingLine {
@@ -89,7 +89,7 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     }
 }
 
-pub(super) fn totals(payload: Payload<'_>, lines: &Lines, currency: Option<&str>) -> Totals {
+pub(super) fn totals(payload: EntityPayload<'_>, lines: &Lines, currency: Option<&str>) -> Totals {
     let money = |name: &str, legacy: &str| payload.either(name, legacy).money(currency);
     let sum = |amounts: Option<Vec<Option<&Money>>>| {
         let amounts: Option<Vec<&Amount>> = amounts?

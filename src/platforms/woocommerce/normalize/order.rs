@@ -3,12 +3,12 @@
 //! WooCommerce has one status for an order, its payment and its handing over, and merchants add words to it; the platform's
 //! word is always kept, and what it does not tell is not guessed.
 
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use super::{customer, lines, payment};
 use crate::event::data::{FulfillmentStatus, Order, OrderStatus, PaymentStatus, Subscription};
 use crate::platforms::lenient::filled;
 
-pub(super) fn order(payload: Payload<'_>, id: &str) -> Order {
+pub(super) fn order(payload: EntityPayload<'_>, id: &str) -> Order {
     let currency = payload.get("currency").currency();
     let status = payload.get("status").str();
     let lines = lines::lines(payload, currency);
@@ -44,7 +44,7 @@ pub(super) fn order(payload: Payload<'_>, id: &str) -> Order {
     }
 }
 
-pub(super) fn subscription(payload: Payload<'_>, id: &str) -> Subscription {
+pub(super) fn subscription(payload: EntityPayload<'_>, id: &str) -> Subscription {
     let currency = payload.get("currency").currency();
     let lines = lines::lines(payload, currency);
     Subscription {

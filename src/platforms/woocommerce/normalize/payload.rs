@@ -22,13 +22,13 @@ enum Dates {
 
 /// An entity's payload, out of its wrapper.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Payload<'a> {
+pub(super) struct EntityPayload<'a> {
     /// The entity.
     pub(super) node: Node<'a>,
     dates: Dates,
 }
 
-impl<'a> Payload<'a> {
+impl<'a> EntityPayload<'a> {
     /// Finds out the dialect. Plugins remove and add fields, so it is told by what is there.
     pub(super) fn of(root: Node<'a>, resource: Resource) -> Self {
         let wrapped = root.get(resource.word());

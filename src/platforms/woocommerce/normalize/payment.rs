@@ -3,7 +3,7 @@
 //! WooCommerce has one status for an order and its payment, and plugins and merchants add words to it. Amounts and dates
 //! say more than the word. Where one of them was sent and cannot be read, the payment's status is `unknown`.
 
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use crate::event::data::{PaymentStatus, Refund};
 use crate::event::{Amount, Money};
 use crate::platforms::reading::Reading;
@@ -48,7 +48,7 @@ pub(super) fn is_part_payment(status: &str) -> bool {
 
 /// The payment's status of an order with this status, these refunds and this total.
 pub(super) fn status(
-    payload: Payload<'_>,
+    payload: EntityPayload<'_>,
     status: &str,
     refunds: &Reading<Vec<Refund>>,
     total: Option<&Money>,
@@ -86,7 +86,7 @@ pub(super) fn status(
 
 /// Whether WooCommerce asks for a payment. WooCommerce 6.0 does not send the member; then the rule of
 /// `WC_Order::needs_payment()` is applied: the order is pending or failed and its total is not zero.
-fn needs_payment(payload: Payload<'_>, word: &str, total: Option<&Money>) -> Reading<bool> {
+fn needs_payment(payload: EntityPayload<'_>, word: &str, total: Option<&Money>) -> Reading<bool> {
     match payload.get("needs_payment").truth() {
         Reading::Absent if matches!(word, "pending" | "failed") => match total {
             Some(total) => Reading::Read(!total.amount.is_zero()),
@@ -110,7 +110,7 @@ fn unpaid(word: &str, paid: Reading<bool>) -> PaymentStatus {
 }
 
 /// `Read(true)` if a payment is recorded, `Read(false)` if the payload says that none is.
-fn paid(payload: Payload<'_>) -> Reading<bool> {
+fn paid(payload: EntityPayload<'_>) -> Reading<bool> {
     // The date in the store's zone counts where no date in UTC is told.
     let date = ["date_paid_gmt", "date_paid", "paid_at"]
         .map(|name| payload.get(name))
@@ -167,7 +167,7 @@ pub(super) fn sum(refunds: &[Refund]) -> Option<Amount> {
 
 /// What was paid of an order that is paid in part. WooCommerce has no member for it; the plugin WooCommerce Deposits says
 /// in its meta data what the deposit is and whether it is paid.
-pub(super) fn deposit(payload: Payload<'_>) -> Option<Amount> {
+pub(super) fn deposit(payload: EntityPayload<'_>) -> Option<Amount> {
     let meta = payload.get("meta_data").entries().known()?;
     let of = |key: &str| {
         let entry = meta

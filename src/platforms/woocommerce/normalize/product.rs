@@ -3,7 +3,7 @@
 //! Prices have no currency: it is the shop's, which the payload does not name.
 
 use super::options;
-use super::payload::Payload;
+use super::payload::EntityPayload;
 use crate::event::data::{
     Category, Image, Product, ProductInventory, ProductKind, StockStatus, Variant,
 };
@@ -14,14 +14,14 @@ use crate::platforms::reading::Reading;
 const VARIATIONS: [&str; 2] = ["variation", "subscription_variation"];
 
 /// Is it one variant of a product?
-pub(super) fn is_variant(payload: Payload<'_>) -> bool {
+pub(super) fn is_variant(payload: EntityPayload<'_>) -> bool {
     payload
         .get("type")
         .str()
         .is_some_and(|kind| VARIATIONS.contains(&kind))
 }
 
-pub(super) fn product(payload: Payload<'_>, id: &str) -> Product {
+pub(super) fn product(payload: EntityPayload<'_>, id: &str) -> Product {
     Product {
         id: id.to_owned(),
         parent_id: payload
@@ -56,7 +56,7 @@ pub(super) fn product(payload: Payload<'_>, id: &str) -> Product {
 }
 
 /// Extensions add kinds of their own (subscriptions, bookings, composites).
-fn kind(payload: Payload<'_>, word: &str) -> ProductKind {
+fn kind(payload: EntityPayload<'_>, word: &str) -> ProductKind {
     let flag = |name: &str| payload.get(name).truth();
     match word {
         // Virtual alone can be a service, downloadable alone can have a box.
@@ -78,13 +78,13 @@ fn kind(payload: Payload<'_>, word: &str) -> ProductKind {
     }
 }
 
-fn visible(payload: Payload<'_>) -> Option<bool> {
+fn visible(payload: EntityPayload<'_>) -> Option<bool> {
     let visibility = payload.get("catalog_visibility").str()?;
     let status = payload.get("status").str()?;
     Some(visibility != "hidden" && status == "publish")
 }
 
-fn images(payload: Payload<'_>) -> Option<Vec<Image>> {
+fn images(payload: EntityPayload<'_>) -> Option<Vec<Image>> {
     let entries = payload.get("images").entries().known()?;
     Some(entries.into_iter().filter_map(image).collect())
 }

@@ -188,7 +188,7 @@ fn headers_that_tell_deliveries_apart_must_be_single_and_text() {
             refusal(vec![(SIGNATURE, good.as_bytes()), (name, b"\xff")], BODY),
             Rejection::HeaderAmbiguous
         );
-        // The signature comes first: a stranger learns nothing.
+        // The signature is checked first, so a client without a key learns nothing.
         assert_eq!(
             refusal(vec![(SIGNATURE, &[b'A'; 44][..]), (name, b"\xff")], BODY),
             Rejection::SignatureMalformed
@@ -292,15 +292,15 @@ fn headers_are_kept_short() {
 }
 
 #[test]
-fn a_body_that_wordpress_cannot_have_written_was_written_anew_on_the_way() {
+fn body_that_wordpress_cannot_have_written_was_reencoded() {
     let written = r#"{"name":"Caf\u00e9 \"A\\","url":"https:\/\/shop.example\/?a=1","id":18}"#;
     let good = signature(b"a&b secret", written.as_bytes());
     let refused = |body: &str| refusal(vec![(SIGNATURE, good.as_bytes())], body.as_bytes());
-    for anew in [
+    for reencoded in [
         r#"{"name":"Café \"A\\","url":"https:\/\/shop.example\/?a=1","id":18}"#,
         r#"{"name":"Caf\u00e9 \"A\\","url":"https://shop.example/?a=1","id":18}"#,
     ] {
-        assert_eq!(refused(anew), Rejection::BodyReencoded, "{anew}");
+        assert_eq!(refused(reencoded), Rejection::BodyReencoded, "{reencoded}");
         assert!(Rejection::BodyReencoded.is_unauthorized());
     }
     // What the encoder might have written, with another secret.

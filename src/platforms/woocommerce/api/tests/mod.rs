@@ -322,7 +322,7 @@ impl Store {
         self.webhooks.remove(&id).ok_or(missing)
     }
 
-    /// A webhook that somebody made by hand.
+    /// A webhook that a person created by hand.
     fn add(&mut self, topic: &str, delivery_url: &str) -> u64 {
         let made = self.create(&json!({ "topic": topic, "delivery_url": delivery_url, "name": "By hand", "secret": "theirs" }));
         made.expect("made")["id"].as_u64().expect("an id")

@@ -1,4 +1,4 @@
-//! Webhooks are registered, compared, mended and removed; those of others are left alone.
+//! Webhooks are registered, compared, repaired and removed. Webhooks of others are not changed.
 
 use super::*;
 use crate::platforms::api::Severity;
@@ -54,8 +54,8 @@ fn what_is_wrong_with_webhooks_is_told_and_mended() {
         assert_eq!(severity(&report, code), Some(Severity::Broken), "{code}");
     }
     assert_eq!(severity(&report, "webhook_doubled"), Some(Severity::Note));
-    let mended = drive_on(&mut store, &mut context, CheckMode::Fix);
-    assert_eq!(codes(&mended), ["webhook_watched"]);
+    let repaired = drive_on(&mut store, &mut context, CheckMode::Fix);
+    assert_eq!(codes(&repaired), ["webhook_watched"]);
     assert_eq!(
         store.webhooks[&others], theirs,
         "another's webhook is left alone"
@@ -79,7 +79,7 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
         codes(&drive_on(&mut store, &mut context, CheckMode::Check)),
         ["webhook_watched"]
     );
-    // Mending again moves its date, and is no delivery.
+    // A second repair changes the date of the webhook, but it is no delivery.
     assert_eq!(
         codes(&drive_on(&mut store, &mut context, CheckMode::Fix)),
         ["webhook_watched"]
@@ -110,14 +110,14 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
 }
 
 #[test]
-fn webhooks_that_somebody_made_for_us_are_made_anew() {
+fn webhooks_that_a_person_created_for_us_are_recreated() {
     let (mut store, mut context) = (Store::default(), context(SHOP));
     let old = store.add("order.created", TARGET);
     let action = store.add("action.woocommerce_thankyou", TARGET);
     let report = drive(&mut store, &context, CheckMode::Check);
     assert!(
         report.trouble().is_none(),
-        "whoever adds webhooks by hand chooses the topics: {:?}",
+        "a person who adds webhooks by hand chooses the topics: {:?}",
         report.findings
     );
     assert_eq!(
@@ -192,7 +192,7 @@ fn a_webhook_whose_url_was_changed_at_the_store_is_repaired_and_not_doubled() {
 }
 
 #[test]
-fn remembered_ids_of_a_shop_that_was_set_up_anew_belong_to_others() {
+fn remembered_ids_of_a_reinstalled_shop_belong_to_others() {
     let (mut store, mut context) = connected();
     store.webhooks.clear();
     for topic in TOPICS {
@@ -338,7 +338,7 @@ fn a_store_without_batches_is_served_one_by_one() {
 }
 
 #[test]
-fn a_batch_that_nobody_heard_of_is_not_done_twice() {
+fn batch_without_an_answer_is_not_sent_twice() {
     let mut store = Store::default();
     // It was done, and its answer lost.
     for topic in &TOPICS[..5] {

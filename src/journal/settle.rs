@@ -1,0 +1,45 @@
+//! Settles an entry: its new state, and its events in the event log.
+
+use jiff::Timestamp;
+use rusqlite::{Transaction, params};
+
+use super::entry::Settlement;
+
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    settlement: &Settlement,
+) -> rusqlite::Result<()> {
+    let settled = transaction
+        .prepare_cached(
+            "UPDATE entries SET state = ?2, reason = ?3, attempts = ?4, settled_at = ?5 WHERE position = ?1 AND state = 0",
+        )?
+        .execute(params![
+            settlement.position,
+            settlement.outcome.state().code(),
+            settlement.outcome.reason(),
+            settlement.attempts,
+            Timestamp::now().as_millisecond(),
+        ])?;
+    if settled == 0 {
+        return Ok(());
+    }
+    // The events of a redriven entry are moved to the end of the log, so that readers that follow the log get them again.
+    let statement = if settlement.redriven {
+        "INSERT OR REPLACE INTO events (delivery, idx, type, subject, omits_raw, usage)
+         SELECT ?1, ?2, ?3, ?4, ?5, usage FROM entries WHERE position = ?1"
+    } else {
+        "INSERT OR IGNORE INTO events (delivery, idx, type, subject, omits_raw, usage)
+         SELECT ?1, ?2, ?3, ?4, ?5, usage FROM entries WHERE position = ?1"
+    };
+    let mut insert = transaction.prepare_cached(statement)?;
+    for event in settlement.outcome.events() {
+        insert.execute(params![
+            settlement.position,
+            event.index,
+            event.event_type,
+            event.subject,
+            event.omits_raw
+        ])?;
+    }
+    Ok(())
+}
