@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::enrichment_queue::FetchTarget;
+use super::fetch::FetchTarget;
 use crate::delivery::{Enriched, Enrichment};
 use crate::event::{Authority, Event, verbs};
 use crate::journal::{Journal, JournalError};

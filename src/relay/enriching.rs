@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::deletion;
-use super::enrichment_queue::{Fetch, FetchTarget};
+use super::fetch::{Fetch, FetchTarget};
 use super::fetching::{FetchAttempt, Fetcher};
 use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
 use crate::connections::Ownership;

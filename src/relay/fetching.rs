@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::backoff;
-use super::enrichment_queue::{Fetch, FetchTarget};
+use super::fetch::{Fetch, FetchTarget};
 use crate::connections::Seal;
 use crate::delivery::{Enriched, Enrichment};
 use crate::journal::Journal;

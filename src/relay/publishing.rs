@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome;
-use super::partitions::Task;
 use super::state::{Finished, Relay};
+use super::task::Task;
 use super::window::Flight;
 use super::{backoff, settle};
 use crate::publisher::{Publish, PublishOutcome};

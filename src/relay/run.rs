@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-use super::enrichment_queue::FetchTarget;
+use super::fetch::FetchTarget;
 use super::fetching;
 use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay, is_reached};
 use crate::delivery::ConnectionId;

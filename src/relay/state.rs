@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::backlog::Backlog;
-use super::enrichment_queue::{EnrichmentQueue, Fetch, FetchTarget};
+use super::enrichment_queue::EnrichmentQueue;
+use super::fetch::{Fetch, FetchTarget};
 use super::fetching::Fetcher;
 use super::partitions::Partitions;
 use super::shares::{Quotas, Shares};

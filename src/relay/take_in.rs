@@ -6,9 +6,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::deletion;
-use super::enrichment_queue::FetchTarget;
-use super::partitions::{Suspicion, Task};
+use super::fetch::FetchTarget;
 use super::state::{InFlightEntry, Relay};
+use super::task::{Suspicion, Task};
 use crate::connections::UnreadableDelivery;
 use crate::delivery::ConnectionId;
 use crate::event::{EVENT_TOO_LARGE, Event, weight};

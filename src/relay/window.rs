@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::flow::Flow;
-use super::partitions::{Partitions, Readiness, Route, Suspicion, Task};
+use super::partitions::Partitions;
+use super::ready::Readiness;
 use super::shares::Shares;
+use super::task::{Route, Suspicion, Task};
 use crate::delivery::ConnectionId;
 use crate::publisher::Way;
 

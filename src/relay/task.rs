@@ -1,0 +1,66 @@
+//! One event on its way to the broker, and the route that it takes.
+
+use std::sync::Arc;
+
+use crate::delivery::ConnectionId;
+use crate::event::{Entity, Event};
+use crate::journal::entry::Position;
+
+/// An event on its way to the broker.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// The journal entry that the event belongs to.
+    pub(super) position: Position,
+    /// Failed attempts so far.
+    pub(super) attempts: u32,
+    /// The connection whose endpoint received the delivery.
+    pub(super) endpoint: ConnectionId,
+    /// `true` until the enrichment of its delivery has ended.
+    pub(super) is_incomplete: bool,
+    /// Bytes of its delivery and of the store's response.
+    pub(super) bytes: usize,
+    /// What happened to the event so far, which decides how it is sent.
+    pub(super) suspicion: Suspicion,
+    pub(super) event: Arc<Event>,
+}
+
+/// What an event may have done to the broker's connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Suspicion {
+    /// The event was in flight on a channel that the broker closed.
+    pub(super) closed_channel: bool,
+    /// How often in a row the event was in flight on a connection that was lost.
+    pub(super) lost_connections: u32,
+    /// How often a connection was lost that carried only this event, while the other connection stayed open.
+    pub(super) killed_connections: u32,
+    /// The broker returned the event once, because no queue is bound for it.
+    pub(super) was_returned: bool,
+}
+
+/// What the broker routes by: connection, entity and verb. Actions share one route, because a store can define any number of them.
+pub(super) type Route = Arc<str>;
+
+#[must_use]
+pub(super) fn route(event: &Event) -> Route {
+    let (entity, connection) = (event.normalized.entity.name(), &event.connection);
+    match &event.normalized.entity {
+        Entity::Action(_) => format!("{connection}/{entity}").into(),
+        Entity::Order(_)
+        | Entity::Product(_)
+        | Entity::Customer(_)
+        | Entity::Coupon(_)
+        | Entity::Subscription(_)
+        | Entity::Variant(_)
+        | Entity::Collection(_)
+        | Entity::Inventory(_)
+        | Entity::Fulfillment(_)
+        | Entity::Payment(_)
+        | Entity::Checkout(_)
+        | Entity::App(_)
+        | Entity::Site(_)
+        | Entity::Connection(_)
+        | Entity::Unrecognized(_) => {
+            format!("{connection}/{entity}.{}", event.normalized.verb).into()
+        }
+    }
+}
