@@ -97,7 +97,7 @@ pub fn assemble_within(entry: &Entry, limit: usize) -> Assembled {
     assembled
 }
 
-/// An event as it was published, by what the log says of it.
+/// A published event, rebuilt from its row in the event log.
 fn as_published(mut event: Event, omits_raw: bool) -> Event {
     event.omits_raw |= omits_raw;
     event

@@ -1,6 +1,6 @@
 //! Declares and checks the topology at the broker.
 //!
-//! Everything is durable and legal from RabbitMQ 3.10 to 4.x. Under `create` a declaration is idempotent: what exists stays as
+//! All parts are durable and legal from RabbitMQ 3.10 to 4.x. Under `create` a declaration is idempotent: what exists stays as
 //! it is. Limits belong into policies, so that operators can change them. A queue that the gateway creates dead-letters into
 //! a queue of its own, because RabbitMQ 4 drops a message after twenty returns to a quorum queue otherwise.
 

@@ -3,7 +3,7 @@
 //! A returned message that no configured queue is meant for has no subscriber, and nothing is wrong. Any other one shows that
 //! a queue or a binding is gone. Under `create` it is declared again and the message is sent once more, so that the order
 //! within a partition key stays. Where that fails, the connection ends, and events wait in the journal as they do for a
-//! broker that is away. Only what the gateway cannot see (a binding, without `create`) leaves deliveries unrouted.
+//! broker that is unreachable. Only what the gateway cannot see (a binding, without `create`) leaves deliveries unrouted.
 //!
 //! Invariant: a message is sent again at most once for each return, so that no loop can flood the broker.
 
@@ -17,9 +17,9 @@ use super::declare::{self, TopologyError};
 use super::publish::PublishOutcome;
 use super::topology::{Topology, TopologyMode};
 
-/// Between two looks at the topology without a reason.
+/// Time between two regular checks of the topology.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
-/// Time limit of a look.
+/// Time limit of a check.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The trouble of unrouted events ends that long after the last one.
 const UNROUTED_MEMORY: Duration = Duration::from_secs(300);
@@ -37,7 +37,7 @@ pub(super) enum TopologyAssessment {
     Unrouted,
 }
 
-/// Answers a request for a look: `true` if the topology is complete now.
+/// Receives the result of a requested check: `true` if the topology is complete.
 type Request = oneshot::Sender<bool>;
 
 pub(super) struct Keeper {
@@ -124,7 +124,7 @@ impl Keeper {
     /// Keeps the topology of a connection. Returns when it cannot be kept: the connection is of no use then.
     pub(super) async fn keep(&self, connection: &Connection) {
         let mut requests = self.requests.lock().await;
-        // A look at this connection says nothing about what was returned on the one before.
+        // A check on this connection does not explain events that the previous connection returned.
         while let Ok(stale) = requests.try_recv() {
             let _ = stale.send(false);
         }

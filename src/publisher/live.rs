@@ -27,7 +27,7 @@ pub(super) struct Live {
     pub(super) session: BrokerSession,
     pub(super) link: Arc<Link>,
     pub(super) keeper: Arc<Keeper>,
-    /// The queues of the channels' tasks. A closed one is replaced when it is needed.
+    /// The queues of the channels' tasks. A closed queue is replaced at its next use.
     channels: Vec<Mutex<mpsc::Sender<Outgoing>>>,
     assignment: std::sync::Mutex<ChannelAssignment>,
 }

@@ -1,11 +1,11 @@
-//! An event as an AMQP message. Pure: what the consumers' side of the contract says, and nothing about channels.
+//! An event as an AMQP message, as the contract with consumers defines it. Pure: no channels, no I/O.
 
 use crate::event::Event;
 
 /// A message, ready to be published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// The event's id: what consumers drop repetitions by.
+    /// The event's id. Consumers recognize duplicates by it.
     pub id: String,
     /// `{platform}.{entity}.{verb}.{connection}`
     pub routing_key: String,
@@ -31,7 +31,7 @@ impl Message {
     /// Only where the platform's payload is no JSON, which normalizing has ruled out.
     pub fn render(event: &Event) -> Result<Self, serde_json::Error> {
         let event_type = event.event_type();
-        // Once the platform's payload and, of what is in it, most in our words.
+        // The platform's payload, and about as many bytes of normalized data.
         let mut body = Vec::with_capacity(2 * event.raw.get().len() + 1024);
         serde_json::to_writer(&mut body, event)?;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! Publishing: the broker's connection and topology, behind one trait.
 //!
 //! [`Publish`] is the trait, [`rabbitmq`] publishes to the broker, and [`EventLogOnly`] is the embedded default without a
-//! broker. Tests inject faults at the trait. The relay decides what is retried, and when.
+//! broker. Tests inject faults at the trait. The relay decides on retries.
 
 mod broker_status;
 mod channel;

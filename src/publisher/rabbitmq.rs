@@ -112,7 +112,7 @@ impl RabbitMq {
 impl Publish for RabbitMq {
     async fn ended(&self) {
         let mut live = self.live.clone();
-        // The supervisor holds the sender for as long as it runs.
+        // The supervisor keeps the sender while it runs.
         while live.changed().await.is_ok() {}
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an attempt that is given up leaves neither a thread nor a descriptor behind. lapin reads each connection on a
 //! thread of its own and ends that thread only when the socket ends, which a broker that is frozen never brings about. So
-//! each attempt and each `BrokerSession` holds a second handle of its socket and shuts the socket down when it is dropped.
+//! each attempt and each `BrokerSession` has a second handle of its socket, and shuts the socket down on drop.
 
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::AsFd;
@@ -28,7 +28,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection is lost after two intervals without a sign of the broker. The broker's own default is 60 seconds.
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// One address of the broker. It holds the password, so it has no `Debug`.
+/// One address of the broker. It contains the password, so it has no `Debug`.
 #[derive(Clone)]
 pub struct Address {
     uri: AMQPUri,

@@ -57,7 +57,7 @@ pub(super) async fn supervise(
                 if *closing.borrow() {
                     return;
                 }
-                // A connection that never got anything through is no reason to hurry.
+                // A connection without a confirmed event does not reset the back-off.
                 if live.link.has_confirmed() {
                     failures = 0;
                 }

@@ -6,9 +6,9 @@ use std::str::FromStr;
 /// What to do about the topology when a connection is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopologyMode {
-    /// Declare what is missing.
+    /// Declare missing parts.
     Create,
-    /// Fail where something is missing.
+    /// Fail if a part is missing.
     Check,
     /// Leave it alone.
     Leave,
@@ -53,7 +53,7 @@ impl FromStr for Queue {
     }
 }
 
-/// The exchange, the queues, and what to do about them.
+/// The exchange, the queues, and how they are declared or checked.
 #[derive(Clone, Debug)]
 pub struct Topology {
     /// The topic exchange that everything is published to.

@@ -1,4 +1,4 @@
-//! The answers on webhook routes: what the sender learns, and what we count.
+//! The responses of webhook routes, and the reason codes that are counted.
 
 use std::fmt;
 
@@ -66,7 +66,7 @@ impl Refusal {
             Refusal::TooLarge => r#"{"error":"too_large"}"#,
             Refusal::TooSlow => r#"{"error":"timeout"}"#,
             Refusal::BrokenBody => r#"{"error":"unreadable","hint":"the body broke off"}"#,
-            // One body for all of them: it must not tell what was wrong.
+            // One body for all rejections, because the response must not disclose the reason.
             Refusal::Rejected(rejection) if rejection.is_unauthorized() => {
                 r#"{"error":"unauthorized"}"#
             }

@@ -1,7 +1,7 @@
-//! How much of one store waits for the journal at once, so that a flood of one store does not queue before the others.
+//! Limits the bytes of one store that wait for the journal, so that a flood of one store does not delay the others.
 //!
 //! The journal commits deliveries in the order in which they come. Each connection may have a bounded number of bytes in
-//! that queue; its other deliveries wait here, and cost other stores nothing.
+//! that queue; its other deliveries wait here and do not delay other stores.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +16,10 @@ const UNIT_BYTES: usize = 32 << 10;
 /// Units of one connection in the journal's queue at once: 8 MiB, or that many small deliveries.
 const UNITS: u32 = 256;
 
-/// The turns of all connections.
 #[derive(Debug, Default)]
 pub(super) struct AppendTurns(Mutex<HashMap<ConnectionId, Arc<Semaphore>>>);
 
-/// A delivery's turn. It ends when this is dropped.
+/// A delivery's turn. It ends on drop.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     turns: &'a AppendTurns,
@@ -28,12 +27,12 @@ pub(super) struct Turn<'a> {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The connection has too much in the journal's queue for too long.
+/// The connection had too many bytes in the journal's queue until the time limit.
 #[derive(Debug)]
 pub(super) struct Crowded;
 
 impl AppendTurns {
-    /// Waits until a delivery of that many bytes may be given to the journal.
+    /// Waits until a delivery of `bytes` bytes may be appended.
     pub(super) async fn turn(
         &self,
         connection: &ConnectionId,
@@ -51,7 +50,7 @@ impl AppendTurns {
                 slots
             })
         };
-        // Made first: where the wait is cut off, its end still removes what nothing uses.
+        // Created before the wait: if the wait is cancelled, the drop still removes an unused semaphore.
         let mut turn = Turn {
             turns: self,
             connection: connection.clone(),
@@ -72,7 +71,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.permit = None;
         let mut all = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only the map has it: no delivery of the connection holds or awaits a turn.
+        // Only the map has the semaphore: no delivery of the connection has a turn or waits for one.
         let unused = all
             .get(&self.connection)
             .is_some_and(|slots| Arc::strong_count(slots) == 1);

@@ -15,7 +15,7 @@ const MAX_WANTS: usize = 64;
 /// What a connection may get now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grant {
-    /// A share of what may be in hand.
+    /// The share of the space in flight.
     Some {
         /// Maximum number of entries.
         entries: usize,

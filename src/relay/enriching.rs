@@ -45,7 +45,7 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// What to fetch for an entry; `None` if its events are complete, or if its store cannot be asked.
+    /// What to fetch for an entry; `None` if its events are complete, or if its store has no usable credentials.
     pub(super) fn fetch_target(&self, entry: &Entry, events: &[Event]) -> Option<FetchTarget> {
         self.enrichment.fetcher.as_ref()?;
         let delivery = &entry.delivery;
@@ -135,7 +135,7 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// Publishes deliveries without their data, although their stores could be asked: too many deliveries wait.
+    /// Publishes deliveries without their data, because too many deliveries wait for their stores.
     pub(super) async fn publish_without_data(&mut self, positions: Vec<Position>) {
         if positions.is_empty() {
             return;

@@ -1,6 +1,6 @@
 //! How much of a route may be in flight, and when. Pure.
 //!
-//! A route is what the broker decides by: all events with one routing key. Its state never touches another route's:
+//! A route is all events with one routing key. Its state never touches another route's:
 //! - **window**: starts small and doubles while events are accepted, so that a queue that refuses or hangs has few copies;
 //! - **back off**: after a refusal one event at a time is tried, with growing pauses, until one is accepted;
 //! - **hanging**: events whose confirm is overdue while later ones of other routes are confirmed. Nothing more is sent, and
@@ -58,7 +58,7 @@ impl Flow {
             && self.not_before.is_none_or(|instant| now >= instant)
     }
 
-    /// `true` if the last answer was a refusal: what is sent now is a probe.
+    /// `true` if the last event was refused. The next event is then a probe.
     #[must_use]
     pub(super) fn is_refused(&self) -> bool {
         self.failures > 0

@@ -33,7 +33,7 @@ impl<P: Publish> Relay<P> {
         self.trials.close();
     }
 
-    /// Publishes what is left. Deliveries that wait for their store stay pending, and are fetched after the next start.
+    /// Publishes the remaining events. Deliveries that wait for their store stay pending, and are fetched after the next start.
     async fn finish_within(&mut self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.is_stopping = true;
@@ -49,7 +49,7 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// Settles what the broker has confirmed, even after the grace time: it would be published again otherwise.
+    /// Settles confirmed events, even after the grace time, because unsettled events are published again.
     async fn settle_all(&mut self) {
         while !self.settling.waiting.is_empty() || self.settling.is_running {
             self.start_settling();
@@ -94,7 +94,7 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// `true` if a claim may find something.
+    /// `true` if a claim may return entries.
     fn can_claim(&self) -> bool {
         self.intake.has_arrivals || !self.intake.is_drained
     }

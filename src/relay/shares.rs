@@ -1,7 +1,7 @@
 //! Fair shares of a bounded space among connections. Pure.
 //!
 //! A connection may take more while it has less than what is free. One connection alone gets half of the space, N busy ones
-//! get `1/(N+1)` each, and as much again stays free. A connection that has next to nothing finds room even in a full space.
+//! get `1/(N+1)` each, and as much again stays free. A connection that uses almost nothing gets space even if the space is full.
 //!
 //! [`Quotas`] keep those small that make no progress, so that many connections that are stuck do not fill the space.
 
@@ -18,12 +18,12 @@ pub(super) struct Load {
     pub(super) bytes: usize,
 }
 
-/// A connection with fewer items than this finds room even in a full space, up to twice its size.
+/// A connection with fewer items than this gets space even if the space is full, up to twice the size of the space.
 const MIN_COUNT: usize = 4;
-/// A connection with fewer bytes than this finds room even where large items of others fill the space.
+/// A connection with fewer bytes than this gets space even if large items of others fill the space.
 const SMALL_BYTES: usize = 64 << 10;
 
-/// The space and who has how much of it.
+/// The space, and how much of it each connection uses.
 #[derive(Debug)]
 pub(super) struct Shares {
     capacity: Load,

@@ -39,7 +39,7 @@ pub(super) enum TakenIn {
 impl<P: Publish> Relay<P> {
     pub(super) async fn take_in(&mut self, mut entry: Entry) -> Result<TakenIn, JournalError> {
         if entry.redriven && entry.delivery.response().is_none() {
-            // The store may send now what it did not send then.
+            // The store may send data now that was missing before.
             entry.delivery.enriched = None;
         }
         let assembled = assemble_within(&entry, self.max_event_bytes.bytes());

@@ -1,4 +1,4 @@
-//! The queue between those who log and standard error.
+//! The queue of log lines for standard error.
 //!
 //! A reader of the log that hangs fills its pipe, and a write to a full pipe waits for ever. So only a thread of its own
 //! writes. A log call puts the line into a bounded queue; when the queue is full, the line is dropped and counted. The
@@ -33,7 +33,7 @@ pub(super) struct LogQueue {
 impl LogQueue {
     /// Starts the thread that writes to standard error.
     pub(super) fn start() -> io::Result<Self> {
-        // Not through the library's handle: its lock would be held for as long as a write waits.
+        // Without the library's handle, because its lock stays locked while a write waits.
         let error = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         Self::writing_to(error, QUEUE_LINES)
     }
@@ -71,7 +71,7 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>, dropped: &Ato
                 let _ = output.write_all(&line);
                 let missing = dropped.swap(0, Ordering::Relaxed);
                 if missing > 0 {
-                    // Through the same queue, so that it looks like any other line.
+                    // Through the same queue, so that the line has the same form as all others.
                     tracing::warn!(
                         lines = missing,
                         "log lines dropped because the reader of the log was too slow"

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// How often the counts are logged.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Subjects that are told apart for one reason: more are only counted.
+/// Maximum number of subjects that are listed for one reason. Further subjects are only counted.
 const SUBJECTS: usize = 10_000;
 
 /// Counts of one kind of happening since the last line.
@@ -66,7 +66,7 @@ impl Summary {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Logs what was counted each minute, and once more at the end. `log` writes the line for one reason.
+    /// Logs the counts each minute and at the end. `log` writes the line for one reason.
     pub async fn log_each_minute(
         &self,
         mut shutdown: watch::Receiver<bool>,

@@ -1,8 +1,12 @@
 //! Tests of the memory for bodies: shares, reclaim and release.
 
+use std::net::IpAddr;
+
 use futures_util::FutureExt;
 
 use super::*;
+use crate::delivery::ConnectionId;
+use crate::receiver::body_pool_state::{RECHECK_INTERVAL, STALLED_AFTER};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -25,7 +29,7 @@ fn is_taken_away(reservation: &Reservation<'_>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_body_is_served_while_large_ones_hold_their_whole_budget() {
+async fn small_body_is_served_while_the_large_budget_is_used_up() {
     let budget = BodyBudget::of(MIB, 16 * MIB);
     let mut large = Vec::new();
     for number in 0..16 {
@@ -36,7 +40,7 @@ async fn small_body_is_served_while_large_ones_hold_their_whole_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sender_that_holds_little_takes_from_the_one_that_holds_most() {
+async fn sender_with_little_memory_takes_from_the_one_with_most() {
     // Distinguished by address, by connection id behind one proxy, and by connection id from many addresses.
     for (attackers, honest) in [
         ((1, 1, "shop-a"), (2, "shop-a")),
@@ -63,7 +67,7 @@ async fn sender_that_holds_little_takes_from_the_one_that_holds_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connection_id_holds_at_most_half_of_the_budget() {
+async fn connection_id_uses_at_most_half_of_the_budget() {
     let budget = BodyBudget::of(MIB, 16 * MIB);
     let mut bodies = Vec::new();
     for address in 0..8 {
@@ -96,7 +100,7 @@ async fn stalled_body_loses_its_memory_to_one_of_the_same_sender() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_bodies_that_drip_make_way_within_a_second() {
+async fn dripping_small_bodies_lose_their_memory_within_a_second() {
     let budget = BodyBudget::of(MIB, 16 * MIB);
     let sender = sender(1, "shop-a");
     let mut dripping = Vec::new();
@@ -115,7 +119,7 @@ async fn small_bodies_that_drip_make_way_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_that_grow_together_get_on_one_after_the_other() {
+async fn bodies_that_grow_together_are_all_served() {
     let budget = BodyBudget::of(MIB, 16 * MIB);
     let mut bodies = Vec::new();
     for _ in 0..8 {
@@ -130,7 +134,7 @@ async fn bodies_that_grow_together_get_on_one_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_given_back() {
+async fn dropped_reservations_release_all_memory() {
     let budget = BodyBudget::of(MIB, 16 * MIB);
     for _ in 0..3 {
         let mut body = held(&budget, sender(1, "shop-a"), 20 * KIB).await;
@@ -140,7 +144,7 @@ async fn everything_is_given_back() {
     for pool in [&budget.small, &budget.large] {
         let state = pool.state();
         assert_eq!((state.used, state.beyond), (0, None));
-        assert!(state.held.is_empty() && state.by_address.is_empty());
+        assert!(state.bodies.is_empty() && state.by_address.is_empty());
         assert!(state.by_connection.is_empty());
     }
 }
