@@ -18,7 +18,8 @@ use rusqlite::OptionalExtension;
 
 use super::entry::Position;
 use super::event_filter::{EventFilter, PageLimit};
-use super::reader::{LogPage, Reader};
+use super::event_log::LogPage;
+use super::reader::Reader;
 
 /// How far a consumer has read the event log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

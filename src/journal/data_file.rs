@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::announce::{self, Changed, ConnectionChange};
+use super::announce;
+use super::connection_change::{Changed, ConnectionChange};
 use super::entry::Position;
 use super::error::JournalError;
 use super::redrive::{self, Deed, DeliveryFilter, Progress};

@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
-use super::announce::{self, Changed, ConnectionChange};
-use super::claims::{Claimed, Excluded, PendingConnections, Want};
+use super::announce;
+use super::claimed::{Claimed, Excluded, PendingConnections, Want};
 use super::command::{Command, WriteWork};
 use super::completions::{self, EnrichedReader};
+use super::connection_change::{Changed, ConnectionChange};
 use super::entry::{self, Entry, Position, Settlement};
 use super::error::{Appended, JournalError};
 use super::health::{JournalHealth, Unwritable};

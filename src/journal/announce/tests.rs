@@ -1,8 +1,11 @@
 //! What a check changes, and what it leaves alone, in the data file itself.
 
 use super::*;
-use crate::connections::{Condition, Status};
+use jiff::SignedDuration;
+
+use crate::connections::{Condition, Connection, SealedSecret, Status};
 use crate::database::MIGRATIONS;
+use crate::platforms::ConnectionSignal;
 
 struct File(Sqlite);
 

@@ -1,0 +1,65 @@
+//! The changes of a connection that the journal writes, and their results.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::entry::Position;
+use crate::connections::{Assessment, Connection, SealedSecret};
+use crate::delivery::ConnectionId;
+use crate::platforms::ConnectionSignal;
+
+/// A change of a connection.
+#[derive(Clone, Debug)]
+pub enum ConnectionChange {
+    /// An operator adds it.
+    Add(Connection, Vec<SealedSecret>),
+    /// An operator wants its deliveries kept and not published.
+    Pause(ConnectionId),
+    /// An operator wants them published again.
+    Resume(ConnectionId),
+    /// An operator gives it a new secret; the one before stays valid for that long.
+    Rotate(ConnectionId, SealedSecret, SignedDuration),
+    /// An operator removes it, with its installations.
+    Remove(ConnectionId),
+    /// A check of it ended.
+    Examined {
+        /// The connection.
+        id: ConnectionId,
+        /// Settings that the check found; no secrets.
+        settings: BTreeMap<String, String>,
+        /// The result of the check.
+        assessment: Assessment,
+        /// When the check began. A state that changed later is newer than the result.
+        began: Timestamp,
+    },
+    /// A delivery of an installation that an app connection serves.
+    Seen {
+        /// The installation.
+        id: ConnectionId,
+        /// The app connection.
+        parent: ConnectionId,
+        /// The platform's name.
+        platform: String,
+        /// The change of the installation that the delivery reports.
+        signal: Option<ConnectionSignal>,
+        /// The delivery's position in the journal.
+        position: Position,
+    },
+}
+
+/// The result of a [`ConnectionChange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    Yes,
+    /// The connection was in this state already.
+    No,
+    /// The delivery was signed before the newest installation or removal that is known.
+    Stale,
+    /// The operator removed the installation, and its site has not installed the app since.
+    Removed,
+    /// There is no such connection.
+    NoSuchConnection,
+    /// The id is taken.
+    Taken,
+}
