@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::link::Link;
 use super::message::{APP_ID, CONTENT_TYPE, Message};
-use super::publish::PublishOutcome;
+use super::publish::{PublishFailure, PublishOutcome};
 use crate::event::Event;
 use crate::report::ErrorChain;
 
@@ -145,7 +145,7 @@ impl Worker {
         let Ok(message) = Message::render(&request.event) else {
             let _ = request
                 .answer
-                .send(PublishOutcome::Impossible("unrenderable"));
+                .send(PublishOutcome::Impossible(PublishFailure::Unrenderable));
             return;
         };
         let sent_at = Instant::now();
@@ -261,7 +261,7 @@ impl Worker {
 /// Publishes one event on a channel that nothing else is sent on.
 pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Event) -> Alone {
     let Ok(message) = Message::render(event) else {
-        return Alone::Answered(PublishOutcome::Impossible("unrenderable"));
+        return Alone::Answered(PublishOutcome::Impossible(PublishFailure::Unrenderable));
     };
     let result = publish(&channel, exchange, &message).await;
     let receipt = match &result {
@@ -273,7 +273,7 @@ pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Even
             Some(AMQPSoftError::ACCESSREFUSED) => PublishOutcome::Forbidden,
             Some(AMQPSoftError::PRECONDITIONFAILED) => match size_limit(error) {
                 Some(limit) => return Alone::TooLarge(limit),
-                None => PublishOutcome::Impossible("refused_by_broker"),
+                None => PublishOutcome::Impossible(PublishFailure::RefusedByBroker),
             },
             Some(AMQPSoftError::NOTFOUND) | None => return Alone::ConnectionLost,
             Some(_) => PublishOutcome::Refused,

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::broker_status::{BrokerStatus, Trouble, TroubleCode};
 use super::declare::{self, TopologyError};
-use super::publish::PublishOutcome;
+use super::publish::{PublishFailure, PublishOutcome};
 use super::topology::{Topology, TopologyMode};
 
 /// Time between two regular checks of the topology.
@@ -103,7 +103,7 @@ impl Keeper {
             }
             is_new
         });
-        PublishOutcome::Impossible("refused_by_broker")
+        PublishOutcome::Impossible(PublishFailure::RefusedByBroker)
     }
 
     /// Notes that there is no connection, and why. Logs an error when the reason is new.

@@ -18,4 +18,4 @@ mod supervisor;
 pub mod topology;
 
 pub use broker_status::{BrokerStatus, Trouble, TroubleCode};
-pub use publish::{EventLogOnly, Publish, PublishOutcome, Way};
+pub use publish::{EventLogOnly, Publish, PublishFailure, PublishOutcome, Way};

@@ -1,4 +1,4 @@
-//! The trait by which the relay publishes, and the broker's answers.
+//! The trait by which the relay publishes, and the outcomes of an attempt.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::event::Event;
 /// How an event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// On a channel that it shares with other events.
+    /// On a channel that carries other events too.
     Shared,
     /// On a channel of its own: the broker may close it because of this event.
     OwnChannel,
@@ -19,48 +19,71 @@ pub enum Way {
     OwnConnection,
 }
 
-/// The broker's answer to an event.
+/// How an attempt to publish an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// There is no broker: it belongs into the event log.
+    /// There is no broker. The event is stored in the event log.
     Logged,
-    /// The broker confirmed it and did not return it.
+    /// The broker confirmed the event and did not return it.
     Confirmed,
-    /// The broker confirmed it and returned it, although a configured queue should have received it.
+    /// The broker confirmed and returned the event, although a configured queue should have received it.
     Returned,
-    /// The broker confirmed it and returned it; no configured queue is meant to receive it.
+    /// The broker confirmed and returned the event. No configured queue is meant to receive it.
     Unsubscribed,
-    /// The broker refused it this time, for example because a queue is full: try again later.
+    /// The broker refused the event this time, for example because a queue is full. Retried later.
     Refused,
-    /// The user may not publish with this routing key: try again later.
+    /// The user may not publish with this routing key. Retried later.
     Forbidden,
-    /// The broker closed the channel because of this event or another one on it: try again on a channel of its own.
+    /// The broker closed the channel because of this event or another one on it. Retried on a channel of its own.
     Disputed,
-    /// The connection was lost before the broker answered: the event may be there or not, so it must be sent again.
+    /// The connection was lost before the broker confirmed. The broker may have the event or not, so it is sent again.
     Lost,
-    /// The connection was lost on which this event was alone, while the other connection went on.
+    /// The connection that carried only this event was lost, while the other connection stayed open.
     Killed,
-    /// It was not sent: try again at once.
+    /// The event was not sent. Retried at once.
     NotSent,
-    /// The broker will never take it.
-    Impossible(&'static str),
-    /// The publisher has ended and sends nothing any more.
+    /// No attempt can succeed.
+    Impossible(PublishFailure),
+    /// The publisher has ended and sends no more events.
     Ended,
 }
 
-/// Takes events.
+/// Why an event can never be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishFailure {
+    /// The event cannot be written as JSON.
+    Unrenderable,
+    /// The broker refuses the message, for example because of its size.
+    RefusedByBroker,
+    /// The broker's connection was lost each time when it carried this event alone.
+    ClosesBrokerConnection,
+}
+
+impl PublishFailure {
+    /// The reason code.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unrenderable => "unrenderable",
+            Self::RefusedByBroker => "refused_by_broker",
+            Self::ClosesBrokerConnection => "closes_broker_connection",
+        }
+    }
+}
+
+/// Publishes events.
 pub trait Publish: Send + Sync + 'static {
-    /// Publishes one event and waits for the broker's answer, however long that takes. Events in flight at the same time
-    /// have different partition keys. Dropping the future gives up.
+    /// Publishes one event and waits for the broker's confirm without a time limit. Events in flight at the same time
+    /// have different partition keys. Dropping the future cancels the attempt.
     fn publish(&self, event: Arc<Event>, way: Way) -> impl Future<Output = PublishOutcome> + Send;
 
-    /// `true` if a publish would be tried now.
+    /// `true` if an event can be sent now.
     fn is_ready(&self) -> bool;
 
-    /// Waits until a publish would be tried. `false` if that will never be again.
+    /// Waits until an event can be sent. `false` if the publisher has ended.
     fn ready(&self) -> impl Future<Output = bool> + Send;
 
-    /// Ends when the task that keeps the connection has ended by itself, which must not happen.
+    /// Waits until the task of the connection ends by itself. That is a defect.
     fn ended(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
@@ -74,7 +97,7 @@ pub trait Publish: Send + Sync + 'static {
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// No broker: every event belongs into the event log.
+/// Publishes to no broker. Every event is stored in the event log.
 #[derive(Clone, Copy, Debug)]
 pub struct EventLogOnly;
 

@@ -1,4 +1,4 @@
-//! What the broker's answers mean for an event and for its delivery. Pure.
+//! The states of an event and of its delivery after publishing. Pure.
 
 use crate::journal::entry::{DeliveryState, LoggedEvent, Outcome};
 use crate::publisher::PublishOutcome;
@@ -42,7 +42,7 @@ pub(super) fn retry_reason(outcome: PublishOutcome) -> Option<&'static str> {
 /// The outcome of a delivery: the worst one of its events.
 pub(super) fn of_delivery(outcomes: &[PublishOutcome], events: Vec<LoggedEvent>) -> Outcome {
     let dead = outcomes.iter().find_map(|outcome| match outcome {
-        PublishOutcome::Impossible(reason) => Some(*reason),
+        PublishOutcome::Impossible(reason) => Some(reason.as_str()),
         _ => None,
     });
     if let Some(reason) = dead {
@@ -67,6 +67,7 @@ pub(super) fn of_delivery(outcomes: &[PublishOutcome], events: Vec<LoggedEvent>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publisher::PublishFailure;
 
     #[test]
     fn only_a_confirm_without_a_return_is_published() {
@@ -78,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_settles_an_event_or_has_a_reason_to_retry() {
+    fn each_outcome_settles_an_event_or_has_a_retry_reason() {
         for outcome in [
             PublishOutcome::Logged,
             PublishOutcome::Confirmed,
             PublishOutcome::Returned,
             PublishOutcome::Unsubscribed,
-            PublishOutcome::Impossible("x"),
+            PublishOutcome::Impossible(PublishFailure::Unrenderable),
             PublishOutcome::Refused,
             PublishOutcome::Forbidden,
             PublishOutcome::Disputed,
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_as_good_as_its_worst_event() {
+    fn delivery_has_the_state_of_its_worst_event() {
         use PublishOutcome::{Confirmed, Impossible, Returned, Unsubscribed};
         let of = |outcomes: &[PublishOutcome]| of_delivery(outcomes, vec![]);
         assert_eq!(of(&[Confirmed, Confirmed]), Outcome::Published(vec![]));
@@ -108,6 +109,9 @@ mod tests {
             Outcome::Unsubscribed(vec![])
         );
         assert_eq!(of(&[Unsubscribed, Returned]), Outcome::Unrouted(vec![]));
-        assert_eq!(of(&[Returned, Impossible("x")]), Outcome::DeadLettered("x"));
+        assert_eq!(
+            of(&[Returned, Impossible(PublishFailure::RefusedByBroker)]),
+            Outcome::DeadLettered("refused_by_broker")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Publishing: sends the events that may be sent, and decides what follows from the broker's answer.
+//! Publishing: sends the events within the limits, and handles each outcome.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,14 +8,12 @@ use super::state::{Finished, Relay};
 use super::task::Task;
 use super::window::Flight;
 use super::{backoff, settle};
-use crate::publisher::{Publish, PublishOutcome};
+use crate::publisher::{Publish, PublishFailure, PublishOutcome};
 
 /// Delay before an event is published once more after its first return.
 const RETURN_RECHECK_DELAY: Duration = Duration::from_millis(100);
-/// Number of connections that an event may end while it is alone on them, before it becomes a dead letter.
+/// Number of lost connections that carried only one event, after which its delivery is dead-lettered.
 const MAX_KILLED_CONNECTIONS: u32 = 5;
-/// Reason code of such a dead letter.
-const CLOSES_CONNECTION: &str = "closes_broker_connection";
 
 impl<P: Publish> Relay<P> {
     /// `true` if an event may be published now. It may be `true` although each route has reached its limit.
@@ -108,7 +106,7 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// The broker closed the connection on which this event was alone.
+    /// The connection that carried only this event was lost.
     fn killed(&mut self, mut task: Task, now: Instant) {
         task.suspicion.killed_connections += 1;
         if task.suspicion.killed_connections < MAX_KILLED_CONNECTIONS {
@@ -117,7 +115,8 @@ impl<P: Publish> Relay<P> {
         }
         task.attempts += 1;
         tracing::warn!(event = %task.event.id, connection = %task.event.connection, "delivery dead-lettered: the broker closes the connection at its event");
-        self.finish_event(&task, PublishOutcome::Impossible(CLOSES_CONNECTION));
+        let failure = PublishFailure::ClosesBrokerConnection;
+        self.finish_event(&task, PublishOutcome::Impossible(failure));
     }
 
     fn retry_later(&mut self, mut task: Task, now: Instant) {
