@@ -8,8 +8,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+
+/// The bytes that are percent-encoded: all except letters, digits and `-._~`.
+const ENCODED_BYTES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Where the OAuth parameters are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,66 +146,29 @@ fn encoded_pair(pair: &str) -> (String, String) {
 
 /// Percent-encodes all bytes except letters, digits and `-._~`, with upper-case digits (section 3.6).
 fn encode(bytes: &[u8]) -> String {
-    let mut encoded = String::with_capacity(bytes.len());
-    for byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            encoded.push(char::from(*byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    percent_encode(bytes, ENCODED_BYTES).to_string()
 }
 
 /// Percent-decodes a part of a query; `+` is a space.
 fn decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let digit = |at: usize| {
-        bytes
-            .get(at)
-            .and_then(|byte| char::from(*byte).to_digit(16))
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(high * 16 + low);
-                at += 2;
-            }
-            (b'+', _, _) => decoded.push(b' '),
-            _ => decoded.push(*byte),
-        }
-        at += 1;
-    }
-    decoded
+    percent_decode_str(&text.replace('+', " ")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn header(
-        secret: &str,
-        address: Option<&str>,
-        method: &str,
-        url: &str,
-        nonce: &str,
-        second: i64,
-    ) -> String {
-        let signer = OAuth1 {
+    fn signer(secret: &str, address: Option<&str>) -> OAuth1 {
+        OAuth1 {
             placement: Placement::Header,
             key: format!("ck_{}", "a".repeat(40)).into(),
             secret: secret.into(),
             address: address.map(str::to_owned),
-        };
-        signer.header(
-            method,
-            url,
-            nonce,
-            Timestamp::from_second(second).expect("a time"),
-        )
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
     }
 
     fn signature(header: &str) -> &str {
@@ -235,7 +206,7 @@ mod tests {
     }
 
     fn signed(url: &str) -> String {
-        signature(&header("cs_b", None, "GET", url, "n", 1)).to_owned()
+        signature(&signer("cs_b", None).header("GET", url, "n", at(1))).to_owned()
     }
 
     #[test]
@@ -254,21 +225,15 @@ mod tests {
                 "dLjA4EMIgqSODLzMrGmGzc46QDkkwffs1mX8YeZpoEU%3D",
             ),
         ] {
-            let header = header(
-                &secret,
-                None,
-                "GET",
-                &format!("{orders}?{query}"),
-                nonce,
-                1_795_221_027,
-            );
+            let url = format!("{orders}?{query}");
+            let header = signer(&secret, None).header("GET", &url, nonce, at(1_795_221_027));
             assert_eq!(signature(&header), taken, "{query}");
         }
     }
 
     #[test]
     fn the_header_contains_all_signed_parameters_except_the_query() {
-        let header = header("cs_b", None, "GET", URL, "n/1", 1_700_000_000);
+        let header = signer("cs_b", None).header("GET", URL, "n/1", at(1_700_000_000));
         let members = "oauth_nonce=\"n%2F1\", oauth_signature_method=\"HMAC-SHA256\", oauth_timestamp=\"1700000000\"";
         assert!(
             header.starts_with("OAuth oauth_consumer_key=\"ck_aaa") && header.contains(members),
@@ -326,11 +291,11 @@ mod tests {
     fn the_method_and_the_store_s_own_address_are_signed() {
         let own = "http://shop.example/wp-json/wc/v3/orders";
         assert_eq!(
-            signature(&header("cs_b", Some(own), "get", URL, "n", 1)),
+            signature(&signer("cs_b", Some(own)).header("get", URL, "n", at(1))),
             signed(own)
         );
         assert_ne!(
-            signature(&header("cs_b", None, "POST", URL, "n", 1)),
+            signature(&signer("cs_b", None).header("POST", URL, "n", at(1))),
             signed(URL)
         );
     }

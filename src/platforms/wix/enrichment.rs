@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::api::{FetchKind, FetchRequest, known};
 use super::{app, catalog_v1, catalog_v3, checkout, order, payment, people};
-use crate::event::data::{App, Customer, Fulfillment, Inventory, Payment};
+use crate::event::data::{App, Customer, Fulfillment, Inventory, Payment, Product};
 use crate::event::{Authority, Currency, Entity, NormalizedEvent};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -39,150 +39,113 @@ pub(super) fn enrich(
 
 /// The entity from the answer; `None` if the answer is not about this entity.
 fn enriched(entity: &Entity, kind: FetchKind, answer: Node<'_>) -> Option<Entity> {
-    let inside = |name: &str| Some(answer.get(name)).filter(|entity| entity.is_object());
-    match kind {
-        FetchKind::Product => {
-            let product = inside("product")?;
-            if let Entity::Variant(known) = entity {
-                let variant = catalog_v1::variant_of(product, &known.id, known.parent_id.clone())?;
-                return Some(Entity::Variant(Box::new(variant)));
+    Some(match entity {
+        Entity::Product(known) => Entity::Product(Box::new(product(known, kind, answer)?)),
+        Entity::Variant(known) => {
+            let whole = part(answer, "product").filter(|_| kind == FetchKind::Product)?;
+            let variant = catalog_v1::variant_of(whole, &known.id, known.parent_id.clone())?;
+            Entity::Variant(Box::new(variant))
+        }
+        Entity::Collection(known) => {
+            let whole = part(answer, "collection").filter(|_| kind == FetchKind::Collection)?;
+            Entity::Collection(Box::new(catalog_v1::collection(whole, known.id.clone())))
+        }
+        Entity::Inventory(known) => Entity::Inventory(Box::new(stock(known, kind, answer)?)),
+        Entity::Order(known) => {
+            let whole = part(answer, "order").filter(|_| kind == FetchKind::Order)?;
+            Entity::Order(Box::new(order::shape(whole, known.id.clone())))
+        }
+        Entity::Payment(known) => {
+            if !matches!(kind, FetchKind::Currency | FetchKind::Payments) {
+                return None;
             }
-            let Entity::Product(known) = entity else {
-                return None;
-            };
-            Some(Entity::Product(Box::new(catalog_v1::product(
-                product,
-                known.id.clone(),
-            ))))
+            Entity::Payment(Box::new(payments(known, answer)?))
         }
-        FetchKind::ProductV3 => {
-            let Entity::Product(known) = entity else {
-                return None;
-            };
-            let product = inside("product").filter(|product| catalog_v3::has_variants(*product))?;
-            Some(Entity::Product(Box::new(catalog_v3::product(
-                product,
-                known.id.clone(),
-            ))))
-        }
-        FetchKind::SiteCurrency => {
-            let Entity::Product(known) = entity else {
-                return None;
-            };
-            let currency = inside("properties")?.get("paymentCurrency").currency()?;
-            let product = catalog_v3::in_currency((**known).clone(), currency);
-            Some(Entity::Product(Box::new(product)))
-        }
-        FetchKind::Collection => {
-            let Entity::Collection(known) = entity else {
-                return None;
-            };
-            Some(Entity::Collection(Box::new(catalog_v1::collection(
-                inside("collection")?,
-                known.id.clone(),
-            ))))
-        }
-        FetchKind::Inventory => {
-            let Entity::Inventory(known) = entity else {
-                return None;
-            };
-            Some(Entity::Inventory(Box::new(catalog_v1::stock_of(
-                inside("inventoryItem")?,
-                known,
-            ))))
-        }
-        FetchKind::InventoryItem => {
-            let Entity::Inventory(known) = entity else {
-                return None;
-            };
-            let item = catalog_v3::stock_item(inside("inventoryItem")?, known.id.clone());
-            Some(Entity::Inventory(Box::new(Inventory {
-                reason: known.reason.clone(),
-                ..item
-            })))
-        }
-        FetchKind::Order => {
-            let Entity::Order(known) = entity else {
-                return None;
-            };
-            Some(Entity::Order(Box::new(order::shape(
-                inside("order")?,
-                known.id.clone(),
-            ))))
-        }
-        FetchKind::Currency | FetchKind::Payments => {
-            let Entity::Payment(known) = entity else {
-                return None;
-            };
-            Some(Entity::Payment(Box::new(payments(known, answer)?)))
-        }
-        FetchKind::Fulfillments => {
-            let Entity::Fulfillment(known) = entity else {
-                return None;
-            };
-            let parcels = inside("orderWithFulfillments")?
-                .get("fulfillments")
-                .list(payment::parcel);
-            Some(Entity::Fulfillment(Box::new(Fulfillment {
+        Entity::Fulfillment(known) => {
+            let whole = part(answer, "orderWithFulfillments")
+                .filter(|_| kind == FetchKind::Fulfillments)?;
+            let parcels = whole.get("fulfillments").list(payment::parcel);
+            Entity::Fulfillment(Box::new(Fulfillment {
                 parcels,
                 ..(**known).clone()
-            })))
+            }))
         }
-        FetchKind::Contact => {
-            let Entity::Customer(known) = entity else {
-                return None;
-            };
-            let contact = people::contact(inside("contact")?, known.id.clone());
-            Some(Entity::Customer(Box::new(Customer {
-                merged_ids: known.merged_ids.clone(),
-                ..contact
-            })))
+        Entity::Customer(known) => Entity::Customer(Box::new(customer(known, kind, answer)?)),
+        Entity::Checkout(known) => {
+            let whole =
+                part(answer, "abandonedCheckout").filter(|_| kind == FetchKind::Checkout)?;
+            Entity::Checkout(Box::new(checkout::shape(whole, known.id.clone())))
         }
-        FetchKind::Member => {
-            let Entity::Customer(known) = entity else {
-                return None;
-            };
-            Some(Entity::Customer(Box::new(people::member(
-                inside("member")?,
-                known.id.clone(),
-            ))))
+        Entity::Site(known) => {
+            let whole = part(answer, "properties").filter(|_| kind == FetchKind::Site)?;
+            Entity::Site(Box::new(app::properties_of(whole, known.id.clone())))
         }
-        FetchKind::Checkout => {
-            let Entity::Checkout(known) = entity else {
-                return None;
-            };
-            Some(Entity::Checkout(Box::new(checkout::shape(
-                inside("abandonedCheckout")?,
-                known.id.clone(),
-            ))))
+        Entity::Connection(known) if kind == FetchKind::Installation => {
+            let mut health = known.clone();
+            let settings = health.settings.get_or_insert_default();
+            settings.extend(self::known(answer));
+            Entity::Connection(health)
         }
-        FetchKind::Site => {
-            let Entity::Site(known) = entity else {
-                return None;
-            };
-            Some(Entity::Site(Box::new(app::properties_of(
-                inside("properties")?,
-                known.id.clone(),
-            ))))
-        }
-        FetchKind::Installation => {
-            if let Entity::Connection(known) = entity {
-                let mut health = known.clone();
-                health
-                    .settings
-                    .get_or_insert_default()
-                    .extend(self::known(answer));
-                return Some(Entity::Connection(health));
-            }
-            let Entity::App(known) = entity else {
-                return None;
-            };
-            let plan = app::plan_of(inside("instance")?).or_else(|| known.plan.clone());
-            Some(Entity::App(Box::new(App {
+        Entity::App(known) if kind == FetchKind::Installation => {
+            let plan = app::plan_of(part(answer, "instance")?).or_else(|| known.plan.clone());
+            Entity::App(Box::new(App {
                 plan,
                 ..(**known).clone()
-            })))
+            }))
         }
+        Entity::Connection(_)
+        | Entity::App(_)
+        | Entity::Subscription(_)
+        | Entity::Coupon(_)
+        | Entity::Action(_)
+        | Entity::Unrecognized(_) => return None,
+    })
+}
+
+/// A member of the answer that is an object.
+fn part<'a>(answer: Node<'a>, name: &str) -> Option<Node<'a>> {
+    Some(answer.get(name)).filter(|entity| entity.is_object())
+}
+
+fn product(known: &Product, kind: FetchKind, answer: Node<'_>) -> Option<Product> {
+    match kind {
+        FetchKind::Product => {
+            let whole = part(answer, "product")?;
+            Some(catalog_v1::product(whole, known.id.clone()))
+        }
+        FetchKind::ProductV3 => {
+            let whole = part(answer, "product").filter(|whole| catalog_v3::has_variants(*whole))?;
+            Some(catalog_v3::product(whole, known.id.clone()))
+        }
+        FetchKind::SiteCurrency => {
+            let properties = part(answer, "properties")?;
+            let currency = properties.get("paymentCurrency").currency()?;
+            Some(catalog_v3::in_currency(known.clone(), currency))
+        }
+        _ => None,
+    }
+}
+
+fn stock(known: &Inventory, kind: FetchKind, answer: Node<'_>) -> Option<Inventory> {
+    let whole = part(answer, "inventoryItem")?;
+    match kind {
+        FetchKind::Inventory => Some(catalog_v1::stock_of(whole, known)),
+        FetchKind::InventoryItem => Some(Inventory {
+            reason: known.reason.clone(),
+            ..catalog_v3::stock_item(whole, known.id.clone())
+        }),
+        _ => None,
+    }
+}
+
+fn customer(known: &Customer, kind: FetchKind, answer: Node<'_>) -> Option<Customer> {
+    match kind {
+        FetchKind::Contact => Some(Customer {
+            merged_ids: known.merged_ids.clone(),
+            ..people::contact(part(answer, "contact")?, known.id.clone())
+        }),
+        FetchKind::Member => Some(people::member(part(answer, "member")?, known.id.clone())),
+        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod body;
 mod change;
 mod check;
 mod client;
+mod compare;
 mod complete;
 mod diagnosis;
 mod facts;

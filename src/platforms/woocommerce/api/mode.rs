@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use secrecy::ExposeSecret;
 
 use super::change::{Repaired, Wanted, read_only};
+use super::compare::{compare, watch};
 use super::facts::{self, Facts};
 use super::listing::list;
 use super::outcome::{End, add, finding};
@@ -65,8 +66,8 @@ fn check(session: &mut CheckSession<'_, '_>) -> Result<(), End> {
     let own = own(settings, target);
     let listed = list(session, &own)?;
     keep_known(settings, &listed, session.report);
-    webhooks::compare(&own, &listed, &[], session.report);
-    let watched = webhooks::watch(&own, &listed, session.report);
+    compare(&own, &listed, &[], session.report);
+    let watched = watch(&own, &listed, session.report);
     keep_watching(watched, session.report);
     match settings.key_permission {
         Some(KeyPermission::Read) => add(session.report, read_only(Severity::Note)),
@@ -105,7 +106,7 @@ fn fix(session: &mut CheckSession<'_, '_>, facts: &Facts) -> Result<(), End> {
     }
     let own = own(session.settings, target);
     let listed = list(session, &own)?;
-    let watched = webhooks::watch(&own, &listed, session.report);
+    let watched = watch(&own, &listed, session.report);
     let wanted = Wanted {
         own: &own,
         secret: secret.expose_secret(),
@@ -154,7 +155,7 @@ fn record(
     }
     keep_known(settings, &repaired.webhooks, report);
     // Webhooks that were just created have no remembered id yet; their names identify them.
-    webhooks::compare(own, &repaired.webhooks, &repaired.reported, report);
+    compare(own, &repaired.webhooks, &repaired.reported, report);
     let is_read_only = |trouble: &Finding| trouble.code == "key_read_only";
     if repaired.may_write == Some(false) && report.trouble().is_some_and(is_read_only) {
         lighten_read_only(report);

@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use url::Url;
 
-use crate::platforms::api::{CheckReport, Severity, WebhookState};
+use crate::platforms::api::WebhookState;
 use crate::platforms::lenient::Node;
 use crate::platforms::registered::{ClaimedWebhook, WebhookList};
 
@@ -196,7 +196,7 @@ impl Own {
         sorted
     }
 
-    fn is_at_target(&self, webhook: &Webhook) -> bool {
+    pub(super) fn is_at_target(&self, webhook: &Webhook) -> bool {
         let scheme = |url: &str| {
             Url::parse(url)
                 .map(|url| url.scheme().to_owned())
@@ -231,159 +231,4 @@ pub(super) fn is_same_endpoint(one: &str, other: &str) -> bool {
         ))
     };
     parts(one).is_some() && parts(one) == parts(other)
-}
-
-/// Compares what is there with what should be. `told` are topics whose trouble is told already.
-pub(super) fn compare(own: &Own, webhooks: &[Webhook], told: &[String], report: &mut CheckReport) {
-    let sorted = own.sort(webhooks);
-    let is_told = |topic: &str| told.iter().any(|told| told == topic);
-    let missing: Vec<&str> = TOPICS
-        .into_iter()
-        .filter(|topic| !sorted.kept.contains_key(topic) && !is_told(topic))
-        .collect();
-    let of = |fits: &dyn Fn(&Ours<'_>) -> bool| -> Vec<&str> {
-        let ours = sorted.kept.values().chain(&sorted.extra);
-        ours.filter(|ours| fits(ours) && !is_told(&ours.webhook.topic))
-            .map(|ours| ours.webhook.topic.as_str())
-            .collect()
-    };
-    let disabled = of(&|ours| ours.webhook.status == "disabled");
-    let paused = of(&|ours| ours.webhook.status != "disabled" && ours.webhook.status != "active");
-    let elsewhere = of(&|ours| !own.is_at_target(ours.webhook));
-    let by_hand = of(&|ours| !ours.is_made_by_us);
-    if !disabled.is_empty() {
-        let again = if disabled
-            .iter()
-            .any(|topic| own.watched.contains_key(*topic))
-        {
-            " Some of them were turned on again before and failed at the next delivery."
-        } else {
-            ""
-        };
-        report.add(
-            Severity::Broken,
-            "webhook_disabled",
-            format!(
-                "Webhooks are disabled at the store, and what happens there is lost: {}. WooCommerce disables a webhook after seven \
-                 failed deliveries in a row; a person may have done it too.{again}",
-                disabled.join(", ")
-            ),
-            "See that the store reaches this gateway, then run `cartwire connections check --fix`.",
-        );
-    }
-    if !missing.is_empty() {
-        // A person who adds webhooks by hand chooses the topics.
-        let is_chosen = own.ids.is_empty()
-            && !by_hand.is_empty()
-            && by_hand.len() == sorted.kept.len() + sorted.extra.len();
-        let all = missing.len() == TOPICS.len();
-        let which = if all {
-            "none of them".to_owned()
-        } else {
-            format!("missing are {}", missing.join(", "))
-        };
-        report.add(
-            if is_chosen {
-                Severity::Note
-            } else {
-                Severity::Broken
-            },
-            "webhook_missing",
-            format!(
-                "The store does not have all webhooks that deliver to {}: {which}{}.",
-                own.target,
-                if all { " is there" } else { "" }
-            ),
-            "Run `cartwire connections check --fix`, which registers them.",
-        );
-    }
-    if !paused.is_empty() {
-        report.add(
-            Severity::Broken,
-            "webhook_paused",
-            format!(
-                "A person paused webhooks at the store, and what happens there is lost: {}.",
-                paused.join(", ")
-            ),
-            "Run `cartwire connections check --fix`, or set them to \"Active\" under WooCommerce > Settings > Advanced > Webhooks.",
-        );
-    }
-    if !elsewhere.is_empty() {
-        report.add(
-            Severity::Broken,
-            "webhook_other_url",
-            format!(
-                "Webhooks of ours deliver to another address than {}: {}.",
-                own.target,
-                elsewhere.join(", ")
-            ),
-            "Run `cartwire connections check --fix`.",
-        );
-    }
-    if !sorted.surplus.is_empty() {
-        let mut topics: Vec<&str> = sorted
-            .surplus
-            .iter()
-            .map(|ours| ours.webhook.topic.as_str())
-            .collect();
-        topics.dedup();
-        report.add(
-            Severity::Note,
-            "webhook_doubled",
-            format!(
-                "The store delivers more than once to us: {}.",
-                topics.join(", ")
-            ),
-            "Run `cartwire connections check --fix`, which keeps one of each.",
-        );
-    }
-    if !by_hand.is_empty() {
-        report.add(
-            Severity::Note,
-            "webhook_version_unknown",
-            format!(
-                "Webhooks that deliver to us were made by hand, and their API version cannot be seen: {}.",
-                by_hand.join(", ")
-            ),
-            "See that it is \"WP REST API Integration v3\", or run `cartwire connections check --fix`, which recreates the webhooks.",
-        );
-    }
-    let well = sorted
-        .kept
-        .values()
-        .filter(|ours| ours.webhook.status == "active" && own.is_at_target(ours.webhook))
-        .count();
-    if well > 0 {
-        report.good.push(format!(
-            "{well} webhooks are active and deliver to {}",
-            own.target
-        ));
-    }
-}
-
-/// What became of those that were turned on again: those that are still watched, and since when.
-pub(super) fn watch(
-    own: &Own,
-    webhooks: &[Webhook],
-    report: &mut CheckReport,
-) -> BTreeMap<String, String> {
-    let sorted = own.sort(webhooks);
-    let mut watched = own.watched.clone();
-    // A failure would have disabled it again, so one that is active and has moved since has delivered.
-    watched.retain(|topic, since| {
-        let Some(ours) = sorted.kept.get(topic.as_str()).or_else(|| {
-            sorted
-                .extra
-                .iter()
-                .find(|ours| ours.webhook.topic == *topic)
-        }) else {
-            return false;
-        };
-        let has_delivered = ours.webhook.status == "active" && ours.webhook.modified > *since;
-        if has_delivered {
-            report.good.push(format!("{topic} delivers again"));
-        }
-        !has_delivered
-    });
-    watched
 }

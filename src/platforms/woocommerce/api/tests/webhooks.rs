@@ -103,7 +103,7 @@ fn a_disabled_webhook_is_watched_until_it_delivers() {
     store.set(id, "status", "disabled");
     let report = drive(&mut store, &failing.1, CheckMode::Check);
     assert!(
-        report.findings[0].cause.contains("turned on again before"),
+        report.findings[0].cause.contains("reactivated before"),
         "{:?}",
         report.findings
     );
