@@ -74,7 +74,7 @@ pub struct ServeArgs {
     /// File with the admin token
     #[arg(long, env = "CARTWIRE_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
-    /// URL under which stores reach this gateway, for example https://hooks.example.com
+    /// URL under which stores reach this gateway, for example `https://hooks.example.com`
     #[arg(long, env = "CARTWIRE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// Seconds between two checks of a connection: credentials, webhooks, silence. 0 turns checks off

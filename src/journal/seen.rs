@@ -16,7 +16,7 @@ use crate::connections::{Connection, INSTALLATION_KIND};
 use crate::delivery::ConnectionId;
 use crate::platforms::ConnectionSignal;
 
-/// A delivery of an installation: the fields of [`ConnectionChange::Seen`].
+/// A delivery of an installation: the fields of `ConnectionChange::Seen`.
 pub(super) struct Seen<'a> {
     pub(super) id: &'a ConnectionId,
     pub(super) parent: &'a ConnectionId,

@@ -3,7 +3,7 @@
 //! ```text
 //! claim ──→ take in ──→ (enrich) ──→ partitions ──→ publish ──→ settle
 //! ```
-//! One task owns all state ([`state`]) and runs the loop ([`run`]). It shares the journal and one wake-up signal with the
+//! One task owns all state (`state`) and runs the loop (`run`). It shares the journal and one wake-up signal with the
 //! receiver. `claiming` claims fair shares of the pending entries (`backlog`, `shares`), `take_in` makes their events,
 //! `enriching` lets thin deliveries wait for data of their store (`enrichment_queue`, `fetching`), `partitions` keeps the
 //! order, `publishing` sends within the limits of each route (`window`, `flow`), and `settle` stores the result.

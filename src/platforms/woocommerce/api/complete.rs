@@ -1,13 +1,13 @@
-//! Completes what tells too little: `*.deleted`, which tells an id alone and not even a true one, and actions, which tell an
-//! id of something that their hook's name gives away.
+//! Enrichment: fetches what a thin delivery lacks. Thin are `*.deleted`, whose body holds an id alone, and actions, whose
+//! body holds an id whose entity the hook's name gives.
 //!
-//! A deletion has four answers. Old versions announce deleted products and coupons whenever any page is trashed, because
-//! all posts share one sequence of ids; the headers that carry the topic are not signed either.
-//! - 200 with status `trash`: confirmed ([`Fetched::Whole`]).
-//! - 200 with another status: false ([`Fetched::Untrue`]).
-//! - 404 by WooCommerce: [`Fetched::Done(Enrichment::NotFound)`]; true if the entity was known before. A customer has no trash, so a 404 confirms
-//!   a delivery of the form that WooCommerce sends for customers.
-//! - no usable answer: [`Fetched::Nothing`] or [`Fetched::Later`].
+//! A deletion needs a confirmation by the store. Old versions send `*.deleted` for products and coupons whenever any page
+//! is trashed, because all posts share one sequence of ids; and the headers with the topic are not signed. Four answers:
+//! - 200 with status `trash`: confirmed, [`Enrichment::Complete`].
+//! - 200 with another status: false, [`Enrichment::Contradicted`].
+//! - 404 by WooCommerce: [`Enrichment::NotFound`]; confirmed if the entity was known before. A customer has no trash, so a
+//!   404 confirms a delivery of the form that WooCommerce sends for customers.
+//! - no usable answer: [`Enrichment::Unavailable`] or [`Fetched::Retry`].
 
 use super::body::json_text;
 use super::client::{Keys, Mode, StoreClient, rest_error};
