@@ -5,7 +5,7 @@
 //! `OrderData` has the `$id` that these events carry as `dataschema`. It is a separate schema resource, so it repeats the
 //! definitions that it uses. Readers that resolve references from the root find the same definitions there.
 //!
-//! The envelope's JSON is written by `Event`'s own `Serialize`. `tests/golden.rs` validates every event of the fixtures against
+//! The envelope's JSON is written by `Event`'s own `Serialize`. `tests/golden` validates every event of the fixtures against
 //! this schema, so schema and JSON cannot diverge.
 
 use std::collections::BTreeSet;

@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::gateway::{APP, Gateway, SHOP, eventually, key, order, token};
-use crate::http::{Peer, Request};
+use support::eventually;
+use support::http::{Peer, Request};
+use support::in_process::{APP, InProcessGateway, SHOP, key, order, token};
 
 /// A gateway with orders 1 to 5 in its event log, and the events of its three connections.
-async fn with_orders() -> Gateway {
-    let gateway = Gateway::start().await;
+async fn with_orders() -> InProcessGateway {
+    let gateway = InProcessGateway::start().await;
     for n in 1..=5 {
         let topic = if n == 1 {
             "order.created"
@@ -288,7 +289,7 @@ async fn a_redriven_delivery_is_told_once_more_under_the_same_event_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_404() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let (event, delivery) = (format!("{}-0", "0".repeat(32)), "0".repeat(32));
     for path in [
         format!("/api/events/{event}"),
@@ -311,7 +312,7 @@ async fn what_is_not_there_is_404() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_parameter_is_400_with_its_name_and_what_is_right() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for (path, parameter) in [
         ("/api/events?after=x", "after"),
         ("/api/events?after=-1", "after"),
@@ -343,7 +344,7 @@ async fn a_wrong_parameter_is_400_with_its_name_and_what_is_right() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_or_path_that_is_none_is_400_with_what_is_right() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for path in [
         "/api/events?limit=1&limit=2",
         "/api/deliveries?state=pending&state=logged",
@@ -367,7 +368,8 @@ async fn a_query_or_path_that_is_none_is_400_with_what_is_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_token_nothing_is_shown_to_who_does_not_show_it() {
     const TOKEN: &str = "a-token-of-some-length";
-    let gateway = Gateway::with(|args| args.admin_token = Some(TOKEN.to_owned().into())).await;
+    let gateway =
+        InProcessGateway::with(|args| args.admin_token = Some(TOKEN.to_owned().into())).await;
     assert_eq!(gateway.get("/api/events").await.status, 200);
     let redrive = format!("/api/deliveries/{}/redrive", "0".repeat(32));
     for (method, path) in [
@@ -423,7 +425,7 @@ async fn with_a_token_nothing_is_shown_to_who_does_not_show_it() {
 }
 
 /// Each route of the description with each of its methods, and what is no route; ids are those of nothing.
-async fn all_routes(gateway: &Gateway) -> Vec<(String, String)> {
+async fn all_routes(gateway: &InProcessGateway) -> Vec<(String, String)> {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let description = gateway.get("/api/openapi.json").await.json();
     let described = description["paths"]
@@ -453,9 +455,10 @@ async fn all_routes(gateway: &Gateway) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_token_every_method_of_every_path_is_401() {
-    let gateway =
-        Gateway::with(|args| args.admin_token = Some("a-token-of-some-length".to_owned().into()))
-            .await;
+    let gateway = InProcessGateway::with(|args| {
+        args.admin_token = Some("a-token-of-some-length".to_owned().into())
+    })
+    .await;
     for (method, path) in all_routes(&gateway).await {
         // What a browser sends for a page of another site, or of this one: no token, whatever else.
         let cookie = Request::new(&method, &path).header("Cookie", "token=a-token-of-some-length");
@@ -469,7 +472,8 @@ async fn without_the_token_every_method_of_every_path_is_401() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_of_another_site_changes_anything_with_or_without_a_token() {
     for token in [None, Some("a-token-of-some-length".to_owned())] {
-        let gateway = Gateway::with(|args| args.admin_token = token.clone().map(Into::into)).await;
+        let gateway =
+            InProcessGateway::with(|args| args.admin_token = token.clone().map(Into::into)).await;
         for (method, path) in all_routes(&gateway).await {
             if ["GET", "HEAD", "OPTIONS"].contains(&method.as_str()) {
                 continue;
@@ -492,7 +496,8 @@ async fn no_request_of_another_site_changes_anything_with_or_without_a_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_of_the_admin_listener_tells_browsers_what_not_to_do() {
     for token in [None, Some("a-token-of-some-length".to_owned())] {
-        let gateway = Gateway::with(|args| args.admin_token = token.clone().map(Into::into)).await;
+        let gateway =
+            InProcessGateway::with(|args| args.admin_token = token.clone().map(Into::into)).await;
         for (method, path) in all_routes(&gateway).await {
             for request in [
                 gateway.admin_request(&method, &path),
@@ -625,7 +630,7 @@ async fn no_answer_of_the_admin_listener_contains_a_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_tell_what_was_turned_away() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for _ in 0..3 {
         Request::new("POST", SHOP)
             .body("{}")
@@ -684,7 +689,7 @@ async fn the_metrics_are_text_for_prometheus_and_count_what_happens() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_description_of_the_api_names_its_routes() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let description = gateway.get("/api/openapi.json").await.json();
     let paths = description["paths"].as_object().expect("paths");
     for path in [

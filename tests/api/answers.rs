@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::gateway::{APP, Gateway, SHOP, order, token};
-use crate::http::{Answer, Peer, Request};
+use support::http::{Answer, Peer, Request};
+use support::in_process::{APP, InProcessGateway, SHOP, order, token};
 
 const ORDER: &str = r#"{"id":17,"status":"processing","total":"19.90","currency":"EUR"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_is_accepted_once_and_then_a_duplicate_with_the_same_id() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let first = gateway.post(SHOP, &signed).await;
     assert_eq!(first.word(), "accepted");
@@ -38,7 +38,7 @@ async fn a_delivery_is_accepted_once_and_then_a_duplicate_with_the_same_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_body_under_the_same_delivery_id_is_another_delivery() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     // The shop's delivery ids have a granularity of one second.
     let first = gateway.order("order.updated", ORDER, 1).await;
     let second = gateway.order("order.updated", r#"{"id":18}"#, 1).await;
@@ -49,7 +49,7 @@ async fn another_body_under_the_same_delivery_id_is_another_delivery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_senders_of_one_delivery_find_one_of_them_accepted() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let sent = futures_util::future::join_all((0..16).map(|_| gateway.post(SHOP, &signed))).await;
     let accepted = sent
@@ -66,7 +66,7 @@ async fn concurrent_senders_of_one_delivery_find_one_of_them_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_names_its_request() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let good = gateway.post(SHOP, &order("order.updated", ORDER, 1)).await;
     let wrong = Request::new("POST", SHOP)
         .body("{}")
@@ -86,7 +86,7 @@ async fn every_answer_names_its_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_with_a_right_signature_is_accepted() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let request = Request::new("POST", SHOP)
         .headers(&signed.headers)
@@ -107,7 +107,7 @@ async fn a_chunked_body_with_a_right_signature_is_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_of_megabytes_who_waits_for_100_continue_is_told_to_go_on() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let large = format!(r#"{{"id":17,"note":"{}"}}"#, "x".repeat(2_500_000));
     let signed = order("order.updated", &large, 1);
     let request = Request::new("POST", SHOP)
@@ -128,7 +128,7 @@ async fn a_sender_of_megabytes_who_waits_for_100_continue_is_told_to_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_who_does_not_wait_for_100_continue_is_read_all_the_same() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let request = Request::new("POST", SHOP)
         .headers(&signed.headers)
@@ -141,7 +141,7 @@ async fn a_sender_who_does_not_wait_for_100_continue_is_read_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_who_speaks_http_1_0_is_served() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let (head, body) = Request::new("POST", SHOP)
         .headers(&signed.headers)
@@ -157,7 +157,7 @@ async fn a_sender_who_speaks_http_1_0_is_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ping_is_answered_exactly_200_and_kept_nowhere() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for content_type in [
         "application/x-www-form-urlencoded",
         "application/x-www-form-urlencoded; charset=UTF-8",
@@ -189,7 +189,7 @@ async fn a_ping_is_answered_exactly_200_and_kept_nowhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_taken_with_white_space_around_it_and_whatever_content_type() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = token("AppInstalled", r#"{"appId":"a"}"#, "site-1");
     let text = String::from_utf8(signed.body.to_vec()).expect("a token is text");
     let send = async |content_type: Option<&str>, body: String| -> Answer {
@@ -222,7 +222,7 @@ async fn a_token_is_taken_with_white_space_around_it_and_whatever_content_type()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_signed_anew_for_a_retry_is_a_duplicate() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let payload =
         r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1"}"#;
     let signed = |at: &str| {
@@ -239,7 +239,7 @@ async fn a_token_that_is_signed_anew_for_a_retry_is_a_duplicate() {
         platform
             .sign(
                 &unsigned,
-                &crate::gateway::key("wix", "signing"),
+                &support::in_process::key("wix", "signing"),
                 jiff::Timestamp::now(),
             )
             .expect("signed")
@@ -257,7 +257,7 @@ async fn a_token_that_is_signed_anew_for_a_retry_is_a_duplicate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_public_listener_says_that_it_lives_and_nothing_of_the_admin_api() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     assert_eq!(
         Request::new("GET", "/healthz")
             .send(gateway.public)

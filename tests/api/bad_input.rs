@@ -6,15 +6,16 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
-use crate::gateway::{APP, FOREIGN_APP, Gateway, SHOP, eventually, key, order, token};
-use crate::http::{Answer, Peer, Request};
+use support::eventually;
+use support::http::{Answer, Peer, Request};
+use support::in_process::{APP, FOREIGN_APP, InProcessGateway, SHOP, key, order, token};
 
 const SIGNATURE: &str = "X-WC-Webhook-Signature";
 const ORDER: &str = r#"{"id":17,"status":"processing","total":"19.90","currency":"EUR"}"#;
 
 /// An order of the shop whose headers are changed before it is sent.
 async fn tampered(
-    gateway: &Gateway,
+    gateway: &InProcessGateway,
     change: impl Fn(&str, &str) -> Vec<(String, Vec<u8>)>,
 ) -> Answer {
     let signed = order("order.updated", ORDER, 1);
@@ -29,7 +30,7 @@ async fn tampered(
 }
 
 /// The same with another signature header, or several, or none.
-async fn signed_as(gateway: &Gateway, signatures: &[&[u8]]) -> Answer {
+async fn signed_as(gateway: &InProcessGateway, signatures: &[&[u8]]) -> Answer {
     tampered(gateway, |name, value| match name {
         SIGNATURE => signatures
             .iter()
@@ -71,7 +72,7 @@ fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     (answer.status, headers, answer.text().to_owned())
 }
 
-async fn assert_nothing_kept(gateway: &Gateway) {
+async fn assert_nothing_kept(gateway: &InProcessGateway) {
     assert_eq!(
         gateway.kept().await,
         Vec::<Value>::new(),
@@ -81,7 +82,7 @@ async fn assert_nothing_kept(gateway: &Gateway) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_wrong_with_a_signature_or_token_the_answer_is_one_and_the_same_401() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let good = signed
         .headers
@@ -247,7 +248,7 @@ async fn whatever_is_wrong_with_a_signature_or_token_the_answer_is_one_and_the_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_body_that_is_no_json_is_a_dead_letter() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for (nonce, (body, reason)) in (1..).zip([
         ("", "empty_body"),
         (" ", "empty_body"),
@@ -267,7 +268,7 @@ async fn a_signed_body_that_is_no_json_is_a_dead_letter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_token_is_400() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for body in [
         &b""[..],
         b" ",
@@ -292,7 +293,7 @@ async fn what_is_no_token_is_400() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_stands_twice_or_is_no_text_is_400() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for ambiguous in [
         "X-WC-Webhook-Topic",
         "X-WC-Webhook-ID",
@@ -332,7 +333,7 @@ async fn a_header_that_stands_twice_or_is_no_text_is_400() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_platform_or_connection_is_404() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for path in [
         "/webhooks/shopify/shop-a",
         "/webhooks/woocommerce/shop-b",
@@ -357,7 +358,7 @@ async fn an_unknown_platform_or_connection_is_404() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_post_is_allowed() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"] {
         let request = Request::new(method, SHOP)
@@ -375,7 +376,7 @@ async fn only_post_is_allowed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_announced_too_large_is_413_before_any_of_it_is_sent() {
-    let gateway = Gateway::with(|args| args.max_body_bytes = "64KiB".to_owned()).await;
+    let gateway = InProcessGateway::with(|args| args.max_body_bytes = "64KiB".to_owned()).await;
     for length in ["65537", "8000000000", "18446744073709551615"] {
         let request = Request::new("POST", SHOP)
             .without_length()
@@ -397,7 +398,7 @@ async fn a_body_announced_too_large_is_413_before_any_of_it_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_the_headers_rule_out_is_answered_before_any_of_his_body_is_sent() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let form = ("Content-Type", "application/x-www-form-urlencoded");
     for (what, headers) in [
         ("no signature", vec![]),
@@ -462,7 +463,7 @@ async fn whom_the_headers_rule_out_is_answered_before_any_of_his_body_is_sent() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_body_that_has_come_whole_costs_no_new_connection() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let kept_open = |request: Request| {
         let (head, body) = request.parts(gateway.public);
         let head = String::from_utf8(head)
@@ -496,7 +497,7 @@ async fn a_refused_body_that_has_come_whole_costs_no_new_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_that_grows_too_large_is_413_without_its_end() {
-    let gateway = Gateway::with(|args| args.max_body_bytes = "64KiB".to_owned()).await;
+    let gateway = InProcessGateway::with(|args| args.max_body_bytes = "64KiB".to_owned()).await;
     let signed = order("order.updated", ORDER, 1);
     let request = Request::new("POST", SHOP)
         .headers(&signed.headers)
@@ -522,7 +523,7 @@ async fn a_chunked_body_that_grows_too_large_is_413_without_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_content_encoding_is_415_unless_it_is_none() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     for encoding in ["gzip", "br", "deflate", "gzip, identity", "x", "\u{fe}"] {
         let request = Request::new("POST", SHOP)
@@ -547,7 +548,7 @@ async fn a_content_encoding_is_415_unless_it_is_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_come_in_time_is_408() {
-    let gateway = Gateway::with(|args| args.body_timeout_seconds = "1".to_owned()).await;
+    let gateway = InProcessGateway::with(|args| args.body_timeout_seconds = "1".to_owned()).await;
     let signed = order("order.updated", ORDER, 1);
     let (head, body) = Request::new("POST", SHOP)
         .headers(&signed.headers)
@@ -566,7 +567,7 @@ async fn a_body_that_does_not_come_in_time_is_408() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_breaks_off_is_not_stored() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let (head, body) = Request::new("POST", SHOP)
         .headers(&signed.headers)
@@ -599,7 +600,7 @@ async fn a_body_that_breaks_off_is_not_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strange_json_with_a_right_signature_is_kept_byte_for_byte() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let deep = format!(
         r#"{{"id":1,"meta":{}{}}}"#,
         "[".repeat(10_000),
@@ -640,7 +641,7 @@ async fn strange_json_with_a_right_signature_is_kept_byte_for_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_genuine_token_with_an_unreadable_inner_layer_is_a_dead_letter() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let rsa = EncodingKey::from_rsa_pem(key("wix", "signing").as_bytes()).expect("a key");
     let envelope =
         json!({"data": "no JSON", "instanceId": "site-1", "eventType": "AppInstalled"}).to_string();

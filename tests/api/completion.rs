@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, eventually, key, order, token};
-use crate::shop::{self, Shop};
-use crate::wixapis::{self, Failure, INSTANCE, Wixapis, World};
+use support::eventually;
+use support::in_process::{InProcessGateway, key, order, token};
+use support::wix::{self as wixapis, Failure, INSTANCE, Wixapis, World};
+use support::woocommerce::{self as shop, Shop};
 
 /// An app and a shop with credentials, beside those without that every gateway has.
 const APP: &str = "/webhooks/wix/asking-app";
@@ -15,12 +16,12 @@ const CHANGED: &str = "com.wix.ecommerce.catalog.api.v1.ProductChanged";
 const DELETED: &str = "com.wix.ecommerce.catalog.api.v1.ProductDeleted";
 
 /// A gateway whose app may ask that platform.
-async fn asking(wix: &Wixapis) -> Gateway {
+async fn asking(wix: &Wixapis) -> InProcessGateway {
     asking_within(wix, "900").await
 }
 
-async fn asking_within(wix: &Wixapis, seconds: &str) -> Gateway {
-    let gateway = Gateway::with(|args| {
+async fn asking_within(wix: &Wixapis, seconds: &str) -> InProcessGateway {
+    let gateway = InProcessGateway::with(|args| {
         args.stores.allow_private_stores = true;
         args.complete_within_seconds = seconds.to_owned();
     })
@@ -39,14 +40,14 @@ async fn asking_within(wix: &Wixapis, seconds: &str) -> Gateway {
 }
 
 /// Sends a product's change; each change names another field, or it would be the same delivery.
-async fn change(gateway: &Gateway, topic: &str, field: &str) -> String {
+async fn change(gateway: &InProcessGateway, topic: &str, field: &str) -> String {
     let payload = json!({"productId": PRODUCT, "changedFields": [field]}).to_string();
     let answer = gateway.post(APP, &token(topic, &payload, INSTANCE)).await;
     assert_eq!(answer.word(), "accepted");
     answer.delivery()
 }
 
-async fn products(gateway: &Gateway, least: usize) -> Vec<Value> {
+async fn products(gateway: &InProcessGateway, least: usize) -> Vec<Value> {
     gateway
         .events(&format!("subject=product/{PRODUCT}"), least)
         .await
@@ -273,7 +274,7 @@ async fn a_deletion_is_told_only_where_the_shop_agrees() {
         "products",
         json!({"id": 26, "name": "Tasse", "status": "publish"}),
     );
-    let gateway = Gateway::with(|args| args.stores.allow_private_stores = true).await;
+    let gateway = InProcessGateway::with(|args| args.stores.allow_private_stores = true).await;
     let secret = key("woocommerce", "verification");
     let secrets = [
         ("webhook-secret", secret.as_str()),
@@ -325,7 +326,7 @@ async fn a_deletion_is_told_only_where_the_shop_agrees() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_order_under_a_deletion_is_doubted_where_no_store_can_be_asked() {
-    let gateway = Gateway::with(|args| args.stores.allow_private_stores = true).await;
+    let gateway = InProcessGateway::with(|args| args.stores.allow_private_stores = true).await;
     let secret = key("woocommerce", "verification");
     gateway
         .connect(

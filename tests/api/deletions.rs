@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use cartwire::journal::ConnectionChange;
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, eventually, id, key, order};
-use crate::shop::{self, Fault, Shop};
+use support::eventually;
+use support::in_process::{InProcessGateway, id, key, order};
+use support::woocommerce::{self as shop, Fault, Shop};
 
 const SHOP: &str = "asking-shop";
 const HONEST: &str = "honest-shop";
 
 /// A gateway that gives up on a store after so many seconds, with this shop.
-async fn asking(store: &Shop, seconds: &str) -> Gateway {
-    let gateway = Gateway::with(|args| {
+async fn asking(store: &Shop, seconds: &str) -> InProcessGateway {
+    let gateway = InProcessGateway::with(|args| {
         args.stores.allow_private_stores = true;
         args.complete_within_seconds = seconds.to_owned();
     })
@@ -22,7 +23,7 @@ async fn asking(store: &Shop, seconds: &str) -> Gateway {
     gateway
 }
 
-async fn connect(gateway: &Gateway, name: &str, store: &Shop) {
+async fn connect(gateway: &InProcessGateway, name: &str, store: &Shop) {
     let secret = key("woocommerce", "verification");
     let secrets = [
         ("webhook-secret", secret.as_str()),
@@ -39,7 +40,13 @@ async fn connect(gateway: &Gateway, name: &str, store: &Shop) {
         .await;
 }
 
-async fn send(gateway: &Gateway, name: &str, topic: &str, payload: &Value, nonce: u64) -> String {
+async fn send(
+    gateway: &InProcessGateway,
+    name: &str,
+    topic: &str,
+    payload: &Value,
+    nonce: u64,
+) -> String {
     let request = order(topic, &payload.to_string(), nonce);
     let path = format!("/webhooks/woocommerce/{name}");
     let answer = gateway.post(&path, &request).await;
@@ -48,18 +55,18 @@ async fn send(gateway: &Gateway, name: &str, topic: &str, payload: &Value, nonce
 }
 
 /// Sends an order, and returns when its event is in the log.
-async fn tell(gateway: &Gateway, number: u64) {
+async fn tell(gateway: &InProcessGateway, number: u64) {
     let payload = json!({"id": number, "status": "processing"});
     send(gateway, SHOP, "order.created", &payload, number).await;
     gateway.events(&format!("subject=order/{number}"), 1).await;
 }
 
-async fn delete(gateway: &Gateway, number: u64) -> String {
+async fn delete(gateway: &InProcessGateway, number: u64) -> String {
     let payload = json!({"id": number});
     send(gateway, SHOP, "order.deleted", &payload, 1000 + number).await
 }
 
-async fn assert_ignored(gateway: &Gateway, delivery: &str, number: u64, reason: &str) {
+async fn assert_ignored(gateway: &InProcessGateway, delivery: &str, number: u64, reason: &str) {
     let settled = gateway.settled(delivery).await;
     assert_eq!(
         (
@@ -72,7 +79,7 @@ async fn assert_ignored(gateway: &Gateway, delivery: &str, number: u64, reason: 
     assert_eq!(deletions(gateway, number, 0).await, Vec::<Value>::new());
 }
 
-async fn deletions(gateway: &Gateway, number: u64, least: usize) -> Vec<Value> {
+async fn deletions(gateway: &InProcessGateway, number: u64, least: usize) -> Vec<Value> {
     let query = format!("type=cartwire.order.deleted&subject=order/{number}");
     gateway.events(&query, least).await
 }
@@ -130,7 +137,7 @@ async fn a_connection_that_is_removed_while_its_deletions_wait_ends_the_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_waits_for_the_broker_is_known() {
     let store = Shop::start(shop::Options::default());
-    let mut gateway = Gateway::with(|args| {
+    let mut gateway = InProcessGateway::with(|args| {
         args.stores.allow_private_stores = true;
         args.complete_within_seconds = "1".to_owned();
         // Nobody is there.

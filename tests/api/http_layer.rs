@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::gateway::{APP, Gateway, SHOP, order, token};
-use crate::http::{Answer, Peer, Request};
+use support::http::{Answer, Peer, Request};
+use support::in_process::{APP, InProcessGateway, SHOP, order, token};
 
 const ORDER: &str = r#"{"id":17,"total":"19.90","currency":"EUR"}"#;
 
@@ -15,7 +15,7 @@ async fn answer_to(address: std::net::SocketAddr, bytes: &[u8]) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_http_is_answered_with_json_and_a_request_id() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let large = format!(
         "GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
         "y".repeat(200 << 10)
@@ -72,7 +72,7 @@ async fn broken_http_is_answered_with_json_and_a_request_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn head_that_never_ends_is_408_with_json_and_a_request_id() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let answer = answer_to(
         gateway.public,
         b"POST /webhooks/woocommerce/shop-a HTTP/1.1\r\nHo",
@@ -88,7 +88,7 @@ async fn head_that_never_ends_is_408_with_json_and_a_request_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn upgrade_on_a_webhook_is_ignored_and_answered_at_once() {
     // A body timeout that is longer than the tests' patience: nothing may wait for it.
-    let gateway = Gateway::with(|args| args.body_timeout_seconds = "120".to_owned()).await;
+    let gateway = InProcessGateway::with(|args| args.body_timeout_seconds = "120".to_owned()).await;
     let signed = order("order.updated", ORDER, 1);
     for protocol in ["websocket", "WebSocket", "h2c", "TLS/1.0", "x"] {
         let upgrade = |request: Request| {
@@ -149,7 +149,7 @@ async fn upgrade_on_a_webhook_is_ignored_and_answered_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn target_in_absolute_form_or_with_a_query_is_the_same_path() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for (nonce, target) in (1..).zip([
         format!("http://{}{SHOP}", gateway.public),
         format!("http://anything.example{SHOP}?x=1"),
@@ -173,7 +173,7 @@ async fn target_in_absolute_form_or_with_a_query_is_the_same_path() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_request_is_answered_before_a_body_that_expects_to_continue() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     for (path, status) in [(SHOP, 401), ("/webhooks/woocommerce/nobody", 404)] {
         let (head, _) = Request::new("POST", path)
             .header("Expect", "100-continue")

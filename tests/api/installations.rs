@@ -6,13 +6,14 @@ use cartwire::journal::ConnectionChange;
 use cartwire::platforms::SignedRequest;
 use serde_json::Value;
 
-use crate::gateway::{APP, Gateway, SHOP, eventually, id, order, token, token_at};
-use crate::http::PATIENCE;
+use support::eventually;
+use support::http::PATIENCE;
+use support::in_process::{APP, InProcessGateway, SHOP, id, order, token, token_at};
 
 const INSTANCE: &str = "5ac57c93-c081-4f4e-9a90-05521490bef2";
 const ORDER: &str = r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1","createdEvent":{"entity":{"id":"o1","number":"10001"}}}"#;
 
-async fn connection(gateway: &Gateway, name: &str, is: impl Fn(&Value) -> bool) -> Value {
+async fn connection(gateway: &InProcessGateway, name: &str, is: impl Fn(&Value) -> bool) -> Value {
     eventually(name, async || {
         let answer = gateway.get(&format!("/api/connections/{name}")).await;
         if answer.status != 200 {
@@ -32,7 +33,7 @@ fn types(events: &[Value]) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_becomes_a_connection_of_its_own_under_its_app() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let payload =
         r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7","originInstanceId":"e9bd440b"}"#;
     gateway
@@ -73,7 +74,7 @@ async fn an_installation_becomes_a_connection_of_its_own_under_its_app() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_event_of_an_unknown_installation_captures_it() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     gateway
         .post(APP, &token("wix.ecom.v1.order_created", ORDER, INSTANCE))
         .await;
@@ -119,7 +120,7 @@ async fn any_event_of_an_unknown_installation_captures_it() {
 }
 
 /// Sends the app's order of that number and waits until it is published.
-async fn app_order(gateway: &Gateway, number: usize) {
+async fn app_order(gateway: &InProcessGateway, number: usize) {
     let payload = ORDER.replace("e1", &format!("e{number}"));
     gateway
         .post(APP, &token("wix.ecom.v1.order_created", &payload, INSTANCE))
@@ -133,7 +134,7 @@ async fn app_order(gateway: &Gateway, number: usize) {
 }
 
 /// How many deliveries of the shop wait.
-async fn waiting(gateway: &Gateway) -> usize {
+async fn waiting(gateway: &InProcessGateway) -> usize {
     let page = gateway
         .get("/api/deliveries?state=pending&connection=shop-a")
         .await
@@ -143,7 +144,7 @@ async fn waiting(gateway: &Gateway) -> usize {
 
 /// A pause takes effect soon, not at once: sends orders of the shop until one waits, although a later delivery of the app
 /// was published. Gives their number.
-async fn probe_until_held(gateway: &Gateway) -> usize {
+async fn probe_until_held(gateway: &InProcessGateway) -> usize {
     let deadline = Instant::now() + PATIENCE;
     for number in 1.. {
         gateway
@@ -160,7 +161,7 @@ async fn probe_until_held(gateway: &Gateway) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     gateway.change(&ConnectionChange::Pause(id("shop-a")));
     // A pause is no event: the store is as well as before.
     let probed = probe_until_held(&gateway).await;
@@ -218,7 +219,7 @@ async fn a_paused_connection_keeps_its_deliveries_and_resumes_them_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_follows_its_newest_token_and_captured_ones_change_nothing() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
     let tokens = [
         ("AppInstalled", -400),
@@ -264,7 +265,7 @@ async fn an_app_follows_its_newest_token_and_captured_ones_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_speaks_in_the_name_of_anothers_connection() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
     for (topic, payload) in [
         ("AppRemoved", payload),
@@ -292,7 +293,7 @@ async fn nobody_speaks_in_the_name_of_anothers_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_installation_returns_only_when_its_site_installs_the_app_again() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let payload = r#"{"appId":"d2a57dc1-d883-4d21-bb99-51699df71cc7"}"#;
     gateway
         .post(APP, &token_at("AppInstalled", payload, INSTANCE, -400))

@@ -1,21 +1,22 @@
 //! The gateway from outside: real HTTP on real sockets, the real journal, the embedded event log instead of a broker.
 //!
-//! Requests are written byte by byte where a client library would not let us be rude. What the binary adds to this is in
-//! `tests/cli.rs`, what a crash does in `tests/durability.rs`.
+//! Invalid requests are written byte by byte, because HTTP client libraries cannot send them. `tests/process` tests the
+//! commands and crashes.
 
 mod admin;
 mod answers;
 mod bad_input;
 mod completion;
+mod crash_guard;
 mod deletions;
-mod gateway;
-mod http;
 mod http_layer;
 mod installations;
+mod journal;
+mod properties;
+mod proportion;
 mod refusals;
-#[path = "../stores/woocommerce.rs"]
-mod shop;
+mod relay;
 mod tls;
 mod unwritable;
-#[path = "../stores/wix.rs"]
-mod wixapis;
+mod wix_api;
+mod woocommerce_api;

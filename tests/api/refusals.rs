@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, eventually};
-use crate::http::{Answer, Peer, Request};
+use support::eventually;
+use support::http::{Answer, Peer, Request};
+use support::in_process::InProcessGateway;
 
 /// A gateway whose event log ends with five orders.
-async fn with_orders() -> Gateway {
-    let gateway = Gateway::start().await;
+async fn with_orders() -> InProcessGateway {
+    let gateway = InProcessGateway::start().await;
     for n in 1..=5 {
         let id = gateway
             .order("order.updated", &format!(r#"{{"id":{n}}}"#), n)
@@ -18,14 +19,14 @@ async fn with_orders() -> Gateway {
     gateway
 }
 
-async fn head_of(gateway: &Gateway, request: Request) -> Answer {
+async fn head_of(gateway: &InProcessGateway, request: Request) -> Answer {
     let mut peer = Peer::connect(gateway.admin).await;
     peer.write(&request.parts(gateway.admin).0).await;
     peer.head().await
 }
 
 /// The next answer with its body, also from a connection that stays open.
-async fn answer_of(gateway: &Gateway, request: Request) -> Answer {
+async fn answer_of(gateway: &InProcessGateway, request: Request) -> Answer {
     let mut peer = Peer::connect(gateway.admin).await;
     peer.write(&request.parts(gateway.admin).0).await;
     peer.next_answer().await
@@ -137,7 +138,7 @@ async fn cursor_that_lost_events_is_410_with_the_first_one_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_parameter_is_400_with_its_name_and_the_known_ones() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let delivery = "0".repeat(32);
     for (path, parameter, known) in [
         ("/api/events?conection=shop-a", "conection", "connection"),
@@ -188,7 +189,7 @@ async fn unknown_parameter_is_400_with_its_name_and_the_known_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_methods_are_405_with_allow_and_head_is_get_without_a_body() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let redrive = format!("/api/deliveries/{}/redrive", "0".repeat(32));
     let reads = [
         "/healthz",
@@ -281,7 +282,7 @@ async fn events_are_chosen_by_the_arrival_of_their_delivery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_beyond_the_limit_are_503_and_probes_are_answered() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let mut streams = Vec::new();
     let refused = loop {
         let mut peer = Peer::connect(gateway.admin).await;

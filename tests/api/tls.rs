@@ -1,7 +1,7 @@
 //! The public listener under TLS: webhooks come in, and a sender who never finishes his handshake keeps nobody out.
 
-use crate::gateway::{Gateway, SHOP, order};
-use crate::http::Peer;
+use support::http::Peer;
+use support::in_process::{InProcessGateway, SHOP, order};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_come_in_over_tls_beside_handshakes_without_an_end() {
@@ -14,7 +14,8 @@ async fn webhooks_come_in_over_tls_beside_handshakes_without_an_end() {
     std::fs::write(&cert, made.cert.pem()).expect("written");
     std::fs::write(&private, made.signing_key.serialize_pem()).expect("written");
     let gateway =
-        Gateway::with(|args| (args.tls_cert, args.tls_key) = (Some(cert), Some(private))).await;
+        InProcessGateway::with(|args| (args.tls_cert, args.tls_key) = (Some(cert), Some(private)))
+            .await;
 
     let mut unfinished = Vec::new();
     for hello in [&b""[..], b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"] {

@@ -7,12 +7,13 @@ use cartwire::platforms::connection_kind;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::gateway::{Gateway, SHOP, eventually, id, key, order};
+use support::eventually;
+use support::in_process::{InProcessGateway, SHOP, id, key, order};
 
 const ORDER: &str = r#"{"id":17}"#;
 
 /// Waits until the gateway says that it is not ready, and why.
-async fn reason(gateway: &Gateway) -> String {
+async fn reason(gateway: &InProcessGateway) -> String {
     eventually("it is not ready", async || {
         let answer = gateway.get("/readyz").await;
         (answer.status == 503).then(|| {
@@ -25,7 +26,7 @@ async fn reason(gateway: &Gateway) -> String {
     .await
 }
 
-async fn assert_refused(gateway: &Gateway) {
+async fn assert_refused(gateway: &InProcessGateway) {
     let answer = gateway.post(SHOP, &order("order.updated", ORDER, 1)).await;
     assert_eq!(
         (answer.status, answer.text()),
@@ -41,7 +42,7 @@ async fn assert_refused(gateway: &Gateway) {
 }
 
 async fn assert_full(expected: &str, change: impl FnOnce(&mut ServeArgs)) {
-    let mut gateway = Gateway::with(change).await;
+    let mut gateway = InProcessGateway::with(change).await;
     gateway.leaves_pending = true;
     assert_eq!(reason(&gateway).await, expected);
     assert_refused(&gateway).await;
@@ -70,7 +71,7 @@ async fn a_journal_over_its_budget_costs_new_deliveries_a_503() {
         args.retain_size = "4KiB".to_owned();
         args.disk_budget = "4KiB".to_owned();
     };
-    let gateway = Gateway::with(small).await;
+    let gateway = InProcessGateway::with(small).await;
     assert_eq!(reason(&gateway).await, "journal_over_budget");
     assert_refused(&gateway).await;
     assert!(
@@ -81,7 +82,7 @@ async fn a_journal_over_its_budget_costs_new_deliveries_a_503() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     gateway.order("order.updated", r#"{"id":1}"#, 1).await;
     gateway.events("subject=order/1", 1).await;
     assert_eq!(
@@ -127,7 +128,7 @@ async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_does_not_open_is_our_fault_and_never_a_401() {
-    let gateway = Gateway::start().await;
+    let gateway = InProcessGateway::start().await;
     let elsewhere = tempfile::tempdir().expect("a folder");
     let another = Seal::load(elsewhere.path(), None).expect("another master key");
     let (platform, kind) = connection_kind("woocommerce").expect("a kind");

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::fault::Fault;
 use crate::scene::Scene;
-use crate::support::store::{Keys, Order, Store};
-use crate::support::{POLL_INTERVAL, unique};
+use support::store::{Keys, Order, Store};
+use support::{POLL_INTERVAL, unique};
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {

@@ -7,9 +7,9 @@ use lapin::types::AMQPValue;
 use crate::attack::{ATTACK, send_side_by_side, signed};
 use crate::fault::Fault;
 use crate::scene::Scene;
-use crate::support::consumer::quorum;
-use crate::support::ledger::Accepted;
-use crate::support::store::{Order, SHOP};
+use support::consumer::quorum;
+use support::ledger::Accepted;
+use support::store::{Order, SHOP};
 
 pub(crate) const FAULTS: &[Fault] = &[
     // Each attempt leaves a copy in the healthy queue: `--bounds` holds the number of copies.

@@ -6,9 +6,9 @@ use cartwire::platforms::SignedRequest;
 use crate::attack::{ATTACK, send_side_by_side, signed};
 use crate::fault::Fault;
 use crate::scene::Scene;
-use crate::support::ledger::Accepted;
-use crate::support::store::Order;
-use crate::support::until;
+use support::eventually;
+use support::ledger::Accepted;
+use support::store::Order;
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -74,7 +74,7 @@ async fn send_tree_bombs(scene: &mut Scene) {
 async fn until_too_complex(scene: &mut Scene) {
     for delivery in &scene.examined {
         let path = format!("/api/deliveries/{delivery}");
-        let found = until("a tree bomb is settled", || async {
+        let found = eventually("a tree bomb is settled", || async {
             let found = scene.gateway.admin_json(&path).await["delivery"].clone();
             (found["state"] != "pending").then_some(found)
         })

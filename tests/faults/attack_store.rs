@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use crate::attack::{ATTACK, send_all, send_side_by_side, signed};
 use crate::fault::{Fault, UNAVAILABLE};
 use crate::scene::Scene;
-use crate::support::gateway::Gateway;
-use crate::support::store::{Order, SHOP};
-use crate::support::{unique, until};
+use support::process::ProcessGateway;
+use support::store::{Order, SHOP};
+use support::{eventually, unique};
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -45,7 +45,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         name: "log-unread",
         says: "The reader of the log hangs: the pipe is full from the start.",
-        prepare: Some(Gateway::leave_log_unread),
+        prepare: Some(ProcessGateway::leave_log_unread),
         ..ATTACK
     },
     Fault {
@@ -100,7 +100,7 @@ async fn change_topics(scene: &mut Scene) {
 async fn assert_no_forged_deletion(scene: &mut Scene) {
     for delivery in &scene.examined {
         let path = format!("/api/deliveries/{delivery}");
-        until("a forged webhook is settled", || async {
+        eventually("a forged webhook is settled", || async {
             let found = scene.gateway.admin_json(&path).await;
             (found["delivery"]["state"] != "pending").then_some(())
         })
@@ -137,7 +137,7 @@ async fn open_streams(scene: &mut Scene) {
 }
 
 /// Damages the oldest delivery: the announcement of a connection.
-fn damage_row(gateway: &mut Gateway) {
+fn damage_row(gateway: &mut ProcessGateway) {
     let file = rusqlite::Connection::open(gateway.data().join("cartwire.db")).expect("the journal");
     let damage = "UPDATE deliveries SET headers = 'no JSON'
                   WHERE position = (SELECT min(position) FROM deliveries)";

@@ -2,7 +2,7 @@
 
 use crate::fault::{Fault, nothing};
 use crate::scene::Scene;
-use crate::support::consumer::EVENTS;
+use support::consumer::EVENTS;
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {

@@ -3,9 +3,9 @@
 use std::pin::Pin;
 
 use crate::scene::{Counted, Scene, Terms};
-use crate::support::Dice;
-use crate::support::gateway::Gateway;
-use crate::support::node::RabbitNode;
+use support::Dice;
+use support::node::RabbitNode;
+use support::process::ProcessGateway;
 
 /// Something done to a scene.
 pub(crate) type Step = for<'a> fn(&'a mut Scene) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -34,7 +34,7 @@ pub(crate) struct Fault {
     /// An attack by one sender: an honest second store sends beside it, and its delays are measured.
     pub(crate) has_honest_store: bool,
     /// What is done to the gateway before its first start.
-    pub(crate) prepare: Option<fn(&mut Gateway)>,
+    pub(crate) prepare: Option<fn(&mut ProcessGateway)>,
     pub(crate) begin: Step,
     /// Makes all well again.
     pub(crate) end: Step,

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::consumer::Consumer;
-use crate::support::gateway::Gateway;
-use crate::support::ledger::Ledger;
-pub(crate) use crate::support::store::{HONEST, HONEST_SECRET};
-use crate::support::store::{Order, Store};
-use crate::support::until;
+use support::consumer::Consumer;
+use support::eventually;
+use support::ledger::Ledger;
+use support::process::ProcessGateway;
+pub(crate) use support::store::{HONEST, HONEST_SECRET};
+use support::store::{Order, Store};
 
 /// The queue of the honest store's events.
 const QUEUE: &str = "honest";
@@ -63,7 +63,7 @@ pub(crate) struct Delays {
 
 impl HonestStore {
     /// Begins to send to a running gateway.
-    pub(crate) async fn open(gateway: &Gateway, broker: &str) -> Self {
+    pub(crate) async fn open(gateway: &ProcessGateway, broker: &str) -> Self {
         let consumer = Consumer::connect(broker).await;
         consumer
             .declare_and_bind(QUEUE, &format!("#.{HONEST}"))
@@ -96,7 +96,7 @@ impl HonestStore {
         let sent = self.sender.await.expect("the honest store's sender");
         let arrivals = &self.arrivals;
         let has_arrived = |id: &String| lock(arrivals).contains_key(id);
-        until("the honest store's events", || async {
+        eventually("the honest store's events", || async {
             sent.answered.keys().all(has_arrived).then_some(())
         })
         .await;

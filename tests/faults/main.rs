@@ -24,8 +24,6 @@ mod report;
 mod scene;
 mod senders;
 mod shim;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -203,7 +201,7 @@ async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     let mut nodes = Vec::new();
     for round in 0.. {
-        let mut dice = Dice::of(seed.wrapping_add(round));
+        let mut dice = Dice::with_seed(seed.wrapping_add(round));
         for (name, faults) in args.round(&mut dice) {
             if args
                 .duration
@@ -231,7 +229,7 @@ async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
                 &mut rows[index],
                 nodes,
                 faults,
-                Dice::of(own),
+                Dice::with_seed(own),
                 args.duration.is_some(),
             )
             .await;

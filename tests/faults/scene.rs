@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use crate::shim::Shim;
-use crate::support::consumer::{Consumer, EVENTS, events};
-use crate::support::gateway::Gateway;
-use crate::support::ledger::{Comparison, Ledger};
-use crate::support::node::{RabbitNode, url_at};
-use crate::support::store::{Load, Order, Store};
-use crate::support::{Dice, until};
+use support::consumer::{Consumer, EVENTS, events};
+use support::ledger::{Comparison, Ledger};
+use support::node::{RabbitNode, url_at};
+use support::process::ProcessGateway;
+use support::store::{Load, Order, Store};
+use support::{Dice, eventually};
 
 use crate::honest::{Delays, HONEST, HONEST_SECRET, HonestStore};
 use crate::proxy::Proxy;
@@ -26,7 +26,7 @@ pub(crate) struct Scene {
     pub(crate) nodes: Vec<RabbitNode>,
     pub(crate) network: Proxy,
     pub(crate) machine: Shim,
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: ProcessGateway,
     pub(crate) store: Store,
     pub(crate) load: Load,
     /// Beside an attack.
@@ -52,7 +52,7 @@ pub(crate) struct Terms {
     pub(crate) alone: bool,
     pub(crate) has_honest_store: bool,
     /// Run in turn before the gateway starts.
-    pub(crate) preparations: Vec<fn(&mut Gateway)>,
+    pub(crate) preparations: Vec<fn(&mut ProcessGateway)>,
 }
 
 /// What came of it.
@@ -73,7 +73,7 @@ impl Scene {
     pub(crate) async fn set(nodes: Vec<RabbitNode>, terms: Terms, dice: Dice) -> Self {
         let network = Proxy::to(nodes.iter().map(RabbitNode::port).collect()).await;
         let machine = Shim::new();
-        let mut gateway = Gateway::with_broker(&url_at(network.port()));
+        let mut gateway = ProcessGateway::with_broker(&url_at(network.port()));
         gateway.add_shop(HONEST, HONEST_SECRET);
         gateway.set_environment(machine.environment(gateway.data()));
         for prepare in terms.preparations {
@@ -82,7 +82,7 @@ impl Scene {
         machine.all_is_synced(gateway.data());
         gateway.start().await;
         let connected = || gateway.metric("cartwire_broker_connected", "");
-        until("the gateway has its broker", || async {
+        eventually("the gateway has its broker", || async {
             (connected().await == 1.0).then_some(())
         })
         .await;
@@ -138,7 +138,7 @@ impl Scene {
     pub(crate) async fn until_met(&mut self) {
         if self.alone {
             let before = self.machine.met();
-            until("the fault is met", || async {
+            eventually("the fault is met", || async {
                 (self.machine.met() > before).then_some(())
             })
             .await;
@@ -149,7 +149,7 @@ impl Scene {
     pub(crate) async fn until_counted(&mut self, metric: &str, labels: &str, before: f64) {
         if self.alone {
             let now = || self.gateway.metric(metric, labels);
-            until(metric, || async { (now().await > before).then_some(()) }).await;
+            eventually(metric, || async { (now().await > before).then_some(()) }).await;
         }
     }
 
@@ -163,7 +163,7 @@ impl Scene {
     pub(crate) async fn reach_broker(&self) {
         self.network.swallow(false);
         self.network.cut();
-        until("the gateway has its broker again", || async {
+        eventually("the gateway has its broker again", || async {
             let connected = self.gateway.metric("cartwire_broker_connected", "").await;
             (connected == 1.0).then_some(())
         })
@@ -186,7 +186,7 @@ impl Scene {
     /// When all is well again: everything must be answered, settled and in the queue.
     pub(crate) async fn count(mut self) -> (Vec<RabbitNode>, Counted) {
         self.load.more(50).await;
-        until("the gateway is ready", || async {
+        eventually("the gateway is ready", || async {
             self.gateway.is_ready().await.then_some(())
         })
         .await;

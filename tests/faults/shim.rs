@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Dice, unique};
+use support::{Dice, unique};
 use tempfile::TempDir;
 
 /// What a disk writes whole or not at all.

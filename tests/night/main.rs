@@ -8,11 +8,7 @@
 #![allow(clippy::print_stdout, reason = "the morning's report is its purpose")]
 
 mod morning;
-#[path = "../stores/woocommerce.rs"]
-mod shop;
 mod stores;
-#[path = "../support/mod.rs"]
-mod support;
 mod troubles;
 
 use std::process::ExitCode;
@@ -21,9 +17,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use stores::Stores;
-use support::gateway::Gateway;
+use support::eventually;
 use support::node::RabbitNode;
-use support::until;
+use support::process::ProcessGateway;
 use troubles::Troubles;
 
 #[derive(Parser, Debug)]
@@ -58,7 +54,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let begun = Instant::now();
     let mut node = RabbitNode::started().await;
-    let mut gateway = Gateway::new(&[
+    let mut gateway = ProcessGateway::new(&[
         "--amqp-url",
         &node.url(),
         "--check-interval-seconds",
@@ -91,7 +87,7 @@ async fn main() -> ExitCode {
     tokio::time::sleep(third).await;
     let answered = traffic.close().await;
     gateway.settled().await;
-    until("the queue exists again", || async {
+    eventually("the queue exists again", || async {
         let consumer = support::consumer::Consumer::connect(&node.url()).await;
         consumer
             .has_queue(support::consumer::EVENTS)

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::consumer::Arrived;
-use crate::support::gateway::Gateway;
-use crate::support::until;
 use crate::troubles::{EXPECTED, FORGED, Troubles};
+use support::consumer::Arrived;
+use support::eventually;
+use support::process::ProcessGateway;
 
 /// `doctor` prints at most so many lines more than there are troubles.
 const DOCTOR_LINES: usize = 60;
@@ -35,13 +35,13 @@ pub(crate) fn missing(answered: &[String], before: &[Arrived], after: &[Arrived]
 }
 
 /// Looks at `connections list` and `doctor`.
-pub(crate) async fn look(gateway: &Gateway, _: &Troubles) -> Vec<String> {
+pub(crate) async fn look(gateway: &ProcessGateway, _: &Troubles) -> Vec<String> {
     let troubled: BTreeSet<&str> = EXPECTED
         .iter()
         .map(|expected| expected.connection)
         .collect();
     // The background check needs a round or two.
-    until("all troubles are found", || async {
+    eventually("all troubles are found", || async {
         let list = connections(gateway);
         let first: BTreeSet<&str> = list
             .iter()
@@ -93,7 +93,7 @@ pub(crate) async fn look(gateway: &Gateway, _: &Troubles) -> Vec<String> {
     wrong
 }
 
-fn doctor(gateway: &Gateway) -> Vec<String> {
+fn doctor(gateway: &ProcessGateway) -> Vec<String> {
     let output = gateway.doctor();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("doctor:\n{printed}");
@@ -116,7 +116,7 @@ fn doctor(gateway: &Gateway) -> Vec<String> {
     wrong
 }
 
-fn connections(gateway: &Gateway) -> Vec<Value> {
+fn connections(gateway: &ProcessGateway) -> Vec<Value> {
     let listed = gateway.cli_json(&["connections", "list"]);
     listed["connections"]
         .as_array()

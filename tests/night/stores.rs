@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::support::gateway::Gateway;
-use crate::support::store::APP;
+use support::process::ProcessGateway;
+use support::store::APP;
 
 /// A store, and how it signs.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Traffic {
 
 impl Stores {
     /// Adds shops and sites to a gateway.
-    pub(crate) fn add(gateway: &Gateway, shops: usize, sites: usize) -> Self {
+    pub(crate) fn add(gateway: &ProcessGateway, shops: usize, sites: usize) -> Self {
         let mut stores = Vec::new();
         for number in 0..shops {
             let connection = format!("well-{number:03}");
@@ -58,7 +58,7 @@ impl Stores {
     }
 
     /// Lets all stores send, in turn, so many deliveries a second together.
-    pub(crate) fn open(&self, gateway: &Gateway, rate: u32) -> Traffic {
+    pub(crate) fn open(&self, gateway: &ProcessGateway, rate: u32) -> Traffic {
         const SENDERS: u32 = 8;
         let is_closing = Arc::new(AtomicBool::new(false));
         let interval = Duration::from_secs(1) * SENDERS / rate.max(1);

@@ -8,9 +8,9 @@ use cartwire::replay::FixtureSender;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::shop::{KEY, Options, SECRET, Shop};
 use crate::stores::sign_bytes;
-use crate::support::gateway::Gateway;
+use support::process::ProcessGateway;
+use support::woocommerce::{KEY, Options, SECRET, Shop};
 
 /// The address that stores are told. No host is there: the deliveries are sent by this program.
 const PUBLIC_URL: &str = "https://hooks.example.com";
@@ -76,7 +76,7 @@ impl Troubles {
     }
 
     /// Connects all of them while they are still well.
-    pub(crate) fn connect(&self, gateway: &Gateway) {
+    pub(crate) fn connect(&self, gateway: &ProcessGateway) {
         for connection in ["notice-before-json", "owner-without-rights", FORGED] {
             gateway.add_shop(connection, SECRET_OF_TROUBLED);
         }
@@ -90,7 +90,7 @@ impl Troubles {
     }
 
     /// From now on each has its trouble.
-    pub(crate) async fn begin(&self, gateway: &Gateway) {
+    pub(crate) async fn begin(&self, gateway: &ProcessGateway) {
         let sender = FixtureSender::new(&format!("http://{}", gateway.public())).expect("a client");
         self.key_revoked
             .change(|options| options.consumer_key = "ck_of_somebody_else".to_owned());

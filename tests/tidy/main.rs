@@ -183,7 +183,7 @@ fn every_room_has_its_place_in_the_order() {
         .collect();
     assert_none(
         &unknown,
-        "these belong to no room of tests/tidy.rs: give the room its place in the order",
+        "these belong to no room of tests/tidy/main.rs: give the room its place in the order",
     );
 }
 
@@ -209,7 +209,7 @@ fn no_room_imports_a_room_above_it() {
     }
     assert_none(
         &wrong,
-        "a room imports only rooms before it in the order of tests/tidy.rs:",
+        "a room imports only rooms before it in the order of tests/tidy/main.rs:",
     );
 }
 
@@ -262,7 +262,7 @@ fn every_crate_lives_where_it_belongs_and_nowhere_else() {
         for place in *places {
             if !users.iter().any(|user| lies_in(&user.path, place)) {
                 wrong.push(format!(
-                    "{place} needs {name} no more: take it out of tests/tidy.rs"
+                    "{place} needs {name} no more: take it out of tests/tidy/main.rs"
                 ));
             }
         }

@@ -11,8 +11,8 @@ use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::runtime::Runtime;
 
 use super::process::Usage;
-use super::support::consumer::{EVENTS, quorum};
-use super::support::node::RabbitNode;
+use support::consumer::{EVENTS, quorum};
+use support::node::RabbitNode;
 
 /// A queue that does not grow for so long never will.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -27,8 +27,8 @@ use sha2::Sha256;
 use super::process::Usage;
 use super::requests::{Requests, Shop, connection};
 use super::server::{Server, folder};
-use super::support::consumer::EVENTS;
-use super::support::free_port;
+use support::consumer::EVENTS;
+use support::free_port;
 
 /// The hidden argument that makes this program a ceiling.
 pub(crate) const ROLE: &str = "--ceiling";

@@ -21,8 +21,6 @@ mod process;
 mod requests;
 mod sender;
 mod server;
-#[path = "../../support/mod.rs"]
-mod support;
 mod table;
 
 use std::process::ExitCode;

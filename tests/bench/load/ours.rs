@@ -7,7 +7,7 @@ use super::broker::Broker;
 use super::journal;
 use super::requests::Shop;
 use super::server::{Server, folder};
-use super::support::free_port;
+use support::free_port;
 
 /// What is in the data folder before it starts.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub(crate) fn start(shop: Shop, before: Before, broker: Option<&Broker>) -> Serv
     if let Some(broker) = broker {
         broker.purge();
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cartwire"));
+    let mut command = Command::new(support::program());
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARTWIRE_"))
     {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::broker::Broker;
 use super::requests::Shop;
 use super::server::{Server, folder};
-use super::support::free_port;
+use support::free_port;
 
 /// A peer.
 #[derive(Clone, Copy, Debug)]

@@ -32,7 +32,7 @@ const ADMIN: &[&str] = &[
     "/metrics",
 ];
 
-const WIX_ANSWERS: &str = include_str!("../../stores/wix_answers.json");
+const WIX_ANSWERS: &str = include_str!("../../support/src/wix/answers.json");
 const WIX_INSTANCE: &str = r#"{"instance":{"appName":"Hafen","appVersion":"1.0","isFree":true,"permissions":["READ-PRODUCTS"]},"site":{"siteDisplayName":"Tee","url":"https://tee.example","siteId":"s","paymentCurrency":"EUR","locale":"de"}}"#;
 const WIX_CATALOG: &str = r#"{"catalogVersion":"V3_CATALOG"}"#;
 

@@ -1,0 +1,388 @@
+//! What an operator or an accident does to the topology of a real RabbitMQ while the gateway runs, and what the doctor says
+//! of it.
+
+use std::collections::BTreeSet;
+
+use lapin::ExchangeKind;
+use lapin::types::AMQPValue;
+use serde_json::Value;
+use support::consumer::{Consumer, EVENTS, declared, events, quorum};
+use support::node::RabbitNode;
+use support::process::ProcessGateway;
+use support::store::Order;
+use support::{eventually, send_signal};
+
+fn in_state(gateway: &ProcessGateway, state: &str) -> BTreeSet<String> {
+    gateway.deliveries_in(state).into_iter().collect()
+}
+
+/// The doctor's exit code, its steps and all its lines.
+fn doctor(gateway: &ProcessGateway, options: &[&str]) -> (Option<i32>, String, String) {
+    let output = gateway.cli(&[&["doctor", "--json", "--disk-reserve", "1"], options].concat());
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON is printed");
+    (
+        output.status.code(),
+        found["to_do"].to_string(),
+        found["sections"].to_string(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_queue_is_declared_again_and_keeps_the_order_of_each_key() {
+    let node = RabbitNode::started().await;
+    let consumer = Consumer::connect(&node.url()).await;
+    let mut gateway = ProcessGateway::with_broker(&node.url());
+    gateway.start().await;
+    let before = gateway.store().send_all(&Order::some(6), 0, 5).await;
+    gateway.settled().await;
+    before.assert_told_by(&events(&consumer.drain(EVENTS).await));
+    consumer.delete_queue(EVENTS).await;
+    let during = gateway.store().send_all(&Order::some(6), 5, 15).await;
+    gateway.settled().await;
+    assert_eq!(in_state(&gateway, "unrouted"), BTreeSet::new());
+    let arrived = consumer.drain(EVENTS).await;
+    during.assert_told_by(&events(&arrived));
+    // The queue is the gateway's own again, with its dead-letter queue.
+    assert!(consumer.declares(EVENTS, declared(EVENTS)).await);
+    assert!(gateway.log_text().contains("queue declared"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_binding_is_set_again_at_the_first_returned_event() {
+    let node = RabbitNode::started().await;
+    let consumer = Consumer::connect(&node.url()).await;
+    let mut gateway = ProcessGateway::with_broker(&node.url());
+    gateway.start().await;
+    gateway.store().send_all(&Order::some(2), 0, 1).await;
+    gateway.settled().await;
+    consumer.drain(EVENTS).await;
+    consumer.unbind(EVENTS, "#").await;
+    let ledger = gateway.store().send_all(&Order::some(2), 1, 6).await;
+    gateway.settled().await;
+    assert_eq!(in_state(&gateway, "unrouted"), BTreeSet::new());
+    ledger.assert_told_by(&events(&consumer.drain(EVENTS).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_may_not_be_declared_is_an_error_and_events_wait_for_it() {
+    let node = RabbitNode::started().await;
+    let consumer = Consumer::connect(&node.url()).await;
+    assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
+    assert!(consumer.declares(EVENTS, quorum(&[])).await);
+    consumer.bind(EVENTS, "#").await;
+    let url = node.url();
+    let options = ["--amqp-url", &url, "--topology", "check"];
+    let mut gateway = ProcessGateway::new(&options);
+    gateway.start().await;
+    let before = gateway.store().send_all(&Order::some(4), 0, 3).await;
+    gateway.settled().await;
+    before.assert_told_by(&events(&consumer.drain(EVENTS).await));
+
+    consumer.delete_queue(EVENTS).await;
+    let during = gateway.store().send_all(&Order::some(4), 3, 6).await;
+    eventually("the trouble is seen", || async {
+        let trouble = gateway
+            .metric("cartwire_broker_trouble", "reason=\"topology_lost\"")
+            .await;
+        (trouble == 1.0).then_some(())
+    })
+    .await;
+    let ready = gateway.admin_json("/readyz").await;
+    assert_eq!(ready["status"], "ready");
+    assert_eq!(ready["broker"]["reason"], "topology_lost", "{ready}");
+    let log = gateway.log_text();
+    let errors = log.matches("broker topology lost").count();
+    assert!(log.contains("ERROR") && errors == 1, "one error: {log}");
+    eventually("the commands know", || async {
+        let list = gateway.cli(&["connections", "list"]);
+        let text = String::from_utf8_lossy(&list.stdout).into_owned();
+        let first = text.lines().next().unwrap_or_default().to_owned();
+        first.contains("cartwire.events is missing").then_some(())
+    })
+    .await;
+    let (code, to_do, _) = doctor(&gateway, &options);
+    assert_eq!(code, Some(1));
+    assert!(
+        to_do.starts_with("[\"broker: make the queue cartwire.events"),
+        "{to_do}"
+    );
+
+    // A queue without its binding is of no use, so the gateway sees both at once.
+    let pid = gateway.pid().expect("it runs");
+    send_signal("STOP", pid);
+    assert!(consumer.declares(EVENTS, quorum(&[])).await);
+    consumer.bind(EVENTS, "#").await;
+    send_signal("CONT", pid);
+    gateway.settled().await;
+    during.assert_told_by(&events(&consumer.drain(EVENTS).await));
+    assert_eq!(in_state(&gateway, "unrouted"), BTreeSet::new());
+    let ready = gateway.admin_json("/readyz").await;
+    assert_eq!(ready["broker"]["connected"], true, "{ready}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_binding_that_cannot_be_seen_leaves_unrouted_deliveries_and_an_error() {
+    let node = RabbitNode::started().await;
+    let consumer = Consumer::connect(&node.url()).await;
+    assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
+    assert!(consumer.declares(EVENTS, quorum(&[])).await);
+    let url = node.url();
+    for mode in ["check", "none"] {
+        let mut gateway = ProcessGateway::new(&["--amqp-url", &url, "--topology", mode]);
+        gateway.start().await;
+        let ledger = gateway.store().send_all(&Order::some(2), 0, 2).await;
+        gateway.settled().await;
+        assert!(
+            ledger
+                .deliveries()
+                .is_subset(&in_state(&gateway, "unrouted")),
+            "{mode}"
+        );
+        let ready = gateway.admin_json("/readyz").await;
+        assert_eq!(ready["broker"]["reason"], "events_unrouted", "{ready}");
+        assert_eq!(gateway.log_text().matches("events are unrouted").count(), 1);
+        let unrouted = gateway.metric("cartwire_unrouted_deliveries", "").await;
+        assert!(unrouted >= 4.0, "{unrouted}");
+        gateway.cli_json(&["deliveries", "acknowledge", "--state", "unrouted"]);
+        assert_eq!(
+            gateway.metric("cartwire_unrouted_deliveries", "").await,
+            0.0
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_queue_subscribes_to_is_no_trouble_and_can_be_redriven() {
+    let node = RabbitNode::started().await;
+    let url = node.url();
+    let options = ["--amqp-url", &url, "--queue", "shop=#.shop-a"];
+    let mut gateway = ProcessGateway::new(&options);
+    gateway.start().await;
+    let ledger = gateway.store().send_all(&Order::some(4), 0, 3).await;
+    gateway.settled().await;
+    assert_eq!(in_state(&gateway, "unrouted"), BTreeSet::new());
+    let site = ledger.of(support::store::SITE).deliveries();
+    assert!(site.is_subset(&in_state(&gateway, "unsubscribed")));
+    let shop = ledger.of(support::store::SHOP).deliveries();
+    assert!(shop.is_subset(&in_state(&gateway, "published")));
+    let (code, to_do, sections) = doctor(&gateway, &options);
+    assert_eq!((code, to_do.as_str()), (Some(0), "[]"), "{sections}");
+    assert!(sections.contains("no queue subscribes to"), "{sections}");
+    let metric = gateway.metric("cartwire_events_total", "ending=\"unsubscribed\"");
+    assert!(metric.await >= 6.0);
+
+    assert!(gateway.terminate().await.success());
+    gateway.set_options(&[
+        "--amqp-url",
+        &url,
+        "--queue",
+        "shop=#.shop-a",
+        "--queue",
+        "rest=#",
+    ]);
+    gateway.start().await;
+    gateway.cli_json(&["deliveries", "redrive", "--state", "unsubscribed"]);
+    gateway.settled().await;
+    assert_eq!(in_state(&gateway, "unsubscribed"), BTreeSet::new());
+    let arrived = Consumer::connect(&url).await.drain("rest").await;
+    ledger
+        .of(support::store::SITE)
+        .assert_told_once_by(&events(&arrived));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrowed_pattern_removes_the_binding_of_the_earlier_one() {
+    let node = RabbitNode::started().await;
+    let url = node.url();
+    let mut gateway = ProcessGateway::new(&["--amqp-url", &url, "--queue", "orders=#"]);
+    gateway.start().await;
+    gateway.store().send_all(&Order::some(2), 0, 1).await;
+    gateway.settled().await;
+    assert!(gateway.terminate().await.success());
+    let narrowed = ["--amqp-url", &url, "--queue", "orders=#.shop-a"];
+    gateway.set_options(&narrowed);
+    gateway.start().await;
+    let bindings = || {
+        node.ctl(&[
+            "list_bindings",
+            "source_name",
+            "routing_key",
+            "destination_name",
+        ])
+    };
+    eventually("only the new binding is left", || async {
+        let bindings = bindings();
+        let of_exchange: Vec<&str> = bindings
+            .lines()
+            .filter(|line| line.starts_with("cartwire.events\t"))
+            .collect();
+        (of_exchange == ["cartwire.events\t#.shop-a\torders"]).then_some(())
+    })
+    .await;
+    // A queue that is configured no more is left alone and named.
+    assert!(gateway.terminate().await.success());
+    let other = ["--amqp-url", &url, "--queue", "all=#"];
+    gateway.set_options(&other);
+    gateway.start().await;
+    eventually("the new queue is there", || async {
+        bindings().contains("\tall").then_some(())
+    })
+    .await;
+    assert!(bindings().contains("#.shop-a\torders"));
+    let (_, _, sections) = doctor(&gateway, &other);
+    assert!(
+        sections.contains("the queue orders was bound by an earlier --queue"),
+        "{sections}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_returned_too_often_goes_to_the_dead_letter_queue() {
+    let node = RabbitNode::started().await;
+    let mut gateway = ProcessGateway::with_broker(&node.url());
+    gateway.start().await;
+    eventually("the queue is there", || async {
+        node.ctl(&["list_queues", "name"])
+            .contains("cartwire.events.dead")
+            .then_some(())
+    })
+    .await;
+    // RabbitMQ 4 has a limit of 20 by itself.
+    let policy = [
+        "set_policy",
+        "limit",
+        "^cartwire.events$",
+        r#"{"delivery-limit":2}"#,
+        "--apply-to",
+        "queues",
+    ];
+    node.ctl(&policy);
+    gateway.store().send_all(&Order::some(1), 0, 1).await;
+    gateway.settled().await;
+    let consumer = Consumer::connect(&node.url()).await;
+    let mut rounds = 0;
+    while consumer.requeue_all(EVENTS).await > 0 {
+        rounds += 1;
+        assert!(rounds < 50, "the delivery limit holds");
+    }
+    eventually("the event is in the dead-letter queue", || async {
+        let dead = consumer.drain("cartwire.events.dead").await;
+        dead.iter()
+            .any(support::consumer::Arrived::is_order)
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_what_keeps_events_from_being_published_or_kept() {
+    let node = RabbitNode::started().await;
+    let consumer = Consumer::connect(&node.url()).await;
+    let url = node.url();
+    let gateway = ProcessGateway::new(&[]);
+    let options = ["--amqp-url", url.as_str()];
+    // Another type under the exchange's name.
+    assert!(consumer.declares_exchange(ExchangeKind::Fanout, true).await);
+    let (code, to_do, _) = doctor(&gateway, &options);
+    assert_eq!(code, Some(1));
+    assert!(
+        to_do.contains("delete the exchange cartwire.events"),
+        "{to_do}"
+    );
+    consumer.delete_exchange().await;
+    assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
+
+    // A classic queue that drops its oldest events.
+    let limited = support::consumer::arguments(&[("x-max-length", AMQPValue::LongInt(20))]);
+    assert!(consumer.declares(EVENTS, limited).await);
+    let (code, to_do, sections) = doctor(&gateway, &options);
+    assert_eq!(code, Some(1));
+    assert!(to_do.contains("x-overflow reject-publish"), "{to_do}");
+    assert!(sections.contains("is a classic queue"), "{sections}");
+    consumer.delete_queue(EVENTS).await;
+
+    // A plain quorum queue works, and the policy is named.
+    assert!(consumer.declares(EVENTS, quorum(&[])).await);
+    let (code, _, sections) = doctor(&gateway, &options);
+    assert_eq!(code, Some(0), "{sections}");
+    assert!(sections.contains("rabbitmqctl set_policy"), "{sections}");
+    assert_eq!(
+        consumer.drain(EVENTS).await.len(),
+        0,
+        "no consumer sees a probe"
+    );
+
+    // A user without rights.
+    node.ctl(&["add_user", "poor", "poor"]);
+    node.ctl(&["set_permissions", "poor", "^$", "^$", ".*"]);
+    let poor = format!("amqp://poor:poor@127.0.0.1:{}/%2f", node.port());
+    let (code, to_do, _) = doctor(&gateway, &["--amqp-url", &poor]);
+    assert_eq!(code, Some(1));
+    assert!(to_do.contains("right to configure"), "{to_do}");
+    assert!(to_do.contains("right to write"), "{to_do}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_restores_nothing_but_missing_bindings_and_says_what_is_missing_while_a_gateway_runs()
+ {
+    let node = RabbitNode::started().await;
+    let url = node.url();
+    let options = ["--amqp-url", url.as_str()];
+    let mut gateway = ProcessGateway::new(&options);
+    gateway.start().await;
+    let consumer = Consumer::connect(&url).await;
+    eventually("the queue is there", || async {
+        node.ctl(&["list_queues", "name"])
+            .contains(EVENTS)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(doctor(&gateway, &options).0, Some(0));
+    consumer.delete_queue(EVENTS).await;
+    let (code, to_do, _) = doctor(&gateway, &options);
+    assert_eq!(code, Some(1));
+    assert!(
+        to_do.contains("declares the queue cartwire.events again"),
+        "{to_do}"
+    );
+    // By the regular look, without any event.
+    eventually("the gateway declares it again", || async {
+        node.ctl(&["list_queues", "name"])
+            .contains("cartwire.events\n")
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brokers_size_limit_is_learned_from_its_first_refusal() {
+    // How large the event is, with and without the platform's payload.
+    let mut measured = ProcessGateway::new(&[]);
+    measured.start().await;
+    measured.store().send_all(&Order::some(1), 0, 1).await;
+    measured.settled().await;
+    let mut event = measured.exported_events().pop().expect("an event");
+    let whole = event.to_string().len();
+    event["data"].as_object_mut().expect("data").remove("raw");
+    let limit = (whole + event.to_string().len()) / 2;
+
+    let mut node = RabbitNode::stopped();
+    node.configure(&format!("max_message_size = {limit}\n"), "[].");
+    node.start().await;
+    let mut gateway = ProcessGateway::with_broker(&node.url());
+    gateway.start().await;
+    gateway.store().send_all(&Order::some(1), 0, 1).await;
+    gateway.settled().await;
+    let refused = in_state(&gateway, "dead_lettered");
+    assert_eq!(refused.len(), 1, "{}", gateway.log_text());
+    eventually("the limit is known", || async {
+        gateway
+            .log_text()
+            .contains("refuses larger messages")
+            .then_some(())
+    })
+    .await;
+    gateway.cli_json(&["deliveries", "redrive", "--state", "dead_lettered"]);
+    gateway.settled().await;
+    assert!(refused.is_subset(&in_state(&gateway, "published")));
+}

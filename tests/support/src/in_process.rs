@@ -1,0 +1,307 @@
+//! A gateway of its own for each test: temporary folder, free ports, a shop and an app as connections.
+//!
+//! When it is dropped, it shuts down in order, and nothing may be left unsettled unless the test said so.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use cartwire::app::App;
+use cartwire::config::{Config, DataArgs, ServeArgs};
+use cartwire::connections::{Connection, Seal, SealedSecret};
+use cartwire::delivery::ConnectionId;
+use cartwire::journal::{Changed, ConnectionChange, DataFile, Reader};
+use cartwire::platforms::{SignedRequest, Unsigned, connection_kind, platform};
+use cartwire::replay::fixture::test_key;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::eventually;
+use crate::http::{Answer, PATIENCE, Request};
+
+/// The WooCommerce store of every test.
+pub const SHOP: &str = "/webhooks/woocommerce/shop-a";
+/// The Wix app of every test.
+pub const APP: &str = "/webhooks/wix/my-app";
+/// A Wix app whose private key nobody here has.
+pub const FOREIGN_APP: &str = "/webhooks/wix/foreign-app";
+/// The key of the foreign app: a published one of a real app.
+const FOREIGN_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAjUtCVyLGf8M0+qlYWrJv\nNYXpCwV2viCFuf4TJcdxoocZT0GOghRA0q9tYko5Rt4uJXARwn3khou9qKnZYC1+\n7+81HY3JSoY9Hc5FILrYuxhkdYEDwKd2A27x4k4MLlEV9YlU2Vugr3oGE3+smuNl\n6RhPn7gHvdK7cK9Ss1cZIg+icNPjUD+tHiDa4tn4I8uJOQqvA+PNXok3AntDZvYD\nETlQctvZVLV5cNvP81JdYOf4huItqoZkATtXwJE8Cm0cvu9vm0IqZCn4KHxjTnBk\nCMY5DcX4T+CyW9klcdmWINxGRQI8VAHORuvGi2gKTK0zZvk7FZHOTjLfEMdgJ/uY\nvwIDAQAB\n-----END PUBLIC KEY-----";
+
+pub struct InProcessGateway {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    token: Option<String>,
+    folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+    /// Deliveries may be pending when the test ends.
+    pub leaves_pending: bool,
+}
+
+impl InProcessGateway {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other options than the defaults.
+    pub async fn with(change: impl FnOnce(&mut ServeArgs)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (kind, id, field, secret) in [
+            (
+                "woocommerce",
+                "shop-a",
+                "webhook-secret",
+                key("woocommerce", "verification"),
+            ),
+            (
+                "wix-app",
+                "my-app",
+                "public-key",
+                key("wix", "verification"),
+            ),
+            (
+                "wix-app",
+                "foreign-app",
+                "public-key",
+                FOREIGN_KEY.to_owned(),
+            ),
+        ] {
+            connect(folder.path(), kind, id, &[], &[(field, &secret)]);
+        }
+        let mut args = ServeArgs {
+            listen: "127.0.0.1:0".to_owned(),
+            admin_listen: "127.0.0.1:0".to_owned(),
+            shutdown_grace_seconds: "2".to_owned(),
+            // The disk of a test machine may be fuller than a gateway likes.
+            disk_reserve: "1".to_owned(),
+            ..ServeArgs::defaults()
+        };
+        change(&mut args);
+        let data = DataArgs {
+            data_dir: folder.path().to_owned(),
+            master_key_file: None,
+        };
+        let config = Config::new(&data, &args).expect("the configuration is right");
+        let app = App::build(config).await.expect("the gateway can be built");
+        let (public, admin) = (app.address, app.admin_address);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(app.run_until(async move { drop(stopped.await) }));
+        let token = args
+            .admin_token
+            .map(|token| token.expose_secret().to_owned());
+        Self {
+            public,
+            admin,
+            token,
+            folder,
+            stop: Some(stop),
+            running: Some(running),
+            leaves_pending: false,
+        }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Posts to the public listener.
+    pub async fn post(&self, path: &str, request: &SignedRequest) -> Answer {
+        Request::new("POST", path)
+            .headers(&request.headers)
+            .body(&request.body)
+            .send(self.public)
+            .await
+    }
+
+    /// Sends an order of the shop and takes it for granted that it is kept; gives the delivery's id.
+    pub async fn order(&self, topic: &str, payload: &str, nonce: u64) -> String {
+        let answer = self.post(SHOP, &order(topic, payload, nonce)).await;
+        assert_eq!(answer.word(), "accepted");
+        answer.delivery()
+    }
+
+    /// Asks the admin listener.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.admin_request("GET", path).send(self.admin).await
+    }
+
+    pub fn admin_request(&self, method: &str, path: &str) -> Request {
+        let request = Request::new(method, path);
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
+    /// What the platforms sent and we kept, newest first; the gateway's own announcements are left out.
+    pub async fn kept(&self) -> Vec<Value> {
+        let answer = self.get("/api/deliveries?limit=1000").await.json();
+        let deliveries = answer["deliveries"].as_array().expect("deliveries").iter();
+        let sent = |delivery: &&Value| {
+            delivery["topic"]
+                .as_str()
+                .is_some_and(|topic| !topic.starts_with("connection."))
+        };
+        deliveries.filter(sent).cloned().collect()
+    }
+
+    /// A delivery, once it is settled.
+    pub async fn settled(&self, id: &str) -> Value {
+        eventually("the delivery is settled", async || {
+            let delivery = self.get(&format!("/api/deliveries/{id}")).await.json();
+            (delivery["delivery"]["state"] != "pending").then_some(delivery)
+        })
+        .await
+    }
+
+    /// The events that a query finds, once there are at least so many.
+    pub async fn events(&self, query: &str, least: usize) -> Vec<Value> {
+        eventually(&format!("{least} events of {query:?}"), async || {
+            let page = self
+                .get(&format!("/api/events?limit=1000&{query}"))
+                .await
+                .json();
+            let events = page["events"].as_array().expect("events").clone();
+            (events.len() >= least).then_some(events)
+        })
+        .await
+    }
+
+    /// Adds a connection, and waits until the gateway takes webhooks for it.
+    pub async fn connect(
+        &self,
+        kind: &str,
+        name: &str,
+        settings: &[(&str, &str)],
+        secrets: &[(&str, &str)],
+    ) {
+        connect(self.folder(), kind, name, settings, secrets);
+        let (platform, _) = connection_kind(kind).expect("a kind");
+        let path = format!("/webhooks/{}/{name}", platform.name());
+        let unsigned = SignedRequest {
+            headers: Vec::new(),
+            body: "{}".into(),
+        };
+        eventually("the connection is seen", async || {
+            (self.post(&path, &unsigned).await.status != 404).then_some(())
+        })
+        .await;
+    }
+
+    /// Changes a connection as the commands do: in the file, beside the running gateway.
+    pub fn change(&self, change: &ConnectionChange) {
+        let changed = DataFile::open(self.folder())
+            .expect("the data file")
+            .change_connection(change)
+            .expect("a change");
+        assert_eq!(changed, Changed::Yes);
+    }
+}
+
+impl Drop for InProcessGateway {
+    fn drop(&mut self) {
+        let (Some(stop), Some(running)) = (self.stop.take(), self.running.take()) else {
+            return;
+        };
+        if !std::thread::panicking() && !self.leaves_pending {
+            let reader = Reader::open(self.folder.path()).expect("the data file");
+            let deadline = Instant::now() + PATIENCE;
+            while reader.backlog().expect("the backlog").0 > 0 {
+                assert!(Instant::now() < deadline, "deliveries are left unsettled");
+                std::thread::yield_now();
+            }
+        }
+        let _ = stop.send(());
+        let ended =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(running));
+        if !std::thread::panicking() {
+            ended
+                .expect("the gateway did not panic")
+                .expect("the gateway ended well");
+        }
+    }
+}
+
+/// A key of the fixtures.
+pub fn key(name: &str, which: &str) -> String {
+    test_key(platform(name).expect("a platform"), which).expect("a test key")
+}
+
+pub fn id(text: &str) -> ConnectionId {
+    ConnectionId::new(text).expect("an id")
+}
+
+/// Adds a connection as the commands do.
+fn connect(
+    folder: &Path,
+    kind: &str,
+    name: &str,
+    settings: &[(&str, &str)],
+    secrets: &[(&str, &str)],
+) {
+    let seal = Seal::load(folder, None).expect("a master key");
+    let (platform, kind) = connection_kind(kind).expect("a kind");
+    let settings = settings
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let connection = Connection {
+        settings,
+        ..Connection::new(id(name), platform.name(), kind.name, Timestamp::now())
+    };
+    let sealed = secrets.iter().map(|(field, secret)| {
+        SealedSecret::new(&seal, &connection.id, field, &(*secret).to_owned().into())
+            .expect("sealed")
+    });
+    let sealed = sealed.collect();
+    let change = ConnectionChange::Add(connection, sealed);
+    let changed = DataFile::open(folder)
+        .expect("a data file")
+        .change_connection(&change)
+        .expect("a change");
+    assert_eq!(changed, Changed::Yes);
+}
+
+/// A delivery of the shop.
+pub fn order(topic: &str, payload: &str, nonce: u64) -> SignedRequest {
+    let options = BTreeMap::new();
+    let unsigned = Unsigned {
+        topic,
+        payload: payload.as_bytes(),
+        nonce,
+        options: &options,
+    };
+    let platform = platform("woocommerce").expect("a platform");
+    platform
+        .sign(&unsigned, &key("woocommerce", "signing"), Timestamp::now())
+        .expect("signed")
+}
+
+/// A delivery of an installation of the app.
+pub fn token(topic: &str, payload: &str, instance: &str) -> SignedRequest {
+    token_at(topic, payload, instance, 0)
+}
+
+/// As [`token`], signed so many seconds from now.
+pub fn token_at(topic: &str, payload: &str, instance: &str, iat_offset: i64) -> SignedRequest {
+    let options = BTreeMap::from([
+        ("instance_id".to_owned(), instance.to_owned()),
+        ("iat_offset".to_owned(), iat_offset.to_string()),
+    ]);
+    let unsigned = Unsigned {
+        topic,
+        payload: payload.as_bytes(),
+        nonce: 1,
+        options: &options,
+    };
+    let platform = platform("wix").expect("a platform");
+    platform
+        .sign(&unsigned, &key("wix", "signing"), Timestamp::now())
+        .expect("signed")
+}

@@ -1,0 +1,335 @@
+//! A double of Wix's API: a real HTTP server on loopback that answers as www.wixapis.com does, for tests of this gateway.
+//!
+//! ```ignore
+//! #[path = "stores/wix.rs"]
+//! mod wix;
+//!
+//! let wix = wix::Wixapis::start(wix::World::default());
+//! // `--api-base {wix.url}` with APP_ID, APP_SECRET; INSTANCE has installed it. API_KEY, ACCOUNT_ID, SITE_ID for a site.
+//! wix.change(|world| world.app_secret = "rotated".to_owned());      // the world changes while it runs
+//! wix.fail("/stores-reader/v1/products", Failure::TooMany(Some(1)), 2);  // the next two such requests
+//! assert_eq!(wix.tokens(wix::INSTANCE), 1);                         // tokens given to an installation
+//! assert_eq!(wix.asked("/apps/v1/instance").len(), 1);              // what was asked, with headers and bodies
+//! ```
+//!
+//! What it knows is its [`World`]: one app on one site that sells by both catalogues, and one account with two sites. Every
+//! path but the token's wants either a token that it gave, or an API key with the site's or the account's header and never
+//! with both. It runs on threads of its own, so it serves any runtime and any clock. It never checks what a caller should
+//! have asked, and it keeps no connection open.
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+pub use world::{
+    ACCOUNT_ID, API_KEY, APP_ID, APP_SECRET, INSTANCE, Installation, OTHER_SITE_ID, RefusalShape,
+    SITE_ID, World,
+};
+
+/// What goes wrong instead of an answer.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// 429, with a `Retry-After` of so many seconds or without one.
+    TooMany(Option<u64>),
+    /// That status in the platform's shape for its own faults.
+    Status(u16),
+    /// That status with that body as HTML: a firewall, a proxy.
+    Html(u16, &'static str),
+    /// The right answer, but only after that long.
+    Slow(Duration),
+    /// Half of the right answer.
+    CutOff,
+    /// A redirect to that address.
+    Redirect(String),
+}
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// `GET`, `POST`.
+    pub method: String,
+    /// Without the query.
+    pub path: String,
+    /// Without the question mark.
+    pub query: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// As JSON, where it is some.
+    pub body: Value,
+    /// What it was answered with; 0 where the answer never came.
+    pub status: u16,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    world: World,
+    asked: Vec<Asked>,
+    failures: Vec<(String, Failure, usize)>,
+    /// By token, the installation.
+    given: BTreeMap<String, String>,
+    ended: bool,
+}
+
+/// The double. Ends when it is dropped.
+pub struct Wixapis {
+    /// What to use as the API's address.
+    pub url: String,
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl Wixapis {
+    /// Starts it on a free port of loopback.
+    pub fn start(world: World) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let state = Arc::new(Mutex::new(State {
+            world,
+            ..State::default()
+        }));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if locked(&shared).ended {
+                    break;
+                }
+                let shared = Arc::clone(&shared);
+                // A peer who goes away in the middle is no concern of the double.
+                std::thread::spawn(move || drop(serve(&stream, &shared)));
+            }
+        });
+        Self {
+            url: format!("http://{address}"),
+            address,
+            state,
+        }
+    }
+
+    /// Changes what it knows.
+    pub fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut locked(&self.state).world);
+    }
+
+    /// Lets the next so many requests whose path begins so fail.
+    pub fn fail(&self, path: &str, failure: Failure, times: usize) {
+        locked(&self.state)
+            .failures
+            .push((path.to_owned(), failure, times));
+    }
+
+    /// No request fails any more.
+    pub fn heal(&self) {
+        locked(&self.state).failures.clear();
+    }
+
+    /// The tokens that it gave count no more.
+    pub fn forget_tokens(&self) {
+        locked(&self.state).given.clear();
+    }
+
+    /// The requests so far whose path begins so.
+    pub fn asked(&self, path: &str) -> Vec<Asked> {
+        locked(&self.state)
+            .asked
+            .iter()
+            .filter(|asked| asked.path.starts_with(path))
+            .cloned()
+            .collect()
+    }
+
+    /// How many tokens an installation was given.
+    pub fn tokens(&self, instance: &str) -> usize {
+        let asked = self.asked("/oauth2/token");
+        asked
+            .iter()
+            .filter(|asked| asked.status == 200 && asked.body["instance_id"] == instance)
+            .count()
+    }
+}
+
+impl Drop for Wixapis {
+    fn drop(&mut self) {
+        locked(&self.state).ended = true;
+        // Wakes the listener, so that it sees it.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An answer: status, headers besides the usual ones, body.
+type Response = (u16, Vec<(&'static str, String)>, String);
+
+fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let Some(mut asked) = read(stream)? else {
+        return Ok(());
+    };
+    let (failure, right) = {
+        let mut state = locked(state);
+        let failure = take_failure(&mut state.failures, &asked.path);
+        // Who is turned away at the door was not heard inside.
+        let heard = matches!(failure, None | Some(Failure::Slow(_) | Failure::CutOff));
+        (
+            failure,
+            if heard {
+                answer(&mut state, &asked)
+            } else {
+                plain(500, &json!({}))
+            },
+        )
+    };
+    let (response, whole) = match failure {
+        None => (right, true),
+        Some(Failure::Slow(delay)) => {
+            std::thread::sleep(delay);
+            (right, true)
+        }
+        Some(Failure::CutOff) => (right, false),
+        Some(Failure::TooMany(after)) => {
+            let headers = after
+                .map(|seconds| ("retry-after", seconds.to_string()))
+                .into_iter()
+                .collect();
+            let body = json!({"message": "Too many requests", "details": {"applicationError": {"code": "RESOURCE_EXHAUSTED"}}});
+            ((429, headers, body.to_string()), true)
+        }
+        Some(Failure::Status(status)) => {
+            (plain(status, &json!({"message": "", "details": {}})), true)
+        }
+        Some(Failure::Html(status, body)) => (
+            (
+                status,
+                vec![("content-type", "text/html".to_owned())],
+                body.to_owned(),
+            ),
+            true,
+        ),
+        Some(Failure::Redirect(to)) => ((302, vec![("location", to)], String::new()), true),
+    };
+    asked.status = if whole { response.0 } else { 0 };
+    // Noted before it is answered: who was answered finds his request.
+    locked(state).asked.push(asked);
+    let (status, headers, body) = response;
+    let mut head = format!(
+        "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n",
+        body.len()
+    );
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        head += "content-type: application/json\r\n";
+    }
+    head += "x-wix-request-id: 1700000000.0000000000000000000\r\n";
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    let sent = if whole {
+        body.as_bytes()
+    } else {
+        &body.as_bytes()[..body.len() / 2]
+    };
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    stream.write_all(sent)
+}
+
+fn take_failure(failures: &mut Vec<(String, Failure, usize)>, path: &str) -> Option<Failure> {
+    let found = failures
+        .iter_mut()
+        .find(|(prefix, _, times)| *times > 0 && path.starts_with(prefix.as_str()))?;
+    found.2 -= 1;
+    let failure = found.1.clone();
+    failures.retain(|(_, _, times)| *times > 0);
+    Some(failure)
+}
+
+/// Reads a request; `None` where nothing came.
+fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().unwrap_or_default().to_owned();
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim().split_once(':') else {
+            break;
+        };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let length = headers
+        .get("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let body = serde_json::from_slice(&body).unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    Ok(Some(Asked {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body,
+        status: 0,
+    }))
+}
+
+fn plain(status: u16, body: &Value) -> Response {
+    (status, Vec::new(), body.to_string())
+}
+
+/// The right answer.
+fn answer(state: &mut State, asked: &Asked) -> Response {
+    if asked.path == "/oauth2/token" {
+        return token(state, asked);
+    }
+    let (status, body) = state.world.answer(
+        &asked.method,
+        &asked.path,
+        &asked.query,
+        &asked.body,
+        &asked.headers,
+        &state.given,
+    );
+    plain(status, &body)
+}
+
+fn token(state: &mut State, asked: &Asked) -> Response {
+    let told = |name: &str| asked.body[name].as_str().unwrap_or_default();
+    match state.world.token_refusal(
+        told("grant_type"),
+        told("client_id"),
+        told("client_secret"),
+        told("instance_id"),
+    ) {
+        Some((status, body)) => plain(status, &body),
+        None => {
+            let token = format!("OauthNG.JWS.{}.{}", state.asked.len(), told("instance_id"));
+            state
+                .given
+                .insert(token.clone(), told("instance_id").to_owned());
+            let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": state.world.token_seconds});
+            plain(
+                200,
+                &if state.world.wraps_tokens {
+                    json!({"body": body.to_string()})
+                } else {
+                    body
+                },
+            )
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What the double of Wix's API knows: an app and who installed it, an account with its sites, and what stands at which
+//! path.
+//!
+//! The ids are those of the fixtures, so that an event of a fixture finds its entity here. Nothing is counted or kept here.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+/// The app, as the fixtures name it.
+pub const APP_ID: &str = "d2a57dc1-d883-4d21-bb99-51699df71cc7";
+/// Its secret.
+pub const APP_SECRET: &str = "3e1c6f0a-0f3d-4a57-9d0f-7c9d1b5a2e44";
+/// The installation that fixtures are about where they name none.
+pub const INSTANCE: &str = "7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a4b5c";
+/// The account that owns the sites.
+pub const ACCOUNT_ID: &str = "e268443e-43d9-4dab-bebe-f303bbe9642f";
+/// A key of that account.
+pub const API_KEY: &str = "IST.eyJ0ZXN0IjoidHJ1ZSJ9.eyJrZXkiOiJvbmUifQ.c2lnbmF0dXJl";
+/// The shop.
+pub const SITE_ID: &str = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
+/// Another site of the account.
+pub const OTHER_SITE_ID: &str = "0c87cd5d-4059-4e86-8f6e-d185b1e4a1bd";
+
+/// In which shape credentials are refused: the platform documents none, and several are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalShape {
+    /// `{"error": "invalid_client", "error_description": …}`.
+    OAuth,
+    /// `{"message": …, "details": {"applicationError": …}}`.
+    Application,
+    /// `{"message": "", "details": {}}`, with the same status whatever is wrong.
+    Bare,
+}
+
+/// An installation of the app.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// The site's name.
+    pub site_name: String,
+    /// What it has granted.
+    pub permissions: Vec<String>,
+    /// Of its shop.
+    pub catalog_version: String,
+    /// Is the site published?
+    pub published: bool,
+}
+
+impl Default for Installation {
+    fn default() -> Self {
+        const GRANTED: [&str; 10] = [
+            "WIX_DEVELOPERS.MANAGE_APP_INSTANCE",
+            "SITE_SETTINGS.VIEW",
+            "ECOM.READ_ORDERS",
+            "ECOM.READ_FULFILLMENTS",
+            "ECOM.READ_TRANSACTIONS",
+            "ECOM.ABANDONED_CHECKOUT_READ",
+            "WIX_STORES.READ_PRODUCTS",
+            "WIX_STORES.READ_INVENTORY",
+            "WIX_STORES.CATALOG_VERSION_READ",
+            "CONTACTS.VIEW",
+        ];
+        Self {
+            site_name: "Hafenladen".to_owned(),
+            permissions: GRANTED.map(str::to_owned).to_vec(),
+            catalog_version: "V1_CATALOG".to_owned(),
+            published: true,
+        }
+    }
+}
+
+/// All that it knows.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The app's id.
+    pub app_id: String,
+    /// The app's secret.
+    pub app_secret: String,
+    /// By instance id.
+    pub installations: BTreeMap<String, Installation>,
+    /// How long tokens count.
+    pub token_seconds: u64,
+    /// Are tokens answered as text in a `body`?
+    pub wraps_tokens: bool,
+    /// How credentials are refused.
+    pub shape: RefusalShape,
+    /// The account.
+    pub account_id: String,
+    /// The account's key.
+    pub api_key: String,
+    /// The account's sites: id and name.
+    pub sites: Vec<(String, String)>,
+    /// Sites that one page of the list holds.
+    pub sites_a_page: usize,
+    /// Paths that begin so are forbidden: the permission is missing.
+    pub forbidden: Vec<String>,
+    /// What stands at a path: `GET /stores-reader/v1/products/ID`. Anything else is not found.
+    pub answers: BTreeMap<String, Value>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let told: Value =
+            serde_json::from_str(include_str!("answers.json")).expect("the answers are JSON");
+        let answers = told
+            .as_object()
+            .expect("an object")
+            .iter()
+            .map(|(path, body)| (path.clone(), body.clone()))
+            .collect();
+        let pair = |id: &str, name: &str| (id.to_owned(), name.to_owned());
+        Self {
+            app_id: APP_ID.to_owned(),
+            app_secret: APP_SECRET.to_owned(),
+            installations: [(INSTANCE.to_owned(), Installation::default())].into(),
+            token_seconds: 14_400,
+            wraps_tokens: false,
+            shape: RefusalShape::OAuth,
+            account_id: ACCOUNT_ID.to_owned(),
+            api_key: API_KEY.to_owned(),
+            sites: vec![
+                pair(OTHER_SITE_ID, "Probeseite"),
+                pair(SITE_ID, "Hafenladen"),
+            ],
+            sites_a_page: 1,
+            forbidden: Vec::new(),
+            answers,
+        }
+    }
+}
+
+impl World {
+    /// Why no token is given; `None` where one is.
+    pub fn token_refusal(
+        &self,
+        grant: &str,
+        client: &str,
+        secret: &str,
+        instance: &str,
+    ) -> Option<(u16, Value)> {
+        if grant != "client_credentials" {
+            return Some(self.refusal(
+                400,
+                "unsupported_grant_type",
+                "the grant type is not supported",
+            ));
+        }
+        if client != self.app_id || secret != self.app_secret {
+            return Some(self.refusal(
+                401,
+                "invalid_client",
+                "client authentication failed: wrong client_id or client_secret",
+            ));
+        }
+        if !self.installations.contains_key(instance) {
+            return Some(self.refusal(404, "not_found", "the app instance was not found"));
+        }
+        None
+    }
+
+    fn refusal(&self, status: u16, code: &str, text: &str) -> (u16, Value) {
+        match self.shape {
+            RefusalShape::OAuth => (status, json!({"error": code, "error_description": text})),
+            RefusalShape::Application => {
+                let code = code.to_uppercase();
+                (
+                    status,
+                    json!({"message": text, "details": {"applicationError": {"code": code, "description": text}}}),
+                )
+            }
+            RefusalShape::Bare => (403, json!({"message": "", "details": {}})),
+        }
+    }
+
+    /// The answer to anybody who brought a token, or a key with a site or an account.
+    pub fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &Value,
+        headers: &BTreeMap<String, String>,
+        given: &BTreeMap<String, String>,
+    ) -> (u16, Value) {
+        let header = |name: &str| headers.get(name).map(String::as_str);
+        let credential = header("authorization")
+            .unwrap_or_default()
+            .trim_start_matches("Bearer ");
+        let wants_account = path.starts_with("/site-list/");
+        let installation = given
+            .get(credential)
+            .and_then(|instance| self.installations.get_key_value(instance));
+        if installation.is_none() {
+            if credential != self.api_key {
+                return self.refusal(401, "unauthenticated", "the request is not authenticated");
+            }
+            let (site, account) = (header("wix-site-id"), header("wix-account-id"));
+            match (site, account) {
+                (Some(site), None) if !wants_account => {
+                    if !self.sites.iter().any(|(id, _)| id == site) {
+                        return self.refusal(
+                            403,
+                            "permission_denied",
+                            "No Metasite Context in identity.",
+                        );
+                    }
+                }
+                (None, Some(account)) if wants_account => {
+                    if account != self.account_id {
+                        return self.refusal(
+                            403,
+                            "permission_denied",
+                            "the key does not belong to this account",
+                        );
+                    }
+                }
+                _ => {
+                    return self.refusal(
+                        400,
+                        "bad_request",
+                        "pass either wix-site-id or wix-account-id",
+                    );
+                }
+            }
+        }
+        if self
+            .forbidden
+            .iter()
+            .any(|prefix| path.starts_with(prefix.as_str()))
+        {
+            return self.refusal(
+                403,
+                "permission_denied",
+                "the permission for this call is missing",
+            );
+        }
+        match (path, installation) {
+            ("/apps/v1/instance", Some((id, installation))) => {
+                (200, self.instance(id, installation))
+            }
+            ("/stores/v3/provision/version", Some((_, installation))) => {
+                (200, json!({"catalogVersion": installation.catalog_version}))
+            }
+            ("/site-list/v2/sites/query", None) => (
+                200,
+                self.sites_page(&body["query"]["cursorPaging"]["cursor"]),
+            ),
+            _ if query.contains("NO_SUCH_FIELD") => {
+                self.refusal(400, "invalid_argument", "fields: unknown value")
+            }
+            _ => match self.answers.get(&format!("{method} {path}")) {
+                Some(body) => (200, body.clone()),
+                None => self.refusal(404, "not_found", "there is no such entity"),
+            },
+        }
+    }
+
+    fn instance(&self, id: &str, installation: &Installation) -> Value {
+        let mut site = json!({
+            "siteDisplayName": installation.site_name, "locale": "de", "paymentCurrency": "EUR", "siteId": SITE_ID,
+            "multilingual": {"isMultiLingual": false, "supportedLanguages": []},
+            "ownerEmail": "ida@hafen.example", "ownerInfo": {"email": "ida@hafen.example", "emailStatus": "VERIFIED_OPT_IN"},
+        });
+        if installation.published {
+            site["url"] = json!("https://www.hafen.example");
+        }
+        json!({
+            "instance": {
+                "instanceId": id, "appName": "Kielwasser", "appVersion": "1.4.0", "isFree": false,
+                "billing": {"packageName": "gold", "billingCycle": "MONTHLY", "expirationDate": "2026-12-01T00:00:00Z"},
+                "permissions": installation.permissions,
+            },
+            "site": site,
+        })
+    }
+
+    /// The cursor is an object, as the platform's is.
+    fn sites_page(&self, cursor: &Value) -> Value {
+        let from = cursor["id"]
+            .as_str()
+            .and_then(|id| self.sites.iter().position(|(site, _)| site == id))
+            .map_or(0, |at| at + 1);
+        let page: Vec<_> = self
+            .sites
+            .iter()
+            .skip(from)
+            .take(self.sites_a_page.max(1))
+            .collect();
+        let sites: Vec<Value> = page
+            .iter()
+            .map(|(id, name)| {
+                json!({
+                    "id": id, "name": name.to_lowercase(), "displayName": name, "published": true, "namespace": "WIX",
+                    "viewUrl": format!("https://www.{}.example", name.to_lowercase()), "ownerAccountId": self.account_id,
+                })
+            })
+            .collect();
+        let last = page.last().filter(|_| from + page.len() < self.sites.len());
+        let paging = last.map_or_else(
+            || json!({}),
+            |(id, name)| json!({"cursor": {"id": id, "siteDisplayName": name}}),
+        );
+        json!({"sites": sites, "cursorPaging": paging})
+    }
+}
