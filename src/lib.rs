@@ -52,6 +52,7 @@ pub mod config;
 pub mod connections;
 pub mod database;
 pub mod delivery;
+pub mod entities;
 pub mod event;
 pub mod journal;
 pub mod monitor;

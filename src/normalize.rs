@@ -10,11 +10,12 @@ use serde_json::value::RawValue;
 use crate::delivery::{Enriched, Enrichment};
 use crate::event::data::ConnectionHealth;
 use crate::event::{
-    Authority, EVENT_TOO_LARGE, Entity, Event, NormalizedEvent, Sequence, fit, limit_copies,
+    Authority, Difference, EVENT_TOO_LARGE, Entity, Event, NormalizedEvent, Sequence, fit,
+    limit_copies,
 };
 use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{LogPage, LogRow};
-use crate::platforms::{ConnectionSignal, Normalized, platform};
+use crate::platforms::{ConnectionSignal, Content, Normalized, platform};
 
 /// What an entry means.
 pub enum Assembled {
@@ -24,6 +25,9 @@ pub enum Assembled {
         events: Vec<Event>,
         /// What it says about its connection.
         signal: Option<ConnectionSignal>,
+        /// The content, to be compared with the known state. `None` for events without an entity of the store, and for
+        /// events that were compared before.
+        content: Option<Content>,
     },
     /// Nothing, on purpose; why, as a bounded word.
     Ignored(Cow<'static, str>),
@@ -72,6 +76,7 @@ pub fn assemble(entry: &Entry) -> Assembled {
             normalized_events,
             raw,
             signal,
+            content,
         } => {
             let raw: Arc<RawValue> = raw.into();
             let mut events: Vec<Event> = (0..=u16::MAX)
@@ -79,7 +84,18 @@ pub fn assemble(entry: &Entry) -> Assembled {
                 .map(|(index, normalized)| event(entry, index, normalized, Arc::clone(&raw)))
                 .collect();
             limit_copies(&mut events);
-            Assembled::Events { events, signal }
+            match &entry.record {
+                None => Assembled::Events {
+                    events,
+                    signal,
+                    content,
+                },
+                Some(record) => Assembled::Events {
+                    events: record.apply(events, entry.position),
+                    signal,
+                    content: None,
+                },
+            }
         }
     }
 }
@@ -119,7 +135,7 @@ pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
         }
         let event = read
             .as_ref()
-            .and_then(|(_, all)| all.get(usize::from(row.index)));
+            .and_then(|(_, all)| all.iter().find(|event| event.id.index == row.index));
         events.extend(event.map(|event| (row.cursor, as_published(event.clone(), row.omits_raw))));
     }
     events
@@ -129,7 +145,9 @@ pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
 #[must_use]
 pub fn assemble_one(entry: &Entry, index: u16) -> Option<Event> {
     match assemble(entry) {
-        Assembled::Events { events, .. } => events.into_iter().nth(usize::from(index)),
+        Assembled::Events { events, .. } => {
+            events.into_iter().find(|event| event.id.index == index)
+        }
         Assembled::Ignored(_) | Assembled::Unreadable(_) => None,
     }
 }
@@ -149,6 +167,7 @@ fn event(entry: &Entry, index: u16, normalized: NormalizedEvent, raw: Arc<RawVal
         time: normalized.time.unwrap_or(entry.delivery.received_at),
         origin: entry.origin(),
         enriched: enriched(entry, &normalized),
+        difference: Difference::default(),
         normalized,
         raw,
         omits_raw: false,
@@ -207,5 +226,6 @@ fn announcement(entry: &Entry) -> Normalized {
         normalized_events: vec![normalized],
         raw,
         signal: None,
+        content: None,
     }
 }

@@ -5,6 +5,7 @@
 mod api;
 mod auth;
 mod auth_token;
+mod entities;
 mod event_log;
 mod health;
 mod limits;

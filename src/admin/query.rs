@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::journal::entry::{DeliveryState, Position};
-use crate::journal::{DeliveryFilter, EventCursor, EventFilter, JournalError};
+use crate::journal::{DeliveryFilter, EntityFilter, EventCursor, EventFilter, JournalError};
 
 /// Seconds after which a client may try again when a limit of the admin listener was reached.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -218,6 +218,30 @@ impl Parameters {
         })
     }
 
+    /// The filter of `/api/entities/{entity}`.
+    pub(super) fn entity_filter(&self, entity: &str) -> Result<EntityFilter, ApiError> {
+        let after = match self.get("after").map(str::parse) {
+            None => 0,
+            Some(Ok(after)) => after,
+            Some(Err(_)) => return Err(wrong("after", "a cursor from \"next\"")),
+        };
+        let low_stock = match self.get("low_stock") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(wrong("low_stock", "true or false")),
+        };
+        let updated_since = self.instant("updated_since")?;
+        Ok(EntityFilter {
+            entity: entity.to_owned(),
+            connection: self.text("connection"),
+            status: self.text("status"),
+            updated_since: updated_since.and_then(|time| Timestamp::from_millisecond(time).ok()),
+            low_stock,
+            after,
+            limit: self.limit()?,
+        })
+    }
+
     /// The cursor of `/api/deliveries`.
     pub(super) fn before(&self) -> Result<Position, ApiError> {
         let Some(text) = self.get("before") else {
@@ -271,6 +295,15 @@ pub(super) const EVENT_PARAMETERS: &[&str] = &[
     "subject",
     "since",
     "until",
+];
+/// The parameters of `/api/entities/{entity}`.
+pub(super) const ENTITY_PARAMETERS: &[&str] = &[
+    "after",
+    "limit",
+    "connection",
+    "status",
+    "updated_since",
+    "low_stock",
 ];
 /// The parameters of `/api/events/stream`.
 pub(super) const STREAM_PARAMETERS: &[&str] = &["after", "type", "connection", "subject"];

@@ -6,7 +6,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder};
 
 use super::query::ApiError;
 use super::state::Admin;
-use super::{api, auth, health, stream};
+use super::{api, auth, entities, health, stream};
 
 impl Admin {
     /// The admin listener's routes.
@@ -29,6 +29,11 @@ impl Admin {
                 .service(read_only("/api/events", api::events))
                 .service(read_only("/api/events/stream", stream::events))
                 .service(read_only("/api/events/{id}", api::event))
+                .service(read_only("/api/entities/{entity}", entities::list))
+                .service(read_only(
+                    "/api/entities/{entity}/{connection}/{id}",
+                    entities::show,
+                ))
                 .service(read_only("/api/deliveries", api::deliveries))
                 .service(change("/api/deliveries/acknowledge", api::acknowledge_all))
                 .service(read_only("/api/deliveries/{id}", api::delivery))

@@ -175,6 +175,7 @@ impl App {
         let (journal, directory) = (self.journal.clone(), self.directory.clone());
         let relay = Relay::new(journal, Arc::clone(publisher), directory, counters)
             .limiting_events(self.config.max_event_bytes.clone())
+            .comparing(self.config.comparison.clone())
             .counting_unreadable(Arc::clone(&shared.unreadable));
         match self.config.complete_within {
             Some(max_wait) => relay.enriching(Fetcher {

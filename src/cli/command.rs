@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use super::output::Output;
-use super::{connections, deliveries, demo, doctor, events, exit, replay, schema, scopes, serve};
+use super::{
+    connections, deliveries, demo, doctor, entities, events, exit, replay, schema, scopes, serve,
+};
 use crate::config::{DataArgs, ServeArgs};
 
 /// Receives webhooks of Wix and WooCommerce stores, and publishes them to RabbitMQ as events
@@ -34,6 +36,9 @@ enum Command {
     /// List, show, redrive and export received deliveries
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
+    /// List and show the last known states of orders, products and other entities
+    #[command(subcommand)]
+    Entities(entities::EntitiesCommand),
     /// Send fixtures to a running gateway, signed with the keys of its connections
     Replay(replay::ReplayArgs),
     /// Check the whole installation with the options of `serve`, and say what to repair
@@ -58,6 +63,7 @@ impl Cli {
             Command::Connections(command) => connections::run(&self.data, command, output),
             Command::Events(command) => events::run(&self.data, command, output),
             Command::Deliveries(command) => deliveries::run(&self.data, command, output),
+            Command::Entities(command) => entities::run(&self.data, command, output),
             Command::Replay(args) => replay::run(&self.data, &args, output),
             Command::Doctor(args) => doctor::run(&self.data, &args, output),
             Command::Scopes(args) => scopes::run(&self.data, &args, output),

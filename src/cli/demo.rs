@@ -60,7 +60,9 @@ pub(super) fn run(args: &DemoArgs, output: Output) -> anyhow::Result<Exit> {
         amqp_urls: args.amqp_url.clone().into_iter().collect(),
         ..ServeArgs::defaults()
     };
-    let config = Config::new(&data, &serve)?;
+    let mut config = Config::new(&data, &serve)?;
+    // The fixtures come from many stores, whose entities have the same ids.
+    config.comparison = None;
     let fixtures = fixture::embedded()?;
     let connections = connect(&data, &fixtures)?;
     super::data::runtime()?.block_on(async {

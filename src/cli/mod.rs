@@ -10,6 +10,7 @@ mod data;
 mod deliveries;
 mod demo;
 mod doctor;
+mod entities;
 mod events;
 pub mod exit;
 mod gateway;

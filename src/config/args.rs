@@ -157,6 +157,18 @@ pub struct ServeArgs {
         default_value = "15MiB"
     )]
     pub max_event_bytes: String,
+    /// Publish events whose content equals the last known state of the entity, instead of ignoring them
+    #[arg(long, env = "CARTWIRE_PUBLISH_UNCHANGED")]
+    pub publish_unchanged: bool,
+    /// Publish updates that are older than the last known state of the entity, with the known state and `data.stale`
+    #[arg(long, env = "CARTWIRE_PUBLISH_STALE")]
+    pub publish_stale: bool,
+    /// Publish the previous values of changed members as `data.previous`
+    #[arg(long, env = "CARTWIRE_PUBLISH_PREVIOUS")]
+    pub publish_previous: bool,
+    /// Quantity at or below which a stock is low, for stores that send no threshold
+    #[arg(long, env = "CARTWIRE_LOW_STOCK", value_name = "QUANTITY")]
+    pub low_stock: Option<u32>,
     /// Maximum seconds for receiving a webhook's body. Slower webhooks are answered 408
     #[arg(
         long,

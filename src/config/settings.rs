@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Number;
 
 use super::args::{DataArgs, ServeArgs, StoreArgs};
 use super::broker::{Broker, broker};
@@ -14,6 +15,7 @@ use super::text::{address, number, read_filter, size, web_address};
 use crate::event::SizeLimit;
 use crate::journal::Budget;
 use crate::outbound::{Options, Outbound};
+use crate::relay::ComparisonOptions;
 use crate::report::ErrorChain;
 use crate::telemetry::LogFormat;
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Maximum size of a published event.
     pub max_event_bytes: SizeLimit,
+    /// How events are compared with the last known state of their entity; `None` if they are not compared.
+    pub comparison: Option<ComparisonOptions>,
     /// Slower webhooks are answered 408.
     pub body_timeout: Duration,
     /// The limits of the journal.
@@ -128,6 +132,12 @@ fn read(m: &mut Mistakes, data: &DataArgs, args: &ServeArgs) -> Option<Config> {
         broker,
         max_body_bytes: max_body_bytes?,
         max_event_bytes: max_event_bytes?,
+        comparison: Some(ComparisonOptions {
+            publish_unchanged: args.publish_unchanged,
+            publish_stale: args.publish_stale,
+            publish_previous: args.publish_previous,
+            low_stock: args.low_stock.map(Number::from),
+        }),
         body_timeout: Duration::from_secs(body_timeout?),
         budget: budget?,
         tls,

@@ -49,6 +49,7 @@ struct EndpointName {
 struct KnownConnection {
     status: Status,
     parent: Option<ConnectionId>,
+    connected_at: Timestamp,
 }
 
 /// Credentials of `connection` for requests to an API.
@@ -131,6 +132,13 @@ impl Directory {
             },
             None => Ownership::Unknown,
         }
+    }
+
+    /// When the connection was added; `None` for an unknown connection.
+    #[must_use]
+    pub fn connected_at(&self, id: &ConnectionId) -> Option<Timestamp> {
+        let snapshot = self.snapshot();
+        snapshot.connections.get(id).map(|known| known.connected_at)
     }
 
     /// `true` if the credentials of `endpoint` allow requests to the API of `connection`, whose deliveries arrive there.
@@ -223,6 +231,7 @@ impl Snapshot {
         let known = KnownConnection {
             status: connection.status,
             parent: connection.parent.clone(),
+            connected_at: connection.created_at,
         };
         self.connections.insert(connection.id.clone(), known);
         let Some((platform, kind)) = connection_kind(&connection.kind) else {

@@ -12,4 +12,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_omitted_raw.sql"),
     include_str!("migrations/0009_claims.sql"),
     include_str!("migrations/0010_removed_installations.sql"),
+    include_str!("migrations/0011_entities.sql"),
 ];

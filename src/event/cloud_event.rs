@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::data::Entity;
+use super::difference::Difference;
 use super::id::{EventId, Sequence};
 use super::normalized::NormalizedEvent;
 use super::origin::Origin;
@@ -31,6 +32,8 @@ pub struct Event {
     pub normalized: NormalizedEvent,
     /// The result of the request for missing data; `None` if no request was made.
     pub enriched: Option<Enriched>,
+    /// The difference to the last known state of the entity.
+    pub difference: Difference,
     /// The platform's payload as received.
     pub raw: Arc<RawValue>,
     /// `true` if the event is published without `raw`, and `dataref` points to the delivery instead.
@@ -135,8 +138,23 @@ impl Serialize for DataBody<'_> {
                 map.serialize_entry("unrecognized", unrecognized)?
             }
         }
-        if let Some(changed) = &self.0.normalized.changed {
+        let Difference {
+            changed,
+            previous,
+            is_stale,
+            refunded,
+        } = &self.0.difference;
+        if let Some(changed) = changed.as_ref().or(self.0.normalized.changed.as_ref()) {
             map.serialize_entry("changed", changed)?;
+        }
+        if let Some(previous) = previous {
+            map.serialize_entry("previous", previous)?;
+        }
+        if *is_stale {
+            map.serialize_entry("stale", &true)?;
+        }
+        if let Some(refunded) = refunded {
+            map.serialize_entry("refunded", refunded)?;
         }
         if self.0.normalized.anonymized {
             map.serialize_entry("triggered_by_anonymize_request", &true)?;

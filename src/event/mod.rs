@@ -5,6 +5,7 @@
 
 mod cloud_event;
 pub mod data;
+mod difference;
 mod id;
 mod money;
 mod normalized;
@@ -18,6 +19,7 @@ mod weight;
 
 pub use cloud_event::Event;
 pub use data::Entity;
+pub use difference::Difference;
 pub use id::{EventId, Sequence};
 pub use money::{Amount, Currency, Money};
 pub use normalized::NormalizedEvent;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::data::Entity;
+use super::money::Money;
 use super::origin::{Authority, Origin};
 use super::types::EVENT_TYPES;
 
@@ -67,9 +68,21 @@ struct Envelope {
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct Accompaniment {
-    /// Paths of the changed members, with the platform's names. Absent if the platform does not send them.
+    /// The members that differ from the last known state of the entity, as JSON pointers into the entity, for example
+    /// `/totals/paid`. If no state was known: the platform's names of the changed members, or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Vec<String>>,
+    /// The known values of the members in `changed`, by pointer; `null` for a new member. Present only if the gateway
+    /// runs with `--publish-previous`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Map<String, Value>>,
+    /// `true` if the store sent older content than the gateway knows. The entity is the known state. Otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("const" = true))]
+    stale: Option<bool>,
+    /// The amount that was refunded since the last known state. Present only in `order.refunded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<Money>,
     /// `true` if a request to anonymize a person's data caused the event. Consumers must delete their copies of that
     /// person's data too. Otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -159,6 +159,7 @@ mod tests {
                 anonymized: false,
             },
             raw: Arc::from(raw),
+            difference: Default::default(),
             omits_raw: false,
         }
     }

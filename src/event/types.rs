@@ -3,10 +3,11 @@
 //! Actions are not listed, because their verb is the name of a hook, which merchants choose.
 
 use super::verbs::{
-    ABANDONED, APPROVED, CANCELLED, CONNECTED, CREATED, DEGRADED, DELETED, DISCONNECTED, FULFILLED,
-    INSTALLED, MERGED, PAYMENT_UPDATED, PLAN_CANCELLED, PLAN_CHANGED, PLAN_CONVERTED,
-    PLAN_PURCHASED, PLAN_REACTIVATED, PLAN_TRANSFERRED, PUBLISHED, RECEIVED, RECOVERED, REFUNDED,
-    REMOVED, RESTORED, SWITCHED, UPDATED,
+    ABANDONED, APPROVED, BACK_IN_STOCK, CANCELLED, CONNECTED, CREATED, DEGRADED, DELETED,
+    DISCONNECTED, FULFILLED, INSTALLED, LOW, MERGED, OUT_OF_STOCK, PAID, PAYMENT_UPDATED,
+    PLAN_CANCELLED, PLAN_CHANGED, PLAN_CONVERTED, PLAN_PURCHASED, PLAN_REACTIVATED,
+    PLAN_TRANSFERRED, PRICE_CHANGED, PUBLISHED, RECEIVED, RECOVERED, REFUNDED, REMOVED, RESTORED,
+    STATUS_CHANGED, SWITCHED, UPDATED,
 };
 
 /// The verbs of each entity. The event type is `cartwire.{entity}.{verb}`.
@@ -22,16 +23,39 @@ pub const EVENT_TYPES: &[(&str, &[&str])] = &[
             CANCELLED,
             PAYMENT_UPDATED,
             FULFILLED,
+            PAID,
+            REFUNDED,
+            STATUS_CHANGED,
         ],
     ),
     (
         "subscription",
         &[CREATED, UPDATED, DELETED, RESTORED, SWITCHED],
     ),
-    ("product", &[CREATED, UPDATED, DELETED, RESTORED, PUBLISHED]),
-    ("variant", &[CREATED, UPDATED, DELETED, RESTORED, PUBLISHED]),
+    (
+        "product",
+        &[
+            CREATED,
+            UPDATED,
+            DELETED,
+            RESTORED,
+            PUBLISHED,
+            PRICE_CHANGED,
+        ],
+    ),
+    (
+        "variant",
+        &[
+            CREATED,
+            UPDATED,
+            DELETED,
+            RESTORED,
+            PUBLISHED,
+            PRICE_CHANGED,
+        ],
+    ),
     ("collection", &[CREATED, UPDATED, DELETED]),
-    ("inventory", &[UPDATED]),
+    ("inventory", &[UPDATED, OUT_OF_STOCK, BACK_IN_STOCK, LOW]),
     ("fulfillment", &[UPDATED]),
     ("payment", &[UPDATED, REFUNDED]),
     ("customer", &[CREATED, UPDATED, DELETED, RESTORED, MERGED]),

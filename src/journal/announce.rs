@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior};
 
 use super::connection_change::{Changed, ConnectionChange};
+use super::entities;
 use super::entry::Position;
 use super::seen::Seen;
 use super::tombstones::{self, Tombstone};
@@ -111,6 +112,7 @@ fn remove(
     gone.push(connection);
     store::remove(transaction, id)?;
     for connection in &gone {
+        entities::remove(transaction, &connection.id)?;
         if let Some(transition) = transition(Some(connection.state()), LifecycleEvent::Removed) {
             announce_transition(transaction, connection, transition, now)?;
         }

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::JournaledDelivery;
+use crate::entities::{DeliveryComparison, DeliveryRecord};
 use crate::event::{EventId, Origin};
 
 /// An entry's place in the journal: growing in the order of arrival.
@@ -113,6 +114,8 @@ pub struct Entry {
     pub attempts: u32,
     /// What was received.
     pub delivery: JournaledDelivery,
+    /// The result of the comparison with the known states; `None` if the events were not compared.
+    pub record: Option<DeliveryRecord>,
 }
 
 impl Entry {
@@ -236,6 +239,8 @@ pub struct Settlement {
     pub redriven: bool,
     /// Failed attempts before.
     pub attempts: u32,
+    /// The result of the comparison with the known states, if events were compared.
+    pub comparison: Option<DeliveryComparison>,
     /// What became of it.
     pub outcome: Outcome,
 }

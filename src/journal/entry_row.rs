@@ -4,14 +4,15 @@ use bytes::Bytes;
 use rusqlite::Row;
 
 use super::completions::{self, EnrichedReader};
+use super::entities;
 use super::entry::{Entry, EntryKind};
 use crate::database::rows::{id, instant, unreadable};
 use crate::delivery::{DeliveryKey, JournaledDelivery};
 
 /// The columns of an [`Entry`] in a query.
-pub(super) const ENTRY: &str = "e.position, d.key, d.kind, e.redriven, e.attempts, d.platform, d.endpoint, d.connection, d.topic, d.received_at, d.headers, d.body";
+pub(super) const ENTRY: &str = "e.position, d.key, d.kind, e.redriven, e.attempts, d.platform, d.endpoint, d.connection, d.topic, d.received_at, d.headers, d.body, e.record";
 /// Number of columns in [`ENTRY`]. The columns of the enrichment follow, then the query's own.
-const ENTRY_COLUMNS: usize = 12;
+const ENTRY_COLUMNS: usize = 13;
 /// Index of the first column of the query itself.
 pub(super) const OWN: usize = ENTRY_COLUMNS + completions::COLUMN_COUNT;
 
@@ -35,5 +36,6 @@ pub(super) fn read_entry(
             body: Bytes::copy_from_slice(row.get_ref(11)?.as_blob()?),
             enriched: completions.read(row, ENTRY_COLUMNS)?,
         },
+        record: entities::record(row, 12)?,
     })
 }

@@ -3,15 +3,22 @@
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
+use super::entities;
 use super::entry::Settlement;
+use crate::database::rows::unreadable;
 
 pub(super) fn settle(
     transaction: &Transaction<'_>,
     settlement: &Settlement,
 ) -> rusqlite::Result<()> {
+    let comparison = settlement.comparison.as_ref();
+    let record = comparison.and_then(|comparison| comparison.record.as_ref());
+    let record = record.map(serde_json::to_string).transpose();
+    let record = record.map_err(unreadable)?;
     let settled = transaction
         .prepare_cached(
-            "UPDATE entries SET state = ?2, reason = ?3, attempts = ?4, settled_at = ?5 WHERE position = ?1 AND state = 0",
+            "UPDATE entries SET state = ?2, reason = ?3, attempts = ?4, settled_at = ?5, record = COALESCE(?6, record)
+             WHERE position = ?1 AND state = 0",
         )?
         .execute(params![
             settlement.position,
@@ -19,9 +26,13 @@ pub(super) fn settle(
             settlement.outcome.reason(),
             settlement.attempts,
             Timestamp::now().as_millisecond(),
+            record,
         ])?;
     if settled == 0 {
         return Ok(());
+    }
+    for state in comparison.map_or(&[][..], |comparison| &comparison.states) {
+        entities::write(transaction, state, settlement.position)?;
     }
     // The events of a redriven entry are moved to the end of the log, so that readers that follow the log get them again.
     let statement = if settlement.redriven {

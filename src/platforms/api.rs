@@ -6,10 +6,13 @@
 //! recorded responses. Nothing here does I/O.
 
 mod http;
+mod store_page;
 
 pub use http::{
     AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
 };
+
+pub use store_page::{FoundChange, PageFailure, PageRequest, ReadableEntity, StorePage, StoreRow};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding, Pace,
-    Scope, Unanswered,
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding,
+    FoundChange, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
 };
 use super::kind::ConnectionKind;
 use super::normalized::{Normalized, ReportedProblem};
@@ -62,6 +62,12 @@ pub trait WebhookPlatform: Send + Sync {
         key: &str,
         now: Timestamp,
     ) -> Result<SignedRequest, InvalidKey>;
+
+    /// Event types, by entity and verb, that the platform sends for every change of this kind, so that the gateway need not
+    /// derive them from changed entities.
+    fn sent_types(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 
     /// The problems that the platform's deliveries report.
     fn reported_problems(&self) -> &'static [ReportedProblem] {
@@ -155,6 +161,32 @@ pub trait StoreApi: WebhookPlatform {
         _settings: &'a BTreeMap<String, String>,
     ) -> Option<BTreeSet<&'a str>> {
         None
+    }
+
+    /// The entities that can be read from a store, in the order of reading.
+    fn readable_entities(&self) -> &'static [ReadableEntity] {
+        &[]
+    }
+
+    /// Reads a page of changed entities from a store.
+    ///
+    /// # Errors
+    /// [`Unanswered`] with the next request to execute. The inner error says why the page cannot be read.
+    fn read_page(
+        &self,
+        _request: &PageRequest<'_>,
+        _context: &ConnectionContext,
+        _dialogue: &mut Dialogue<'_>,
+    ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
+        Ok(Err(PageFailure {
+            reason: "not_readable",
+            retry_after: None,
+        }))
+    }
+
+    /// The topic of the webhook that would report a change that was found by reading.
+    fn topic_of_change(&self, entity: &str, _change: FoundChange) -> String {
+        entity.to_owned()
     }
 
     /// The permissions that the gateway's features need at the platform.

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod api;
+mod content;
 mod contract;
 mod json;
 mod kind;
@@ -21,6 +22,7 @@ mod verified;
 pub mod wix;
 pub mod woocommerce;
 
+pub use content::{Content, ContentDigest};
 pub use contract::{StoreApi, WebhookPlatform};
 pub use kind::{ConnectionKind, Field, FieldRole};
 pub use normalized::{ConnectionSignal, Normalized, ReportedProblem};

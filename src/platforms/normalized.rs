@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
+use super::content::Content;
 use crate::event::NormalizedEvent;
 
 /// The result of normalizing a delivery.
@@ -18,6 +19,8 @@ pub enum Normalized {
         raw: Box<RawValue>,
         /// A change of the connection itself.
         signal: Option<ConnectionSignal>,
+        /// The content, for a delivery about entities of the store.
+        content: Option<Content>,
     },
     /// The delivery gives no event, by design.
     Ignored {

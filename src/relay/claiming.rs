@@ -211,6 +211,7 @@ impl<P: Publish> Relay<P> {
             position,
             redriven: false,
             attempts: 0,
+            comparison: None,
             outcome: Outcome::DeadLettered(DAMAGED_ROW),
         });
     }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::deletion;
 use super::fetch::{Fetch, FetchTarget};
 use super::fetching::{FetchAttempt, Fetcher};
+use super::partitions::EnrichedEvents;
 use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
 use crate::connections::Ownership;
 use crate::delivery::{Enriched, Enrichment};
@@ -15,7 +16,7 @@ use crate::event::{Authority, Event, NormalizedEvent, weight};
 use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{Journal, JournalError};
 use crate::normalize::{Assembled, assemble_within};
-use crate::platforms::store_api;
+use crate::platforms::{Content, store_api};
 use crate::publisher::Publish;
 
 /// Reason code of a deletion without a confirmation, because its connection was removed.
@@ -124,14 +125,21 @@ impl<P: Publish> Relay<P> {
     }
 
     /// The events with the entry's enrichment, if the entry was enriched after they were made.
-    pub(super) fn with_enrichment(&self, entry: &Entry, events: Vec<Event>) -> Vec<Event> {
+    pub(super) fn with_enrichment(
+        &self,
+        entry: &Entry,
+        events: Vec<Event>,
+        content: Option<Content>,
+    ) -> (Vec<Event>, Option<Content>) {
         let is_older = events.iter().all(|event| event.enriched.is_none());
         if entry.delivery.enriched.is_none() || !is_older {
-            return events;
+            return (events, content);
         }
         match assemble_within(entry, self.max_event_bytes.bytes()) {
-            Assembled::Events { events, .. } => events,
-            Assembled::Ignored(_) | Assembled::Unreadable(_) => events,
+            Assembled::Events {
+                events, content, ..
+            } => (events, content),
+            Assembled::Ignored(_) | Assembled::Unreadable(_) => (events, content),
         }
     }
 
@@ -172,10 +180,14 @@ impl<P: Publish> Relay<P> {
         let keys: HashSet<String> = before.iter().map(Event::partition_key).collect();
         entry.delivery.enriched = Some(enriched.clone());
         let was_installing = self.end_installation(&entry);
-        let (mut events, signal) = match assemble_within(&entry, limit) {
-            Assembled::Events { events, signal } => (events, signal),
+        let (mut events, signal, content) = match assemble_within(&entry, limit) {
+            Assembled::Events {
+                events,
+                signal,
+                content,
+            } => (events, signal, content),
             nothing @ (Assembled::Ignored(_) | Assembled::Unreadable(_)) => {
-                self.partitions.complete(position, &keys, 0, Vec::new());
+                self.partitions.remove(position, &keys);
                 self.settle_unassembled(&entry, &nothing);
                 return;
             }
@@ -193,9 +205,14 @@ impl<P: Publish> Relay<P> {
             Ok(true) => {
                 let bytes = weight(&events);
                 self.count_enriched(position, bytes);
-                self.partitions.complete(position, &keys, bytes, events);
+                let enriched = EnrichedEvents {
+                    events,
+                    content,
+                    bytes,
+                };
+                self.partitions.complete(position, &keys, enriched);
             }
-            Ok(false) => self.partitions.complete(position, &keys, 0, Vec::new()),
+            Ok(false) => self.partitions.remove(position, &keys),
             Err(error) => {
                 // All waiting events of the connection are released, and claimed again in order with the stored enrichment.
                 self.journal_failed(&error);

@@ -6,7 +6,7 @@ use super::enriching::CONNECTION_REMOVED;
 use super::state::{Installation, Relay};
 use super::take_in::FOREIGN;
 use crate::connections::Ownership;
-use crate::delivery::JournaledDelivery;
+use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::journal::entry::{Entry, Outcome, Position};
 use crate::journal::{Changed, ConnectionChange, JournalError};
 use crate::platforms::ConnectionSignal;
@@ -18,8 +18,17 @@ const STALE: &str = "stale";
 impl<P: Publish> Relay<P> {
     fn is_known(&self, delivery: &JournaledDelivery) -> bool {
         delivery.connection == delivery.endpoint
-            || self.enrichment.captured.contains(&installation(delivery))
-            || self.directory.ownership(&delivery.connection) != Ownership::Unknown
+            || self.is_connected(&delivery.connection, &delivery.endpoint)
+    }
+
+    /// `true` if the connection exists, although the directory may not have it yet.
+    pub(super) fn is_connected(&self, connection: &ConnectionId, endpoint: &ConnectionId) -> bool {
+        let installation = Installation {
+            connection: connection.clone(),
+            app: endpoint.clone(),
+        };
+        self.enrichment.captured.contains(&installation)
+            || self.directory.ownership(connection) != Ownership::Unknown
     }
 
     /// `true` if the delivery names a connection that does not belong to its endpoint.

@@ -16,6 +16,7 @@
 mod backlog;
 mod backoff;
 mod claiming;
+mod comparing;
 mod deletion;
 mod enriching;
 mod enrichment_queue;
@@ -23,6 +24,7 @@ mod fetch;
 mod fetching;
 mod flow;
 mod installations;
+mod known;
 mod outcome;
 mod partitions;
 mod publishing;
@@ -38,5 +40,6 @@ mod task;
 mod trials;
 mod window;
 
+pub use comparing::ComparisonOptions;
 pub use fetching::Fetcher;
 pub use state::Relay;

@@ -9,10 +9,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ready::{Readiness, Ready};
-use super::task::{Route, Task, route};
+use super::task::{Comparing, Route, Task, route};
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::entry::Position;
+use crate::platforms::Content;
+
+/// The enriched events of an entry.
+#[derive(Default)]
+pub(super) struct EnrichedEvents {
+    pub(super) events: Vec<Event>,
+    pub(super) content: Option<Content>,
+    /// Bytes of the delivery and of the store's response.
+    pub(super) bytes: usize,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
@@ -25,6 +35,8 @@ pub(super) struct Partitions {
     delayed: BTreeMap<(Instant, u64), String>,
     /// Partitions without an event in flight whose first event waits for its enrichment.
     incomplete: HashSet<String>,
+    /// Partitions without an event in flight that wait for the state of their entity.
+    awaiting_state: HashSet<String>,
     delays: u64,
 }
 
@@ -41,8 +53,38 @@ impl Partitions {
         }
     }
 
-    /// Readies a partition that has no event in flight, unless its first event waits for its enrichment.
+    /// Adds an event in the order of its sequence. A derived event follows its delivery, before later deliveries. The first
+    /// event of its own partition must be in flight.
+    pub(super) fn insert(&mut self, task: Task) {
+        let key = task.event.partition_key();
+        let Some(partition) = self.partitions.get_mut(&key) else {
+            return self.push(task);
+        };
+        let later = partition
+            .iter()
+            .position(|other| other.event.sequence > task.event.sequence);
+        partition.insert(later.unwrap_or(partition.len()), task);
+    }
+
+    /// The events of this partition wait until the state of their entity is read.
+    pub(super) fn await_state(&mut self, key: String) {
+        self.awaiting_state.insert(key);
+    }
+
+    /// The state of the partition's entity was read.
+    pub(super) fn state_read(&mut self, key: String) {
+        if self.awaiting_state.remove(&key) && self.partitions.contains_key(&key) {
+            self.offer(key);
+        }
+    }
+
+    /// Readies a partition that has no event in flight, unless its first event waits for its enrichment, or the partition for
+    /// the state of its entity.
     fn offer(&mut self, key: String) {
+        let is_empty = self.partitions.get(&key).is_none_or(VecDeque::is_empty);
+        if self.awaiting_state.contains(&key) && !is_empty {
+            return;
+        }
         match self.partitions.get(&key).and_then(VecDeque::front) {
             Some(Task {
                 is_incomplete: true,
@@ -60,14 +102,23 @@ impl Partitions {
         }
     }
 
+    /// Removes the queued events of an entry.
+    pub(super) fn remove(&mut self, position: Position, keys: &HashSet<String>) {
+        self.complete(position, keys, EnrichedEvents::default());
+    }
+
     /// Replaces the queued events of an entry with their enriched versions. Events without a successor are removed.
     pub(super) fn complete(
         &mut self,
         position: Position,
         keys: &HashSet<String>,
-        bytes: usize,
-        events: Vec<Event>,
+        enriched: EnrichedEvents,
     ) {
+        let EnrichedEvents {
+            events,
+            content,
+            bytes,
+        } = enriched;
         let mut events: HashMap<u16, Event> = events
             .into_iter()
             .map(|event| (event.id.index, event))
@@ -84,6 +135,7 @@ impl Partitions {
                 let stays = event.is_some();
                 (task.is_incomplete, task.bytes) = (false, bytes);
                 if let Some(event) = event {
+                    task.comparing = Comparing::of(&event, content);
                     task.event = Arc::new(event);
                 }
                 stays
@@ -156,6 +208,12 @@ impl Partitions {
             }
             stays
         });
+        waiting.extend(
+            touched
+                .iter()
+                .filter(|key| self.awaiting_state.contains(*key))
+                .cloned(),
+        );
         for key in waiting {
             self.offer(key);
         }

@@ -33,11 +33,15 @@ impl<P: Publish> Relay<P> {
                     && (to_release.contains(&task.event.connection)
                         || to_release.contains(&task.endpoint))
             };
-            let Some((route, task)) = self.window.take(&mut self.partitions, is_held_back, now)
+            let Some((route, mut task)) = self.window.take(&mut self.partitions, is_held_back, now)
             else {
                 break;
             };
             has_started = true;
+            if let Some(reason) = self.compare(&mut task) {
+                self.ignore_event(task, reason);
+                continue;
+            }
             let (event, way) = (Arc::clone(&task.event), self.window.way(&route, &task));
             let flight = self.window.sent(route, task, way, now);
             let publisher = Arc::clone(&self.publisher);
@@ -80,7 +84,7 @@ impl<P: Publish> Relay<P> {
             | PublishOutcome::Unsubscribed
             | PublishOutcome::Impossible(_) => {
                 self.window.accepted(&route, sent_at);
-                self.finish_event(&task, outcome);
+                self.finish_event(task, outcome);
             }
             PublishOutcome::Refused | PublishOutcome::Forbidden => {
                 self.in_flight.quotas.reset(&task.event.connection);
@@ -116,7 +120,7 @@ impl<P: Publish> Relay<P> {
         task.attempts += 1;
         tracing::warn!(event = %task.event.id, connection = %task.event.connection, "delivery dead-lettered: the broker closes the connection at its event");
         let failure = PublishFailure::ClosesBrokerConnection;
-        self.finish_event(&task, PublishOutcome::Impossible(failure));
+        self.finish_event(task, PublishOutcome::Impossible(failure));
     }
 
     fn retry_later(&mut self, mut task: Task, now: Instant) {
@@ -125,10 +129,29 @@ impl<P: Publish> Relay<P> {
         self.partitions.again(task, Some(not_before));
     }
 
-    fn finish_event(&mut self, task: &Task, outcome: PublishOutcome) {
+    fn finish_event(&mut self, task: Task, outcome: PublishOutcome) {
         settle::count_event(&task.event, outcome);
-        self.partitions.done(task.event.partition_key());
-        self.event_finished(task.position, task.attempts, outcome);
+        let key = task.event.partition_key();
+        if !matches!(outcome, PublishOutcome::Impossible(_)) {
+            self.accept_state(&key, task.position, task.comparing);
+        }
+        self.partitions.done(key);
+        self.event_finished(task.position, task.attempts, Some(outcome));
+    }
+
+    /// Finishes an event that is not published: its content is known, or older than the known state.
+    fn ignore_event(&mut self, task: Task, reason: &'static str) {
+        metrics::counter!("cartwire_events_ignored_total", "reason" => reason).increment(1);
+        let key = task.event.partition_key();
+        self.accept_state(&key, task.position, task.comparing);
+        if let Some(entry) = self.in_flight.entries.get_mut(&task.position) {
+            entry.reason_ignored = Some(reason);
+            entry
+                .events
+                .retain(|logged| logged.index != task.event.id.index);
+        }
+        self.partitions.done(key);
+        self.event_finished(task.position, task.attempts, None);
     }
 }
 

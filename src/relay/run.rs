@@ -85,6 +85,7 @@ impl<P: Publish> Relay<P> {
             self.allow_claims();
         }
         self.partitions.wake(now);
+        self.start_reading_states();
         self.start_fetching();
         self.release_waiting();
         self.window.mark_overdue(now);
@@ -215,6 +216,9 @@ impl<P: Publish> Relay<P> {
             self.end_installation(&entry);
         }
         if let Some(entry) = self.in_flight.entries.remove(&position) {
+            for key in &entry.entities {
+                self.known.release(key);
+            }
             if entry.is_counted {
                 self.in_flight.shares.remove(&entry.connection, entry.bytes);
             }
@@ -258,6 +262,7 @@ impl<P: Publish> Relay<P> {
                     .again(fetch, was_contradicted, delay, Instant::now());
             }
             Finished::Published { flight, outcome } => self.published(flight, outcome),
+            Finished::StatesRead { keys, result } => self.states_read(keys, result),
             Finished::Settled {
                 settlements,
                 result,

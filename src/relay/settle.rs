@@ -11,7 +11,7 @@ use crate::connections::Ownership;
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::JournalError;
-use crate::journal::entry::{Position, Settlement};
+use crate::journal::entry::{Outcome, Position, Settlement};
 use crate::publisher::{Publish, PublishOutcome};
 
 /// Minimum time between two settlements.
@@ -72,6 +72,9 @@ impl<P: Publish> Relay<P> {
         let Some(entry) = self.in_flight.entries.remove(&position) else {
             return;
         };
+        for key in &entry.entities {
+            self.known.release(key);
+        }
         let connection = entry.connection;
         if entry.is_counted {
             self.in_flight.shares.remove(&connection, entry.bytes);
@@ -102,25 +105,31 @@ impl<P: Publish> Relay<P> {
         is_parent_paused || paused.contains(connection)
     }
 
-    /// An event of an entry is finished. After the last one, the entry is settled.
+    /// An event of an entry is finished, with its outcome if it was published. After the last one, the entry is settled.
     pub(super) fn event_finished(
         &mut self,
         position: Position,
         attempts: u32,
-        outcome: PublishOutcome,
+        outcome: Option<PublishOutcome>,
     ) {
         let Some(entry) = self.in_flight.entries.get_mut(&position) else {
             return;
         };
         entry.waiting = entry.waiting.saturating_sub(1);
         entry.attempts = entry.attempts.saturating_add(attempts);
-        entry.outcomes.push(outcome);
+        entry.outcomes.extend(outcome);
         if entry.waiting == 0 {
+            entry.events.sort_by_key(|event| event.index);
+            let outcome = match entry.reason_ignored {
+                Some(reason) if entry.outcomes.is_empty() => Outcome::Ignored(reason.into()),
+                _ => outcome::of_delivery(&entry.outcomes, entry.events.clone()),
+            };
             self.settling.waiting.push(Settlement {
                 position,
                 redriven: entry.redriven,
                 attempts: entry.attempts,
-                outcome: outcome::of_delivery(&entry.outcomes, entry.events.clone()),
+                comparison: entry.comparison(&outcome),
+                outcome,
             });
         }
     }

@@ -10,17 +10,22 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::backlog::Backlog;
+use super::comparing::ComparisonOptions;
 use super::enrichment_queue::EnrichmentQueue;
 use super::fetch::{Fetch, FetchTarget};
 use super::fetching::Fetcher;
+use super::known::KnownEntities;
 use super::partitions::Partitions;
 use super::shares::{Quotas, Shares};
 use super::trials::Trials;
 use super::window::PublishWindow;
 use crate::connections::{Directory, UnreadableBodies};
 use crate::delivery::{ConnectionId, Enriched};
+use crate::entities::{
+    DeliveryComparison, DeliveryRecord, EntityKey, EntityState, EventRecord, NewState,
+};
 use crate::event::SizeLimit;
-use crate::journal::entry::{LoggedEvent, Position, Settlement};
+use crate::journal::entry::{LoggedEvent, Outcome, Position, Settlement};
 use crate::journal::{Journal, JournalError, Marks};
 use crate::publisher::{Publish, PublishOutcome};
 
@@ -55,6 +60,10 @@ pub(super) enum Finished {
         delay: Duration,
         was_contradicted: bool,
     },
+    StatesRead {
+        keys: Vec<EntityKey>,
+        result: Result<Vec<Option<EntityState>>, JournalError>,
+    },
 }
 
 /// The relay.
@@ -69,6 +78,9 @@ pub struct Relay<P> {
     pub(super) in_flight: InFlight,
     pub(super) enrichment: Enriching,
     pub(super) partitions: Partitions,
+    pub(super) known: KnownEntities,
+    /// `None` if events are not compared.
+    pub(super) comparison: Option<ComparisonOptions>,
     pub(super) window: PublishWindow,
     pub(super) settling: Settling,
     pub(super) trials: Trials,
@@ -116,6 +128,28 @@ pub(super) struct InFlightEntry {
     /// The results of the finished events.
     pub(super) outcomes: Vec<PublishOutcome>,
     pub(super) events: Vec<LoggedEvent>,
+    /// Number of events before the comparison.
+    pub(super) event_count: usize,
+    /// The entities of its events, as partition keys.
+    pub(super) entities: Vec<String>,
+    /// Reason code of an event that is not published after its comparison.
+    pub(super) reason_ignored: Option<&'static str>,
+    pub(super) records: Vec<EventRecord>,
+    pub(super) states: Vec<NewState>,
+}
+
+impl InFlightEntry {
+    /// The result of the comparison of its events, to be stored with this outcome.
+    pub(super) fn comparison(&self, outcome: &Outcome) -> Option<DeliveryComparison> {
+        let mut records = self.records.clone();
+        records.sort_by_key(|record| record.index);
+        let has_record = !records.is_empty() && !outcome.events().is_empty();
+        let comparison = DeliveryComparison {
+            record: has_record.then_some(DeliveryRecord(records)),
+            states: self.states.clone(),
+        };
+        (has_record || !self.states.is_empty()).then_some(comparison)
+    }
 }
 
 /// Thin deliveries that wait for data from their store.
@@ -182,6 +216,8 @@ impl<P: Publish> Relay<P> {
                 captured: HashSet::new(),
             },
             partitions: Partitions::default(),
+            known: KnownEntities::default(),
+            comparison: None,
             window: PublishWindow::default(),
             settling: Settling::default(),
             trials: Trials::default(),
@@ -207,6 +243,12 @@ impl<P: Publish> Relay<P> {
             max_event_bytes,
             ..self
         }
+    }
+
+    /// Compares events with the known states of their entities.
+    #[must_use]
+    pub fn comparing(self, comparison: Option<ComparisonOptions>) -> Self {
+        Self { comparison, ..self }
     }
 
     /// Counts the deliveries that cannot be read.

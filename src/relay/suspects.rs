@@ -131,6 +131,7 @@ impl<P: Publish> Relay<P> {
             position: suspect.position,
             redriven: entry.redriven,
             attempts: entry.attempts,
+            comparison: None,
             outcome: Outcome::DeadLettered(CRASHED_GATEWAY),
         };
         self.journal.settle(vec![settlement]).await

@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use super::deletion;
 use super::fetch::FetchTarget;
 use super::state::{InFlightEntry, Relay};
-use super::task::{Suspicion, Task};
+use super::task::{Comparing, Suspicion, Task};
 use crate::connections::UnreadableDelivery;
 use crate::delivery::ConnectionId;
 use crate::event::{EVENT_TOO_LARGE, Event, weight};
 use crate::journal::JournalError;
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::normalize::{Assembled, assemble_within};
-use crate::platforms::{ConnectionSignal, TOPIC_MISMATCH};
+use crate::platforms::{ConnectionSignal, Content, TOPIC_MISMATCH};
 use crate::publisher::Publish;
 
 /// Reason code of a dead-lettered delivery whose sender names a connection of another app.
@@ -40,10 +40,17 @@ impl<P: Publish> Relay<P> {
     pub(super) async fn take_in(&mut self, mut entry: Entry) -> Result<TakenIn, JournalError> {
         if entry.redriven && entry.delivery.response().is_none() {
             // The store may send data now that was missing before.
-            entry.delivery.enriched = None;
+            if entry.delivery.enriched.take().is_some() {
+                entry.record = None;
+            }
         }
         let assembled = assemble_within(&entry, self.max_event_bytes.bytes());
-        let Assembled::Events { events, signal } = assembled else {
+        let Assembled::Events {
+            events,
+            signal,
+            content,
+        } = assembled
+        else {
             self.settle_unassembled(&entry, &assembled);
             return Ok(TakenIn::Ready);
         };
@@ -79,8 +86,8 @@ impl<P: Publish> Relay<P> {
         } else if !self.capture(&entry, signal).await? {
             return Ok(TakenIn::Ready);
         }
-        let events = self.with_enrichment(&entry, events);
-        self.enqueue(entry, events, target);
+        let (events, content) = self.with_enrichment(&entry, events, content);
+        self.enqueue(entry, events, content, target);
         Ok(taken_in)
     }
 
@@ -98,7 +105,17 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Adds an entry's events to their partitions, and the entry to the queue of its store if it has a target.
-    fn enqueue(&mut self, entry: Entry, events: Vec<Event>, target: Option<FetchTarget>) {
+    fn enqueue(
+        &mut self,
+        entry: Entry,
+        events: Vec<Event>,
+        content: Option<Content>,
+        target: Option<FetchTarget>,
+    ) {
+        let entities = match entry.record {
+            None => self.acquire_states(&events),
+            Some(_) => Vec::new(),
+        };
         let bytes = weight(&events);
         let connection = &entry.delivery.connection;
         let in_flight = InFlightEntry {
@@ -110,6 +127,11 @@ impl<P: Publish> Relay<P> {
             waiting: events.len(),
             outcomes: Vec::with_capacity(events.len()),
             events: events.iter().map(logged).collect(),
+            event_count: events.len(),
+            entities,
+            reason_ignored: None,
+            records: Vec::new(),
+            states: Vec::new(),
         };
         if in_flight.is_counted {
             self.in_flight.shares.add(connection, bytes);
@@ -122,6 +144,7 @@ impl<P: Publish> Relay<P> {
                 endpoint: entry.delivery.endpoint.clone(),
                 is_incomplete: target.is_some(),
                 bytes,
+                comparing: Comparing::of(&event, content),
                 suspicion: Suspicion::default(),
                 event: Arc::new(event),
             });
@@ -168,6 +191,7 @@ impl<P: Publish> Relay<P> {
             position: entry.position,
             redriven: entry.redriven,
             attempts: entry.attempts,
+            comparison: None,
             outcome,
         });
     }
@@ -187,12 +211,17 @@ impl<P: Publish> Relay<P> {
             waiting: 0,
             outcomes: Vec::new(),
             events: Vec::new(),
+            event_count: 0,
+            entities: Vec::new(),
+            reason_ignored: None,
+            records: Vec::new(),
+            states: Vec::new(),
         };
         self.in_flight.entries.insert(position, entry);
     }
 }
 
-fn logged(event: &Event) -> LoggedEvent {
+pub(super) fn logged(event: &Event) -> LoggedEvent {
     LoggedEvent {
         index: event.id.index,
         event_type: event.event_type(),

@@ -162,6 +162,10 @@ const DESCRIPTIONS: &[Description] = &[
         "Deliveries settled, by state",
     ),
     counter(
+        "cartwire_events_ignored_total",
+        "Events not published because their content is known (unchanged) or older than the known state (stale), by reason",
+    ),
+    counter(
         "cartwire_events_total",
         "Events settled, by platform, entity and outcome",
     ),

@@ -96,7 +96,7 @@ async fn any_event_of_an_unknown_installation_captures_it() {
             APP,
             &token(
                 "wix.ecom.v1.order_created",
-                &ORDER.replace("e1", "e2"),
+                &ORDER.replace("e1", "e2").replace("o1", "o2"),
                 INSTANCE,
             ),
         )
@@ -121,7 +121,9 @@ async fn any_event_of_an_unknown_installation_captures_it() {
 
 /// Sends the app's order of that number and waits until it is published.
 async fn app_order(gateway: &InProcessGateway, number: usize) {
-    let payload = ORDER.replace("e1", &format!("e{number}"));
+    let payload = ORDER
+        .replace("e1", &format!("e{number}"))
+        .replace("\"o1\"", &format!("\"o{number}\""));
     gateway
         .post(APP, &token("wix.ecom.v1.order_created", &payload, INSTANCE))
         .await;
@@ -148,7 +150,11 @@ async fn probe_until_held(gateway: &InProcessGateway) -> usize {
     let deadline = Instant::now() + PATIENCE;
     for number in 1.. {
         gateway
-            .order("order.updated", r#"{"id":1}"#, 1000 + number as u64)
+            .order(
+                "order.updated",
+                &format!(r#"{{"id":1,"total":"{number}.00"}}"#),
+                1000 + number as u64,
+            )
             .await;
         app_order(gateway, number).await;
         if waiting(gateway).await > 0 {
@@ -308,7 +314,7 @@ async fn a_removed_installation_returns_only_when_its_site_installs_the_app_agai
         let request = token("wix.ecom.v1.order_created", &payload, INSTANCE);
         let answer = gateway.post(APP, &request).await;
         let settled = &gateway.settled(&answer.delivery()).await["delivery"];
-        (settled["state"] == "ignored").then_some(())
+        (settled["reason"] == "connection_removed").then_some(())
     })
     .await;
     for (topic, payload, seconds) in [

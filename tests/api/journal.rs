@@ -66,6 +66,7 @@ async fn log(journal: &Journal, positions: &[i64]) {
         position: *position,
         redriven: false,
         attempts: 0,
+        comparison: None,
         outcome: Outcome::Logged(vec![LoggedEvent {
             index: 0,
             event_type: "cartwire.order.updated".to_owned(),
@@ -82,6 +83,7 @@ async fn settle(journal: &Journal, positions: impl IntoIterator<Item = i64>) {
         position,
         redriven: false,
         attempts: 0,
+        comparison: None,
         outcome: Outcome::Ignored("test".into()),
     };
     journal

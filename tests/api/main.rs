@@ -9,6 +9,7 @@ mod bad_input;
 mod completion;
 mod crash_guard;
 mod deletions;
+mod entities;
 mod http_layer;
 mod installations;
 mod journal;

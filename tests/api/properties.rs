@@ -461,7 +461,7 @@ fn told(
     let Normalized::Events {
         normalized_events,
         raw,
-        signal: _,
+        ..
     } = platform.normalize(&delivery)
     else {
         return Vec::new();
@@ -481,6 +481,7 @@ fn told(
             enriched: None,
             normalized,
             raw: raw.clone().into(),
+            difference: Default::default(),
             omits_raw: false,
         });
     events.collect()
@@ -1004,6 +1005,7 @@ async fn run(steps: Vec<Step>) {
                         position: entry.position,
                         redriven: entry.redriven,
                         attempts: 0,
+                        comparison: None,
                         outcome,
                     });
                 }
@@ -1020,6 +1022,7 @@ async fn run(steps: Vec<Step>) {
                         position,
                         redriven: true,
                         attempts: 9,
+                        comparison: None,
                         outcome,
                     };
                     journal

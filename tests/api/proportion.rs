@@ -164,6 +164,7 @@ fn entry(platform: &str, topic: &str, payload: &Value) -> Entry {
         kind: EntryKind::Delivery,
         redriven: false,
         attempts: 0,
+        record: None,
         delivery: JournaledDelivery {
             platform: platform.to_owned(),
             endpoint: id("store"),

@@ -123,6 +123,7 @@ fn pure(criterion: &mut Criterion) {
             redriven: false,
             attempts: 0,
             delivery: delivery.clone(),
+            record: None,
         };
         let event = assemble_one(&entry, 0).expect("an event");
         let mut group = criterion.benchmark_group(order.platform.name());

@@ -190,7 +190,7 @@ fn result(
         Normalized::Events {
             normalized_events,
             raw,
-            signal: _,
+            ..
         } => {
             let events = (0..).zip(normalized_events).map(|(index, normalized)| {
                 let event = event(delivery, index, normalized, &raw);
@@ -224,6 +224,7 @@ fn event(
         enriched: None,
         normalized,
         raw: raw.to_owned().into(),
+        difference: Default::default(),
         omits_raw: false,
     }
 }

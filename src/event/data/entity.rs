@@ -2,6 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::catalog::{Collection, Inventory, Product};
 use super::customer::{Coupon, Customer};
@@ -48,6 +50,51 @@ pub enum Entity {
 }
 
 impl Entity {
+    /// Reads an entity from its name and its JSON under `data.{name}`. `None` for another name or another shape.
+    #[must_use]
+    pub fn from_json(name: &str, form: &Value) -> Option<Self> {
+        fn read<T: DeserializeOwned>(form: &Value) -> Option<Box<T>> {
+            T::deserialize(form).ok().map(Box::new)
+        }
+        Some(match name {
+            "order" => Entity::Order(read(form)?),
+            "subscription" => Entity::Subscription(read(form)?),
+            "product" => Entity::Product(read(form)?),
+            "variant" => Entity::Variant(read(form)?),
+            "collection" => Entity::Collection(read(form)?),
+            "inventory" => Entity::Inventory(read(form)?),
+            "fulfillment" => Entity::Fulfillment(read(form)?),
+            "payment" => Entity::Payment(read(form)?),
+            "customer" => Entity::Customer(read(form)?),
+            "coupon" => Entity::Coupon(read(form)?),
+            "checkout" => Entity::Checkout(read(form)?),
+            _ => return None,
+        })
+    }
+
+    /// The entity's JSON under `data.{name}`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let written = match self {
+            Entity::Order(order) => serde_json::to_value(order),
+            Entity::Subscription(subscription) => serde_json::to_value(subscription),
+            Entity::Product(product) | Entity::Variant(product) => serde_json::to_value(product),
+            Entity::Collection(collection) => serde_json::to_value(collection),
+            Entity::Inventory(inventory) => serde_json::to_value(inventory),
+            Entity::Fulfillment(fulfillment) => serde_json::to_value(fulfillment),
+            Entity::Payment(payment) => serde_json::to_value(payment),
+            Entity::Customer(customer) => serde_json::to_value(customer),
+            Entity::Coupon(coupon) => serde_json::to_value(coupon),
+            Entity::Checkout(checkout) => serde_json::to_value(checkout),
+            Entity::App(app) => serde_json::to_value(app),
+            Entity::Site(site) => serde_json::to_value(site),
+            Entity::Connection(connection) => serde_json::to_value(connection),
+            Entity::Action(action) => serde_json::to_value(action),
+            Entity::Unrecognized(unrecognized) => serde_json::to_value(unrecognized),
+        };
+        written.unwrap_or_default()
+    }
+
     /// The entity's name in event types, subjects and schemas.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -4,7 +4,7 @@
 macro_rules! shape {
     ($(#[$meta:meta])* $name:ident { $($(#[$rmeta:meta])* $rfield:ident: $rtype:ty,)* | $($(#[$ometa:meta])* $ofield:ident: $otype:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub struct $name {
             $($(#[$rmeta])* pub $rfield: $rtype,)*
             $($(#[$ometa])* #[serde(skip_serializing_if = "Option::is_none")] pub $ofield: Option<$otype>,)*
@@ -21,7 +21,7 @@ macro_rules! shape {
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$wmeta:meta])* $word:ident,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum $name {
             $($(#[$wmeta])* $word,)*

@@ -4,7 +4,7 @@
 
 use serde_json::value::RawValue;
 
-use super::api::FetchRequest;
+use super::api::{FetchKind, FetchRequest};
 use super::domain::Domain;
 use super::legacy::{Legacy, is_id};
 use super::payload::Kept;
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::delivery::JournaledDelivery;
 use crate::event::{NormalizedEvent, verbs};
-use crate::platforms::json::{TOO_COMPLEX, Unread, read};
+use crate::platforms::content::Content;
+use crate::platforms::json::{TOO_COMPLEX, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::{ConnectionSignal, Normalized};
 
@@ -46,9 +47,13 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     if let Some(reason) = Domain::broken(root) {
         return unreadable(reason);
     }
-    let (normalized_events, mut signal) = match Domain::read(root, &delivery.topic, issued_at) {
+    let domain = Domain::read(root, &delivery.topic, issued_at);
+    let sequence = root.get("entityEventSequence").id();
+    let sequence = sequence.and_then(|sequence| sequence.parse().ok());
+    let mut content = content(domain.as_ref().map_or(root, Domain::content), sequence);
+    let (normalized_events, mut signal) = match &domain {
         Some(domain) => (
-            domain_event(&domain).map(|normalized| vec![normalized]),
+            domain_event(domain).map(|normalized| vec![normalized]),
             None,
         ),
         None => legacy_event(&legacy),
@@ -69,12 +74,29 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
         && let Some(request) = FetchRequest::of(delivery, &normalized_events)
     {
         enrichment::enrich(&mut normalized_events, &mut signal, &request, answer);
+        let has_entity = !matches!(request.kind, FetchKind::Currency | FetchKind::SiteCurrency);
+        if has_entity {
+            let response = std::str::from_utf8(answer).ok().and_then(parse);
+            content = response.and_then(|response| self::content(Node::root(&response), sequence));
+        }
     }
     Normalized::Events {
         normalized_events,
         raw,
         signal,
+        content,
     }
+}
+
+/// Members that change although the entity did not.
+const VOLATILE: &[&str] = &["updatedDate", "lastUpdated", "updatedAt"];
+
+fn content(entity: Node<'_>, sequence: Option<u64>) -> Option<Content> {
+    let content = Content::of(entity.value()?, VOLATILE);
+    Some(Content {
+        sequence,
+        ..content
+    })
 }
 
 fn domain_event(event: &Domain<'_>) -> Option<NormalizedEvent> {

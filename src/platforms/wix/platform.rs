@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{api, key, kinds, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
-use crate::event::NormalizedEvent;
+use crate::event::{NormalizedEvent, verbs};
 use crate::platforms::api::{
     CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Pace, Scope,
     Unanswered,
@@ -19,6 +19,13 @@ use crate::platforms::verified::{InvalidKey, Rejection, VerificationKey, Verifie
 
 /// The platform Wix.
 pub struct Wix;
+
+/// Wix sends an event when an order is canceled or fulfilled, and for each change of a stock.
+const SENT_TYPES: &[(&str, &str)] = &[
+    ("order", verbs::CANCELLED),
+    ("order", verbs::FULFILLED),
+    ("inventory", verbs::UPDATED),
+];
 
 impl WebhookPlatform for Wix {
     fn name(&self) -> &'static str {
@@ -45,6 +52,10 @@ impl WebhookPlatform for Wix {
         now: Timestamp,
     ) -> Result<Verified, Rejection> {
         verify::verify(raw, keys, now)
+    }
+
+    fn sent_types(&self) -> &'static [(&'static str, &'static str)] {
+        SENT_TYPES
     }
 
     fn normalize(&self, delivery: &JournaledDelivery) -> Normalized {

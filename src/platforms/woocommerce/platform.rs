@@ -8,8 +8,8 @@ use super::{api, kind, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::NormalizedEvent;
 use crate::platforms::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding, Pace,
-    Scope, Unanswered,
+    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding,
+    FoundChange, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
 use crate::platforms::kind::ConnectionKind;
@@ -132,6 +132,23 @@ impl StoreApi for WooCommerce {
 
     fn registered_webhooks(&self, settings: &BTreeMap<String, String>) -> RegisteredWebhooks {
         api::registered_webhooks(settings)
+    }
+
+    fn readable_entities(&self) -> &'static [ReadableEntity] {
+        api::READABLE
+    }
+
+    fn read_page(
+        &self,
+        request: &PageRequest<'_>,
+        context: &ConnectionContext,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
+        api::read_page(request, context, dialogue)
+    }
+
+    fn topic_of_change(&self, entity: &str, change: FoundChange) -> String {
+        api::topic(entity, change)
     }
 
     fn scopes(&self) -> &'static [Scope] {

@@ -31,6 +31,7 @@ fn entry(position: Position) -> Entry {
         redriven: false,
         attempts: 0,
         delivery,
+        record: None,
     }
 }
 

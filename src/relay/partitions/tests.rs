@@ -34,6 +34,7 @@ fn task(position: Position, id: &str) -> Task {
         raw: serde_json::value::RawValue::from_string("{}".to_owned())
             .expect("JSON")
             .into(),
+        difference: Default::default(),
         omits_raw: false,
     };
     Task {
@@ -41,6 +42,7 @@ fn task(position: Position, id: &str) -> Task {
         attempts: 0,
         is_incomplete: false,
         bytes: 2,
+        comparing: Comparing::None,
         suspicion: Suspicion::default(),
         endpoint: ConnectionId::new("c").expect("an id"),
         event: Arc::new(event),
@@ -60,6 +62,14 @@ fn take(partitions: &mut Partitions, most: usize) -> Vec<Task> {
 
 fn positions(tasks: &[Task]) -> Vec<Position> {
     tasks.iter().map(|task| task.position).collect()
+}
+
+fn enriched(events: Vec<Event>) -> EnrichedEvents {
+    EnrichedEvents {
+        events,
+        content: None,
+        bytes: 2,
+    }
 }
 
 #[test]
@@ -144,7 +154,7 @@ fn incomplete_event_delays_only_its_key() {
         partitions.held_up(&ConnectionId::new("c").expect("an id")),
         (1, HashSet::from([1]))
     );
-    partitions.complete(1, &keys(&["a"]), 2, vec![event_of(task(1, "a"))]);
+    partitions.complete(1, &keys(&["a"]), enriched(vec![event_of(task(1, "a"))]));
     assert_eq!(positions(&take(&mut partitions, 10)), [1]);
     partitions.done("c/order/a".to_owned());
     assert_eq!(positions(&take(&mut partitions, 10)), [2]);
@@ -154,7 +164,7 @@ fn incomplete_event_delays_only_its_key() {
     assert!(take(&mut partitions, 10).is_empty());
     // An entry without events after its enrichment is removed.
     partitions.push(task(5, "a"));
-    partitions.complete(4, &keys(&["a"]), 2, Vec::new());
+    partitions.remove(4, &keys(&["a"]));
     assert_eq!(positions(&take(&mut partitions, 10)), [5]);
     partitions.done("c/order/a".to_owned());
     partitions.done("c/order/b".to_owned());
@@ -169,7 +179,7 @@ fn two_events_of_one_key_in_one_delivery_are_both_completed() {
     let events = vec![event_of(task(1, "a")), Event::clone(&second.event)];
     partitions.push(incomplete(1, "a"));
     partitions.push(second);
-    partitions.complete(1, &keys(&["a"]), 2, events);
+    partitions.complete(1, &keys(&["a"]), enriched(events));
     for _ in 0..2 {
         assert_eq!(positions(&take(&mut partitions, 10)), [1]);
         partitions.done("c/order/a".to_owned());
@@ -188,4 +198,40 @@ fn partition_without_its_withdrawn_first_event_continues() {
     partitions.push(task(2, "a"));
     assert_eq!(partitions.withdraw(&app), [1]);
     assert_eq!(positions(&take(&mut partitions, 10)), [2]);
+}
+
+#[test]
+fn partition_waits_for_the_state_of_its_entity() {
+    let mut partitions = Partitions::default();
+    partitions.await_state("c/order/a".to_owned());
+    partitions.push(incomplete(1, "a"));
+    partitions.push(task(2, "a"));
+    partitions.complete(1, &keys(&["a"]), enriched(vec![event_of(task(1, "a"))]));
+    assert!(take(&mut partitions, 10).is_empty());
+    partitions.state_read("c/order/a".to_owned());
+    assert_eq!(positions(&take(&mut partitions, 10)), [1]);
+}
+
+#[test]
+fn withdrawn_partition_that_waited_for_its_state_is_removed() {
+    let mut partitions = Partitions::default();
+    partitions.await_state("c/order/a".to_owned());
+    partitions.push(task(1, "a"));
+    partitions.withdraw(&ConnectionId::new("c").expect("an id"));
+    partitions.state_read("c/order/a".to_owned());
+    assert!(partitions.partitions.is_empty() && !partitions.has_ready());
+}
+
+#[test]
+fn derived_event_comes_before_events_of_later_deliveries() {
+    let mut partitions = Partitions::default();
+    for position in [1, 3] {
+        partitions.push(task(position, "a"));
+    }
+    assert_eq!(positions(&take(&mut partitions, 1)), [1]);
+    let mut derived = task(2, "a");
+    Arc::make_mut(&mut derived.event).sequence = Sequence::new(1, 7);
+    partitions.insert(derived);
+    partitions.done("c/order/a".to_owned());
+    assert_eq!(positions(&take(&mut partitions, 1)), [2]);
 }

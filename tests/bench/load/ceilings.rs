@@ -386,6 +386,7 @@ fn message(shop: Shop, bytes: usize) -> Message {
         redriven: false,
         attempts: 0,
         delivery,
+        record: None,
     };
     Message::render(&assemble_one(&entry, 0).expect("an event")).expect("rendered")
 }

@@ -246,6 +246,7 @@ fn entry(delivery: &VerifiedDelivery) -> Entry {
         redriven: false,
         attempts: 0,
         delivery: delivery.to_journaled(),
+        record: None,
     }
 }
 

@@ -192,6 +192,7 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
             position: entry.position,
             redriven: false,
             attempts: 0,
+            comparison: None,
             outcome,
         }
     };

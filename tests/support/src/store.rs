@@ -194,7 +194,7 @@ impl Store {
                 let payload = json!({
                     "id": format!("54127b9c-90f7-461e-{:04x}-{number:012x}", revision & 0xffff),
                     "entityFqdn": "wix.ecom.v1.order", "slug": "updated", "entityId": id, "revision": revision,
-                    "updatedEvent": {"currentEntity": {"id": id, "number": number.to_string(), "currency": "EUR"}},
+                    "updatedEvent": {"currentEntity": {"id": id, "number": number.to_string(), "currency": "EUR", "revision": revision}},
                     "eventTime": "2026-03-14T09:26:53.589793Z",
                 });
                 (

@@ -178,7 +178,7 @@ pub(in crate::platforms::woocommerce) fn complete(
 const GONE: &str = r#"{"confirmed":"gone"}"#;
 
 /// As a check found that it works, or as it works with most stores.
-fn caller(context: &ConnectionContext) -> Option<StoreClient> {
+pub(super) fn caller(context: &ConnectionContext) -> Option<StoreClient> {
     let keys = Keys::of(context)?;
     let settings = StoreSettings::parse(&context.settings);
     if let Some(caller) = StoreClient::remembered(&settings, &keys) {

@@ -19,6 +19,7 @@ mod listing;
 mod mode;
 mod outcome;
 mod reachable;
+mod reading;
 mod redirect;
 mod refusal;
 mod repair;
@@ -34,3 +35,4 @@ pub(super) use check::{
     PACE, SCOPES, can_request, check, delivery_url_findings, registered_webhooks,
 };
 pub(super) use complete::{complete, lacks, must_be_confirmed};
+pub(super) use reading::{READABLE, read_page, topic};

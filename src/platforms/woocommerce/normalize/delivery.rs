@@ -13,7 +13,8 @@ use super::{completion, coupon, customer, failure, fit, order, product};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
 use crate::event::{Authority, Entity, NormalizedEvent, is_event_type, verbs};
-use crate::platforms::json::{TOO_COMPLEX, Unread, read};
+use crate::platforms::content::Content;
+use crate::platforms::json::{TOO_COMPLEX, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::Normalized;
 use crate::platforms::registered::TOPIC_MISMATCH;
@@ -26,6 +27,16 @@ const VERBS: [&str; 6] = [
     verbs::RESTORED,
     verbs::PUBLISHED,
     verbs::SWITCHED,
+];
+
+/// Members that change although the entity did not: dates of change, links to the API, and the URL of a payment form, which
+/// has a nonce.
+const VOLATILE: &[&str] = &[
+    "date_modified",
+    "date_modified_gmt",
+    "updated_at",
+    "_links",
+    "payment_url",
 ];
 
 pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery) -> Normalized {
@@ -70,14 +81,18 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
             _ => unrecognized(root, &delivery.topic),
         }
     };
-    let normalized = match delivery.response() {
-        Some(told) => completion::completed(normalized, told),
-        None => normalized,
+    let (normalized, content) = match delivery.response() {
+        Some(response) => {
+            let content = parse(&document(response)).map(|entity| Content::of(&entity, VOLATILE));
+            (completion::completed(normalized, response), content)
+        }
+        None => (normalized, Some(Content::of(&value, VOLATILE))),
     };
     Normalized::Events {
         normalized_events: vec![normalized],
         raw,
         signal: None,
+        content,
     }
 }
 

@@ -110,5 +110,6 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
         normalized_events: vec![normalized],
         raw,
         signal: Some(ConnectionSignal::Degraded(OWNER_LOST_RIGHTS.code)),
+        content: None,
     }
 }

@@ -1,0 +1,308 @@
+//! Compares a new event with the known state of its entity.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Number, Value};
+
+use super::changes::{Changes, changes};
+use super::state::{EntityState, EntityVersion};
+use super::stock::Stock;
+use super::transition::{Derived, Transition};
+use super::transitions::transitions;
+use crate::event::verbs;
+use crate::platforms::ContentDigest;
+
+/// The transitions whose verbs a platform may send itself.
+const LASTING: &[Transition] = &[
+    Transition::OrderPaid,
+    Transition::OrderCancelled,
+    Transition::OrderFulfilled,
+];
+/// Verbs of a deleted entity that exists again.
+const RETURNS: &[&str] = &[verbs::CREATED, verbs::RESTORED];
+/// Statuses that an order does not leave by itself. In a tie of two versions they are the newer ones.
+const FINAL_ORDER_STATUSES: &[&str] = &["completed", "cancelled"];
+/// Payment statuses of an order in the order in which they are reached.
+const PAYMENT_STEPS: &[&str] = &[
+    "unpaid",
+    "pending",
+    "failed",
+    "authorized",
+    "partially_paid",
+    "paid",
+    "partially_refunded",
+    "refunded",
+];
+
+/// What a new event says of its entity.
+#[derive(Clone, Debug)]
+pub(crate) struct Observation<'a> {
+    pub(crate) entity: &'a str,
+    pub(crate) verb: &'a str,
+    /// The normalized entity.
+    pub(crate) form: Value,
+    pub(crate) content: ContentDigest,
+    pub(crate) version: EntityVersion,
+    /// When the change happened at the store, or when the delivery arrived.
+    pub(crate) time: Timestamp,
+    /// `true` if the event has the whole entity.
+    pub(crate) is_whole: bool,
+}
+
+/// How events are compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    /// Since when all changes of the store arrive. An entity that was created later had no state before.
+    pub(crate) complete_since: Timestamp,
+    /// The event types that the platform sends itself, by entity and verb. They are not derived.
+    pub(crate) platform_types: &'a [(&'a str, &'a str)],
+    /// The quantity from which on a stock is low, if the store does not send one.
+    pub(crate) low_stock: Option<&'a Number>,
+    /// Publish an event whose content is known.
+    pub(crate) publishes_unchanged: bool,
+    /// Publish an update that is older than the known state.
+    pub(crate) publishes_stale: bool,
+}
+
+/// The result.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Comparison {
+    /// The content is known and was published. The state keeps the newer version, so that an update between the two versions
+    /// is stale.
+    Unchanged(EntityVersion),
+    /// An update older than the known state.
+    Stale,
+    /// The event is published with the known state, because its verb is news but its content is old.
+    StaleButNews(Box<EntityState>),
+    /// The event is published.
+    Changed {
+        /// The difference to the known state; `None` if no state was known.
+        changes: Option<Changes>,
+        /// The derived events, in order.
+        derived: Vec<Derived>,
+        next: Box<EntityState>,
+    },
+}
+
+/// Compares an event with the known state of its entity.
+pub(crate) fn compare(
+    known: Option<&EntityState>,
+    seen: &Observation<'_>,
+    rules: &Rules<'_>,
+) -> Comparison {
+    let Some(known) = known else {
+        return first_seen(seen, rules);
+    };
+    if seen.verb == verbs::DELETED {
+        return deleted(known, seen, rules);
+    }
+    if known.is_deleted && RETURNS.contains(&seen.verb) {
+        return changed(known, seen, rules);
+    }
+    if is_older(known, seen) {
+        return match (seen.verb, known.published_verbs.contains(seen.verb)) {
+            (verbs::UPDATED, _) if !rules.publishes_stale => Comparison::Stale,
+            (verbs::UPDATED, _) => stale_but_news(known, seen),
+            (_, true) if !rules.publishes_unchanged => Comparison::Unchanged(known.version),
+            _ => stale_but_news(known, seen),
+        };
+    }
+    if is_same(known, seen) && !rules.publishes_unchanged {
+        let is_told = seen.verb == verbs::UPDATED || known.published_verbs.contains(seen.verb);
+        if is_told {
+            return Comparison::Unchanged(known.version.newest(seen.version));
+        }
+    }
+    changed(known, seen, rules)
+}
+
+fn is_same(known: &EntityState, seen: &Observation<'_>) -> bool {
+    if known.is_deleted {
+        return false;
+    }
+    if seen.is_whole || !known.is_whole {
+        return known.content == seen.content && known.is_whole == seen.is_whole;
+    }
+    let form = known.value();
+    merged(&form, &seen.form) == form
+}
+
+fn is_older(known: &EntityState, seen: &Observation<'_>) -> bool {
+    match seen.version.compare(&known.version) {
+        Some(Ordering::Less) => true,
+        Some(Ordering::Equal) => {
+            known.is_deleted && seen.verb == verbs::UPDATED
+                || known.content != seen.content && goes_back(&known.value(), &seen.form)
+        }
+        Some(Ordering::Greater) | None => false,
+    }
+}
+
+/// `true` if an order of the same second is a step back: out of a final status, or to an earlier step of payment.
+fn goes_back(known: &Value, new: &Value) -> bool {
+    let text =
+        |form: &'_ Value, name: &str| form.get(name).and_then(Value::as_str).map(str::to_owned);
+    let is_final = |form: &Value| {
+        text(form, "status").is_some_and(|status| FINAL_ORDER_STATUSES.contains(&&*status))
+    };
+    let step = |form: &Value| {
+        let status = text(form, "payment_status")?;
+        PAYMENT_STEPS.iter().position(|step| *step == status)
+    };
+    is_final(known) && !is_final(new)
+        || step(new)
+            .zip(step(known))
+            .is_some_and(|(new, known)| new < known)
+}
+
+fn first_seen(seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
+    let created_at = seen.form.get("created_at").and_then(Value::as_str);
+    let is_new = created_at
+        .and_then(|time| time.parse::<Timestamp>().ok())
+        .is_some_and(|time| time >= rules.complete_since);
+    let derived = if is_new && seen.is_whole && seen.verb != verbs::DELETED {
+        derive(&Value::Null, seen, rules)
+    } else {
+        Vec::new()
+    };
+    let next = Box::new(EntityState {
+        form: seen.form.to_string().into(),
+        content: seen.content,
+        version: seen.version,
+        is_deleted: seen.verb == verbs::DELETED,
+        is_low: Stock::of(seen.entity, &seen.form, rules.low_stock).is_low(),
+        is_whole: seen.is_whole,
+        published_verbs: published(&BTreeSet::new(), &seen.form, seen.verb, &derived),
+    });
+    Comparison::Changed {
+        changes: None,
+        derived,
+        next,
+    }
+}
+
+/// A deletion is published once, whatever the content says: many platforms send only the id.
+fn deleted(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
+    if known.is_deleted && !rules.publishes_unchanged {
+        return Comparison::Unchanged(known.version.newest(seen.version));
+    }
+    let mut next = known.clone();
+    next.is_deleted = true;
+    next.version = known.version.newest(seen.version);
+    // Updates from before the deletion may arrive after it. They are older than the deletion.
+    next.version.updated_at = next.version.updated_at.max(Some(seen.time));
+    next.published_verbs = BTreeSet::from([verbs::DELETED.to_owned()]);
+    let mut found = None;
+    if seen.is_whole {
+        found = Some(changes(&known.value(), &seen.form));
+        next.form = seen.form.to_string().into();
+        next.content = seen.content;
+    }
+    Comparison::Changed {
+        changes: found,
+        derived: Vec::new(),
+        next: Box::new(next),
+    }
+}
+
+fn stale_but_news(known: &EntityState, seen: &Observation<'_>) -> Comparison {
+    let mut next = known.clone();
+    next.published_verbs.insert(seen.verb.to_owned());
+    Comparison::StaleButNews(Box::new(next))
+}
+
+fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
+    let known_form = known.value();
+    let form = if seen.is_whole {
+        seen.form.clone()
+    } else {
+        merged(&known_form, &seen.form)
+    };
+    let seen = Observation {
+        form,
+        ..seen.clone()
+    };
+    let derived: Vec<Derived> = derive(&known_form, &seen, rules)
+        .into_iter()
+        .filter(|derived| !known.published_verbs.contains(derived.transition.verb()))
+        .collect();
+    let next = Box::new(EntityState {
+        content: seen.content,
+        version: if known.is_deleted {
+            seen.version
+        } else {
+            known.version.newest(seen.version)
+        },
+        is_deleted: false,
+        is_low: Stock::of(seen.entity, &seen.form, rules.low_stock).is_low(),
+        is_whole: known.is_whole || seen.is_whole,
+        published_verbs: published(&known.published_verbs, &seen.form, seen.verb, &derived),
+        form: seen.form.to_string().into(),
+    });
+    Comparison::Changed {
+        changes: Some(changes(&known_form, &seen.form)),
+        derived,
+        next,
+    }
+}
+
+fn derive(known: &Value, seen: &Observation<'_>, rules: &Rules<'_>) -> Vec<Derived> {
+    let all = transitions(seen.entity, known, &seen.form, rules.low_stock);
+    let is_reported = |transition: Transition| {
+        let own = (transition.entity(), transition.verb());
+        // A platform that sends the stock as an entity of its own has it in its products too.
+        let is_stock_of_product = own.0 == "inventory" && seen.entity != "inventory";
+        rules.platform_types.contains(&own)
+            || own == (seen.entity, seen.verb)
+            || is_stock_of_product
+                && rules
+                    .platform_types
+                    .contains(&("inventory", verbs::UPDATED))
+    };
+    all.into_iter()
+        .filter(|derived| !is_reported(derived.transition))
+        .collect()
+}
+
+/// The known members with those that a partial event replaces.
+fn merged(known: &Value, part: &Value) -> Value {
+    let (Value::Object(known), Value::Object(part)) = (known, part) else {
+        return part.clone();
+    };
+    let mut form = known.clone();
+    for (name, value) in part {
+        form.insert(name.clone(), value.clone());
+    }
+    Value::Object(form)
+}
+
+/// The verbs that are published with this event, and the earlier ones that still hold.
+fn published(
+    earlier: &BTreeSet<String>,
+    form: &Value,
+    verb: &str,
+    derived: &[Derived],
+) -> BTreeSet<String> {
+    let holds = |verb: &str| {
+        LASTING
+            .iter()
+            .any(|transition| transition.verb() == verb && transition.still_holds(form))
+            || verb == verbs::CREATED
+    };
+    let new = derived.iter().map(|derived| derived.transition.verb());
+    let lasting = earlier
+        .iter()
+        .map(String::as_str)
+        .filter(|verb| holds(verb));
+    lasting
+        .chain(new)
+        .chain([verb])
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;

@@ -1,0 +1,81 @@
+//! The transitions for which an event is derived.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::verbs;
+
+/// Payment statuses of an order that was paid in full at some time.
+const PAID_STATUSES: &[&str] = &["paid", "partially_refunded", "refunded"];
+
+/// What happened, with the entity and the verb of the derived event. The order is part of the ids of derived events: add new
+/// ones at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Transition {
+    OrderPaid,
+    OrderRefunded,
+    OrderCancelled,
+    OrderFulfilled,
+    OrderStatusChanged,
+    ProductPriceChanged,
+    OutOfStock,
+    BackInStock,
+    LowStock,
+}
+
+/// A derived event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Derived {
+    pub(crate) transition: Transition,
+    /// The amount of a refund: what was refunded since the known state, in the order's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refunded: Option<String>,
+}
+
+impl Transition {
+    pub(crate) fn entity(self) -> &'static str {
+        match self {
+            Transition::OrderPaid
+            | Transition::OrderRefunded
+            | Transition::OrderCancelled
+            | Transition::OrderFulfilled
+            | Transition::OrderStatusChanged => "order",
+            Transition::ProductPriceChanged => "product",
+            Transition::OutOfStock | Transition::BackInStock | Transition::LowStock => "inventory",
+        }
+    }
+
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Transition::OrderPaid => verbs::PAID,
+            Transition::OrderRefunded => verbs::REFUNDED,
+            Transition::OrderCancelled => verbs::CANCELLED,
+            Transition::OrderFulfilled => verbs::FULFILLED,
+            Transition::OrderStatusChanged => verbs::STATUS_CHANGED,
+            Transition::ProductPriceChanged => verbs::PRICE_CHANGED,
+            Transition::OutOfStock => verbs::OUT_OF_STOCK,
+            Transition::BackInStock => verbs::BACK_IN_STOCK,
+            Transition::LowStock => verbs::LOW,
+        }
+    }
+
+    /// `true` if the transition's verb still describes a state of this form. A verb that does not is published again at
+    /// the next transition.
+    pub(crate) fn still_holds(self, form: &Value) -> bool {
+        match self {
+            Transition::OrderPaid => is_paid(form),
+            Transition::OrderCancelled => text(form, "/status") == Some("cancelled"),
+            Transition::OrderFulfilled => text(form, "/fulfillment_status") == Some("fulfilled"),
+            _ => false,
+        }
+    }
+}
+
+pub(super) fn text<'a>(form: &'a Value, pointer: &str) -> Option<&'a str> {
+    form.pointer(pointer)?.as_str()
+}
+
+pub(super) fn is_paid(order: &Value) -> bool {
+    text(order, "/payment_status").is_some_and(|status| PAID_STATUSES.contains(&status))
+}

@@ -1,0 +1,322 @@
+//! The last known states of entities: one row per entity of a connection.
+//!
+//! A state is written in the transaction that settles its delivery. Retention does not remove states.
+//!
+//! ```text
+//! row                    the cursor of lists
+//! connection, entity, id unique
+//! form                   the normalized entity, JSON
+//! content                the digest of the store's payload
+//! sequence, updated_at   the version, by the store's own counter and clock
+//! is_deleted, is_whole
+//! verbs                  the published verbs that still describe the state
+//! status, is_low         for lists: the order's or product's status; the stock is low or out
+//! position, seen_at      the newest delivery, and when it was settled
+//! ```
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::entry::Position;
+use super::error::JournalError;
+use super::handle::Journal;
+use super::reader::Reader;
+use crate::database::rows::{instant, unreadable};
+use crate::delivery::{ConnectionId, DeliveryKey};
+use crate::entities::{DeliveryRecord, EntityKey, EntityState, EntityVersion, NewState};
+use crate::event::EventId;
+use crate::platforms::ContentDigest;
+
+/// Writes a state, unless its connection was removed.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    new: &NewState,
+    position: Position,
+) -> rusqlite::Result<()> {
+    let NewState { key, state } = new;
+    let verbs: Vec<&str> = state.published_verbs.iter().map(String::as_str).collect();
+    transaction
+        .prepare_cached(
+            "INSERT INTO entities (connection, entity, id, form, content, sequence, updated_at, is_deleted, is_whole,
+                                   verbs, status, is_low, position, seen_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+             WHERE EXISTS (SELECT 1 FROM connections WHERE id = ?1)
+             ON CONFLICT (connection, entity, id) DO UPDATE SET form = ?4, content = ?5, sequence = ?6, updated_at = ?7,
+                 is_deleted = ?8, is_whole = ?9, verbs = ?10, status = ?11, is_low = ?12, position = ?13, seen_at = ?14",
+        )?
+        .execute(params![
+            key.connection.as_str(),
+            key.entity,
+            key.id,
+            state.form,
+            state.content.as_bytes(),
+            state.version.sequence.map(u64::cast_signed),
+            state.version.updated_at.map(Timestamp::as_millisecond),
+            state.is_deleted,
+            state.is_whole,
+            verbs.join(" "),
+            status(&state.value()),
+            state.is_low,
+            position,
+            Timestamp::now().as_millisecond(),
+        ])?;
+    Ok(())
+}
+
+/// The status by which lists are filtered: the one in the common vocabulary, or else the platform's own.
+fn status(form: &Value) -> Option<String> {
+    Some(form.get("status")?.as_str()?.to_owned())
+}
+
+const STATE: &str = "form, content, sequence, updated_at, is_deleted, is_whole, verbs, is_low";
+
+impl Journal {
+    /// Reads the states of entities: one result for each key, in the same order.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub(crate) async fn entity_states(
+        &self,
+        keys: Vec<EntityKey>,
+    ) -> Result<Vec<Option<EntityState>>, JournalError> {
+        let read_all = move |reader: &Reader| keys.iter().map(|key| read(&reader.0, key)).collect();
+        self.read(read_all).await
+    }
+}
+
+impl Reader {
+    /// Lists known entities in the order in which they were first seen.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn entities(&self, filter: &EntityFilter) -> rusqlite::Result<EntityPage> {
+        list(&self.0, filter)
+    }
+
+    /// The last known state of an entity with its newest events.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub(crate) fn entity_history(
+        &self,
+        connection: &ConnectionId,
+        entity: &str,
+        id: &str,
+    ) -> rusqlite::Result<Option<EntityHistory>> {
+        let sql = format!(
+            "SELECT {KNOWN} FROM entities WHERE connection = ?1 AND entity = ?2 AND id = ?3"
+        );
+        let found = self
+            .0
+            .prepare_cached(&sql)?
+            .query_row(params![connection.as_str(), entity, id], known)
+            .optional()?;
+        let Some(known) = found else {
+            return Ok(None);
+        };
+        let mut newest = self.0.prepare_cached(
+            "SELECT d.key, v.idx, v.type, d.received_at, e.record FROM events v
+             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
+             WHERE v.usage = (SELECT id FROM usage WHERE connection = ?1) AND v.subject = ?2
+             ORDER BY v.position DESC LIMIT ?3",
+        )?;
+        let subject = format!("{entity}/{id}");
+        let history = newest
+            .query_map(
+                params![connection.as_str(), subject, MAX_HISTORY],
+                published,
+            )?
+            .collect::<Result<_, _>>()?;
+        Ok(Some(EntityHistory { known, history }))
+    }
+}
+
+/// Reads the state of an entity.
+fn read(sqlite: &Connection, key: &EntityKey) -> rusqlite::Result<Option<EntityState>> {
+    let sql =
+        format!("SELECT {STATE} FROM entities WHERE connection = ?1 AND entity = ?2 AND id = ?3");
+    sqlite
+        .prepare_cached(&sql)?
+        .query_row(params![key.connection.as_str(), key.entity, key.id], state)
+        .optional()
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<EntityState> {
+    let verbs: String = row.get(6)?;
+    Ok(EntityState {
+        form: row.get_ref(0)?.as_str()?.into(),
+        content: ContentDigest::from_bytes(row.get(1)?),
+        version: EntityVersion {
+            sequence: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
+            updated_at: time(row, 3)?,
+        },
+        is_deleted: row.get(4)?,
+        is_whole: row.get(5)?,
+        is_low: row.get(7)?,
+        published_verbs: verbs.split_whitespace().map(str::to_owned).collect(),
+    })
+}
+
+fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(index)?.map(instant).transpose()
+}
+
+/// Removes the states of a removed connection.
+pub(super) fn remove(transaction: &Transaction<'_>, id: &ConnectionId) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM entities WHERE connection = ?1")?
+        .execute([id.as_str()])?;
+    Ok(())
+}
+
+/// Which entities to list. All members narrow the list down.
+#[derive(Clone, Debug, Default)]
+pub struct EntityFilter {
+    pub entity: String,
+    pub connection: Option<String>,
+    /// The status in the common vocabulary, for example `open`.
+    pub status: Option<String>,
+    /// Changed at the store at or after this time.
+    pub updated_since: Option<Timestamp>,
+    /// Only products and stock items whose stock is low or out.
+    pub low_stock: bool,
+    /// Only those after this row; 0 for the first page.
+    pub after: i64,
+    pub limit: usize,
+}
+
+/// A known entity as lists and the API show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct KnownEntity {
+    /// The cursor of the row: the next page begins after it.
+    #[serde(skip)]
+    pub row: i64,
+    pub connection: String,
+    pub entity: String,
+    pub id: String,
+    /// `true` if the store deleted the entity.
+    pub deleted: bool,
+    /// `true` if the whole entity is known, not only some members.
+    pub whole: bool,
+    /// When the store changed it last, if the platform says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+    /// When the newest delivery about it was settled.
+    pub seen_at: Timestamp,
+    /// The normalized entity.
+    pub data: Value,
+}
+
+/// The last known state of an entity, and its newest published events, newest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct EntityHistory {
+    #[serde(flatten)]
+    known: KnownEntity,
+    history: Vec<PublishedEvent>,
+}
+
+/// A published event without its data.
+#[derive(Debug, Serialize)]
+struct PublishedEvent {
+    id: EventId,
+    #[serde(rename = "type")]
+    event_type: String,
+    /// When its delivery was received.
+    received_at: Timestamp,
+    /// The members that differed from the state before, as JSON pointers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Vec<String>>,
+}
+
+fn published(row: &Row<'_>) -> rusqlite::Result<PublishedEvent> {
+    let index = row.get(1)?;
+    let record = record(row, 4)?;
+    Ok(PublishedEvent {
+        id: EventId {
+            delivery: DeliveryKey::from_bytes(row.get(0)?),
+            index,
+        },
+        event_type: row.get(2)?,
+        received_at: instant(row.get(3)?)?,
+        changed: record.and_then(|record| record.changed(index)),
+    })
+}
+
+/// The stored result of the comparison of a delivery's events.
+pub(super) fn record(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<DeliveryRecord>> {
+    let text = row.get_ref(index)?.as_str_or_null()?;
+    let record = text.map(serde_json::from_str).transpose();
+    record.map_err(unreadable)
+}
+
+/// Maximum number of events in a history.
+const MAX_HISTORY: i64 = 100;
+
+/// A page of known entities.
+#[derive(Debug, Default)]
+pub struct EntityPage {
+    pub entities: Vec<KnownEntity>,
+    /// Where the next page begins; `None` after the last page.
+    pub next: Option<i64>,
+}
+
+/// Rows that one page looks at, so that a filter that fits few rows does not read the whole table.
+const MAX_SCANNED: usize = 20_000;
+
+const KNOWN: &str =
+    "row, connection, entity, id, is_deleted, is_whole, updated_at, seen_at, form, status, is_low";
+
+fn list(sqlite: &Connection, filter: &EntityFilter) -> rusqlite::Result<EntityPage> {
+    let scope = match filter.connection {
+        Some(_) => "connection = ?1 AND entity = ?2",
+        None => "(?1 IS NULL) AND entity = ?2",
+    };
+    let sql = format!("SELECT {KNOWN} FROM entities WHERE {scope} AND row > ?3 ORDER BY row");
+    let mut statement = sqlite.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![filter.connection, filter.entity, filter.after])?;
+    let mut page = EntityPage::default();
+    let mut scanned = 0;
+    while let Some(row) = rows.next()? {
+        let number = row.get(0)?;
+        if page.entities.len() == filter.limit || scanned == MAX_SCANNED {
+            break;
+        }
+        scanned += 1;
+        page.next = Some(number);
+        if fits(row, filter)? {
+            page.entities.push(known(row)?);
+        }
+    }
+    if rows.next()?.is_none() && page.entities.len() < filter.limit && scanned < MAX_SCANNED {
+        page.next = None;
+    }
+    Ok(page)
+}
+
+fn fits(row: &Row<'_>, filter: &EntityFilter) -> rusqlite::Result<bool> {
+    let (status, is_low): (Option<String>, bool) = (row.get("status")?, row.get("is_low")?);
+    let updated_at: Option<i64> = row.get("updated_at")?;
+    let is_new = filter.updated_since.is_none_or(|since| {
+        updated_at.is_some_and(|updated_at| updated_at >= since.as_millisecond())
+    });
+    let has_status = filter.status.is_none() || filter.status == status;
+    Ok(is_new && has_status && (is_low || !filter.low_stock))
+}
+
+fn known(row: &Row<'_>) -> rusqlite::Result<KnownEntity> {
+    let form = row.get_ref("form")?.as_str()?;
+    let updated_at = row.get::<_, Option<i64>>("updated_at")?;
+    Ok(KnownEntity {
+        row: row.get("row")?,
+        connection: row.get("connection")?,
+        entity: row.get("entity")?,
+        id: row.get("id")?,
+        deleted: row.get("is_deleted")?,
+        whole: row.get("is_whole")?,
+        updated_at: updated_at.map(instant).transpose()?,
+        seen_at: instant(row.get("seen_at")?)?,
+        data: serde_json::from_str(form).map_err(unreadable)?,
+    })
+}

@@ -1,0 +1,244 @@
+//! Compares each event with the last known state of its entity, right before it is published.
+//!
+//! All earlier events of the entity are finished then, because a partition has at most one event in flight. The state that an
+//! event leads to counts from the moment at which the event is finished. A crash before the settlement leads to the same
+//! comparison once more, because states are stored in the transaction that settles.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Number;
+
+use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
+use super::take_in::logged;
+use super::task::{Comparing, Suspicion, Task};
+use crate::entities::{
+    Comparison, EntityKey, EntityState, EntityVersion, EventRecord, NewState, Observation, Rules,
+    compare, entity_name,
+};
+use crate::event::{Authority, Event, Weigh, fit, verbs};
+use crate::journal::JournalError;
+use crate::journal::entry::Position;
+use crate::platforms::platform;
+use crate::publisher::Publish;
+
+/// Maximum memory of an entity that is compared. A larger one is published without `changed`, and its state is not kept.
+const MAX_COMPARED_BYTES: usize = 4 << 20;
+
+/// How events are compared with the last known state of their entity.
+#[derive(Clone, Debug, Default)]
+pub struct ComparisonOptions {
+    /// Publish an event whose content is known.
+    pub publish_unchanged: bool,
+    /// Publish an update that is older than the known state.
+    pub publish_stale: bool,
+    /// Publish the known values of the changed members.
+    pub publish_previous: bool,
+    /// The quantity from which on a stock is low, for a store that sends no threshold.
+    pub low_stock: Option<Number>,
+}
+
+/// The result of a comparison of an event.
+#[derive(Debug)]
+pub(super) struct Compared {
+    pub(super) record: EventRecord,
+    pub(super) state: Option<NewState>,
+}
+
+/// The entity of an event, if its states are kept.
+pub(super) fn entity_key(event: &Event) -> Option<EntityKey> {
+    Some(EntityKey {
+        connection: event.connection.clone(),
+        entity: entity_name(event.normalized.entity.name())?,
+        id: event.normalized.id.clone(),
+    })
+}
+
+impl<P: Publish> Relay<P> {
+    /// Keeps the states of the events' entities in memory. Returns the entities' partition keys.
+    pub(super) fn acquire_states(&mut self, events: &[Event]) -> Vec<String> {
+        if self.comparison.is_none() {
+            return Vec::new();
+        }
+        let keys: BTreeSet<EntityKey> = events.iter().filter_map(entity_key).collect();
+        let acquire = |key: EntityKey| {
+            if self.known.acquire(&key) {
+                self.partitions.await_state(key.partition_key());
+            }
+            key.partition_key()
+        };
+        keys.into_iter().map(acquire).collect()
+    }
+
+    /// Reads the states that events wait for.
+    pub(super) fn start_reading_states(&mut self) {
+        let Some(keys) = self.known.start_reading() else {
+            return;
+        };
+        let journal = self.journal.clone();
+        self.work.push(Box::pin(async move {
+            let result = journal.entity_states(keys.clone()).await;
+            if result.is_err() {
+                tokio::time::sleep(JOURNAL_RETRY_DELAY).await;
+            }
+            Finished::StatesRead { keys, result }
+        }));
+    }
+
+    pub(super) fn states_read(
+        &mut self,
+        keys: Vec<EntityKey>,
+        result: Result<Vec<Option<EntityState>>, JournalError>,
+    ) {
+        let states = match result {
+            Ok(states) => states,
+            Err(error) => {
+                self.journal_failed(&error);
+                return self.known.read_failed(keys);
+            }
+        };
+        self.known.is_reading = false;
+        for (key, state) in keys.into_iter().zip(states) {
+            let key = key.partition_key();
+            self.known.read(&key, state);
+            self.partitions.state_read(key);
+        }
+    }
+
+    /// Compares an event that is about to be published. Returns the reason code if the event is not published.
+    pub(super) fn compare(&mut self, task: &mut Task) -> Option<&'static str> {
+        let Comparing::Pending(content) = task.comparing else {
+            return None;
+        };
+        task.comparing = Comparing::None;
+        let event = &task.event;
+        let key = entity_key(event)?;
+        let normalized = &event.normalized;
+        let is_whole = normalized.authority == Authority::Full;
+        let is_only_reference = normalized.authority == Authority::Reference;
+        if normalized.entity.heap() > MAX_COMPARED_BYTES {
+            tracing::debug!(event = %event.id, "entity too large to be compared");
+            return None;
+        }
+        if is_only_reference && normalized.verb != verbs::DELETED
+            || !self.is_connected(&event.connection, &task.endpoint)
+        {
+            return None;
+        }
+        let form = normalized.entity.to_json();
+        let updated_at = form.get("updated_at").and_then(serde_json::Value::as_str);
+        let seen = Observation {
+            entity: key.entity,
+            verb: &normalized.verb,
+            content: content.digest,
+            version: EntityVersion {
+                sequence: content.sequence,
+                updated_at: updated_at.and_then(|time| time.parse().ok()),
+            },
+            form,
+            time: event.time,
+            is_whole,
+        };
+        let known = self.known.state(&event.partition_key());
+        let options = self.comparison.as_ref()?;
+        let is_redriven = self.in_flight.entries.get(&task.position)?.redriven;
+        let rules = self.rules(options, event, is_redriven);
+        let comparison = compare(known.as_deref(), &seen, &rules);
+        let record = EventRecord::new(event.id.index, &comparison, options.publish_previous);
+        let state = next_state(&comparison, known.as_deref());
+        let reason = record.reason_ignored();
+        if reason.is_none() {
+            self.publish_compared(task, &record);
+        }
+        let state = state.map(|state| NewState { key, state });
+        task.comparing = Comparing::Done(Box::new(Compared { record, state }));
+        reason
+    }
+
+    /// The state that a finished event leads to is the known state now, and is stored with the settlement.
+    pub(super) fn accept_state(&mut self, key: &str, position: Position, comparing: Comparing) {
+        let Comparing::Done(compared) = comparing else {
+            return;
+        };
+        let Compared { record, state } = *compared;
+        if let Some(new) = &state {
+            self.known.accept(key, new.state.clone());
+        }
+        if let Some(entry) = self.in_flight.entries.get_mut(&position) {
+            entry.records.push(record);
+            entry.states.extend(state);
+        }
+    }
+
+    fn rules<'a>(
+        &self,
+        options: &'a ComparisonOptions,
+        event: &Event,
+        is_redriven: bool,
+    ) -> Rules<'a> {
+        let sent_types = platform(&event.platform).map(|platform| platform.sent_types());
+        let connected_at = self.directory.connected_at(&event.connection);
+        Rules {
+            complete_since: connected_at.unwrap_or(Timestamp::MAX),
+            platform_types: sent_types.unwrap_or_default(),
+            low_stock: options.low_stock.as_ref(),
+            // An operator wants the events of a redriven delivery.
+            publishes_unchanged: options.publish_unchanged || is_redriven,
+            publishes_stale: options.publish_stale || is_redriven,
+        }
+    }
+
+    /// Replaces the event by its compared form, and adds the derived events to their partitions.
+    fn publish_compared(&mut self, task: &mut Task, record: &EventRecord) {
+        let Some(entry) = self.in_flight.entries.get_mut(&task.position) else {
+            return;
+        };
+        let event = Event::clone(&task.event);
+        let mut events = record.apply(event, task.position, entry.event_count);
+        let limit = self.max_event_bytes.bytes();
+        if events.iter_mut().any(|event| fit(event, limit).is_err()) {
+            tracing::warn!(event = %task.event.id, "event too large with its changes; publishing it without them");
+            return;
+        }
+        entry
+            .events
+            .retain(|logged| logged.index != task.event.id.index);
+        entry.events.extend(events.iter().map(logged));
+        let mut events = events.into_iter();
+        if let Some(event) = events.next() {
+            task.event = Arc::new(event);
+        }
+        for event in events {
+            entry.waiting += 1;
+            self.partitions.insert(Task {
+                position: task.position,
+                attempts: 0,
+                endpoint: task.endpoint.clone(),
+                is_incomplete: false,
+                bytes: task.bytes,
+                suspicion: Suspicion::default(),
+                comparing: Comparing::None,
+                event: Arc::new(event),
+            });
+        }
+    }
+}
+
+/// The state after an event; `None` if it stays as it is.
+fn next_state(comparison: &Comparison, known: Option<&EntityState>) -> Option<EntityState> {
+    match comparison {
+        Comparison::Changed { next, .. } | Comparison::StaleButNews(next) => {
+            Some(EntityState::clone(next))
+        }
+        Comparison::Unchanged(version) => {
+            known
+                .filter(|known| known.version != *version)
+                .map(|known| EntityState {
+                    version: *version,
+                    ..known.clone()
+                })
+        }
+        Comparison::Stale => None,
+    }
+}
