@@ -61,6 +61,7 @@ pub mod outbound;
 pub mod platforms;
 pub mod publisher;
 pub mod receiver;
+pub mod reconcile;
 pub mod relay;
 pub mod replay;
 pub mod report;

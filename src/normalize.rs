@@ -50,7 +50,7 @@ pub fn assemble(entry: &Entry) -> Assembled {
     }
     let normalized = match entry.kind {
         EntryKind::Announcement => announcement(entry),
-        EntryKind::Delivery => match platform(&entry.delivery.platform) {
+        EntryKind::Delivery | EntryKind::Found => match platform(&entry.delivery.platform) {
             // A panic of the normalizer must not end the relay.
             Some(platform) => {
                 catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery))).unwrap_or(

@@ -1,4 +1,4 @@
-//! The admin API's known entities: lists, and one entity with its newest events.
+//! The admin API's known entities (lists, and one entity with its newest events), and the gaps of a store.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -43,4 +43,23 @@ pub(super) async fn show(
     });
     let history = read.await?.ok_or(ApiError::NotFound)?;
     long_answer(slot, &history)
+}
+
+/// `GET /api/connections/{id}/gaps`: per day, what webhooks reported and what was found by reading the store only.
+pub(super) async fn gaps(
+    request: HttpRequest,
+    admin: web::Data<Admin>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let since = Parameters::of(&request, &["since"])?.gaps_since()?;
+    let id = ConnectionId::new(&id).map_err(|_| ApiError::NotFound)?;
+    let slot = admin.limits.answer().await?;
+    let read = admin.limits.read(&admin.journal, move |reader| {
+        if reader.connection(&id)?.is_none() {
+            return Ok(None);
+        }
+        reader.gaps(&id, since).map(Some)
+    });
+    let days = read.await?.ok_or(ApiError::NotFound)?;
+    long_answer(slot, &json!({"days": days}))
 }

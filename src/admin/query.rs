@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::delivery::{ConnectionId, DeliveryKey};
@@ -216,6 +216,14 @@ impl Parameters {
             since: self.instant("since")?,
             until: self.instant("until")?,
         })
+    }
+
+    /// The begin of `/api/connections/{id}/gaps`.
+    pub(super) fn gaps_since(&self) -> Result<Timestamp, ApiError> {
+        let default = Timestamp::now() - SignedDuration::from_hours(24 * 7);
+        let since = self.instant("since")?;
+        let since = since.and_then(|since| Timestamp::from_millisecond(since).ok());
+        Ok(since.unwrap_or(default))
     }
 
     /// The filter of `/api/entities/{entity}`.

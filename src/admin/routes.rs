@@ -41,6 +41,7 @@ impl Admin {
                 .service(change("/api/deliveries/{id}/redrive", api::redrive))
                 .service(read_only("/api/connections", api::connections))
                 .service(read_only("/api/connections/{id}", api::connection))
+                .service(read_only("/api/connections/{id}/gaps", entities::gaps))
                 .service(read_only("/api/openapi.json", api::openapi))
                 .default_service(web::to(api::not_found)),
         );

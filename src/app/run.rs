@@ -22,6 +22,7 @@ use crate::outbound::Outbound;
 use crate::publisher::rabbitmq::RabbitMq;
 use crate::publisher::{EventLogOnly, Publish};
 use crate::receiver;
+use crate::reconcile::Reconciler;
 use crate::relay::{Fetcher, Relay};
 use crate::report::ErrorChain;
 use crate::telemetry;
@@ -34,6 +35,7 @@ struct Tasks {
     relay: JoinHandle<()>,
     stop_relay: watch::Sender<bool>,
     monitor: Option<JoinHandle<()>>,
+    reconciler: JoinHandle<()>,
     changes: JoinHandle<()>,
     metrics_upkeep: JoinHandle<()>,
     summaries: [JoinHandle<()>; 2],
@@ -144,6 +146,14 @@ impl App {
         let monitor = self
             .monitor(shared, outbound)
             .map(|monitor| watch.spawn("monitor", monitor.run(shutdown.subscribe())));
+        let reconciler = Reconciler {
+            journal: self.journal.with_own_readers(),
+            directory: self.directory.clone(),
+            seal: self.seal.clone(),
+            outbound: outbound.clone(),
+            interval: self.config.reconcile_interval,
+        };
+        let reconciler = watch.spawn("reconciler", reconciler.run(shutdown.subscribe()));
         let upkeep = telemetry::keep_bounded(metrics.clone());
         let metrics_upkeep = watch.spawn("upkeep of metrics", upkeep);
         let refusals = receiver::log_refusals(end.subscribe());
@@ -156,6 +166,7 @@ impl App {
             relay,
             stop_relay,
             monitor,
+            reconciler,
             changes,
             metrics_upkeep,
             summaries,
@@ -241,6 +252,7 @@ impl Tasks {
         if let Some(monitor) = self.monitor {
             let _ = monitor.await;
         }
+        let _ = self.reconciler.await;
         self.changes.abort();
         self.metrics_upkeep.abort();
     }

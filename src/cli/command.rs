@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::Output;
 use super::{
-    connections, deliveries, demo, doctor, entities, events, exit, replay, schema, scopes, serve,
+    connections, deliveries, demo, doctor, entities, events, exit, reconcile, replay, schema,
+    scopes, serve,
 };
 use crate::config::{DataArgs, ServeArgs};
 
@@ -39,6 +40,10 @@ enum Command {
     /// List and show the last known states of orders, products and other entities
     #[command(subcommand)]
     Entities(entities::EntitiesCommand),
+    /// Read stores for changes that their webhooks did not report, and publish these
+    Reconcile(reconcile::ReconcileArgs),
+    /// Report what webhooks reported on each day, and what was found by reading stores only
+    Gaps(reconcile::GapsArgs),
     /// Send fixtures to a running gateway, signed with the keys of its connections
     Replay(replay::ReplayArgs),
     /// Check the whole installation with the options of `serve`, and say what to repair
@@ -64,6 +69,8 @@ impl Cli {
             Command::Events(command) => events::run(&self.data, command, output),
             Command::Deliveries(command) => deliveries::run(&self.data, command, output),
             Command::Entities(command) => entities::run(&self.data, command, output),
+            Command::Reconcile(args) => reconcile::run(&self.data, args, output),
+            Command::Gaps(args) => reconcile::gaps(&self.data, &args, output),
             Command::Replay(args) => replay::run(&self.data, &args, output),
             Command::Doctor(args) => doctor::run(&self.data, &args, output),
             Command::Scopes(args) => scopes::run(&self.data, &args, output),

@@ -85,6 +85,14 @@ pub struct ServeArgs {
         default_value = "600"
     )]
     pub check_interval_seconds: String,
+    /// Seconds between two reads of a store for changes that its webhooks did not report. 0 reads on request only
+    #[arg(
+        long,
+        env = "CARTWIRE_RECONCILE_INTERVAL_SECONDS",
+        value_name = "SECONDS",
+        default_value = "600"
+    )]
+    pub reconcile_interval_seconds: String,
     /// Maximum seconds that a delivery without details waits for the store's API. 0 publishes it without details
     #[arg(
         long,

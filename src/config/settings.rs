@@ -34,6 +34,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The time between two checks of a connection; `None` without checks.
     pub check_interval: Option<Duration>,
+    /// The time between two reads of a store; `None` if stores are read on request only.
+    pub reconcile_interval: Option<Duration>,
     /// The maximum wait of a delivery for its enrichment; `None` without enrichment.
     pub complete_within: Option<Duration>,
     /// The options of requests to stores.
@@ -98,6 +100,11 @@ fn read(m: &mut Mistakes, data: &DataArgs, args: &ServeArgs) -> Option<Config> {
         &args.complete_within_seconds,
     );
     let check = seconds(m, "--check-interval-seconds", &args.check_interval_seconds);
+    let reconcile = seconds(
+        m,
+        "--reconcile-interval-seconds",
+        &args.reconcile_interval_seconds,
+    );
     let stores = match args.stores.options() {
         Ok(stores) => Some(stores),
         Err(ConfigErrors(mistakes)) => {
@@ -127,6 +134,7 @@ fn read(m: &mut Mistakes, data: &DataArgs, args: &ServeArgs) -> Option<Config> {
         admin_token,
         public_url,
         check_interval: check?,
+        reconcile_interval: reconcile?,
         complete_within: complete?,
         stores: stores?,
         broker,

@@ -17,7 +17,7 @@ use super::state::Status;
 use super::store;
 use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::platforms::api::ConfiguredFields;
-use crate::platforms::{ClaimedWebhook, WebhookPlatform, connection_kind, platform};
+use crate::platforms::{ClaimedWebhook, WebhookPlatform, connection_kind, platform, store_api};
 
 /// Whether a connection exists, and which app it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ struct EndpointName {
 
 #[derive(Debug)]
 struct KnownConnection {
+    platform: String,
     status: Status,
     parent: Option<ConnectionId>,
     connected_at: Timestamp,
@@ -171,6 +172,35 @@ impl Directory {
             .collect()
     }
 
+    /// The connections whose store's entities can be read now.
+    #[must_use]
+    pub fn readable(&self) -> BTreeSet<ConnectionId> {
+        let snapshot = self.snapshot();
+        let is_readable = |id: &ConnectionId, known: &KnownConnection| {
+            let has_lists =
+                store_api(&known.platform).is_some_and(|api| !api.readable_entities().is_empty());
+            let is_active = matches!(known.status, Status::Connected | Status::Degraded);
+            has_lists
+                && is_active
+                && snapshot.capabilities.contains(&Capability {
+                    connection: id.clone(),
+                    target: ApiTarget::Itself,
+                })
+        };
+        let readable = snapshot
+            .connections
+            .iter()
+            .filter(|(id, known)| is_readable(id, known));
+        readable.map(|(id, _)| id.clone()).collect()
+    }
+
+    #[must_use]
+    pub fn is_degraded(&self, id: &ConnectionId) -> bool {
+        let snapshot = self.snapshot();
+        let known = snapshot.connections.get(id);
+        known.is_some_and(|known| known.status == Status::Degraded)
+    }
+
     /// The number of connections with each status.
     #[must_use]
     pub fn counts(&self) -> Vec<(Status, usize)> {
@@ -229,6 +259,7 @@ impl Snapshot {
         secrets: &[SealedSecret],
     ) -> Vec<KeyError> {
         let known = KnownConnection {
+            platform: connection.platform.clone(),
             status: connection.status,
             parent: connection.parent.clone(),
             connected_at: connection.created_at,

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Origin {
     /// A webhook arrived, or the gateway itself noticed a change of a connection.
     Webhook,
+    /// The gateway read the store and found a change that no webhook had reported.
+    Reconcile,
     /// An operator published the delivery again.
     Redrive,
 }
@@ -18,6 +20,7 @@ impl Origin {
     pub fn as_str(self) -> &'static str {
         match self {
             Origin::Webhook => "webhook",
+            Origin::Reconcile => "reconcile",
             Origin::Redrive => "redrive",
         }
     }

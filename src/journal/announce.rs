@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, Transaction, TransactionBehavior};
 
 use super::connection_change::{Changed, ConnectionChange};
-use super::entities;
+use super::entity_states;
 use super::entry::Position;
+use super::found_changes;
 use super::seen::Seen;
 use super::tombstones::{self, Tombstone};
 use super::transition::{NewConnection, add, announce_transition, change_state};
@@ -112,7 +113,8 @@ fn remove(
     gone.push(connection);
     store::remove(transaction, id)?;
     for connection in &gone {
-        entities::remove(transaction, &connection.id)?;
+        entity_states::remove(transaction, &connection.id)?;
+        found_changes::remove(transaction, &connection.id)?;
         if let Some(transition) = transition(Some(connection.state()), LifecycleEvent::Removed) {
             announce_transition(transaction, connection, transition, now)?;
         }

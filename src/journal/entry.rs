@@ -131,10 +131,10 @@ impl Entry {
     /// The origin of its events.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        if self.redriven {
-            Origin::Redrive
-        } else {
-            Origin::Webhook
+        match (self.redriven, self.kind) {
+            (true, _) => Origin::Redrive,
+            (false, EntryKind::Found) => Origin::Reconcile,
+            (false, EntryKind::Delivery | EntryKind::Announcement) => Origin::Webhook,
         }
     }
 }
@@ -146,6 +146,8 @@ pub enum EntryKind {
     Delivery,
     /// The gateway: a change of a connection, whose body is the `connection` shape.
     Announcement,
+    /// The gateway: a change that was found by reading a store, in the form of the platform's delivery.
+    Found,
 }
 
 impl EntryKind {
@@ -153,14 +155,15 @@ impl EntryKind {
         match self {
             EntryKind::Delivery => 0,
             EntryKind::Announcement => 1,
+            EntryKind::Found => 2,
         }
     }
 
     pub(crate) fn from_code(code: i64) -> Self {
-        if code == 1 {
-            EntryKind::Announcement
-        } else {
-            EntryKind::Delivery
+        match code {
+            1 => EntryKind::Announcement,
+            2 => EntryKind::Found,
+            _ => EntryKind::Delivery,
         }
     }
 }

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use rusqlite::Row;
 
 use super::completions::{self, EnrichedReader};
-use super::entities;
 use super::entry::{Entry, EntryKind};
 use crate::database::rows::{id, instant, unreadable};
 use crate::delivery::{DeliveryKey, JournaledDelivery};
+use crate::entities::DeliveryRecord;
 
 /// The columns of an [`Entry`] in a query.
 pub(super) const ENTRY: &str = "e.position, d.key, d.kind, e.redriven, e.attempts, d.platform, d.endpoint, d.connection, d.topic, d.received_at, d.headers, d.body, e.record";
@@ -36,6 +36,13 @@ pub(super) fn read_entry(
             body: Bytes::copy_from_slice(row.get_ref(11)?.as_blob()?),
             enriched: completions.read(row, ENTRY_COLUMNS)?,
         },
-        record: entities::record(row, 12)?,
+        record: record(row, 12)?,
     })
+}
+
+/// The stored result of the comparison of a delivery's events.
+pub(super) fn record(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<DeliveryRecord>> {
+    let text = row.get_ref(index)?.as_str_or_null()?;
+    let record = text.map(serde_json::from_str).transpose();
+    record.map_err(unreadable)
 }

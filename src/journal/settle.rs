@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use super::entities;
+use super::entity_states;
 use super::entry::Settlement;
 use crate::database::rows::unreadable;
 
@@ -32,7 +32,7 @@ pub(super) fn settle(
         return Ok(());
     }
     for state in comparison.map_or(&[][..], |comparison| &comparison.states) {
-        entities::write(transaction, state, settlement.position)?;
+        entity_states::write(transaction, state, settlement.position)?;
     }
     // The events of a redriven entry are moved to the end of the log, so that readers that follow the log get them again.
     let statement = if settlement.redriven {

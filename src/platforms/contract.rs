@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding,
-    FoundChange, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
+    ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
+    Finding, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
 };
 use super::kind::ConnectionKind;
 use super::normalized::{Normalized, ReportedProblem};
@@ -185,7 +185,7 @@ pub trait StoreApi: WebhookPlatform {
     }
 
     /// The topic of the webhook that would report a change that was found by reading.
-    fn topic_of_change(&self, entity: &str, _change: FoundChange) -> String {
+    fn topic_of_change(&self, entity: &str, _change: ChangeKind) -> String {
         entity.to_owned()
     }
 

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Number;
 
+use super::compared::{Compared, Comparing, ComparisonOptions, entity_key};
 use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
 use super::take_in::logged;
-use super::task::{Comparing, Suspicion, Task};
+use super::task::{Suspicion, Task};
 use crate::entities::{
     Comparison, EntityKey, EntityState, EntityVersion, EventRecord, NewState, Observation, Rules,
-    compare, entity_name,
+    compare,
 };
 use crate::event::{Authority, Event, Weigh, fit, verbs};
 use crate::journal::JournalError;
@@ -25,35 +25,6 @@ use crate::publisher::Publish;
 
 /// Maximum memory of an entity that is compared. A larger one is published without `changed`, and its state is not kept.
 const MAX_COMPARED_BYTES: usize = 4 << 20;
-
-/// How events are compared with the last known state of their entity.
-#[derive(Clone, Debug, Default)]
-pub struct ComparisonOptions {
-    /// Publish an event whose content is known.
-    pub publish_unchanged: bool,
-    /// Publish an update that is older than the known state.
-    pub publish_stale: bool,
-    /// Publish the known values of the changed members.
-    pub publish_previous: bool,
-    /// The quantity from which on a stock is low, for a store that sends no threshold.
-    pub low_stock: Option<Number>,
-}
-
-/// The result of a comparison of an event.
-#[derive(Debug)]
-pub(super) struct Compared {
-    pub(super) record: EventRecord,
-    pub(super) state: Option<NewState>,
-}
-
-/// The entity of an event, if its states are kept.
-pub(super) fn entity_key(event: &Event) -> Option<EntityKey> {
-    Some(EntityKey {
-        connection: event.connection.clone(),
-        entity: entity_name(event.normalized.entity.name())?,
-        id: event.normalized.id.clone(),
-    })
-}
 
 impl<P: Publish> Relay<P> {
     /// Keeps the states of the events' entities in memory. Returns the entities' partition keys.

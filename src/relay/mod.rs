@@ -16,6 +16,7 @@
 mod backlog;
 mod backoff;
 mod claiming;
+mod compared;
 mod comparing;
 mod deletion;
 mod enriching;
@@ -40,6 +41,6 @@ mod task;
 mod trials;
 mod window;
 
-pub use comparing::ComparisonOptions;
+pub use compared::ComparisonOptions;
 pub use fetching::Fetcher;
 pub use state::Relay;

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::compared::Comparing;
 use super::ready::{Readiness, Ready};
-use super::task::{Comparing, Route, Task, route};
+use super::task::{Route, Task, route};
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::entry::Position;

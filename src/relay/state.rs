@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
 use super::backlog::Backlog;
-use super::comparing::ComparisonOptions;
+use super::compared::ComparisonOptions;
 use super::enrichment_queue::EnrichmentQueue;
 use super::fetch::{Fetch, FetchTarget};
 use super::fetching::Fetcher;

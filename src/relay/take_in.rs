@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::compared::Comparing;
 use super::deletion;
 use super::fetch::FetchTarget;
 use super::state::{InFlightEntry, Relay};
-use super::task::{Comparing, Suspicion, Task};
+use super::task::{Suspicion, Task};
 use crate::connections::UnreadableDelivery;
 use crate::delivery::ConnectionId;
 use crate::event::{EVENT_TOO_LARGE, Event, weight};

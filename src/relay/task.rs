@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::comparing::{Compared, entity_key};
+use super::compared::Comparing;
 use crate::delivery::ConnectionId;
 use crate::event::{Entity, Event};
 use crate::journal::entry::Position;
-use crate::platforms::Content;
 
 /// An event on its way to the broker.
 #[derive(Debug)]
@@ -26,26 +25,6 @@ pub(super) struct Task {
     /// What happened to the event so far, which decides how it is sent.
     pub(super) suspicion: Suspicion,
     pub(super) event: Arc<Event>,
-}
-
-/// The comparison of an event with the last known state of its entity.
-#[derive(Debug)]
-pub(super) enum Comparing {
-    /// The event is not compared.
-    None,
-    /// The event is compared right before it is published.
-    Pending(Content),
-    Done(Box<Compared>),
-}
-
-impl Comparing {
-    /// How an event is compared. `content` is the content of its delivery.
-    pub(super) fn of(event: &Event, content: Option<Content>) -> Self {
-        match content {
-            Some(content) if entity_key(event).is_some() => Comparing::Pending(content),
-            _ => Comparing::None,
-        }
-    }
 }
 
 /// What an event may have done to the broker's connection.

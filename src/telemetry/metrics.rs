@@ -173,6 +173,10 @@ const DESCRIPTIONS: &[Description] = &[
         "cartwire_publish_retries_total",
         "Publishes that are retried, by reason",
     ),
+    counter(
+        "cartwire_found_changes_total",
+        "Changes that were found by reading a store, by platform and gap (missing, late, deleted, unreadable)",
+    ),
     gauge(
         "cartwire_broker_connected",
         "1 while connected to the broker",

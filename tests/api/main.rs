@@ -15,6 +15,7 @@ mod installations;
 mod journal;
 mod properties;
 mod proportion;
+mod reconcile;
 mod refusals;
 mod relay;
 mod tls;

@@ -54,7 +54,7 @@ pub struct ReadableEntity {
 
 /// How an entity of a store differs from its last known state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FoundChange {
+pub enum ChangeKind {
     Created,
     Updated,
     Deleted,

@@ -8,8 +8,8 @@ use super::{api, kind, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::NormalizedEvent;
 use crate::platforms::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Finding,
-    FoundChange, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
+    ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
+    Finding, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
 use crate::platforms::kind::ConnectionKind;
@@ -147,7 +147,7 @@ impl StoreApi for WooCommerce {
         api::read_page(request, context, dialogue)
     }
 
-    fn topic_of_change(&self, entity: &str, change: FoundChange) -> String {
+    fn topic_of_change(&self, entity: &str, change: ChangeKind) -> String {
         api::topic(entity, change)
     }
 

@@ -16,7 +16,7 @@ use super::body::json_text;
 use super::complete::caller;
 use crate::delivery::Enrichment;
 use crate::platforms::api::{
-    ConnectionContext, Dialogue, Fetched, FoundChange, Method, PageFailure, PageRequest,
+    ChangeKind, ConnectionContext, Dialogue, Fetched, Method, PageFailure, PageRequest,
     ReadableEntity, StorePage, StoreRow, Unanswered, usable_answer,
 };
 use crate::platforms::json::parse;
@@ -261,12 +261,12 @@ fn page_failure(fetched: Fetched) -> PageFailure {
 }
 
 /// The topic of the webhook that would report a change.
-pub(in crate::platforms::woocommerce) fn topic(entity: &str, change: FoundChange) -> String {
+pub(in crate::platforms::woocommerce) fn topic(entity: &str, change: ChangeKind) -> String {
     let event = match change {
-        FoundChange::Created => "created",
-        FoundChange::Updated => "updated",
-        FoundChange::Deleted => "deleted",
-        FoundChange::Restored => "restored",
+        ChangeKind::Created => "created",
+        ChangeKind::Updated => "updated",
+        ChangeKind::Deleted => "deleted",
+        ChangeKind::Restored => "restored",
     };
     format!("{entity}.{event}")
 }

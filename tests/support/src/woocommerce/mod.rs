@@ -22,6 +22,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 mod http;
+mod lists;
 mod oauth;
 mod rest;
 

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::http::Reply;
+use super::lists::listed;
 use super::oauth::{Proof, prove};
 use super::{Asked, Fault, Permalinks, Permission, State, Webhook};
 
@@ -288,12 +289,7 @@ fn woocommerce(asked: &Asked, route: &str, state: &mut State, home: &str) -> Rep
             single(delete(id, state, home), 200)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", None, _) => {
-            let of = state
-                .entities
-                .iter()
-                .rev()
-                .filter(|((of, _), entity)| of == resource && entity["status"] != "trash");
-            page_of(of.map(|(_, entity)| entity.clone()).collect(), &asked.query)
+            page_of(listed(resource, state, &asked.query), &asked.query)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", _, Some(id)) => {
             let entity = state.entities.get(&(resource.to_owned(), id)).cloned();

@@ -1,0 +1,237 @@
+//! `reconcile` and `gaps`: reads stores for changes that their webhooks did not report, and reports what was found.
+//!
+//! The running gateway reads the stores, so two reads of one store never overlap. The command writes its request into the
+//! data file and waits for the report.
+
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use jiff::{SignedDuration, Timestamp};
+
+use super::exit::{Exit, fail};
+use super::output::{Output, note, table};
+use super::stores::{self, no_such};
+use crate::config::DataArgs;
+use crate::connections::Connection;
+use crate::database;
+use crate::journal::{DataFile, DayOfGaps, Reader};
+use crate::reconcile::{EntityReport, ReconcileRequest, StoreReport};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Days that `gaps` reports.
+const DEFAULT_GAP_DAYS: i64 = 7;
+
+#[derive(Args, Debug)]
+pub(super) struct ReconcileArgs {
+    /// Connections [default: all whose stores can be read]
+    ids: Vec<String>,
+    /// Changes since this time or age, for example 2026-11-21T00:00:00Z or 7d [default: since the last read]
+    #[arg(long, value_name = "TIME", value_parser = time_or_age)]
+    since: Option<Timestamp>,
+    /// Only this kind of entity, for example order
+    #[arg(long, value_name = "ENTITY")]
+    entity: Option<String>,
+    /// Report what would be found, and publish nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct GapsArgs {
+    /// Connection [default: all]
+    id: Option<String>,
+    /// Since this time or age, for example 2026-11-21T00:00:00Z or 7d [default: 7d]
+    #[arg(long, value_name = "TIME", value_parser = time_or_age)]
+    since: Option<Timestamp>,
+}
+
+/// Reads a time, or an age such as `7d`, `12h` or `30m`.
+fn time_or_age(text: &str) -> Result<Timestamp, String> {
+    let age = |number: &str, seconds: i64| {
+        let number: u32 = number.parse().ok()?;
+        let age = SignedDuration::from_secs(i64::from(number).checked_mul(seconds)?);
+        Timestamp::now().checked_sub(age).ok()
+    };
+    let by_unit = [("d", 86_400), ("h", 3600), ("m", 60)]
+        .into_iter()
+        .find_map(|(unit, seconds)| age(text.strip_suffix(unit)?, seconds));
+    by_unit.or_else(|| text.parse().ok()).ok_or_else(|| {
+        "a time such as 2026-11-21T00:00:00Z, or an age such as 7d, 12h or 30m".to_owned()
+    })
+}
+
+pub(super) fn run(data: &DataArgs, args: ReconcileArgs, output: Output) -> anyhow::Result<Exit> {
+    let reader = super::data::open_data(data)?;
+    for text in &args.ids {
+        let id = stores::id(text)?;
+        reader.connection(&id)?.ok_or_else(|| no_such(&id))?;
+    }
+    if !database::is_served(&data.data_dir) {
+        let text =
+            "no gateway serves this data folder: start `cartwire serve`, which reads the stores";
+        return Err(fail(Exit::Unavailable, text.to_owned()));
+    }
+    let request = ReconcileRequest {
+        connections: args.ids,
+        entity: args.entity,
+        since: args.since,
+        dry_run: args.dry_run,
+    };
+    let id =
+        DataFile::open(&data.data_dir)?.request_reconcile(&serde_json::to_string(&request)?)?;
+    let progress = ProgressBar::new_spinner().with_message("reading stores");
+    let reports = loop {
+        if let Some(report) = reader.reconcile_report(id)? {
+            break serde_json::from_str::<Vec<StoreReport>>(&report)?;
+        }
+        if !database::is_served(&data.data_dir) {
+            let text = "the gateway ended before the stores were read; the read continues after its next start";
+            return Err(fail(Exit::Unavailable, text.to_owned()));
+        }
+        progress.tick();
+        std::thread::sleep(POLL_INTERVAL);
+    };
+    progress.finish_and_clear();
+    output.value(&serde_json::json!({"stores": reports}), || {
+        report_table(&reports)
+    })?;
+    let has_failed = |report: &StoreReport| {
+        report.skipped.is_some()
+            || report
+                .entities
+                .iter()
+                .any(|entity| entity.failure.is_some())
+    };
+    let is_complete = !reports.iter().any(has_failed);
+    Ok(if is_complete { Exit::Success } else { Exit::No })
+}
+
+fn report_table(reports: &[StoreReport]) -> String {
+    let head = [
+        "CONNECTION",
+        "ENTITY",
+        "READ",
+        "MISSING",
+        "LATE",
+        "DELETED",
+        "UNREADABLE",
+        "RESULT",
+    ];
+    let mut rows = Vec::new();
+    for report in reports {
+        if let Some(reason) = &report.skipped {
+            let mut row = vec![report.connection.clone()];
+            row.resize(head.len() - 1, "-".to_owned());
+            row.push(format!("not read: {reason}"));
+            rows.push(row);
+        }
+        let of_entity = |entity: &EntityReport| {
+            vec![
+                report.connection.clone(),
+                entity.entity.clone(),
+                entity.read.to_string(),
+                entity.missing.count.to_string(),
+                entity.late.count.to_string(),
+                entity.deleted.count.to_string(),
+                entity.unreadable.to_string(),
+                match &entity.failure {
+                    Some(reason) => format!("stopped: {reason}"),
+                    None => "complete".to_owned(),
+                },
+            ]
+        };
+        rows.extend(report.entities.iter().map(of_entity));
+    }
+    if rows.is_empty() {
+        return "no connection has a store that can be read, with credentials for its API"
+            .to_owned();
+    }
+    table(&head, &rows)
+}
+
+/// Prints what webhooks reported on each day, and what was found by reading only.
+pub(super) fn gaps(data: &DataArgs, args: &GapsArgs, output: Output) -> anyhow::Result<Exit> {
+    let reader = super::data::open_data(data)?;
+    let default = SignedDuration::from_hours(24 * DEFAULT_GAP_DAYS);
+    let since = args.since.unwrap_or_else(|| Timestamp::now() - default);
+    let connections = chosen(&reader, args.id.as_deref())?;
+    let mut days = Vec::new();
+    for connection in &connections {
+        days.extend(reader.gaps(&connection.id, since)?);
+    }
+    output.value(&serde_json::json!({"days": days}), || gap_table(&days))?;
+    Ok(Exit::Success)
+}
+
+fn chosen(reader: &Reader, id: Option<&str>) -> anyhow::Result<Vec<Connection>> {
+    let Some(text) = id else {
+        return Ok(reader.connections()?);
+    };
+    let id = stores::id(text)?;
+    let connection = reader.connection(&id)?.ok_or_else(|| no_such(&id))?;
+    Ok(vec![connection])
+}
+
+fn gap_table(days: &[DayOfGaps]) -> String {
+    if days.is_empty() {
+        note("nothing was received and nothing was found in this time");
+    }
+    let head = [
+        "DAY",
+        "CONNECTION",
+        "WEBHOOKS",
+        "MISSING",
+        "LATE",
+        "DELETED",
+        "UNREADABLE",
+    ];
+    let row = |day: &DayOfGaps| {
+        vec![
+            day.day.clone(),
+            day.connection.clone(),
+            day.webhooks.to_string(),
+            day.missing.len().to_string(),
+            day.late.len().to_string(),
+            day.deleted.len().to_string(),
+            day.unreadable.len().to_string(),
+        ]
+    };
+    let mut text = table(&head, &days.iter().map(row).collect::<Vec<_>>());
+    for day in days {
+        for (gap, ids) in [
+            ("missing", &day.missing),
+            ("late", &day.late),
+            ("deleted", &day.deleted),
+        ] {
+            if !ids.is_empty() {
+                text.push_str(&format!(
+                    "\n{} {} {gap}: {}",
+                    day.day,
+                    day.connection,
+                    ids.join(" ")
+                ));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_an_instant_or_an_age() {
+        let now = Timestamp::now();
+        for (text, seconds) in [("7d", 7 * 86_400), ("12h", 12 * 3600), ("30m", 1800)] {
+            let time = time_or_age(text).expect("a time");
+            let age = now.duration_since(time).as_secs();
+            assert!((seconds - 5..=seconds + 5).contains(&age), "{text}: {age}");
+        }
+        assert!(time_or_age("2026-11-21T00:00:00Z").is_ok());
+        for text in ["7", "d", "-1d", "yesterday", "99999999999d"] {
+            assert!(time_or_age(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Stores the changes that were found by reading a store, and how far the store has been read.
+//!
+//! A page of found changes and the position of the read are stored in one commit. So a read continues after a crash with
+//! the page that was not stored, and a change is never stored twice.
+
+use jiff::Timestamp;
+use rusqlite::{Transaction, params};
+use serde::Serialize;
+
+use super::append::open_entry;
+use super::entry::EntryKind;
+use super::keys;
+use super::usage::{self, entry_bytes};
+use crate::delivery::{ConnectionId, DeliveryKey};
+
+/// How a store's entity differs from its last known state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gap {
+    /// The entity was never seen.
+    Missing,
+    /// The entity is newer than its known state.
+    Late,
+    /// The store deleted the entity.
+    Deleted,
+    /// The store's row cannot be read.
+    Unreadable,
+}
+
+impl Gap {
+    /// The name in reports and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Gap::Missing => "missing",
+            Gap::Late => "late",
+            Gap::Deleted => "deleted",
+            Gap::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// A change that was found by reading a store.
+#[derive(Clone, Debug)]
+pub struct FoundChange {
+    /// The name of the entity.
+    pub entity: String,
+    /// The entity's id at the platform.
+    pub id: String,
+    pub gap: Gap,
+    /// The topic of the webhook that the store failed to send.
+    pub topic: String,
+    pub body: Vec<u8>,
+    /// The state of the entity that the change leads to. The same change is stored once.
+    pub version: Vec<u8>,
+}
+
+/// How far an entity of a store has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreRead {
+    /// The name of the entity.
+    pub entity: String,
+    /// Changes up to this time have been read.
+    pub watermark: Timestamp,
+    /// The end of the window of an unfinished read.
+    pub until: Option<Timestamp>,
+    /// Where the next page of an unfinished read begins.
+    pub cursor: Option<String>,
+    /// When a read was last finished.
+    pub finished_at: Option<Timestamp>,
+    /// Reason code of the last failure, if the last read failed.
+    pub failure: Option<String>,
+}
+
+/// A page of found changes with the position of the read after it.
+#[derive(Clone, Debug)]
+pub struct FoundPage {
+    pub platform: String,
+    pub connection: ConnectionId,
+    pub changes: Vec<FoundChange>,
+    pub read: StoreRead,
+}
+
+pub(super) fn store_page(
+    transaction: &Transaction<'_>,
+    page: &FoundPage,
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let mut added = 0;
+    for change in &page.changes {
+        added += usize::from(store_change(transaction, page, change, now)?);
+    }
+    let StoreRead {
+        entity,
+        watermark,
+        until,
+        cursor,
+        finished_at,
+        failure,
+    } = &page.read;
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO store_reads (connection, entity, watermark, until, cursor, finished_at, failure)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM connections WHERE id = ?1)",
+        )?
+        .execute(params![
+            page.connection.as_str(),
+            entity,
+            watermark.as_millisecond(),
+            until.map(Timestamp::as_millisecond),
+            cursor,
+            finished_at.map(Timestamp::as_millisecond),
+            failure,
+        ])?;
+    Ok(added)
+}
+
+/// Stores a found change as a delivery. `false` if it was stored before.
+fn store_change(
+    transaction: &Transaction<'_>,
+    page: &FoundPage,
+    change: &FoundChange,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let FoundChange {
+        entity,
+        id,
+        gap,
+        topic,
+        body,
+        version,
+    } = change;
+    let connection = page.connection.as_str();
+    let key = DeliveryKey::of(&[
+        b"found",
+        connection.as_bytes(),
+        entity.as_bytes(),
+        id.as_bytes(),
+        topic.as_bytes(),
+        version,
+    ]);
+    let is_new = transaction
+        .prepare_cached(
+            "INSERT OR IGNORE INTO found_changes (key, connection, entity, id, gap, found_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            key.as_bytes(),
+            connection,
+            entity,
+            id,
+            gap.as_str(),
+            now.as_millisecond()
+        ])?;
+    if is_new == 0 {
+        return Ok(false);
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, '[]', ?7)",
+        )?
+        .execute(params![
+            key.as_bytes(),
+            EntryKind::Found.code(),
+            page.platform,
+            connection,
+            topic,
+            now.as_millisecond(),
+            body,
+        ])?;
+    let position = transaction.last_insert_rowid();
+    keys::index_directly(transaction, key, position)?;
+    let usage = usage::of(transaction, connection)?;
+    open_entry(transaction, position, usage.id, entry_bytes(body.len(), 0))?;
+    Ok(true)
+}
+
+/// Removes what was stored about the reads of a removed connection.
+pub(super) fn remove(transaction: &Transaction<'_>, id: &ConnectionId) -> rusqlite::Result<()> {
+    transaction.execute(
+        "DELETE FROM store_reads WHERE connection = ?1",
+        [id.as_str()],
+    )?;
+    transaction.execute(
+        "DELETE FROM found_changes WHERE connection = ?1",
+        [id.as_str()],
+    )?;
+    Ok(())
+}

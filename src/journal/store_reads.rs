@@ -1,0 +1,208 @@
+//! How far each store has been read, which changes were found, and the command line's requests to read stores now.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+use super::data_file::DataFile;
+use super::entry::EntryKind;
+use super::error::JournalError;
+use super::found_changes::{FoundPage, StoreRead, store_page};
+use super::handle::Journal;
+use super::reader::Reader;
+use crate::database::rows::instant;
+use crate::delivery::ConnectionId;
+
+/// What webhooks of a store reported on one day, and what was found by reading only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DayOfGaps {
+    pub connection: String,
+    /// The day in UTC, for example `2026-11-26`.
+    pub day: String,
+    /// Number of deliveries by webhook.
+    pub webhooks: u64,
+    /// Found changes of entities that were never seen.
+    pub missing: Vec<String>,
+    /// Found changes of known entities.
+    pub late: Vec<String>,
+    /// Found deletions.
+    pub deleted: Vec<String>,
+    /// Rows that could not be read.
+    pub unreadable: Vec<String>,
+}
+
+impl Journal {
+    /// Stores a page of found changes as deliveries, and how far the store has been read. Returns the number of new ones.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn store_found(&self, page: FoundPage) -> Result<usize, JournalError> {
+        self.write(move |transaction| store_page(transaction, &page, Timestamp::now()))
+            .await
+    }
+
+    /// Removes a request of the command line from those that wait, with its report.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn answer_reconcile_request(
+        &self,
+        id: i64,
+        report: String,
+    ) -> Result<(), JournalError> {
+        self.write(move |transaction| {
+            transaction.execute(
+                "UPDATE reconcile_requests SET report = ?2 WHERE id = ?1",
+                params![id, report],
+            )?;
+            // A command that was aborted leaves its request behind.
+            let day_ago = Timestamp::now().as_millisecond() - 86_400_000;
+            transaction
+                .execute(
+                    "DELETE FROM reconcile_requests WHERE requested_at < ?1",
+                    [day_ago],
+                )
+                .map(drop)
+        })
+        .await
+    }
+}
+
+impl DataFile {
+    /// Asks the running gateway to read stores. Returns the id of the request.
+    ///
+    /// # Errors
+    /// [`JournalError::Unwritable`].
+    pub fn request_reconcile(&mut self, request: &str) -> Result<i64, JournalError> {
+        let now = Timestamp::now().as_millisecond();
+        self.sqlite
+            .execute(
+                "INSERT INTO reconcile_requests (request, requested_at) VALUES (?1, ?2)",
+                params![request, now],
+            )
+            .map_err(|error| JournalError::unwritable(&error))?;
+        Ok(self.sqlite.last_insert_rowid())
+    }
+}
+
+impl Reader {
+    /// How far the entities of a store have been read.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn store_reads(&self, connection: &ConnectionId) -> rusqlite::Result<Vec<StoreRead>> {
+        self.0
+            .prepare_cached(
+                "SELECT entity, watermark, until, cursor, finished_at, failure FROM store_reads WHERE connection = ?1",
+            )?
+            .query_map([connection.as_str()], store_read)?
+            .collect()
+    }
+
+    /// `true` if a delivery of the connection that arrived before this time is not settled.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn has_pending_before(
+        &self,
+        connection: &ConnectionId,
+        before: Timestamp,
+    ) -> rusqlite::Result<bool> {
+        let oldest = self
+            .0
+            .prepare_cached(
+                "SELECT d.received_at FROM entries e JOIN deliveries d ON d.position = e.position
+                 WHERE e.state = 0 AND e.usage = (SELECT id FROM usage WHERE connection = ?1)
+                 ORDER BY e.position LIMIT 1",
+            )?
+            .query_row([connection.as_str()], |row| row.get::<_, i64>(0))
+            .optional()?;
+        Ok(oldest.is_some_and(|oldest| oldest < before.as_millisecond()))
+    }
+
+    /// The oldest request of the command line without a report: its id and text.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn reconcile_request(&self) -> rusqlite::Result<Option<(i64, String)>> {
+        self.0
+            .prepare_cached(
+                "SELECT id, request FROM reconcile_requests WHERE report IS NULL ORDER BY id LIMIT 1",
+            )?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+    }
+
+    /// The report of a request, if the gateway has finished it.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn reconcile_report(&self, id: i64) -> rusqlite::Result<Option<String>> {
+        self.0
+            .prepare_cached("SELECT report FROM reconcile_requests WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()
+            .map(Option::flatten)
+    }
+
+    /// The found changes of each day since a time, with the number of deliveries by webhook.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn gaps(
+        &self,
+        connection: &ConnectionId,
+        since: Timestamp,
+    ) -> rusqlite::Result<Vec<DayOfGaps>> {
+        let mut days: std::collections::BTreeMap<String, DayOfGaps> = Default::default();
+        let day = "strftime('%Y-%m-%d', {} / 1000, 'unixepoch')";
+        let mut counts = self.0.prepare_cached(&format!(
+            "SELECT {}, count(*) FROM deliveries WHERE kind = ?1 AND connection = ?2 AND received_at >= ?3 GROUP BY 1",
+            day.replace("{}", "received_at")
+        ))?;
+        let mut rows = counts.query(params![
+            EntryKind::Delivery.code(),
+            connection.as_str(),
+            since.as_millisecond()
+        ])?;
+        while let Some(row) = rows.next()? {
+            let webhooks: i64 = row.get(1)?;
+            days.entry(row.get(0)?).or_default().webhooks = webhooks.unsigned_abs();
+        }
+        let mut found = self.0.prepare_cached(&format!(
+            "SELECT {}, gap, entity, id FROM found_changes WHERE connection = ?1 AND found_at >= ?2 ORDER BY found_at",
+            day.replace("{}", "found_at")
+        ))?;
+        let mut rows = found.query(params![connection.as_str(), since.as_millisecond()])?;
+        while let Some(row) = rows.next()? {
+            let (gap, entity, id): (String, String, String) =
+                (row.get(1)?, row.get(2)?, row.get(3)?);
+            let day = days.entry(row.get(0)?).or_default();
+            let ids = match gap.as_str() {
+                "missing" => &mut day.missing,
+                "late" => &mut day.late,
+                "deleted" => &mut day.deleted,
+                _ => &mut day.unreadable,
+            };
+            ids.push(format!("{entity}/{id}"));
+        }
+        let days = days.into_iter().map(|(day, gaps)| DayOfGaps {
+            connection: connection.to_string(),
+            day,
+            ..gaps
+        });
+        Ok(days.collect())
+    }
+}
+
+fn store_read(row: &Row<'_>) -> rusqlite::Result<StoreRead> {
+    let time = |index| row.get::<_, Option<i64>>(index)?.map(instant).transpose();
+    Ok(StoreRead {
+        entity: row.get(0)?,
+        watermark: instant(row.get(1)?)?,
+        until: time(2)?,
+        cursor: row.get(3)?,
+        finished_at: time(4)?,
+        failure: row.get(5)?,
+    })
+}

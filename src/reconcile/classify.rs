@@ -1,0 +1,179 @@
+//! Compares a row of a store with the last known state of its entity. Pure.
+
+use std::cmp::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::delivery::{ConnectionId, JournaledDelivery};
+use crate::entities::{EntityKey, EntityState, EntityVersion, entity_name};
+use crate::event::NormalizedEvent;
+use crate::journal::{FoundChange, Gap};
+use crate::platforms::api::{ChangeKind, StoreRow};
+use crate::platforms::{Content, ContentDigest, Normalized, StoreApi};
+
+/// A row in the form of the delivery that would have reported it.
+pub(super) struct ReadEntity {
+    pub(super) key: EntityKey,
+    body: Vec<u8>,
+    is_in_trash: bool,
+    form: Value,
+    content: Content,
+}
+
+/// Where a row comes from.
+#[derive(Clone, Copy)]
+pub(super) struct RowSource<'a> {
+    pub(super) api: &'a dyn StoreApi,
+    pub(super) connection: &'a ConnectionId,
+    /// The name of the entity that was read.
+    pub(super) entity: &'static str,
+}
+
+impl RowSource<'_> {
+    /// Reads a row. The error is the change to store for a row that cannot be read.
+    pub(super) fn read(self, row: StoreRow) -> Result<ReadEntity, Box<FoundChange>> {
+        let topic = self.api.topic_of_change(self.entity, ChangeKind::Updated);
+        let delivery = JournaledDelivery {
+            platform: self.api.name().to_owned(),
+            endpoint: self.connection.clone(),
+            connection: self.connection.clone(),
+            topic: topic.clone(),
+            received_at: Timestamp::UNIX_EPOCH,
+            headers: Vec::new(),
+            body: row.body.clone().into(),
+            enriched: None,
+        };
+        // A panic of the normalizer must not end the read.
+        let normalized = catch_unwind(AssertUnwindSafe(|| self.api.normalize(&delivery)));
+        let found = match normalized {
+            Ok(Normalized::Events {
+                normalized_events,
+                content,
+                ..
+            }) => normalized_events.into_iter().next().zip(content),
+            Ok(Normalized::Ignored { .. } | Normalized::Unreadable { .. }) | Err(_) => None,
+        };
+        match found.and_then(|(event, content)| self.entity_of(&row, event, content)) {
+            Some(entity) => Ok(entity),
+            None => Err(Box::new(FoundChange {
+                entity: self.entity.to_owned(),
+                id: String::new(),
+                gap: Gap::Unreadable,
+                topic,
+                version: row.body.clone(),
+                body: row.body,
+            })),
+        }
+    }
+
+    fn entity_of(
+        self,
+        row: &StoreRow,
+        event: NormalizedEvent,
+        content: Content,
+    ) -> Option<ReadEntity> {
+        Some(ReadEntity {
+            key: EntityKey {
+                connection: self.connection.clone(),
+                entity: entity_name(event.entity.name())?,
+                id: event.id,
+            },
+            body: row.body.clone(),
+            is_in_trash: row.is_in_trash,
+            form: event.entity.to_json(),
+            content,
+        })
+    }
+
+    /// The change that the store failed to report; `None` if the known state is as new. `after` is the begin of the window.
+    pub(super) fn change(
+        self,
+        read: ReadEntity,
+        known: Option<&EntityState>,
+        after: Timestamp,
+    ) -> Option<FoundChange> {
+        let version = EntityVersion {
+            sequence: None,
+            updated_at: time(&read.form, "updated_at"),
+        };
+        let (gap, change) = match known {
+            None if read.is_in_trash => return None,
+            None => {
+                let is_after = |name| time(&read.form, name).is_some_and(|time| time > after);
+                let is_new = is_after("created_at");
+                // A list without a window has entities from before the store was connected.
+                if !is_new && !is_after("updated_at") {
+                    return None;
+                }
+                let change = if is_new {
+                    ChangeKind::Created
+                } else {
+                    ChangeKind::Updated
+                };
+                (Gap::Missing, change)
+            }
+            Some(known) if read.is_in_trash => {
+                if known.is_deleted {
+                    return None;
+                }
+                return Some(self.deletion(&read, known));
+            }
+            Some(known) if known.is_deleted => {
+                let is_newer = version.compare(&known.version) == Some(Ordering::Greater);
+                is_newer.then_some((Gap::Late, ChangeKind::Restored))?
+            }
+            Some(known) => {
+                let is_older = version.compare(&known.version) == Some(Ordering::Less);
+                let content = read.content.digest;
+                let is_same = known.content == content || known.value() == read.form;
+                if is_same || is_older {
+                    return None;
+                }
+                (Gap::Late, ChangeKind::Updated)
+            }
+        };
+        Some(FoundChange {
+            entity: read.key.entity.to_owned(),
+            id: read.key.id,
+            gap,
+            topic: self.api.topic_of_change(self.entity, change),
+            version: identity(&read.content.digest, version.updated_at),
+            body: read.body,
+        })
+    }
+
+    /// A deletion in the form in which the platform reports it. The relay confirms it at the store.
+    fn deletion(self, read: &ReadEntity, known: &EntityState) -> FoundChange {
+        FoundChange {
+            entity: read.key.entity.to_owned(),
+            id: read.key.id.clone(),
+            gap: Gap::Deleted,
+            topic: self.api.topic_of_change(self.entity, ChangeKind::Deleted),
+            body: format!(r#"{{"id":{}}}"#, id_json(&read.key.id)).into_bytes(),
+            version: identity(&known.content, known.version.updated_at),
+        }
+    }
+}
+
+/// An id as JSON: a number if it consists of digits, else a text.
+fn id_json(id: &str) -> String {
+    let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number {
+        id.to_owned()
+    } else {
+        Value::from(id).to_string()
+    }
+}
+
+fn identity(content: &ContentDigest, updated_at: Option<Timestamp>) -> Vec<u8> {
+    let mut identity = content.as_bytes().to_vec();
+    let milliseconds = updated_at.map(Timestamp::as_millisecond);
+    identity.extend(milliseconds.unwrap_or_default().to_be_bytes());
+    identity
+}
+
+fn time(form: &Value, name: &str) -> Option<Timestamp> {
+    form.get(name)?.as_str()?.parse().ok()
+}

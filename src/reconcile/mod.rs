@@ -1,0 +1,23 @@
+//! Finds what a store has and the journal lacks: reads the store's changed entities, and compares them with the last known
+//! states.
+//!
+//! ```text
+//! store ─read page─→ rows ─classify─→ equal: counted
+//!                                     different: a delivery in the journal, with the position of the read, in one commit
+//!                                         └→ relay ─→ event with origin `reconcile`
+//! ```
+//! # Invariants
+//! - The window of a read is fixed when the read begins: from the watermark minus an overlap to now minus a lag. The watermark
+//!   moves only when the whole window was read. Webhooks never move it.
+//! - A read that stops, for whatever reason, continues with the same page.
+//! - A change is stored once, however often its row is read.
+//! - One task reads one connection at a time, so two reads of a connection never overlap.
+//! - Nothing is deleted because a row is missing: a deletion is found in the store's trash, and the relay confirms it.
+
+mod classify;
+mod read;
+mod report;
+mod schedule;
+
+pub use report::{EntityReport, Found, ReconcileRequest, StoreReport};
+pub use schedule::Reconciler;

@@ -1,0 +1,242 @@
+//! Reads one kind of entity of one store, page by page.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::classify::RowSource;
+use super::report::EntityReport;
+use crate::delivery::ConnectionId;
+use crate::journal::{FoundChange, FoundPage, Gap, Journal, JournalError, StoreRead};
+use crate::outbound::Outbound;
+use crate::platforms::StoreApi;
+use crate::platforms::api::{
+    ConnectionContext, Dialogue, PageFailure, PageRequest, ReadableEntity, StorePage, StoreRow,
+};
+
+/// The window of a read begins this long before the watermark, for changes that became visible late.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(120);
+/// The window ends this long before now, so that webhooks that are on their way are not counted as missing.
+const LAG: SignedDuration = SignedDuration::from_secs(60);
+/// Maximum wait for a store that asks to wait during a read.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+/// Maximum number of pages that one read reads before other stores get their turn.
+const MAX_PAGES: usize = 200;
+
+/// A store to read.
+pub(super) struct Store<'a> {
+    pub(super) journal: &'a Journal,
+    pub(super) outbound: &'a Outbound,
+    pub(super) api: &'static dyn StoreApi,
+    pub(super) context: &'a ConnectionContext,
+}
+
+/// The window of a read.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    /// Changes up to this time have been read when the whole window was read.
+    pub(super) watermark: Timestamp,
+    pub(super) after: Timestamp,
+    pub(super) until: Timestamp,
+    pub(super) cursor: Option<String>,
+    pub(super) finished_at: Option<Timestamp>,
+    /// `false` for a dry run.
+    pub(super) is_stored: bool,
+}
+
+impl Window {
+    /// The window of the next read: the rest of an unfinished one, or what changed since the watermark.
+    pub(super) fn next(read: Option<&StoreRead>, connected_at: Timestamp, now: Timestamp) -> Self {
+        let watermark = read.map_or(connected_at, |read| read.watermark);
+        Self {
+            watermark,
+            after: watermark - OVERLAP,
+            until: read.and_then(|read| read.until).unwrap_or(now - LAG),
+            cursor: read.and_then(|read| read.cursor.clone()),
+            finished_at: read.and_then(|read| read.finished_at),
+            is_stored: true,
+        }
+    }
+
+    /// The window of a request for changes since a time. It does not move the watermark.
+    pub(super) fn since(read: Option<&StoreRead>, since: Timestamp, now: Timestamp) -> Self {
+        Self {
+            watermark: read.map_or(now - LAG, |read| read.watermark),
+            after: since,
+            until: now - LAG,
+            cursor: None,
+            finished_at: read.and_then(|read| read.finished_at),
+            is_stored: true,
+        }
+    }
+
+    fn read(&self, entity: &str) -> StoreRead {
+        StoreRead {
+            entity: entity.to_owned(),
+            watermark: self.watermark,
+            until: Some(self.until),
+            cursor: self.cursor.clone(),
+            finished_at: self.finished_at,
+            failure: None,
+        }
+    }
+}
+
+/// What a read has found so far.
+#[derive(Default)]
+struct Progress {
+    report: EntityReport,
+    /// The changes of the last page.
+    found_before: HashSet<Vec<u8>>,
+}
+
+fn identity(change: &FoundChange) -> Vec<u8> {
+    [change.id.as_bytes(), b"/", &change.version].concat()
+}
+
+impl Store<'_> {
+    fn connection(&self) -> &ConnectionId {
+        &self.context.id
+    }
+
+    /// Reads the changed entities of a window, and stores what the journal lacks.
+    ///
+    /// # Errors
+    /// [`JournalError`]. The read continues with the same page later.
+    pub(super) async fn read_window(
+        &self,
+        entity: ReadableEntity,
+        mut window: Window,
+    ) -> Result<EntityReport, JournalError> {
+        let mut progress = Progress::default();
+        progress.report.entity = entity.name.to_owned();
+        for _ in 0..MAX_PAGES {
+            let page = match self.page(entity, &window).await {
+                Ok(page) => page,
+                Err(failure) => {
+                    progress.report.failure = Some(failure.reason.to_owned());
+                    let read = StoreRead {
+                        failure: progress.report.failure.clone(),
+                        ..window.read(entity.name)
+                    };
+                    self.store(&window, read, Vec::new()).await?;
+                    return Ok(progress.report);
+                }
+            };
+            let changes = self
+                .changes(entity, &window, page.rows, &mut progress)
+                .await?;
+            window.cursor = page.next;
+            let mut read = window.read(entity.name);
+            if window.cursor.is_none() {
+                read.watermark = read.watermark.max(window.until);
+                (read.until, read.finished_at) = (None, Some(Timestamp::now()));
+            }
+            self.store(&window, read, changes).await?;
+            if window.cursor.is_none() {
+                return Ok(progress.report);
+            }
+        }
+        progress.report.failure = Some("continues_later".to_owned());
+        Ok(progress.report)
+    }
+
+    /// Reads a page. A store that asks to wait gets one more request after the wait.
+    async fn page(
+        &self,
+        entity: ReadableEntity,
+        window: &Window,
+    ) -> Result<StorePage, PageFailure> {
+        let request = PageRequest {
+            entity: entity.name,
+            after: window.after,
+            until: window.until,
+            cursor: window.cursor.as_deref(),
+        };
+        let read = || {
+            let talk =
+                |dialogue: &mut Dialogue<'_>| self.api.read_page(&request, self.context, dialogue);
+            self.outbound.converse(self.api, self.connection(), talk)
+        };
+        match read().await {
+            Err(PageFailure {
+                retry_after: Some(wait),
+                ..
+            }) if wait <= MAX_WAIT => {
+                tokio::time::sleep(wait).await;
+                read().await
+            }
+            result => result,
+        }
+    }
+
+    /// Compares rows with the known states.
+    async fn changes(
+        &self,
+        entity: ReadableEntity,
+        window: &Window,
+        rows: Vec<StoreRow>,
+        progress: &mut Progress,
+    ) -> Result<Vec<FoundChange>, JournalError> {
+        let Progress {
+            report,
+            found_before,
+        } = progress;
+        let source = RowSource {
+            api: self.api,
+            connection: self.connection(),
+            entity: entity.name,
+        };
+        report.read += rows.len() as u64;
+        let (mut entities, mut changes) = (Vec::new(), Vec::new());
+        for row in rows {
+            match source.read(row) {
+                Ok(entity) => entities.push(entity),
+                Err(unreadable) => changes.push(*unreadable),
+            }
+        }
+        let keys = entities.iter().map(|entity| entity.key.clone()).collect();
+        let states = self.journal.entity_states(keys).await?;
+        let found = entities
+            .into_iter()
+            .zip(&states)
+            .filter_map(|(entity, known)| source.change(entity, known.as_ref(), window.after));
+        changes.extend(found);
+        // A page begins with the last rows of the page before.
+        let last_page = std::mem::replace(found_before, changes.iter().map(identity).collect());
+        changes.retain(|change| !last_page.contains(&identity(change)));
+        for change in &changes {
+            match change.gap {
+                Gap::Missing => report.missing.add(&change.id),
+                Gap::Late => report.late.add(&change.id),
+                Gap::Deleted => report.deleted.add(&change.id),
+                Gap::Unreadable => report.unreadable += 1,
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn store(
+        &self,
+        window: &Window,
+        read: StoreRead,
+        changes: Vec<FoundChange>,
+    ) -> Result<(), JournalError> {
+        if !window.is_stored {
+            return Ok(());
+        }
+        let gaps: Vec<Gap> = changes.iter().map(|change| change.gap).collect();
+        let page = FoundPage {
+            platform: self.api.name().to_owned(),
+            connection: self.connection().clone(),
+            changes,
+            read,
+        };
+        self.journal.store_found(page).await?;
+        for gap in gaps {
+            metrics::counter!("cartwire_found_changes_total", "platform" => self.api.name(), "gap" => gap.as_str()).increment(1);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What is read, and what was found: requests and reports as plain data.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A request to read stores now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconcileRequest {
+    /// The connections; empty for all.
+    pub connections: Vec<String>,
+    /// The entity; `None` for all.
+    pub entity: Option<String>,
+    /// Changes since this time; `None` for changes since the last read.
+    pub since: Option<Timestamp>,
+    /// Only report what would be found.
+    pub dry_run: bool,
+}
+
+/// The result of reading one store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreReport {
+    pub connection: String,
+    /// Reason code if the store was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    pub entities: Vec<EntityReport>,
+}
+
+/// The result of reading one kind of entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityReport {
+    pub entity: String,
+    /// Number of rows.
+    pub read: u64,
+    /// Entities that were never seen.
+    pub missing: Found,
+    /// Entities that are newer than their known state.
+    pub late: Found,
+    /// Deleted entities.
+    pub deleted: Found,
+    /// Number of rows that cannot be read.
+    pub unreadable: u64,
+    /// Reason code if the read stopped. It continues at the next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// Maximum number of ids in a report. `cartwire gaps` lists all.
+const MAX_IDS: usize = 100;
+
+/// Found changes of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    pub count: u64,
+    /// The first ids.
+    pub ids: Vec<String>,
+}
+
+impl Found {
+    pub(super) fn add(&mut self, id: &str) {
+        self.count += 1;
+        if self.ids.len() < MAX_IDS {
+            self.ids.push(id.to_owned());
+        }
+    }
+}

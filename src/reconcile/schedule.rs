@@ -1,0 +1,321 @@
+//! When stores are read: each one once in an interval, degraded ones more often, and at once on request.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::read::{Store, Window};
+use super::report::{EntityReport, ReconcileRequest, StoreReport};
+use crate::connections::{Directory, Seal};
+use crate::delivery::ConnectionId;
+use crate::journal::{Journal, JournalError};
+use crate::outbound::Outbound;
+use crate::platforms::api::ReadableEntity;
+use crate::platforms::store_api;
+use crate::report::ErrorChain;
+
+/// Maximum number of stores that are read at once.
+const MAX_CONCURRENT_READS: usize = 4;
+/// Time between two searches for stores that are due.
+const TICK: Duration = Duration::from_secs(1);
+/// A degraded connection is read this often.
+const DEGRADED_INTERVAL: Duration = Duration::from_secs(60);
+/// The first read of a store is at a random moment of this time after the start.
+const FIRST_READ_SPREAD: Duration = Duration::from_secs(30);
+/// Time between two reads of an entity whose list has no window, because each read reads all of it.
+const FULL_READ_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
+/// A store is not read while a delivery of it has been pending for longer: the known states are older than the journal.
+const MAX_PENDING_AGE: SignedDuration = SignedDuration::from_secs(30);
+
+/// Reads stores, and stores what the journal lacks.
+#[derive(Clone)]
+pub struct Reconciler {
+    pub journal: Journal,
+    pub directory: Directory,
+    pub seal: Seal,
+    pub outbound: Outbound,
+    /// Each store is read once in this time; `None` to read on request only.
+    pub interval: Option<Duration>,
+}
+
+/// A request of the command line that is not finished.
+struct OpenRequest {
+    id: i64,
+    waiting: Vec<ConnectionId>,
+    request: ReconcileRequest,
+    tasks: HashSet<Id>,
+    reports: Vec<StoreReport>,
+}
+
+#[derive(Default)]
+struct Schedule {
+    next: HashMap<ConnectionId, Instant>,
+    /// By connection, with the task that reads it.
+    running: HashMap<ConnectionId, Id>,
+    request: Option<OpenRequest>,
+    phases: RandomState,
+}
+
+impl Reconciler {
+    /// Reads stores until the gateway shuts down. A read that is aborted then continues after the next start.
+    pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        let mut schedule = Schedule::default();
+        let mut reads: JoinSet<StoreReport> = JoinSet::new();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let ended = tokio::select! {
+                _ = shutdown.wait_for(|shutdown| *shutdown) => break,
+                _ = tick.tick() => None,
+                Some(ended) = reads.join_next_with_id() => Some(ended),
+            };
+            match ended {
+                Some(ended) => self.end(&mut schedule, ended).await,
+                None => self.begin(&mut schedule, &mut reads).await,
+            }
+        }
+        reads.shutdown().await;
+    }
+
+    async fn begin(&self, schedule: &mut Schedule, reads: &mut JoinSet<StoreReport>) {
+        if schedule.request.is_none() {
+            schedule.request = self.open_request().await;
+        }
+        if let Some(open) = &mut schedule.request {
+            let free = MAX_CONCURRENT_READS.saturating_sub(schedule.running.len());
+            let running = &schedule.running;
+            let is_ready = |id: &mut ConnectionId| !running.contains_key(id);
+            let ready: Vec<_> = open.waiting.extract_if(.., is_ready).take(free).collect();
+            for connection in ready {
+                let read = self.clone().read(connection.clone(), open.request.clone());
+                let task = reads.spawn(read).id();
+                open.tasks.insert(task);
+                schedule.running.insert(connection, task);
+            }
+        }
+        self.finish_request(schedule).await;
+        let Some(interval) = self.interval else {
+            return;
+        };
+        let now = Instant::now();
+        let ids = self.directory.readable();
+        schedule.next.retain(|id, _| ids.contains(id));
+        for id in ids {
+            let phases = &schedule.phases;
+            let next = schedule
+                .next
+                .entry(id.clone())
+                .or_insert_with(|| now + spread(phases, &id).min(interval));
+            let is_free = schedule.running.len() < MAX_CONCURRENT_READS
+                && !schedule.running.contains_key(&id);
+            if *next > now || !is_free {
+                continue;
+            }
+            let interval = if self.directory.is_degraded(&id) {
+                interval.min(DEGRADED_INTERVAL)
+            } else {
+                interval
+            };
+            *next = now + interval;
+            let read = self.clone().read(id.clone(), ReconcileRequest::default());
+            schedule.running.insert(id, reads.spawn(read).id());
+        }
+    }
+
+    async fn end(&self, schedule: &mut Schedule, ended: Result<(Id, StoreReport), JoinError>) {
+        let (task, report) = match ended {
+            Ok((task, report)) => (task, Some(report)),
+            Err(error) => {
+                tracing::error!(error = %ErrorChain(&error), "the read of a store failed");
+                (error.id(), None)
+            }
+        };
+        schedule.running.retain(|_, running| *running != task);
+        if let Some(report) = &report {
+            log(report);
+        }
+        if let Some(open) = &mut schedule.request
+            && open.tasks.remove(&task)
+        {
+            open.reports.extend(report);
+        }
+        self.finish_request(schedule).await;
+    }
+
+    async fn open_request(&self) -> Option<OpenRequest> {
+        let read = self.journal.read(|reader| reader.reconcile_request());
+        let (id, text) = match read.await {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::error!(error = %ErrorChain(&error), "cannot read requests to reconcile");
+                return None;
+            }
+        };
+        let request: ReconcileRequest = serde_json::from_str(&text).unwrap_or_default();
+        let mut waiting: Vec<ConnectionId> = if request.connections.is_empty() {
+            self.directory.readable().into_iter().collect()
+        } else {
+            let ids = request.connections.iter();
+            ids.filter_map(|id| ConnectionId::new(id).ok()).collect()
+        };
+        waiting.sort();
+        Some(OpenRequest {
+            id,
+            waiting,
+            request,
+            tasks: HashSet::new(),
+            reports: Vec::new(),
+        })
+    }
+
+    /// Reports a request whose stores are all read.
+    async fn finish_request(&self, schedule: &mut Schedule) {
+        let is_finished = schedule
+            .request
+            .as_ref()
+            .is_some_and(|open| open.waiting.is_empty() && open.tasks.is_empty());
+        if !is_finished {
+            return;
+        }
+        let Some(mut open) = schedule.request.take() else {
+            return;
+        };
+        open.reports
+            .sort_by(|left, right| left.connection.cmp(&right.connection));
+        let report = serde_json::to_string(&open.reports).unwrap_or_default();
+        if let Err(error) = self.journal.answer_reconcile_request(open.id, report).await {
+            tracing::error!(error = %ErrorChain(&error), "cannot store the report of a request to reconcile");
+        }
+    }
+
+    async fn read(self, id: ConnectionId, request: ReconcileRequest) -> StoreReport {
+        let mut report = StoreReport {
+            connection: id.to_string(),
+            skipped: None,
+            entities: Vec::new(),
+        };
+        match self.read_store(&id, &request, &mut report.entities).await {
+            Ok(skipped) => report.skipped = skipped.map(str::to_owned),
+            Err(error) => {
+                tracing::error!(connection = %id, error = %ErrorChain(&error), "reading a store failed");
+                report.skipped = Some("journal_failed".to_owned());
+            }
+        }
+        report
+    }
+
+    /// Reads the entities of a store. Returns a reason code if the store is not read.
+    async fn read_store(
+        &self,
+        id: &ConnectionId,
+        request: &ReconcileRequest,
+        reports: &mut Vec<EntityReport>,
+    ) -> Result<Option<&'static str>, JournalError> {
+        let now = Timestamp::now();
+        let (seal, connection) = (self.seal.clone(), id.clone());
+        let read = self.journal.read(move |reader| {
+            let pending = reader.has_pending_before(&connection, now - MAX_PENDING_AGE)?;
+            let reads = reader.store_reads(&connection)?;
+            let context = reader.connection_context(&seal, &connection, None);
+            let found = reader.connection(&connection)?;
+            Ok((pending, reads, context, found))
+        });
+        let (has_pending, reads, context, connection) = read.await?;
+        let (Ok(Some(context)), Some(connection)) = (context, connection) else {
+            return Ok(Some("no_such_connection"));
+        };
+        let Some(api) = store_api(&connection.platform).filter(|api| {
+            api.can_request(&context.configured()) && !api.readable_entities().is_empty()
+        }) else {
+            return Ok(Some("not_readable"));
+        };
+        if has_pending {
+            return Ok(Some("deliveries_pending"));
+        }
+        let store = Store {
+            journal: &self.journal,
+            outbound: &self.outbound,
+            api,
+            context: &context,
+        };
+        let wanted = |entity: &&ReadableEntity| {
+            request
+                .entity
+                .as_deref()
+                .is_none_or(|name| name == entity.name)
+        };
+        for entity in api.readable_entities().iter().filter(wanted) {
+            let last = reads.iter().find(|read| read.entity == entity.name);
+            let mut window = match request.since {
+                Some(since) => Window::since(last, since, now),
+                None => Window::next(last, connection.created_at, now),
+            };
+            window.is_stored = !request.dry_run;
+            let is_recent = window
+                .finished_at
+                .is_some_and(|at| now.duration_since(at) < FULL_READ_INTERVAL);
+            let is_asked_for = request.since.is_some() || request.entity.is_some();
+            if !entity.has_window && is_recent && window.cursor.is_none() && !is_asked_for {
+                continue;
+            }
+            let report = store.read_window(*entity, window).await?;
+            let has_failed = report.failure.is_some();
+            reports.push(report);
+            if has_failed {
+                break;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A random part of [`FIRST_READ_SPREAD`] for each connection.
+fn spread(phases: &RandomState, id: &ConnectionId) -> Duration {
+    let phase = phases.hash_one(id) % 1000;
+    FIRST_READ_SPREAD.mul_f64(phase as f64 / 1000.0)
+}
+
+fn log(report: &StoreReport) {
+    let connection = &report.connection;
+    if let Some(reason) = &report.skipped {
+        tracing::debug!(connection, reason, "store not read");
+    }
+    for entity in &report.entities {
+        let EntityReport {
+            entity,
+            read,
+            missing,
+            late,
+            deleted,
+            unreadable,
+            failure,
+        } = entity;
+        let (missing, late, deleted) = (missing.count, late.count, deleted.count);
+        if let Some(reason) = failure {
+            tracing::warn!(
+                connection,
+                entity,
+                reason,
+                read,
+                "reading a store stopped; it continues later"
+            );
+        }
+        if missing + late + deleted > 0 || *unreadable > 0 {
+            tracing::warn!(
+                connection,
+                entity,
+                read,
+                missing,
+                late,
+                deleted,
+                unreadable,
+                "found changes that the store did not report"
+            );
+        }
+    }
+}

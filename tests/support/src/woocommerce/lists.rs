@@ -1,0 +1,48 @@
+//! The shop's lists of orders, products, customers and coupons, with the filters and orders of WooCommerce.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::State;
+
+/// The entities of a list, filtered and sorted as the query says.
+pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
+    let parameter = |name: &str| {
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        let mut values = pairs.filter(|(known, _)| known == name);
+        values.next().map(|(_, value)| value.into_owned())
+    };
+    let is_trash = parameter("status").as_deref() == Some("trash");
+    // Customers have no filter by time: it is ignored in silence.
+    let has_window = resource != "customers";
+    let bound = |name: &str| {
+        let text = parameter(name).filter(|_| has_window)?;
+        format!("{text}Z").parse::<Timestamp>().ok()
+    };
+    let (after, before) = (bound("modified_after"), bound("modified_before"));
+    let is_listed = |entity: &Value| {
+        let modified = modified_at(entity);
+        let is_after = after.is_none_or(|after| modified.is_some_and(|modified| modified > after));
+        let is_before =
+            before.is_none_or(|before| modified.is_some_and(|modified| modified < before));
+        (entity["status"] == "trash") == is_trash && is_after && is_before
+    };
+    let mut found: Vec<Value> = state
+        .entities
+        .iter()
+        .filter(|((of, _), entity)| of == resource && is_listed(entity))
+        .map(|(_, entity)| entity.clone())
+        .collect();
+    if parameter("orderby").as_deref() == Some("modified") {
+        found.sort_by_key(modified_at);
+    }
+    if parameter("order").as_deref() != Some("asc") {
+        found.reverse();
+    }
+    found
+}
+
+fn modified_at(entity: &Value) -> Option<Timestamp> {
+    let text = entity["date_modified_gmt"].as_str()?;
+    format!("{text}Z").parse().ok()
+}
