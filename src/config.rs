@@ -10,7 +10,7 @@ mod mistakes;
 mod settings;
 mod text;
 
-pub use args::{DataArgs, ServeArgs, StoreArgs};
+pub use args::{DataArgs, RepairMode, ServeArgs, StoreArgs};
 pub use broker::Broker;
 pub use certificate::{CertificateFiles, load_certificate};
 pub use mistakes::{ConfigErrors, Mistake, read_secret};

@@ -230,6 +230,7 @@ impl App {
             findings: shared.findings.clone(),
             public_url: self.config.public_url.clone(),
             interval,
+            is_auto_repair: self.config.is_auto_repair,
         })
     }
 }

@@ -85,6 +85,14 @@ pub struct ServeArgs {
         default_value = "600"
     )]
     pub check_interval_seconds: String,
+    /// What to do about webhooks of the gateway that a store disabled, lost or changed: auto repairs them, manual reports them
+    #[arg(
+        long,
+        env = "CARTWIRE_REPAIR",
+        value_name = "MODE",
+        default_value = "auto"
+    )]
+    pub repair: RepairMode,
     /// Seconds between two reads of a store for changes that its webhooks did not report. 0 reads on request only
     #[arg(
         long,
@@ -250,6 +258,15 @@ pub struct ServeArgs {
         default_value = "info"
     )]
     pub log: String,
+}
+
+/// What to do about webhooks of the gateway that a store disabled, lost or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RepairMode {
+    /// Repair them.
+    Auto,
+    /// Report them.
+    Manual,
 }
 
 impl ServeArgs {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Number;
 
-use super::args::{DataArgs, ServeArgs, StoreArgs};
+use super::args::{DataArgs, RepairMode, ServeArgs, StoreArgs};
 use super::broker::{Broker, broker};
 use super::certificate::{CertificateFiles, certificate_files};
 use super::mistakes::{ConfigErrors, Mistake, Mistakes};
@@ -34,6 +34,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// The time between two checks of a connection; `None` without checks.
     pub check_interval: Option<Duration>,
+    /// `true` to repair webhooks that a store disabled, lost or changed.
+    pub is_auto_repair: bool,
     /// The time between two reads of a store; `None` if stores are read on request only.
     pub reconcile_interval: Option<Duration>,
     /// The maximum wait of a delivery for its enrichment; `None` without enrichment.
@@ -134,6 +136,7 @@ fn read(m: &mut Mistakes, data: &DataArgs, args: &ServeArgs) -> Option<Config> {
         admin_token,
         public_url,
         check_interval: check?,
+        is_auto_repair: args.repair == RepairMode::Auto,
         reconcile_interval: reconcile?,
         complete_within: complete?,
         stores: stores?,

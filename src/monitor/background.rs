@@ -1,7 +1,7 @@
 //! The background monitor of a running gateway: checks every connection once in each interval.
 //!
-//! It checks with [`CheckMode::Check`] only: nothing at a store is changed without an operator. `assess` makes the
-//! assessment of a check, and `record` stores it. Nothing is written if nothing changed.
+//! `assess` makes the assessment of a check, and `record` stores it. Nothing is written if nothing changed. `repair` puts
+//! right webhooks that a store disabled, lost or changed; nothing else at a store is changed without an operator.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub struct BackgroundMonitor {
     pub public_url: Option<String>,
     /// Each connection is checked once in this time.
     pub interval: Duration,
+    /// `true` to repair webhooks that a store disabled, lost or changed.
+    pub is_auto_repair: bool,
 }
 
 /// A check that has ended; `None` if the connection was removed meanwhile.
@@ -103,7 +105,13 @@ impl BackgroundMonitor {
             }
             watched.next_check = now + self.interval;
             watched.checked_at = Timestamp::now();
-            let task = checks.spawn(self.clone().check(id.clone())).id();
+            let mode = if watched.repairs.is_due {
+                watched.repairs.begin(now);
+                CheckMode::Fix
+            } else {
+                CheckMode::Check
+            };
+            let task = checks.spawn(self.clone().check(id.clone(), mode)).id();
             watched.running = Some(RunningCheck { task, last_locked });
         }
     }
@@ -147,7 +155,7 @@ impl BackgroundMonitor {
         })
     }
 
-    async fn check(self, id: ConnectionId) -> EndedCheck {
+    async fn check(self, id: ConnectionId, mode: CheckMode) -> EndedCheck {
         let (seal, public_url) = (self.seal.clone(), self.public_url.clone());
         let read = self.journal.read(move |reader| {
             let Some(connection) = reader.connection(&id)? else {
@@ -164,6 +172,10 @@ impl BackgroundMonitor {
             }
         };
         let outcome = match context {
+            Ok(Some(context)) if mode == CheckMode::Fix => {
+                self.repair(&connection, &context).await;
+                return None;
+            }
             Ok(Some(context)) => {
                 check::run(&self.outbound, &connection, &context, CheckMode::Check).await
             }
@@ -186,6 +198,7 @@ impl BackgroundMonitor {
         let Some((connection, outcome)) = check else {
             return;
         };
+        let report = outcome.report.clone();
         let Some(watched) = list.connections.get_mut(&connection.id) else {
             return;
         };
@@ -220,6 +233,11 @@ impl BackgroundMonitor {
             self.record(&connection, outcome, assessed).await;
         }
         let accepted_at = self.accepted_at(list, &connection.id);
+        if let Some(watched) = list.connections.get_mut(&connection.id)
+            && self.request_repair(&mut watched.repairs, &connection, report.as_ref())
+        {
+            watched.next_check = Instant::now();
+        }
         if let Some(watched) = list.connections.get_mut(&connection.id)
             && accepted_at.is_some_and(|at| at > watched.counted_since)
         {

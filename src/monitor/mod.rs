@@ -21,6 +21,8 @@ mod findings;
 mod outage;
 mod record;
 mod rejections;
+mod repair;
+mod repairs;
 mod settings;
 pub mod single_check;
 mod store_lock;

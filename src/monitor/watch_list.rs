@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::arrivals::Arrivals;
 use super::outage::Outage;
+use super::repairs::Repairs;
 use super::store_lock::LastLocked;
 use crate::connections::RejectionCount;
 use crate::delivery::ConnectionId;
@@ -21,6 +22,7 @@ pub(super) struct WatchedConnection {
     /// When the last check began.
     pub(super) checked_at: Timestamp,
     pub(super) outage: Option<Outage>,
+    pub(super) repairs: Repairs,
     /// Rejections count from this time: the last accepted delivery, or the operator's last repair.
     pub(super) counted_since: Timestamp,
     /// The rejections before that time.
@@ -83,6 +85,7 @@ impl WatchList {
             outage: None,
             counted_since: Timestamp::now(),
             earlier_rejections: rejections,
+            repairs: Repairs::default(),
         };
         self.connections.insert(id, watched);
     }

@@ -119,6 +119,11 @@ pub trait StoreApi: WebhookPlatform {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered>;
 
+    /// The reason codes of findings that a check with [`CheckMode::Fix`] puts right.
+    fn repairable_problems(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The object to fetch from the store if the delivery is thin, serialized; `None` if the delivery is complete.
     /// Deliveries that need the same object share one request that starts after all of them arrived.
     fn fetch_request(

@@ -174,6 +174,10 @@ const DESCRIPTIONS: &[Description] = &[
         "Publishes that are retried, by reason",
     ),
     counter(
+        "cartwire_repairs_total",
+        "Repairs of webhooks at stores without an operator, by platform and result (done, failed)",
+    ),
+    counter(
         "cartwire_found_changes_total",
         "Changes that were found by reading a store, by platform and gap (missing, late, deleted, unreadable)",
     ),

@@ -434,9 +434,17 @@ async fn health_of(gateway: &ProcessGateway, id: &str) -> Vec<(String, String)> 
     .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_running_gateway_notices_a_disabled_webhook_and_that_it_was_mended() {
-    let mut gateway = ProcessGateway::new(&["--check-interval-seconds", "1"]);
+/// A running gateway with a shop that one command connected.
+async fn gateway_with_shop(repair: &str) -> (ProcessGateway, Shop) {
+    let options = [
+        "--check-interval-seconds",
+        "1",
+        "--public-url",
+        PUBLIC,
+        "--repair",
+        repair,
+    ];
+    let mut gateway = ProcessGateway::new(&options);
     gateway.set_environment(vec![("CARTWIRE_ALLOW_PRIVATE_STORES", "true".into())]);
     gateway.start().await;
     let shop = Shop::start(Options {
@@ -450,7 +458,7 @@ async fn a_running_gateway_notices_a_disabled_webhook_and_that_it_was_mended() {
         path.display().to_string()
     };
     let (key, secret) = (file("key", KEY), file("secret", SECRET));
-    let add = [
+    let added = gateway.cli(&[
         "connections",
         "add",
         "woocommerce",
@@ -460,24 +468,41 @@ async fn a_running_gateway_notices_a_disabled_webhook_and_that_it_was_mended() {
         &shop.url,
         "--public-url",
         PUBLIC,
-    ];
-    let added = gateway.cli(
-        &[
-            &add[..],
-            &[
-                "--consumer-key-file",
-                &key,
-                "--consumer-secret-file",
-                &secret,
-            ],
-        ]
-        .concat(),
-    );
+        "--consumer-key-file",
+        &key,
+        "--consumer-secret-file",
+        &secret,
+    ]);
     assert!(
         added.status.success(),
         "{}",
         String::from_utf8_lossy(&added.stderr)
     );
+    (gateway, shop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabled_and_lost_webhooks_are_repaired_without_an_operator() {
+    let (gateway, shop) = gateway_with_shop("auto").await;
+    let before = shop.webhooks();
+    shop.edit(before[0].id, |webhook| webhook.status = "disabled");
+    shop.delete_webhook(before[1].id);
+    eventually("the webhooks are repaired", || async {
+        let webhooks = shop.webhooks();
+        let is_disabled = webhooks.iter().any(|webhook| webhook.status == "disabled");
+        (!is_disabled && webhooks.len() == before.len()).then_some(())
+    })
+    .await;
+    eventually("the repair is counted", || async {
+        let count = gateway.metric("cartwire_repairs_total", "\"done\"").await;
+        (count >= 1.0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_gateway_reports_a_disabled_webhook_and_its_repair() {
+    let (gateway, shop) = gateway_with_shop("manual").await;
     let one = shop.webhooks()[0].id;
     shop.edit(one, |webhook| webhook.status = "disabled");
     let gateway = &gateway;

@@ -105,6 +105,10 @@ impl StoreApi for WooCommerce {
         api::check(context, mode, dialogue).map(CheckReport::shown)
     }
 
+    fn repairable_problems(&self) -> &'static [&'static str] {
+        api::REPAIRABLE_PROBLEMS
+    }
+
     fn fetch_request(
         &self,
         delivery: &JournaledDelivery,

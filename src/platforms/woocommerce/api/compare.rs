@@ -5,6 +5,13 @@ use std::collections::BTreeMap;
 use super::webhooks::{Ours, Own, Sorted, TOPICS, Webhook};
 use crate::platforms::api::{CheckReport, Severity};
 
+const WEBHOOK_DISABLED: &str = "webhook_disabled";
+const WEBHOOK_MISSING: &str = "webhook_missing";
+const WEBHOOK_OTHER_URL: &str = "webhook_other_url";
+/// Problems of the gateway's webhooks that a repair puts right. A webhook that a person paused is not one of them.
+pub(in crate::platforms::woocommerce) const REPAIRABLE_PROBLEMS: &[&str] =
+    &[WEBHOOK_DISABLED, WEBHOOK_MISSING, WEBHOOK_OTHER_URL];
+
 /// Compares a store's webhooks with those that should be there. Topics in `reported` have a finding of their own already.
 pub(super) fn compare(
     own: &Own,
@@ -62,7 +69,7 @@ impl Comparison<'_> {
         };
         report.add(
             Severity::Broken,
-            "webhook_disabled",
+            WEBHOOK_DISABLED,
             format!(
                 "Webhooks are disabled at the store, and their events are lost: {}. WooCommerce disables a webhook after seven \
                  failed deliveries in a row. A person may also have disabled them.{again}",
@@ -95,7 +102,7 @@ impl Comparison<'_> {
             } else {
                 Severity::Broken
             },
-            "webhook_missing",
+            WEBHOOK_MISSING,
             format!(
                 "The store does not have all webhooks that deliver to {}: {which}.",
                 self.own.target
@@ -127,7 +134,7 @@ impl Comparison<'_> {
         }
         report.add(
             Severity::Broken,
-            "webhook_other_url",
+            WEBHOOK_OTHER_URL,
             format!(
                 "Webhooks of this gateway deliver to another URL than {}: {}.",
                 self.own.target,

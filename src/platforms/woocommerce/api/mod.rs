@@ -34,5 +34,6 @@ mod write;
 pub(super) use check::{
     PACE, SCOPES, can_request, check, delivery_url_findings, registered_webhooks,
 };
+pub(super) use compare::REPAIRABLE_PROBLEMS;
 pub(super) use complete::{complete, lacks, must_be_confirmed};
 pub(super) use reading::{READABLE, read_page, topic};
