@@ -8,7 +8,7 @@ use support::in_process::{APP, InProcessGateway, SHOP, order, token};
 const ORDER: &str = r#"{"id":17,"status":"processing","total":"19.90","currency":"EUR"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_is_accepted_once_and_then_a_duplicate_with_the_same_id() {
+async fn repeated_delivery_is_a_duplicate_with_the_same_id() {
     let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let first = gateway.post(SHOP, &signed).await;
@@ -37,7 +37,7 @@ async fn a_delivery_is_accepted_once_and_then_a_duplicate_with_the_same_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_body_under_the_same_delivery_id_is_another_delivery() {
+async fn other_body_with_the_same_delivery_id_is_another_delivery() {
     let gateway = InProcessGateway::start().await;
     // The shop's delivery ids have a granularity of one second.
     let first = gateway.order("order.updated", ORDER, 1).await;
@@ -48,7 +48,7 @@ async fn another_body_under_the_same_delivery_id_is_another_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_senders_of_one_delivery_find_one_of_them_accepted() {
+async fn concurrent_copies_of_one_delivery_are_accepted_once() {
     let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let sent = futures_util::future::join_all((0..16).map(|_| gateway.post(SHOP, &signed))).await;
@@ -65,7 +65,7 @@ async fn concurrent_senders_of_one_delivery_find_one_of_them_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_names_its_request() {
+async fn every_response_has_a_request_id() {
     let gateway = InProcessGateway::start().await;
     let good = gateway.post(SHOP, &order("order.updated", ORDER, 1)).await;
     let wrong = Request::new("POST", SHOP)
@@ -85,7 +85,7 @@ async fn every_answer_names_its_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chunked_body_with_a_right_signature_is_accepted() {
+async fn chunked_body_with_a_valid_signature_is_accepted() {
     let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let request = Request::new("POST", SHOP)
@@ -106,7 +106,7 @@ async fn a_chunked_body_with_a_right_signature_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_of_megabytes_who_waits_for_100_continue_is_told_to_go_on() {
+async fn large_body_that_expects_100_continue_gets_it() {
     let gateway = InProcessGateway::start().await;
     let large = format!(r#"{{"id":17,"note":"{}"}}"#, "x".repeat(2_500_000));
     let signed = order("order.updated", &large, 1);
@@ -127,7 +127,7 @@ async fn a_sender_of_megabytes_who_waits_for_100_continue_is_told_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_who_does_not_wait_for_100_continue_is_read_all_the_same() {
+async fn body_sent_before_100_continue_is_accepted() {
     let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let request = Request::new("POST", SHOP)
@@ -140,7 +140,7 @@ async fn a_sender_who_does_not_wait_for_100_continue_is_read_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_who_speaks_http_1_0_is_served() {
+async fn http_1_0_request_is_accepted() {
     let gateway = InProcessGateway::start().await;
     let signed = order("order.updated", ORDER, 1);
     let (head, body) = Request::new("POST", SHOP)
@@ -156,7 +156,7 @@ async fn a_sender_who_speaks_http_1_0_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ping_is_answered_exactly_200_and_kept_nowhere() {
+async fn ping_is_200_and_is_not_stored() {
     let gateway = InProcessGateway::start().await;
     for content_type in [
         "application/x-www-form-urlencoded",
@@ -188,7 +188,7 @@ async fn a_ping_is_answered_exactly_200_and_kept_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_taken_with_white_space_around_it_and_whatever_content_type() {
+async fn token_with_white_space_and_any_content_type_is_accepted() {
     let gateway = InProcessGateway::start().await;
     let signed = token("AppInstalled", r#"{"appId":"a"}"#, "site-1");
     let text = String::from_utf8(signed.body.to_vec()).expect("a token is text");
@@ -221,7 +221,7 @@ async fn a_token_is_taken_with_white_space_around_it_and_whatever_content_type()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_signed_anew_for_a_retry_is_a_duplicate() {
+async fn token_signed_again_for_a_retry_is_a_duplicate() {
     let gateway = InProcessGateway::start().await;
     let payload =
         r#"{"id":"e1","entityFqdn":"wix.ecom.v1.order","slug":"created","entityId":"o1"}"#;
@@ -256,7 +256,7 @@ async fn a_token_that_is_signed_anew_for_a_retry_is_a_duplicate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_public_listener_says_that_it_lives_and_nothing_of_the_admin_api() {
+async fn public_listener_serves_healthz_and_no_admin_route() {
     let gateway = InProcessGateway::start().await;
     assert_eq!(
         Request::new("GET", "/healthz")

@@ -76,7 +76,7 @@ async fn relayed(journal: &Journal, work: impl Future<Output = ()>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_ends_two_trials_is_a_dead_letter_alone() {
+async fn entry_that_crashes_two_trials_is_the_only_dead_letter() {
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = journal(folder.path(), &["bad", "good"]).await;
     unclean_end(folder.path(), &[1, 2], None);
@@ -99,7 +99,7 @@ async fn an_entry_that_ends_two_trials_is_a_dead_letter_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_ends_one_trial_waits_and_others_go_on() {
+async fn entry_that_crashes_one_trial_waits_and_others_continue() {
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = journal(folder.path(), &["suspect", "good"]).await;
     unclean_end(folder.path(), &[1, 2], Some(1));
@@ -123,7 +123,7 @@ async fn an_entry_that_ends_one_trial_waits_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entries_in_flight_at_many_unclean_ends_are_published() {
+async fn entries_in_flight_at_many_crashes_are_published() {
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = journal(folder.path(), &["one", "two", "three"]).await;
     for _ in 0..10 {

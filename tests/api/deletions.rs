@@ -85,7 +85,7 @@ async fn deletions(gateway: &InProcessGateway, number: u64, least: usize) -> Vec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_store_is_away_only_the_deletion_of_a_known_order_is_told_and_marked() {
+async fn unreachable_store_only_deletions_of_known_orders_are_published() {
     let store = Shop::start(shop::Options::default());
     let gateway = asking(&store, "1").await;
     tell(&gateway, 7).await;
@@ -103,7 +103,7 @@ async fn while_the_store_is_away_only_the_deletion_of_a_known_order_is_told_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_store_does_not_have_was_deleted_if_it_was_known() {
+async fn entity_missing_in_the_store_is_deleted_only_if_known() {
     let store = Shop::start(shop::Options::default());
     let gateway = asking(&store, "900").await;
     tell(&gateway, 7).await;
@@ -115,7 +115,7 @@ async fn what_the_store_does_not_have_was_deleted_if_it_was_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_removed_while_its_deletions_wait_ends_the_wait() {
+async fn removed_connection_ends_the_wait_of_its_deletions() {
     let store = Shop::start(shop::Options::default());
     let gateway = asking(&store, "900").await;
     tell(&gateway, 7).await;
@@ -135,12 +135,12 @@ async fn a_connection_that_is_removed_while_its_deletions_wait_ends_the_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_waits_for_the_broker_is_known() {
+async fn order_that_waits_for_the_broker_counts_as_known() {
     let store = Shop::start(shop::Options::default());
     let mut gateway = InProcessGateway::with(|args| {
         args.stores.allow_private_stores = true;
         args.complete_within_seconds = "1".to_owned();
-        // Nobody is there.
+        // No server listens there.
         args.amqp_urls = vec!["amqp://127.0.0.1:1".into()];
     })
     .await;
@@ -162,7 +162,7 @@ async fn an_order_that_waits_for_the_broker_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_hangs_with_large_deliveries_leaves_room_for_the_others() {
+async fn hanging_store_with_large_deliveries_delays_no_other_store() {
     let (hanging, honest) = (
         Shop::start(shop::Options::default()),
         Shop::start(shop::Options::default()),

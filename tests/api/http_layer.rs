@@ -71,7 +71,7 @@ async fn broken_http_is_answered_with_json_and_a_request_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn head_that_never_ends_is_408_with_json_and_a_request_id() {
+async fn unfinished_head_is_408_with_json_and_a_request_id() {
     let gateway = InProcessGateway::start().await;
     let answer = answer_to(
         gateway.public,
@@ -124,7 +124,7 @@ async fn upgrade_on_a_webhook_is_ignored_and_answered_at_once() {
             400,
             "{protocol}"
         );
-        for path in [SHOP, "/healthz", "/webhooks/woocommerce/nobody"] {
+        for path in [SHOP, "/healthz", "/webhooks/woocommerce/unknown"] {
             let get = upgrade(Request::new("GET", path).without_length());
             let status = answer_to(gateway.public, &get).await.status;
             assert!(
@@ -174,7 +174,7 @@ async fn target_in_absolute_form_or_with_a_query_is_the_same_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_request_is_answered_before_a_body_that_expects_to_continue() {
     let gateway = InProcessGateway::start().await;
-    for (path, status) in [(SHOP, 401), ("/webhooks/woocommerce/nobody", 404)] {
+    for (path, status) in [(SHOP, 401), ("/webhooks/woocommerce/unknown", 404)] {
         let (head, _) = Request::new("POST", path)
             .header("Expect", "100-continue")
             .without_length()

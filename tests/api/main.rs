@@ -4,21 +4,35 @@
 //! commands and crashes.
 
 mod admin;
+mod admin_access;
+mod admin_events;
 mod answers;
+mod bad_bodies;
 mod bad_input;
-mod completion;
+mod bad_signatures;
+mod confirmed_deletions;
 mod crash_guard;
 mod deletions;
+mod enrichment;
+mod enrichment_installations;
 mod entities;
+mod generated_json;
 mod http_layer;
 mod installations;
 mod journal;
+mod journal_model;
+mod journal_properties;
+mod normalization_properties;
+mod pausing;
 mod properties;
 mod proportion;
 mod reconcile;
 mod refusals;
 mod relay;
+mod retention;
 mod tls;
 mod unwritable;
 mod wix_api;
+mod wix_failures;
 mod woocommerce_api;
+mod woocommerce_faults;

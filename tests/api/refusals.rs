@@ -68,7 +68,7 @@ async fn cursor_ahead_of_the_log_is_400_with_the_newest_cursor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cursor_that_lost_events_is_410_with_the_first_one_left() {
+async fn cursor_of_removed_events_is_410_with_the_oldest_cursor() {
     let gateway = with_orders().await;
     let orders = gateway
         .get("/api/events?type=cartwire.order.*")
@@ -255,7 +255,7 @@ async fn other_methods_are_405_with_allow_and_head_is_get_without_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_are_chosen_by_the_arrival_of_their_delivery() {
+async fn events_are_filtered_by_arrival_time() {
     let gateway = with_orders().await;
     for (query, count) in [
         ("since=2020-01-01T00:00:00Z", 5),

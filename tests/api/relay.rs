@@ -124,7 +124,7 @@ async fn receive_from(journal: &Journal, store: &str, numbers: Range<u64>, order
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_whose_events_are_refused_stops_no_other_store_and_keeps_its_order() {
+async fn store_with_refused_events_delays_no_other_store_and_keeps_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let (journal, guard) = Journal::open(folder.path(), Budget::default()).expect("opened");
     let publisher = Arc::new(Scripted::default());
@@ -227,7 +227,7 @@ fn assert_honest(delays: &[Duration]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hot_entity_delays_no_other_store() {
+async fn hot_entity_delays_no_other_store() {
     let scene = Scene::new();
     *scene.publisher.latency.lock().expect("no panic") = Duration::from_millis(2);
     receive(&scene.journal, "flood", 20_000, 1).await;
@@ -240,7 +240,7 @@ async fn a_hot_entity_delays_no_other_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_over_many_entities_delays_no_other_store() {
+async fn flood_over_many_entities_delays_no_other_store() {
     let scene = Scene::new();
     *scene.publisher.latency.lock().expect("no panic") = Duration::from_millis(200);
     receive(&scene.journal, "flood", 20_000, 20_000).await;
@@ -250,7 +250,7 @@ async fn a_flood_over_many_entities_delays_no_other_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_hangs_delays_no_other_store_and_is_not_repeated() {
+async fn hanging_route_delays_no_other_store_and_is_not_repeated() {
     let scene = Scene::new();
     scene
         .publisher
@@ -267,7 +267,7 @@ async fn a_route_that_hangs_delays_no_other_store_and_is_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_refuses_is_tried_by_one_probe_at_a_time() {
+async fn refusing_route_gets_one_probe_at_a_time() {
     let scene = Scene::new();
     scene.publisher.refuse("full");
     receive(&scene.journal, "full", 3_000, 400).await;
@@ -277,7 +277,7 @@ async fn a_route_that_refuses_is_tried_by_one_probe_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_row_is_set_aside_and_the_others_go_on() {
+async fn damaged_row_is_set_aside_and_others_continue() {
     let scene = Scene::new();
     receive(&scene.journal, "shop", 3, 3).await;
     let file = scene.folder.path().join("cartwire.db");

@@ -1,10 +1,10 @@
-//! The public listener under TLS: webhooks come in, and a sender who never finishes his handshake keeps nobody out.
+//! The public listener with TLS: webhooks are accepted, and an unfinished handshake delays no other sender.
 
 use support::http::Peer;
 use support::in_process::{InProcessGateway, SHOP, order};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn webhooks_come_in_over_tls_beside_handshakes_without_an_end() {
+async fn tls_webhooks_are_accepted_beside_unfinished_handshakes() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let (cert, private) = (

@@ -58,7 +58,7 @@ async fn assert_full(expected: &str, change: impl FnOnce(&mut ServeArgs)) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_almost_full_costs_new_deliveries_a_503() {
+async fn new_deliveries_are_503_while_the_disk_is_almost_full() {
     assert_full("disk_almost_full", |args| {
         args.disk_reserve = "1000000GiB".to_owned()
     })
@@ -66,7 +66,7 @@ async fn a_disk_that_is_almost_full_costs_new_deliveries_a_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_over_its_budget_costs_new_deliveries_a_503() {
+async fn new_deliveries_are_503_while_the_journal_exceeds_its_budget() {
     let small = |args: &mut ServeArgs| {
         args.retain_size = "4KiB".to_owned();
         args.disk_budget = "4KiB".to_owned();
@@ -81,7 +81,7 @@ async fn a_journal_over_its_budget_costs_new_deliveries_a_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
+async fn unwritable_journal_is_503_and_recovers_without_a_restart() {
     let gateway = InProcessGateway::start().await;
     gateway.order("order.updated", r#"{"id":1}"#, 1).await;
     gateway.events("subject=order/1", 1).await;
@@ -90,7 +90,7 @@ async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
         json!({"status": "ready"})
     );
 
-    // Somebody holds the file for longer than the journal waits for him.
+    // Another process locks the file for longer than the journal waits for the lock.
     let intruder = rusqlite::Connection::open(gateway.folder().join(cartwire::database::DATA_FILE))
         .expect("the data file");
     intruder.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
@@ -127,7 +127,7 @@ async fn a_journal_that_cannot_be_written_is_503_and_recovers_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_does_not_open_is_our_fault_and_never_a_401() {
+async fn undecryptable_key_is_503_and_never_401() {
     let gateway = InProcessGateway::start().await;
     let elsewhere = tempfile::tempdir().expect("a folder");
     let another = Seal::load(elsewhere.path(), None).expect("another master key");

@@ -1,13 +1,8 @@
-//! The gateway against a real RabbitMQ: a node for each test, started and ended here, and never skipped where there is
-//! none.
-//!
-//! What arrives is compared with what was answered 200. A delivery that counts as settled must be in the queue at that
-//! moment: queues are drained once, without waiting for more. Injuries at random moments are in `tests/faults`.
+//! Messages as a real RabbitMQ receives them, and unrouted deliveries.
 
 use std::collections::BTreeSet;
 
 use lapin::ExchangeKind;
-use lapin::types::AMQPValue;
 use support::consumer::{Arrived, Consumer, EVENTS, declared, events, quorum};
 use support::eventually;
 use support::ledger::Ledger;
@@ -16,7 +11,7 @@ use support::process::ProcessGateway;
 use support::store::{Order, SHOP, SITE};
 
 /// Sends a few revisions of a few orders.
-async fn send_some(gateway: &ProcessGateway, orders: u64, revisions: u64) -> Ledger {
+pub(crate) async fn send_some(gateway: &ProcessGateway, orders: u64, revisions: u64) -> Ledger {
     gateway
         .store()
         .send_all(&Order::some(orders), 0, revisions)
@@ -24,7 +19,7 @@ async fn send_some(gateway: &ProcessGateway, orders: u64, revisions: u64) -> Led
 }
 
 /// Waits until all is settled, drains the queue and compares.
-async fn assert_all_arrived(
+pub(crate) async fn assert_all_arrived(
     gateway: &ProcessGateway,
     node: &RabbitNode,
     ledger: &Ledger,
@@ -36,7 +31,7 @@ async fn assert_all_arrived(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_arrive_persistent_and_with_all_properties_of_the_contract() {
+async fn messages_are_persistent_and_have_all_contract_properties() {
     let node = RabbitNode::started().await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
     gateway.start().await;
@@ -101,7 +96,7 @@ async fn events_arrive_persistent_and_with_all_properties_of_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_exchange_is_a_durable_topic_and_the_queue_a_quorum_queue_before_the_first_event() {
+async fn topology_is_declared_durable_before_the_first_event() {
     let node = RabbitNode::started().await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
     gateway.start().await;
@@ -127,60 +122,7 @@ async fn the_exchange_is_a_durable_topic_and_the_queue_a_quorum_queue_before_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_away_from_the_start_costs_no_webhook_and_gets_everything_when_it_comes() {
-    let mut node = RabbitNode::stopped();
-    let mut gateway = ProcessGateway::with_broker(&node.url());
-    gateway.start().await;
-    let ledger = send_some(&gateway, 10, 20).await;
-    assert!(
-        gateway.is_ready().await,
-        "ready although the broker is away"
-    );
-    assert_eq!(gateway.deliveries_in("published"), Vec::<String>::new());
-    node.start().await;
-    assert_all_arrived(&gateway, &node, &ledger).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_stopped_and_started_in_order_loses_nothing() {
-    let mut node = RabbitNode::started().await;
-    let mut gateway = ProcessGateway::with_broker(&node.url());
-    gateway.start().await;
-    let load = gateway.store().load(&Order::some(8));
-    load.more(50).await;
-    node.stop().await;
-    load.more(50).await;
-    node.start().await;
-    load.more(50).await;
-    let ledger = load.stop().await;
-    assert_all_arrived(&gateway, &node, &ledger).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_memory_alarm_holds_up_events_and_no_webhook() {
-    let node = RabbitNode::started().await;
-    let mut gateway = ProcessGateway::with_broker(&node.url());
-    gateway.start().await;
-    let before = send_some(&gateway, 4, 2).await;
-    gateway.settled().await;
-    node.set_memory_alarm(true);
-    let during = gateway.store().send_all(&Order::some(10), 2, 20).await;
-    eventually("the broker blocks", || async {
-        (gateway.metric("cartwire_broker_blocked", "").await == 1.0).then_some(())
-    })
-    .await;
-    assert!(gateway.is_ready().await, "ready although the broker blocks");
-    let published: BTreeSet<String> = gateway.deliveries_in("published").into_iter().collect();
-    assert!(
-        published.is_disjoint(&during.deliveries()),
-        "nothing counts as published that was not confirmed"
-    );
-    node.set_memory_alarm(false);
-    assert_all_arrived(&gateway, &node, &before.and(during)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_no_queue_is_bound_for_is_unrouted_beside_published_ones_and_can_be_redriven() {
+async fn unrouted_deliveries_are_marked_and_can_be_redriven() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
     assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
@@ -246,121 +188,7 @@ async fn what_no_queue_is_bound_for_is_unrouted_beside_published_ones_and_can_be
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exchange_deleted_while_the_gateway_runs_is_made_again_and_nothing_is_lost() {
-    let node = RabbitNode::started().await;
-    let consumer = Consumer::connect(&node.url()).await;
-    let mut gateway = ProcessGateway::with_broker(&node.url());
-    gateway.start().await;
-    let load = gateway.store().load(&Order::some(12));
-    load.more(80).await;
-    consumer.delete_exchange().await;
-    load.more(150).await;
-    let ledger = load.stop().await;
-    assert_all_arrived(&gateway, &node, &ledger).await;
-    assert_eq!(
-        gateway.deliveries_in("unrouted"),
-        Vec::<String>::new(),
-        "its queues are bound again before the first event"
-    );
-    assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_full_queue_refuses_is_tried_again_in_order_until_there_is_room() {
-    let node = RabbitNode::started().await;
-    let consumer = Consumer::connect(&node.url()).await;
-    // An operator's own queue, otherwise than the gateway would declare it.
-    let limits = [
-        ("x-max-length", AMQPValue::LongInt(20)),
-        ("x-overflow", AMQPValue::LongString("reject-publish".into())),
-    ];
-    assert!(consumer.declares(EVENTS, quorum(&limits)).await);
-    let mut gateway = ProcessGateway::with_broker(&node.url());
-    gateway.start().await;
-    let ledger = send_some(&gateway, 20, 12).await;
-    let refused = || gateway.metric("cartwire_publish_retries_total", "refused");
-    eventually("the queue is full", || async {
-        (refused().await > 0.0).then_some(())
-    })
-    .await;
-    assert!(gateway.is_ready().await, "ready although the queue is full");
-    let mut arrived = Vec::new();
-    let wanted = ledger.event_ids();
-    let mut got = BTreeSet::new();
-    let deadline = std::time::Instant::now() + support::DEADLINE;
-    while !wanted.is_subset(&got) {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "only {} of {} arrived",
-            got.len(),
-            wanted.len()
-        );
-        let more = consumer.drain(EVENTS).await;
-        got.extend(more.iter().map(|arrived| arrived.id.clone()));
-        arrived.extend(more);
-        tokio::time::sleep(support::POLL_INTERVAL).await;
-    }
-    gateway.settled().await;
-    arrived.extend(consumer.drain(EVENTS).await);
-    ledger.assert_told_by(&events(&arrived));
-    assert!(
-        ledger
-            .deliveries()
-            .is_subset(&gateway.deliveries_in("published").into_iter().collect())
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn events_kept_without_a_broker_are_published_when_one_is_configured() {
-    let node = RabbitNode::started().await;
-    let mut gateway = ProcessGateway::new(&[]);
-    gateway.start().await;
-    let ledger = send_some(&gateway, 8, 10).await;
-    gateway.settled().await;
-    ledger.assert_told_once_by(&gateway.exported_events());
-    assert!(gateway.terminate().await.success());
-    let url = node.url();
-    gateway.set_options(&["--amqp-url", &url]);
-    gateway.start().await;
-    eventually("what was logged is pending again", || async {
-        gateway.deliveries_in("logged").is_empty().then_some(())
-    })
-    .await;
-    let arrived = assert_all_arrived(&gateway, &node, &ledger).await;
-    assert!(
-        arrived
-            .iter()
-            .all(|arrived| arrived.event["origin"] == "webhook"),
-        "it is their first time"
-    );
-    assert_eq!(gateway.deliveries_in("logged"), Vec::<String>::new());
-    ledger.assert_told_once_by(&gateway.exported_events());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_told_to_end_under_load_ends_well_and_loses_nothing() {
-    let node = RabbitNode::started().await;
-    let mut gateway = ProcessGateway::with_broker(&node.url());
-    gateway.start().await;
-    let load = gateway.store().load(&Order::some(12));
-    load.more(100).await;
-    let second = gateway.serve_again();
-    assert_eq!(
-        second.status.code(),
-        Some(69),
-        "{}",
-        String::from_utf8_lossy(&second.stderr)
-    );
-    let ended = gateway.terminate().await;
-    assert_eq!(ended.code(), Some(0));
-    gateway.start().await;
-    load.more(100).await;
-    let ledger = load.stop().await;
-    assert_all_arrived(&gateway, &node, &ledger).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_says_which_queue_is_missing_and_makes_none() {
+async fn doctor_names_the_missing_queue_and_declares_none() {
     let node = RabbitNode::started().await;
     let gateway = ProcessGateway::new(&[]);
     let url = node.url();

@@ -78,7 +78,7 @@ async fn connected(gateway: &ProcessGateway) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_with_a_private_authority_is_trusted_by_its_file_only() {
+async fn broker_with_a_private_ca_is_trusted_by_its_file_only() {
     let authority = Authority::new();
     let (node, port) = tls_node(&authority).await;
     let url = format!("amqps://guest:guest@localhost:{port}/%2f");
@@ -104,7 +104,7 @@ async fn a_broker_with_a_private_authority_is_trusted_by_its_file_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_certificate_is_the_login_where_the_url_names_no_user() {
+async fn client_certificate_is_the_login_if_the_url_has_no_user() {
     let authority = Authority::new();
     let (node, port) = tls_node(&authority).await;
     node.ctl(&["add_user", "cartwire", "unused"]);
@@ -132,7 +132,7 @@ async fn a_client_certificate_is_the_login_where_the_url_names_no_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_node_costs_seconds_where_another_address_is_given() {
+async fn lost_node_is_replaced_by_the_next_address_within_seconds() {
     let (mut first, second) = tokio::join!(RabbitNode::started(), RabbitNode::started());
     let list = format!("{},{}", first.url(), second.url());
     let mut gateway = ProcessGateway::with_broker(&list);
@@ -163,7 +163,7 @@ fn count(pid: u32, what: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_broker_costs_neither_threads_nor_descriptors() {
+async fn frozen_broker_leaks_neither_threads_nor_descriptors() {
     let node = RabbitNode::started().await;
     node.set_frozen(true);
     // The same address three times has the short time limit.

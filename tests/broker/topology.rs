@@ -1,34 +1,22 @@
-//! What an operator or an accident does to the topology of a real RabbitMQ while the gateway runs, and what the doctor says
-//! of it.
+//! Changes of the topology of a real RabbitMQ while the gateway runs.
 
 use std::collections::BTreeSet;
 
 use lapin::ExchangeKind;
-use lapin::types::AMQPValue;
-use serde_json::Value;
 use support::consumer::{Consumer, EVENTS, declared, events, quorum};
 use support::node::RabbitNode;
 use support::process::ProcessGateway;
 use support::store::Order;
 use support::{eventually, send_signal};
 
+use crate::doctor::doctor;
+
 fn in_state(gateway: &ProcessGateway, state: &str) -> BTreeSet<String> {
     gateway.deliveries_in(state).into_iter().collect()
 }
 
-/// The doctor's exit code, its steps and all its lines.
-fn doctor(gateway: &ProcessGateway, options: &[&str]) -> (Option<i32>, String, String) {
-    let output = gateway.cli(&[&["doctor", "--json", "--disk-reserve", "1"], options].concat());
-    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON is printed");
-    (
-        output.status.code(),
-        found["to_do"].to_string(),
-        found["sections"].to_string(),
-    )
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_queue_is_declared_again_and_keeps_the_order_of_each_key() {
+async fn deleted_queue_is_declared_again_and_keeps_key_order() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
@@ -48,7 +36,7 @@ async fn a_deleted_queue_is_declared_again_and_keeps_the_order_of_each_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_binding_is_set_again_at_the_first_returned_event() {
+async fn removed_binding_is_restored_at_the_first_returned_event() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
@@ -64,7 +52,7 @@ async fn a_removed_binding_is_set_again_at_the_first_returned_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_may_not_be_declared_is_an_error_and_events_wait_for_it() {
+async fn forbidden_queue_declaration_is_an_error_and_events_wait() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
     assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
@@ -121,7 +109,7 @@ async fn a_queue_that_may_not_be_declared_is_an_error_and_events_wait_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_binding_that_cannot_be_seen_leaves_unrouted_deliveries_and_an_error() {
+async fn unreadable_binding_leaves_unrouted_deliveries_and_an_error() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
     assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
@@ -152,7 +140,7 @@ async fn a_binding_that_cannot_be_seen_leaves_unrouted_deliveries_and_an_error()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_queue_subscribes_to_is_no_trouble_and_can_be_redriven() {
+async fn events_without_a_subscription_are_no_error_and_redrivable() {
     let node = RabbitNode::started().await;
     let url = node.url();
     let options = ["--amqp-url", &url, "--queue", "shop=#.shop-a"];
@@ -191,7 +179,7 @@ async fn what_no_queue_subscribes_to_is_no_trouble_and_can_be_redriven() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_narrowed_pattern_removes_the_binding_of_the_earlier_one() {
+async fn narrowed_pattern_removes_the_earlier_binding() {
     let node = RabbitNode::started().await;
     let url = node.url();
     let mut gateway = ProcessGateway::new(&["--amqp-url", &url, "--queue", "orders=#"]);
@@ -237,7 +225,7 @@ async fn a_narrowed_pattern_removes_the_binding_of_the_earlier_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_returned_too_often_goes_to_the_dead_letter_queue() {
+async fn message_requeued_too_often_goes_to_the_dead_letter_queue() {
     let node = RabbitNode::started().await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
     gateway.start().await;
@@ -275,87 +263,7 @@ async fn a_message_that_is_returned_too_often_goes_to_the_dead_letter_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_finds_what_keeps_events_from_being_published_or_kept() {
-    let node = RabbitNode::started().await;
-    let consumer = Consumer::connect(&node.url()).await;
-    let url = node.url();
-    let gateway = ProcessGateway::new(&[]);
-    let options = ["--amqp-url", url.as_str()];
-    // Another type under the exchange's name.
-    assert!(consumer.declares_exchange(ExchangeKind::Fanout, true).await);
-    let (code, to_do, _) = doctor(&gateway, &options);
-    assert_eq!(code, Some(1));
-    assert!(
-        to_do.contains("delete the exchange cartwire.events"),
-        "{to_do}"
-    );
-    consumer.delete_exchange().await;
-    assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
-
-    // A classic queue that drops its oldest events.
-    let limited = support::consumer::arguments(&[("x-max-length", AMQPValue::LongInt(20))]);
-    assert!(consumer.declares(EVENTS, limited).await);
-    let (code, to_do, sections) = doctor(&gateway, &options);
-    assert_eq!(code, Some(1));
-    assert!(to_do.contains("x-overflow reject-publish"), "{to_do}");
-    assert!(sections.contains("is a classic queue"), "{sections}");
-    consumer.delete_queue(EVENTS).await;
-
-    // A plain quorum queue works, and the policy is named.
-    assert!(consumer.declares(EVENTS, quorum(&[])).await);
-    let (code, _, sections) = doctor(&gateway, &options);
-    assert_eq!(code, Some(0), "{sections}");
-    assert!(sections.contains("rabbitmqctl set_policy"), "{sections}");
-    assert_eq!(
-        consumer.drain(EVENTS).await.len(),
-        0,
-        "no consumer sees a probe"
-    );
-
-    // A user without rights.
-    node.ctl(&["add_user", "poor", "poor"]);
-    node.ctl(&["set_permissions", "poor", "^$", "^$", ".*"]);
-    let poor = format!("amqp://poor:poor@127.0.0.1:{}/%2f", node.port());
-    let (code, to_do, _) = doctor(&gateway, &["--amqp-url", &poor]);
-    assert_eq!(code, Some(1));
-    assert!(to_do.contains("right to configure"), "{to_do}");
-    assert!(to_do.contains("right to write"), "{to_do}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_restores_nothing_but_missing_bindings_and_says_what_is_missing_while_a_gateway_runs()
- {
-    let node = RabbitNode::started().await;
-    let url = node.url();
-    let options = ["--amqp-url", url.as_str()];
-    let mut gateway = ProcessGateway::new(&options);
-    gateway.start().await;
-    let consumer = Consumer::connect(&url).await;
-    eventually("the queue is there", || async {
-        node.ctl(&["list_queues", "name"])
-            .contains(EVENTS)
-            .then_some(())
-    })
-    .await;
-    assert_eq!(doctor(&gateway, &options).0, Some(0));
-    consumer.delete_queue(EVENTS).await;
-    let (code, to_do, _) = doctor(&gateway, &options);
-    assert_eq!(code, Some(1));
-    assert!(
-        to_do.contains("declares the queue cartwire.events again"),
-        "{to_do}"
-    );
-    // By the regular look, without any event.
-    eventually("the gateway declares it again", || async {
-        node.ctl(&["list_queues", "name"])
-            .contains("cartwire.events\n")
-            .then_some(())
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_brokers_size_limit_is_learned_from_its_first_refusal() {
+async fn size_limit_of_the_broker_is_learned_from_its_first_refusal() {
     // How large the event is, with and without the platform's payload.
     let mut measured = ProcessGateway::new(&[]);
     measured.start().await;

@@ -31,7 +31,7 @@ async fn send_and_check(gateway: &ProcessGateway, round: u64) -> Ledger {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_refuses_leaves_few_copies_in_a_healthy_one() {
+async fn refusing_queue_leaves_few_copies_in_a_healthy_one() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
@@ -69,7 +69,7 @@ async fn a_queue_that_refuses_leaves_few_copies_in_a_healthy_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_hangs_delays_no_other_store_and_gets_nothing_twice() {
+async fn hanging_queue_delays_no_other_store_and_gets_no_duplicate() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
@@ -94,7 +94,7 @@ async fn a_queue_that_hangs_delays_no_other_store_and_gets_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forbidden_routing_key_backs_off_and_disturbs_no_other_store() {
+async fn forbidden_routing_key_backs_off_and_delays_no_other_store() {
     let node = RabbitNode::started().await;
     node.ctl(&[
         "set_topic_permissions",

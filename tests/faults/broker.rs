@@ -144,7 +144,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "exchange-deleted",
-        says: "The exchange is deleted, and its bindings with it: the gateway makes them anew.",
+        says: "The exchange is deleted with its bindings: the gateway declares both again.",
         begin: |scene| Box::pin(async { scene.consumer().await.delete_exchange().await }),
         ..FAULT
     },

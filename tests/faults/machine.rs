@@ -34,7 +34,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "files-exhausted",
-        says: "Not one file descriptor more is to be had, while the broker has to be reached anew.",
+        says: "The process has no free file descriptor while it reconnects to the broker.",
         turned_away: &[UNANSWERED, UNAVAILABLE],
         may_repeat: true,
         begin: |scene| {

@@ -26,7 +26,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "link-swallows",
-        says: "Nothing gets through and nobody is told; in the long version nobody ever is.",
+        says: "No bytes pass and no side is notified; in the long version the connection never fails.",
         begin: |scene| Box::pin(async { scene.network.swallow(true) }),
         end: |scene| {
             Box::pin(async {

@@ -1,7 +1,7 @@
 //! The network between the gateway and the broker: it cuts, delays and swallows, on command.
 //!
 //! It leads to the first of its nodes that takes a connection, as a load balancer in front of a cluster does. It never
-//! loses bytes of a stream that goes on: a stream of which it swallowed something stays dead until somebody closes it.
+//! loses bytes of a stream that continues: after lost bytes, the stream passes nothing more until one side closes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -70,7 +70,7 @@ impl Proxy {
         self.weather.delay_ms.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// Nothing gets through any more, and nobody is told; or what connects from now on does.
+    /// No bytes pass on existing connections, and no side is notified. New connections may work.
     pub(crate) fn swallow(&self, swallows: bool) {
         self.weather.swallows.store(swallows, Ordering::Relaxed);
     }

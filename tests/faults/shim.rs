@@ -93,7 +93,7 @@ impl Shim {
         self.set(Word::ClockOffsetS, seconds);
     }
 
-    /// How often the gateway has met what is wrong: a fault that nobody met shows nothing.
+    /// How often the gateway met the fault. A fault that was never met proves nothing.
     pub(crate) fn met(&self) -> i64 {
         let mut bytes = [0; 8];
         self.control

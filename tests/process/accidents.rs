@@ -1,17 +1,15 @@
-//! Accidents of the machine, told to the real program: the data folder is moved, the log is not read, a row is damaged.
+//! Accidents of the machine: a moved data folder, an unread log, a damaged row.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cartwire::platforms::{Unsigned, platform};
 use support::process::ProcessGateway;
-use support::store::{Keys, Order, SHOP};
+use support::store::Order;
 use support::{eventually, free_port, send_signal, unique};
 
 /// Sends one order and gives the status of the answer.
-async fn status(gateway: &ProcessGateway) -> u16 {
+pub(crate) async fn status(gateway: &ProcessGateway) -> u16 {
     let store = gateway.store();
     let order = Order::some(1).remove(0);
     let answer = store
@@ -22,7 +20,7 @@ async fn status(gateway: &ProcessGateway) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_moved_data_folder_is_503_until_it_comes_back() {
+async fn moved_data_folder_is_503_until_it_returns() {
     let mut gateway = ProcessGateway::new(&["--disk-reserve", "1"]);
     gateway.start().await;
     assert_eq!(status(&gateway).await, 200);
@@ -61,7 +59,7 @@ async fn a_moved_data_folder_is_503_until_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_data_file_is_503_and_a_clean_stop_leaves_another_one_alone() {
+async fn removed_data_file_is_503_and_stop_leaves_its_replacement_alone() {
     let mut gateway = ProcessGateway::new(&["--disk-reserve", "1"]);
     gateway.start().await;
     assert_eq!(status(&gateway).await, 200);
@@ -75,7 +73,7 @@ async fn a_removed_data_file_is_503_and_a_clean_stop_leaves_another_one_alone() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_not_read_costs_no_answer_and_no_shutdown() {
+async fn unread_log_blocks_no_response_and_no_shutdown() {
     let mut gateway = ProcessGateway::new(&[]);
     let (port, admin) = (free_port(), free_port());
     let mut process = Command::new(support::program())
@@ -142,7 +140,7 @@ async fn a_log_that_is_not_read_costs_no_answer_and_no_shutdown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_reads_the_log_filter_again_and_ends_nothing() {
+async fn sighup_reloads_the_log_filter_without_a_restart() {
     let mut gateway = ProcessGateway::new(&[]);
     let filter = gateway.data().join("log-filter");
     std::fs::write(&filter, "error\n").expect("written");
@@ -172,7 +170,7 @@ async fn sighup_reads_the_log_filter_again_and_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_connection_stops_neither_others_nor_the_start() {
+async fn damaged_connection_stops_neither_others_nor_the_start() {
     let mut gateway = ProcessGateway::new(&["--disk-reserve", "1"]);
     let file =
         || rusqlite::Connection::open(gateway.data().join("cartwire.db")).expect("the data file");
@@ -206,7 +204,7 @@ async fn a_damaged_connection_stops_neither_others_nor_the_start() {
 }
 
 #[test]
-fn a_missing_master_key_is_refused_and_no_decoy_is_written() {
+fn missing_master_key_is_an_error_and_no_new_key_is_written() {
     let gateway = ProcessGateway::new(&[]);
     let key = gateway.data().join("master.key");
     std::fs::remove_file(&key).expect("removed");
@@ -223,7 +221,7 @@ fn a_missing_master_key_is_refused_and_no_decoy_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_does_not_change_the_format_under_a_running_gateway() {
+async fn command_does_not_migrate_data_of_a_running_gateway() {
     let mut gateway = ProcessGateway::new(&["--disk-reserve", "1"]);
     gateway.start().await;
     let file = rusqlite::Connection::open(gateway.data().join("cartwire.db")).expect("the file");
@@ -243,124 +241,4 @@ async fn a_command_does_not_change_the_format_under_a_running_gateway() {
         .expect("changed back");
     drop(file);
     assert!(gateway.terminate().await.success());
-}
-
-/// A small file system in memory; unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn of(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then_some(Self(folder))
-    }
-
-    /// Writes a file until nothing fits any more.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.0.path().join("filler")).expect("created");
-        for bytes in [1 << 20, 4 << 10, 1] {
-            while file.write_all(&vec![0; bytes]).is_ok() {}
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_of_settled_deliveries_makes_room_also_after_a_kill() {
-    let Some(disk) = SmallDisk::of("48m") else {
-        eprintln!("not tried: mounting a file system needs root");
-        return;
-    };
-    let folder = tempfile::tempdir_in(disk.0.path()).expect("a folder");
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).expect("created");
-    let origin = ProcessGateway::new(&[]);
-    for name in ["cartwire.db", "master.key"] {
-        std::fs::copy(origin.data().join(name), data.join(name)).expect("copied");
-    }
-    let mut gateway = ProcessGateway::on_copy(folder);
-    gateway.set_options(&[
-        "--disk-reserve",
-        "4MiB",
-        "--disk-budget",
-        "1GiB",
-        "--retain-size",
-        "1GiB",
-    ]);
-    gateway.start().await;
-    // More than the disk holds: what is settled makes room for what comes.
-    let mut taken = 0;
-    for number in 0..100 {
-        if status_of(&gateway, 1_000_000).await == 200 {
-            taken += 1;
-        } else {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        assert!(number < 99 || taken > 60, "{taken} were taken");
-    }
-    disk.fill();
-    eventually("it makes room", || async {
-        gateway.is_ready().await.then_some(())
-    })
-    .await;
-    eventually("it takes one", || async {
-        (status_of(&gateway, 10_000).await == 200).then_some(())
-    })
-    .await;
-    eventually("the reserve file is back", || async {
-        let reserve = gateway.data().join("cartwire.reserve");
-        reserve.exists().then_some(())
-    })
-    .await;
-    gateway.kill();
-    disk.fill();
-    gateway.start().await;
-    eventually("it takes one again", || async {
-        (status_of(&gateway, 10_000).await == 200).then_some(())
-    })
-    .await;
-    assert!(gateway.terminate().await.success());
-}
-
-/// Sends an order with a note of that length and gives the status of the answer; 0 without one.
-async fn status_of(gateway: &ProcessGateway, bytes: usize) -> u16 {
-    let payload = format!(
-        r#"{{"id":{},"total":"1.00","note":"{}"}}"#,
-        unique(),
-        "x".repeat(bytes)
-    );
-    let unsigned = Unsigned {
-        topic: "order.updated",
-        payload: payload.as_bytes(),
-        nonce: unique(),
-        options: &BTreeMap::new(),
-    };
-    let signed = platform("woocommerce")
-        .expect("a platform")
-        .sign(&unsigned, &Keys::test().shop, jiff::Timestamp::now())
-        .expect("signed");
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client");
-    let mut request = client.post(format!(
-        "http://{}/webhooks/woocommerce/{SHOP}",
-        gateway.public()
-    ));
-    for (name, value) in &signed.headers {
-        request = request.header(name, value);
-    }
-    let answer = request.body(signed.body).send().await;
-    answer.map_or(0, |answer| answer.status().as_u16())
 }

@@ -86,7 +86,7 @@ fn open() -> Shop {
 }
 
 #[test]
-fn a_store_is_not_added_twice_unless_that_is_wanted() {
+fn store_is_added_twice_only_if_forced() {
     let (bench, shop) = (Bench::new(), open());
     ended(&bench.add("one", &shop.url, &["--public-url", PUBLIC]), 0);
     let registered = shop.webhooks().len();
@@ -99,7 +99,7 @@ fn a_store_is_not_added_twice_unless_that_is_wanted() {
 }
 
 #[test]
-fn an_id_that_is_taken_or_shares_its_routing_keys_is_refused() {
+fn taken_id_or_shared_routing_key_is_refused() {
     let (bench, shop, other) = (Bench::new(), open(), open());
     ended(
         &bench.add("shop.a", &shop.url, &["--public-url", PUBLIC]),
@@ -119,7 +119,7 @@ fn an_id_that_is_taken_or_shares_its_routing_keys_is_refused() {
 }
 
 #[test]
-fn an_address_that_no_shop_can_use_is_refused_before_anything_is_registered() {
+fn unusable_public_url_is_refused_before_registration() {
     let (bench, shop) = (Bench::new(), open());
     let refused = bench.add(
         "shop",
@@ -132,7 +132,7 @@ fn an_address_that_no_shop_can_use_is_refused_before_anything_is_registered() {
 }
 
 #[test]
-fn a_public_url_that_was_given_is_known_without_registering() {
+fn public_url_is_stored_without_registration() {
     let (bench, shop) = (Bench::new(), open());
     let told = ended(
         &bench.add(
@@ -156,7 +156,7 @@ fn the_help_of_each_kind_describes_the_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn removing_an_app_names_its_installations_first() {
+async fn removal_of_an_app_lists_its_installations_first() {
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
     gateway.store().send(Order::Site(1), 1).await;
@@ -193,7 +193,7 @@ async fn post(gateway: &ProcessGateway, id: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_connection_is_known_to_the_gateway_when_the_command_returns() {
+async fn new_connection_is_served_when_the_command_returns() {
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
     let (bench, shop) = (Bench::of(&gateway), open());
@@ -206,7 +206,7 @@ async fn a_new_connection_is_known_to_the_gateway_when_the_command_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_cannot_reach_the_gateway_is_in_trouble_until_it_does() {
+async fn store_that_cannot_reach_the_gateway_is_degraded_until_it_does() {
     let mut gateway = ProcessGateway::new(&["--check-interval-seconds", "1"]);
     gateway.set_environment(vec![("CARTWIRE_ALLOW_PRIVATE_STORES", "true".into())]);
     gateway.start().await;

@@ -127,7 +127,7 @@ async fn attack(gateway: &ProcessGateway) -> Vec<(usize, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_deliveries_of_one_store_leave_memory_and_others_alone() {
+async fn large_deliveries_of_one_store_use_bounded_memory() {
     let mut gateway = gateway(&[]).await;
     let attacked = attack(&gateway).await;
     let begun = Instant::now();
@@ -177,7 +177,7 @@ async fn large_deliveries_of_one_store_leave_memory_and_others_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_deliveries_wait_for_a_broker_that_is_away_in_bounded_memory() {
+async fn large_deliveries_wait_for_the_broker_in_bounded_memory() {
     let mut gateway = gateway(&["--amqp-url", "amqp://127.0.0.1:1/%2f"]).await;
     attack(&gateway).await;
     // What the relay has room for is in flight, the rest waits in the journal.
@@ -204,7 +204,7 @@ async fn large_deliveries_wait_for_a_broker_that_is_away_in_bounded_memory() {
 
 /// Entries in flight at an operator's kills are innocent.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_kills_under_load_make_no_dead_letter() {
+async fn ten_kills_under_load_cause_no_dead_letter() {
     let mut gateway = gateway(&[]).await;
     let mut sent = 0;
     for round in 0..10 {

@@ -18,7 +18,7 @@ async fn some_moment(load: &Load, dice: &mut Dice) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_killed_at_any_moment_keeps_what_it_answered_once_and_in_order() {
+async fn killed_gateway_keeps_accepted_deliveries_once_and_in_order() {
     let mut dice = Dice::from_environment();
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
@@ -41,7 +41,7 @@ async fn a_gateway_killed_at_any_moment_keeps_what_it_answered_once_and_in_order
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_sent_again_after_a_kill_is_a_duplicate_or_new_and_told_once() {
+async fn delivery_repeated_after_a_kill_is_published_once() {
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
     let store = gateway.store();
@@ -59,7 +59,7 @@ async fn a_delivery_sent_again_after_a_kill_is_a_duplicate_or_new_and_told_once(
 }
 
 /// Copies the data file and its log while they are written, as a snapshot of the file system would hold them: an open
-/// reader keeps the log from being begun anew between the two.
+/// reader keeps the log from being restarted between the two.
 fn copy_while_written(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("a folder for the copy");
     let file = cartwire::database::DATA_FILE;
@@ -78,7 +78,7 @@ fn copy_while_written(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_of_the_data_folder_made_under_load_opens_and_completes() {
+async fn copy_of_the_data_folder_made_under_load_is_complete() {
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
     let store = gateway.store();

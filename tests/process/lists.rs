@@ -1,5 +1,4 @@
-//! The lists of deliveries and events as an operator narrows them, and acknowledging what cannot be mended: the real
-//! program, without a broker.
+//! Filters of the lists of deliveries and events, and acknowledged dead letters: the real program, without a broker.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -94,7 +93,7 @@ async fn acknowledged_dead_letters_leave_lists_counts_and_the_doctor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deliveries_are_found_by_order_number_event_text_and_time() {
+async fn deliveries_are_found_by_order_number_text_and_time() {
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
     for (delivery, (id, number, name)) in [
@@ -136,7 +135,7 @@ async fn deliveries_are_found_by_order_number_event_text_and_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newest_events_come_first_where_they_are_asked_for() {
+async fn newest_events_come_first_on_request() {
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
     gateway.store().send_all(&Order::some(2), 0, 10).await;

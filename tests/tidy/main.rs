@@ -1,13 +1,14 @@
-//! The house rules that a compiler does not know, held by reading `src` as text: who imports whom, which crate lives where,
-//! what stays out of the platforms.
+//! Rules about the source that no compiler checks: imports between modules, the modules that may use a crate, pure
+//! platforms, sizes, names and words.
 //!
-//! It is no parser: comments, strings and test modules are cut out by a small lexer, and words are looked for in the rest.
-//! What `cargo clippy` or the type system already refuses is not repeated here.
+//! A small lexer removes comments, strings and test modules, and most rules search for words in the rest. The rules about
+//! sizes and imports read the syntax tree. Rules of `cargo clippy` and of the type system are not repeated here.
 
 mod circles;
 mod documents;
 mod shape;
 mod source;
+mod test_programs;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

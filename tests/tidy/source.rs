@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A source file.
 pub(crate) struct Source {
-    /// Below `src`, with slashes.
+    /// The path below `src`, or below `tests` for tests. With slashes.
     pub(crate) path: String,
     /// As it is.
     pub(crate) text: String,
@@ -62,28 +62,37 @@ pub(crate) fn sources() -> Vec<Source> {
 }
 
 pub(crate) fn all_sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut paths = BTreeSet::new();
-    collect(&root, &mut paths);
-    let sources: Vec<Source> = paths
-        .iter()
-        .map(|path| {
-            let text = fs::read_to_string(root.join(path)).expect("a source file is UTF-8");
-            Source::new(path, &text)
-        })
-        .collect();
+    let sources = sources_below("src");
     assert!(sources.len() > 50, "src was found");
     sources
 }
 
-fn collect(folder: &Path, paths: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("src can be listed") {
-        let path = entry.expect("src can be listed").path();
+/// Everything below `tests`. The paths begin below `tests`.
+pub(crate) fn test_sources() -> Vec<Source> {
+    let sources = sources_below("tests");
+    assert!(sources.len() > 50, "tests was found");
+    sources
+}
+
+/// The source files below a folder of the repository. The paths begin below this folder.
+pub(crate) fn sources_below(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut paths = BTreeSet::new();
+    collect(&root, &root, &mut paths);
+    let read = |path: &String| {
+        let text = fs::read_to_string(root.join(path)).expect("a source file is UTF-8");
+        Source::new(path, &text)
+    };
+    paths.iter().map(read).collect()
+}
+
+fn collect(root: &Path, folder: &Path, paths: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("the folder can be listed") {
+        let path = entry.expect("the folder can be listed").path();
         if path.is_dir() {
-            collect(&path, paths);
+            collect(root, &path, paths);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-            let below = path.strip_prefix(root).expect("below src");
+            let below = path.strip_prefix(root).expect("a path below the root");
             paths.insert(below.to_string_lossy().replace('\\', "/"));
         }
     }

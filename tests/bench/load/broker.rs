@@ -1,5 +1,5 @@
 //! The one broker of a run: a RabbitMQ node of the benchmark's own, with the exchange and the quorum queue that everybody
-//! publishes to. Nobody consumes: the queue holds the messages, and is emptied before each row.
+//! publishes to. There is no consumer: the queue keeps the messages, and is purged before each row.
 
 use std::time::{Duration, Instant};
 

@@ -86,7 +86,7 @@ impl Row {
     }
 }
 
-/// Measures what `start` starts, each time anew.
+/// Measures what `start` starts. Each measurement starts it again.
 pub(crate) fn measure(plan: &Plan, broker: Option<&Broker>, start: impl Fn() -> Server) -> Row {
     let mut row = maximum(plan, broker, start());
     let rate = (row.per_second / 2.0).max(1.0);

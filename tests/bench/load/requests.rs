@@ -243,7 +243,7 @@ impl Template {
                     let at = self.json_at + mark.start..self.json_at + mark.end;
                     self.request[at].copy_from_slice(&self.json[mark.clone()]);
                 }
-                // Three bytes are four characters: whole threes are written anew.
+                // Three bytes are four characters: whole groups of three are encoded again.
                 Shop::Wix => {
                     let (from, to) = (mark.start / 3, mark.end.div_ceil(3));
                     let bytes = &self.json[from * 3..(to * 3).min(self.json.len())];

@@ -82,8 +82,8 @@ impl Sender {
         self.platform.verify(&raw, &self.keys, now())
     }
 
-    /// Verifies a request that is signed: the sender is known, so it is never refused as a stranger's. Twice the same
-    /// request is the same delivery.
+    /// Verifies a signed request: it is never rejected for an invalid signature. The same request twice
+    /// gives the same delivery.
     ///
     /// # Panics
     /// Where it is not so.

@@ -53,7 +53,7 @@ pub enum Doing {
     Complete(String),
 }
 
-/// What is done with whom.
+/// The task and the platform.
 pub struct Task {
     /// Whose API is asked.
     pub platform: &'static dyn WebhookPlatform,
@@ -61,7 +61,7 @@ pub struct Task {
     pub subject: ConnectionContext,
     /// What is done.
     pub doing: Doing,
-    /// Does the store begin anew after its last answer? Else nobody answers any more.
+    /// `true` if the store repeats its answers after the last one. Otherwise it does not answer any more.
     pub cycles: bool,
 }
 
@@ -354,7 +354,7 @@ fn conversation<T: PartialEq + Debug>(
     }
 }
 
-/// A question goes to whom the credentials are for, and they stand nowhere but in its proof.
+/// A request goes only to the owner of its credentials, and only its authorization contains them.
 fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
     assert_no_secret(&request.url, store);
     request
@@ -386,7 +386,7 @@ fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
 }
 
 /// An address as the client of HTTP reads it. It sends no fragment, so what stands there is not asked for; and what stands
-/// before the host would be somebody else's credentials.
+/// before the host would be credentials of another user.
 fn called(url: &str) -> Url {
     let url = Url::parse(url).unwrap_or_else(|error| panic!("{url} cannot be called: {error}"));
     assert!(
@@ -401,7 +401,8 @@ fn called(url: &str) -> Url {
     url
 }
 
-/// The host that somebody typed, with or without `www.`, on the same port or on the scheme's own; never less safe than typed.
+/// The host that the operator entered, with or without `www.`, on the same port or on the default port of the scheme. `https`
+/// never becomes `http`.
 fn assert_is_the_store_s(url: &Url, typed: &Url) {
     let host = |url: &Url| {
         let host = url.host_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! The files of a fixture, as somebody may have written them: `replay` reads what it is given.
+//! The files of a fixture with any content: `replay` reads files of the operator.
 //!
 //! The files are parted by lines of dashes: payload, case and what is expected; or a recorded delivery and what is
 //! expected.

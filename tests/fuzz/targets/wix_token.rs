@@ -1,4 +1,4 @@
-//! A Wix token through verify: as a stranger sends it, and its first two lines as header and claims signed by the app.
+//! A Wix token through verify: unsigned, and with its first two lines as header and claims that the app signed.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! A WooCommerce request, headers and body, through verify: as a stranger sends it, and the same signed by the shop.
+//! A WooCommerce request, headers and body, through verify: unsigned, and signed by the shop.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -84,7 +84,7 @@ async fn worst_of(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn honest_bodies_are_answered_while_large_ones_without_a_key_hang() {
+async fn honest_bodies_are_accepted_beside_hanging_unsigned_ones() {
     let large = 8 << 20;
     for (what, attack) in [
         (
@@ -188,7 +188,7 @@ async fn flood_of_valid_deliveries_of_one_store_delays_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_of_the_admin_listener_that_read_nothing_keep_no_probe_out() {
+async fn admin_clients_that_read_nothing_block_no_probe() {
     let gateway = gateway().await;
     for _ in 0..24 {
         let kept = request(&order(1 << 20)).send(gateway.public()).await;

@@ -28,7 +28,7 @@ use crate::http::{Answer, PATIENCE, Request};
 pub const SHOP: &str = "/webhooks/woocommerce/shop-a";
 /// The Wix app of every test.
 pub const APP: &str = "/webhooks/wix/my-app";
-/// A Wix app whose private key nobody here has.
+/// A Wix app whose private key the tests do not have.
 pub const FOREIGN_APP: &str = "/webhooks/wix/foreign-app";
 /// The key of the foreign app: a published one of a real app.
 const FOREIGN_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAjUtCVyLGf8M0+qlYWrJv\nNYXpCwV2viCFuf4TJcdxoocZT0GOghRA0q9tYko5Rt4uJXARwn3khou9qKnZYC1+\n7+81HY3JSoY9Hc5FILrYuxhkdYEDwKd2A27x4k4MLlEV9YlU2Vugr3oGE3+smuNl\n6RhPn7gHvdK7cK9Ss1cZIg+icNPjUD+tHiDa4tn4I8uJOQqvA+PNXok3AntDZvYD\nETlQctvZVLV5cNvP81JdYOf4huItqoZkATtXwJE8Cm0cvu9vm0IqZCn4KHxjTnBk\nCMY5DcX4T+CyW9klcdmWINxGRQI8VAHORuvGi2gKTK0zZvk7FZHOTjLfEMdgJ/uY\nvwIDAQAB\n-----END PUBLIC KEY-----";

@@ -6,12 +6,14 @@
 
 pub mod consumer;
 pub mod dialogue;
+mod erlang;
 pub mod genuine;
 pub mod http;
 pub mod in_process;
 pub mod ledger;
 pub mod node;
 pub mod process;
+mod process_view;
 pub mod store;
 pub mod wix;
 pub mod woocommerce;
@@ -77,9 +79,9 @@ pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Concurrent test programs begin at distant ports.
-    let begin =
-        u16::try_from(std::process::id().wrapping_mul(37) % u32::from(COUNT)).unwrap_or_default();
+    // Concurrent test programs begin at distant ports, also if their process ids are close.
+    let begin = u16::try_from(std::process::id().wrapping_mul(0x9e37_79b1) % u32::from(COUNT))
+        .unwrap_or_default();
     for _ in 0..COUNT {
         let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

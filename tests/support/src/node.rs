@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 
 use lapin::{Connection, ConnectionProperties};
@@ -12,10 +12,7 @@ use tempfile::TempDir;
 use crate::consumer::{Consumer, EVENTS, quorum};
 use crate::{eventually, free_port, send_signal, tail, unique};
 
-const BIN: &str = "/usr/lib/rabbitmq/bin";
-const USER: &str = "rabbitmq";
-/// RabbitMQ's limit of free disk space; small, so that the test machine's disk raises no alarm.
-const DISK_LIMIT: &str = "1MB";
+use crate::erlang::{BIN, DISK_LIMIT, Epmd, USER, environment, id};
 
 /// A node, stopped or running.
 pub struct RabbitNode {
@@ -28,32 +25,6 @@ pub struct RabbitNode {
     /// Shared by the nodes of one cluster.
     epmd: Arc<Epmd>,
     server: Option<Child>,
-}
-
-/// A separate epmd that the test starts and can therefore stop.
-struct Epmd {
-    port: u16,
-    child: Child,
-}
-
-impl Epmd {
-    fn start(as_user: bool, home: &Path) -> Self {
-        let port = free_port();
-        let child = environment(as_user, home, port, "epmd")
-            .args(["-port", &port.to_string(), "-address", "127.0.0.1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("epmd starts");
-        Self { port, child }
-    }
-}
-
-impl Drop for Epmd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl RabbitNode {
@@ -377,45 +348,4 @@ impl Drop for RabbitNode {
             let _ = server.wait();
         }
     }
-}
-
-/// A command with a minimal environment for a node and its tools.
-fn environment(as_user: bool, home: &Path, epmd_port: u16, program: &str) -> Command {
-    let mut command = if as_user {
-        let mut command = Command::new("setpriv");
-        command.args([
-            &format!("--reuid={USER}"),
-            &format!("--regid={USER}"),
-            "--clear-groups",
-            program,
-        ]);
-        command
-    } else {
-        Command::new(program)
-    };
-    command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("LANG", "C.UTF-8")
-        .env("HOME", home)
-        // Ignores the configuration of the machine's own node.
-        .env("RABBITMQ_CONF_ENV_FILE", home.join("none"))
-        .env("ERL_EPMD_PORT", epmd_port.to_string())
-        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .current_dir(home)
-        .stdin(Stdio::null());
-    command
-}
-
-/// The id of a user or group; without a name, of the current user.
-fn id(option: &str, user: Option<&str>) -> u32 {
-    let output = Command::new("id")
-        .arg(option)
-        .args(user)
-        .output()
-        .expect("id runs");
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    text.parse().unwrap_or_else(|_| {
-        panic!("there is no user {user:?}: is the rabbitmq-server package complete?")
-    })
 }

@@ -52,7 +52,7 @@ pub enum Failure {
 
 /// A request that came.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct WixRequest {
     /// `GET`, `POST`.
     pub method: String,
     /// Without the query.
@@ -70,7 +70,7 @@ pub struct Asked {
 #[derive(Debug, Default)]
 struct State {
     world: World,
-    asked: Vec<Asked>,
+    asked: Vec<WixRequest>,
     failures: Vec<(String, Failure, usize)>,
     /// By token, the installation.
     given: BTreeMap<String, String>,
@@ -135,7 +135,7 @@ impl Wixapis {
     }
 
     /// The requests so far whose path begins so.
-    pub fn asked(&self, path: &str) -> Vec<Asked> {
+    pub fn asked(&self, path: &str) -> Vec<WixRequest> {
         locked(&self.state)
             .asked
             .iter()
@@ -251,7 +251,7 @@ fn take_failure(failures: &mut Vec<(String, Failure, usize)>, path: &str) -> Opt
 }
 
 /// Reads a request; `None` where nothing came.
-fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
+fn read(stream: &TcpStream) -> std::io::Result<Option<WixRequest>> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -277,7 +277,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
     reader.read_exact(&mut body)?;
     let body = serde_json::from_slice(&body).unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Ok(Some(Asked {
+    Ok(Some(WixRequest {
         method,
         path: path.to_owned(),
         query: query.to_owned(),
@@ -292,7 +292,7 @@ fn plain(status: u16, body: &Value) -> Response {
 }
 
 /// The right answer.
-fn answer(state: &mut State, asked: &Asked) -> Response {
+fn answer(state: &mut State, asked: &WixRequest) -> Response {
     if asked.path == "/oauth2/token" {
         return token(state, asked);
     }
@@ -307,7 +307,7 @@ fn answer(state: &mut State, asked: &Asked) -> Response {
     plain(status, &body)
 }
 
-fn token(state: &mut State, asked: &Asked) -> Response {
+fn token(state: &mut State, asked: &WixRequest) -> Response {
     let told = |name: &str| asked.body[name].as_str().unwrap_or_default();
     match state.world.token_refusal(
         told("grant_type"),

@@ -14,50 +14,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::{Asked, Fault, State, Webhook, lock, rest};
-
-/// What is answered.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
-    /// A webhook that was made and is to be tried with a ping.
-    pub(super) pings: Vec<(u64, String)>,
-}
-
-impl Reply {
-    pub(super) fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![("Content-Type", "application/json; charset=UTF-8".to_owned())];
-        Self {
-            status,
-            headers,
-            body: body.to_string(),
-            pings: Vec::new(),
-        }
-    }
-
-    pub(super) fn html(status: u16, body: &str) -> Self {
-        let headers = vec![("Content-Type", "text/html; charset=UTF-8".to_owned())];
-        let body = format!(
-            "<!DOCTYPE html>\n<html><head><title>Shop</title></head><body>{body}</body></html>"
-        );
-        Self {
-            status,
-            headers,
-            body,
-            pings: Vec::new(),
-        }
-    }
-
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-}
+use super::options::Fault;
+use super::rest;
+use super::state::{ShopRequest, State, Webhook, lock};
 
 /// Answers one request.
 pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, base: &str) {
-    // Whoever goes away early has no claim to an answer.
+    // A client that disconnected early gets no response.
     drop(try_serve(stream, state, base));
 }
 
@@ -73,7 +36,7 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
     let reply = {
         let mut state = lock(state);
         let (reply, proved) = rest::answer(&asked, &mut state, base);
-        state.asked.push(Asked { proved, ..asked });
+        state.asked.push(ShopRequest { proved, ..asked });
         reply
     };
     let mut head = format!(
@@ -115,7 +78,7 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
     Ok(())
 }
 
-fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
+fn read(stream: &TcpStream) -> std::io::Result<Option<ShopRequest>> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -124,7 +87,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
         return Ok(None);
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut asked = Asked {
+    let mut asked = ShopRequest {
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::State;
+use super::state::State;
 
 /// The entities of a list, filtered and sorted as the query says.
 pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{Asked, Fault, State};
+use super::options::Fault;
+use super::state::{ShopRequest, State};
 
 /// What the proof of a request is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) enum Proof {
 }
 
 /// Checks a request that reached a shop which knows itself as `home`.
-pub(super) fn prove(asked: &Asked, state: &mut State, home: &str, base: &str) -> Proof {
+pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &str) -> Proof {
     // WooCommerce takes the members from the header or from the query.
     let mut oauth = BTreeMap::new();
     for (name, value) in asked

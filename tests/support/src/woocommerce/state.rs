@@ -1,0 +1,114 @@
+//! What the shop stores: webhooks, entities and received requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::options::{Fault, Options};
+
+/// A webhook, with what REST shows and what it hides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Webhook {
+    pub id: u64,
+    pub name: String,
+    /// `active`, `paused`, `disabled`.
+    pub status: &'static str,
+    pub topic: String,
+    pub delivery_url: String,
+    /// Hidden.
+    pub secret: String,
+    /// Hidden: disabled at the seventh failure in a row.
+    pub failures: u32,
+    /// Of the last change or delivery: a clock of the shop's own, in seconds since it was opened.
+    pub modified: u32,
+    /// The same by this machine's clock.
+    pub changed_at: Timestamp,
+}
+
+/// A request that was received.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShopRequest {
+    pub method: String,
+    /// Without the query.
+    pub path: String,
+    pub query: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+    /// Was it proved with the shop's key?
+    pub proved: bool,
+}
+
+/// What the shop knows.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) options: Options,
+    pub(super) fault: Fault,
+    pub(super) webhooks: BTreeMap<u64, Webhook>,
+    pub(super) next_webhook: u64,
+    pub(super) clock: u32,
+    /// By resource (`orders`) and id.
+    pub(super) entities: BTreeMap<(String, u64), Value>,
+    pub(super) asked: Vec<ShopRequest>,
+    pub(super) nonces: BTreeSet<String>,
+    pub(super) deliveries: u64,
+}
+
+/// A test that failed while it looked must not hide behind a poisoned lock.
+pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl State {
+    pub(super) fn tick(&mut self) -> u32 {
+        self.clock += 1;
+        self.clock
+    }
+
+    pub(super) fn add(&mut self, webhook: Webhook) -> u64 {
+        let id = self.next_webhook;
+        self.next_webhook += 1;
+        let modified = self.tick();
+        self.webhooks.insert(
+            id,
+            Webhook {
+                id,
+                modified,
+                ..webhook
+            },
+        );
+        id
+    }
+
+    pub(super) fn delivered(&mut self, id: u64, well: bool) {
+        let modified = self.tick();
+        let Some(webhook) = self.webhooks.get_mut(&id) else {
+            return;
+        };
+        webhook.modified = modified;
+        webhook.changed_at = Timestamp::now();
+        if well {
+            webhook.failures = 0;
+        } else if webhook.failures > 5 {
+            webhook.status = "disabled";
+        } else {
+            webhook.failures += 1;
+        }
+    }
+
+    /// Is the version at least that?
+    pub(super) fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        let mut parts = self
+            .options
+            .version
+            .split('.')
+            .map(|part| part.parse::<u32>().unwrap_or_default());
+        (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        ) >= (major, minor)
+    }
+}
