@@ -9,7 +9,7 @@ const ORDER: &str = r#"{"id":17,"total":"19.90","currency":"EUR"}"#;
 
 async fn answer_to(address: std::net::SocketAddr, bytes: &[u8]) -> Answer {
     let mut peer = Peer::connect(address).await;
-    peer.write_if_heard(bytes).await;
+    peer.try_write(bytes).await;
     peer.next_answer().await
 }
 

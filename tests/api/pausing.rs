@@ -5,7 +5,7 @@ use std::time::Instant;
 use cartwire::journal::ConnectionChange;
 use serde_json::Value;
 
-use support::http::PATIENCE;
+use support::http::RESPONSE_TIMEOUT;
 use support::in_process::{APP, InProcessGateway, SHOP, id, order, token};
 
 use crate::installations::{INSTANCE, ORDER};
@@ -38,7 +38,7 @@ async fn waiting(gateway: &InProcessGateway) -> usize {
 /// A pause takes effect soon, not at once: sends orders of the shop until one waits, although a later delivery of the app
 /// was published. Gives their number.
 async fn probe_until_held(gateway: &InProcessGateway) -> usize {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RESPONSE_TIMEOUT;
     for number in 1.. {
         gateway
             .order(

@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Whatever takes longer is a failure, not a measurement.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time until `serve` listens.
+pub(crate) const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const APP_ID: &str = "5bc2062d-010b-448c-a62a-d6bb269c5a4c";
 
 /// A data folder, and commands on it.
@@ -173,7 +173,7 @@ impl Served {
                 line.clear();
             }
         });
-        let Ok(public) = told.recv_timeout(PATIENCE) else {
+        let Ok(public) = told.recv_timeout(STARTUP_TIMEOUT) else {
             let _ = child.kill();
             panic!("serve does not serve: {}", log.lock().expect("no panic"));
         };

@@ -1,11 +1,9 @@
 //! The life of a connection, and changes of connections beside a running gateway.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use support::eventually_blocking;
 
-use crate::command::{Bench, PATIENCE, key, order, states};
+use crate::command::{Bench, key, order, states};
 
 #[test]
 fn connection_lives_from_add_to_remove() {
@@ -145,16 +143,10 @@ fn running_gateway_sees_changes_without_a_restart() {
             .then_some(())
     });
     bench.run(&["connections", "remove", "shop-a"]).assert(0);
-    let mut n = 10_000;
-    let deadline = Instant::now() + PATIENCE;
-    while send(n) != 404 {
-        n += 1;
-        assert!(
-            Instant::now() < deadline,
-            "a removed connection is not served"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    eventually_blocking("the removed connection is not served", || {
+        let number = numbers.replace(numbers.get() + 1);
+        (send(number) == 404).then_some(())
+    });
     assert_eq!(served.stop().0, Some(0));
 }
 

@@ -95,7 +95,7 @@ async fn false_lengths_are_refused_and_not_stored() {
             .without_length();
         let (head, _) = request.parts(gateway.public());
         let mut peer = Peer::connect(gateway.public()).await;
-        peer.write_if_heard(&[&head[..], &body].concat()).await;
+        peer.try_write(&[&head[..], &body].concat()).await;
         let status = peer.answer().await.status;
         assert!((400..500).contains(&status), "{what}: {status}");
     }
@@ -133,8 +133,7 @@ async fn rejected_body_is_never_parsed_as_the_next_request() {
             .expect("text")
             .replace("Connection: close", "Connection: keep-alive");
         let mut peer = Peer::connect(gateway.public()).await;
-        peer.write_if_heard(&[outer.as_bytes(), &inside].concat())
-            .await;
+        peer.try_write(&[outer.as_bytes(), &inside].concat()).await;
         let first = peer.head().await;
         assert!(
             (400..500).contains(&first.status),
@@ -191,10 +190,9 @@ async fn unfinished_heads_and_unread_responses_time_out() {
         .await;
     // He asks for ever and reads nothing: the gateway stops reading what he asks.
     let mut deaf = Peer::connect(gateway.public()).await;
-    let asking =
-        tokio::spawn(async move { while deaf.write_if_heard(&health.repeat(100)).await {} });
+    let asking = tokio::spawn(async move { while deaf.try_write(&health.repeat(100)).await {} });
     let dripping = tokio::spawn(async move {
-        while dripping.write_if_heard(b"y").await {
+        while dripping.try_write(b"y").await {
             tokio::time::sleep(support::POLL_INTERVAL).await;
         }
     });

@@ -41,11 +41,11 @@ impl Attack {
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let mut peer = Peer::connect(address).await;
-                    let mut open = peer.write_if_heard(&head).await
-                        && peer.write_if_heard(&vec![b'e'; self.sent]).await;
+                    let mut open =
+                        peer.try_write(&head).await && peer.try_write(&vec![b'e'; self.sent]).await;
                     while open && !stop.load(Ordering::Relaxed) {
                         tokio::time::sleep(Duration::from_millis(100)).await;
-                        open = peer.write_if_heard(&vec![b'e'; self.dripped]).await;
+                        open = peer.try_write(&vec![b'e'; self.dripped]).await;
                     }
                 }
             })
@@ -204,7 +204,7 @@ async fn admin_clients_that_read_nothing_block_no_probe() {
         for _ in 0..300 {
             let mut peer = Peer::connect(gateway.admin_address()).await;
             let (head, _) = Request::new("GET", path).parts(gateway.admin_address());
-            peer.write_if_heard(&head).await;
+            peer.try_write(&head).await;
             peers.push(peer);
         }
         let mut worst = Duration::ZERO;

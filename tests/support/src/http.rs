@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client that says exactly what it is told: nothing is corrected, retried or kept alive.
+//! A small HTTP/1.1 client that sends exactly the given bytes. It corrects, retries and keeps alive nothing.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Whatever takes longer is a failure, not a measurement.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum wait for the next bytes of a response.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -27,7 +27,7 @@ impl Answer {
     }
 
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("an answer is UTF-8")
+        std::str::from_utf8(&self.body).expect("a response is UTF-8")
     }
 
     pub fn json(&self) -> Value {
@@ -35,13 +35,13 @@ impl Answer {
             .unwrap_or_else(|_| panic!("{} {:?} is no JSON", self.status, self.text()))
     }
 
-    /// The `status` of an answer on a webhook route.
+    /// The `status` in the response of a webhook route.
     pub fn word(&self) -> String {
         assert_eq!(self.status, 200, "{}", self.text());
         self.json()["status"].as_str().expect("a status").to_owned()
     }
 
-    /// The delivery's id of an answer on a webhook route.
+    /// The delivery's id in the response of a webhook route.
     pub fn delivery(&self) -> String {
         self.json()["delivery"]
             .as_str()
@@ -50,7 +50,7 @@ impl Answer {
     }
 }
 
-/// A request to be written.
+/// A request.
 pub struct Request {
     head: Vec<u8>,
     body: Vec<u8>,
@@ -85,7 +85,7 @@ impl Request {
         self
     }
 
-    /// Without a Content-Length of its own.
+    /// Leaves the Content-Length out.
     pub fn without_length(mut self) -> Self {
         self.length = false;
         self
@@ -111,7 +111,7 @@ impl Request {
         (request.head, request.body)
     }
 
-    /// Sends it and reads the answer.
+    /// Sends the request and reads the response.
     pub async fn send(self, address: SocketAddr) -> Answer {
         let (mut bytes, body) = self.parts(address);
         bytes.extend_from_slice(&body);
@@ -144,23 +144,23 @@ impl Peer {
             .expect("the gateway reads");
     }
 
-    /// Writes; that the gateway has hung up already is no failure.
-    pub async fn write_if_heard(&mut self, bytes: &[u8]) -> bool {
+    /// Writes, and returns `false` if the gateway has closed the connection.
+    pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 
-    /// Reads more. `false` at the end.
+    /// Reads more bytes. Returns `false` at the end of the stream.
     async fn more(&mut self) -> bool {
         let mut buffer = [0; 16 << 10];
-        let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer))
+        let read = tokio::time::timeout(RESPONSE_TIMEOUT, self.stream.read(&mut buffer))
             .await
-            .expect("an answer comes");
+            .expect("a response in time");
         let count = read.unwrap_or(0);
         self.read.extend_from_slice(&buffer[..count]);
         count > 0
     }
 
-    /// Reads up to that text and takes it out, with the text.
+    /// Reads up to `end`, and returns the text including `end`.
     pub async fn until(&mut self, end: &str) -> String {
         loop {
             if let Some(at) = self
@@ -174,13 +174,13 @@ impl Peer {
             }
             assert!(
                 self.more().await,
-                "the gateway hung up after {:?}",
+                "the gateway closed the connection after {:?}",
                 String::from_utf8_lossy(&self.read)
             );
         }
     }
 
-    /// Status and headers of an answer.
+    /// Reads the status and the headers of a response.
     pub async fn head(&mut self) -> Answer {
         let head = self.until("\r\n\r\n").await;
         let mut lines = head.trim_end().split("\r\n");
@@ -199,7 +199,7 @@ impl Peer {
         }
     }
 
-    /// An answer among others on one connection: its length is told.
+    /// Reads one of several responses on a connection. The response must have a Content-Length.
     pub async fn next_answer(&mut self) -> Answer {
         let mut answer = self.head().await;
         let length = answer
@@ -208,20 +208,23 @@ impl Peer {
             .parse::<usize>()
             .expect("a length");
         while self.read.len() < length {
-            assert!(self.more().await, "the gateway hung up within an answer");
+            assert!(
+                self.more().await,
+                "the gateway closed the connection within a response"
+            );
         }
         let rest = self.read.split_off(length);
         answer.body = std::mem::replace(&mut self.read, rest);
         answer
     }
 
-    /// Whatever comes until the gateway hangs up.
+    /// Reads until the gateway closes the connection.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.read)
     }
 
-    /// A whole answer; an interim one before it is skipped.
+    /// Reads a complete response. Skips a response with status 100 before it.
     pub async fn answer(&mut self) -> Answer {
         let mut answer = self.head().await;
         if answer.status == 100 {
@@ -231,7 +234,7 @@ impl Peer {
             .header("content-length")
             .map(|length| length.parse::<usize>().expect("a length"));
         let chunked = answer.header("transfer-encoding").is_some();
-        assert!(!chunked, "answers are short");
+        assert!(!chunked, "responses are not chunked");
         while self.read.len() < length.unwrap_or(usize::MAX) && self.more().await {}
         answer.body = std::mem::take(&mut self.read);
         answer

@@ -1,6 +1,6 @@
-//! A gateway of its own for each test: temporary folder, free ports, a shop and an app as connections.
+//! A gateway in the test's process: a temporary folder, free ports, and connections of a shop and of two apps.
 //!
-//! When it is dropped, it shuts down in order, and nothing may be left unsettled unless the test said so.
+//! On drop, the gateway shuts down in order. No delivery may be pending then, unless the test sets `leaves_pending`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::eventually;
-use crate::http::{Answer, PATIENCE, Request};
+use crate::http::{Answer, RESPONSE_TIMEOUT, Request};
 
 /// The WooCommerce store of every test.
 pub const SHOP: &str = "/webhooks/woocommerce/shop-a";
@@ -49,7 +49,7 @@ impl InProcessGateway {
         Self::with(|_| {}).await
     }
 
-    /// With other options than the defaults.
+    /// Starts a gateway with changed options.
     pub async fn with(change: impl FnOnce(&mut ServeArgs)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         for (kind, id, field, secret) in [
@@ -78,7 +78,7 @@ impl InProcessGateway {
             listen: "127.0.0.1:0".to_owned(),
             admin_listen: "127.0.0.1:0".to_owned(),
             shutdown_grace_seconds: "2".to_owned(),
-            // The disk of a test machine may be fuller than a gateway likes.
+            // The disk of a test machine may have less free space than the default reserve.
             disk_reserve: "1".to_owned(),
             ..ServeArgs::defaults()
         };
@@ -119,14 +119,14 @@ impl InProcessGateway {
             .await
     }
 
-    /// Sends an order of the shop and takes it for granted that it is kept; gives the delivery's id.
+    /// Sends an order of the shop, which must be accepted. Returns the delivery's id.
     pub async fn order(&self, topic: &str, payload: &str, nonce: u64) -> String {
         let answer = self.post(SHOP, &order(topic, payload, nonce)).await;
         assert_eq!(answer.word(), "accepted");
         answer.delivery()
     }
 
-    /// Asks the admin listener.
+    /// Sends a GET to the admin listener.
     pub async fn get(&self, path: &str) -> Answer {
         self.admin_request("GET", path).send(self.admin).await
     }
@@ -139,7 +139,7 @@ impl InProcessGateway {
         }
     }
 
-    /// What the platforms sent and we kept, newest first; the gateway's own announcements are left out.
+    /// The stored deliveries of the platforms, newest first, without the gateway's own announcements.
     pub async fn kept(&self) -> Vec<Value> {
         let answer = self.get("/api/deliveries?limit=1000").await.json();
         let deliveries = answer["deliveries"].as_array().expect("deliveries").iter();
@@ -151,7 +151,7 @@ impl InProcessGateway {
         deliveries.filter(sent).cloned().collect()
     }
 
-    /// A delivery, once it is settled.
+    /// Waits until a delivery is settled, and returns it.
     pub async fn settled(&self, id: &str) -> Value {
         eventually("the delivery is settled", async || {
             let delivery = self.get(&format!("/api/deliveries/{id}")).await.json();
@@ -160,7 +160,7 @@ impl InProcessGateway {
         .await
     }
 
-    /// The events that a query finds, once there are at least so many.
+    /// Waits until a query finds at least `least` events, and returns them.
     pub async fn events(&self, query: &str, least: usize) -> Vec<Value> {
         eventually(&format!("{least} events of {query:?}"), async || {
             let page = self
@@ -173,7 +173,7 @@ impl InProcessGateway {
         .await
     }
 
-    /// Adds a connection, and waits until the gateway takes webhooks for it.
+    /// Adds a connection, and waits until the gateway accepts its webhooks.
     pub async fn connect(
         &self,
         kind: &str,
@@ -194,7 +194,7 @@ impl InProcessGateway {
         .await;
     }
 
-    /// Changes a connection as the commands do: in the file, beside the running gateway.
+    /// Changes a connection as the commands do: in the data file of the running gateway.
     pub fn change(&self, change: &ConnectionChange) {
         let changed = DataFile::open(self.folder())
             .expect("the data file")
@@ -211,7 +211,7 @@ impl Drop for InProcessGateway {
         };
         if !std::thread::panicking() && !self.leaves_pending {
             let reader = Reader::open(self.folder.path()).expect("the data file");
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + RESPONSE_TIMEOUT;
             while reader.backlog().expect("the backlog").0 > 0 {
                 assert!(Instant::now() < deadline, "deliveries are left unsettled");
                 std::thread::yield_now();
@@ -228,7 +228,7 @@ impl Drop for InProcessGateway {
     }
 }
 
-/// A key of the fixtures.
+/// A test key of the fixtures.
 pub fn key(name: &str, which: &str) -> String {
     test_key(platform(name).expect("a platform"), which).expect("a test key")
 }
@@ -288,7 +288,7 @@ pub fn token(topic: &str, payload: &str, instance: &str) -> SignedRequest {
     token_at(topic, payload, instance, 0)
 }
 
-/// As [`token`], signed so many seconds from now.
+/// As [`token`], with an issue time of `iat_offset` seconds from now.
 pub fn token_at(topic: &str, payload: &str, instance: &str, iat_offset: i64) -> SignedRequest {
     let options = BTreeMap::from([
         ("instance_id".to_owned(), instance.to_owned()),

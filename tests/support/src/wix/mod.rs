@@ -1,9 +1,6 @@
 //! A double of Wix's API: a real HTTP server on loopback that answers as www.wixapis.com does, for tests of this gateway.
 //!
 //! ```ignore
-//! #[path = "stores/wix.rs"]
-//! mod wix;
-//!
 //! let wix = wix::Wixapis::start(wix::World::default());
 //! // `--api-base {wix.url}` with APP_ID, APP_SECRET; INSTANCE has installed it. API_KEY, ACCOUNT_ID, SITE_ID for a site.
 //! wix.change(|world| world.app_secret = "rotated".to_owned());      // the world changes while it runs
@@ -12,11 +9,10 @@
 //! assert_eq!(wix.asked("/apps/v1/instance").len(), 1);              // what was asked, with headers and bodies
 //! ```
 //!
-//! What it knows is its [`World`]: one app on one site that sells by both catalogues, and one account with two sites. Every
-//! path but the token's wants either a token that it gave, or an API key with the site's or the account's header and never
-//! with both. It runs on threads of its own, so it serves any runtime and any clock. It never checks what a caller should
-//! have asked, and it keeps no connection open.
-#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+//! Its data is a [`World`]: one app on one site with both catalogs, and one account with two sites. Every path except the
+//! token's requires an issued token, or an API key with either the site's or the account's header. The double runs on its
+//! own threads, so it works with any runtime and any clock. It does not check that the right requests are sent, and it
+//! keeps no connection open.
 
 mod world;
 

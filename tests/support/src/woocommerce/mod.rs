@@ -13,9 +13,9 @@
 //! shop.asked();                                        // every request so far, and whether its signature was right
 //! ```
 //!
-//! It speaks HTTP/1.1 on threads of its own, so it serves tests with and without a runtime, and ends when it is dropped.
-//! Requests are proved by OAuth 1.0a, which is checked here by code of its own; as on a real shop, Basic over plain http is
-//! passed over in silence. What it does not do: TLS, carts, permissions beyond the key's, and delivering without being told.
+//! The shop runs on its own threads, so it works with and without a runtime, and ends on drop. Its own code checks the
+//! requests' OAuth 1.0a signatures. As a real shop, it ignores Basic authentication over plain http. It has no TLS, no carts
+//! and no permissions except the key's, and it sends deliveries only when a test calls `fire`.
 
 mod http;
 mod lists;

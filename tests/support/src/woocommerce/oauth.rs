@@ -1,4 +1,4 @@
-//! The shop's check of OAuth 1.0a, written from RFC 5849 and from what WooCommerce does, and from nothing of ours.
+//! The shop's check of OAuth 1.0a, written from RFC 5849 and WooCommerce's source, without code of the gateway.
 
 use std::collections::BTreeMap;
 
