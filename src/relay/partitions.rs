@@ -171,14 +171,21 @@ impl Partitions {
         None
     }
 
-    /// Removes all waiting events of one connection, and returns their positions. Events in flight are not affected.
-    pub(super) fn withdraw(&mut self, connection: &ConnectionId) -> Vec<Position> {
+    /// Removes the waiting events of one connection, and returns their positions. Events in flight are not affected, and
+    /// events for whose entry `stays` is `true`.
+    pub(super) fn withdraw(
+        &mut self,
+        connection: &ConnectionId,
+        stays: impl Fn(Position) -> bool,
+    ) -> Vec<Position> {
         let mut withdrawn = Vec::new();
         let mut touched = HashSet::new();
         for (key, partition) in &mut self.partitions {
             let count = partition.len();
             partition.retain(|task| {
-                let stays = task.event.connection != *connection && task.endpoint != *connection;
+                let is_of_other =
+                    task.event.connection != *connection && task.endpoint != *connection;
+                let stays = is_of_other || stays(task.position);
                 if !stays {
                     withdrawn.push(task.position);
                 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::fetch::FetchTarget;
 use super::fetching;
-use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay, is_reached};
+use super::state::{Finished, InFlightEntry, JOURNAL_RETRY_DELAY, Relay, is_reached};
 use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::publisher::Publish;
@@ -198,7 +198,13 @@ impl<P: Publish> Relay<P> {
         for connection in connections {
             self.intake.to_release.remove(&connection);
             self.allow_claims();
-            for position in self.partitions.withdraw(&connection) {
+            // A delivery that was published in part is finished: its known state has advanced.
+            let entries = &self.in_flight.entries;
+            let has_begun = |position| {
+                let entry = entries.get(&position);
+                entry.is_some_and(InFlightEntry::has_begun)
+            };
+            for position in self.partitions.withdraw(&connection, has_begun) {
                 let Some(entry) = self.in_flight.entries.get_mut(&position) else {
                     continue;
                 };

@@ -139,6 +139,11 @@ pub(super) struct InFlightEntry {
 }
 
 impl InFlightEntry {
+    /// `true` if an event of the entry is finished.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.outcomes.is_empty() || !self.records.is_empty()
+    }
+
     /// The result of the comparison of its events, to be stored with this outcome.
     pub(super) fn comparison(&self, outcome: &Outcome) -> Option<DeliveryComparison> {
         let mut records = self.records.clone();

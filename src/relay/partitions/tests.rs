@@ -103,7 +103,7 @@ fn withdrawn_connection_leaves_only_events_in_flight() {
         partitions.push(task(position, id));
     }
     assert_eq!(positions(&take(&mut partitions, 1)), [1]);
-    let mut withdrawn = partitions.withdraw(&ConnectionId::new("c").expect("an id"));
+    let mut withdrawn = partitions.withdraw(&ConnectionId::new("c").expect("an id"), |_| false);
     withdrawn.sort_unstable();
     assert_eq!(withdrawn, [2, 3]);
     assert!(!partitions.has_ready());
@@ -196,7 +196,7 @@ fn partition_without_its_withdrawn_first_event_continues() {
         ..incomplete(1, "a")
     });
     partitions.push(task(2, "a"));
-    assert_eq!(partitions.withdraw(&app), [1]);
+    assert_eq!(partitions.withdraw(&app, |_| false), [1]);
     assert_eq!(positions(&take(&mut partitions, 10)), [2]);
 }
 
@@ -217,7 +217,7 @@ fn withdrawn_partition_that_waited_for_its_state_is_removed() {
     let mut partitions = Partitions::default();
     partitions.await_state("c/order/a".to_owned());
     partitions.push(task(1, "a"));
-    partitions.withdraw(&ConnectionId::new("c").expect("an id"));
+    partitions.withdraw(&ConnectionId::new("c").expect("an id"), |_| false);
     partitions.state_read("c/order/a".to_owned());
     assert!(partitions.partitions.is_empty() && !partitions.has_ready());
 }
@@ -234,4 +234,18 @@ fn derived_event_comes_before_events_of_later_deliveries() {
     partitions.insert(derived);
     partitions.done("c/order/a".to_owned());
     assert_eq!(positions(&take(&mut partitions, 1)), [2]);
+}
+
+#[test]
+fn events_of_a_delivery_that_was_published_in_part_stay() {
+    let mut partitions = Partitions::default();
+    for position in [1, 2] {
+        partitions.push(task(position, "a"));
+    }
+    let connection = ConnectionId::new("c").expect("an id");
+    assert_eq!(
+        partitions.withdraw(&connection, |position| position == 1),
+        [2]
+    );
+    assert_eq!(positions(&take(&mut partitions, 10)), [1]);
 }
