@@ -1,7 +1,7 @@
 //! Applies changes of connections. A change and the entry that announces it are written in one transaction.
 //!
-//! A running `serve` applies a change through its writer, the commands directly. The relay claims the announcement like
-//! every other entry. States are decided in `connections::lifecycle`, not here.
+//! A running `serve` applies changes through its writer, and commands apply them directly. The relay claims the announcement
+//! as every other entry. `connections::lifecycle` decides the states.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::connections::lifecycle::{LifecycleEvent, transition};
 use crate::connections::store::{self, RotationTimes};
 use crate::delivery::ConnectionId;
 
-/// Makes a change outside a running gateway's writer: for the commands.
+/// Applies a change without the writer of a running gateway, for commands.
 pub(crate) fn change_directly(
     sqlite: &mut Sqlite,
     change: &ConnectionChange,
@@ -31,7 +31,7 @@ pub(crate) fn change_directly(
     Ok(changed)
 }
 
-/// Makes a change and, where consumers are to know of it, writes the entry.
+/// Applies a change, and writes its announcement if consumers must know of it.
 pub(super) fn apply(
     transaction: &Transaction<'_>,
     change: &ConnectionChange,
@@ -136,7 +136,7 @@ impl Examination<'_> {
         let Some(connection) = store::get(transaction, self.id)? else {
             return Ok(Changed::NoSuchConnection);
         };
-        // A change by the store or the operator during the check is newer than its result.
+        // A change by the store or by the operator during the check is newer than the result of the check.
         let moved = if connection.changed_at > self.began {
             Changed::No
         } else {

@@ -1,4 +1,4 @@
-//! Appending one delivery inside the writer's transaction: duplicates, the connection's share of the room, the rows.
+//! Appends a delivery within the writer's transaction: finds duplicates, reserves space, writes the rows.
 
 use rusqlite::{Transaction, params};
 
@@ -6,22 +6,22 @@ use super::entry::{DeliveryState, EntryKind, Position};
 use super::error::{Appended, JournalError};
 use super::health::Unwritable;
 use super::keys::KeyIndex;
-use super::usage::{self, ROOM_FACTOR, entry_bytes};
+use super::usage::{self, SPACE_FACTOR, entry_bytes};
 
 use crate::delivery::DeliveryKey;
 use crate::platforms::{DeliveryParts, VerifiedDelivery};
 
-/// What new deliveries may add in one commit.
-pub(super) struct FreeRoom {
+/// The space that new deliveries may use in one commit.
+pub(super) struct FreeSpace {
     pub(super) bytes: u64,
-    /// Why they may add nothing, if so.
+    /// The reason if no delivery may be added.
     pub(super) unwritable: Option<Unwritable>,
-    /// Bytes of the largest delivery that was refused for what its connection keeps.
+    /// Bytes of the largest delivery that was refused because its connection stores too much.
     pub(super) refused: u64,
 }
 
-impl FreeRoom {
-    /// Takes the room for a delivery of a connection.
+impl FreeSpace {
+    /// Reserves the space for a delivery of a connection that stores `kept` bytes.
     ///
     /// # Errors
     /// [`JournalError::Refused`] or [`JournalError::ShareUsed`].
@@ -29,9 +29,9 @@ impl FreeRoom {
         if let Some(unwritable) = &self.unwritable {
             return Err(JournalError::Refused(unwritable.clone()));
         }
-        // Twice: in the log and in the data file.
+        // A delivery is written twice: to the write-ahead log and to the data file.
         let free = self.bytes.saturating_sub(2 * bytes);
-        if kept.saturating_add(bytes) > free.saturating_mul(ROOM_FACTOR) {
+        if kept.saturating_add(bytes) > free.saturating_mul(SPACE_FACTOR) {
             self.refused = self.refused.max(bytes);
             return Err(JournalError::ShareUsed {
                 kept,
@@ -43,11 +43,11 @@ impl FreeRoom {
     }
 }
 
-/// Appends a delivery, or finds the one that it repeats. The inner error refuses this delivery only.
+/// Appends a delivery, or finds the delivery that it duplicates. The inner error refuses only this delivery.
 pub(super) fn append(
     transaction: &Transaction<'_>,
     keys: &mut KeyIndex,
-    free: &mut FreeRoom,
+    free: &mut FreeSpace,
     delivery: &VerifiedDelivery,
 ) -> rusqlite::Result<Result<Appended, JournalError>> {
     let parts = delivery.parts();
@@ -97,7 +97,7 @@ fn insert(
     Ok(())
 }
 
-/// Makes the entry of a delivery that was just written.
+/// Writes the pending entry of a delivery that was just written.
 pub(super) fn open_entry(
     transaction: &Transaction<'_>,
     position: Position,

@@ -1,8 +1,7 @@
-//! A file of a few megabytes that is given up when the disk is full.
+//! A file of a few megabytes that is removed when the disk is full.
 //!
-//! Removing needs room as well: the pages that change go into the write-ahead log first. Whatever fills the disk, this
-//! file's bytes are there for the removal of settled deliveries, and for the start after a crash. It is created again
-//! when there is room.
+//! Removing deliveries needs disk space too, because changed pages are written to the write-ahead log first. The bytes of this
+//! file are reserved for that, and for the start after a crash. The file is created again when there is space.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,19 +14,19 @@ use crate::report::ErrorChain;
 
 const FILE: &str = "cartwire.reserve";
 pub(super) const BYTES: u64 = 4 << 20;
-/// A small file system gives this part of its size at most.
-const SHARE: u64 = 16;
+/// On a small file system the file is at most this fraction of its size.
+const FILE_SYSTEM_FRACTION: u64 = 16;
 /// Bytes of the disk below which a commit may not fit.
 pub(super) const FLOOR: u64 = 2 << 20;
 
-/// Creates the file where it is missing and the disk has room beyond its reserve.
+/// Creates the file if it is missing and the disk has space beyond the reserve.
 pub(super) fn keep(folder: &Path, reserve: u64) {
     let path = folder.join(FILE);
     if path.exists() {
         return;
     }
     let total = rustix::fs::statvfs(folder).map_or(0, |stat| stat.f_blocks * stat.f_frsize);
-    let bytes = BYTES.min(total / SHARE);
+    let bytes = BYTES.min(total / FILE_SYSTEM_FRACTION);
     let free = free_bytes(folder).unwrap_or(0);
     if bytes == 0 || free < reserve.saturating_add(bytes) {
         return;

@@ -1,9 +1,9 @@
-//! Claims: which connections have pending entries, and the oldest of them per connection.
+//! Claims: the connections with pending entries, and the oldest pending entries of each connection.
 //!
-//! A claim names connections and how much each may get. The index `entries_pending_by_usage` is sorted by connection and
-//! position, so a backlog of one connection costs another connection's claim nothing, however long the backlog is.
+//! A claim names connections, and how much each may get. The index `entries_pending_by_usage` is sorted by connection and
+//! position, so a long backlog of one connection does not slow down the claim of another.
 //!
-//! A row that cannot be read is reported as [`Damaged`] and never fails the claim of the others.
+//! A row that cannot be read is reported as [`Damaged`]. The claim of other entries goes on.
 
 use std::collections::HashSet;
 
@@ -15,16 +15,16 @@ use super::entry::{EntryKind, Position};
 use super::reader::Reader;
 use crate::delivery::ConnectionId;
 
-/// Entries of paused endpoints that one claim passes over per connection.
+/// Maximum number of entries of paused endpoints that one claim skips per connection.
 const MAX_PASSED: usize = 256;
 
-/// Rows that one search for arrivals reads.
+/// Maximum number of rows that one search for arrivals reads.
 const MAX_ARRIVALS: usize = 4_096;
 
 impl Reader {
     /// All connections with pending entries, and the newest position.
     pub(crate) fn pending_connections(&self) -> rusqlite::Result<PendingConnections> {
-        // Read first: newer entries may be found or not.
+        // Read first. The search may find newer entries too.
         let through = self.newest_entry()?;
         let mut next = self.0.prepare_cached(
             "SELECT min(usage) FROM entries INDEXED BY entries_pending_by_usage WHERE state = 0 AND usage > ?1",
@@ -101,7 +101,7 @@ impl Reader {
             }
             if excluded.in_flight.contains(&position) {
                 claimed.passed_over |= self.is_redriven(position)?;
-                // A paused connection's announcement must not overtake what is in hand.
+                // The announcement of a paused connection must not overtake entries in flight.
                 may_claim = !want.is_paused;
                 continue;
             }
@@ -119,7 +119,7 @@ impl Reader {
                     claimed.entries.push(entry);
                     may_claim = bytes < want.bytes;
                 }
-                // Settled since the index was read.
+                // The entry was settled after the index was read.
                 Ok(None) if !self.is_pending(position)? => {}
                 Ok(None) => claimed.damaged.push(Damaged {
                     position,
@@ -128,7 +128,7 @@ impl Reader {
                 }),
                 Err(error) => {
                     let damaged = damaged(position, &error);
-                    // What may be readable later keeps its place: nothing after it is claimed before.
+                    // An entry that may be readable later keeps its turn: no later entry is claimed before it.
                     may_claim = damaged.is_final;
                     claimed.damaged.push(damaged);
                     if !may_claim {
@@ -158,7 +158,7 @@ impl Reader {
             })
     }
 
-    /// The number that a connection has in `entries`; 0 if it has none.
+    /// The id of a connection in `usage`; 0 if it has none.
     fn usage(&self, connection: &str) -> rusqlite::Result<i64> {
         self.0
             .prepare_cached("SELECT id FROM usage WHERE connection = ?1")?
@@ -167,7 +167,7 @@ impl Reader {
             .map(Option::unwrap_or_default)
     }
 
-    /// The connection with a number; empty if there is none.
+    /// The connection with an id in `usage`; empty if there is none.
     fn name(&self, usage: i64) -> rusqlite::Result<String> {
         self.0
             .prepare_cached("SELECT connection FROM usage WHERE id = ?1")?
@@ -227,7 +227,7 @@ fn flag(sqlite: &Sqlite, sql: &str, position: Position) -> rusqlite::Result<bool
         .query_row([position], |row| row.get(0))
 }
 
-/// A value that the gateway cannot have written, or a broken page, stays as it is. Anything else may pass.
+/// A value that the gateway cannot have written, or a broken page, never becomes readable. Other errors may be temporary.
 fn damaged(position: Position, error: &rusqlite::Error) -> Damaged {
     let is_final = match error {
         rusqlite::Error::FromSqlConversionFailure(..)

@@ -1,15 +1,15 @@
-//! The time that retention by age believes.
+//! The believed time, by which retention removes old entries.
 //!
-//! The system's clock may be wrong: ahead for seconds after a bad synchronization, or from the start of the process. An
-//! age computed from a wrong clock would remove entries that no consumer has read. So the believed time advances with the monotonic
-//! clock. A system clock that is ahead of it is believed after it stood there for [`SETTLE_TIME`]; one that is behind is
-//! believed at once, because it removes less. The believed time is stored, so that a restart does not change it.
+//! The system's clock may be wrong: ahead for seconds after a wrong synchronization, or since the start of the process. An
+//! age by a wrong clock would remove entries that no consumer has read. So the believed time advances with the monotonic
+//! clock. A system clock that is ahead is believed after [`SETTLE_TIME`]. One that is behind is believed at once, because it
+//! removes less. The believed time is stored, so that a restart does not change it.
 
 use std::time::{Duration, Instant};
 
-/// How long a clock that jumped ahead has to stand before it is believed.
+/// How long a clock must be ahead before it is believed.
 const SETTLE_TIME: Duration = Duration::from_secs(3_600);
-/// Milliseconds by which the system's clock may be ahead without a jump: corrections of a synchronized clock.
+/// Milliseconds by which the system's clock may be ahead without a wait, for small corrections.
 const TOLERANCE: i64 = 2_000;
 
 /// The believed time.
@@ -18,7 +18,7 @@ pub(super) struct BelievedClock {
     /// Milliseconds since 1970, at the instant `at`.
     believed: i64,
     at: Instant,
-    /// A clock that is ahead: by how many milliseconds, and since when.
+    /// For a system clock that is ahead: the lead in milliseconds, and since when.
     ahead: Option<(i64, Instant)>,
 }
 
@@ -31,7 +31,7 @@ impl BelievedClock {
         }
     }
 
-    /// The believed time, given what the system's clock shows at an instant.
+    /// The believed time at an instant. `system` is the time of the system's clock.
     pub(super) fn at(&mut self, system: i64, now: Instant) -> i64 {
         let elapsed = now.saturating_duration_since(self.at).as_millis();
         self.believed = self

@@ -1,14 +1,14 @@
-//! Cursors of the event log, and what retention removed behind a reader's back.
+//! Cursors of the event log, and the events that retention removed before a reader read them.
 //!
-//! A cursor is a position of the log: the events after the position are still to be read. Retention removes events of each
-//! connection by its own share, so the removed events are not always the oldest of the log. `usage` keeps the newest
-//! removed position of each connection. A cursor before that position has lost events, and a read with such a cursor
-//! says so once: the cursor that the read offers instead remembers the loss that it was told about. A reader that begins at
-//! position 0 loses nothing: what was removed before its first read counts as known.
+//! A cursor is a position of the log: the reader has read the events up to the position. Retention removes events of each
+//! connection by the connection's own use of space, so the removed events are not always the oldest of the log. `usage` stores
+//! the newest removed position of each connection. A reader with a cursor before that position has lost events. A read reports
+//! this once: it returns a cursor that also contains the position up to which the loss was reported. A reader that begins at
+//! position 0 loses nothing.
 //!
 //! ```text
-//! 17        read through position 17
-//! 17~40     the same, and it is known that events up to position 40 were removed
+//! 17        the events up to position 17 were read
+//! 17~40     the same, and the reader knows that events up to position 40 were removed
 //! ```
 
 use std::fmt;
@@ -31,7 +31,7 @@ pub struct EventCursor {
 }
 
 impl EventCursor {
-    /// The cursor after an event of the log.
+    /// The cursor after an event.
     #[must_use]
     pub fn at(position: Position) -> Self {
         Self {
@@ -40,13 +40,13 @@ impl EventCursor {
         }
     }
 
-    /// The position through which the consumer has read events or knows that they were removed.
+    /// The position up to which the consumer has read the events, or knows that they were removed.
     #[must_use]
     pub fn known(self) -> Position {
         self.position.max(self.known_loss)
     }
 
-    /// The same consumer, further on in the log.
+    /// The cursor of the same consumer at a later position.
     #[must_use]
     pub fn advanced(self, position: Position) -> Self {
         Self { position, ..self }
@@ -63,7 +63,7 @@ impl fmt::Display for EventCursor {
     }
 }
 
-/// The text is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("use a cursor from \"next\", such as 17 or 17~40, or 0")]
 pub struct InvalidCursor;
@@ -85,16 +85,16 @@ impl FromStr for EventCursor {
     }
 }
 
-/// What a read of the event log found.
+/// The result of a read of the event log.
 pub enum LogRead {
     /// The events after the cursor.
     Page {
-        /// The events, and the position of the last one that was looked at.
+        /// The events, and the position of the last row that was read.
         page: LogPage,
-        /// The cursor that was read from, with the loss that its reader need not be told of.
+        /// The cursor at which the page begins. Its known loss is not reported again.
         from: EventCursor,
     },
-    /// The cursor lies beyond the newest event that there ever was.
+    /// The cursor is after the newest event that was ever published.
     Ahead {
         /// The cursor of the newest event.
         newest: EventCursor,
@@ -107,8 +107,8 @@ pub enum LogRead {
 }
 
 impl Reader {
-    /// The events after a cursor, oldest first, or why the cursor cannot be used. A cursor at position 0 reads whatever is
-    /// kept and loses nothing.
+    /// The events after a cursor, oldest first, or the reason why the cursor cannot be used. A cursor at position 0 reads all
+    /// stored events and loses nothing.
     ///
     /// # Errors
     /// SQLite's.
@@ -118,7 +118,7 @@ impl Reader {
         limit: PageLimit,
         filter: &EventFilter,
     ) -> rusqlite::Result<LogRead> {
-        // One snapshot for the page and for what was removed.
+        // One snapshot for the page and for the removed positions.
         let snapshot = self.0.unchecked_transaction()?;
         let newest = self.newest_event()?;
         if cursor.position > newest {
@@ -146,7 +146,7 @@ impl Reader {
         Ok(LogRead::Page { page, from })
     }
 
-    /// The position of the newest event that there ever was, removed or not.
+    /// The newest position that was ever used, also if its event was removed.
     fn newest_event(&self) -> rusqlite::Result<Position> {
         let newest = self
             .0
@@ -183,7 +183,7 @@ mod tests {
         reader
     }
 
-    /// As retention does it.
+    /// As retention removes it.
     fn remove(reader: &Reader, position: i64) {
         let connection = if position % 2 == 1 { "a" } else { "b" };
         let note = "UPDATE usage SET removed_through = ?1 WHERE connection = ?2";
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn cursor_that_lost_events_is_told_once_and_others_go_on() {
         let reader = log(6);
-        // Connection a pays with its own events: those of b before them stay.
+        // Connection a loses its own events. Those of b before them stay.
         for position in [1, 3, 5] {
             remove(&reader, position);
         }

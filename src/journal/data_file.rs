@@ -1,4 +1,4 @@
-//! The data file as the commands use it: beside a running gateway or without one.
+//! The data file as commands use it, with or without a running gateway.
 
 use std::path::Path;
 
@@ -10,27 +10,26 @@ use super::redrive::{self, Deed, DeliveryFilter, Progress};
 use crate::connections::{Seal, SealError, store};
 use crate::database::{self, MIGRATIONS, OpenError, checkpoint};
 
-/// What the sealed word says, and is sealed for.
+/// A known text that is stored encrypted. It shows whether a master key is the right one.
 const SEAL_WORD: &str = "cartwire";
 
-/// Why the secrets in a data file cannot be used.
+/// The secrets in a data file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
-    /// Another key sealed them.
+    /// Another master key encrypted them.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// SQLite refuses.
-    #[error("cannot look into the data file")]
+    #[error("cannot read the data file")]
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// The data file as the commands use it: beside a running gateway or without one.
+/// The data file as commands use it, with or without a running gateway.
 pub struct DataFile {
     pub(super) sqlite: rusqlite::Connection,
 }
 
 impl DataFile {
-    /// Opens the data file of a folder for a command; creates it where there is none. The format of a file is not changed
+    /// Opens the data file of a folder for a command, and creates it if there is none. A file of an older format is refused
     /// while a gateway uses it.
     ///
     /// # Errors
@@ -40,7 +39,7 @@ impl DataFile {
         Self::open_locked(folder)
     }
 
-    /// The same for the process that holds the folder's lock.
+    /// As [`DataFile::open`], for the process that has the folder's lock.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -50,7 +49,7 @@ impl DataFile {
         })
     }
 
-    /// Gives the bytes of the write-ahead log back to the file system, before other connections use it.
+    /// Truncates the write-ahead log, before other connections use it.
     ///
     /// # Errors
     /// SQLite's.
@@ -58,10 +57,10 @@ impl DataFile {
         checkpoint::truncate_log(&self.sqlite)
     }
 
-    /// Makes sure that this is the master key that the secrets in the file are sealed with.
+    /// Checks that the master key is the one that encrypted the secrets in the file.
     ///
     /// # Errors
-    /// [`UnlockError`]; `Seal` among them where it is another key.
+    /// [`UnlockError::Seal`] for another master key.
     pub fn unlock(&self, seal: &Seal) -> Result<(), UnlockError> {
         match store::key_check(&self.sqlite)? {
             Some(word) => seal
@@ -75,7 +74,7 @@ impl DataFile {
         }
     }
 
-    /// Changes a connection, and tells consumers of it.
+    /// Changes a connection, and announces the change to consumers.
     ///
     /// # Errors
     /// [`JournalError::Unwritable`].
@@ -87,7 +86,7 @@ impl DataFile {
             .map_err(|error| JournalError::unwritable(&error))
     }
 
-    /// Re-opens settled deliveries, a few at a time: begin with position 0 and go on with [`Progress::next`].
+    /// Redrives settled deliveries in steps: begin with position 0, and continue with [`Progress::next`].
     ///
     /// # Errors
     /// [`JournalError::Unwritable`].
@@ -99,7 +98,7 @@ impl DataFile {
         self.step(filter, after, Deed::Redrive)
     }
 
-    /// Acknowledges dead letters and unrouted deliveries, a few at a time, like [`DataFile::redrive`].
+    /// Acknowledges dead letters and unrouted deliveries in steps, as [`DataFile::redrive`].
     ///
     /// # Errors
     /// [`JournalError::Unwritable`].
@@ -118,7 +117,7 @@ impl DataFile {
         deed: Deed,
     ) -> Result<Progress, JournalError> {
         let unwritable = |error: rusqlite::Error| JournalError::unwritable(&error);
-        // Searched before the lock is taken, so that no sender waits for the search.
+        // The search is before the write lock, so that no sender waits for it.
         let found = redrive::find(&self.sqlite, filter, after, deed).map_err(unwritable)?;
         let mut changed = 0;
         if !found.positions.is_empty() {

@@ -1,14 +1,14 @@
-//! What becomes of a delivery: the states of a journal entry and what leads from one to the next.
+//! The states of a journal entry and the transitions between them.
 //!
 //! ```text
 //!                         ┌────────────── redrive, or a broker is configured later ──────────────┐
 //!                         ▼                                                                      │
-//! append ──────────▶ Pending ──settle──▶ Logged        its events are in the event log; no broker │
-//!                      │  ▲     │      ▶ Published     the broker confirmed every event ──────────┤
-//!                      └──┘     │      ▶ Unrouted      confirmed, but its queue or binding is gone ┤
-//!                               │      ▶ Unsubscribed  confirmed, but no queue is meant for it ───┤
-//!                     attempts  │      ▶ Ignored       it tells nothing, on purpose ──────────────┤
-//!                               └─────▶ DeadLettered  it cannot be read, or never be published ──┘
+//! append ──────────▶ Pending ──settle──▶ Logged        events are in the event log; no broker     │
+//!                      │  ▲     │      ▶ Published     the broker confirmed all events ───────────┤
+//!                      └──┘     │      ▶ Unrouted      confirmed, but a queue or binding is gone ─┤
+//!                               │      ▶ Unsubscribed  confirmed, but no queue is bound for it ───┤
+//!                     attempts  │      ▶ Ignored       no event, by design ───────────────────────┤
+//!                               └─────▶ DeadLettered  cannot be read, or cannot be published ────┘
 //! ```
 //! Only `Pending` entries are claimed. Retention removes settled entries; a pending one is never removed.
 
@@ -20,14 +20,14 @@ use crate::delivery::JournaledDelivery;
 use crate::entities::{DeliveryComparison, DeliveryRecord};
 use crate::event::{EventId, Origin};
 
-/// An entry's place in the journal: growing in the order of arrival.
+/// The position of an entry in the journal. Positions grow in the order of arrival.
 pub type Position = i64;
 
 /// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Kept, not yet settled.
+    /// Stored, and not settled yet.
     Pending,
     /// Its events are in the event log and wait for a broker, if there ever is one.
     Logged,
@@ -75,7 +75,7 @@ impl DeliveryState {
             .find(|state| state.code() == code)
     }
 
-    /// As it is shown, filtered by and counted.
+    /// The name in output, filters and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl DeliveryState {
         }
     }
 
-    /// Reads what [`DeliveryState::as_str`] writes.
+    /// The state with a name that [`DeliveryState::as_str`] returns.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         DeliveryState::ALL
@@ -99,27 +99,24 @@ impl DeliveryState {
     }
 }
 
-/// A delivery claimed from the journal, to be settled.
+/// A delivery in the journal.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its place.
     pub position: Position,
-    /// Its key and with it the ids of its events.
+    /// The key of the delivery. The ids of its events contain it.
     pub key: crate::delivery::DeliveryKey,
-    /// Was it sent by a platform, or written by the gateway itself?
     pub kind: EntryKind,
-    /// Was it re-opened on demand?
+    /// `true` if an operator redrove the entry.
     pub redriven: bool,
-    /// How often publishing it failed so far.
+    /// Number of failed attempts to publish its events.
     pub attempts: u32,
-    /// What was received.
     pub delivery: JournaledDelivery,
     /// The result of the comparison with the known states; `None` if the events were not compared.
     pub record: Option<DeliveryRecord>,
 }
 
 impl Entry {
-    /// The id of its event at that index.
+    /// The id of the entry's event with this index.
     #[must_use]
     pub fn event_id(&self, index: u16) -> EventId {
         EventId {
@@ -128,7 +125,6 @@ impl Entry {
         }
     }
 
-    /// The origin of its events.
     #[must_use]
     pub fn origin(&self) -> Origin {
         match (self.redriven, self.kind) {
@@ -139,14 +135,14 @@ impl Entry {
     }
 }
 
-/// Who wrote an entry.
+/// The writer of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A platform: a verified delivery.
+    /// A platform sent the delivery, and it was verified.
     Delivery,
-    /// The gateway: a change of a connection, whose body is the `connection` shape.
+    /// The gateway announced a change of a connection. The body has the `connection` shape.
     Announcement,
-    /// The gateway: a change that was found by reading a store, in the form of the platform's delivery.
+    /// The gateway found a change by reading a store. The body has the form of the platform's webhook.
     Found,
 }
 
@@ -168,10 +164,10 @@ impl EntryKind {
     }
 }
 
-/// How an entry leaves `Pending`.
+/// The result with which an entry leaves `Pending`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Its events go into the event log; there is no broker.
+    /// The events are in the event log. No broker is configured.
     Logged(Vec<LoggedEvent>),
     /// The broker confirmed all events and returned none.
     Published(Vec<LoggedEvent>),
@@ -179,14 +175,13 @@ pub enum Outcome {
     Unrouted(Vec<LoggedEvent>),
     /// The broker confirmed all events and returned some that no configured queue is meant to receive.
     Unsubscribed(Vec<LoggedEvent>),
-    /// It tells nothing; why, as a bounded word.
+    /// No event, by design; with a reason code.
     Ignored(Cow<'static, str>),
-    /// It cannot be read or published; why, as a bounded word.
+    /// The delivery cannot be read, or its events cannot be published; with a reason code.
     DeadLettered(&'static str),
 }
 
 impl Outcome {
-    /// The state it leads to.
     #[must_use]
     pub fn state(&self) -> DeliveryState {
         match self {
@@ -220,10 +215,10 @@ impl Outcome {
     }
 }
 
-/// What the event log stores of an event. The event is made from its delivery again when it is read.
+/// An event as the event log stores it. A reader makes the event from its delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoggedEvent {
-    /// Which event of the delivery.
+    /// The index of the event in its delivery.
     pub index: u16,
     /// `cartwire.{entity}.{verb}`
     pub event_type: String,
@@ -233,17 +228,15 @@ pub struct LoggedEvent {
     pub omits_raw: bool,
 }
 
-/// An outcome for an entry.
+/// The settlement of an entry.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// Which entry.
     pub position: Position,
-    /// Was it re-opened on demand? Then its events move to the end of the log.
+    /// `true` if an operator redrove the entry. Its events then move to the end of the event log.
     pub redriven: bool,
-    /// Failed attempts before.
+    /// Number of failed attempts to publish its events.
     pub attempts: u32,
     /// The result of the comparison with the known states, if events were compared.
     pub comparison: Option<DeliveryComparison>,
-    /// What became of it.
     pub outcome: Outcome,
 }

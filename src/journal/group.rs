@@ -2,7 +2,7 @@
 
 use rusqlite::{Transaction, TransactionBehavior};
 
-use super::append::{FreeRoom, append};
+use super::append::{FreeSpace, append};
 use super::command::{Command, ResultSender, WriteWork};
 use super::entry::Settlement;
 use super::error::{Appended, JournalError};
@@ -29,7 +29,7 @@ pub(super) struct GroupResult {
 struct Group<'a> {
     transaction: &'a Transaction<'a>,
     keys: &'a mut KeyIndex,
-    free: &'a mut FreeRoom,
+    free: &'a mut FreeSpace,
     result: &'a mut GroupResult,
     /// The first error. After it, no further command is executed.
     failed: Option<JournalError>,
@@ -39,7 +39,7 @@ struct Group<'a> {
 pub(super) fn write_group(
     open: &mut OpenFile,
     commands: Vec<Command>,
-    free: &mut FreeRoom,
+    free: &mut FreeSpace,
     result: &mut GroupResult,
 ) -> Result<(), JournalError> {
     let OpenFile { sqlite, keys } = open;

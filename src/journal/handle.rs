@@ -1,4 +1,4 @@
-//! The handle of the journal: what the rest of the gateway can do with it.
+//! The handle of the journal: all that other rooms can do with it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Journal {
     turns: Arc<Semaphore>,
 }
 
-/// Maximum number of reading connections for the gateway's own work. The admin listener has as many of its own.
+/// Maximum number of reading connections for the gateway itself. The admin listener has the same number of its own.
 const MAX_READERS: usize = 5;
 
 impl Journal {
@@ -56,10 +56,10 @@ impl Journal {
         }
     }
 
-    /// Keeps a delivery. When this returns `Ok`, it is on disk.
+    /// Stores a delivery. After `Ok`, the delivery is on disk.
     ///
     /// # Errors
-    /// [`JournalError`]; the delivery may be on disk all the same, and the sender's next try will find it.
+    /// [`JournalError`]. The delivery may be on disk in spite of it; then the sender's next attempt is a duplicate.
     pub async fn append(&self, delivery: VerifiedDelivery) -> Result<Appended, JournalError> {
         if let Some(unwritable) = self.health.get() {
             return Err(JournalError::Refused(unwritable));
@@ -74,17 +74,17 @@ impl Journal {
             .map_err(|_| JournalError::Busy)?
     }
 
-    /// Settles entries. When this returns `Ok`, it is on disk.
+    /// Settles entries. After `Ok`, the settlements are on disk.
     ///
     /// # Errors
-    /// [`JournalError`]; try again.
+    /// [`JournalError`]. Try again.
     pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), JournalError> {
         let (answer, answered) = oneshot::channel();
         self.send(Command::Settle(settlements, answer)).await?;
         answered.await.map_err(|_| JournalError::Closed)?
     }
 
-    /// Changes a connection, and tells consumers of it.
+    /// Changes a connection, and announces the change to consumers.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -96,19 +96,19 @@ impl Journal {
             .await
     }
 
-    /// Tells other processes that the gateway has taken over all changes of connections up to that counter.
+    /// Reports to other processes that the gateway has applied all changes of connections up to this counter.
     ///
     /// # Errors
-    /// [`JournalError`]; the commands that wait for it give up after a while.
+    /// [`JournalError`]. Commands that wait for the report time out.
     pub async fn note_applied(&self, connections: i64) -> Result<(), JournalError> {
         self.write(move |transaction| marks::note_applied(transaction, connections))
             .await
     }
 
-    /// Stores the result of enriching deliveries. When this returns `Ok`, it is on disk.
+    /// Stores an enrichment of deliveries. After `Ok`, it is on disk.
     ///
     /// # Errors
-    /// [`JournalError`]; try again.
+    /// [`JournalError`]. Try again.
     pub async fn store_enrichment(
         &self,
         positions: Vec<Position>,
@@ -118,7 +118,7 @@ impl Journal {
             .await
     }
 
-    /// Re-opens settled deliveries, a few at a time: begin with position 0 and go on with [`Progress::next`].
+    /// Redrives settled deliveries in steps: begin with position 0, and continue with [`Progress::next`].
     ///
     /// # Errors
     /// [`JournalError`].
@@ -130,7 +130,7 @@ impl Journal {
         self.step(filter, after, Deed::Redrive).await
     }
 
-    /// Acknowledges dead letters and unrouted deliveries, a few at a time, like [`Journal::redrive`].
+    /// Acknowledges dead letters and unrouted deliveries in steps, as [`Journal::redrive`].
     ///
     /// # Errors
     /// [`JournalError`].
@@ -148,7 +148,7 @@ impl Journal {
         after: Position,
         deed: Deed,
     ) -> Result<Progress, JournalError> {
-        // Searched beside the writer, so that no sender waits for the search.
+        // The search does not use the writer, so that no sender waits for it.
         let found = self
             .read(move |reader| redrive::find(&reader.0, &filter, after, deed))
             .await?;
@@ -165,7 +165,7 @@ impl Journal {
         })
     }
 
-    /// Makes what was logged without a broker pending again: now there is one.
+    /// Makes deliveries pending again whose events were only logged, because a broker is configured now.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -186,7 +186,7 @@ impl Journal {
         }
     }
 
-    /// The connections with entries that became pending after a position; all connections if there is none.
+    /// The connections with entries that became pending after a position; all of them without a position.
     ///
     /// # Errors
     /// [`JournalError::Unreadable`].
@@ -223,7 +223,7 @@ impl Journal {
             .await
     }
 
-    /// Reads, beside the writer.
+    /// Reads on another thread. The writer is not used.
     ///
     /// # Errors
     /// [`JournalError::Unreadable`].
@@ -248,7 +248,7 @@ impl Journal {
         self.readers.data_folder.folder()
     }
 
-    /// The same journal with readers of its own, so that many reads of one part of the gateway never delay another's.
+    /// A handle with readers of its own, so that many reads of one part of the gateway do not delay another part.
     #[must_use]
     pub fn with_own_readers(&self) -> Self {
         Self {
@@ -257,19 +257,19 @@ impl Journal {
         }
     }
 
-    /// Why the journal takes nothing, or `None` where it does.
+    /// The reason if the journal accepts no delivery.
     #[must_use]
     pub fn unwritable(&self) -> Option<Unwritable> {
         self.health.get()
     }
 
-    /// Wakes when something became pending.
+    /// Notifies when entries became pending.
     #[must_use]
     pub fn arrived(&self) -> Arc<Notify> {
         Arc::clone(&self.signals.arrived)
     }
 
-    /// Changes when the event log grew.
+    /// Changes when the event log has new events.
     #[must_use]
     pub fn logged(&self) -> watch::Receiver<u64> {
         self.signals.logged.subscribe()

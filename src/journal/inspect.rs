@@ -1,30 +1,29 @@
-//! Looking at the journal as a whole, for the health of connections and for `doctor`.
+//! Reads the journal as a whole, for the health of connections and for `doctor`.
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::disk_space;
 use super::entry::{DeliveryState, EntryKind, Position};
 use super::reader::Reader;
-use super::room;
 use crate::database::rows::{id, instant};
 use crate::delivery::ConnectionId;
 
-/// The arrival of a delivery, and its connection.
+/// A delivery that arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrival {
-    /// Its place.
     pub position: Position,
     /// The connection that the URL named.
     pub endpoint: ConnectionId,
     /// The store's connection.
     pub connection: ConnectionId,
-    /// When.
+    /// When it arrived.
     pub received_at: Timestamp,
 }
 
 impl Reader {
-    /// The deliveries after a position, newest first and the newest only: there is no index by connection, on purpose, so that
-    /// keeping a delivery costs as little as it can.
+    /// The deliveries after a position, newest first, at most `most`. There is no index by connection, so that storing a delivery
+    /// costs as little as possible.
     ///
     /// # Errors
     /// SQLite's.
@@ -45,12 +44,12 @@ impl Reader {
             .collect()
     }
 
-    /// Looks at all of it. The file is read as a whole where it has no more than that many bytes.
+    /// Reads the state of the whole journal. Checks the file if it is not larger than `readable` bytes.
     ///
     /// # Errors
     /// SQLite's.
     pub fn inspect(&self, readable: u64) -> rusqlite::Result<Inspection> {
-        let used = room::used(&self.0)?;
+        let used = disk_space::used(&self.0)?;
         let (pending, oldest) = self.backlog()?;
         Ok(Inspection {
             used,
@@ -75,13 +74,13 @@ impl Reader {
 pub struct Inspection {
     /// The bytes in use.
     pub used: u64,
-    /// The first thing that is wrong with the file, `Some(None)` where nothing is; `None` where it was too large to look.
+    /// The first fault of the file, or `Some(None)` if there is none; `None` if the file was too large to check.
     pub damage: Option<Option<String>>,
-    /// How many entries are pending.
+    /// Number of pending entries.
     pub pending: u64,
-    /// When the oldest of them arrived.
+    /// When the oldest pending entry arrived.
     pub oldest: Option<Timestamp>,
-    /// How many entries stand in each state.
+    /// Number of entries in each state.
     pub counts: Vec<(DeliveryState, u64)>,
     /// When the newest delivery arrived.
     pub newest: Option<Timestamp>,

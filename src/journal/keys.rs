@@ -1,11 +1,12 @@
-//! Which delivery has which key: what tells whether a delivery came before.
+//! The positions of deliveries by their keys, to find duplicates.
 //!
-//! Keys are random. An index that took each at once would touch a page of its own for each delivery, and the more the more
-//! deliveries are kept. So the newest keys are held in memory (on disk the deliveries themselves have them), and go into
-//! the index by the thousand, sorted, some with each commit: many keys to a page. The mark `indexed` tells through which
-//! position the index is complete; what lies behind it is read again when the journal is opened.
+//! Keys are random. If each key were written to the index at once, each delivery would change another page of the file.
+//! So the newest keys are only in memory. They are written to the index in sorted batches of thousands, a part with each
+//! commit, so that one page takes many keys. The mark `indexed` is the position up to which the index is complete. The keys
+//! of later deliveries are read from the deliveries when the journal is opened.
 //!
-//! It belongs to the writer. When a commit fails it is dropped and loaded again, so that it never knows more than the disk.
+//! The index belongs to the writer. If a commit fails, the index is dropped and loaded again, so that it never contains a
+//! key that is not on disk.
 
 use std::collections::HashMap;
 
@@ -14,34 +15,34 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::entry::Position;
 use crate::delivery::DeliveryKey;
 
-/// So many keys in memory begin to move into the index.
-const MANY: usize = 32_768;
-/// KeyIndex moved with each delivery that a commit adds: more than come in meanwhile.
-const PACE: usize = 4;
+/// Number of keys in memory from which on keys are written to the index.
+const MIN_KEYS_TO_INDEX: usize = 32_768;
+/// Number of keys that are written to the index for each delivery of a commit. More than one, so that the batch ends.
+const KEYS_PER_DELIVERY: usize = 4;
 
-/// The position of a delivery by its key, for queries: `?1` is the key. What the index lacks is looked through, some tens of
-/// thousands at most.
+/// An SQL expression for the position of the delivery with the key `?1`. The deliveries that are not in the index are
+/// searched one by one; there are at most some tens of thousands.
 pub(super) const POSITION: &str = "COALESCE((SELECT position FROM keys WHERE key = ?1),
     (SELECT position FROM deliveries WHERE position > (SELECT version FROM marks WHERE name = 'indexed') AND key = ?1))";
 
 /// The keys of all deliveries.
 #[derive(Debug)]
 pub(super) struct KeyIndex {
-    /// Those that the index may lack.
+    /// Keys that may not be in the index yet.
     recent: HashMap<DeliveryKey, Position>,
     moving: Option<Moving>,
 }
 
-/// KeyIndex on their way into the index.
+/// A batch of keys that is being written to the index.
 #[derive(Debug)]
 struct Moving {
     sorted: std::vec::IntoIter<(DeliveryKey, Position)>,
-    /// When all are there, the index is complete through this position.
+    /// The index is complete up to this position when the batch is written.
     through: Position,
 }
 
 impl KeyIndex {
-    /// Reads what the index lacks. A row whose key is damaged is no delivery's, and must not keep the journal from opening.
+    /// Reads the keys that are not in the index. A damaged key is skipped, so that the journal can be opened.
     pub(super) fn load(sqlite: &Connection) -> rusqlite::Result<Self> {
         let mut statement = sqlite.prepare(
             "SELECT key, position FROM deliveries WHERE position > (SELECT version FROM marks WHERE name = 'indexed')",
@@ -59,7 +60,7 @@ impl KeyIndex {
         })
     }
 
-    /// The delivery that has this key.
+    /// The position of the delivery with a key.
     pub(super) fn find(
         &self,
         transaction: &Transaction<'_>,
@@ -75,12 +76,12 @@ impl KeyIndex {
             .optional()
     }
 
-    /// A delivery was written under this key.
+    /// Adds the key of a new delivery.
     pub(super) fn add(&mut self, key: DeliveryKey, position: Position) {
         self.recent.insert(key, position);
     }
 
-    /// A delivery was removed.
+    /// Removes the key of a removed delivery.
     pub(super) fn forget(
         &mut self,
         transaction: &Transaction<'_>,
@@ -93,19 +94,19 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// Moves some keys into the index, in a commit that adds so many deliveries.
+    /// Writes some keys to the index, in a commit that adds this number of deliveries.
     pub(super) fn index(
         &mut self,
         transaction: &Transaction<'_>,
         added: usize,
     ) -> rusqlite::Result<()> {
-        if self.moving.is_none() && self.recent.len() >= MANY {
+        if self.moving.is_none() && self.recent.len() >= MIN_KEYS_TO_INDEX {
             self.begin_moving();
         }
-        self.move_some(transaction, added * PACE)
+        self.move_some(transaction, added * KEYS_PER_DELIVERY)
     }
 
-    /// Moves up to so many keys into the index, however few there are in memory.
+    /// Writes up to `most` keys to the index, also if there are few keys in memory.
     pub(super) fn index_more(
         &mut self,
         transaction: &Transaction<'_>,
@@ -139,11 +140,11 @@ impl KeyIndex {
         let Some(moving) = &mut self.moving else {
             return Ok(());
         };
-        // Announcements of other processes put theirs in themselves.
+        // Other processes write the keys of their announcements themselves.
         let mut insert = transaction
             .prepare_cached("INSERT OR IGNORE INTO keys (key, position) VALUES (?1, ?2)")?;
         for (key, position) in moving.sorted.by_ref().take(most) {
-            // It may have been removed meanwhile, and written again behind what is moving.
+            // The delivery may have been removed, and received again after the batch was made.
             if self.recent.get(&key) == Some(&position) {
                 insert.execute(params![key.as_bytes(), position])?;
             }
@@ -160,13 +161,13 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// Are all keys in the index?
+    /// `true` if all keys are in the index.
     pub(super) fn is_indexed(&self) -> bool {
         self.recent.is_empty()
     }
 }
 
-/// Puts a key into the index at once: for the few deliveries that other processes write.
+/// Writes a key to the index at once, for the few deliveries that do not pass through [`KeyIndex`].
 pub(super) fn index_directly(
     transaction: &Transaction<'_>,
     key: DeliveryKey,

@@ -1,13 +1,13 @@
 //! Counters by which processes that share the data file notice each other's changes.
 //!
-//! The commands raise `connections` and `reopened` with what they change; the gateway raises `applied` to the value of
-//! `connections` that it has taken over.
+//! Commands increase `connections` and `reopened` with each change. The gateway sets `applied` to the value of `connections`
+//! that it has applied.
 
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::reader::Reader;
 
-/// Counters that tell of changes, also those of other processes.
+/// Counters that change with each change, by whichever process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Grows with every change of a connection.
@@ -33,7 +33,7 @@ impl Reader {
         })
     }
 
-    /// The counter of changed connections up to which a running gateway has taken them over.
+    /// The value of `connections` up to which a running gateway has applied the changes.
     ///
     /// # Errors
     /// SQLite's.
@@ -47,7 +47,7 @@ impl Reader {
     }
 }
 
-/// Notes that the gateway has taken over all changes of connections up to that counter.
+/// Stores that the gateway has applied all changes of connections up to this counter.
 pub(super) fn note_applied(
     transaction: &Transaction<'_>,
     connections: i64,

@@ -1,5 +1,5 @@
-//! Redrive and acknowledge: settled entries become pending again, or leave the lists of troubles. Both choose by filters and
-//! go on in small steps, so that no commit holds up the senders.
+//! Redrive and acknowledge. A redriven entry is pending again; an acknowledged one leaves the lists of problems. Both choose
+//! entries by filters, in small steps, so that no commit delays the senders for long.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction};
@@ -8,37 +8,33 @@ use super::entry::{DeliveryState, Position};
 use super::keys;
 use crate::delivery::{ConnectionId, DeliveryKey};
 
-/// Which deliveries. Empty means all.
+/// Which deliveries; an empty member selects all.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryFilter {
-    /// Only this one.
     pub key: Option<DeliveryKey>,
-    /// Only in one of these states.
     pub states: Vec<DeliveryState>,
-    /// Only of this connection, or of the endpoint of this name.
+    /// The connection, or the endpoint.
     pub connection: Option<ConnectionId>,
-    /// Only of this platform.
     pub platform: Option<String>,
-    /// Only of this topic.
     pub topic: Option<String>,
-    /// Only with this reason.
+    /// Reason code.
     pub reason: Option<String>,
-    /// Only those that arrived at or after this, in milliseconds since 1970.
+    /// Received at or after this time, in milliseconds since 1970.
     pub since: Option<i64>,
-    /// Only those that arrived before this, in milliseconds since 1970.
+    /// Received before this time, in milliseconds since 1970.
     pub until: Option<i64>,
-    /// Also those that were acknowledged. A delivery that is named by its key always counts.
+    /// Acknowledged deliveries too. A delivery that `key` names is always included.
     pub with_acknowledged: bool,
-    /// Only those whose body, or the store's answer to it, has one of these texts, byte by byte; empty means any.
+    /// Texts, one of which is in the body or in the store's response, byte by byte; empty for any content.
     pub texts: Vec<String>,
 }
 
 impl DeliveryFilter {
-    /// The condition on `d` (deliveries) and `e` (entries), with its values.
+    /// The SQL condition on `d` (deliveries) and `e` (entries), with its values.
     pub(super) fn condition(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut conditions = vec!["1".to_owned()];
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        // The first, because its query speaks of `?1`.
+        // The first condition, because its query uses `?1`.
         if let Some(key) = self.key {
             values.push(Box::new(key.as_bytes().to_vec()));
             conditions.push(format!("e.position = {}", keys::POSITION));
@@ -93,19 +89,19 @@ impl DeliveryFilter {
     }
 }
 
-/// What a step does with the deliveries that it chose.
+/// What a step does with the chosen deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
-    /// Publishes them again, because someone asked for it.
+    /// Publish them again: an operator redrives them.
     Redrive,
-    /// Publishes what was only logged.
+    /// Publish the events that were only logged.
     Reopen,
-    /// Takes dead letters and unrouted deliveries out of the lists.
+    /// Remove dead letters and unrouted deliveries from the lists.
     Acknowledge,
 }
 
 impl Deed {
-    /// The states that it applies to.
+    /// The states of the entries that may be chosen.
     fn condition(self) -> String {
         match self {
             Deed::Redrive | Deed::Reopen => "e.state <> 0".to_owned(),
@@ -118,7 +114,7 @@ impl Deed {
     }
 }
 
-/// How many deliveries a redrive would re-open, or how many would be acknowledged.
+/// The number of deliveries that a redrive or an acknowledgement would change.
 pub(crate) fn count(
     sqlite: &Connection,
     filter: &DeliveryFilter,
@@ -135,30 +131,30 @@ pub(crate) fn count(
         .map(i64::unsigned_abs)
 }
 
-/// Deliveries re-opened in one commit: senders wait no longer than that takes.
+/// Maximum number of deliveries that one commit changes. Senders wait for this commit.
 const CHUNK: usize = 500;
-/// Entries looked at in one search: no reader keeps the log long.
+/// Maximum number of entries that one search reads.
 const SEARCH: usize = 20_000;
-/// The same where bodies are searched for a text.
+/// The same for a search for a text in bodies.
 const SEARCH_BODIES: usize = 500;
 
-/// How a redrive or an acknowledgement goes on.
+/// The progress of a redrive or an acknowledgement.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Where to go on; `None` when done.
+    /// Where the next step begins; `None` at the end.
     pub next: Option<Position>,
-    /// Re-opened or acknowledged by this step.
+    /// Number of deliveries that this step changed.
     pub changed: u64,
 }
 
-/// What one search found.
+/// The result of one search.
 pub(crate) struct Found {
     pub(crate) positions: Vec<Position>,
-    /// Where to go on; `None` when done.
+    /// Where the next search begins; `None` at the end.
     pub(crate) next: Option<Position>,
 }
 
-/// Searches the next few deliveries after that position, beside the writer.
+/// Searches the next deliveries after a position. It does not use the writer.
 pub(crate) fn find(
     sqlite: &Connection,
     filter: &DeliveryFilter,
@@ -199,7 +195,7 @@ pub(crate) fn find(
     Ok(Found { positions, next })
 }
 
-/// Re-opens or acknowledges what a search found, as far as it is settled still. Returns how many.
+/// Redrives or acknowledges the found deliveries that are still settled. Returns their number.
 pub(crate) fn change(
     transaction: &Transaction<'_>,
     positions: &[Position],

@@ -1,9 +1,8 @@
-//! What is removed from the journal.
+//! Retention: removes settled entries that are too old, and settled entries of a journal that is too large.
 //!
-//! Settled entries go when they are older than the age, and when the journal is larger than its size or the disk has too
-//! little room left. For the size, the connections that keep the most pay, each with its own oldest entries first: see
-//! `usage`. For the age, only the believed time counts (see `clock`), and a second removes a bounded part of all entries.
-//! Pending entries never go.
+//! By size, entries are removed if the journal exceeds its size limit, or if the disk has too little free space. The
+//! connections that use the most space free it, each with its oldest entries first (see `usage`). By age, the believed time
+//! decides (see `clock`), and at most a fraction of all entries is removed in a second. Pending entries are never removed.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,47 +13,47 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::budget::Budget;
 use super::clock::BelievedClock;
-use super::completions;
+use super::disk_space::DiskSpace;
 use super::entry::{DeliveryState, Position};
 use super::keys::KeyIndex;
-use super::room::Room;
+use super::removal::{remove_entry, return_pages};
 use super::usage;
-use crate::delivery::DeliveryKey;
 
-/// Entries removed in one commit: senders wait no longer than that takes.
-const CHUNK: usize = 500;
-/// Entries looked at in one step.
-const LOOK: usize = 20_000;
-/// That many young entries in a row end a search: one clock that ran ahead for a while must not.
-const YOUNG: usize = 1_000;
-/// How long one sweep may hold up the writer.
-const SWEEP: Duration = Duration::from_millis(50);
-/// Each second, retention by age removes at most one of this many entries.
-const AGE_SHARE: u64 = 100;
-/// How often the believed time is stored.
+/// Maximum number of entries that one commit removes. Senders wait for this commit.
+const MAX_REMOVED_ENTRIES: usize = 500;
+/// Maximum number of entries that one search reads.
+const MAX_READ_ENTRIES: usize = 20_000;
+/// A search by age ends after this number of young entries in a row. A few of them may have been received while the clock was
+/// ahead.
+const MAX_YOUNG_ENTRIES: usize = 1_000;
+/// Maximum time for which one sweep delays the writer.
+const MAX_SWEEP_TIME: Duration = Duration::from_millis(50);
+/// By age, at most one of this number of entries is removed in a second.
+const ENTRIES_PER_AGED_ENTRY: u64 = 100;
+/// Time between two writes of the believed time.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(300);
-/// Pages given back to the file system after a chunk.
-const GIVE_BACK: u32 = 2_000;
-/// The same while the disk is almost full: each page that moves is written to the log first.
-const GIVE_BACK_LITTLE: u32 = 100;
+/// Number of pages that are returned to the file system after a commit.
+const RETURNED_PAGES: u32 = 2_000;
+/// The same while the disk is almost full, because each moved page is written to the write-ahead log first.
+const RETURNED_PAGES_ON_FULL_DISK: u32 = 100;
 
-/// Removes what may go, a little at a time.
+/// Removes entries in small steps.
 #[derive(Debug)]
 pub(super) struct Sweeper {
     budget: Budget,
     clock: BelievedClock,
-    /// When the believed time was stored.
+    /// When the believed time was last stored.
     clock_stored: Option<Instant>,
     /// When entries were last removed by their age.
     aged: Option<Instant>,
-    /// Where the searches go on, behind entries that cannot go.
+    /// Where the searches continue, after entries that cannot be removed.
     after_by_age: Position,
     after_by_size: Position,
-    /// Bytes of a delivery that was refused for what its connection keeps.
+    /// Bytes of a delivery that was refused because its connection uses too much space.
     wanted: u64,
 }
 
-/// An entry that goes.
+/// An entry to remove.
 struct Chosen {
     position: Position,
     usage: i64,
@@ -77,12 +76,12 @@ impl Sweeper {
         &self.budget
     }
 
-    /// A delivery of that many bytes is to find room after the next sweep.
-    pub(super) fn make_room_for(&mut self, bytes: u64) {
+    /// The next sweep frees space for a delivery of this size.
+    pub(super) fn make_space_for(&mut self, bytes: u64) {
         self.wanted = bytes;
     }
 
-    /// Removes for a moment. `true` where there is more to remove at once.
+    /// Removes entries for a short time. `true` if the next sweep must follow at once.
     pub(super) fn sweep(
         &mut self,
         sqlite: &mut Connection,
@@ -91,55 +90,62 @@ impl Sweeper {
     ) -> rusqlite::Result<bool> {
         let started = Instant::now();
         loop {
-            let room = Room::measure(sqlite, folder)?;
+            let space = DiskSpace::measure(sqlite, folder)?;
             let usages = usage::all(sqlite)?;
             let settled = usages
                 .iter()
                 .map(|usage| usage.bytes.saturating_sub(usage.pending_bytes))
                 .sum();
-            let excess = room.excess(&self.budget, settled);
-            let crowding = if room.is_filled_by_others(&self.budget, settled) {
+            let excess = space.excess(&self.budget, settled);
+            let largest_to_free = if space.is_filled_by_others(&self.budget, settled) {
                 None
             } else {
-                usage::crowding(&usages, room.free(&self.budget), self.wanted)
+                usage::largest_to_free(&usages, space.free(&self.budget), self.wanted)
             };
             let mut removed = if excess > 0 {
                 let surplus = usage::surplus(&usages, excess);
-                self.remove(sqlite, keys, Search::Size(surplus, excess))?
+                self.remove(sqlite, keys, Search::Size { surplus, excess })?
             } else {
                 0
             };
             if removed == 0
-                && let Some((usage, given)) = crowding
+                && let Some((usage, given)) = largest_to_free
             {
                 let surplus = HashMap::from([(usage, given)]);
-                removed = self.remove(sqlite, keys, Search::Size(surplus, given))?;
+                removed = self.remove(
+                    sqlite,
+                    keys,
+                    Search::Size {
+                        surplus,
+                        excess: given,
+                    },
+                )?;
             }
             let by_size = removed > 0;
             if !by_size {
                 removed = self.remove_old(sqlite, keys, started)?;
             }
             if removed == 0 {
-                let is_tight = room.wants_pages_back(&self.budget);
+                let is_tight = space.wants_pages_back(&self.budget);
                 if is_tight {
-                    give_back(sqlite, GIVE_BACK_LITTLE)?;
+                    return_pages(sqlite, RETURNED_PAGES_ON_FULL_DISK)?;
                 } else {
                     self.store_clock(sqlite, started)?;
                 }
-                // Entries that cannot go may stand before many that can.
+                // There may be many removable entries after those that cannot be removed.
                 let searches_on = excess > 0 && self.after_by_size > 0;
                 return Ok(is_tight || searches_on);
             }
             let reason = if by_size { "size" } else { "age" };
             metrics::counter!("cartwire_journal_removed_total", "reason" => reason)
                 .increment(removed as u64);
-            let pages = if room.free(&self.budget) < self.budget.margin() {
-                GIVE_BACK_LITTLE
+            let pages = if space.free(&self.budget) < self.budget.margin() {
+                RETURNED_PAGES_ON_FULL_DISK
             } else {
-                GIVE_BACK
+                RETURNED_PAGES
             };
-            give_back(sqlite, pages)?;
-            if started.elapsed() >= SWEEP {
+            return_pages(sqlite, pages)?;
+            if started.elapsed() >= MAX_SWEEP_TIME {
                 return Ok(by_size);
             }
         }
@@ -159,11 +165,19 @@ impl Sweeper {
             return Ok(0);
         }
         self.aged = Some(now);
-        let most = (usage::entries(sqlite)? / AGE_SHARE).clamp(2, CHUNK as u64);
+        let most =
+            (usage::entries(sqlite)? / ENTRIES_PER_AGED_ENTRY).clamp(2, MAX_REMOVED_ENTRIES as u64);
         let age = i64::try_from(self.budget.age.as_millis()).unwrap_or(i64::MAX);
         let believed = self.clock.at(Timestamp::now().as_millisecond(), now);
         let before = believed.saturating_sub(age);
-        self.remove(sqlite, keys, Search::Age(before, most as usize))
+        self.remove(
+            sqlite,
+            keys,
+            Search::Age {
+                before,
+                max_entries: most as usize,
+            },
+        )
     }
 
     fn store_clock(&mut self, sqlite: &Connection, now: Instant) -> rusqlite::Result<()> {
@@ -181,18 +195,21 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Removes a chunk of settled entries.
+    /// Removes the settled entries that a search finds.
     fn remove(
         &mut self,
         sqlite: &mut Connection,
         keys: &mut KeyIndex,
         search: Search,
     ) -> rusqlite::Result<usize> {
-        // Immediate: between choosing and removing, no other process can re-open what is chosen.
+        // Immediate, so that no other process redrives an entry between the search and its removal.
         let transaction = sqlite.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let chosen = match search {
-            Search::Age(before, most) => self.choose_old(&transaction, before, most)?,
-            Search::Size(surplus, excess) => self.choose_from(&transaction, surplus, excess)?,
+            Search::Age {
+                before,
+                max_entries,
+            } => self.choose_old(&transaction, before, max_entries)?,
+            Search::Size { surplus, excess } => self.choose_from(&transaction, surplus, excess)?,
         };
         let mut newest: HashMap<i64, Position> = HashMap::new();
         for entry in &chosen {
@@ -208,7 +225,7 @@ impl Sweeper {
         Ok(chosen.len())
     }
 
-    /// The oldest settled entries of the connections that have a surplus.
+    /// The oldest settled entries of the connections that must free bytes.
     fn choose_from(
         &mut self,
         transaction: &Transaction<'_>,
@@ -219,10 +236,10 @@ impl Sweeper {
             "SELECT position, usage, bytes, state FROM entries WHERE position > ?1 ORDER BY position",
         )?;
         let mut rows = statement.query([self.after_by_size])?;
-        let (mut chosen, mut freed, mut looked) = (Vec::new(), 0_u64, 0);
+        let (mut chosen, mut freed, mut read) = (Vec::new(), 0_u64, 0);
         while let Some(row) = rows.next()? {
             let (position, usage) = (row.get(0)?, row.get(1)?);
-            looked += 1;
+            read += 1;
             if is_settled(row, 3)
                 && let Some(left) = surplus.get_mut(&usage)
                 && *left > 0
@@ -232,10 +249,10 @@ impl Sweeper {
                 freed += bytes;
                 chosen.push(Chosen { position, usage });
             }
-            if chosen.len() >= CHUNK || freed >= excess {
+            if chosen.len() >= MAX_REMOVED_ENTRIES || freed >= excess {
                 return Ok(chosen);
             }
-            if looked >= LOOK {
+            if read >= MAX_READ_ENTRIES {
                 self.after_by_size = position;
                 return Ok(chosen);
             }
@@ -256,10 +273,10 @@ impl Sweeper {
              WHERE e.position > ?1 ORDER BY e.position",
         )?;
         let mut rows = statement.query([self.after_by_age])?;
-        let (mut chosen, mut looked, mut young) = (Vec::new(), 0, 0);
+        let (mut chosen, mut read, mut young) = (Vec::new(), 0, 0);
         while let Some(row) = rows.next()? {
             let position = row.get(0)?;
-            looked += 1;
+            read += 1;
             // A damaged time counts as young.
             young = if row.get::<_, i64>(3).unwrap_or(i64::MAX) >= before {
                 young + 1
@@ -275,10 +292,10 @@ impl Sweeper {
             if chosen.len() >= most {
                 return Ok(chosen);
             }
-            if young >= YOUNG {
+            if young >= MAX_YOUNG_ENTRIES {
                 break;
             }
-            if looked >= LOOK {
+            if read >= MAX_READ_ENTRIES {
                 self.after_by_age = position;
                 return Ok(chosen);
             }
@@ -288,12 +305,19 @@ impl Sweeper {
     }
 }
 
-/// What a chunk is chosen by.
+/// Which entries to remove.
 enum Search {
-    /// The time in milliseconds since 1970 before which entries are too old, and how many may go.
-    Age(i64, usize),
-    /// The bytes that each connection gives, and the bytes wanted in all.
-    Size(HashMap<i64, u64>, u64),
+    Age {
+        /// Entries before this time are too old, in milliseconds since 1970.
+        before: i64,
+        max_entries: usize,
+    },
+    Size {
+        /// The bytes that each connection must free.
+        surplus: HashMap<i64, u64>,
+        /// The bytes to free in total.
+        excess: u64,
+    },
 }
 
 /// `true` if the state in a column is a settled one. A damaged state counts as pending.
@@ -302,59 +326,21 @@ fn is_settled(row: &rusqlite::Row<'_>, column: usize) -> bool {
         .is_ok_and(|state| state != DeliveryState::Pending.code())
 }
 
-/// Removes an entry with its delivery and everything made from it. Returns the newest cursor of its events.
-fn remove_entry(
-    transaction: &Transaction<'_>,
-    keys: &mut KeyIndex,
-    position: Position,
-) -> rusqlite::Result<Option<Position>> {
-    let mut newest = None;
-    let mut events =
-        transaction.prepare_cached("DELETE FROM events WHERE delivery = ?1 RETURNING position")?;
-    let mut rows = events.query([position])?;
-    while let Some(row) = rows.next()? {
-        newest = newest.max(Some(row.get(0)?));
-    }
-    transaction
-        .prepare_cached("DELETE FROM entries WHERE position = ?1")?
-        .execute([position])?;
-    completions::forget(transaction, position)?;
-    let mut delivery =
-        transaction.prepare_cached("DELETE FROM deliveries WHERE position = ?1 RETURNING key")?;
-    let mut rows = delivery.query([position])?;
-    // A damaged key stays in the index: it is no delivery's.
-    if let Some(row) = rows.next()?
-        && let Ok(key) = row.get(0)
-    {
-        keys.forget(transaction, DeliveryKey::from_bytes(key))?;
-    }
-    while rows.next()?.is_some() {}
-    Ok(newest)
-}
-
-/// Gives freed pages back to the file system: one for each row of the pragma's answer.
-fn give_back(sqlite: &Connection, pages: u32) -> rusqlite::Result<()> {
-    let mut statement = sqlite.prepare_cached(&format!("PRAGMA incremental_vacuum({pages})"))?;
-    let mut rows = statement.query([])?;
-    while rows.next()?.is_some() {}
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::database::{self, MIGRATIONS};
 
     #[test]
-    fn search_goes_on_at_once_behind_many_pending_entries() {
+    fn search_continues_at_once_after_many_pending_entries() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut file = database::open(folder.path(), MIGRATIONS).expect("opened");
         let fill = format!(
             "INSERT INTO usage (connection) VALUES ('paused'), ('other');
-             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {LOOK})
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_READ_ENTRIES})
              INSERT INTO entries (position, state, usage, bytes) SELECT i, 0, 1, 1 FROM n;
              INSERT INTO entries (position, state, usage, bytes)
-                 VALUES ({LOOK} + 1, 'x', 2, 'x'), ({LOOK} + 2, 1, 2, 50000000);"
+                 VALUES ({MAX_READ_ENTRIES} + 1, 'x', 2, 'x'), ({MAX_READ_ENTRIES} + 2, 1, 2, 50000000);"
         );
         file.execute_batch(&fill).expect("filled");
         let budget = Budget {
@@ -365,13 +351,13 @@ mod tests {
         let mut keys = KeyIndex::load(&file).expect("loaded");
         let mut sweeper = Sweeper::new(budget, BelievedClock::new(0, Instant::now()));
         let mut sweep = || sweeper.sweep(&mut file, &mut keys, folder.path());
-        assert!(sweep().expect("swept"), "there is more to look at");
+        assert!(sweep().expect("swept"), "there is more to read");
         sweep().expect("swept");
         let left: i64 = file
             .query_row("SELECT count(*) FROM entries WHERE usage = 2", [], |row| {
                 row.get(0)
             })
-            .expect("asked");
+            .expect("a count");
         assert_eq!(left, 1, "the damaged entry stays");
     }
 }

@@ -1,5 +1,4 @@
-//! What the gateway tells the commands beside the deliveries: acknowledged troubles, declared bindings, and how the broker
-//! stands.
+//! State of the whole gateway that commands read and write: acknowledged problems, declared bindings, and the broker's problem.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -12,7 +11,7 @@ use super::reader::Reader;
 use super::redrive::{self, Deed, DeliveryFilter};
 use crate::database::rows::instant;
 
-/// The name under which the broker's trouble stands.
+/// The name of the row for the broker.
 const BROKER: &str = "broker";
 
 /// A binding that the gateway declared.
@@ -26,17 +25,17 @@ pub struct DeclaredBinding {
     pub pattern: String,
 }
 
-/// Trouble of the whole gateway.
+/// A problem of the whole gateway.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct GatewayTrouble {
-    /// What is wrong.
+    /// The cause.
     pub detail: String,
-    /// When it was noticed.
+    /// When the problem began.
     pub since: Timestamp,
 }
 
 impl DataFile {
-    /// Notes bindings before they are declared, and returns the noted ones that are not among them.
+    /// Stores bindings before they are declared. Returns the stored ones that are not among them.
     ///
     /// # Errors
     /// [`JournalError::Unwritable`].
@@ -63,7 +62,7 @@ impl DataFile {
 }
 
 impl Journal {
-    /// Forgets bindings that no longer exist at the broker.
+    /// Removes bindings that do not exist at the broker any more.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -80,7 +79,7 @@ impl Journal {
         .await
     }
 
-    /// Notes the broker's trouble for the commands, or its end. A changed detail keeps the time.
+    /// Stores the broker's problem, or its end. Another detail of the same problem keeps the time.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -103,7 +102,7 @@ fn set_broker_trouble(transaction: &Transaction<'_>, detail: Option<&str>) -> ru
 }
 
 impl Reader {
-    /// How many unrouted deliveries and dead letters there are that were not acknowledged.
+    /// The numbers of unrouted deliveries and dead letters that are not acknowledged.
     ///
     /// # Errors
     /// SQLite's.
@@ -125,7 +124,7 @@ impl Reader {
         ))
     }
 
-    /// How many dead letters and unrouted deliveries would be acknowledged.
+    /// The number of dead letters and unrouted deliveries that an acknowledgement would remove from the lists.
     ///
     /// # Errors
     /// SQLite's.
@@ -133,7 +132,7 @@ impl Reader {
         redrive::count(&self.0, filter, Deed::Acknowledge)
     }
 
-    /// The bindings that were declared.
+    /// The declared bindings.
     ///
     /// # Errors
     /// SQLite's.
@@ -141,7 +140,7 @@ impl Reader {
         bindings(&self.0)
     }
 
-    /// The broker's trouble, as the gateway noted it last.
+    /// The broker's current problem.
     ///
     /// # Errors
     /// SQLite's.

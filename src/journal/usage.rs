@@ -1,9 +1,9 @@
-//! How much each connection keeps in the journal, and what retention removed of it.
+//! The space that each connection uses in the journal, and what retention removed of each connection.
 //!
-//! One row per connection, kept right by triggers on `entries`, so that every process and every statement counts. It
-//! answers three questions: whose deliveries are removed when the journal is too large (those of the connections above
-//! the water level, see [`surplus`]), whose new deliveries are refused when room gets scarce (see [`ROOM_FACTOR`]), and
-//! whether a reader of the event log missed events that were removed ([`LogGap`]).
+//! There is one row per connection. Triggers on `entries` keep the sums correct, whichever process writes. The rows decide:
+//! - whose deliveries are removed if the journal is too large: those of the connections above a common level ([`surplus`]);
+//! - whose new deliveries are refused if space is scarce ([`SPACE_FACTOR`]);
+//! - whether a reader of the event log missed removed events ([`LogGap`]).
 //!
 //! ```text
 //! entries.usage ──▶ usage.id      bytes, pending_bytes, entries: sums over the connection's entries
@@ -16,12 +16,12 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::entry::Position;
 
-/// Bytes that an entry takes beside its body and headers: its rows, their indexes and its events.
+/// Bytes that an entry uses in addition to its body and headers: rows, indexes and events.
 const ENTRY_OVERHEAD: usize = 512;
 
-/// A connection may keep at most this many times the bytes that are still free. A flood of one connection stops at three
-/// quarters of the room, a second one at three quarters of the rest, and small connections always find some.
-pub(super) const ROOM_FACTOR: u64 = 3;
+/// A connection may use at most this multiple of the free bytes. So a flood of one connection stops at three quarters of the
+/// space, a flood of a second one at three quarters of the rest, and small connections always find space.
+pub(super) const SPACE_FACTOR: u64 = 3;
 
 /// The bytes that count for a delivery.
 pub(super) fn entry_bytes(body: usize, headers: usize) -> u64 {
@@ -38,7 +38,7 @@ pub(super) struct Usage {
     pub(super) pending_bytes: u64,
 }
 
-/// The row of a connection; it is added where there is none.
+/// The row of a connection. It is added if there is none.
 pub(super) fn of(transaction: &Transaction<'_>, connection: &str) -> rusqlite::Result<Usage> {
     let found = transaction
         .prepare_cached("SELECT id, bytes, pending_bytes FROM usage WHERE connection = ?1")?
@@ -73,7 +73,7 @@ pub(super) fn entries(sqlite: &Connection) -> rusqlite::Result<u64> {
         .map(i64::unsigned_abs)
 }
 
-/// Notes that retention removed events of a connection, the newest of them at that cursor.
+/// Stores that retention removed events of a connection, up to a cursor.
 pub(super) fn note_removed(
     transaction: &Transaction<'_>,
     usage: i64,
@@ -87,7 +87,7 @@ pub(super) fn note_removed(
     Ok(())
 }
 
-/// Adds bytes that were stored later to an entry.
+/// Adds bytes to an entry that were stored after it was appended.
 pub(super) fn add_bytes(
     transaction: &Transaction<'_>,
     position: Position,
@@ -107,10 +107,10 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Usage> {
     })
 }
 
-/// How many bytes each connection has to give so that `excess` bytes are removed in all.
+/// The bytes that each connection must free, so that `excess` bytes are freed in total.
 ///
-/// The water level is the one number of bytes above which the sum of all surpluses is `excess`. A connection below the
-/// level gives nothing, however large the others are.
+/// All connections above a common level are reduced to it. A connection below the level frees nothing, however large the
+/// others are.
 pub(super) fn surplus(usages: &[Usage], excess: u64) -> HashMap<i64, u64> {
     let mut sorted: Vec<_> = usages.to_vec();
     sorted.sort_unstable_by_key(|usage| std::cmp::Reverse(usage.bytes));
@@ -120,7 +120,7 @@ pub(super) fn surplus(usages: &[Usage], excess: u64) -> HashMap<i64, u64> {
         above += usage.bytes;
         let next = sorted.get(index + 1).map_or(0, |next| next.bytes);
         let count = index as u64 + 1;
-        // With the level at the next connection's bytes, those before it give this much.
+        // If the level is at the next connection's bytes, the larger connections free this much.
         if above - count * next >= excess {
             level = above.saturating_sub(excess).div_ceil(count);
             break;
@@ -133,35 +133,36 @@ pub(super) fn surplus(usages: &[Usage], excess: u64) -> HashMap<i64, u64> {
         .collect()
 }
 
-/// A connection whose new deliveries would be refused for what it keeps already, with the settled bytes that it has to give
-/// against that: of several, the one that has to give the most. Some room stays below the bound of [`ROOM_FACTOR`], and room
-/// for a delivery of `wanted` bytes. A connection that keeps more and can give nothing is passed over: the others need room
-/// all the same.
-pub(super) fn crowding(usages: &[Usage], free: u64, wanted: u64) -> Option<(i64, u64)> {
-    // bytes + wanted - given <= factor * (free - 2 * wanted + given), with four fifths of the factor.
-    let (factor, of) = (4 * ROOM_FACTOR, 5);
+/// The connection that must free the most settled bytes so that its new deliveries are not refused, and the number of bytes.
+/// `None` if there is no such connection.
+///
+/// The result stays below the limit of [`SPACE_FACTOR`], with space for a delivery of `wanted` bytes. A connection without
+/// settled bytes frees nothing, however much it uses.
+pub(super) fn largest_to_free(usages: &[Usage], free: u64, wanted: u64) -> Option<(i64, u64)> {
+    // bytes + wanted - freed <= factor * (free - 2 * wanted + freed), with four fifths of the factor.
+    let (factor, of) = (4 * SPACE_FACTOR, 5);
     let scaled = |bytes: u64, by: u64| i128::from(bytes) * i128::from(by);
-    let given = |usage: &Usage| {
+    let freed = |usage: &Usage| {
         let missing =
             scaled(usage.bytes + wanted, of) + scaled(2 * wanted, factor) - scaled(free, factor);
-        let given = u64::try_from(missing / i128::from(factor + of)).unwrap_or(0);
-        given.min(usage.bytes.saturating_sub(usage.pending_bytes))
+        let freed = u64::try_from(missing / i128::from(factor + of)).unwrap_or(0);
+        freed.min(usage.bytes.saturating_sub(usage.pending_bytes))
     };
-    let most = usages.iter().map(|usage| (usage.id, given(usage)));
-    most.max_by_key(|(_, given)| *given)
-        .filter(|(_, given)| *given > 0)
+    let most = usages.iter().map(|usage| (usage.id, freed(usage)));
+    most.max_by_key(|(_, freed)| *freed)
+        .filter(|(_, freed)| *freed > 0)
 }
 
-/// Events that a reader of the event log can no longer get.
+/// Events that retention removed before a reader of the event log read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogGap {
-    /// The newest cursor behind the reader's that retention removed. A reader that goes on after it misses nothing more.
+    /// The newest removed cursor after the reader's cursor. A reader that continues after it misses no more events.
     pub removed_through: Position,
-    /// The oldest cursor behind the reader's that is kept; `None` where there is none.
+    /// The oldest stored cursor after the reader's cursor; `None` if there is none.
     pub oldest_kept: Option<Position>,
 }
 
-/// The events after a cursor that retention removed, of one connection or of all. `None` where nothing was removed.
+/// The removed events after a cursor, of one connection or of all. `None` if no event was removed.
 pub(super) fn gap(
     sqlite: &Connection,
     after: Position,
@@ -198,27 +199,31 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_crowds_the_room_gives_settled_bytes_only() {
+    fn connection_that_uses_too_much_frees_settled_bytes_only() {
         let usage = |bytes, pending_bytes| Usage {
             id: 7,
             bytes,
             pending_bytes,
         };
-        assert_eq!(crowding(&[usage(240, 0)], 100, 0), None);
-        assert_eq!(crowding(&[usage(342, 0)], 100, 0), Some((7, 30)));
-        assert_eq!(crowding(&[usage(342, 340)], 100, 0), Some((7, 2)));
-        assert_eq!(crowding(&[usage(342, 342)], 100, 0), None);
+        assert_eq!(largest_to_free(&[usage(240, 0)], 100, 0), None);
+        assert_eq!(largest_to_free(&[usage(342, 0)], 100, 0), Some((7, 30)));
+        assert_eq!(largest_to_free(&[usage(342, 340)], 100, 0), Some((7, 2)));
+        assert_eq!(largest_to_free(&[usage(342, 342)], 100, 0), None);
         let stuck = Usage {
             id: 8,
             ..usage(1_200, 1_200)
         };
         let both = [usage(342, 0), stuck];
-        assert_eq!(crowding(&both, 100, 0), Some((7, 30)), "not the largest");
-        let (_, given) = crowding(&[usage(240, 0)], 100, 10).expect("it gives");
-        assert!(240 - given + 10 <= 3 * (100 + given - 20));
+        assert_eq!(
+            largest_to_free(&both, 100, 0),
+            Some((7, 30)),
+            "not the one with the most bytes"
+        );
+        let (_, freed) = largest_to_free(&[usage(240, 0)], 100, 10).expect("a connection");
+        assert!(240 - freed + 10 <= 3 * (100 + freed - 20));
     }
 
-    fn given(bytes: &[u64], excess: u64) -> Vec<u64> {
+    fn freed(bytes: &[u64], excess: u64) -> Vec<u64> {
         let surplus = surplus(&usages(bytes), excess);
         (0..bytes.len() as i64)
             .map(|id| surplus.get(&id).copied().unwrap_or(0))
@@ -226,12 +231,12 @@ mod tests {
     }
 
     #[test]
-    fn only_connections_above_the_water_level_give() {
-        assert_eq!(given(&[150, 2, 1], 90), [90, 0, 0]);
-        assert_eq!(given(&[100, 80, 1], 40), [30, 10, 0]);
-        assert_eq!(given(&[10, 10, 10], 6), [2, 2, 2]);
-        assert_eq!(given(&[10, 5], 100), [10, 5], "more than there is");
-        assert_eq!(given(&[10, 5], 0), [0, 0]);
-        assert_eq!(given(&[], 5), [0; 0]);
+    fn only_connections_above_the_common_level_free_bytes() {
+        assert_eq!(freed(&[150, 2, 1], 90), [90, 0, 0]);
+        assert_eq!(freed(&[100, 80, 1], 40), [30, 10, 0]);
+        assert_eq!(freed(&[10, 10, 10], 6), [2, 2, 2]);
+        assert_eq!(freed(&[10, 5], 100), [10, 5], "more than there is");
+        assert_eq!(freed(&[10, 5], 0), [0, 0]);
+        assert_eq!(freed(&[], 5), [0; 0]);
     }
 }

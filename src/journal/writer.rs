@@ -11,18 +11,18 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
-use super::append::FreeRoom;
+use super::append::FreeSpace;
 use super::ballast;
 use super::budget::Budget;
 use super::clock::BelievedClock;
 use super::command::Command;
+use super::disk_space::DiskSpace;
 use super::error::JournalError;
 use super::group::{GroupResult, write_group};
 use super::health::{JournalHealth, Unwritable};
 use super::keys::KeyIndex;
 use super::open_file::OpenFile;
 use super::retention::Sweeper;
-use super::room::Room;
 use super::signals::Signals;
 use crate::database::checkpoint::{self, LogLength};
 use crate::database::{self, DataFolder, MIGRATIONS};
@@ -229,12 +229,12 @@ impl Writer {
     }
 
     /// The open file for a commit, and the space for new deliveries.
-    fn begin(&mut self) -> Result<(&mut OpenFile, FreeRoom), JournalError> {
+    fn begin(&mut self) -> Result<(&mut OpenFile, FreeSpace), JournalError> {
         self.open()?;
         let open = self.open.as_mut().ok_or(JournalError::Closed)?;
-        let room = Room::measure(&open.sqlite, self.data_folder.folder())
+        let room = DiskSpace::measure(&open.sqlite, self.data_folder.folder())
             .map_err(|error| JournalError::unwritable(&error))?;
-        let free = FreeRoom {
+        let free = FreeSpace {
             bytes: room.free(self.sweeper.budget()),
             unwritable: room.unwritable(self.sweeper.budget()),
             refused: 0,
@@ -292,7 +292,8 @@ impl Writer {
         self.index_keys_if_idle();
         self.remove_old()?;
         let open = self.open.as_ref().ok_or(JournalError::Closed)?;
-        let room = Room::measure(&open.sqlite, self.data_folder.folder()).map_err(unwritable)?;
+        let room =
+            DiskSpace::measure(&open.sqlite, self.data_folder.folder()).map_err(unwritable)?;
         // After the removal, so that a full disk can be written again.
         if write {
             let probe = "INSERT INTO probe VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET at = ?1";
@@ -335,7 +336,7 @@ impl Writer {
     fn remove_old(&mut self) -> Result<(), JournalError> {
         let open = self.open.as_mut().ok_or(JournalError::Closed)?;
         self.sweeper
-            .make_room_for(std::mem::take(&mut self.wanted_bytes));
+            .make_space_for(std::mem::take(&mut self.wanted_bytes));
         let folder = self.data_folder.folder();
         let swept = self.sweeper.sweep(&mut open.sqlite, &mut open.keys, folder);
         self.is_removing = *swept.as_ref().unwrap_or(&false);

@@ -39,7 +39,7 @@ fn found_by_query(sqlite: &Connection, number: usize) -> Option<Position> {
 fn a_key_is_found_in_memory_on_its_way_and_in_the_index_and_after_a_crash() {
     let mut sqlite = file();
     let mut keys = KeyIndex::load(&sqlite).expect("loaded");
-    let many = MANY + MANY / PACE;
+    let many = MIN_KEYS_TO_INDEX + MIN_KEYS_TO_INDEX / KEYS_PER_DELIVERY;
     let mut positions = Vec::new();
     for batch in 0..=many / 100 {
         let transaction = sqlite.transaction().expect("begun");
@@ -75,7 +75,7 @@ fn a_key_is_found_in_memory_on_its_way_and_in_the_index_and_after_a_crash() {
         }
     }
     assert!(
-        keys.recent.len() < MANY,
+        keys.recent.len() < MIN_KEYS_TO_INDEX,
         "{} keys stay in memory",
         keys.recent.len()
     );

@@ -1,7 +1,7 @@
-//! The room that the journal has: its own files against the budget, and the file system against the reserve.
+//! The disk space of the journal: its files are compared with the budget, and the file system with the reserve.
 //!
-//! Everything counts: the data file, its write-ahead log and the log's index. What a commit needs is compared before the
-//! commit, so that the reserve is not used up between two looks at it.
+//! The data file, its write-ahead log and the log's index count. The space for a commit is checked before the commit, so that
+//! many commits between two measurements cannot use up the reserve.
 
 use std::path::Path;
 
@@ -13,20 +13,20 @@ use super::disk::free_bytes;
 use super::health::Unwritable;
 use crate::database::DATA_FILE;
 
-/// The sizes at one moment, in bytes.
+/// A measurement, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Room {
-    /// Pages of the data file that hold something.
+pub(super) struct DiskSpace {
+    /// The used pages of the data file.
     pub(super) used: u64,
     /// The write-ahead log and its index.
     pub(super) log: u64,
-    /// Pages of the data file that are free to be used again.
+    /// The free pages of the data file.
     pub(super) spare: u64,
-    /// What the file system has left, less what the data file will grow by when the log is folded into it.
+    /// The free bytes of the file system, without those by which the data file grows at the next checkpoint.
     pub(super) disk: u64,
 }
 
-impl Room {
+impl DiskSpace {
     pub(super) fn measure(sqlite: &Connection, folder: &Path) -> rusqlite::Result<Self> {
         let page = pragma(sqlite, "page_size")?;
         let (pages, free) = (
@@ -48,7 +48,7 @@ impl Room {
         self.used.saturating_add(self.log)
     }
 
-    /// What deliveries can still use on the disk. Pages that were freed are room too, as long as the log has some.
+    /// The space for deliveries on the disk. Free pages of the data file count, as long as the disk has space for the log.
     fn on_disk(&self) -> u64 {
         if self.disk < FLOOR / 2 {
             self.disk
@@ -63,7 +63,7 @@ impl Room {
         self.spare > 0 && self.disk < budget.reserve.max(FLOOR).saturating_add(ballast::BYTES)
     }
 
-    /// Bytes by which the settled deliveries are too many: over the size, or more than the disk has room for.
+    /// Bytes of settled deliveries to remove: those above the size limit, or those that the disk has no space for.
     pub(super) fn excess(&self, budget: &Budget, settled: u64) -> u64 {
         // Below the budget, so that removal is ahead of the refusal of new deliveries.
         let size = budget.size.min(budget.budget - budget.budget / 8);
@@ -73,30 +73,30 @@ impl Room {
             wanted.saturating_sub(self.on_disk()),
             self.below_reserve(budget),
         ];
-        // Nothing is lost for nothing: where removal cannot make room for the margin too, the reserve has to do.
+        // If removal cannot free the margin too, only the reserve is restored. No delivery is removed in vain.
         let over_disk = over_disk.into_iter().find(|over| *over <= settled);
         over_size.max(over_disk.unwrap_or(0))
     }
 
-    /// Bytes that the disk lacks before anything may be added.
+    /// Bytes by which the free disk space is below the reserve.
     fn below_reserve(&self, budget: &Budget) -> u64 {
         let reserve = budget.reserve.max(FLOOR);
         reserve.saturating_sub(self.on_disk())
     }
 
-    /// `true` if something else fills the disk: removing all that is settled would not make it writable.
+    /// `true` if other files fill the disk: removing all settled deliveries would not make the journal writable.
     pub(super) fn is_filled_by_others(&self, budget: &Budget, settled: u64) -> bool {
         self.below_reserve(budget) > settled
     }
 
-    /// Bytes that new deliveries may still add.
+    /// Bytes that new deliveries may add.
     pub(super) fn free(&self, budget: &Budget) -> u64 {
         let in_budget = budget.budget.saturating_sub(self.counted());
         let on_disk = self.on_disk().saturating_sub(budget.reserve.max(FLOOR));
         in_budget.min(on_disk)
     }
 
-    /// Why nothing may be added, if so.
+    /// The reason if no delivery may be added.
     pub(super) fn unwritable(&self, budget: &Budget) -> Option<Unwritable> {
         metrics::gauge!("cartwire_journal_bytes").set(self.used as f64);
         metrics::gauge!("cartwire_journal_log_bytes").set(self.log as f64);
@@ -130,7 +130,7 @@ fn pragma(sqlite: &Connection, name: &str) -> rusqlite::Result<u64> {
         .map(i64::unsigned_abs)
 }
 
-/// The bytes of the data file that hold something.
+/// The bytes of the used pages of the data file.
 pub(super) fn used(sqlite: &Connection) -> rusqlite::Result<u64> {
     let pages = pragma(sqlite, "page_count")?.saturating_sub(pragma(sqlite, "freelist_count")?);
     Ok(pages * pragma(sqlite, "page_size")?)
@@ -141,12 +141,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_removed_for_the_disk_restores_the_reserve_or_nothing_is_removed() {
+    fn removal_for_the_disk_restores_the_reserve_or_removes_nothing() {
         const MIB: u64 = 1 << 20;
         let budget = Budget::default();
-        let room = |free| Room {
+        let room = |free| DiskSpace {
             disk: free * MIB,
-            ..Room::default()
+            ..DiskSpace::default()
         };
         // The reserve is 256 MiB, the margin 64 MiB.
         let excess = |free, settled| room(free).excess(&budget, settled * MIB) / MIB;
@@ -154,6 +154,6 @@ mod tests {
         assert_eq!(excess(300, 100), 20);
         assert_eq!(excess(200, 130), 120, "with the margin");
         assert_eq!(excess(200, 100), 56, "the reserve alone");
-        assert_eq!(excess(200, 50), 0, "for nothing");
+        assert_eq!(excess(200, 50), 0, "in vain");
     }
 }
