@@ -1,7 +1,7 @@
-//! The event log as server-sent events: what is there after a cursor, then what comes.
+//! The event log as server-sent events: the events after a cursor, then new events as they arrive.
 //!
-//! A stream holds a small buffer. A delivery that is larger than the buffer needs one of a few slots for large buffers, so
-//! that clients which read nothing cannot fill the memory.
+//! A stream has a small buffer. A delivery that is larger than the buffer needs one of a few slots for large buffers, so that
+//! clients that read nothing cannot fill the memory.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,14 +21,14 @@ use crate::event::Event;
 use crate::journal::{EventCursor, EventFilter, PageLimit};
 use crate::normalize::assemble_page;
 
-/// What a stream reads from the journal at once.
+/// Limit of one read of the journal for a stream.
 const PAGE: PageLimit = PageLimit {
     rows: 100,
     bytes: 64 << 10,
 };
-/// Bytes that every stream may hold. More needs a slot for a large buffer.
+/// Maximum bytes of a stream's buffer. A larger one needs a slot.
 const BUFFER_BYTES: usize = 256 << 10;
-/// A comment is sent after that long without an event, so that dead peers are noticed.
+/// A comment is sent after this time without an event, so that closed connections are noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 struct Follower {
@@ -42,7 +42,7 @@ struct Follower {
     _slot: OwnedSemaphorePermit,
 }
 
-/// `GET /api/events/stream`: from `Last-Event-ID`, else from `after`, else from the beginning of what is kept.
+/// `GET /api/events/stream`: from `Last-Event-ID`, else from `after`, else from the oldest stored event.
 pub(super) async fn events(
     request: HttpRequest,
     admin: web::Data<Admin>,
@@ -90,11 +90,11 @@ pub(super) async fn events(
     Ok(response.streaming(lines))
 }
 
-/// What a stream waits for where there is nothing to send.
+/// The end of a wait of a stream without events.
 enum Awaited {
-    /// The wait is over.
+    /// New events may be there.
     Over,
-    /// Nothing came for so long that a comment is due.
+    /// No event arrived for so long that a comment is due.
     Nothing,
     /// The gateway shuts down.
     End,
@@ -109,7 +109,7 @@ impl Follower {
             }
             self.logged.borrow_and_update();
             let Some((lines, next)) = self.read().await? else {
-                // All readers were taken. The wait for one gave the others their time.
+                // All readers were in use. The wait for one gave other streams their turn.
                 if *self.shutdown.borrow() {
                     return None;
                 }
@@ -117,7 +117,7 @@ impl Follower {
             };
             let held: usize = lines.iter().map(Bytes::len).sum();
             let awaited = if held > BUFFER_BYTES && self.large_buffer.is_none() {
-                // The page is dropped, and read again when there is a slot for it.
+                // The page is dropped, and read again when a slot is free.
                 drop(lines);
                 self.large_slot().await
             } else if next.position != self.after.position || held > 0 {
@@ -139,8 +139,8 @@ impl Follower {
         }
     }
 
-    /// The next page as lines, or nothing where all readers are taken. A cursor that lost events ends the stream: the client
-    /// learns it when it comes back.
+    /// The next page as lines; empty if all readers are in use. A cursor that lost events ends the stream: the client gets the error
+    /// when it connects again.
     async fn read(&self) -> Option<Option<(VecDeque<Bytes>, EventCursor)>> {
         let query = LogQuery {
             parameter: "after",
@@ -192,7 +192,7 @@ impl Follower {
 /// An event as one message of the stream.
 fn line(cursor: EventCursor, event: &Event) -> Option<Bytes> {
     let json = serde_json::to_string(event).ok()?;
-    // A payload's line breaks must not end the field: JSON allows them between tokens only.
+    // Line breaks of a payload must not end the field. JSON allows them only between tokens.
     let json = json.replace(['\n', '\r'], " ");
     Some(Bytes::from(format!("id: {cursor}\ndata: {json}\n\n")))
 }

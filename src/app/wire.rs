@@ -1,8 +1,8 @@
-//! A client's connection: TLS where it is configured, and an end when nothing comes of the connection.
+//! A client's connection: TLS if it is configured, and the end of a connection that is not used.
 //!
-//! The HTTP server watches the first head and idle connections, but neither a second head that never ends nor a client that
-//! never reads its answers: one byte would hold a connection for ever. Here a connection ends on which no answer went out
-//! for too long, whatever else happens on it, or when it has to make room for others.
+//! The HTTP server limits the time of the first request head and of idle connections. It does not limit a second head that never
+//! ends, nor a client that never reads its responses: one byte would keep a connection open for ever. Here a connection ends if
+//! no response was written to it for too long, or if it must free its place for others.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,36 +19,36 @@ use tokio_rustls::TlsAcceptor;
 use super::http_error;
 use super::open_connections::{OpenConnections, Ticket};
 
-/// How long a TLS handshake may take.
+/// Maximum time of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may read nothing of an answer that waits for it.
+/// Maximum time for which a client may read nothing of a response.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// A connection that ends when no answer went out on it for too long.
+/// A connection that ends if no response was written to it for too long.
 pub(super) struct Wire {
     stream: Box<dyn Stream>,
     ticket: Ticket,
     timeout: Duration,
     end: Pin<Box<Sleep>>,
-    /// An answer waits for the client to read.
+    /// `true` if a response waits for the client to read.
     unread: bool,
     replaced: Option<Replaced>,
 }
 
-/// An error answer of the HTTP server's own, and what is written in its place.
+/// An error response of the HTTP server, and the response that is written in its place.
 struct Replaced {
     original_length: usize,
     answer: Vec<u8>,
     written: usize,
 }
 
-/// Makes a connection out of an accepted one.
+/// Prepares an accepted connection.
 ///
 /// # Errors
-/// Where the TLS handshake fails, or the connection has to make room for others meanwhile.
+/// If the TLS handshake fails, or if the connection must free its place meanwhile.
 pub(super) async fn accepted(
     stream: TcpStream,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -57,7 +57,7 @@ pub(super) async fn accepted(
 ) -> io::Result<(Wire, Option<SocketAddr>)> {
     let ticket = all.admit();
     let peer = stream.peer_addr().ok();
-    // Answers are small and whole: none waits for another.
+    // Responses are small and written at once, so none waits for another.
     let _ = stream.set_nodelay(true);
     let stream: Box<dyn Stream> = match tls {
         Some(tls) => {
@@ -84,7 +84,7 @@ impl Wire {
         }
     }
 
-    /// Called when nothing came or went: an error when the connection is over.
+    /// Called if nothing was read or written: an error if the connection must end.
     fn or_end<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if self.ticket.poll_ended(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
@@ -119,7 +119,7 @@ impl Wire {
         }
     }
 
-    /// Writes what stands in place of an error answer; then the original counts as written.
+    /// Writes the replacement of an error response. The original then counts as written.
     fn poll_write_replaced(
         &mut self,
         context: &mut Context<'_>,
@@ -173,7 +173,7 @@ impl AsyncWrite for Wire {
                 };
                 self.poll_write_replaced(context, replaced)
             }
-            // The answers before it first.
+            // Earlier responses are written first.
             Some(at) => self.poll_write_as_it_is(context, &bytes[..at]),
         }
     }

@@ -1,7 +1,7 @@
-//! `connections add KIND`: asks the store whether it would work, keeps the connection, registers the webhooks.
+//! `connections add KIND`: checks the store, stores the connection, and registers the webhooks.
 //!
-//! Without credentials no request is made, and the operator sees what to do at the platform. Where a gateway runs, the
-//! command returns when the gateway knows the connection and the store has reached it.
+//! Without credentials no request is made, and the output says what to do at the platform. If a gateway runs, the command
+//! returns when the gateway knows the connection and the store has reached it.
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -22,18 +22,18 @@ use crate::outbound::Outbound;
 use crate::platforms::api::{CheckMode, CheckReport, Finding};
 use crate::platforms::{ConnectionKind, connection_kind, store_api};
 
-/// A connection that is to be added.
+/// A connection to add.
 struct Adding<'a> {
     data: &'a DataArgs,
     kind: &'static ConnectionKind,
     connection: Connection,
     secrets: Vec<(&'static str, SecretString)>,
     outbound: Outbound,
-    /// Can the store be asked?
+    /// `true` if the connection has credentials for a check.
     asks: bool,
-    /// Where the webhooks are to go, where they are to be registered.
+    /// The public URL, if the webhooks are to be registered.
     register: Option<String>,
-    /// The URL of the webhooks.
+    /// The delivery URL of the webhooks.
     url: Option<String>,
     args: &'a AddArgs,
 }
@@ -139,7 +139,7 @@ impl Adding<'_> {
         }
         if let Some(report) = &outcome.report {
             self.keep(&mut file, report)?;
-            // Deliveries are compared with the registered webhooks, so the gateway has to know them.
+            // Deliveries are compared with the registered webhooks, so the gateway must know them.
             gateway::wait_until_applied(&self.data.data_dir)?;
         }
         let report = outcome.report.unwrap_or_default();
@@ -148,7 +148,7 @@ impl Adding<'_> {
         Ok(if failed { Exit::No } else { Exit::Success })
     }
 
-    /// The connections that there are.
+    /// The existing connections.
     fn others(&self) -> anyhow::Result<Vec<Connection>> {
         if !self.data.data_dir.join(crate::database::DATA_FILE).exists() {
             return Ok(Vec::new());
@@ -156,7 +156,7 @@ impl Adding<'_> {
         Ok(super::data::open_data(self.data)?.connections()?)
     }
 
-    /// Refuses an id that cannot be used, before the store is asked.
+    /// Refuses an invalid or used id, before a request to the store is made.
     fn refuse_id(&self) -> anyhow::Result<()> {
         let id = &self.connection.id;
         let others = self.others()?;
@@ -205,7 +205,7 @@ impl Adding<'_> {
             .map_or_else(Vec::new, |api| api.delivery_url_findings(&context))
     }
 
-    /// Would it work? The webhooks cannot be there yet, so no address of theirs is told.
+    /// Checks the store. No webhooks exist yet, so the check gets no delivery URL.
     async fn first_check(&self) -> CheckOutcome {
         let context = check::unstored_context(&self.connection, &self.secrets, None);
         let mut outcome =
@@ -240,7 +240,7 @@ impl Adding<'_> {
         }
     }
 
-    /// Registers the webhooks, and waits for the store's ping where a gateway runs.
+    /// Registers the webhooks, and waits for the store's ping if a gateway runs.
     async fn register(&self) -> anyhow::Result<CheckOutcome> {
         let context =
             check::unstored_context(&self.connection, &self.secrets, self.register.clone());
@@ -324,7 +324,7 @@ impl Adding<'_> {
     }
 }
 
-/// `true` if both connections are of one store: they agree in a setting that tells stores of this kind apart.
+/// `true` if both connections are of one store: they have the same value in a setting that identifies the store.
 fn is_same_store(kind: &ConnectionKind, one: &Connection, other: &Connection) -> bool {
     let plain = |connection: &Connection, name: &str| {
         let value = connection.settings.get(name)?.trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! What the commands that ask stores have in common: how they ask, how they keep and print what they found.
+//! The checks of stores for commands: requests, storing of results, output.
 
 use std::fmt::Write as _;
 
@@ -16,10 +16,10 @@ use crate::monitor::{Arrivals, CheckOutcome, MAX_ARRIVALS_READ, check};
 use crate::outbound::Outbound;
 use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, Severity};
 
-/// Stores asked at once.
+/// Maximum number of concurrent checks.
 const AT_ONCE: usize = 8;
 
-/// A connection that was looked at.
+/// A checked connection.
 pub(super) struct Looked {
     pub(super) connection: Connection,
     pub(super) outcome: CheckOutcome,
@@ -27,7 +27,7 @@ pub(super) struct Looked {
 }
 
 impl Looked {
-    /// All that was found, worst first.
+    /// All findings, most severe first.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let checked = self
             .outcome
@@ -39,14 +39,14 @@ impl Looked {
         findings
     }
 
-    /// Is something wrong?
+    /// `true` if a finding is a problem.
     pub(super) fn is_in_trouble(&self) -> bool {
         self.findings()
             .iter()
             .any(|finding| finding.severity != Severity::Note)
     }
 
-    /// For programs.
+    /// The result as JSON.
     pub(super) fn json(&self) -> Value {
         let report = self.outcome.report.clone().unwrap_or_default();
         json!({
@@ -59,7 +59,7 @@ impl Looked {
         })
     }
 
-    /// For people.
+    /// The result as text.
     pub(super) fn text(&self) -> String {
         let state = match (&self.outcome.report, self.is_in_trouble()) {
             (_, true) => "in trouble",
@@ -76,7 +76,7 @@ impl Looked {
     }
 }
 
-/// The lines of a check.
+/// The lines of one check.
 pub(super) fn told(report: &CheckReport) -> String {
     let mut text = String::new();
     for done in &report.done {
@@ -100,16 +100,16 @@ pub(super) fn told(report: &CheckReport) -> String {
     text
 }
 
-/// Asks about connections, each with the context that it has in the data file.
+/// Checks connections with their credentials from the data file.
 pub(super) struct Asker {
     pub(super) outbound: Outbound,
     pub(super) seal: Seal,
-    /// Where webhooks come in, where it was said just now.
+    /// The public URL, if it is an option of the command.
     pub(super) public_url: Option<String>,
 }
 
 impl Asker {
-    /// What a dialogue has to know of a connection.
+    /// The connection's context for a dialogue.
     pub(super) fn context(
         &self,
         reader: &Reader,
@@ -118,7 +118,7 @@ impl Asker {
         Ok(reader.connection_context(&self.seal, &connection.id, self.public_url.as_deref())?)
     }
 
-    /// Looks at connections, some at once, and says what that means of each as it comes.
+    /// Checks connections, some of them at once, and passes each result on as it arrives.
     pub(super) async fn look(
         &self,
         reader: &Reader,
@@ -130,7 +130,7 @@ impl Asker {
         arrivals.add(&reader.arrivals(Position::MIN, MAX_ARRIVALS_READ)?);
         let mut known = Vec::with_capacity(connections.len());
         for connection in connections {
-            // One that went meanwhile is no matter.
+            // The connection was removed meanwhile.
             if let Some(context) = self.context(reader, &connection)? {
                 known.push((connection, context));
             }
@@ -155,7 +155,7 @@ impl Asker {
     }
 }
 
-/// Keeps what was found, and tells consumers where it changes something.
+/// Stores the result of a check. A change of the connection's state is announced to consumers.
 pub(super) fn keep(file: &mut DataFile, looked: &Looked) -> anyhow::Result<()> {
     let change = ConnectionChange::Examined {
         id: looked.connection.id.clone(),
@@ -167,7 +167,7 @@ pub(super) fn keep(file: &mut DataFile, looked: &Looked) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The master key, and the proof that it is the right one.
+/// The data file and the master key that encrypted its secrets.
 pub(super) fn unlocked(data: &DataArgs) -> anyhow::Result<(DataFile, Seal)> {
     let seal = Seal::load_existing(&data.data_dir, data.master_key_file.as_deref())?;
     let file = DataFile::open(&data.data_dir)?;
@@ -175,7 +175,7 @@ pub(super) fn unlocked(data: &DataArgs) -> anyhow::Result<(DataFile, Seal)> {
     Ok((file, seal))
 }
 
-/// An address of ours as typed.
+/// The public URL as entered.
 pub(super) fn public_url(typed: Option<&str>) -> anyhow::Result<Option<String>> {
     let typed = typed
         .filter(|url| !url.is_empty())
@@ -184,12 +184,12 @@ pub(super) fn public_url(typed: Option<&str>) -> anyhow::Result<Option<String>> 
     typed.map_err(|right| fail(Exit::Config, format!("--public-url: {right}")))
 }
 
-/// A connection's name as typed.
+/// A connection id as entered.
 pub(super) fn id(text: &str) -> anyhow::Result<ConnectionId> {
     ConnectionId::new(text).map_err(|error| fail(Exit::Usage, error.to_string()))
 }
 
-/// There is none of that name.
+/// The error for an unknown connection.
 pub(super) fn no_such(id: &ConnectionId) -> anyhow::Error {
     fail(
         Exit::No,

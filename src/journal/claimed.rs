@@ -1,4 +1,4 @@
-//! What a claim takes and returns: wants, exclusions, claimed entries and damaged rows.
+//! The input and the result of a claim: wants, exclusions, claimed entries and damaged rows.
 
 use std::collections::HashSet;
 
@@ -8,13 +8,13 @@ use crate::delivery::ConnectionId;
 /// A connection to claim from, and how much.
 #[derive(Clone, Debug)]
 pub struct Want {
-    /// The connection's name as the journal has it.
+    /// The connection's name as stored.
     pub connection: String,
     /// The first position that may be claimed.
     pub from: Position,
     /// Maximum number of entries.
     pub entries: usize,
-    /// Stops after so many bytes; the first entry may be larger.
+    /// Bytes after which the claim stops. The first entry may be larger.
     pub bytes: usize,
     /// `true` for a paused connection: only the gateway's announcements are claimed, and only before the first delivery.
     pub is_paused: bool,
@@ -25,7 +25,7 @@ pub struct Want {
 pub struct Excluded {
     /// Entries that are in flight.
     pub in_flight: HashSet<Position>,
-    /// Deliveries that came in by these connections are passed over.
+    /// Deliveries to these endpoints are skipped.
     pub paused_endpoints: HashSet<ConnectionId>,
 }
 
@@ -34,9 +34,9 @@ pub struct Excluded {
 pub struct Claimed {
     /// The entries, oldest first.
     pub entries: Vec<Entry>,
-    /// Where to continue; `None` if nothing claimable is left.
+    /// Where the next claim begins; `None` if there are no more entries to claim.
     pub next: Option<Position>,
-    /// `true` if a redriven entry was passed over because it is in hand: it may have been redriven since.
+    /// `true` if a redriven entry was skipped because it is in flight: it may have been redriven since.
     pub passed_over: bool,
     /// Rows that cannot be read.
     pub damaged: Vec<Damaged>,
@@ -49,17 +49,17 @@ pub struct Damaged {
     pub position: Position,
     /// The error, without any content of the row.
     pub error: String,
-    /// `false` if the file could not be read at the moment, for example because of the disk: try again later.
+    /// `false` if the row may be readable later, for example after a fault of the disk.
     pub is_final: bool,
 }
 
-/// Which connections have entries that became pending after a position.
+/// The connections with entries that became pending after a position.
 #[derive(Debug, Default)]
 pub struct PendingConnections {
     /// Each connection with the first such position.
     pub connections: Vec<(String, Position)>,
-    /// How far the journal was searched.
+    /// The position up to which the journal was searched.
     pub through: Position,
-    /// `false` if there is more after `through`.
+    /// `false` if there are more entries after `through`.
     pub is_complete: bool,
 }

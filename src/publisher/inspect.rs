@@ -1,8 +1,8 @@
-//! The doctor's look at the broker: can everything be published that will arrive?
+//! The doctor's inspection of the broker: shows whether all events can be published.
 //!
-//! Nothing is created, with one exception: under `create` missing bindings of existing queues are set, as `serve` sets them,
-//! because AMQP cannot show a binding. The right to publish is probed in a transaction that is rolled back, so that no
-//! consumer sees a message. A queue's arguments are learned from the broker's refusals to declare it otherwise.
+//! It creates nothing, with one exception: under `create` it sets missing bindings of existing queues, as `serve` does, because
+//! AMQP cannot show a binding. The permission to publish is tested in a transaction that is rolled back, so that no consumer
+//! gets a message. The arguments of a queue are read from the broker's refusals to declare the queue with others.
 
 use std::time::Duration;
 
@@ -16,30 +16,29 @@ use super::session::Endpoints;
 use super::topology::{Queue, Topology, TopologyMode};
 use crate::report::ErrorChain;
 
-/// Time limit of the whole look, beside that of connecting.
+/// Time limit of the inspection, after the connection is open.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
-/// A queue has fewer arguments than this.
+/// Maximum number of arguments of a queue.
 const MAX_ARGUMENTS: usize = 16;
 
-/// How serious a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InspectionSeverity {
-    /// Nothing is wrong.
+    /// No problem.
     Ok,
-    /// Events can be published; something is worth knowing.
+    /// Events can be published. The operator should know something.
     Warning,
     /// Events cannot be published, or are lost.
     Trouble,
 }
 
-/// Something that the look found.
+/// A finding of the inspection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerFinding {
-    /// How serious it is.
     pub severity: InspectionSeverity,
-    /// What is the case.
+    /// The cause.
     pub what: String,
-    /// The remedy; empty where nothing is wrong.
+    /// The remedy; empty without a problem.
     pub remedy: String,
 }
 
@@ -61,10 +60,10 @@ impl Findings {
     }
 }
 
-/// Looks at the broker. `is_served` says whether a gateway runs, which would declare what is missing under `create`.
+/// Inspects the broker. `is_served` is `true` if a gateway runs, which declares missing parts under `create`.
 ///
 /// # Errors
-/// Why the broker cannot be reached.
+/// The reason if the broker cannot be reached.
 pub async fn look(
     endpoints: &Endpoints,
     topology: &Topology,
@@ -150,7 +149,7 @@ async fn exchange(
         Err(error) if !is_soft(&error, AMQPSoftError::ACCESSREFUSED) => return Err(error),
         _ => {}
     }
-    // The exchange exists, so that this creates nothing.
+    // The exchange exists, so this declaration creates nothing.
     match declarer.exchange(name, ExchangeKind::Topic, false).await {
         Ok(()) => findings.add(
             InspectionSeverity::Ok,
@@ -179,7 +178,7 @@ async fn exchange(
     Ok(true)
 }
 
-/// Probes the right to publish, in a transaction that is rolled back.
+/// Tests the permission to publish, in a transaction that is rolled back.
 async fn may_publish(
     connection: &Connection,
     topology: &Topology,
@@ -255,7 +254,7 @@ async fn existing_queue(
             format!("the queue {name} is bound by {}", queue.pattern),
             "",
         ),
-        // Said of the exchange already.
+        // The finding about the exchange says this already.
         Err(error) if is_soft(&error, AMQPSoftError::NOTFOUND) => {}
         Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => findings.add(
             InspectionSeverity::Trouble,
@@ -270,7 +269,7 @@ async fn existing_queue(
     Ok(())
 }
 
-/// Reports what is wrong with a queue of these arguments. `false` if nothing is.
+/// Reports problems of a queue with these arguments. `false` if there is none.
 fn judge(topology: &Topology, name: &str, arguments: &FieldTable, findings: &mut Findings) -> bool {
     let before = findings.0.len();
     let get = |key: &str| arguments.inner().get(key);
@@ -323,7 +322,7 @@ enum Learned {
     Unseen,
 }
 
-/// Declares the existing queue with ever better arguments, until the broker agrees.
+/// Declares the existing queue again and again with corrected arguments, until the broker agrees.
 async fn arguments(declarer: &mut Declarer<'_>, name: &str) -> lapin::Result<Learned> {
     let mut arguments = super::declare::with_dead_letters("", name);
     for _ in 0..MAX_ARGUMENTS {
@@ -353,7 +352,7 @@ async fn arguments(declarer: &mut Declarer<'_>, name: &str) -> lapin::Result<Lea
     Ok(Learned::Unseen)
 }
 
-/// Reads `inequivalent arg 'KEY' for queue …: received … but current is …`: the key, and the value that it has.
+/// Reads `inequivalent arg 'KEY' for queue …: received … but current is …`: the key, and the current value.
 fn inequivalent(text: &str) -> Option<(String, Option<AMQPValue>)> {
     let (_, rest) = text.split_once("inequivalent arg '")?;
     let (key, rest) = rest.split_once('\'')?;
@@ -375,7 +374,7 @@ fn inequivalent(text: &str) -> Option<(String, Option<AMQPValue>)> {
     Some((key.to_owned(), Some(value)))
 }
 
-/// The broker's own words.
+/// The broker's message.
 fn refusal(error: &lapin::Error) -> String {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(found) => found.get_message().to_string(),

@@ -1,7 +1,7 @@
-//! The connections that may have pending entries not yet claimed, and whose turn it is. Pure.
+//! The connections that may have pending entries, and the order in which they are claimed. Pure.
 //!
-//! Fair turns: a claim visits the connections in a circle, so a long backlog of one delays no other. It holds one position
-//! per connection and never the backlog itself.
+//! Claims visit the connections in turns, so a long backlog of one does not delay others. The backlog stores one position per
+//! connection, not the entries.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -9,20 +9,20 @@ use std::time::Instant;
 use crate::journal::entry::Position;
 use crate::journal::{PendingConnections, Want};
 
-/// Connections that one claim visits.
+/// Maximum number of connections that one claim visits.
 const MAX_WANTS: usize = 64;
 
-/// What a connection may get now.
+/// How much of a connection may be claimed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grant {
-    /// The share of the space in flight.
+    /// A part of the free space in flight.
     Some {
         /// Maximum number of entries.
         entries: usize,
-        /// Stops after so many bytes.
+        /// Bytes after which the claim stops.
         bytes: usize,
     },
-    /// It is paused: announcements only.
+    /// The connection is paused: only announcements.
     Paused,
     /// Nothing at the moment.
     None,
@@ -31,18 +31,18 @@ pub(super) enum Grant {
 /// Connections with unclaimed entries.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    /// PendingConnections up to here are known. `None`: all connections are to be searched for.
+    /// All pending entries up to this position were searched. `None`: no search was made yet.
     through: Option<Position>,
-    /// The first position that may be unclaimed, by connection.
+    /// The first position that may be pending, by connection.
     from: HashMap<String, Position>,
-    /// In the order of their turns: those that have an entry in `from`.
+    /// The turns of the connections in `from`.
     turns: VecDeque<String>,
-    /// Connections that are not visited before that instant.
+    /// Connections that are not visited before an instant.
     backing_off: HashMap<String, Instant>,
 }
 
 impl Backlog {
-    /// Where to search for arrivals; `None`: among all pending entries.
+    /// Where the search for arrivals begins; `None` for a search of all pending entries.
     #[must_use]
     pub(super) fn since(&self) -> Option<Position> {
         self.through
@@ -53,7 +53,7 @@ impl Backlog {
         self.through = None;
     }
 
-    /// What a search has found.
+    /// Adds the result of a search.
     pub(super) fn found(&mut self, found: PendingConnections) {
         self.through = Some(found.through);
         for (connection, position) in found.connections {
@@ -72,18 +72,18 @@ impl Backlog {
         }
     }
 
-    /// Nothing of a connection is claimed before then.
+    /// Nothing of the connection is claimed before this instant.
     pub(super) fn back_off(&mut self, connection: String, until: Instant) {
         self.backing_off.insert(connection, until);
     }
 
-    /// When the next rest ends.
+    /// The end of the next back-off.
     #[must_use]
     pub(super) fn wake(&self) -> Option<Instant> {
         self.backing_off.values().min().copied()
     }
 
-    /// Takes the next connections that may get something out of the circle. Each must come back by [`Backlog::visited`].
+    /// Takes the next connections that may get something. Each one must be returned with [`Backlog::visited`].
     pub(super) fn wants(
         &mut self,
         now: Instant,
@@ -123,7 +123,7 @@ impl Backlog {
         wants
     }
 
-    /// A connection was visited. `next`: where it continues; `None` if it has nothing more.
+    /// Returns a visited connection. `next` is where its next claim begins; `None` if it has no more entries.
     pub(super) fn visited(&mut self, connection: String, next: Option<Position>) {
         if let Some(next) = next {
             self.reopen(connection, next);

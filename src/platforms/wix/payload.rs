@@ -1,6 +1,6 @@
 //! Opens the layers of a token: claims, envelope, payload. Each layer is a JSON object, or a string that contains one.
 //!
-//! This module verifies nothing, and it reads nothing below the members of the payload. Objects are split into raw text, so
+//! This module verifies nothing, and it reads only the members of the payload itself. Objects are split into raw text, so the
 //! the journal keeps the sent bytes, however deep or large they are. Of duplicate members the last one counts, as in the
 //! platform's SDK.
 //!
@@ -35,7 +35,7 @@ const MAX_MEMBERS: usize = 1000;
 /// The members that verification reads. An object with too many members keeps only these.
 const NEEDED: [&str; 5] = ["exp", "nbf", "iat", "instanceId", "eventType"];
 
-/// A layer that holds the next one in its member `data`.
+/// A layer that contains the next one in its member `data`.
 struct Layer<'a> {
     /// The other members.
     beside: Members<'a>,
@@ -85,7 +85,7 @@ impl<'a> Layer<'a> {
 }
 
 impl Data<'_> {
-    /// The next layer's text: a string's content, or an object as it stands there.
+    /// The text of the next layer: the content of a string, or the text of an object.
     fn open(self) -> Option<String> {
         match self {
             Data::Decoded(text) => Some(text),
@@ -103,7 +103,7 @@ impl Data<'_> {
 enum Next {
     /// As a string, whose content is the next layer.
     Text,
-    /// As it stands there.
+    /// As raw text.
     Raw,
 }
 

@@ -1,7 +1,7 @@
-//! Proves a delivery: HMAC-SHA-256 over the body's bytes, in base64, and nothing else is signed.
+//! Verifies a delivery: HMAC-SHA-256 over the bytes of the body, in base64. Only the body is signed.
 //!
-//! The headers are outside the signature, so they name what came but prove nothing. There is no time in the protocol, hence
-//! no protection against a replayed delivery: only its key makes it a duplicate.
+//! The headers are not signed: they describe the delivery, and prove nothing. The protocol has no time, so it has no protection
+//! against a replayed delivery. A replayed delivery has the same key and is a duplicate.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +25,7 @@ pub(super) const EVENT: &str = "x-wc-webhook-event";
 pub(super) const WEBHOOK_ID: &str = "x-wc-webhook-id";
 pub(super) const DELIVERY_ID: &str = "x-wc-webhook-delivery-id";
 
-/// The headers that the journal keeps.
+/// The headers that the journal stores.
 const KEPT: [&str; 5] = [
     TOPIC,
     WEBHOOK_ID,
@@ -33,12 +33,12 @@ const KEPT: [&str; 5] = [
     "x-wc-webhook-source",
     "user-agent",
 ];
-/// No header that means anything is longer.
+/// Maximum length of a header value that is used.
 const LONGEST_KEPT: usize = 512;
-/// WordPress stores topics in 200 characters.
+/// Maximum length of a topic: WordPress stores 200 characters.
 const LONGEST_TOPIC: usize = 200;
 
-/// The keys that a secret may stand for: as it was given, and as WordPress decodes what its form has stored.
+/// The possible keys of a secret: the entered text, and the text that WordPress reads from its escaped form.
 pub(super) fn key(given: &str) -> Result<VerificationKey, InvalidKey> {
     if given.is_empty() {
         return Err(InvalidKey(
@@ -54,23 +54,23 @@ pub(super) fn key(given: &str) -> Result<VerificationKey, InvalidKey> {
     Ok(VerificationKey::HmacSha256(readings))
 }
 
-/// An HMAC that waits for its message.
+/// An HMAC without its message.
 pub(super) fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, InvalidKey> {
     Hmac::new_from_slice(key)
         .map_err(|_| InvalidKey("the webhook's secret cannot be a key".to_owned()))
 }
 
-/// What the headers say that the request is: nothing of it is proved yet.
+/// The kind of request by its headers. Nothing is proved yet.
 enum Claim {
     /// A delivery with this signature.
     Signed([u8; 32]),
-    /// The unsigned form that WooCommerce posts to try an address.
+    /// The unsigned form that WooCommerce posts to test an address.
     Ping,
 }
 
-/// What a ping's body begins with; the webhook's number follows.
+/// The begin of a ping's body. The id of the webhook follows.
 const PING: &[u8] = b"webhook_id=";
-/// The digits of the largest number.
+/// Maximum number of digits of the id.
 const LONGEST_ID: usize = 20;
 
 fn claim(headers: &Headers<'_>) -> Result<Claim, Rejection> {
@@ -90,7 +90,7 @@ fn claim(headers: &Headers<'_>) -> Result<Claim, Rejection> {
     }
 }
 
-/// A signed body may have any length; an unsigned form that is longer than a ping is nothing.
+/// A signed body may have any length. An unsigned form that is longer than a ping is rejected.
 pub(super) fn longest_body(headers: &Headers<'_>) -> Result<usize, Rejection> {
     claim(headers).map(|claim| match claim {
         Claim::Signed(_) => usize::MAX,
@@ -98,7 +98,7 @@ pub(super) fn longest_body(headers: &Headers<'_>) -> Result<usize, Rejection> {
     })
 }
 
-/// Checks the signature, then finds out which delivery this is.
+/// Checks the signature, then identifies the delivery.
 pub(super) fn verify(
     raw: &RawDelivery<'_>,
     keys: &[VerificationKey],
@@ -111,8 +111,8 @@ pub(super) fn verify(
     let topic = topic(raw)?;
     let webhook = one(raw, WEBHOOK_ID)?.unwrap_or_default();
     let delivery = one(raw, DELIVERY_ID)?.unwrap_or_default();
-    // A signed body that is no JSON is kept, and becomes a dead letter. Refusals would only make the store switch its
-    // webhook off.
+    // A signed body that is not JSON is stored, and becomes a dead letter. Refusals would only make the store disable its
+    // webhook.
     let key = DeliveryKey::of(&[
         NAME.as_bytes(),
         raw.endpoint.as_str().as_bytes(),
@@ -142,8 +142,8 @@ pub(super) fn verify(
     ))))
 }
 
-/// Compares with every reading of every key, in constant time: `verify_slice` looks at all bytes, whatever the first ones
-/// are. Nowhere is a signature compared with `==`.
+/// Compares the signature with every possible key. `verify_slice` takes constant time, whichever bytes differ.
+/// No signature is compared with `==`.
 fn check(tag: &[u8; 32], body: &[u8], keys: &[VerificationKey]) -> Result<(), Rejection> {
     let readings = keys.iter().flat_map(|key| match key {
         VerificationKey::HmacSha256(readings) => readings.as_slice(),
@@ -161,8 +161,8 @@ fn check(tag: &[u8; 32], body: &[u8], keys: &[VerificationKey]) -> Result<(), Re
     })
 }
 
-/// Can it not have been WordPress that wrote these bytes? Its encoder escapes whatever is not ASCII, and every slash in a
-/// string; a proxy that re-encodes JSON does neither.
+/// `true` if WordPress cannot have written these bytes. Its encoder escapes all characters beyond ASCII, and each slash in a
+/// string. A proxy that re-encodes JSON does not.
 fn was_reencoded(body: &[u8]) -> bool {
     if !body.is_ascii() {
         return true;
@@ -180,7 +180,7 @@ fn was_reencoded(body: &[u8]) -> bool {
     false
 }
 
-/// Could it be the unsigned form? Anybody can send one: it is answered and forgotten.
+/// `true` if the request may be the unsigned form. Anyone can send one: it is answered and not stored.
 fn is_form(headers: &Headers<'_>) -> bool {
     let Ok(Some(content_type)) = headers.one("content-type") else {
         return false;
@@ -196,7 +196,7 @@ fn is_ping(body: &[u8]) -> bool {
     (1..=LONGEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_digit)
 }
 
-/// The webhook that the headers name. They are not signed.
+/// The webhook that the headers name. The headers are not signed.
 pub(super) fn claimed_webhook(headers: &Headers<'_>) -> Option<ClaimedWebhook> {
     let one = |name: &str| headers.one(name).ok().flatten();
     let (id, topic) = (one(WEBHOOK_ID)?, one(TOPIC)?);
@@ -207,14 +207,14 @@ pub(super) fn claimed_webhook(headers: &Headers<'_>) -> Option<ClaimedWebhook> {
     })
 }
 
-/// The one value of a header that tells deliveries apart.
+/// The value of a header that identifies deliveries.
 fn one<'a>(raw: &RawDelivery<'a>, name: &str) -> Result<Option<&'a str>, Rejection> {
     raw.headers.one(name).map_err(|fault| match fault {
         HeaderFault::Repeated | HeaderFault::NotText => Rejection::HeaderAmbiguous,
     })
 }
 
-/// The topic, or what it is made of; empty where neither can be a topic.
+/// The topic, or the topic made of resource and event; empty if neither is a valid topic.
 fn topic(raw: &RawDelivery<'_>) -> Result<String, Rejection> {
     let topic = match one(raw, TOPIC)? {
         Some(topic) if !topic.is_empty() => topic.to_owned(),

@@ -1,7 +1,7 @@
-//! Finds a store's REST API: from the URL that the operator typed to the root that answers.
+//! Finds the REST API of a store, from the URL that the operator entered to the root that responds.
 //!
-//! No keys are sent here. What a store says of itself decides the path only: the host stays the one that was typed, because
-//! a store behind a proxy may know itself by a name that is not reachable from outside.
+//! No keys are sent. The store's own description decides only the path. The host stays the entered one, because a store behind a
+//! proxy may know only a name that is not reachable from outside.
 
 use std::fmt::Write as _;
 
@@ -16,39 +16,39 @@ use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Severity, Una
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entities;
 
-/// A store that was found.
+/// A store with a REST API.
 #[derive(Debug)]
 pub(super) struct Place {
     /// The REST root, with a slash at its end.
     pub(super) root: Url,
-    /// The store's address, without one.
+    /// The store's address, without a slash at its end.
     pub(super) url: String,
-    /// How WordPress knows itself.
+    /// The address that WordPress has in its settings.
     pub(super) home: Option<Url>,
-    /// What it is called.
+    /// The name of the shop.
     pub(super) name: Option<String>,
-    /// The zone's name, or its offset.
+    /// The name of the time zone, or its offset.
     pub(super) time_zone: Option<String>,
-    /// Are the permalinks plain, although the API can be reached?
+    /// `true` if the permalinks are plain. The API is reachable in spite of it.
     pub(super) is_plain: bool,
-    /// Does it have the API that we speak?
+    /// The version of WooCommerce's API.
     pub(super) version: Api,
 }
 
-/// What there is of WooCommerce's API.
+/// The versions of WooCommerce's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
-    /// v3.
+    /// Version 3, which this module uses.
     Current,
-    /// An older one alone.
+    /// Only an older version.
     Old,
-    /// Nothing.
+    /// None.
     Missing,
 }
 
-/// Where the relation to the REST root is named.
+/// The link relation of the REST root.
 const RELATION: &str = "https://api.w.org/";
-/// The root's description is long with all routes.
+/// Maximum size of the root's description, which lists all routes.
 const FIELDS: &str = "_fields=name,url,home,gmt_offset,timezone_string,namespaces";
 
 /// Finds the REST root.
@@ -63,8 +63,8 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
         )
     })?;
     let mut troubles: Vec<Finding> = Vec::new();
-    // WordPress sends visitors to the address that it knows itself by, which behind a proxy may be none that can be called;
-    // its REST API does not redirect, so the root is tried nevertheless.
+    // WordPress redirects visitors to the address in its settings. Behind a proxy that address may not be reachable. The REST API
+    // does not redirect, so the root is requested in spite of it.
     let (home, page) = match follow(dialogue, "home", &start) {
         Ok((home, page)) => (home, Some(page)),
         Err(End::Found(trouble)) if trouble.code.starts_with("redirect_") => {
@@ -93,7 +93,7 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
     Err(nothing_found(&start, page, troubles).into())
 }
 
-/// A URL that was typed without a scheme is taken for `https`: a store that answers only by `http` is told so.
+/// The entered URL. Without a scheme it counts as `https`; for a store that supports only `http` the finding says so.
 fn perhaps_plain(
     trouble: Finding,
     start: &Url,
@@ -125,7 +125,7 @@ fn perhaps_plain(
     })
 }
 
-/// The root that the page names in its head or its headers, at the host that was asked.
+/// The root that the page names in its head or in its headers, at the requested host.
 fn told_root(page: &Answer, home: &Url) -> Option<Url> {
     let link = page.all("link").find_map(|value| {
         let links = value
@@ -144,14 +144,14 @@ fn told_root(page: &Answer, home: &Url) -> Option<Url> {
     let mut here = home.clone();
     here.set_path(told.path());
     here.set_query(told.query());
-    // A store that is asked by http and knows itself by https is better asked by https.
+    // A store that responds over http and has an https address in its settings is better requested over https.
     if home.scheme() == "http" && told.scheme() == "https" && is_same_store(home, &told) {
         return Some(told);
     }
     Some(here)
 }
 
-/// The same in HTML: a cache may have dropped the headers.
+/// The root in the HTML, because a cache may have removed the headers.
 fn link_element(html: &str) -> Option<String> {
     let relation = html.find(RELATION)?;
     let start = html[..relation].rfind('<')?;
@@ -164,15 +164,15 @@ fn link_element(html: &str) -> Option<String> {
     Some(entities::decode(address[1..].split(quote).next()?).into_owned())
 }
 
-/// Is it the root of a store with plain permalinks, where WooCommerce takes no keys?
+/// `true` for the root of a store with plain permalinks. WooCommerce accepts no keys there.
 fn is_query_root(url: &Url) -> bool {
     url.query_pairs().any(|(name, _)| name == "rest_route")
 }
 
-/// No store lies in a deeper folder; what is deeper is a page of it.
+/// Maximum depth of the folder of a store. Deeper paths are pages of the store.
 const DEEPEST: usize = 6;
 
-/// The addresses where the root may be, the likeliest first.
+/// The possible addresses of the root, the most probable first.
 fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     let mut candidates: Vec<Url> = Vec::new();
     let mut add = |url: Option<Url>| {
@@ -183,7 +183,7 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     let query_root = told.filter(|told| is_query_root(told));
     if let Some(told) = told.filter(|_| query_root.is_none()) {
         add(Some(told.clone()));
-        // Where https was only told of and does not work.
+        // For a store that links to https, which does not work.
         let mut same_scheme = told.clone();
         if same_scheme.set_scheme(home.scheme()).is_ok() {
             add(Some(same_scheme));
@@ -195,7 +195,7 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     if folders.len() > DEEPEST {
         base.set_path(&format!("/{}/", folders[..DEEPEST].join("/")));
     }
-    // What was typed may be a page of the shop: the store is there or in a folder above it.
+    // The entered URL may be a page of the shop: the store is there, or in a folder above it.
     loop {
         let paths = if query_root.is_some() {
             ["index.php/wp-json/", "wp-json/"]
@@ -214,7 +214,7 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
     candidates
 }
 
-/// The store, where an answer is that of a REST root.
+/// The store, if the response is that of a REST root.
 fn place(at: &Url, answer: &Answer, is_plain: bool) -> Option<Place> {
     let document = json(answer).filter(|_| answer.is_good())?;
     let root = Node::root(&document);
@@ -259,7 +259,7 @@ fn place(at: &Url, answer: &Answer, is_plain: bool) -> Option<Place> {
     })
 }
 
-/// The hours of an offset, which are a number or a text, as `-03:30`.
+/// The hours of an offset. The offset is a number or a text, such as `-03:30`.
 fn offset(hours: Node<'_>) -> Option<String> {
     let minutes = hours
         .text()?
@@ -269,7 +269,7 @@ fn offset(hours: Node<'_>) -> Option<String> {
         .filter(|hours| hours.abs() <= 24.0)?
         * 60.0;
     let sign = if minutes < 0.0 { '-' } else { '+' };
-    // Whole minutes below a day and a half: nothing is cut off.
+    // Whole minutes below a day and a half: the conversion cuts nothing off.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let minutes = minutes.abs().round() as u32;
     let mut text = String::new();
@@ -289,9 +289,9 @@ fn only_plain(place: &Place) -> Finding {
     )
 }
 
-/// What is the matter where no root was found.
+/// The finding if no root was found.
 fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> Finding {
-    // What blocks says more than what is missing.
+    // A block says more about the cause than a missing page.
     if let Some(position) = troubles
         .iter()
         .position(|trouble| trouble.code != "rest_not_found")

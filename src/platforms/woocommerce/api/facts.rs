@@ -1,6 +1,6 @@
-//! What a store tells of itself: its version, its currency, its clock.
+//! The version, the currency and the clock of a store, from its system status.
 //!
-//! It judges only what would keep a connection from working.
+//! Only problems that would break a connection are reported.
 
 use super::body::json;
 use super::client::Mode;
@@ -8,12 +8,12 @@ use super::outcome::finding;
 use crate::platforms::api::{Answer, CheckReport, Finding, Severity};
 use crate::platforms::lenient::Node;
 
-/// The oldest version that is known to work.
+/// The oldest version that was tried.
 const OLDEST: (u64, u64) = (6, 0);
-/// How far clocks may be apart for OAuth, in seconds.
+/// Maximum difference of the clocks for OAuth, in seconds.
 const APART: u64 = 15 * 60;
 
-/// What a store tells of itself.
+/// The description that a store gives of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) woocommerce_version: Option<String>,
@@ -33,7 +33,7 @@ impl Facts {
         }
     }
 
-    /// What is too old.
+    /// The finding for a version that is too old.
     pub(super) fn judge(&self, report: &mut CheckReport) {
         let Some(text) = &self.woocommerce_version else {
             return;
@@ -60,12 +60,12 @@ pub(super) fn version(text: &str) -> Option<(u64, u64)> {
     ))
 }
 
-/// How many seconds the store's clock is ahead of ours, where that is too much.
+/// The seconds by which the store's clock is ahead, if they are too many.
 pub(super) fn apart(answer: &Answer) -> Option<i64> {
     let date = answer
         .header("date")
         .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())?;
-    // What a cache held back was written that long ago.
+    // A cached response was made that long ago.
     let age: i64 = answer
         .header("age")
         .and_then(|age| age.trim().parse().ok())
@@ -78,7 +78,7 @@ pub(super) fn apart(answer: &Answer) -> Option<i64> {
     (apart.unsigned_abs() >= APART).then_some(apart)
 }
 
-/// What it means that clocks are apart.
+/// The finding for clocks that differ.
 pub(super) fn clock_off(apart: i64, severity: Severity) -> Finding {
     let (direction, minutes) = (
         if apart > 0 { "ahead of" } else { "behind" },
@@ -94,7 +94,7 @@ pub(super) fn clock_off(apart: i64, severity: Severity) -> Finding {
     )
 }
 
-/// Compares the store's clock with ours.
+/// Compares the store's clock with this machine's clock.
 pub(super) fn clock(answer: &Answer, mode: &Mode, report: &mut CheckReport) {
     let Some(apart) = apart(answer) else { return };
     let severity = match mode {

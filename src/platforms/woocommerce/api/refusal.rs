@@ -1,8 +1,8 @@
-//! What it means when a store cannot be reached, or when something in front of WooCommerce answers in its place: firewalls,
-//! security plugins, maintenance pages, passwords.
+//! Findings for a store that cannot be reached, and for responses of something in front of WooCommerce: firewalls, security
+//! plugins, maintenance pages, logins.
 //!
-//! Nothing here is about the REST API's own errors. Pages are in any language, so they are told by status and headers; the
-//! few words that are looked for only name a product.
+//! Errors of the REST API itself are elsewhere. Pages are in any language, so status and headers identify them. The few texts
+//! that are searched for are names of products.
 
 use url::Url;
 
@@ -12,7 +12,7 @@ use super::urls::origin;
 use crate::platforms::api::{Answer, CallFailure, Finding, Severity, TlsFault};
 use crate::platforms::lenient::Node;
 
-/// Error codes of plugins that close the REST API, or open it only to users who are logged in.
+/// Error codes of plugins that close the REST API, or allow it only to logged-in users.
 const TURNED_OFF: [&str; 9] = [
     "rest_cannot_access",
     "rest_not_logged_in",
@@ -25,7 +25,7 @@ const TURNED_OFF: [&str; 9] = [
     "itsec_rest_api_access_restricted",
 ];
 
-/// What is the matter where there was no answer.
+/// The finding for a request without a response.
 pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
     let at = Url::parse(url).map_or_else(|_| url.to_owned(), |url| origin(&url));
     let (severity, code, cause, remedy) = match failure {
@@ -96,7 +96,7 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
     finding(severity, code, cause, remedy)
 }
 
-/// What a failed TLS handshake means.
+/// The finding for a failed TLS handshake.
 fn of_tls(fault: &TlsFault, at: &str) -> Finding {
     let (code, remedy) = match fault {
         TlsFault::Untrusted => (
@@ -137,7 +137,7 @@ fn of_tls(fault: &TlsFault, at: &str) -> Finding {
     )
 }
 
-/// What is the matter where something answered in place of the REST API; `None` where the answer is its own.
+/// The finding for a response that is not the REST API's; `None` if it is.
 pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     let at = Url::parse(url).map_or_else(
         |_| url.to_owned(),
@@ -194,7 +194,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     Some(page(answer, &at))
 }
 
-/// A refusal in JSON that is none of WooCommerce's.
+/// The finding for a refusal in JSON that is not WooCommerce's.
 pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
     let at = Url::parse(url).map_or_else(
         |_| url.to_owned(),
@@ -219,7 +219,7 @@ pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
     )
 }
 
-/// Did Cloudflare itself block? Its headers stand on every answer of a store behind it, so they say nothing.
+/// `true` if Cloudflare itself blocked the request. Its headers are on every response of a store behind it.
 fn is_of_cloudflare(answer: &Answer) -> bool {
     const PAGES: [&str; 3] = [
         "attention required! | cloudflare",
@@ -264,7 +264,7 @@ fn server_error(answer: &Answer, at: &str) -> Finding {
     )
 }
 
-/// A page in place of an answer.
+/// The finding for a page in place of a response.
 fn page(answer: &Answer, at: &str) -> Finding {
     let by = product(answer)
         .map(|product| format!(", by the look of it {product}"))
@@ -338,7 +338,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
     }
 }
 
-/// Whose page it is.
+/// The product that made the page.
 fn product(answer: &Answer) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 8] = [
         ("wordfence", "Wordfence"),

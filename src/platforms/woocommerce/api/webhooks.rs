@@ -1,7 +1,7 @@
-//! A store's webhooks: which are there, which are ours, and what is wrong with those.
+//! The webhooks of a store: which exist, which are the gateway's, and which of these have a problem.
 //!
-//! REST shows neither a webhook's secret, nor its API version, nor its failures. The version is ours where we made it, and
-//! what we made is known by its id or its name; a secret that differs shows in rejected signatures alone.
+//! The REST API shows neither a webhook's secret, nor its API version, nor its failures. The version is known for webhooks that
+//! the gateway made; it recognizes them by id or name. Only rejected signatures show that a secret differs.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::platforms::api::WebhookState;
 use crate::platforms::lenient::Node;
 use crate::platforms::registered::{ClaimedWebhook, WebhookList};
 
-/// What a store has to tell us of. `customer.restored` is missing: no version ever sends it, and new ones refuse it.
+/// The topics that a store must send. `customer.restored` is missing: no version sends it, and new versions refuse it.
 pub(super) const TOPICS: [&str; 15] = [
     "coupon.created",
     "coupon.updated",
@@ -31,18 +31,18 @@ pub(super) const TOPICS: [&str; 15] = [
     "product.deleted",
     "product.restored",
 ];
-/// What newer stores can tell as well; without it nothing is missing.
+/// A topic that newer stores can send. It is never reported as missing.
 pub(super) const OPTIONAL: &str = "product.published";
 
-/// What the names of webhooks begin with that we made.
+/// Prefix of the names of webhooks that the gateway made.
 const OUR_NAME: &str = "Cartwire ";
 
-/// A webhook's name in the store's administration.
+/// The name of a webhook in the store's administration.
 pub(super) fn name(topic: &str) -> String {
     format!("{OUR_NAME}{topic}")
 }
 
-/// A webhook as REST shows it.
+/// A webhook as the REST API shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Webhook {
     pub(super) id: u64,
@@ -50,7 +50,7 @@ pub(super) struct Webhook {
     pub(super) status: String,
     pub(super) topic: String,
     pub(super) delivery_url: String,
-    /// When it was last changed or tried to deliver: in UTC, as text that sorts.
+    /// When the webhook was last changed or used: in UTC, as text that sorts.
     pub(super) modified: String,
 }
 
@@ -58,7 +58,7 @@ impl Webhook {
     pub(super) fn of(node: Node<'_>) -> Option<Self> {
         let text = |name: &str| node.get(name).text().unwrap_or_default();
         let id = node.get("id").id()?.parse().ok()?;
-        // An item of a batch that failed has an id as well.
+        // A failed item of a batch has an id too.
         node.get("topic").str()?;
         Some(Self {
             id,
@@ -70,7 +70,7 @@ impl Webhook {
         })
     }
 
-    /// The webhook for others. WooCommerce changes `date_modified_gmt` at each attempt to deliver.
+    /// The webhook for other rooms. WooCommerce changes `date_modified_gmt` at each delivery.
     pub(super) fn state(&self) -> WebhookState {
         let modified: Option<DateTime> = self.modified.parse().ok();
         WebhookState {
@@ -84,24 +84,24 @@ impl Webhook {
     }
 }
 
-/// What we know of our webhooks at a store.
+/// What the settings contain about the gateway's webhooks at a store.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Own {
-    /// Where they have to deliver.
+    /// The delivery URL.
     pub(super) target: String,
-    /// Where they had to, when they were last registered.
+    /// The delivery URL when the webhooks were last registered.
     pub(super) former: Option<String>,
-    /// By topic, as registered.
+    /// The registered webhooks, by topic.
     pub(super) ids: BTreeMap<String, u64>,
-    /// Those that were disabled and turned on again, with the time of that change: the next failure disables them again.
+    /// Webhooks that were disabled and reactivated, with the time of the reactivation. The next failure disables them again.
     pub(super) watched: BTreeMap<String, String>,
 }
 
-/// Maximum number of known webhooks, unless the store has more at once: 16 topics, recreated a dozen times.
+/// Maximum number of known webhooks, unless the store has more: 16 topics, each made a dozen times.
 const MAX_KNOWN: usize = 200;
 
-/// The known webhooks with those that the store has now. Webhooks that the store has now are always kept. Of the others the
-/// oldest are dropped if there are more than [`MAX_KNOWN`].
+/// The known webhooks together with those that the store has now, which are always kept. Of the others, the oldest are dropped
+/// if there are more than [`MAX_KNOWN`].
 pub(super) fn known_with(former: &WebhookList, webhooks: &[Webhook]) -> WebhookList {
     let mut listed: Vec<ClaimedWebhook> = webhooks
         .iter()
@@ -125,11 +125,11 @@ pub(super) fn known_with(former: &WebhookList, webhooks: &[Webhook]) -> WebhookL
     WebhookList(known)
 }
 
-/// A webhook of ours.
+/// A webhook of the gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Ours<'a> {
     pub(super) webhook: &'a Webhook,
-    /// Did we make it? Then its API version is ours.
+    /// `true` if the gateway made it, so that its API version is known.
     pub(super) is_made_by_us: bool,
 }
 
@@ -144,12 +144,12 @@ impl Own {
             || (is_former && self.ids.values().any(|id| *id == webhook.id))
     }
 
-    /// `true` if it has the id and the topic of a webhook that we registered.
+    /// `true` if the webhook has the id and the topic of a webhook that the gateway registered.
     pub(super) fn is_remembered(&self, webhook: &Webhook) -> bool {
         self.ids.get(&webhook.topic) == Some(&webhook.id)
     }
 
-    /// A webhook of ours, with whether we made it. `listing::list` has left out those of others that have remembered ids.
+    /// A webhook of the gateway. `listing::list` has already removed webhooks of others with remembered ids.
     pub(super) fn claim<'a>(&self, webhook: &'a Webhook) -> Option<Ours<'a>> {
         if !self.is_for_us(webhook) && !self.is_remembered(webhook) {
             return None;
@@ -161,7 +161,7 @@ impl Own {
         })
     }
 
-    /// All of ours.
+    /// All of them.
     pub(super) fn ours<'a>(&self, webhooks: &'a [Webhook]) -> Vec<Ours<'a>> {
         webhooks
             .iter()
@@ -169,11 +169,11 @@ impl Own {
             .collect()
     }
 
-    /// Ours, sorted by what is to become of them.
+    /// The gateway's webhooks, sorted by what a repair does with them.
     pub(super) fn sort<'a>(&self, webhooks: &'a [Webhook]) -> Sorted<'a> {
         let mut sorted = Sorted::default();
         let mut ours = self.ours(webhooks);
-        // The best of a topic comes first: made by us, active, at the right address, the oldest.
+        // The best webhook of a topic comes first: made by the gateway, active, with the right URL, the oldest.
         ours.sort_by_key(|ours| {
             let webhook = ours.webhook;
             (
@@ -207,18 +207,18 @@ impl Own {
     }
 }
 
-/// Our webhooks at a store.
+/// The gateway's webhooks at a store.
 #[derive(Debug, Default)]
 pub(super) struct Sorted<'a> {
-    /// The one for each topic.
+    /// The webhook that stays, by topic.
     pub(super) kept: BTreeMap<&'a str, Ours<'a>>,
-    /// More for the same topics.
+    /// Further webhooks for the same topics.
     pub(super) surplus: Vec<Ours<'a>>,
-    /// For topics that a person added.
+    /// Webhooks for topics that a person added.
     pub(super) extra: Vec<Ours<'a>>,
 }
 
-/// The same address, whatever its scheme, the case of its host and a slash at its end.
+/// `true` for the same address. Scheme, case of the host and a slash at the end do not matter.
 pub(super) fn is_same_endpoint(one: &str, other: &str) -> bool {
     let parts = |url: &str| {
         let url = Url::parse(url.trim()).ok()?;

@@ -1,26 +1,26 @@
-//! A payload and the dialect it is written in: WooCommerce has had four APIs, and the webhook's own version decides.
+//! A payload and its dialect. WooCommerce has had four APIs, and the API version of the webhook decides the dialect.
 //!
-//! Only v3 is made for new webhooks; the others are read because stores have them. Fields are read where the entities are.
+//! New webhooks use only v3. The others are read because stores have old webhooks. The entities' files read the members.
 
 use jiff::Timestamp;
 
 use super::resource::Resource;
 use crate::platforms::lenient::Node;
 
-/// How a payload tells times.
+/// How a payload writes times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dates {
     /// v2 and v3: `date_x_gmt`, beside a `date_x` in the store's unknown zone.
     Gmt,
     /// v1 orders and products: `date_x` is UTC.
     Utc,
-    /// v1 coupons are in the store's zone and v1 customers shifted twice: no time can be had from them.
+    /// v1: coupons are in the store's time zone, and customers are shifted twice. Neither gives a time.
     Unknown,
     /// The legacy API: `x_at`, with its zone.
     Legacy,
 }
 
-/// An entity's payload, out of its wrapper.
+/// The payload of an entity, without its wrapper.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EntityPayload<'a> {
     /// The entity.
@@ -29,7 +29,7 @@ pub(super) struct EntityPayload<'a> {
 }
 
 impl<'a> EntityPayload<'a> {
-    /// Finds out the dialect. Plugins remove and add fields, so it is told by what is there.
+    /// Detects the dialect by the members. Plugins remove and add members.
     pub(super) fn of(root: Node<'a>, resource: Resource) -> Self {
         let wrapped = root.get(resource.word());
         if wrapped.is_object() && !root.get("id").exists() {
@@ -43,10 +43,10 @@ impl<'a> EntityPayload<'a> {
             .any(|name| root.get(name).value().is_some());
         let dates = match resource {
             _ if gmt => Dates::Gmt,
-            // v1 has no `meta_data`: a plugin removed the dates in UTC, and those that are left are in the store's zone.
+            // v1 has no `meta_data`. So a plugin removed the dates in UTC, and the remaining dates are in the store's time zone.
             _ if root.get("meta_data").value().is_some() => Dates::Unknown,
             Resource::Order | Resource::Product => Dates::Utc,
-            // Of v1 subscriptions it is not known which zone they are in.
+            // The time zone of v1 subscriptions is not known.
             Resource::Customer | Resource::Coupon | Resource::Subscription => Dates::Unknown,
         };
         Self { node: root, dates }
@@ -57,7 +57,7 @@ impl<'a> EntityPayload<'a> {
         self.node.get(name)
     }
 
-    /// A member that the legacy API calls otherwise.
+    /// A member that has another name in the legacy API.
     pub(super) fn either(self, name: &str, legacy: &str) -> Node<'a> {
         match self.dates {
             Dates::Legacy => self.get(legacy),
@@ -65,17 +65,17 @@ impl<'a> EntityPayload<'a> {
         }
     }
 
-    /// When it was made.
+    /// When the entity was created.
     pub(super) fn created_at(self) -> Option<Timestamp> {
         self.instant("date_created", "created_at")
     }
 
-    /// When it was last changed.
+    /// When the entity was last changed.
     pub(super) fn updated_at(self) -> Option<Timestamp> {
         self.instant("date_modified", "updated_at")
     }
 
-    /// An instant by its name, and by the one in the legacy API. 1970 means never.
+    /// A time by its name, and by its name in the legacy API. 1970 means never.
     pub(super) fn instant(self, name: &str, legacy: &str) -> Option<Timestamp> {
         let told = match self.dates {
             Dates::Gmt => self.get(&format!("{name}_gmt")).utc(),
@@ -87,16 +87,16 @@ impl<'a> EntityPayload<'a> {
     }
 }
 
-/// No id is longer; what is longer would only swell subjects and keys.
+/// Maximum length of an id in bytes. Longer texts would only enlarge subjects and keys.
 const LONGEST_ID: usize = 128;
 
 impl Node<'_> {
-    /// The entity's id, where it can be part of an event's subject.
+    /// The entity's id, if it can be part of an event's subject.
     pub(super) fn subject_id(self) -> Option<String> {
         self.get("id").subject_value()
     }
 
-    /// This value, where it can be an id in an event's subject.
+    /// This value, if it can be an id in an event's subject.
     pub(super) fn subject_value(self) -> Option<String> {
         self.id()
             .filter(|id| id.len() <= LONGEST_ID && !id.chars().any(char::is_control))

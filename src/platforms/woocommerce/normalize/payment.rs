@@ -1,14 +1,14 @@
-//! Where an order's payment stands.
+//! The payment status of an order.
 //!
-//! WooCommerce has one status for an order and its payment, and plugins and merchants add words to it. Amounts and dates
-//! say more than the word. Where one of them was sent and cannot be read, the payment's status is `unknown`.
+//! WooCommerce has one status for an order and its payment, and plugins and merchants add further statuses. Amounts and dates
+//! decide before the status. If one of them was sent and cannot be read, the payment status is `unknown`.
 
 use super::payload::EntityPayload;
 use crate::event::data::{PaymentStatus, Refund};
 use crate::event::{Amount, Money};
 use crate::platforms::reading::Reading;
 
-/// Words of deposit plugins for an order of which a part is paid. They set the date of payment too.
+/// Statuses of deposit plugins for an order that is paid in part. The plugins set the payment date too.
 const PART_PAYMENTS: [&str; 6] = [
     "partial-payment",
     "partially-paid",
@@ -17,7 +17,7 @@ const PART_PAYMENTS: [&str; 6] = [
     "deposit-paid",
     "deposit",
 ];
-/// Words of plugins for an order of which a part was given back.
+/// Statuses of plugins for an order that is refunded in part.
 const PART_REFUNDS: [&str; 4] = [
     "partially-refunded",
     "partial-refunded",
@@ -25,7 +25,7 @@ const PART_REFUNDS: [&str; 4] = [
     "part-refunded",
 ];
 
-/// How much of an order was given back.
+/// The refunded part of an order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum GivenBack {
     Nothing,
@@ -35,18 +35,18 @@ enum GivenBack {
     Unknown,
 }
 
-/// An order's status without the prefix that it has in the database and in some plugins' payloads.
+/// An order status without the prefix `wc-`, which it has in the database and in the payloads of some plugins.
 pub(super) fn bare(status: &str) -> &str {
     status.strip_prefix("wc-").unwrap_or(status)
 }
 
-/// `true` for a status that says that a part is paid, in the spellings that plugins use.
+/// `true` for a status of an order that is paid in part, in the spellings of the plugins.
 pub(super) fn is_part_payment(status: &str) -> bool {
     let word = bare(status).to_ascii_lowercase().replace('_', "-");
     PART_PAYMENTS.contains(&word.as_str())
 }
 
-/// The payment's status of an order with this status, these refunds and this total.
+/// The payment status of an order with this status, these refunds and this total.
 pub(super) fn status(
     payload: EntityPayload<'_>,
     status: &str,
@@ -74,7 +74,7 @@ pub(super) fn status(
         (Reading::Unreadable, _) | (Reading::Read(true), Reading::Unreadable) => {
             PaymentStatus::Unknown
         }
-        // Paid once, and something is to be paid still: how much is not told.
+        // A part was paid, and something is still to be paid. The payload has no amounts.
         (Reading::Read(true), Reading::Read(true)) => match word {
             "failed" => PaymentStatus::Failed,
             _ => PaymentStatus::Unknown,
@@ -84,7 +84,7 @@ pub(super) fn status(
     }
 }
 
-/// Whether WooCommerce asks for a payment. WooCommerce 6.0 does not send the member; then the rule of
+/// Whether WooCommerce requests a payment. WooCommerce 6.0 does not send the member; then the rule of
 /// `WC_Order::needs_payment()` is applied: the order is pending or failed and its total is not zero.
 fn needs_payment(payload: EntityPayload<'_>, word: &str, total: Option<&Money>) -> Reading<bool> {
     match payload.get("needs_payment").truth() {
@@ -96,22 +96,22 @@ fn needs_payment(payload: EntityPayload<'_>, word: &str, total: Option<&Money>) 
     }
 }
 
-/// The status of an order without a date of payment. It can be processed unpaid (cash on delivery), which says nothing.
+/// The payment status of an order without a payment date. An order can be processed unpaid (cash on delivery).
 fn unpaid(word: &str, paid: Reading<bool>) -> PaymentStatus {
     match word {
         "failed" => PaymentStatus::Failed,
-        // A transfer or a cheque is on its way.
+        // A bank transfer or a cheque is expected.
         "on-hold" => PaymentStatus::Pending,
         "pending" | "checkout-draft" | "auto-draft" | "draft" => PaymentStatus::Unpaid,
-        // A date that is sent as null says that there was no payment.
+        // A payment date that is sent as null means that there was no payment.
         "cancelled" if paid == Reading::Read(false) => PaymentStatus::Unpaid,
         _ => PaymentStatus::Unknown,
     }
 }
 
-/// `Read(true)` if a payment is recorded, `Read(false)` if the payload says that none is.
+/// `Read(true)` if the order has a payment, `Read(false)` if the payload shows that it has none.
 fn paid(payload: EntityPayload<'_>) -> Reading<bool> {
-    // The date in the store's zone counts where no date in UTC is told.
+    // The date in the store's time zone counts if there is no date in UTC.
     let date = ["date_paid_gmt", "date_paid", "paid_at"]
         .map(|name| payload.get(name))
         .into_iter()
@@ -156,7 +156,7 @@ fn given_back(refunds: &Reading<Vec<Refund>>, total: Option<&Money>) -> GivenBac
     }
 }
 
-/// The sum of the refunds; `None` if one of the amounts is not known.
+/// The sum of the refunds; `None` if an amount is unknown.
 pub(super) fn sum(refunds: &[Refund]) -> Option<Amount> {
     let amounts: Option<Vec<&Amount>> = refunds
         .iter()
@@ -165,8 +165,8 @@ pub(super) fn sum(refunds: &[Refund]) -> Option<Amount> {
     Amount::sum(amounts?)
 }
 
-/// What was paid of an order that is paid in part. WooCommerce has no member for it; the plugin WooCommerce Deposits says
-/// in its meta data what the deposit is and whether it is paid.
+/// The paid amount of an order that is paid in part. WooCommerce has no member for it. The plugin WooCommerce Deposits stores
+/// the deposit, and whether it is paid, in the order's meta data.
 pub(super) fn deposit(payload: EntityPayload<'_>) -> Option<Amount> {
     let meta = payload.get("meta_data").entries().known()?;
     let of = |key: &str| {
