@@ -1,4 +1,4 @@
-//! From a journal entry to its events. Pure, so that the relay, the admin API and the commands all show the same event.
+//! Makes the events of a journal entry. Pure, so that the relay, the admin API and the commands all show the same event.
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,21 +17,20 @@ use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{LogPage, LogRow};
 use crate::platforms::{ConnectionSignal, Content, Normalized, platform};
 
-/// What an entry means.
+/// The result of normalizing an entry.
 pub enum Assembled {
-    /// These events.
     Events {
-        /// In order.
+        /// The events, in order.
         events: Vec<Event>,
-        /// What it says about its connection.
+        /// A change of the connection that the entry reports.
         signal: Option<ConnectionSignal>,
         /// The content, to be compared with the known state. `None` for events without an entity of the store, and for
         /// events that were compared before.
         content: Option<Content>,
     },
-    /// Nothing, on purpose; why, as a bounded word.
+    /// No event, by design; with a reason code.
     Ignored(Cow<'static, str>),
-    /// It cannot be read; why, as a bounded word.
+    /// The entry cannot be read; with a reason code.
     Unreadable(&'static str),
 }
 
@@ -119,7 +118,7 @@ fn as_published(mut event: Event, omits_raw: bool) -> Event {
     event
 }
 
-/// The events of a page of the log with their cursors. A delivery is read once, however many of its events there are.
+/// The events of a page of the log, with their cursors. A delivery with several events is normalized once.
 #[must_use]
 pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
     let mut read: Option<(Position, Vec<Event>)> = None;
@@ -141,7 +140,7 @@ pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
     events
 }
 
-/// The event of an entry at an index, where there still is one.
+/// The event of an entry at an index, if it exists.
 #[must_use]
 pub fn assemble_one(entry: &Entry, index: u16) -> Option<Event> {
     match assemble(entry) {
@@ -152,7 +151,7 @@ pub fn assemble_one(entry: &Entry, index: u16) -> Option<Event> {
     }
 }
 
-/// The event of a row of the log as it was published, where there still is one.
+/// The event of a row of the log as it was published, if it exists.
 #[must_use]
 pub fn assemble_row(row: &LogRow) -> Option<Event> {
     assemble_one(&row.entry, row.index).map(|event| as_published(event, row.omits_raw))
@@ -185,7 +184,7 @@ fn enriched(entry: &Entry, normalized: &NormalizedEvent) -> Option<Enriched> {
     is_concerned.then(|| enriched.clone())
 }
 
-/// The gateway's own entry: `journal::announce` wrote the shape, so it is taken as it is.
+/// An announcement. `journal::transition` wrote the body.
 fn announcement(entry: &Entry) -> Normalized {
     let unreadable = Normalized::Unreadable {
         reason: "announcement_unreadable",

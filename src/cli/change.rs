@@ -1,4 +1,4 @@
-//! Changing a connection from the command line.
+//! Changes connections from the command line.
 
 use serde_json::json;
 

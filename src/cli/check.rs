@@ -14,18 +14,18 @@ use crate::platforms::api::CheckMode;
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
-    /// The connections [default: all]
+    /// Ids of the connections [default: all]
     ids: Vec<String>,
     /// All connections
     #[arg(long, conflicts_with = "ids")]
     all: bool,
-    /// Put right at the store what can be put right: webhooks that are missing, off, or go elsewhere
+    /// Repair webhooks at the store: register missing ones, enable disabled ones, correct URLs
     #[arg(long)]
     fix: bool,
-    /// The address under which stores reach the gateway [default: as it was told to them]
+    /// URL under which stores reach the gateway [default: the URL of the registered webhooks]
     #[arg(long, env = "CARTWIRE_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
-    /// Also list the connections that are well
+    /// List the connections without problems too
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         }))?;
     progress.finish_and_clear();
     if args.fix {
-        // Deliveries are compared with the registered webhooks, so the gateway has to know them.
+        // Deliveries are compared with the registered webhooks, so the gateway must know them.
         super::gateway::wait_until_applied(&data.data_dir)?;
     }
     let values: Vec<Value> = looked.iter().map(stores::Looked::json).collect();

@@ -1,4 +1,4 @@
-//! Choosing deliveries: the options that `list`, `redrive` and `acknowledge` share.
+//! The options by which `list`, `redrive` and `acknowledge` choose deliveries.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -11,42 +11,42 @@ use crate::journal::entry::{DeliveryState, Position};
 use crate::journal::{DeliveryFilter, DeliverySummary, Reader, SEARCHED_BODIES};
 use crate::normalize::{Assembled, assemble};
 
-/// Deliveries that are read at once while a search goes on.
+/// Maximum number of deliveries that one step of a search reads.
 const PAGE: usize = 500;
 
 #[derive(Args, Debug)]
 pub(super) struct DeliverySelection {
-    /// Only in these states (pending, logged, published, unrouted, unsubscribed, ignored, dead_lettered)
+    /// States of the deliveries (pending, logged, published, unrouted, unsubscribed, ignored, dead_lettered)
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
     state: Vec<DeliveryState>,
-    /// Only of this connection
+    /// Connection of the deliveries
     #[arg(long, value_name = "ID")]
     connection: Option<String>,
-    /// Only of this platform
+    /// Platform of the deliveries
     #[arg(long, value_name = "NAME")]
     platform: Option<String>,
-    /// Only of this topic
+    /// Topic of the deliveries
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
-    /// Only with this reason
+    /// Reason code of the deliveries
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
-    /// Only those that arrived at or after this instant
+    /// Deliveries received at or after this time
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     since: Option<Timestamp>,
-    /// Only those that arrived before this instant
+    /// Deliveries received before this time
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     until: Option<Timestamp>,
-    /// Only the delivery of this event
+    /// The delivery of this event
     #[arg(long, value_name = "ID")]
     event_id: Option<String>,
-    /// Only those with an event of the order that has this number; searches the newest 20000 before --until
+    /// Deliveries with an event of the order with this number; searches the newest 20000 before --until
     #[arg(long, value_name = "NUMBER")]
     order_number: Option<String>,
-    /// Only those that contain this text, case-sensitive; searches the newest 20000 before --until
+    /// Deliveries that contain this text, case-sensitive; searches the newest 20000 before --until
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
-    /// Also those that were acknowledged
+    /// Acknowledged deliveries too
     #[arg(long)]
     acknowledged: bool,
 }
@@ -115,7 +115,7 @@ impl DeliverySelection {
             && self.until.is_none()
     }
 
-    /// The deliveries that fit, newest first.
+    /// The chosen deliveries, newest first.
     pub(super) fn list(
         &self,
         reader: &Reader,
@@ -146,8 +146,8 @@ impl DeliverySelection {
         Ok(found)
     }
 
-    /// The filters that choose the named ids, or all deliveries that fit. A search for a text is done before, so that no
-    /// commit waits for one.
+    /// The filters for the named ids, or for all chosen deliveries. A search for a text is done before, so that no commit waits
+    /// for it.
     pub(super) fn filters(
         &self,
         reader: &Reader,
@@ -178,7 +178,7 @@ impl DeliverySelection {
     }
 }
 
-/// The ways in which a JSON body may spell a text: as it is, and with escapes, once and twice.
+/// The spellings of a text in a JSON body: unchanged, with escapes, and with escapes of escapes.
 fn spellings(text: &str) -> Vec<String> {
     let escaped: String = text
         .chars()

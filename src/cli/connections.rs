@@ -1,4 +1,4 @@
-//! `connections`: who may send webhooks. A running `serve` sees every change within two seconds.
+//! `connections`: adds, checks and changes connections. A running `serve` applies every change within two seconds.
 
 use std::path::PathBuf;
 
@@ -26,36 +26,36 @@ pub(super) enum ConnectionsCommand {
     /// Add a store or an app
     #[command(subcommand)]
     Add(AddArgs),
-    /// All connections and how they stand, troubled ones first
+    /// List all connections, those with problems first
     List,
-    /// One connection with what is known of it
+    /// Show one connection
     Show(One),
-    /// Check connections at their stores, and print what is wrong and how to repair it
+    /// Check connections at their stores, and print each problem with its remedy
     Check(check::CheckArgs),
-    /// Keep its deliveries and do not publish them
+    /// Store a connection's deliveries without publishing them
     Pause(One),
-    /// Publish its deliveries again, those that were kept first
+    /// Publish the deliveries of a paused connection, oldest first
     Resume(One),
-    /// Give it a new key or secret; the one before stays valid for a while
+    /// Give a connection a new key or secret; the previous one stays valid for a grace time
     RotateSecret(Rotate),
-    /// Remove it, and our webhooks at the store; what was received of it stays
+    /// Remove a connection and the webhooks that Cartwire registered at its store; received deliveries stay
     Remove(remove::RemoveArgs),
 }
 
 #[derive(Args, Debug)]
 pub(super) struct One {
-    /// The connection
+    /// Id of the connection
     id: String,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Rotate {
-    /// The connection
+    /// Id of the connection
     id: String,
-    /// The file of the new key or secret [default: a secret is made, where the platform lets us]
+    /// File with the new key or secret [default: a secret is made, if the platform allows it]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// How long the one before stays valid
+    /// Hours for which the previous key or secret stays valid
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(0..=8760))]
     grace_hours: u32,
 }
@@ -85,7 +85,7 @@ impl One {
     }
 }
 
-/// Resumes a connection, and prints what that ended: a pause, or a problem that the operator has solved.
+/// Resumes a connection, and prints what ended: the pause, or a problem that the operator has solved.
 fn resume(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Exit> {
     let connection = super::data::open_data(data)?
         .connection(id)?
@@ -111,7 +111,7 @@ fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
     let reader = super::data::open_data(data)?;
     let mut connections = reader.connections()?;
     super::data::note_damaged(&reader);
-    // What is wrong comes first; a pause is a decision.
+    // Problems come first; a pause is not a problem.
     connections.sort_by_key(|connection| {
         let rank = match connection.status {
             Status::Disconnected => 0,
@@ -121,7 +121,7 @@ fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
         };
         (rank, connection.id.clone())
     });
-    // The note of a gateway that ended may be old.
+    // The record of a gateway that does not run any more may be old.
     let broker = if database::is_served(&data.data_dir) {
         reader.broker_trouble()?
     } else {

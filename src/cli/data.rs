@@ -1,4 +1,4 @@
-//! What several commands do with the data folder.
+//! Functions for the data folder that several commands use.
 
 use super::output;
 use crate::config::DataArgs;

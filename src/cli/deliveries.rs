@@ -1,4 +1,4 @@
-//! `deliveries`: what was received and what became of it, read from the data folder; redrive and acknowledge.
+//! `deliveries`: lists, shows, redrives, acknowledges and exports received deliveries from the data folder.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -12,13 +12,13 @@ use crate::journal::{DataFile, DeliveryFilter, DeliverySummary, Progress, Reader
 
 #[derive(Subcommand, Debug)]
 pub(super) enum DeliveriesCommand {
-    /// Deliveries, newest first
+    /// List deliveries, newest first
     List(ListDeliveries),
-    /// One delivery with its events
+    /// Show one delivery with its events
     Show(ShowDelivery),
-    /// Publish settled deliveries once more: their events keep their ids
+    /// Publish settled deliveries again; their events keep their ids
     Redrive(Choice),
-    /// Take dead letters and unrouted deliveries out of lists, counts and alerts; they keep their state
+    /// Remove dead letters and unrouted deliveries from lists, counts and alerts; their state stays
     Acknowledge(Choice),
 }
 
@@ -33,23 +33,23 @@ pub(super) struct ListDeliveries {
 
 #[derive(Args, Debug)]
 pub(super) struct ShowDelivery {
-    /// The delivery's id
+    /// Id of the delivery
     id: String,
-    /// ShowDelivery what was received, too; it may hold personal data
+    /// Show the body and the headers too; they may contain personal data
     #[arg(long)]
     body: bool,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Choice {
-    /// Only these deliveries
+    /// Ids of the deliveries
     ids: Vec<String>,
     #[command(flatten)]
     filter: DeliverySelection,
-    /// All of them
+    /// All deliveries
     #[arg(long)]
     all: bool,
-    /// Only count them
+    /// Count the deliveries, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -111,7 +111,7 @@ fn show(data: &DataArgs, args: &ShowDelivery, output: Output) -> anyhow::Result<
         .map(|event| json!({"id": entry.event_id(event.index), "type": event.event_type, "subject": event.subject}))
         .collect();
     let mut value = json!({"delivery": summary, "events": events});
-    // What is kept of the headers may tell of people as well.
+    // The stored headers may contain personal data too.
     if args.body {
         value["headers"] = json!(entry.delivery.headers);
         value["body"] = String::from_utf8_lossy(&entry.delivery.body).into();
@@ -149,7 +149,7 @@ impl Deed {
         })
     }
 
-    /// As the JSON member, as the label of the progress bar, and as the participle in a sentence.
+    /// The name as the JSON member, as the label of the progress bar, and as the participle in a sentence.
     fn word(self) -> (&'static str, &'static str) {
         match self {
             Deed::Redrive => ("redriven", "redriving"),

@@ -249,7 +249,7 @@ fn connect(
     Ok(connections)
 }
 
-/// Prints what appears in the event log, and compares it with what must.
+/// Prints the events of the event log, and compares them with the expected ones.
 struct Printer {
     reader: Reader,
     output: Output,
@@ -343,8 +343,8 @@ impl Printer {
     }
 }
 
-/// `true` if the delivery contains only a signed error. The first such delivery degrades the connection, and a journal
-/// entry of its own announces this.
+/// `true` if the delivery contains only a signed error. The first such delivery degrades the connection, and a separate journal
+/// entry announces this.
 fn is_announced_once(summary: &DeliverySummary, expected: &[Value]) -> bool {
     let is_reported_problem = summary
         .reason

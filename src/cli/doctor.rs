@@ -1,4 +1,4 @@
-//! `doctor`: looks at the whole installation, with the options that `serve` would have, and ends with what to do.
+//! `doctor`: checks the whole installation with the options of `serve`, and prints the remedies.
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
@@ -19,13 +19,13 @@ use crate::publisher::inspect::{self, InspectionSeverity};
 use crate::publisher::topology::TopologyMode;
 use crate::report::ErrorChain;
 
-/// Connections that are well are named up to this number, and counted beyond.
+/// Maximum number of connections without problems that are named. Of more, the number is printed.
 const NAMED_CONNECTIONS: usize = 5;
 
 /// `serve`'s options
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {
-    /// Also list what is well
+    /// List the parts without problems too
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub(super) fn run(data: &DataArgs, args: &DoctorArgs, output: Output) -> anyhow:
     })
 }
 
-/// Everything besides the configuration.
+/// All parts except the configuration.
 fn look(
     data: &DataArgs,
     config: Option<&Config>,
@@ -125,7 +125,7 @@ fn look(
     }
     sections.push(gateway);
     if let Some(broker) = config.and_then(|config| config.broker.clone()) {
-        // Without data there is nothing noted.
+        // Without data nothing is recorded.
         let reader = open(data).map(|(_, reader)| reader).ok();
         let noted = match &reader {
             Some(reader) if is_served => reader.broker_trouble()?,
@@ -135,7 +135,7 @@ fn look(
         if let Some(reader) = &reader {
             forgotten_queues(&broker, reader, &mut section)?;
         }
-        // First, because nothing is published without it.
+        // The broker comes first, because nothing is published without it.
         sections.insert(0, section);
     }
     Ok(())
@@ -283,7 +283,7 @@ async fn look_at_broker(broker: Broker, is_served: bool, noted: Option<GatewayTr
     section
 }
 
-/// Queues that were bound by an earlier configuration still receive events.
+/// Queues that an earlier configuration bound still receive events.
 fn forgotten_queues(broker: &Broker, reader: &Reader, section: &mut Section) -> anyhow::Result<()> {
     if broker.topology.mode != TopologyMode::Create {
         return Ok(());

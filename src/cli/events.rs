@@ -18,7 +18,7 @@ const TAIL_POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 #[derive(Subcommand, Debug)]
 pub(super) enum EventsCommand {
-    /// ListEvents published events, oldest first
+    /// List published events, oldest first
     List(ListEvents),
     /// Print events as they are published
     Tail(Tail),
@@ -57,7 +57,7 @@ pub(super) struct ListEvents {
     /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// ListEvents the newest events, newest first
+    /// List the newest events, newest first
     #[arg(long, conflicts_with = "after")]
     newest: bool,
 }

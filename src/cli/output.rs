@@ -1,7 +1,7 @@
-//! Printing: lines for people, JSON for programs, bars for what takes long.
+//! Output: lines for people, JSON for programs, bars for progress.
 //!
-//! Names, topics and messages come from outside. Every line passes through `report::visible`, so that none of them can
-//! reorder, hide or color what stands around it.
+//! Names, topics and messages come from outside. Every line passes through `report::visible`, so that none of them can reorder,
+//! hide or color other text.
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
@@ -11,15 +11,15 @@ use serde::Serialize;
 
 use crate::report::{visible, visible_json, visible_lines};
 
-/// How a command prints.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
-    /// JSON?
+    /// `true` for JSON.
     pub(super) json: bool,
 }
 
 impl Output {
-    /// One value, as JSON or as the text.
+    /// Prints one value, as JSON or as text.
     pub(super) fn value<T: Serialize>(
         self,
         value: &T,
@@ -32,13 +32,13 @@ impl Output {
         }
     }
 
-    /// One of many values, a line each.
+    /// Prints one of many values, on one line.
     pub(super) fn row<T: Serialize>(
         self,
         value: &T,
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
-        // A payload may break lines between its tokens, and nowhere else: a value stays on its line.
+        // A payload may have line breaks between its tokens. They are removed, so that a value stays on its line.
         if self.json {
             let json = serde_json::to_string(value)?.replace(['\n', '\r'], " ");
             print(&visible_json(&json))
@@ -53,12 +53,12 @@ pub(super) fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     print(&visible_json(&serde_json::to_string_pretty(value)?))
 }
 
-/// Prints a text of one line or several.
+/// Prints a text of one or more lines.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
     print(&visible_lines(text))
 }
 
-/// Prints what is safe to print. A reader that went away (`| head`) ends the program quietly.
+/// Prints text without control characters. The program ends without an error if the reader has gone (`| head`).
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -67,12 +67,12 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Tells people something beside the output.
+/// Prints a note on standard error.
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", visible_lines(text));
 }
 
-/// A bar on standard error; nothing where that is no terminal.
+/// A progress bar on standard error; invisible if standard error is not a terminal.
 pub(super) fn bar(length: u64, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {eta}");
     ProgressBar::new(length)
@@ -80,7 +80,7 @@ pub(super) fn bar(length: u64, what: &'static str) -> ProgressBar {
         .with_message(what)
 }
 
-/// The texts of what is in trouble, then the others, or only their number.
+/// The texts of the items with problems, then the other items or only their number.
 pub(super) fn trouble_first<T>(
     items: &[T],
     is_in_trouble: impl Fn(&T) -> bool,

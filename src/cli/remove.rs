@@ -1,4 +1,4 @@
-//! `connections remove`: our webhooks at the store first, then the connection. Others' webhooks are left alone.
+//! `connections remove`: removes the gateway's webhooks at the store, then the connection. Webhooks of others stay.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -15,14 +15,14 @@ use crate::monitor::{StoreLock, check};
 use crate::outbound::Outbound;
 use crate::platforms::api::{CheckMode, CheckReport, Severity};
 
-/// Installations of an app that are named at most.
+/// Maximum number of an app's installations that are named.
 const MAX_INSTALLATIONS: u32 = 1_000_000;
 
 #[derive(Args, Debug)]
 pub(super) struct RemoveArgs {
-    /// The connection
+    /// Id of the connection
     id: String,
-    /// Leave our webhooks at the store, whose deliveries are then answered 404
+    /// Leave the webhooks at the store; their deliveries are then answered 404
     #[arg(long)]
     keep_webhooks: bool,
     /// Remove an app with all its installations
@@ -91,7 +91,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     change(data, &id, ConnectionChange::Remove)?.print(&done, output)
 }
 
-/// An app's installations go with it, so they are named first.
+/// The installations of an app are removed with it, so they are named first.
 fn refuse_app(
     id: &ConnectionId,
     installations: &[ConnectionId],

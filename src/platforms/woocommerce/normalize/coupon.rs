@@ -9,7 +9,7 @@ pub(super) fn coupon(payload: EntityPayload<'_>, id: &str) -> Coupon {
     Coupon {
         id: id.to_owned(),
         code: payload.get("code").plain(),
-        // The form for it is a plain text field, so it is no HTML.
+        // The shop's form for the description is a plain text field, so the text is not HTML.
         description: payload.get("description").plain(),
         status: payload.get("status").text(),
         discount_type: payload.either("discount_type", "type").text(),
@@ -30,19 +30,19 @@ pub(super) fn coupon(payload: EntityPayload<'_>, id: &str) -> Coupon {
         excluded_product_ids: ids(payload
             .node
             .first(&["excluded_product_ids", "exclude_product_ids"])),
-        // v1 tells only the day in the shop's zone.
+        // v1 has only the day, in the shop's time zone.
         expires_at: payload.instant("date_expires", "expiry_date"),
         created_at: payload.created_at(),
         updated_at: payload.updated_at(),
     }
 }
 
-/// A limit; WooCommerce writes nought where there is none.
+/// A limit. WooCommerce sends zero for no limit.
 fn limit(node: Node<'_>) -> Option<Amount> {
     node.amount().filter(|amount| !amount.is_zero())
 }
 
-/// A list of ids. An empty list means "all products", so a list with an id that cannot be read is absent, not shorter.
+/// A list of ids. An empty list means all products. So a list with an unreadable id is absent, and not shorter.
 fn ids(node: Node<'_>) -> Option<Vec<String>> {
     let entries = node.scalars().known()?;
     entries

@@ -18,7 +18,7 @@ pub(super) fn customer(payload: EntityPayload<'_>, id: &str) -> Customer {
         billing_address: billing_address(payload),
         shipping_address: shipping_address(payload),
         orders_count: payload.get("orders_count").number(),
-        // In the shop's currency, which the payload does not name.
+        // In the shop's currency, which the payload does not have.
         total_spent: payload.get("total_spent").money(None),
         created_at: payload.created_at(),
         updated_at: payload.updated_at(),
@@ -26,7 +26,7 @@ pub(super) fn customer(payload: EntityPayload<'_>, id: &str) -> Customer {
     }
 }
 
-/// Who buys: an order knows of him what stands on the bill. A guest's id is `0`.
+/// The buyer of an order, from the billing address. A guest has the id `0`.
 pub(super) fn buyer(payload: EntityPayload<'_>) -> Buyer {
     let billing = billing(payload);
     Buyer {

@@ -19,7 +19,7 @@ use crate::platforms::lenient::Node;
 use crate::platforms::normalized::Normalized;
 use crate::platforms::registered::TOPIC_MISMATCH;
 
-/// The verbs of the platform that are ours as well.
+/// The verbs of the platform that are the same in the gateway's vocabulary.
 const VERBS: [&str; 6] = [
     verbs::CREATED,
     verbs::UPDATED,
@@ -42,7 +42,7 @@ const VOLATILE: &[&str] = &[
 pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     let text = document(&delivery.body);
     let unreadable = |reason| Normalized::Unreadable { reason };
-    // Both readings of the same text; the first also refuses nesting beyond 128 levels, which no consumer could parse.
+    // The text is read twice. This reading also refuses nesting beyond 128 levels, which no consumer could parse.
     let value = match read(&text) {
         Ok(value) => value,
         Err(Unread::Malformed) => return unreadable(BodyFault::of(&text).code()),
@@ -59,7 +59,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
     if !fit::fits(root, resource) {
         return unreadable(TOPIC_MISMATCH);
     }
-    // An error of the store is no entity, whatever the topic says; an action's own body is no error.
+    // An error of the store is not an entity, whatever the topic says. The body of an action is not an error.
     if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
         return failure::normalize(root, delivery, raw);
     }
@@ -100,7 +100,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
 enum Unfit {
     /// It is an error of the REST API.
     Error,
-    /// It is nothing that we know.
+    /// Its shape is unknown.
     Unreadable(&'static str),
 }
 
@@ -121,14 +121,14 @@ fn entity(
         });
     };
     let entity = whole(payload, resource, &id);
-    // Stores add members to an id too: it is the whole entity only if something of it can be told.
+    // Stores may add members to a body with an id only. The body is a whole entity only if it has a known member.
     let authority = if entity == reference(resource, &id) {
         Authority::Reference
     } else {
         Authority::Full
     };
-    // WooCommerce sends a deletion as `{"id":N}` only. More than that may be another delivery whose topic header was
-    // replaced, because headers are not signed: the store has to confirm it.
+    // WooCommerce sends a deletion only as `{"id":N}`. A longer body may be another delivery whose topic header was replaced,
+    // because headers are not signed. So the store must confirm it.
     let (entity, authority) = if verb == verbs::DELETED {
         (reference(resource, &id), Authority::Reference)
     } else {
@@ -150,7 +150,7 @@ fn entity(
     })
 }
 
-/// An entity of which only the id is known: what remains of it when it was trashed.
+/// An entity with its id only.
 fn reference(resource: Resource, id: &str) -> Entity {
     let id = id.to_owned();
     match resource {
@@ -190,12 +190,12 @@ fn whole(payload: EntityPayload<'_>, resource: Resource, id: &str) -> Entity {
     }
 }
 
-/// The longest verb of an event; a routing key has 255 bytes for all its words.
+/// Maximum length of an event's verb. A routing key has at most 255 bytes.
 const MAX_VERB_BYTES: usize = 128;
 
-/// A hook's name as an event's verb and a word of a routing key: lower case, with `_` in place of what is no letter, digit
-/// or `_`. `acf/save_post` becomes `acf_save_post`. WordPress allows any text as a name, so `data.action.hook` has the name
-/// as it is.
+/// The name of a hook as the verb of an event and a part of the routing key: in lower case, with `_` in place of all characters
+/// except letters, digits and `_`. `acf/save_post` becomes `acf_save_post`. `data.action.hook` has the unchanged name, because
+/// WordPress allows any text as a name.
 fn verb_of(hook: &str) -> String {
     let word = |c: char| {
         if c.is_ascii_alphanumeric() {
@@ -207,7 +207,7 @@ fn verb_of(hook: &str) -> String {
     hook.chars().take(MAX_VERB_BYTES).map(word).collect()
 }
 
-/// A custom topic: the hook's first argument is all that it tells, and an object arrives as `[]`.
+/// The action of a custom topic. The body has only the hook's first argument; an object arrives as `[]`.
 fn action(root: Node<'_>, hook: &str) -> NormalizedEvent {
     let id = root
         .get("arg")

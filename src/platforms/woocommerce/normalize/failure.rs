@@ -1,5 +1,5 @@
-//! Errors that WooCommerce signs and sends in place of an entity: it asks its own REST API in the name of the webhook's
-//! owner, and sends whatever comes back.
+//! Errors that WooCommerce signs and sends in place of an entity. WooCommerce requests the entity from its own REST API as the
+//! webhook's owner, and sends the response, also if it is an error.
 //!
 //! The messages are in the store's language, so only codes and statuses are read.
 
@@ -12,15 +12,15 @@ use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::{ConnectionSignal, Normalized, ReportedProblem};
 
-/// Codes of API versions that cannot read what the store has: every v1 order where orders have tables of their own, every
-/// v1 variation, every legacy order.
+/// Error codes of API versions that cannot read the entity: v1 orders of a store with order tables, v1 variations, legacy
+/// orders.
 const OF_OLD_VERSIONS: [&str; 3] = [
     "woocommerce_rest_invalid_shop_order_id",
     "woocommerce_rest_invalid_product_id",
     "woocommerce_api_invalid_order",
 ];
 
-/// Codes of the REST API for a caller without rights. Errors without a status are judged by them.
+/// Error codes of the REST API for a user without permission. They decide for errors without a status.
 const OF_LOST_RIGHTS: [&str; 4] = [
     "woocommerce_rest_cannot_view",
     "woocommerce_rest_authentication_error",
@@ -30,8 +30,8 @@ const OF_LOST_RIGHTS: [&str; 4] = [
 
 /// `true` for an error body. The caller has checked that there is no id.
 ///
-/// The REST API's errors have a code, a message and data. The data is an object with the status, or whatever a plugin put
-/// there: null, a list, nothing.
+/// The REST API's errors have a code, a message and data. The data is an object with the status, or any value that a plugin put
+/// there: null or a list.
 pub(super) fn is_error(root: Node<'_>) -> bool {
     let has_status = root.get("data").get("status").number().is_some();
     let has_message = matches!(root.get("message").value(), Some(Json::Text(_)));
@@ -40,7 +40,7 @@ pub(super) fn is_error(root: Node<'_>) -> bool {
     current || legacy
 }
 
-/// The code, and the HTTP status that it would have had.
+/// The code, and the HTTP status of the error.
 fn code_and_status(root: Node<'_>) -> (&str, Option<u64>) {
     let status = |node: Node<'_>| {
         node.get("status")
@@ -71,7 +71,7 @@ pub(super) fn normalize(
         (_, Some(401 | 403)) => return degraded(delivery, raw),
         (code, None) if OF_LOST_RIGHTS.contains(&code) => return degraded(delivery, raw),
         (code, _) if OF_OLD_VERSIONS.contains(&code) => "webhook_api_version_unsupported",
-        // It was deleted between its change and the delivery, or never was: trashing any page tells of products too.
+        // The entity was deleted before the delivery, or it never existed: old versions report trashed pages as products.
         (_, Some(404 | 410)) => "entity_vanished",
         (code, _) if code.ends_with("invalid_id") => "entity_vanished",
         _ => "error_body",
@@ -88,7 +88,7 @@ pub(crate) const OWNER_LOST_RIGHTS: ReportedProblem = ReportedProblem {
              deliveries show whether the problem is solved",
 };
 
-/// The owner of the webhook was deleted or lost rights: from now on every delivery of it is this error.
+/// The webhook's owner was deleted or lost permissions. From now on every delivery of the webhook is this error.
 fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
     let id = delivery.connection.as_str().to_owned();
     let health = ConnectionHealth {

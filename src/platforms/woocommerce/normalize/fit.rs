@@ -1,7 +1,7 @@
-//! Whether a body fits the topic that its headers name. Headers are not signed, so a captured order can arrive under any
+//! Decides whether a body fits the topic in its headers. Headers are not signed, so a captured order can be sent under any
 //! topic.
 //!
-//! Only bodies that are clearly of another kind are refused; a body without a known shape fits every topic.
+//! Only bodies that are clearly of another kind are refused. A body of unknown shape fits every topic.
 
 use super::resource::Resource;
 use crate::platforms::lenient::Node;

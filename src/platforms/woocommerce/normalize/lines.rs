@@ -1,6 +1,6 @@
-//! The lines of an order and their exact sums.
+//! The lines of an order, and exact sums of their amounts.
 //!
-//! Sums are made only where all the summands are there; no amount is rounded or padded.
+//! A sum is only made if all amounts are known. No amount is rounded or padded.
 
 use super::payload::EntityPayload;
 use super::{options, payment};
@@ -9,13 +9,13 @@ use crate::event::{Amount, Money};
 use crate::platforms::lenient::Node;
 use crate::platforms::reading::Reading;
 
-/// The lines of an order, where it has lists of them.
+/// The lists of lines of an order, if the order has them.
 pub(super) struct Lines {
     pub(super) items: Option<Vec<LineItem>>,
     pub(super) shipping: Option<Vec<ShippingLine>>,
     pub(super) fees: Option<Vec<FeeLine>>,
     pub(super) discounts: Option<Vec<Discount>>,
-    /// The payment's status depends on them.
+    /// The payment status depends on them.
     pub(super) refunds: Reading<Vec<Refund>>,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn lines(payload: EntityPayload<'_>, currency: Option<&str>) -> Lines
         .known(),
         refunds: list(payload.get("refunds"), |refund| Refund {
             id: refund.get("id").id(),
-            // v1 calls the reason `refund`.
+            // v1 has the reason in `refund`.
             reason: refund.first(&["reason", "refund"]).plain(),
             amount: refund
                 .get("total")
@@ -65,7 +65,7 @@ fn list<'a, T>(node: Node<'a>, into: impl FnMut(Node<'a>) -> T) -> Reading<Vec<T
 fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     let subtotal = line.get("subtotal").amount();
     let total = line.get("total").amount();
-    // WooCommerce has no discount field per line; the discount is `subtotal - total`. A line that was made dearer has none.
+    // WooCommerce has no discount per line. The discount is `subtotal - total`. A line with a raised price has none.
     let discount = subtotal
         .as_ref()
         .zip(total.as_ref())
@@ -75,7 +75,7 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
         product_id: line.get("product_id").id(),
         variant_id: line.get("variation_id").id(),
         sku: line.get("sku").plain(),
-        // A line keeps its product's name as WordPress stores it: escaped.
+        // The name of a line's product has HTML entities, as WordPress stores it.
         name: line.get("name").plain(),
         options: options::chosen(line),
         quantity: line.get("quantity").number(),
@@ -111,7 +111,7 @@ pub(super) fn totals(payload: EntityPayload<'_>, lines: &Lines, currency: Option
         Reading::Absent | Reading::Unreadable => None,
     };
     Totals {
-        // Only the legacy API tells it.
+        // Only the legacy API has it.
         subtotal: payload
             .get("subtotal")
             .money(currency)

@@ -1,16 +1,16 @@
-//! What buyers can choose and what they chose: attributes of products and variants, meta data of an order's lines.
+//! The options that buyers can choose, and the chosen ones: attributes of products and variants, meta data of order lines.
 //!
-//! Plugins put values of any type there. A value that is no text is written as one, without loss.
+//! Plugins store values of any type there. A value that is not a text is converted to text without loss.
 
 use crate::event::data::{OptionValue, ProductOption};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 use crate::platforms::text::{decode_entities, decode_slug};
 
-/// What was chosen on an order's line: the meta data that buyers see. Keys that begin with `_` are the shop's own.
+/// The chosen options of an order line: the meta data that buyers see. Keys that begin with `_` are internal.
 pub(super) fn chosen(line: Node<'_>) -> Option<Vec<OptionValue>> {
     let meta = line.first(&["meta_data", "meta"]);
-    // An entry has a key. An object without one maps names to values, and any word can be a name.
+    // An entry has a key. An object without a key maps names to values.
     let is_entry = ["key", "display_key"]
         .iter()
         .any(|name| meta.get(name).text().is_some());
@@ -30,7 +30,7 @@ pub(super) fn chosen(line: Node<'_>) -> Option<Vec<OptionValue>> {
     }
 }
 
-/// One entry of a line's meta data. Some plugins send the values themselves under their keys.
+/// One entry of a line's meta data. Some plugins send only the values, under their keys.
 fn choice(key: Option<&str>, meta: Node<'_>) -> Option<OptionValue> {
     let (key, name, value) = if meta.is_object() {
         let key = meta.get("key").text();
@@ -63,7 +63,7 @@ pub(super) fn attributes(node: Node<'_>) -> Option<Vec<ProductOption>> {
     )
 }
 
-/// The attributes of a variant that is listed in its product.
+/// The attributes of a variant in the list of its product.
 pub(super) fn of_variant(node: Node<'_>) -> Option<Vec<OptionValue>> {
     let entries = node.keyed_entries().known()?;
     Some(
@@ -102,15 +102,15 @@ fn label(key: Option<&str>) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// A text in plain Unicode: a slug of percent signs is decoded, else HTML entities are.
+/// A text in plain Unicode. A slug of percent signs is decoded; in other texts, HTML entities are decoded.
 fn readable(text: &str) -> String {
     decode_slug(text).unwrap_or_else(|| decode_entities(text).into_owned())
 }
 
 /// A value of any type as text; `None` for null and for an empty text or list.
 ///
-/// A list of plain values is joined by commas. Where a comma stands in one of them, and for all other nesting, the text is
-/// JSON, so that nothing of the value is lost.
+/// A list of simple values is joined by commas. If a value has a comma, and for all other nesting, the text is JSON, so that
+/// nothing is lost.
 fn written(node: Node<'_>) -> Option<String> {
     let text = match node.value()? {
         Json::Null => return None,
@@ -130,7 +130,7 @@ fn written(node: Node<'_>) -> Option<String> {
     if text.is_empty() { None } else { Some(text) }
 }
 
-/// The values with commas between them; `None` if the text would not tell them apart.
+/// The values, joined by commas; `None` if the result would be ambiguous.
 fn joined(items: &[Json<'_>]) -> Option<String> {
     let texts: Vec<String> = items.iter().map(plain).collect::<Option<_>>()?;
     if texts.len() > 1
@@ -160,7 +160,7 @@ fn json(value: &Json<'_>) -> String {
     text
 }
 
-/// Documents nest 128 levels at most, so this recursion is bounded.
+/// Documents have at most 128 levels, so this recursion is bounded.
 fn write_json(value: &Json<'_>, text: &mut String) {
     let quoted = |content: &str| serde_json::Value::from(content).to_string();
     match value {

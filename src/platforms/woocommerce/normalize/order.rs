@@ -1,7 +1,7 @@
-//! Orders and subscriptions, which are orders that come again.
+//! Orders and subscriptions. A subscription is an order that is repeated.
 //!
-//! WooCommerce has one status for an order, its payment and its handing over, and merchants add words to it; the platform's
-//! word is always kept, and what it does not tell is not guessed.
+//! WooCommerce has one status for an order, its payment and its fulfillment, and merchants add statuses. The platform's status
+//! is always kept. What it does not say is not guessed.
 
 use super::payload::EntityPayload;
 use super::{customer, lines, payment};
@@ -64,8 +64,8 @@ pub(super) fn subscription(payload: EntityPayload<'_>, id: &str) -> Subscription
     }
 }
 
-/// A failed order is still open: the buyer can pay it again under the same number. A refunded one is completed: how
-/// the money went is the payment's status. The merchant's own words are `unknown`.
+/// A failed order is open: the buyer can pay it again under the same number. A refunded order is completed: the payment status
+/// has the refund. A merchant's own status is `unknown`.
 fn order_status(status: &str) -> OrderStatus {
     match payment::bare(status) {
         "pending" | "on-hold" | "processing" | "failed" => OrderStatus::Open,
@@ -78,7 +78,7 @@ fn order_status(status: &str) -> OrderStatus {
     }
 }
 
-/// Only the statuses that speak of handing over say something about it.
+/// Only these statuses say something about the fulfillment.
 fn fulfillment_status(status: &str) -> Option<FulfillmentStatus> {
     match payment::bare(status) {
         "completed" => Some(FulfillmentStatus::Fulfilled),

@@ -1,6 +1,6 @@
-//! Products and their variants; a variant is told under the product's topics.
+//! Products and their variants. A variant has the topics of a product.
 //!
-//! Prices have no currency: it is the shop's, which the payload does not name.
+//! Prices have no currency: the payload does not have the shop's currency.
 
 use super::options;
 use super::payload::EntityPayload;
@@ -10,10 +10,10 @@ use crate::event::data::{
 use crate::platforms::lenient::{Node, filled};
 use crate::platforms::reading::Reading;
 
-/// The second is of the extension WooCommerce Subscriptions.
+/// The second type is of the extension WooCommerce Subscriptions.
 const VARIATIONS: [&str; 2] = ["variation", "subscription_variation"];
 
-/// Is it one variant of a product?
+/// `true` for a variant of a product.
 pub(super) fn is_variant(payload: EntityPayload<'_>) -> bool {
     payload
         .get("type")
@@ -29,7 +29,7 @@ pub(super) fn product(payload: EntityPayload<'_>, id: &str) -> Product {
             .id()
             .filter(|_| is_variant(payload)),
         kind: payload.get("type").str().map(|word| kind(payload, word)),
-        // WordPress stores names escaped. Tags stay: the merchant typed them.
+        // WordPress stores names with HTML entities. Tags stay, because the merchant typed them.
         name: payload.either("name", "title").plain(),
         slug: payload.get("slug").text(),
         sku: payload.get("sku").plain(),
@@ -55,11 +55,11 @@ pub(super) fn product(payload: EntityPayload<'_>, id: &str) -> Product {
     }
 }
 
-/// Extensions add kinds of their own (subscriptions, bookings, composites).
+/// Extensions add types of their own (subscriptions, bookings, composites).
 fn kind(payload: EntityPayload<'_>, word: &str) -> ProductKind {
     let flag = |name: &str| payload.get(name).truth();
     match word {
-        // Virtual alone can be a service, downloadable alone can have a box.
+        // A virtual product may be a service, and a downloadable product may be shipped too.
         "simple" => match (flag("virtual"), flag("downloadable")) {
             (Reading::Read(true), Reading::Read(true)) => ProductKind::Digital,
             (Reading::Read(false) | Reading::Absent, _)
@@ -89,7 +89,7 @@ fn images(payload: EntityPayload<'_>) -> Option<Vec<Image>> {
     Some(entries.into_iter().filter_map(image).collect())
 }
 
-/// A picture. Up to v2 a product without one shows a placeholder, which has no id.
+/// An image. Up to v2, a product without an image has a placeholder without an id.
 fn image(node: Node<'_>) -> Option<Image> {
     let id = node.get("id").id();
     let url = node.get("src").plain()?;
@@ -162,7 +162,7 @@ fn variant(node: Node<'_>) -> Option<Variant> {
 
 fn inventory(node: Node<'_>) -> ProductInventory {
     let manages = node.first(&["manage_stock", "managing_stock"]);
-    // A variant whose stock is counted with its product says `parent` and gives the product's quantity.
+    // A variant whose stock is managed by its product has `parent` here, and the product's quantity.
     let managed = if manages.str() == Some("parent") {
         Some(true)
     } else {
@@ -170,7 +170,7 @@ fn inventory(node: Node<'_>) -> ProductInventory {
     };
     ProductInventory {
         managed,
-        // The legacy API writes nought where nothing is counted.
+        // The legacy API sends zero if the stock is not managed.
         quantity: node
             .get("stock_quantity")
             .number()
@@ -179,7 +179,7 @@ fn inventory(node: Node<'_>) -> ProductInventory {
     }
 }
 
-/// v3 has a word for it, the others two flags.
+/// v3 has one member for it, the others have two flags.
 fn stock_status(node: Node<'_>) -> Option<StockStatus> {
     if let Some(word) = node.get("stock_status").str() {
         return Some(match word {
