@@ -1,4 +1,4 @@
-//! The admin API: events to consume, deliveries to look into, connections with what was turned away.
+//! The admin API: events, deliveries, and connections with their rejected requests.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -79,7 +79,7 @@ pub(super) async fn deliveries(request: HttpRequest, admin: web::Data<Admin>) ->
     long_answer(slot, &json!({"deliveries": deliveries, "next": next}))
 }
 
-/// `GET /api/deliveries/{id}`: with its events and what was received.
+/// `GET /api/deliveries/{id}`: with its events, headers and body.
 pub(super) async fn delivery(
     request: HttpRequest,
     admin: web::Data<Admin>,
@@ -160,7 +160,7 @@ pub(super) async fn acknowledge(
     Ok(HttpResponse::Ok().json(json!({"acknowledged": progress.changed})))
 }
 
-/// `POST /api/deliveries/acknowledge`: all that fit the query of `GET /api/deliveries`, which must not be empty.
+/// `POST /api/deliveries/acknowledge`: all deliveries that the query of `GET /api/deliveries` finds. It must not be empty.
 pub(super) async fn acknowledge_all(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
     let filter = Parameters::of(&request, CHANGED_DELIVERIES_PARAMETERS)?.changed_deliveries()?;
     let (mut after, mut acknowledged) = (0, 0);
@@ -187,7 +187,7 @@ fn note_acknowledged(deliveries: u64) {
 struct ConnectionView {
     #[serde(flatten)]
     connection: Connection,
-    /// What the last check found, worst first: since the start of the program.
+    /// The findings of the last check since the start of the program, most severe first.
     findings: Vec<Finding>,
     rejections: Vec<RejectionCount>,
 }

@@ -1,4 +1,4 @@
-//! Is it alive, can it keep webhooks, and the counters.
+//! Liveness, readiness and metrics.
 
 use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: the journal can be written. A broker that is away is no reason to turn webhooks away.
+/// `GET /readyz`: the journal can be written. An unreachable broker is no reason to refuse webhooks.
 pub(super) async fn readyz(admin: web::Data<Admin>) -> HttpResponse {
     match admin.journal.unwritable() {
         None => HttpResponse::Ok().json(match broker(&admin) {
@@ -26,7 +26,7 @@ pub(super) async fn readyz(admin: web::Data<Admin>) -> HttpResponse {
     }
 }
 
-/// How the broker stands, where there is one: never a reason for 503, because the journal keeps the webhooks.
+/// The state of the broker, if one is configured. It never causes a 503, because the journal keeps the webhooks.
 fn broker(admin: &Admin) -> Option<Value> {
     let broker_status = admin.broker_status.as_ref()?.borrow().clone();
     Some(match broker_status.trouble {
@@ -46,7 +46,7 @@ pub(super) async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
     });
     if let Some(broker_status) = &admin.broker_status {
         let broker_status = broker_status.borrow().clone();
-        // Also where the broker was never reached, so that an alert on it fires.
+        // Also if the broker was never reached, so that an alert on the metric fires.
         metrics::gauge!("cartwire_broker_connected").set(u8::from(broker_status.connected));
         for code in TroubleCode::ALL {
             let is_it = broker_status

@@ -1,8 +1,8 @@
-//! How much of the admin listener's work may happen at once, so that no client of the API takes the memory or the threads
-//! of the gateway, and probes are answered whatever others do.
+//! Limits of the admin listener, so that no client of the API uses up the memory or the threads of the gateway, and so that
+//! probes are always answered.
 //!
-//! A read takes a slot while its thread works. A long answer takes a slot until the client has read it. A stream takes a
-//! slot until it ends. Probes have slots of their own.
+//! A read uses a slot while its thread works. A long response uses a slot until the client has read it. A stream uses a slot
+//! until it ends. Probes have their own slots.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::query::ApiError;
 use crate::journal::{Journal, ReadResult, Reader};
 
-/// Reads of the journal that run at once: each takes a thread and a connection to the data file.
+/// Maximum number of concurrent reads of the journal. Each uses a thread and a connection to the data file.
 const READS: usize = 4;
-/// Reads for probes, beside the others.
+/// The same for probes.
 const PROBE_READS: usize = 1;
-/// Long answers in memory at once.
+/// Maximum number of long responses in memory.
 const ANSWERS: usize = 8;
-/// Streams at once.
+/// Maximum number of streams.
 const STREAMS: usize = 64;
-/// Streams that hold more than a small buffer at once.
+/// Maximum number of streams with a large buffer.
 const LARGE_STREAM_BUFFERS: usize = 4;
-/// How long a request waits for a slot before it is answered 503.
+/// Maximum wait of a request for a slot. Then it is answered 503.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
-/// An answer is handed to the connection in pieces of this many bytes, so that it is not copied as a whole.
+/// A response is passed to the connection in pieces of this size, so that it is not copied as a whole.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// The slots of the admin listener.
@@ -85,7 +85,7 @@ impl Limits {
         slot(&self.answers).await
     }
 
-    /// A slot for a stream. Streams last, so a request for one more never waits.
+    /// A slot for a stream. Streams last long, so a request for another one does not wait.
     pub(super) fn stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         Arc::clone(&self.streams)
             .try_acquire_owned()
@@ -110,7 +110,7 @@ where
     T: Send + 'static,
     F: FnOnce(&Reader) -> ReadResult<T> + Send + 'static,
 {
-    // The thread owns the slot: a client that hangs up does not end its read.
+    // The thread owns the slot: it stays in use if the client disconnects before the read ends.
     let read = journal.read(move |reader| {
         let result = read(reader);
         drop(slot);

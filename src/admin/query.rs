@@ -1,4 +1,4 @@
-//! The admin API's query strings, as typed and then as meant. A mistake is answered with what would be right.
+//! Query strings of the admin API: parsing and validation. The response to a mistake says what is valid.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
@@ -10,37 +10,37 @@ use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::journal::entry::{DeliveryState, Position};
 use crate::journal::{DeliveryFilter, EntityFilter, EventCursor, EventFilter, JournalError};
 
-/// Seconds after which a client may try again when a limit of the admin listener was reached.
+/// Seconds after which a client may try again after a limit of the admin listener.
 const RETRY_AFTER_SECONDS: &str = "5";
-/// Characters of a client's own text that an answer repeats.
+/// Maximum number of characters of a client's text that a response repeats.
 const REPEATED_CHARACTERS: usize = 64;
 
-/// Why a request to the admin API failed.
+/// The error of a request to the admin API.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
-    /// A parameter has a value that cannot be used.
+    /// A parameter has an invalid value.
     #[error("{name}: {right}")]
     Parameter {
         /// The parameter's name.
         name: &'static str,
-        /// What would be right.
+        /// The valid values.
         right: String,
     },
-    /// The path has no such parameter.
+    /// The path does not have this parameter.
     #[error("unknown parameter {name}")]
     UnknownParameter {
-        /// The name as it was typed, shortened.
+        /// The name as sent, shortened.
         name: String,
         /// The parameters that the path has.
         known: &'static [&'static str],
     },
-    /// The query or the path is not percent-encoded UTF-8, or a parameter stands twice.
+    /// The query or the path is not percent-encoded UTF-8, or a parameter is repeated.
     #[error("the query or path cannot be read")]
     Unreadable,
-    /// The cursor lies beyond the newest event.
+    /// The cursor is after the newest event.
     #[error("{name} lies beyond the newest event")]
     CursorAhead {
-        /// Where the cursor stood.
+        /// The name of the parameter or header with the cursor.
         name: &'static str,
         /// The cursor of the newest event.
         newest: EventCursor,
@@ -48,31 +48,31 @@ pub(super) enum ApiError {
     /// Events after the cursor were removed before they were read.
     #[error("events after the cursor were removed")]
     EventsLost {
-        /// Reads all events that are left.
+        /// The cursor that reads all stored events.
         first: EventCursor,
     },
-    /// There is no such thing.
+    /// The requested object does not exist.
     #[error("not found")]
     NotFound,
-    /// The path has other methods.
+    /// The path does not have this method.
     #[error("method not allowed")]
     Method {
         /// The methods that the path has.
         allowed: &'static str,
     },
-    /// All streams are taken.
+    /// All streams are in use.
     #[error("too many event streams")]
     TooManyStreams {
         /// The maximum number of streams.
         limit: usize,
     },
-    /// All slots for reading are taken by other requests.
+    /// All slots for reading are in use.
     #[error("too many requests at once")]
     Busy,
-    /// An answer could not be written as JSON.
+    /// The response could not be written as JSON.
     #[error("the answer cannot be written")]
     Unwritable,
-    /// The journal fails.
+    /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -144,12 +144,12 @@ impl ResponseError for ApiError {
     }
 }
 
-/// The parameters of a query string: all of them known, none of them twice.
+/// The parameters of a query string: all known, none repeated.
 #[derive(Debug)]
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads the parameters of a path that has those and no others.
+    /// Reads the parameters of a path.
     pub(super) fn of(
         request: &HttpRequest,
         known: &'static [&'static str],
@@ -178,7 +178,7 @@ impl Parameters {
         self.get(name).map(str::to_owned)
     }
 
-    /// How many rows an answer may have.
+    /// Maximum number of rows of the response.
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
         let Some(text) = self.get("limit") else {
             return Ok(100);
@@ -340,13 +340,13 @@ pub(super) const CHANGED_DELIVERIES_PARAMETERS: &[&str] = &[
     "until",
 ];
 
-/// An event cursor as it was given out.
+/// An event cursor from an earlier response.
 pub(super) fn cursor(name: &'static str, text: &str) -> Result<EventCursor, ApiError> {
     text.parse()
         .map_err(|_| wrong(name, "a cursor from \"next\", or 0"))
 }
 
-/// A delivery's id as it was given out.
+/// A delivery's id from an earlier response.
 pub(super) fn delivery_key(text: &str) -> Result<DeliveryKey, ApiError> {
     DeliveryKey::parse(text).ok_or(ApiError::NotFound)
 }

@@ -15,22 +15,22 @@ use crate::publisher::BrokerStatus;
 /// What the admin routes need.
 #[derive(Clone)]
 pub struct Admin {
-    /// What there is to see.
+    /// Data to read.
     pub journal: Journal,
-    /// How the publisher stands with the broker. `None` without one.
+    /// The state of the broker's connection; `None` without a broker.
     pub broker_status: Option<watch::Receiver<BrokerStatus>>,
-    /// Who may send.
+    /// The connections.
     pub directory: Directory,
-    /// Who was turned away.
+    /// Rejected requests by connection.
     pub rejections: Arc<Rejections>,
-    /// What the last checks found.
+    /// The findings of the last checks.
     pub findings: Findings,
-    /// The counters.
+    /// The metrics.
     pub metrics: PrometheusHandle,
-    /// Ends streams.
+    /// Ends the streams at shutdown.
     pub shutdown: watch::Receiver<bool>,
-    /// How much may happen at once.
+    /// Limits of concurrent requests.
     pub limits: Arc<Limits>,
-    /// What must be shown to see anything.
+    /// The required token.
     pub token: Option<AdminToken>,
 }

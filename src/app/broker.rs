@@ -1,4 +1,4 @@
-//! What the journal remembers of the broker: declared bindings, and the trouble that the commands show.
+//! What the journal stores about the broker: declared bindings, and the problem that commands show.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::publisher::BrokerStatus;
 use crate::publisher::topology::{Queue, Topology, TopologyMode};
 use crate::report::ErrorChain;
 
-/// Notes the bindings that will be declared, and puts those of an earlier configuration into `topology.obsolete`.
+/// Stores the bindings that will be declared, and adds those of an earlier configuration to `topology.obsolete`.
 ///
-/// Only bindings of queues that are still configured are removed. A queue that is not configured any more may belong to
+/// Only bindings of configured queues are removed. A queue that is not configured any more may belong to another program.
 /// another program now.
 ///
 /// # Errors
-/// Where the data file cannot be written.
+/// If the data file cannot be written.
 pub(super) fn note_bindings(
     folder: &Path,
     topology: &mut Topology,
@@ -45,7 +45,8 @@ pub(super) fn note_bindings(
     Ok(obsolete)
 }
 
-/// Lowers the size of events to what the broker takes, writes its trouble into the journal, and forgets bindings once they are removed.
+/// Lowers the maximum size of events to the broker's limit, stores the broker's problem, and deletes the records of bindings
+/// that were removed.
 pub(super) async fn follow(
     journal: Journal,
     broker_status: Option<watch::Receiver<BrokerStatus>>,

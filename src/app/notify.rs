@@ -1,6 +1,6 @@
-//! Tells systemd how the service stands: `sd_notify` without its library.
+//! Reports the state of the service to systemd: `sd_notify` without its library.
 //!
-//! The protocol is one datagram to the socket that `NOTIFY_SOCKET` names. Nothing happens where it is not set.
+//! The protocol is one datagram to the socket in `NOTIFY_SOCKET`. Without this variable nothing is sent.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -1,5 +1,5 @@
-//! The connections that a listener has open. When there are too many, the ones on which no answer went out for the longest
-//! time end, so that a new client is always served: idle and slow connections never keep probes or senders out.
+//! The open connections of a listener. If there are too many, those without a response for the longest time are ended, so that
+//! a new client is always served. So idle and slow connections cannot lock out probes or senders.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
-/// This part of the limit is ended at once, so that a flood of connections does not search for each of them.
+/// This part of the limit is ended at once, so that a flood of connections does not cause a search for each of them.
 const ENDED_PART: usize = 64;
 
 /// All open connections of one listener.
@@ -35,7 +35,7 @@ struct Line {
     waker: AtomicWaker,
 }
 
-/// One open connection; it is forgotten when this is dropped.
+/// An open connection. Dropping it removes it from the list.
 #[derive(Debug)]
 pub(super) struct Ticket {
     id: u64,
@@ -44,7 +44,7 @@ pub(super) struct Ticket {
 }
 
 impl OpenConnections {
-    /// At most that many connections.
+    /// Maximum number of connections.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -53,7 +53,7 @@ impl OpenConnections {
         }
     }
 
-    /// Takes a new connection in, and ends others where there are too many.
+    /// Adds a new connection, and ends others if there are too many.
     pub(super) fn admit(self: &Arc<Self>) -> Ticket {
         let line = Arc::new(Line {
             answered: AtomicU64::new(self.now()),
@@ -101,12 +101,12 @@ impl OpenConnections {
 }
 
 impl Ticket {
-    /// Some of an answer went out.
+    /// A part of a response was written.
     pub(super) fn answered(&self) {
         self.line.answered.store(self.all.now(), Ordering::Relaxed);
     }
 
-    /// Ready when the connection has to make room for others.
+    /// Ready when the connection must free its place.
     pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
         if !self.line.ended.load(Ordering::Acquire) {
             self.line.waker.register(context.waker());
@@ -117,7 +117,7 @@ impl Ticket {
         Poll::Ready(())
     }
 
-    /// Waits until the connection has to make room for others.
+    /// Waits until the connection must free its place.
     pub(super) async fn ended(&self) {
         poll_fn(|context| self.poll_ended(context)).await;
     }

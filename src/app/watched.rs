@@ -1,12 +1,12 @@
-//! Tasks that must not end: the end of one ends the process, so that whatever supervises it starts a new one.
+//! Tasks that must not end. If one ends, the process ends, so that its supervisor starts a new one.
 //!
-//! A panic ends its task only. Without this the process would go on without the task's work: webhooks kept and never
-//! published, changes never seen.
+//! A panic ends only its task. Without this module the process would go on without the task's work: webhooks would be stored and
+//! never published.
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A part of the gateway stopped working.
+/// A task of the gateway ended.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} stopped by itself: this is a bug in cartwire, see the log before this line")]
 pub struct TaskEnded(pub &'static str);

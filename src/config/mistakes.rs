@@ -1,4 +1,4 @@
-//! All that is wrong with the options, told at once: each mistake with the option's name and what is right.
+//! Collects all mistakes in the options, each with the option's name and the valid values.
 
 use std::fmt;
 use std::path::Path;
@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// A mistake in the options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The option as typed.
+    /// The option as entered.
     pub option: &'static str,
-    /// What is right.
+    /// The valid values.
     pub right: String,
 }
 
@@ -50,7 +50,7 @@ fn variable(option: &str) -> String {
     )
 }
 
-/// Mistakes so far.
+/// Collects mistakes.
 #[derive(Default)]
 pub(super) struct Mistakes(pub(super) Vec<Mistake>);
 
@@ -78,7 +78,7 @@ impl Mistakes {
         file_option: &'static str,
         file: Option<&Path>,
     ) -> Option<SecretString> {
-        // An empty variable is one that was not set: compose files write them so.
+        // An empty variable counts as not set, because compose files write it for an unset one.
         match (
             typed.filter(|typed| !typed.expose_secret().is_empty()),
             file,
@@ -94,10 +94,10 @@ impl Mistakes {
     }
 }
 
-/// Reads a secret's file (`-` is standard input) without the line break at its end.
+/// Reads the file of a secret (`-` is standard input) without the line break at its end.
 ///
 /// # Errors
-/// What is wrong with it; never its content.
+/// The mistake, without the content of the file.
 pub fn read_secret(file: &Path) -> Result<SecretString, String> {
     let text = if file == Path::new("-") {
         std::io::read_to_string(std::io::stdin())
@@ -105,7 +105,7 @@ pub fn read_secret(file: &Path) -> Result<SecretString, String> {
     } else {
         std::fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?
     };
-    // Some editors begin a file with a mark of its encoding; no secret does.
+    // Some editors put a byte order mark at the begin of a file. No secret has one.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);

@@ -63,7 +63,7 @@ pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Result
 /// Reads a log filter from a file.
 ///
 /// # Errors
-/// What the file should hold.
+/// The expected content of the file.
 pub fn read_filter(path: &Path) -> Result<String, String> {
     let right = |error: &dyn std::fmt::Display| {
         format!("a file with a filter such as info or cartwire=debug ({error})")

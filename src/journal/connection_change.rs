@@ -12,21 +12,21 @@ use crate::platforms::ConnectionSignal;
 /// A change of a connection.
 #[derive(Clone, Debug)]
 pub enum ConnectionChange {
-    /// An operator adds it.
+    /// An operator adds the connection.
     Add(Connection, Vec<SealedSecret>),
-    /// An operator wants its deliveries kept and not published.
+    /// An operator pauses it: its deliveries are stored and not published.
     Pause(ConnectionId),
-    /// An operator wants them published again.
+    /// An operator resumes it.
     Resume(ConnectionId),
-    /// An operator gives it a new secret; the one before stays valid for that long.
+    /// An operator gives it a new secret. The previous one stays valid for the grace time.
     Rotate(ConnectionId, SealedSecret, SignedDuration),
     /// An operator removes it, with its installations.
     Remove(ConnectionId),
-    /// A check of it ended.
+    /// A check of it has ended.
     Examined {
         /// The connection.
         id: ConnectionId,
-        /// Settings that the check found; no secrets.
+        /// New settings from the check, without secrets.
         settings: BTreeMap<String, String>,
         /// The result of the check.
         assessment: Assessment,
@@ -54,12 +54,12 @@ pub enum Changed {
     Yes,
     /// The connection was in this state already.
     No,
-    /// The delivery was signed before the newest installation or removal that is known.
+    /// The delivery was signed before the newest known installation or removal.
     Stale,
     /// The operator removed the installation, and its site has not installed the app since.
     Removed,
-    /// There is no such connection.
+    /// The connection does not exist.
     NoSuchConnection,
-    /// The id is taken.
+    /// The id is in use.
     Taken,
 }

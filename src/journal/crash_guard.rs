@@ -1,8 +1,8 @@
-//! Remembers which entries were in flight when a process ended uncleanly, so that an entry that ends the process is found
-//! and becomes a dead letter, and no store can stop the gateway from starting.
+//! Records which entries were in flight when a process ended uncleanly. An entry that ends the process is found and becomes a
+//! dead letter, so that no store can keep the gateway from starting.
 //!
-//! The guard is for what no bound has foreseen: a stack overflow, an abort, memory that runs out. It does not judge why a
-//! process ended, and it keeps nothing that the journal needs: without its file, every entry is claimed as usual.
+//! The guard is for faults without a limit of their own: stack overflow, abort, lack of memory. It does not judge why a process
+//! ended, and it stores nothing that the journal needs: without its file, every entry is claimed as usual.
 //!
 //! # Protocol
 //! 1. The relay notes the positions that it claims ([`CrashGuard::claimed`]) before it normalizes them.
@@ -46,9 +46,9 @@ use crate::report::ErrorChain;
 /// The file in the data folder.
 const FILE: &str = "in-flight";
 const MAGIC: [u8; 8] = *b"cartwire";
-/// Claimed entries that are remembered: more than the relay has in hand, with those that wait for their stores.
+/// Number of claimed entries that are recorded: more than are in flight or wait for their stores.
 const RING: usize = 16_384;
-/// Entries with an end that are remembered.
+/// Number of recorded entries with an end.
 const ENDS: usize = 64;
 const HEADER_BYTES: usize = 32 + 16 * ENDS;
 /// The number of trials that end the process, after which an entry is a dead letter.
@@ -60,7 +60,7 @@ pub const CRASHED_GATEWAY: &str = "crashed_gateway";
 /// The notes of a running relay.
 #[derive(Debug)]
 pub struct CrashGuard {
-    /// `None` after the file failed: the notes are given up, not the work.
+    /// `None` after the file failed: then nothing is recorded any more.
     file: Option<File>,
     tried_alone: Position,
     claimed: u64,
@@ -70,11 +70,11 @@ pub struct CrashGuard {
 /// What the last process left.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Suspects {
-    /// Entries that were in flight, or were still to be tried.
+    /// Entries that were in flight, or were not tried yet.
     pub untried: Vec<Position>,
-    /// Entries that ended the process once while they were tried alone.
+    /// Entries that ended the process once during a trial.
     pub ended_once: Vec<Position>,
-    /// Entries that ended it as often as an entry may.
+    /// Entries that ended the process as often as an entry may.
     pub guilty: Vec<Position>,
 }
 
@@ -128,7 +128,7 @@ impl CrashGuard {
             ended_once: guard.with_ends(|ends| ends < MAX_ENDS),
             guilty: guard.with_ends(|ends| ends >= MAX_ENDS),
         };
-        // They stay suspects until they are tried, should this process end before.
+        // They stay suspects until they are tried, also if this process ends before.
         guard.claimed(&suspects.untried);
         guard.write_header();
         (guard, suspects)
@@ -142,7 +142,7 @@ impl CrashGuard {
             .collect()
     }
 
-    /// These entries are in flight from now on. Call it before anything is made of them.
+    /// Records entries in flight. To be called before their events are made.
     pub fn claimed(&mut self, positions: &[Position]) {
         let newest = &positions[positions.len().saturating_sub(RING)..];
         if newest.is_empty() {

@@ -1,4 +1,4 @@
-//! Rows of the data file that cannot be read: they are set aside and reported, and reading goes on without them.
+//! Rows of the data file that cannot be read. They are skipped and reported, and the other rows are read.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -13,13 +13,13 @@ use crate::database::FolderCopy;
 pub struct DamagedRow {
     /// The table's name.
     pub table: &'static str,
-    /// The row: a position of a delivery, an id of a connection.
+    /// The row: the position of a delivery or the id of a connection.
     pub row: String,
-    /// What is wrong with it.
+    /// The error.
     pub error: String,
 }
 
-/// The damaged rows that one reader met since they were last taken.
+/// The damaged rows of one reader since they were last taken.
 #[derive(Debug, Default)]
 pub(super) struct DamagedRows {
     rows: RefCell<Vec<DamagedRow>>,
@@ -36,10 +36,10 @@ impl DamagedRows {
         }
     }
 
-    /// The value of a row, or `None` with a note of the row where the row itself is damaged.
+    /// The value of a row, or `None` if the row is damaged. The row is then recorded.
     ///
     /// # Errors
-    /// SQLite's, where it is not about one row.
+    /// SQLite's, if it is not about a single row.
     pub(super) fn set_aside<T>(
         &self,
         table: &'static str,
@@ -69,7 +69,7 @@ impl DamagedRows {
     }
 }
 
-/// Whether an error is about a value in one row: the others can be read.
+/// `true` if an error is about a value in one row, so that other rows can be read.
 pub(crate) fn is_of_one_row(error: &rusqlite::Error) -> bool {
     matches!(
         error,
@@ -80,11 +80,11 @@ pub(crate) fn is_of_one_row(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Logs each damaged row once, however often it is met.
+/// Logs each damaged row once.
 #[derive(Debug, Default)]
 pub(super) struct DamageLog(Mutex<HashSet<DamagedRow>>);
 
-/// Rows that are remembered as logged.
+/// Maximum number of rows that are remembered as logged.
 const LOGGED_ROWS: usize = 1_000;
 
 impl DamageLog {

@@ -1,27 +1,27 @@
-//! Which events of the log a reader wants, and how many at once.
+//! The events of the log that a reader wants, and the limits of a page.
 
 use crate::delivery::ConnectionId;
 
-/// Memory that the events of a page may take, as `JournaledDelivery::cost` estimates it.
+/// Maximum memory of a page's events, as `JournaledDelivery::cost` estimates it.
 const PAGE_BYTES: usize = 16 << 20;
 
-/// Which events.
+/// Which events; an empty member selects all.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Only of this type; `cartwire.order.*` means all types that begin so.
+    /// Event type; `cartwire.order.*` matches all types with this prefix.
     pub event_type: Option<String>,
-    /// Only of this connection.
+    /// Connection.
     pub connection: Option<String>,
-    /// Only of this subject.
+    /// Subject.
     pub subject: Option<String>,
-    /// Only of deliveries that arrived at or after this instant, in milliseconds since 1970.
+    /// Events of deliveries received at or after this time, in milliseconds since 1970.
     pub since: Option<i64>,
-    /// Only of deliveries that arrived before this instant, in milliseconds since 1970.
+    /// Events of deliveries received before this time, in milliseconds since 1970.
     pub until: Option<i64>,
 }
 
 impl EventFilter {
-    /// The connection as the journal writes it. A text that is no id is compared as it is, and matches nothing.
+    /// The connection as the journal stores it. A text that is not a valid id matches no row.
     pub(super) fn stored_connection(&self) -> Option<String> {
         self.connection.as_deref().map(|text| {
             ConnectionId::new(text).map_or_else(|_| text.to_owned(), |id| id.to_string())
@@ -29,18 +29,18 @@ impl EventFilter {
     }
 }
 
-/// How much a page of the event log may hold. A page has at least one row where there is one.
+/// The limits of a page of the event log. A page has at least one row if there is one.
 #[derive(Clone, Copy, Debug)]
 pub struct PageLimit {
     /// Maximum number of rows.
     pub rows: usize,
-    /// The row that reaches this number of bytes is the last one of its page. What counts is the memory that a delivery's
-    /// events take, as `JournaledDelivery::cost` estimates it.
+    /// The page ends with the row that reaches this number of bytes. The memory of a delivery's events counts, as
+    /// `JournaledDelivery::cost` estimates it.
     pub bytes: usize,
 }
 
 impl PageLimit {
-    /// A limit on the rows, beside the limit on bytes that every page has.
+    /// A limit of rows, with the limit of bytes that every page has.
     #[must_use]
     pub fn rows(rows: usize) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The event log: pages after a cursor, single events, the bounds of what is kept.
+//! The event log: pages after a cursor, single events, and the bounds of the stored events.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::usage::{self, LogGap};
 use crate::delivery::DeliveryKey;
 
-/// A row of the event log with the delivery it is made from.
+/// A row of the event log with its delivery.
 pub struct LogRow {
     /// The cursor, ascending in the order of settling.
     pub cursor: Position,

@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::database::FolderMoved;
 
-/// Why the journal accepts nothing at the moment.
+/// The reason why the journal accepts no delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unwritable {
     /// The last commit failed.
@@ -17,14 +17,14 @@ pub enum Unwritable {
         /// The limit in bytes.
         budget: u64,
     },
-    /// The file system has less free space than the reserve.
+    /// The free space of the file system is below the reserve.
     DiskAlmostFull {
         /// Free bytes.
         free: u64,
         /// Bytes of the reserve.
         reserve: u64,
     },
-    /// The open files no longer have their names.
+    /// The open files were renamed or deleted.
     Moved(FolderMoved),
 }
 
@@ -79,12 +79,12 @@ impl fmt::Display for Unwritable {
     }
 }
 
-/// Shared between the writer, which sets it, and its readers.
+/// The state. The writer sets it.
 #[derive(Debug, Default)]
 pub struct JournalHealth(RwLock<Option<Unwritable>>);
 
 impl JournalHealth {
-    /// Why the journal cannot be written; `None` if it can.
+    /// The reason why the journal cannot be written; `None` if it can.
     #[must_use]
     pub fn get(&self) -> Option<Unwritable> {
         self.0

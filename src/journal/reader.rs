@@ -1,7 +1,7 @@
-//! The read side of the journal: opening it, counts, and lists of deliveries.
+//! Reads the journal: opens the data file, counts entries, lists deliveries.
 //!
-//! Claims are in `claims`, the event log in `event_log`. Each call is one short read without an open transaction, so no
-//! reader delays a checkpoint.
+//! `claims` has the claims, `event_log` the event log. Each call is one short read without an open transaction, so no reader
+//! delays a checkpoint.
 
 use std::path::Path;
 
@@ -18,36 +18,35 @@ use crate::database::rows::{id, instant};
 use crate::database::{self, FolderCopy, MIGRATIONS, OpenError};
 use crate::delivery::{ConnectionId, DeliveryKey};
 
-/// A reading connection to the data file, with the damaged rows that it met.
+/// A reading connection to the data file, and the damaged rows that it skipped.
 pub struct Reader(pub(super) Connection, pub(super) DamagedRows);
 
-/// A delivery as lists show it: no body, no personal data.
+/// A delivery in lists, without body and personal data.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeliverySummary {
-    /// Its public id.
+    /// The public id.
     pub id: String,
-    /// Its place in the journal.
+    /// The position in the journal.
     pub position: Position,
-    /// The platform's name.
+    /// The name of the platform.
     pub platform: String,
-    /// The connection that the URL named.
+    /// The connection in the URL.
     pub endpoint: ConnectionId,
     /// The store's connection.
     pub connection: ConnectionId,
     /// The platform's event type.
     pub topic: String,
-    /// When it arrived.
+    /// When it was received.
     pub received_at: Timestamp,
-    /// What became of it.
     pub state: DeliveryState,
-    /// Why.
+    /// Reason code of the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Failed attempts to publish it.
+    /// Number of failed attempts to publish its events.
     pub attempts: u32,
-    /// How often it came again.
+    /// Number of duplicates.
     pub duplicates: u64,
-    /// Was it re-opened on demand?
+    /// `true` if an operator redrove it.
     pub redriven: bool,
     /// When it was settled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +54,7 @@ pub struct DeliverySummary {
     /// When it was acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_at: Option<Timestamp>,
-    /// Bytes of the body that are kept.
+    /// Bytes of the stored body.
     pub bytes: u64,
 }
 
@@ -69,7 +68,7 @@ impl Reader {
         Ok(Self(sqlite, DamagedRows::default()))
     }
 
-    /// As if of a folder without data.
+    /// As [`Reader::open`] of a folder without data.
     ///
     /// # Errors
     /// SQLite's.
@@ -96,12 +95,12 @@ impl Reader {
             && self.marks().is_ok()
     }
 
-    /// The damaged rows that were set aside since this was last called.
+    /// The damaged rows that were skipped since the last call.
     pub fn take_damaged(&self) -> Vec<DamagedRow> {
         self.1.take()
     }
 
-    /// How many entries stand in each state. Acknowledged ones do not count.
+    /// The number of entries in each state, without acknowledged ones.
     ///
     /// # Errors
     /// SQLite's.
@@ -121,7 +120,7 @@ impl Reader {
         Ok(counts)
     }
 
-    /// How many entries are pending, and when the oldest of them arrived.
+    /// The number of pending entries, and when the oldest of them was received.
     ///
     /// # Errors
     /// SQLite's.
@@ -216,7 +215,7 @@ impl Reader {
             .optional()
     }
 
-    /// How many settled deliveries a redrive would re-open.
+    /// The number of settled deliveries that a redrive would change.
     ///
     /// # Errors
     /// SQLite's.

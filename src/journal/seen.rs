@@ -1,4 +1,4 @@
-//! A delivery of an installation: adds the installation or applies what the delivery reports of it.
+//! Handles a delivery of an installation: adds the installation, or applies what the delivery reports.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ impl Seen<'_> {
         Some(SignedChange { at, position })
     }
 
-    /// Adds the installation, unless the operator removed it: then a newer installation by its site is needed.
+    /// Adds the installation, unless the operator removed it. Then only a newer installation by the site adds it.
     fn add_unless_removed(
         &self,
         transaction: &Transaction<'_>,
@@ -80,7 +80,7 @@ impl Seen<'_> {
             return self.add(transaction, now);
         };
         if self.position <= tombstone.last_position {
-            // It arrived before the removal.
+            // The delivery was received before the removal.
             return Ok(Changed::NoSuchConnection);
         }
         let installed_at = match self.signal {

@@ -1,6 +1,6 @@
-//! Installations that the operator removed: they stay removed until their site installs the app again.
+//! Installations that the operator removed. They stay removed until their site installs the app again.
 //!
-//! A tombstone belongs to one installation of one app, and goes with the app.
+//! A tombstone belongs to one installation of one app, and is removed with the app.
 
 use jiff::Timestamp;
 use rusqlite::{Connection as Sqlite, OptionalExtension, params};
@@ -16,14 +16,14 @@ pub(super) struct Tombstone {
 }
 
 impl Tombstone {
-    /// `true` if an installation of that time brings the connection back. Tokens have whole seconds: one of the removal's
-    /// own second is no newer one.
+    /// `true` if an installation at this time brings the connection back. Tokens have whole seconds: an installation in the second
+    /// of the removal is not newer.
     pub(super) fn is_ended_by(&self, installed_at: Option<Timestamp>) -> bool {
         installed_at.is_some_and(|at| at.as_second() > self.removed_at.as_second())
     }
 }
 
-/// Keeps a tombstone in place of an older one.
+/// Stores a tombstone in place of an older one.
 pub(super) fn add(
     sqlite: &Sqlite,
     id: &ConnectionId,
@@ -61,7 +61,7 @@ pub(super) fn find(
     }))
 }
 
-/// Removes the tombstone of an installation that is back.
+/// Removes the tombstone of an installation that was added again.
 pub(super) fn remove(
     sqlite: &Sqlite,
     id: &ConnectionId,

@@ -1,19 +1,18 @@
-//! One channel to RabbitMQ: publishes, and answers each event on its own.
+//! One channel to RabbitMQ: publishes events, and returns the broker's answer for each of them.
 //!
-//! lapin hands a returned message to whichever tag resolves next (measured on 4.12.3), so an `Ack` alone proves nothing. The
-//! broker sends a return before the confirm of the same message, and lapin hands it to a tag that resolves no later. So an
-//! event counts as confirmed when every confirm that has resolved was read and no returned message waits for its own
-//! confirm; it counts as returned if any of them carried its message id.
+//! lapin gives a returned message to the tag that resolves next (measured on 4.12.3), so an `Ack` alone proves nothing. The
+//! broker sends a return before the confirm of the same message, and lapin gives it to a tag that resolves no later. So an
+//! event counts as confirmed when all resolved confirms were read and no returned message waits for its own confirm. It counts
+//! as returned if one of them carried its message id.
 //!
-//! Each of the first thousand stores has a channel of its own, and only further ones share them, because RabbitMQ blocks a whole channel over one
-//! queue: the first publish of a channel to a quorum queue waits for the queue's leader, and so does the channel's reader
-//! while a queue keeps many of its messages unconfirmed (seen on 3.10.8). A leader that hangs so stops the channels of the
-//! stores whose events it gets, and no other. Nothing is sent again for that reason: a quorum queue repeats what it has.
+//! Each of the first thousand stores has its own channel, and further stores share channels. RabbitMQ blocks a whole channel
+//! because of one queue: the first publish to a quorum queue waits for the queue's leader, and the channel's reader waits while
+//! a queue has many unconfirmed messages of the channel (observed on 3.10.8). So a leader that hangs stops only the channels of
+//! the stores whose events it gets. No event is sent again because of that: a quorum queue repeats its messages itself.
 //!
-//! A channel on which a queue refused something is retired: it takes no more events and ends when all are answered, and
-//! another channel takes its place. A quorum queue tells each channel when it is full and when there is room again, and
-//! RabbitMQ (3.10.8) forgets the latter where an operator takes the limit away altogether. Such a channel would be refused
-//! for ever.
+//! A channel on which a queue refused an event is retired: it takes no more events, ends when all are answered, and another
+//! channel takes its place. A quorum queue reports to each channel when it is full and when it has space again. If an operator
+//! removes the limit, RabbitMQ (3.10.8) does not send the second report, and the channel would be refused for ever.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -35,12 +34,12 @@ use super::publish::{PublishFailure, PublishOutcome};
 use crate::event::Event;
 use crate::report::ErrorChain;
 
-/// Events that may wait for the channel's task.
+/// Maximum number of events that wait for the channel's task.
 const QUEUE: usize = 64;
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
-/// A channel without events for so long is closed.
+/// A channel without events for this time is closed.
 const MAX_IDLE: Duration = Duration::from_secs(60);
-/// A channel with an event that waited so long for its confirm is closed, and its events are sent again.
+/// If a confirm takes longer, the channel is closed and its events are sent again.
 pub(super) const MAX_CONFIRM_WAIT: Duration = Duration::from_secs(600);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const PERSISTENT: u8 = 2;
@@ -64,7 +63,7 @@ struct Worker {
     requests: mpsc::Receiver<Outgoing>,
     confirming: FuturesUnordered<Confirming>,
     outstanding: HashMap<String, Outstanding>,
-    /// Acknowledged; whether returned is not known yet.
+    /// The broker acknowledged the event. Whether it was returned is not known yet.
     acknowledged: Vec<String>,
     returned: HashSet<String>,
     last_used: Instant,
@@ -129,7 +128,7 @@ impl Worker {
                 return;
             }
             if self.requests.is_closed() {
-                // Closed, but not necessarily empty.
+                // The channel is closed, but it may still have events.
                 while let Ok(request) = self.requests.try_recv() {
                     let _ = request.answer.send(PublishOutcome::NotSent);
                 }
@@ -175,7 +174,7 @@ impl Worker {
                 self.answer(&id, PublishOutcome::Refused);
             }
             Ok(Confirmation::NotRequested) => self.answer(&id, PublishOutcome::Lost),
-            // The broker's reason is better than what follows from it.
+            // The broker's reason is better than an error that follows from it.
             Err(error) => match &self.failed {
                 Some(known) if soft_error(known).is_some() => {}
                 _ => self.failed = Some(error),
@@ -183,7 +182,7 @@ impl Worker {
         }
     }
 
-    /// Answers what was acknowledged, unless a returned message waits for its own confirm: then more returns may follow.
+    /// Answers the acknowledged events, unless a returned message waits for its own confirm: more returns may follow then.
     fn answer_confirmed(&mut self) {
         let is_acknowledged: HashSet<&String> = self.acknowledged.iter().collect();
         let waits =
@@ -227,7 +226,7 @@ impl Worker {
             }
             return;
         };
-        // While the broker blocks the connection (memory or disk alarm) nothing is overdue.
+        // While the broker blocks the connection (alarm of memory or disk), no confirm is overdue.
         let age = now.saturating_duration_since(oldest);
         if age > MAX_CONFIRM_WAIT && !self.link.is_blocked() {
             tracing::warn!(
@@ -243,7 +242,7 @@ impl Worker {
     fn fail(&mut self, error: &lapin::Error) {
         let events = self.outstanding.len();
         let receipt = match soft_error(error) {
-            // The exchange is gone: a new connection declares it again.
+            // The exchange does not exist any more: a new connection declares it again.
             Some(AMQPSoftError::NOTFOUND) | None => {
                 tracing::warn!(error = %ErrorChain(error), events, "publishing failed; reconnecting");
                 self.link.set_broken();
@@ -258,7 +257,7 @@ impl Worker {
     }
 }
 
-/// Publishes one event on a channel that nothing else is sent on.
+/// Publishes one event on a channel without other events.
 pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Event) -> Alone {
     let Ok(message) = Message::render(event) else {
         return Alone::Answered(PublishOutcome::Impossible(PublishFailure::Unrenderable));
@@ -287,10 +286,10 @@ pub(super) async fn publish_alone(channel: Channel, exchange: &str, event: &Even
     Alone::Answered(receipt)
 }
 
-/// How publishing alone ended.
+/// The result of publishing an event alone.
 pub(super) enum Alone {
     Answered(PublishOutcome),
-    /// The broker takes messages of at most so many bytes.
+    /// The broker's maximum size of a message in bytes.
     TooLarge(usize),
     ConnectionLost,
 }
@@ -331,7 +330,7 @@ fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
     }
 }
 
-/// Reads `message size 70000 is larger than configured max size 65536`. No other answer of the broker names its limit.
+/// Reads `message size 70000 is larger than configured max size 65536`. The broker names its limit only in this error.
 fn size_limit(error: &lapin::Error) -> Option<usize> {
     let lapin::ErrorKind::ProtocolError(error) = error.kind() else {
         return None;
@@ -345,7 +344,7 @@ fn limit_in(refusal: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-/// `true` if the error ends a channel and leaves its connection alone.
+/// `true` if the error closes a channel and not its connection.
 pub(super) fn is_channel_error(error: &lapin::Error) -> bool {
     soft_error(error).is_some()
 }

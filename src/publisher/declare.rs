@@ -1,8 +1,8 @@
 //! Declares and checks the topology at the broker.
 //!
-//! All parts are durable and legal from RabbitMQ 3.10 to 4.x. Under `create` a declaration is idempotent: what exists stays as
-//! it is. Limits belong into policies, so that operators can change them. A queue that the gateway creates dead-letters into
-//! a queue of its own, because RabbitMQ 4 drops a message after twenty returns to a quorum queue otherwise.
+//! All parts are durable and valid from RabbitMQ 3.10 to 4.x. Under `create` a declaration is idempotent: existing parts are not
+//! changed. Limits belong into policies, so that operators can change them. A queue that the gateway creates has a dead-letter
+//! queue, because RabbitMQ 4 drops a message after twenty returns to a quorum queue otherwise.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
@@ -12,18 +12,18 @@ use lapin::{Channel, Connection, ExchangeKind};
 use super::topology::{Queue, Topology, TopologyMode};
 use crate::report::ErrorChain;
 
-/// Why the topology is not as it must be.
+/// The topology is incomplete or wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
-    /// Something does not exist, and may not be created by the gateway.
+    /// A part is missing, and the gateway may not create it.
     #[error("{0} is missing; create it, or use --topology create")]
     Missing(String),
-    /// The user lacks a right.
+    /// The user lacks a permission.
     #[error(
         "the broker's user may not declare {0}: grant configure, write and read on it, or use --topology check"
     )]
     Forbidden(String),
-    /// Something exists in another form.
+    /// A part exists in another form.
     #[error(
         "{0} exists with another type or other properties than a durable topic exchange: delete it, or use another --exchange"
     )]
@@ -33,7 +33,7 @@ pub enum TopologyError {
     Amqp(lapin::Error),
 }
 
-/// A failed declaration closes its channel, so a new one is opened for the next.
+/// A failed declaration closes its channel, so the next one needs a new channel.
 pub(super) struct Declarer<'a> {
     connection: &'a Connection,
     channel: Option<Channel>,
@@ -131,7 +131,7 @@ impl<'a> Declarer<'a> {
             .await
     }
 
-    /// The queue's own dead-letter queue. An error leaves the queue without one.
+    /// Declares the dead-letter queue of a queue. After an error the queue has none.
     async fn dead_letter_queue(&mut self, exchange: &str, queue: &str) -> lapin::Result<()> {
         let (dead_exchange, dead_queue) = (dead_exchange(exchange), dead_queue(queue));
         self.exchange(&dead_exchange, ExchangeKind::Direct, false)
@@ -144,7 +144,7 @@ impl<'a> Declarer<'a> {
         self.bind(&dead_queue, &dead_exchange, queue).await
     }
 
-    /// Declares a queue that does not exist, with its dead-letter queue where the user may declare that, too.
+    /// Declares a missing queue, with its dead-letter queue if the user may declare that too.
     async fn new_queue(&mut self, exchange: &str, queue: &str) -> lapin::Result<()> {
         let arguments = match self.dead_letter_queue(exchange, queue).await {
             Ok(()) => with_dead_letters(exchange, queue),
@@ -154,7 +154,7 @@ impl<'a> Declarer<'a> {
             }
         };
         match self.queue(queue, arguments, false).await {
-            // The right to write to the dead-letter exchange is checked here.
+            // The broker checks the permission to write to the dead-letter exchange here.
             Err(error) if is_soft(&error, AMQPSoftError::ACCESSREFUSED) => {
                 self.queue(queue, quorum(), false).await
             }
@@ -179,7 +179,7 @@ pub(super) fn quorum() -> FieldTable {
     arguments
 }
 
-/// A quorum queue that hands its dead letters on at least once: that needs `reject-publish`.
+/// A quorum queue that moves dead letters at least once, for which it needs `reject-publish`.
 pub(super) fn with_dead_letters(exchange: &str, queue: &str) -> FieldTable {
     let mut arguments = quorum();
     arguments.insert(
@@ -210,7 +210,7 @@ fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-/// Brings the broker to the topology, or checks it, by the mode. `is_first` also removes obsolete bindings.
+/// Declares or checks the topology, depending on the mode. `is_first` removes obsolete bindings too.
 pub(super) async fn establish(
     topology: &Topology,
     connection: &Connection,

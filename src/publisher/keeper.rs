@@ -1,9 +1,9 @@
-//! Keeps the topology while the gateway runs: at a returned message, and every half minute.
+//! Keeps the topology while the gateway runs: checks it at each returned message, and every half minute.
 //!
-//! A returned message that no configured queue is meant for has no subscriber, and nothing is wrong. Any other one shows that
-//! a queue or a binding is gone. Under `create` it is declared again and the message is sent once more, so that the order
-//! within a partition key stays. Where that fails, the connection ends, and events wait in the journal as they do for a
-//! broker that is unreachable. Only what the gateway cannot see (a binding, without `create`) leaves deliveries unrouted.
+//! A returned message that no configured queue is bound for has no subscriber, which is no problem. Any other returned message
+//! shows that a queue or a binding is gone. Under `create` it is declared again and the message is sent once more, so that the
+//! order within a partition key stays. If that fails, the connection ends, and events wait in the journal, as for a broker that
+//! is unreachable. Deliveries become unrouted only for a cause that the gateway cannot see: a binding, without `create`.
 //!
 //! Invariant: a message is sent again at most once for each return, so that no loop can flood the broker.
 
@@ -21,19 +21,19 @@ use super::topology::{Topology, TopologyMode};
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Time limit of a check.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// The trouble of unrouted events ends that long after the last one.
+/// The problem of unrouted events ends this time after the last one.
 const UNROUTED_MEMORY: Duration = Duration::from_secs(300);
 
 /// What to do with a returned message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TopologyAssessment {
-    /// No configured queue is meant for it.
+    /// No configured queue is bound for it.
     Unsubscribed,
     /// The topology is complete now: send it once more.
     Resend,
-    /// Its queue cannot be declared: it waits until there is a connection again.
+    /// Its queue cannot be declared. It waits for a new connection.
     Wait,
-    /// Nothing can be done for it.
+    /// It stays unrouted.
     Unrouted,
 }
 
@@ -68,7 +68,7 @@ impl Keeper {
         self.status.subscribe()
     }
 
-    /// Brings a new connection's broker to the topology.
+    /// Declares or checks the topology at the broker of a new connection.
     pub(super) async fn establish(&self, connection: &Connection) -> Result<(), TopologyError> {
         let is_first = !self.status.borrow().established;
         declare::establish(&self.topology, connection, is_first).await
@@ -90,7 +90,7 @@ impl Keeper {
         });
     }
 
-    /// Notes the broker's limit. The event that was refused is a dead letter; a redrive leaves `data.raw` out.
+    /// Stores the broker's limit. The refused event is a dead letter. A redrive publishes it without `data.raw`.
     pub(super) fn too_large(&self, limit: usize) -> PublishOutcome {
         self.status.send_if_modified(|status| {
             let is_new = status.max_message_bytes != Some(limit);
@@ -106,7 +106,7 @@ impl Keeper {
         PublishOutcome::Impossible(PublishFailure::RefusedByBroker)
     }
 
-    /// Notes that there is no connection, and why. Logs an error when the reason is new.
+    /// Records that there is no connection, and why. Logs an error if the reason is new.
     pub(super) fn set_disconnected(&self, why: Option<Trouble>) {
         self.status.send_if_modified(|status| {
             let before = status.clone();
@@ -121,7 +121,7 @@ impl Keeper {
         });
     }
 
-    /// Keeps the topology of a connection. Returns when it cannot be kept: the connection is of no use then.
+    /// Keeps the topology of a connection. Returns if that fails: the connection cannot be used any more.
     pub(super) async fn keep(&self, connection: &Connection) {
         let mut requests = self.requests.lock().await;
         // A check on this connection does not explain events that the previous connection returned.
@@ -138,7 +138,7 @@ impl Keeper {
                 waiting.push(more);
             }
             self.forget_unrouted();
-            // A blocked connection answers nothing, and that is no sign of a lost queue.
+            // A blocked connection does not answer, which does not mean that a queue is lost.
             if connection.status().blocked() {
                 continue;
             }
@@ -171,7 +171,7 @@ impl Keeper {
             answered.await.ok()
         };
         match tokio::time::timeout(LOOK_TIMEOUT * 2, asked).await {
-            // Under `check` a person may have restored it meanwhile; a second return shows that nothing was restored.
+            // Under `check`, a person may have restored the topology meanwhile. A second return shows that it was not restored.
             Ok(Some(true)) if self.topology.mode != TopologyMode::Leave => {
                 TopologyAssessment::Resend
             }
@@ -180,7 +180,7 @@ impl Keeper {
         }
     }
 
-    /// Notes an event that stays unrouted. Logs an error when it is the first.
+    /// Records an unrouted event. Logs an error at the first one.
     pub(super) fn note_unrouted(&self, routing_key: &str) {
         *self.unrouted_at() = Some(Instant::now());
         self.status.send_if_modified(|status| {
@@ -226,7 +226,7 @@ impl Keeper {
     }
 }
 
-/// The trouble that an error of the topology means. A connection that failed says nothing about the topology.
+/// The problem that an error of the topology means. A failed connection says nothing about the topology.
 pub(super) fn trouble(error: &TopologyError) -> Option<Trouble> {
     let code = match error {
         TopologyError::Missing(_) | TopologyError::Forbidden(_) | TopologyError::Conflict(_) => {

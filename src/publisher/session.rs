@@ -1,8 +1,8 @@
-//! Connections to the broker: addresses, TLS, logins and time limits. Channels and confirms are [`super::rabbitmq`]'s.
+//! Connections to the broker: addresses, TLS, logins and time limits. [`super::rabbitmq`] has channels and confirms.
 //!
-//! Invariant: an attempt that is given up leaves neither a thread nor a descriptor behind. lapin reads each connection on a
-//! thread of its own and ends that thread only when the socket ends, which a broker that is frozen never brings about. So
-//! each attempt and each `BrokerSession` has a second handle of its socket, and shuts the socket down on drop.
+//! Invariant: an abandoned attempt leaves neither a thread nor a descriptor behind. lapin reads each connection on a thread of
+//! its own and ends that thread only when the socket ends, which never happens if the broker is frozen. So each attempt and each
+//! `BrokerSession` has a second handle of its socket, and shuts the socket down on drop.
 
 use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::fd::AsFd;
@@ -21,9 +21,9 @@ use crate::report::ErrorChain;
 
 /// Time limit for opening a connection to the only address, from the address lookup to the login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same where there are other addresses to try.
+/// The same if there are other addresses.
 const CONNECT_TIMEOUT_OF_MANY: Duration = Duration::from_secs(3);
-/// Time limit for an orderly end of a connection.
+/// Time limit for closing a connection in order.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection is lost after two intervals without a sign of the broker. The broker's own default is 60 seconds.
 const HEARTBEAT_SECONDS: u16 = 10;
@@ -37,12 +37,12 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads `amqp://user:password@host:port/vhost` or `amqps://…`. `None` where the text is not of this form.
+    /// Reads `amqp://user:password@host:port/vhost` or `amqps://…`. `None` for other texts.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let url = url::Url::parse(text.trim()).ok()?;
         let mut uri: AMQPUri = text.trim().parse().ok()?;
-        // lapin takes an IPv6 address for a missing host.
+        // lapin reads an IPv6 address as a missing host.
         match url.host() {
             Some(url::Host::Ipv6(host)) => uri.authority.host = host.to_string(),
             Some(_) => {}
@@ -57,7 +57,7 @@ impl Address {
         })
     }
 
-    /// Splits a list. Only a comma or a space before the next `amqp://` or `amqps://` separates: a password may hold commas.
+    /// Splits a list. Only a comma or a space before the next `amqp://` or `amqps://` separates, because a password may have commas.
     #[must_use]
     pub fn split(list: &str) -> Vec<&str> {
         let mut parts = Vec::new();
@@ -96,7 +96,7 @@ impl Address {
 /// The TLS files, as PEM. They are read at each connect, so that a renewed certificate needs no restart.
 #[derive(Clone, Debug, Default)]
 pub struct TlsFiles {
-    /// Authorities that are trusted besides the system's.
+    /// Trusted authorities in addition to the system's.
     pub authority: Option<PathBuf>,
     /// The client certificate with its chain, and its private key.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -135,12 +135,12 @@ impl TlsFiles {
 pub struct Endpoints {
     addresses: Arc<[Address]>,
     tls: TlsFiles,
-    /// The address that the next connect begins with: the one behind the last that was used.
+    /// The address that the next connect begins with: the one after the last used one.
     next: Arc<AtomicUsize>,
 }
 
 impl Endpoints {
-    /// The addresses are tried in turn, beginning with the first.
+    /// Tries the addresses in turn, beginning with the first.
     #[must_use]
     pub fn new(addresses: Vec<Address>, tls: TlsFiles) -> Self {
         Self {
@@ -150,10 +150,10 @@ impl Endpoints {
         }
     }
 
-    /// Opens a connection to the first address that answers. `name` is shown in the broker's list of connections.
+    /// Opens a connection to the first address that responds. `name` appears in the broker's list of connections.
     ///
     /// # Errors
-    /// Why each address failed.
+    /// The reason for each address.
     pub(super) async fn connect(&self, name: &str) -> Result<BrokerSession, ConnectError> {
         let mut failures = Vec::new();
         for _ in 0..self.addresses.len() {
@@ -209,19 +209,19 @@ impl Endpoints {
     }
 }
 
-/// Why no address answered.
+/// The reason why no address responded.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub(super) struct ConnectError(Vec<String>);
 
-/// An open connection. Dropping it ends its socket at once.
+/// An open connection. Dropping it closes its socket at once.
 pub(super) struct BrokerSession {
     pub(super) connection: Connection,
     socket: ShutDown,
 }
 
 impl BrokerSession {
-    /// Ends the connection in order, or after two seconds without order.
+    /// Closes the connection in order, or without order after two seconds.
     pub(super) async fn close(&self) {
         let closing = self.connection.close(200, "bye".into());
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
@@ -242,7 +242,7 @@ enum SocketState {
 }
 
 impl Socket {
-    /// Takes the second handle of a socket that was opened just now. An error where the attempt was given up before.
+    /// Takes the second handle of a socket that was just opened. An error if the attempt was abandoned before.
     fn opened(&self, stream: &TcpStream) -> std::io::Result<()> {
         let handle = StdStream::from(stream.as_fd().try_clone_to_owned()?);
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -270,7 +270,7 @@ impl Drop for ShutDown {
     }
 }
 
-/// Opens the TCP connection. It runs on lapin's thread, which no dropped future ends, so it has a time limit of its own.
+/// Opens the TCP connection. It runs on lapin's thread, which no dropped future ends, so it has its own time limit.
 async fn dial(
     uri: &AMQPUri,
     socket: &Socket,

@@ -1,16 +1,16 @@
-//! The exchange and the queues that must exist before the first event, as plain data: [`super::declare`] brings the broker to
-//! it. A user without the right to declare uses `check` or `none`.
+//! The exchange and the queues that must exist before the first event, as plain data. [`super::declare`] declares and checks
+//! them. A user without the permission to declare uses `check` or `none`.
 
 use std::str::FromStr;
 
-/// What to do about the topology when a connection is made.
+/// What to do about the topology at a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopologyMode {
     /// Declare missing parts.
     Create,
     /// Fail if a part is missing.
     Check,
-    /// Leave it alone.
+    /// Do nothing.
     Leave,
 }
 
@@ -27,12 +27,12 @@ impl FromStr for TopologyMode {
     }
 }
 
-/// A queue and the routing keys it gets.
+/// A queue and its binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
     /// Its name.
     pub name: String,
-    /// A topic pattern: `*` is one word, `#` any number.
+    /// A topic pattern: `*` matches one word, `#` any number.
     pub pattern: String,
 }
 
@@ -56,18 +56,18 @@ impl FromStr for Queue {
 /// The exchange, the queues, and how they are declared or checked.
 #[derive(Clone, Debug)]
 pub struct Topology {
-    /// The topic exchange that everything is published to.
+    /// The topic exchange for all events.
     pub exchange: String,
     /// The queues bound to it.
     pub queues: Vec<Queue>,
-    /// What to do about them.
+    /// How they are declared or checked.
     pub mode: TopologyMode,
     /// Bindings of an earlier configuration, which are removed under `create`.
     pub obsolete: Vec<Queue>,
 }
 
 impl Topology {
-    /// `true` if one of the queues is meant to receive messages with this routing key.
+    /// `true` if a queue is bound for this routing key.
     #[must_use]
     pub fn is_wanted(&self, routing_key: &str) -> bool {
         let words: Vec<&str> = routing_key.split('.').collect();

@@ -1,6 +1,6 @@
 //! How much of a route may be in flight, and when. Pure.
 //!
-//! A route is all events with one routing key. Its state never touches another route's:
+//! A route is all events with one routing key. Its state never affects another route:
 //! - **window**: starts small and doubles while events are accepted, so that a queue that refuses or hangs has few copies;
 //! - **back off**: after a refusal one event at a time is tried, with growing pauses, until one is accepted;
 //! - **hanging**: events whose confirm is overdue while later ones of other routes are confirmed. Nothing more is sent, and
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::backoff;
 
-/// The window of a route that is new or was idle.
+/// The window of a new or idle route.
 const FIRST_WINDOW: usize = 16;
 const MAX_WINDOW: usize = 256;
 /// A confirm is overdue after this, if events that were sent later are confirmed.
 const OVERDUE: Duration = Duration::from_secs(2);
-/// So much later must they have been sent.
+/// The later event must have been sent this long after.
 const OVERTAKEN: Duration = Duration::from_millis(200);
 
 /// The state of a route.
@@ -24,7 +24,7 @@ const OVERTAKEN: Duration = Duration::from_millis(200);
 pub(super) struct Flow {
     in_flight: BTreeSet<(Instant, u64)>,
     window: usize,
-    /// Below it the window doubles, above it grows by one.
+    /// Below it the window doubles; above it the window grows by one.
     threshold: usize,
     accepted: usize,
     failures: u32,
@@ -52,7 +52,7 @@ impl Flow {
     /// `true` if one more event may be sent.
     #[must_use]
     pub(super) fn may_send(&self, now: Instant) -> bool {
-        // A hanging route whose events have come back, however they did, hangs no more.
+        // A hanging route whose events all came back is not hanging any more.
         (!self.is_hanging || self.in_flight.is_empty())
             && self.in_flight.len() < self.window
             && self.not_before.is_none_or(|instant| now >= instant)
@@ -75,12 +75,12 @@ impl Flow {
         self.in_flight.insert((now, flight));
     }
 
-    /// An event came back, whatever the answer.
+    /// An event came back, with whatever result.
     pub(super) fn landed(&mut self, sent_at: Instant, flight: u64) {
         self.in_flight.remove(&(sent_at, flight));
     }
 
-    /// The broker took an event.
+    /// The broker accepted an event.
     pub(super) fn accepted(&mut self) {
         if self.is_hanging || self.failures > 0 {
             (self.window, self.accepted) = (1, 0);
@@ -127,7 +127,7 @@ impl Flow {
         self.is_hanging
     }
 
-    /// `true` if nothing has to be remembered.
+    /// `true` if the route has no state to keep.
     #[must_use]
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight.is_empty() && self.failures == 0

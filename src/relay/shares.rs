@@ -1,9 +1,9 @@
 //! Fair shares of a bounded space among connections. Pure.
 //!
-//! A connection may take more while it has less than what is free. One connection alone gets half of the space, N busy ones
-//! get `1/(N+1)` each, and as much again stays free. A connection that uses almost nothing gets space even if the space is full.
+//! A connection may take more while it uses less than the free part. A single connection gets half of the space, N busy ones
+//! get `1/(N+1)` each, and the same part stays free. A connection that uses almost nothing gets space even if the space is full.
 //!
-//! [`Quotas`] keep those small that make no progress, so that many connections that are stuck do not fill the space.
+//! [`Quotas`] keep connections small that make no progress, so that many blocked connections do not fill the space.
 
 use std::collections::HashMap;
 
@@ -42,13 +42,13 @@ impl Shares {
         }
     }
 
-    /// What all connections have together.
+    /// The use of all connections together.
     #[must_use]
     pub(super) fn used(&self) -> Load {
         self.used
     }
 
-    /// What a connection has.
+    /// The use of a connection.
     #[must_use]
     pub(super) fn of(&self, connection: &ConnectionId) -> Load {
         self.by_connection
@@ -61,7 +61,7 @@ impl Shares {
     #[must_use]
     pub(super) fn available(&self, connection: &ConnectionId) -> Load {
         let own = self.of(connection);
-        // Each item taken makes the free space smaller and the own share larger.
+        // Each item makes the free part smaller and the connection's part larger.
         let half = |capacity: usize, used: usize, own: usize| {
             capacity
                 .saturating_sub(used)
@@ -90,7 +90,7 @@ impl Shares {
     #[must_use]
     pub(super) fn fits(&self, connection: &ConnectionId, bytes: usize) -> bool {
         let room = self.available(connection);
-        // A large item must not wait until all others have nothing, so a connection's first one may exceed the space.
+        // A large item must not wait until all others are gone, so a connection's first item may exceed the space.
         let is_first = self.of(connection).count == 0 && self.used.bytes < self.capacity.bytes;
         room.count > 0 && (bytes <= room.bytes || is_first || self.used.bytes == 0)
     }
@@ -104,7 +104,7 @@ impl Shares {
         }
     }
 
-    /// A connection gives an item back.
+    /// A connection returns an item.
     pub(super) fn remove(&mut self, connection: &ConnectionId, bytes: usize) {
         let Some(own) = self.by_connection.get_mut(connection) else {
             return;
@@ -119,7 +119,7 @@ impl Shares {
     }
 }
 
-/// How much each connection may have, by its progress: little at first, more with each item that is done.
+/// How many items each connection may have, by its progress: few at first, one more with each finished item.
 #[derive(Debug, Default)]
 pub(super) struct Quotas(HashMap<ConnectionId, usize>);
 
@@ -140,7 +140,7 @@ impl Quotas {
         *quota = MAX_QUOTA.min(*quota + 1);
     }
 
-    /// A connection has nothing left, or makes no progress any more.
+    /// A connection has no items any more, or makes no progress.
     pub(super) fn reset(&mut self, connection: &ConnectionId) {
         self.0.remove(connection);
     }

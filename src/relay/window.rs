@@ -19,8 +19,8 @@ use crate::publisher::Way;
 const MAX_IN_FLIGHT: usize = 1024;
 /// Maximum bytes of their deliveries.
 const MAX_IN_FLIGHT_BYTES: usize = 8 << 20;
-/// Maximum number of events in flight of one connection, overdue or not. RabbitMQ stops reading the whole AMQP connection when 400 messages
-/// wait for a channel that it has blocked.
+/// Maximum number of events in flight of one connection, overdue or not. RabbitMQ stops reading the whole AMQP connection when
+/// 400 messages wait for a channel that it has blocked.
 const MAX_OF_CONNECTION: usize = 256;
 /// Maximum number of events in flight on channels of their own.
 const MAX_OWN_CHANNELS: usize = 16;
@@ -52,7 +52,7 @@ pub(super) struct PublishWindow {
     /// When the newest confirmed event was sent.
     newest_confirmed: Option<Instant>,
     checked_at: Option<Instant>,
-    /// Events in flight by the connection that they came in by and the store's connection.
+    /// Events in flight, by the endpoint that received them and by the store's connection.
     by_connection: HashMap<ConnectionId, usize>,
 }
 
@@ -83,7 +83,7 @@ impl PublishWindow {
         self.by_connection.contains_key(connection)
     }
 
-    /// When a probe may be sent, or overdue confirms are to be searched for.
+    /// When a probe may be sent, or overdue confirms must be searched.
     pub(super) fn wake(&self, now: Instant) -> Option<Instant> {
         let probe = self
             .flows
@@ -137,7 +137,7 @@ impl PublishWindow {
         }
     }
 
-    /// The next event that may go.
+    /// The next event that may be sent.
     pub(super) fn take(
         &mut self,
         partitions: &mut Partitions,

@@ -1,8 +1,8 @@
 //! The queue of log lines for standard error.
 //!
-//! A reader of the log that hangs fills its pipe, and a write to a full pipe waits for ever. So only a thread of its own
-//! writes. A log call puts the line into a bounded queue; when the queue is full, the line is dropped and counted. The
-//! first line that gets through again is preceded by one that says how many are missing.
+//! A reader of the log that hangs fills its pipe, and a write to a full pipe waits for ever. So a separate thread writes. A log
+//! call puts the line into a bounded queue. If the queue is full, the line is dropped and counted. A line with the number of
+//! dropped lines comes before the next line.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait.
+/// Maximum number of waiting lines.
 const QUEUE_LINES: usize = 4_096;
 
 enum Message {
@@ -48,7 +48,7 @@ impl LogQueue {
         Ok(Self { messages, dropped })
     }
 
-    /// Waits until everything so far is written, but no longer than that.
+    /// Waits until all lines so far are written, for a limited time.
     pub(super) fn flush(&self, longest: Duration) {
         let deadline = Instant::now() + longest;
         let (written, is_written) = channel();

@@ -1,5 +1,5 @@
-//! What happens often is counted, and logged as one line a minute for each reason, so that a flood of one kind hides
-//! nothing else. The details belong on the debug level.
+//! Counts frequent occurrences, and logs one line a minute for each reason, so that a flood of one kind hides nothing else.
+//! Details are logged at the debug level.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -7,28 +7,28 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How often the counts are logged.
+/// Time between two lines.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Maximum number of subjects that are listed for one reason. Further subjects are only counted.
 const SUBJECTS: usize = 10_000;
 
-/// Counts of one kind of happening since the last line.
+/// Counts of one kind of occurrence since the last line.
 #[derive(Debug, Default)]
 pub struct Summary(Mutex<BTreeMap<&'static str, Counted>>);
 
-/// What was counted for one reason.
+/// The counts for one reason.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// How often it happened.
+    /// Number of occurrences.
     pub count: u64,
-    /// The connections, addresses or other subjects that it happened to.
+    /// The connections, addresses or other subjects of the occurrences.
     subjects: HashSet<String>,
-    /// The newest detail, where there is one.
+    /// The newest detail, if there is one.
     pub detail: Option<String>,
 }
 
 impl Counted {
-    /// How many subjects it happened to; of very many, a part is counted.
+    /// The number of subjects; only a part of very many.
     #[must_use]
     pub fn subjects(&self) -> usize {
         self.subjects.len()
@@ -42,7 +42,7 @@ impl Counted {
 }
 
 impl Summary {
-    /// Nothing was counted yet.
+    /// No occurrence yet.
     #[must_use]
     pub const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
@@ -61,7 +61,7 @@ impl Summary {
         }
     }
 
-    /// What was counted since the last call.
+    /// The counts since the last call.
     pub fn take(&self) -> BTreeMap<&'static str, Counted> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
