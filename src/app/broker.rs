@@ -13,7 +13,6 @@ use crate::report::ErrorChain;
 /// Stores the bindings that will be declared, and adds those of an earlier configuration to `topology.obsolete`.
 ///
 /// Only bindings of configured queues are removed. A queue that is not configured any more may belong to another program.
-/// another program now.
 ///
 /// # Errors
 /// If the data file cannot be written.
@@ -45,7 +44,7 @@ pub(super) fn note_bindings(
     Ok(obsolete)
 }
 
-/// Lowers the maximum size of events to the broker's limit, stores the broker's problem, and deletes the records of bindings
+/// Keeps the maximum size of events at or below the broker's limit, stores the broker's problem, and deletes the records of bindings
 /// that were removed.
 pub(super) async fn follow(
     journal: Journal,
@@ -65,9 +64,7 @@ pub(super) async fn follow(
         {
             log_failure(journal.forget_bindings(gone).await);
         }
-        if let Some(limit) = now.max_message_bytes {
-            max_event_bytes.lower_to(limit);
-        }
+        max_event_bytes.set_broker_limit(now.max_message_bytes);
         let detail = now.trouble.map(|trouble| trouble.detail);
         log_failure(journal.note_broker_trouble(detail).await);
         if broker_status.changed().await.is_err() {

@@ -24,7 +24,11 @@ const MIN_RAW_COPIES: usize = 16;
 
 /// Maximum size of a published event in bytes of JSON. Clones share the value.
 #[derive(Clone, Debug)]
-pub struct SizeLimit(Arc<AtomicUsize>);
+pub struct SizeLimit {
+    configured: usize,
+    /// The broker's limit; [`usize::MAX`] if it is not known.
+    of_broker: Arc<AtomicUsize>,
+}
 
 impl Default for SizeLimit {
     fn default() -> Self {
@@ -36,18 +40,22 @@ impl SizeLimit {
     /// A limit in bytes of JSON.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
+        Self {
+            configured: bytes,
+            of_broker: Arc::new(AtomicUsize::new(usize::MAX)),
+        }
     }
 
     /// The limit in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.configured.min(self.of_broker.load(Ordering::Relaxed))
     }
 
-    /// Lowers the limit, for example to the broker's own limit. Never raises it.
-    pub fn lower_to(&self, bytes: usize) {
-        self.0.fetch_min(bytes, Ordering::Relaxed);
+    /// Sets the broker's limit, or that it is not known. A higher limit than the configured one changes nothing.
+    pub fn set_broker_limit(&self, bytes: Option<usize>) {
+        self.of_broker
+            .store(bytes.unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 }
 
@@ -205,11 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_lowered_for_all_its_clones() {
-        let limit = SizeLimit::default();
+    fn broker_limit_counts_for_all_clones_until_it_is_unknown() {
+        let limit = SizeLimit::new(2 << 20);
         let clone = limit.clone();
-        limit.lower_to(1 << 20);
-        limit.lower_to(2 << 20);
+        limit.set_broker_limit(Some(1 << 20));
         assert_eq!(clone.bytes(), 1 << 20);
+        limit.set_broker_limit(Some(4 << 20));
+        assert_eq!(clone.bytes(), 2 << 20);
+        limit.set_broker_limit(Some(1 << 20));
+        limit.set_broker_limit(None);
+        assert_eq!(clone.bytes(), 2 << 20);
     }
 }

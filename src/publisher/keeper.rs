@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::broker_status::{BrokerStatus, Trouble, TroubleCode};
 use super::declare::{self, TopologyError};
-use super::publish::{PublishFailure, PublishOutcome};
+use super::publish::PublishOutcome;
 use super::topology::{Topology, TopologyMode};
 
 /// Time between two regular checks of the topology.
@@ -79,6 +79,8 @@ impl Keeper {
             let before = status.clone();
             status.connected = true;
             status.established = true;
+            // The limit may have been changed meanwhile.
+            status.max_message_bytes = None;
             if status
                 .trouble
                 .as_ref()
@@ -90,7 +92,7 @@ impl Keeper {
         });
     }
 
-    /// Stores the broker's limit. The refused event is a dead letter. A redrive publishes it without `data.raw`.
+    /// Stores the broker's limit.
     pub(super) fn too_large(&self, limit: usize) -> PublishOutcome {
         self.status.send_if_modified(|status| {
             let is_new = status.max_message_bytes != Some(limit);
@@ -103,7 +105,7 @@ impl Keeper {
             }
             is_new
         });
-        PublishOutcome::Impossible(PublishFailure::RefusedByBroker)
+        PublishOutcome::TooLarge { limit }
     }
 
     /// Records that there is no connection, and why. Logs an error if the reason is new.

@@ -42,6 +42,11 @@ pub enum PublishOutcome {
     Killed,
     /// The event was not sent. Retried at once.
     NotSent,
+    /// The message is larger than the broker's limit. Retried without `data.raw`, if the event is small enough then.
+    TooLarge {
+        /// The broker's limit in bytes.
+        limit: usize,
+    },
     /// No attempt can succeed.
     Impossible(PublishFailure),
     /// The publisher has ended and sends no more events.

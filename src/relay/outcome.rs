@@ -17,6 +17,7 @@ pub(super) fn state_of(outcome: PublishOutcome) -> Option<DeliveryState> {
         | PublishOutcome::Lost
         | PublishOutcome::Killed
         | PublishOutcome::NotSent
+        | PublishOutcome::TooLarge { .. }
         | PublishOutcome::Ended => None,
     }
 }
@@ -30,6 +31,7 @@ pub(super) fn retry_reason(outcome: PublishOutcome) -> Option<&'static str> {
         PublishOutcome::Killed => Some("connection_closed"),
         PublishOutcome::Refused => Some("refused"),
         PublishOutcome::Forbidden => Some("forbidden"),
+        PublishOutcome::TooLarge { .. } => Some("too_large"),
         PublishOutcome::Logged
         | PublishOutcome::Confirmed
         | PublishOutcome::Returned
@@ -92,6 +94,7 @@ mod tests {
             PublishOutcome::Lost,
             PublishOutcome::Killed,
             PublishOutcome::NotSent,
+            PublishOutcome::TooLarge { limit: 1 },
         ] {
             let is_settled = state_of(outcome).is_some();
             assert_ne!(is_settled, retry_reason(outcome).is_some(), "{outcome:?}");

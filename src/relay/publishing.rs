@@ -8,6 +8,8 @@ use super::state::{Finished, Relay};
 use super::task::Task;
 use super::window::Flight;
 use super::{backoff, settle};
+use crate::event::{Event, json_bytes};
+use crate::journal::entry::LoggedEvent;
 use crate::publisher::{Publish, PublishFailure, PublishOutcome};
 
 /// Delay before an event is published once more after its first return.
@@ -65,6 +67,12 @@ impl<P: Publish> Relay<P> {
             return;
         };
         let now = Instant::now();
+        let outcome = match outcome {
+            PublishOutcome::TooLarge { limit } if !self.omit_raw(&mut task, limit) => {
+                PublishOutcome::Impossible(PublishFailure::RefusedByBroker)
+            }
+            outcome => outcome,
+        };
         if outcome == PublishOutcome::Returned && !task.suspicion.was_returned {
             // An exchange that is being deleted returns an event that it would refuse a moment later. No queue received the
             // event, so publishing it once more makes no copy.
@@ -97,7 +105,9 @@ impl<P: Publish> Relay<P> {
                 task.suspicion.lost_connections += 1;
                 self.partitions.again(task, None);
             }
-            PublishOutcome::NotSent => self.partitions.again(task, None),
+            PublishOutcome::NotSent | PublishOutcome::TooLarge { .. } => {
+                self.partitions.again(task, None);
+            }
             PublishOutcome::Disputed => {
                 task.suspicion.closed_channel = true;
                 self.partitions.again(task, None);
@@ -108,6 +118,22 @@ impl<P: Publish> Relay<P> {
                 self.partitions.again(task, None);
             }
         }
+    }
+
+    /// Removes `data.raw` from an event that the broker refused as too large. `false` if the event is too large without it.
+    fn omit_raw(&mut self, task: &mut Task, limit: usize) -> bool {
+        let mut event = Event::clone(&task.event);
+        if std::mem::replace(&mut event.omits_raw, true) || json_bytes(&event) > limit {
+            return false;
+        }
+        if let Some(entry) = self.in_flight.entries.get_mut(&task.position) {
+            let of_event = |logged: &&mut LoggedEvent| logged.index == event.id.index;
+            if let Some(logged) = entry.events.iter_mut().find(of_event) {
+                logged.omits_raw = true;
+            }
+        }
+        task.event = Arc::new(event);
+        true
     }
 
     /// The connection that carried only this event was lost.
