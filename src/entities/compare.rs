@@ -9,16 +9,16 @@ use serde_json::{Number, Value};
 use super::changes::{Changes, changes};
 use super::state::{EntityState, EntityVersion};
 use super::stock::Stock;
-use super::transition::{Derived, Transition};
+use super::transition::{Derived, EntityTransition};
 use super::transitions::transitions;
 use crate::event::verbs;
 use crate::platforms::ContentDigest;
 
 /// The transitions whose verbs a platform may send itself.
-const LASTING: &[Transition] = &[
-    Transition::OrderPaid,
-    Transition::OrderCancelled,
-    Transition::OrderFulfilled,
+const LASTING: &[EntityTransition] = &[
+    EntityTransition::OrderPaid,
+    EntityTransition::OrderCancelled,
+    EntityTransition::OrderFulfilled,
 ];
 /// Verbs of a deleted entity that exists again.
 const RETURNS: &[&str] = &[verbs::CREATED, verbs::RESTORED];
@@ -250,7 +250,7 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
 
 fn derive(known: &Value, seen: &Observation<'_>, rules: &Rules<'_>) -> Vec<Derived> {
     let all = transitions(seen.entity, known, &seen.form, rules.low_stock);
-    let is_reported = |transition: Transition| {
+    let is_reported = |transition: EntityTransition| {
         let own = (transition.entity(), transition.verb());
         // A platform that sends the stock as an entity of its own has it in its products too.
         let is_stock_of_product = own.0 == "inventory" && seen.entity != "inventory";

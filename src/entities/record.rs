@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::compare::Comparison;
 use super::state::NewState;
-use super::transition::{Derived, Transition};
+use super::transition::{Derived, EntityTransition};
 use crate::event::data::{Inventory, Product};
 use crate::event::{Amount, Authority, Difference, Entity, Event, EventId, Sequence};
 
@@ -171,7 +171,7 @@ fn derived_event(event: &Event, derived: &Derived, position: i64, count: usize) 
         new.normalized.authority = Authority::Partial;
         new.normalized.entity = Entity::Inventory(Box::new(inventory(product)));
     }
-    if derived.transition == Transition::OrderRefunded
+    if derived.transition == EntityTransition::OrderRefunded
         && let Entity::Order(order) = &event.normalized.entity
     {
         let amount = derived.refunded.as_deref().and_then(Amount::parse);

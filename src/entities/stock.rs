@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use serde_json::{Number, Value};
 
-use super::transition::{Transition, text};
+use super::transition::{EntityTransition, text};
 
 /// How much there is of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +54,14 @@ impl Stock {
     }
 
     /// The transitions that lead from this stock to a new one, in order.
-    pub(super) fn transitions_to(self, new: Self) -> &'static [Transition] {
+    pub(super) fn transitions_to(self, new: Self) -> &'static [EntityTransition] {
         match (self, new) {
-            (Stock::Low | Stock::Enough, Stock::Out) => &[Transition::OutOfStock],
-            (Stock::Out, Stock::Enough) => &[Transition::BackInStock],
-            (Stock::Out, Stock::Low) => &[Transition::BackInStock, Transition::LowStock],
-            (Stock::Enough, Stock::Low) => &[Transition::LowStock],
+            (Stock::Low | Stock::Enough, Stock::Out) => &[EntityTransition::OutOfStock],
+            (Stock::Out, Stock::Enough) => &[EntityTransition::BackInStock],
+            (Stock::Out, Stock::Low) => {
+                &[EntityTransition::BackInStock, EntityTransition::LowStock]
+            }
+            (Stock::Enough, Stock::Low) => &[EntityTransition::LowStock],
             (Stock::Unknown, _)
             | (_, Stock::Unknown)
             | (Stock::Out, Stock::Out)

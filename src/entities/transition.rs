@@ -12,7 +12,7 @@ const PAID_STATUSES: &[&str] = &["paid", "partially_refunded", "refunded"];
 /// ones at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Transition {
+pub(crate) enum EntityTransition {
     OrderPaid,
     OrderRefunded,
     OrderCancelled,
@@ -27,36 +27,38 @@ pub(crate) enum Transition {
 /// A derived event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Derived {
-    pub(crate) transition: Transition,
+    pub(crate) transition: EntityTransition,
     /// The amount of a refund: what was refunded since the known state, in the order's currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refunded: Option<String>,
 }
 
-impl Transition {
+impl EntityTransition {
     pub(crate) fn entity(self) -> &'static str {
         match self {
-            Transition::OrderPaid
-            | Transition::OrderRefunded
-            | Transition::OrderCancelled
-            | Transition::OrderFulfilled
-            | Transition::OrderStatusChanged => "order",
-            Transition::ProductPriceChanged => "product",
-            Transition::OutOfStock | Transition::BackInStock | Transition::LowStock => "inventory",
+            EntityTransition::OrderPaid
+            | EntityTransition::OrderRefunded
+            | EntityTransition::OrderCancelled
+            | EntityTransition::OrderFulfilled
+            | EntityTransition::OrderStatusChanged => "order",
+            EntityTransition::ProductPriceChanged => "product",
+            EntityTransition::OutOfStock
+            | EntityTransition::BackInStock
+            | EntityTransition::LowStock => "inventory",
         }
     }
 
     pub(crate) fn verb(self) -> &'static str {
         match self {
-            Transition::OrderPaid => verbs::PAID,
-            Transition::OrderRefunded => verbs::REFUNDED,
-            Transition::OrderCancelled => verbs::CANCELLED,
-            Transition::OrderFulfilled => verbs::FULFILLED,
-            Transition::OrderStatusChanged => verbs::STATUS_CHANGED,
-            Transition::ProductPriceChanged => verbs::PRICE_CHANGED,
-            Transition::OutOfStock => verbs::OUT_OF_STOCK,
-            Transition::BackInStock => verbs::BACK_IN_STOCK,
-            Transition::LowStock => verbs::LOW,
+            EntityTransition::OrderPaid => verbs::PAID,
+            EntityTransition::OrderRefunded => verbs::REFUNDED,
+            EntityTransition::OrderCancelled => verbs::CANCELLED,
+            EntityTransition::OrderFulfilled => verbs::FULFILLED,
+            EntityTransition::OrderStatusChanged => verbs::STATUS_CHANGED,
+            EntityTransition::ProductPriceChanged => verbs::PRICE_CHANGED,
+            EntityTransition::OutOfStock => verbs::OUT_OF_STOCK,
+            EntityTransition::BackInStock => verbs::BACK_IN_STOCK,
+            EntityTransition::LowStock => verbs::LOW,
         }
     }
 
@@ -64,9 +66,11 @@ impl Transition {
     /// the next transition.
     pub(crate) fn still_holds(self, form: &Value) -> bool {
         match self {
-            Transition::OrderPaid => is_paid(form),
-            Transition::OrderCancelled => text(form, "/status") == Some("cancelled"),
-            Transition::OrderFulfilled => text(form, "/fulfillment_status") == Some("fulfilled"),
+            EntityTransition::OrderPaid => is_paid(form),
+            EntityTransition::OrderCancelled => text(form, "/status") == Some("cancelled"),
+            EntityTransition::OrderFulfilled => {
+                text(form, "/fulfillment_status") == Some("fulfilled")
+            }
             _ => false,
         }
     }

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use serde_json::{Number, Value};
 
 use super::stock::Stock;
-use super::transition::{Derived, Transition, is_paid, text};
+use super::transition::{Derived, EntityTransition, is_paid, text};
 
 /// The transitions from a known form to a new one of the same entity. `known` is `null` for an entity that did not exist
 /// before. `low_stock` is the quantity from which on the stock counts as low, for products whose store does not send one.
@@ -26,23 +26,23 @@ pub(crate) fn transitions(
     match entity {
         "order" => {
             if !is_paid(known) && is_paid(new) {
-                add(Transition::OrderPaid, None);
+                add(EntityTransition::OrderPaid, None);
             }
             if let Some(amount) = refunded_since(known, new) {
-                add(Transition::OrderRefunded, Some(amount));
+                add(EntityTransition::OrderRefunded, Some(amount));
             }
             if becomes(known, new, "/status", "cancelled") {
-                add(Transition::OrderCancelled, None);
+                add(EntityTransition::OrderCancelled, None);
             }
             if becomes(known, new, "/fulfillment_status", "fulfilled") {
-                add(Transition::OrderFulfilled, None);
+                add(EntityTransition::OrderFulfilled, None);
             }
             if !known.is_null() && status_differs(known, new) {
-                add(Transition::OrderStatusChanged, None);
+                add(EntityTransition::OrderStatusChanged, None);
             }
         }
         "product" | "variant" if !known.is_null() && price_differs(known, new) => {
-            add(Transition::ProductPriceChanged, None);
+            add(EntityTransition::ProductPriceChanged, None);
         }
         _ => {}
     }

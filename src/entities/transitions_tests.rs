@@ -3,9 +3,9 @@
 use serde_json::{Number, Value, json};
 
 use super::transitions;
-use crate::entities::transition::Transition;
+use crate::entities::transition::EntityTransition;
 
-fn found(entity: &str, known: Value, new: Value) -> Vec<Transition> {
+fn found(entity: &str, known: Value, new: Value) -> Vec<EntityTransition> {
     let low = Number::from(2);
     transitions(entity, &known, &new, Some(&low))
         .into_iter()
@@ -27,15 +27,18 @@ fn an_order_is_paid_once_and_not_again_by_a_refund() {
     let paid = order("open", "paid", "0");
     assert_eq!(
         found("order", unpaid.clone(), paid.clone()),
-        [Transition::OrderPaid]
+        [EntityTransition::OrderPaid]
     );
     assert_eq!(
         found("order", Value::Null, paid.clone()),
-        [Transition::OrderPaid]
+        [EntityTransition::OrderPaid]
     );
     assert_eq!(found("order", paid.clone(), paid.clone()), []);
     let in_part = order("open", "partially_refunded", "3.10");
-    assert_eq!(found("order", paid, in_part), [Transition::OrderRefunded]);
+    assert_eq!(
+        found("order", paid, in_part),
+        [EntityTransition::OrderRefunded]
+    );
     assert_eq!(
         found("order", unpaid, order("open", "partially_paid", "0")),
         []
@@ -61,15 +64,21 @@ fn statuses_of_an_order_are_transitions() {
     let cancelled = json!({"status": "cancelled", "platform_status": "cancelled"});
     assert_eq!(
         found("order", open.clone(), waits),
-        [Transition::OrderFulfilled, Transition::OrderStatusChanged]
+        [
+            EntityTransition::OrderFulfilled,
+            EntityTransition::OrderStatusChanged
+        ]
     );
     assert_eq!(
         found("order", open, cancelled.clone()),
-        [Transition::OrderCancelled, Transition::OrderStatusChanged]
+        [
+            EntityTransition::OrderCancelled,
+            EntityTransition::OrderStatusChanged
+        ]
     );
     assert_eq!(
         found("order", Value::Null, cancelled),
-        [Transition::OrderCancelled]
+        [EntityTransition::OrderCancelled]
     );
 }
 
@@ -81,7 +90,7 @@ fn price_that_is_written_otherwise_or_not_sent_did_not_change() {
     assert_eq!(found("product", Value::Null, price("9.90")), []);
     assert_eq!(
         found("product", price("9.90"), price("8")),
-        [Transition::ProductPriceChanged]
+        [EntityTransition::ProductPriceChanged]
     );
 }
 
@@ -91,7 +100,7 @@ fn end_of_a_sale_changes_the_price() {
     let ended = json!({"price": {"amount": "5"}, "regular_price": {"amount": "5"}});
     assert_eq!(
         found("product", on_sale, ended),
-        [Transition::ProductPriceChanged]
+        [EntityTransition::ProductPriceChanged]
     );
 }
 
@@ -105,19 +114,19 @@ fn stock_passes_through_enough_low_and_out() {
     );
     assert_eq!(
         found("inventory", enough.clone(), low.clone()),
-        [Transition::LowStock]
+        [EntityTransition::LowStock]
     );
     assert_eq!(
         found("inventory", low.clone(), out.clone()),
-        [Transition::OutOfStock]
+        [EntityTransition::OutOfStock]
     );
     assert_eq!(
         found("inventory", out.clone(), enough.clone()),
-        [Transition::BackInStock]
+        [EntityTransition::BackInStock]
     );
     assert_eq!(
         found("inventory", out.clone(), low.clone()),
-        [Transition::BackInStock, Transition::LowStock]
+        [EntityTransition::BackInStock, EntityTransition::LowStock]
     );
     assert_eq!(found("inventory", low, enough), []);
     assert_eq!(found("inventory", Value::Null, out), []);
@@ -128,7 +137,7 @@ fn stock_of_a_product_is_found_and_the_threshold_of_the_store_counts() {
     let product = |quantity: i64, threshold: i64| json!({"inventory": {"status": "in_stock", "quantity": quantity, "low_stock_threshold": threshold}});
     assert_eq!(
         found("product", product(9, 5), product(5, 5)),
-        [Transition::LowStock]
+        [EntityTransition::LowStock]
     );
     assert_eq!(found("product", product(9, 1), product(2, 1)), []);
 }
@@ -142,12 +151,12 @@ fn stock_without_quantity_or_status_is_told_by_the_other() {
             by_status("in_stock"),
             by_status("out_of_stock")
         ),
-        [Transition::OutOfStock]
+        [EntityTransition::OutOfStock]
     );
     let by_quantity = |quantity: i64| json!({"quantity": quantity});
     assert_eq!(
         found("inventory", by_quantity(4), by_quantity(0)),
-        [Transition::OutOfStock]
+        [EntityTransition::OutOfStock]
     );
     assert_eq!(
         found("inventory", by_status("unknown"), by_status("out_of_stock")),

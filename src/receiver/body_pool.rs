@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::body_pool_state::{Attempt, BodyClaim, PoolState, RECHECK_INTERVAL};
+use super::body_pool_state::{BodyClaim, PoolState, RECHECK_INTERVAL, ReserveAttempt};
 
 /// There is no memory for the body, or its memory was reclaimed.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,10 +47,10 @@ impl Pool {
             let now = Instant::now();
             let attempt = self.state().try_reserve(claim.id, bytes, self.bytes, first);
             match attempt {
-                Attempt::Granted => return Ok(()),
-                Attempt::TakenAway => return Err(Full),
-                Attempt::Wait if now.duration_since(began) >= timeout => return Err(Full),
-                Attempt::Wait => {}
+                ReserveAttempt::Granted => return Ok(()),
+                ReserveAttempt::TakenAway => return Err(Full),
+                ReserveAttempt::Wait if now.duration_since(began) >= timeout => return Err(Full),
+                ReserveAttempt::Wait => {}
             }
             first = false;
             tokio::select! {

@@ -70,7 +70,7 @@ impl BodyShare {
 
 /// The result of one attempt to reserve memory.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Attempt {
+pub(super) enum ReserveAttempt {
     Granted,
     Wait,
     TakenAway,
@@ -119,10 +119,10 @@ impl PoolState {
         bytes: usize,
         budget: usize,
         first: bool,
-    ) -> Attempt {
+    ) -> ReserveAttempt {
         let now = Instant::now();
         let Some(body) = self.bodies.get(&id) else {
-            return Attempt::TakenAway;
+            return ReserveAttempt::TakenAway;
         };
         let more = bytes.saturating_sub(body.bytes);
         if self.fits(id, more, budget) || self.beyond == Some(id) {
@@ -139,12 +139,12 @@ impl PoolState {
             self.beyond = Some(id);
             return self.grant(id, more, now);
         }
-        Attempt::Wait
+        ReserveAttempt::Wait
     }
 
-    fn grant(&mut self, id: u64, more: usize, now: Instant) -> Attempt {
+    fn grant(&mut self, id: u64, more: usize, now: Instant) -> ReserveAttempt {
         let Some(body) = self.bodies.get_mut(&id) else {
-            return Attempt::TakenAway;
+            return ReserveAttempt::TakenAway;
         };
         body.bytes += more;
         body.waited += now.duration_since(body.progressed);
@@ -156,7 +156,7 @@ impl PoolState {
             .by_connection
             .entry(body.sender.connection.clone())
             .or_default() += more;
-        Attempt::Granted
+        ReserveAttempt::Granted
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<BodyShare> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::answer::Refusal;
 use super::body;
-use super::intake::{Accepted, Intake, now};
+use super::intake::{AcceptedDelivery, DeliveryIntake, now};
 use super::refusal_log::{REFUSED, UNKEPT};
 use super::state::Receiver;
 use crate::connections::Endpoint;
@@ -50,7 +50,7 @@ async fn answer(
         body::discard(&mut payload).await;
         return Err(refuse(receiver, None, Refusal::NotFound));
     };
-    let intake = Intake {
+    let intake = DeliveryIntake {
         receiver,
         platform,
         endpoint: &endpoint,
@@ -66,12 +66,12 @@ async fn answer(
     metrics::histogram!("cartwire_webhook_seconds", "platform" => label)
         .record(started.elapsed().as_secs_f64());
     match result {
-        Ok(Accepted::Ping) => {
+        Ok(AcceptedDelivery::Ping) => {
             metrics::counter!("cartwire_webhooks_total", "platform" => label, "answer" => "ping")
                 .increment(1);
             Ok(HttpResponse::Ok().json(json!({"status": "ping"})))
         }
-        Ok(Accepted::Journaled(appended)) => {
+        Ok(AcceptedDelivery::Journaled(appended)) => {
             let (status, key) = match appended {
                 Appended::New(key) => ("accepted", key),
                 Appended::Duplicate(key) => ("duplicate", key),

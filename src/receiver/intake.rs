@@ -15,7 +15,7 @@ use crate::journal::Appended;
 use crate::platforms::{ClaimedWebhook, Rejection, Verified, VerifiedDelivery, WebhookPlatform};
 
 /// A delivery's way from its request to the journal.
-pub(super) struct Intake<'a> {
+pub(super) struct DeliveryIntake<'a> {
     pub(super) receiver: &'a Receiver,
     pub(super) platform: &'a dyn WebhookPlatform,
     pub(super) endpoint: &'a Endpoint,
@@ -28,12 +28,12 @@ pub(super) struct Admitted<'a> {
 }
 
 /// How an accepted request ended.
-pub(super) enum Accepted {
+pub(super) enum AcceptedDelivery {
     Ping,
     Journaled(Appended),
 }
 
-impl Intake<'_> {
+impl DeliveryIntake<'_> {
     /// Checks the headers before the body is read. A request that is refused here costs no memory for its body.
     pub(super) fn admit<'r>(&self, request: &'r HttpRequest) -> Result<Admitted<'r>, Refusal> {
         let Self {
@@ -85,7 +85,7 @@ impl Intake<'_> {
         &self,
         admitted: Admitted<'_>,
         payload: web::Payload,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<AcceptedDelivery, Refusal> {
         let Self {
             receiver,
             platform,
@@ -105,14 +105,14 @@ impl Intake<'_> {
         match platform.verify(&raw, &endpoint.keys(now), now) {
             Ok(Verified::Ping) => {
                 receiver.accepted.note_ping(&endpoint.id, now);
-                Ok(Accepted::Ping)
+                Ok(AcceptedDelivery::Ping)
             }
             Ok(Verified::Delivery(delivery)) => {
                 let appended = self.append(*delivery, now).await?;
                 if let Some(webhook) = claimed {
                     self.note_webhook(webhook, now);
                 }
-                Ok(Accepted::Journaled(appended))
+                Ok(AcceptedDelivery::Journaled(appended))
             }
             Err(rejection) => {
                 if let (Some(webhook), Rejection::SignatureWrong | Rejection::BodyReencoded) =

@@ -19,5 +19,5 @@ mod read;
 mod report;
 mod schedule;
 
-pub use report::{EntityReport, Found, ReconcileRequest, StoreReport};
+pub use report::{EntityReport, FoundIds, ReconcileRequest, StoreReport};
 pub use schedule::Reconciler;

@@ -33,11 +33,11 @@ pub struct EntityReport {
     /// Number of rows.
     pub read: u64,
     /// Entities that were never seen.
-    pub missing: Found,
+    pub missing: FoundIds,
     /// Entities that are newer than their known state.
-    pub late: Found,
+    pub late: FoundIds,
     /// Deleted entities.
-    pub deleted: Found,
+    pub deleted: FoundIds,
     /// Number of rows that cannot be read.
     pub unreadable: u64,
     /// Reason code if the read stopped. It continues at the next run.
@@ -48,15 +48,15 @@ pub struct EntityReport {
 /// Maximum number of ids in a report. `cartwire gaps` lists all.
 const MAX_IDS: usize = 100;
 
-/// Found changes of one kind.
+/// FoundIds changes of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
+pub struct FoundIds {
     pub count: u64,
     /// The first ids.
     pub ids: Vec<String>,
 }
 
-impl Found {
+impl FoundIds {
     pub(super) fn add(&mut self, id: &str) {
         self.count += 1;
         if self.ids.len() < MAX_IDS {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::legacy::Legacy;
 use super::order::{fulfillment_word, payment_word};
-use super::payment::{MAX_METHOD_BYTES, tracking};
+use super::payment::{MAX_COPIED_BYTES, tracking};
 use super::shapes::{address, buyer, quantity, variant_id, word};
 use crate::event::data::{
     Buyer, Checkout, Discount, Fulfillment, LineItem, OptionValue, Order, OrderStatus, Parcel,
@@ -189,7 +189,7 @@ fn refunds(order: Node<'_>, currency: Option<&str>) -> Option<Vec<Refund>> {
         .get("billingInfo")
         .get("paymentMethod")
         .str()
-        .filter(|method| method.len() <= MAX_METHOD_BYTES);
+        .filter(|method| method.len() <= MAX_COPIED_BYTES);
     order.get("refunds").list(|source| {
         let external = source.get("externalRefund");
         let is_internal = external.flag() == Some(false) || !external.exists();

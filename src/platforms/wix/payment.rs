@@ -217,7 +217,7 @@ pub(super) fn refund(refund: Node<'_>, payments: Node<'_>) -> Refund {
 }
 
 /// Maximum length in bytes of a method that is copied to refunds. The platform's methods are shorter.
-pub(super) const MAX_METHOD_BYTES: usize = 64;
+pub(super) const MAX_COPIED_BYTES: usize = 64;
 
 /// The methods of a refund's payments, each once.
 fn refund_methods(refund: Node<'_>, payments: Node<'_>) -> Option<String> {
@@ -232,7 +232,7 @@ fn refund_methods(refund: Node<'_>, payments: Node<'_>) -> Option<String> {
             .take(MAX_SEARCHED)
             .find(|payment| id.is_some() && payment.get("id").id() == id);
         let is_new = |method: &String| {
-            method.len() <= MAX_METHOD_BYTES
+            method.len() <= MAX_COPIED_BYTES
                 && methods.len() < MAX_METHODS
                 && !methods.contains(method)
         };
@@ -269,9 +269,11 @@ pub(super) fn chargebacks(
     .collect();
     for payment in payments.items() {
         let details = payment.get("regularPaymentDetails");
+        let payment_id = payment.get("id").id();
+        let payment_id = payment_id.filter(|id| id.len() <= MAX_COPIED_BYTES);
         for source in details.get("chargebacks").items() {
             let listed = Chargeback {
-                payment_id: payment.get("id").id(),
+                payment_id: payment_id.clone(),
                 ..chargeback(source)
             };
             match all.first_mut() {
