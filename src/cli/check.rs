@@ -8,6 +8,7 @@ use super::output::{Output, bar, note, trouble_first};
 use super::stores::{self, Asker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
+use crate::journal::Reader;
 use crate::monitor::StoreLock;
 use crate::outbound::Outbound;
 use crate::platforms::api::CheckMode;
@@ -38,15 +39,7 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         Outbound::new(&args.stores.options()?)?,
     );
     let reader = super::data::open_data(data)?;
-    let connections: Vec<Connection> = if args.ids.is_empty() {
-        reader.connections()?
-    } else {
-        let named = args.ids.iter().map(|text| {
-            let id = stores::id(text)?;
-            reader.connection(&id)?.ok_or_else(|| no_such(&id))
-        });
-        named.collect::<anyhow::Result<_>>()?
-    };
+    let connections = chosen(&reader, &args.ids)?;
     if connections.is_empty() {
         output.value(&json!({"connections": []}), || {
             "there are no connections (connections add makes one)".to_owned()
@@ -101,4 +94,16 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
     } else {
         Exit::No
     })
+}
+
+/// The named connections; all of them if none is named.
+fn chosen(reader: &Reader, ids: &[String]) -> anyhow::Result<Vec<Connection>> {
+    if ids.is_empty() {
+        return Ok(reader.connections()?);
+    }
+    let named = ids.iter().map(|text| {
+        let id = stores::id(text)?;
+        reader.connection(&id)?.ok_or_else(|| no_such(&id))
+    });
+    named.collect()
 }

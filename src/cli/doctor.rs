@@ -67,54 +67,8 @@ fn look(
     config: Option<&Config>,
     sections: &mut Vec<Section>,
 ) -> anyhow::Result<()> {
-    let budget = config.map_or_else(Budget::default, |config| config.budget.clone());
-    let now = Timestamp::now();
     let runtime = super::data::runtime()?;
-    if !data.data_dir.join(database::DATA_FILE).exists() {
-        let mut section = Section::new("data folder");
-        let folder = data.data_dir.display();
-        section.trouble(
-            format!("there is no data in {folder}"),
-            "see that --data-dir is right; `cartwire serve` and `cartwire connections add` make the data",
-        );
-        sections.push(section);
-    } else {
-        match open(data) {
-            Ok((file, reader)) => {
-                let found = reader.inspect(MAX_CHECKED_FILE_BYTES)?;
-                sections.push(doctor::data_folder(
-                    &data.data_dir,
-                    Some(found.used),
-                    &budget,
-                ));
-                sections.push(doctor::journal(
-                    &found,
-                    config.is_some_and(|config| config.broker.is_some()),
-                    now,
-                ));
-                let (key, seal) = master_key(data, &file);
-                sections.push(key);
-                let mut clocks = Vec::new();
-                let connections = match (config, seal) {
-                    (Some(config), Some(seal)) => {
-                        runtime.block_on(connections(&reader, config, seal, &mut clocks))?
-                    }
-                    _ => Vec::new(),
-                };
-                sections.push(doctor::clock(found.newest, &clocks, now));
-                sections.extend(connections);
-            }
-            Err(error) => {
-                sections.push(doctor::data_folder(&data.data_dir, None, &budget));
-                let mut section = Section::new("journal");
-                section.trouble(
-                    format!("it cannot be opened: {}", ErrorChain(&*error)),
-                    "see that this user may read and write the data folder, and that no newer cartwire wrote it",
-                );
-                sections.push(section);
-            }
-        }
-    }
+    look_at_data(data, config, sections)?;
     let is_served = database::is_served(&data.data_dir);
     let mut gateway = Section::new("gateway");
     if is_served {
@@ -251,6 +205,63 @@ async fn connections(
         .map(|one| doctor::connection(&one.connection, &one.findings(), &one.outcome));
     let damaged = (!damaged.lines.is_empty()).then_some(damaged);
     Ok(damaged.into_iter().chain(sections).collect())
+}
+
+/// The data folder, the journal, the master key, the clock and the connections.
+fn look_at_data(
+    data: &DataArgs,
+    config: Option<&Config>,
+    sections: &mut Vec<Section>,
+) -> anyhow::Result<()> {
+    let budget = config.map_or_else(Budget::default, |config| config.budget.clone());
+    let now = Timestamp::now();
+    let runtime = super::data::runtime()?;
+    if !data.data_dir.join(database::DATA_FILE).exists() {
+        let mut section = Section::new("data folder");
+        let folder = data.data_dir.display();
+        section.trouble(
+            format!("there is no data in {folder}"),
+            "see that --data-dir is right; `cartwire serve` and `cartwire connections add` make the data",
+        );
+        sections.push(section);
+    } else {
+        match open(data) {
+            Ok((file, reader)) => {
+                let found = reader.inspect(MAX_CHECKED_FILE_BYTES)?;
+                sections.push(doctor::data_folder(
+                    &data.data_dir,
+                    Some(found.used),
+                    &budget,
+                ));
+                sections.push(doctor::journal(
+                    &found,
+                    config.is_some_and(|config| config.broker.is_some()),
+                    now,
+                ));
+                let (key, seal) = master_key(data, &file);
+                sections.push(key);
+                let mut clocks = Vec::new();
+                let connections = match (config, seal) {
+                    (Some(config), Some(seal)) => {
+                        runtime.block_on(connections(&reader, config, seal, &mut clocks))?
+                    }
+                    _ => Vec::new(),
+                };
+                sections.push(doctor::clock(found.newest, &clocks, now));
+                sections.extend(connections);
+            }
+            Err(error) => {
+                sections.push(doctor::data_folder(&data.data_dir, None, &budget));
+                let mut section = Section::new("journal");
+                section.trouble(
+                    format!("it cannot be opened: {}", ErrorChain(&*error)),
+                    "see that this user may read and write the data folder, and that no newer cartwire wrote it",
+                );
+                sections.push(section);
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn look_at_broker(broker: Broker, is_served: bool, noted: Option<GatewayTrouble>) -> Section {

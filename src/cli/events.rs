@@ -98,27 +98,11 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             if list.newest {
                 newest(&reader, list.limit, &filter, output)?;
             } else {
-                page(
-                    &reader,
-                    list.filter.after.position,
-                    list.limit,
-                    &filter,
-                    output,
-                )?;
+                let printer = Printer::new(&reader, &filter, output);
+                printer.page(list.filter.after.position, list.limit)?;
             }
         }
-        EventsCommand::Tail(tail) => {
-            note_gap(&reader, &tail.filter)?;
-            let mut after = tail.filter.after.position;
-            if !tail.from_start && after == 0 {
-                after = reader.log_bounds()?.1;
-            }
-            let filter = tail.filter.filter();
-            loop {
-                after = page(&reader, after, PAGE_ROWS, &filter, output)?;
-                std::thread::sleep(TAIL_POLL_INTERVAL);
-            }
-        }
+        EventsCommand::Tail(tail) => follow(&reader, &tail, output)?,
         EventsCommand::Show(show) => {
             let id = EventId::parse(&show.id)
                 .ok_or_else(|| fail(Exit::Usage, format!("{:?} is not an event id", show.id)))?;
@@ -132,27 +116,46 @@ pub(super) fn run(data: &DataArgs, command: EventsCommand, output: Output) -> an
             })?;
             json(&event)?;
         }
-        EventsCommand::Export(filter) => {
-            note_gap(&reader, &filter)?;
-            let (mut after, wanted) = (filter.after.position, filter.filter());
-            let (first, last) = reader.log_bounds()?;
-            let progress = bar(
-                last.saturating_sub(first.max(after)).unsigned_abs(),
-                "exporting",
-            );
-            let output = Output { json: true };
-            while after < last {
-                let next = page(&reader, after, PAGE_ROWS, &wanted, output)?;
-                if next == after {
-                    break;
-                }
-                after = next;
-                progress.set_position(after.saturating_sub(first).unsigned_abs());
-            }
-            progress.finish_and_clear();
-        }
+        EventsCommand::Export(selection) => export(&reader, &selection)?,
     }
     Ok(Exit::Success)
+}
+
+/// Prints events as they are published, until the command is stopped.
+fn follow(reader: &Reader, tail: &Tail, output: Output) -> anyhow::Result<()> {
+    note_gap(reader, &tail.filter)?;
+    let mut after = tail.filter.after.position;
+    if !tail.from_start && after == 0 {
+        after = reader.log_bounds()?.1;
+    }
+    let filter = tail.filter.filter();
+    let printer = Printer::new(reader, &filter, output);
+    loop {
+        after = printer.page(after, PAGE_ROWS)?;
+        std::thread::sleep(TAIL_POLL_INTERVAL);
+    }
+}
+
+/// Prints all stored events as JSON lines.
+fn export(reader: &Reader, selection: &EventSelection) -> anyhow::Result<()> {
+    note_gap(reader, selection)?;
+    let (mut after, filter) = (selection.after.position, selection.filter());
+    let (first, last) = reader.log_bounds()?;
+    let progress = bar(
+        last.saturating_sub(first.max(after)).unsigned_abs(),
+        "exporting",
+    );
+    let printer = Printer::new(reader, &filter, Output { json: true });
+    while after < last {
+        let next = printer.page(after, PAGE_ROWS)?;
+        if next == after {
+            break;
+        }
+        after = next;
+        progress.set_position(after.saturating_sub(first).unsigned_abs());
+    }
+    progress.finish_and_clear();
+    Ok(())
 }
 
 /// Prints the newest events, newest first.
@@ -195,20 +198,31 @@ fn note_gap(reader: &Reader, filter: &EventSelection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints a page and returns the cursor after it.
-fn page(
-    reader: &Reader,
-    after: Position,
-    limit: usize,
-    filter: &EventFilter,
+/// Prints pages of the event log.
+struct Printer<'a> {
+    reader: &'a Reader,
+    filter: &'a EventFilter,
     output: Output,
-) -> anyhow::Result<Position> {
-    let page = reader.log(after, limit, filter)?;
-    super::data::note_damaged(reader);
-    for (_, event) in assemble_page(&page) {
-        output.row(&event, || summary(&event))?;
+}
+
+impl<'a> Printer<'a> {
+    fn new(reader: &'a Reader, filter: &'a EventFilter, output: Output) -> Self {
+        Self {
+            reader,
+            filter,
+            output,
+        }
     }
-    Ok(page.next)
+
+    /// Prints a page, and returns the cursor after it.
+    fn page(&self, after: Position, limit: usize) -> anyhow::Result<Position> {
+        let page = self.reader.log(after, limit, self.filter)?;
+        super::data::note_damaged(self.reader);
+        for (_, event) in assemble_page(&page) {
+            self.output.row(&event, || summary(&event))?;
+        }
+        Ok(page.next)
+    }
 }
 
 /// An event as one line of text.

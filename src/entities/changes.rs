@@ -17,41 +17,50 @@ pub(crate) struct Changes {
 /// Compares two normalized forms. An object is compared member by member. A list is compared item by item if its length
 /// stayed, else as a whole.
 pub(crate) fn changes(known: &Value, new: &Value) -> Changes {
-    let mut found = Changes::default();
-    compare(&mut found, &mut String::new(), known, new);
-    if found.pointers.len() <= MAX_POINTERS {
-        return found;
+    let mut finder = Finder::default();
+    finder.compare(known, new);
+    if finder.found.pointers.len() <= MAX_POINTERS {
+        return finder.found;
     }
     top_level(known, new)
 }
 
-fn compare(found: &mut Changes, path: &mut String, known: &Value, new: &Value) {
-    match (known, new) {
-        (Value::Object(known), Value::Object(new)) => {
-            for (name, value) in known {
-                let other = new.get(name).unwrap_or(&Value::Null);
-                descend(found, path, &escaped(name), value, other);
-            }
-            for (name, value) in new.iter().filter(|(name, _)| !known.contains_key(*name)) {
-                descend(found, path, &escaped(name), &Value::Null, value);
-            }
-        }
-        (Value::Array(known), Value::Array(new)) if known.len() == new.len() => {
-            for (index, (value, other)) in known.iter().zip(new).enumerate() {
-                descend(found, path, &index.to_string(), value, other);
-            }
-        }
-        (known, new) if known != new => found.add(path, known),
-        _ => {}
-    }
+/// The changes so far, and the pointer of the value that is compared now.
+#[derive(Default)]
+struct Finder {
+    found: Changes,
+    pointer: String,
 }
 
-fn descend(found: &mut Changes, path: &mut String, name: &str, known: &Value, new: &Value) {
-    let length = path.len();
-    path.push('/');
-    path.push_str(name);
-    compare(found, path, known, new);
-    path.truncate(length);
+impl Finder {
+    fn compare(&mut self, known: &Value, new: &Value) {
+        match (known, new) {
+            (Value::Object(known), Value::Object(new)) => {
+                for (name, value) in known {
+                    let other = new.get(name).unwrap_or(&Value::Null);
+                    self.descend(&escaped(name), value, other);
+                }
+                for (name, value) in new.iter().filter(|(name, _)| !known.contains_key(*name)) {
+                    self.descend(&escaped(name), &Value::Null, value);
+                }
+            }
+            (Value::Array(known), Value::Array(new)) if known.len() == new.len() => {
+                for (index, (value, other)) in known.iter().zip(new).enumerate() {
+                    self.descend(&index.to_string(), value, other);
+                }
+            }
+            (known, new) if known != new => self.found.add(&self.pointer, known),
+            _ => {}
+        }
+    }
+
+    fn descend(&mut self, name: &str, known: &Value, new: &Value) {
+        let length = self.pointer.len();
+        self.pointer.push('/');
+        self.pointer.push_str(name);
+        self.compare(known, new);
+        self.pointer.truncate(length);
+    }
 }
 
 fn top_level(known: &Value, new: &Value) -> Changes {

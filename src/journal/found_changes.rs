@@ -28,6 +28,13 @@ pub enum Gap {
 }
 
 impl Gap {
+    const ALL: [Gap; 4] = [Gap::Missing, Gap::Late, Gap::Deleted, Gap::Unreadable];
+
+    /// The gap with a name that [`Gap::as_str`] returns.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|gap| gap.as_str() == name)
+    }
+
     /// The name in reports and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

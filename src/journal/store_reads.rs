@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::data_file::DataFile;
 use super::entry::EntryKind;
 use super::error::JournalError;
-use super::found_changes::{FoundPage, StoreRead, store_page};
+use super::found_changes::{FoundPage, Gap, StoreRead, store_page};
 use super::handle::Journal;
 use super::reader::Reader;
 use crate::database::rows::instant;
@@ -175,14 +175,13 @@ impl Reader {
         ))?;
         let mut rows = found.query(params![connection.as_str(), since.as_millisecond()])?;
         while let Some(row) = rows.next()? {
-            let (gap, entity, id): (String, String, String) =
-                (row.get(1)?, row.get(2)?, row.get(3)?);
+            let (entity, id): (String, String) = (row.get(2)?, row.get(3)?);
             let day = days.entry(row.get(0)?).or_default();
-            let ids = match gap.as_str() {
-                "missing" => &mut day.missing,
-                "late" => &mut day.late,
-                "deleted" => &mut day.deleted,
-                _ => &mut day.unreadable,
+            let ids = match Gap::parse(row.get_ref(1)?.as_str()?) {
+                Some(Gap::Missing) => &mut day.missing,
+                Some(Gap::Late) => &mut day.late,
+                Some(Gap::Deleted) => &mut day.deleted,
+                Some(Gap::Unreadable) | None => &mut day.unreadable,
             };
             ids.push(format!("{entity}/{id}"));
         }

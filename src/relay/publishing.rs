@@ -67,12 +67,7 @@ impl<P: Publish> Relay<P> {
             return;
         };
         let now = Instant::now();
-        let outcome = match outcome {
-            PublishOutcome::TooLarge { limit } if !self.omit_raw(&mut task, limit) => {
-                PublishOutcome::Impossible(PublishFailure::RefusedByBroker)
-            }
-            outcome => outcome,
-        };
+        let outcome = self.after_omitting_raw(&mut task, outcome);
         if outcome == PublishOutcome::Returned && !task.suspicion.was_returned {
             // An exchange that is being deleted returns an event that it would refuse a moment later. No queue received the
             // event, so publishing it once more makes no copy.
@@ -117,6 +112,16 @@ impl<P: Publish> Relay<P> {
                 self.is_ended = true;
                 self.partitions.again(task, None);
             }
+        }
+    }
+
+    /// The outcome after `data.raw` was removed from an event that the broker refused as too large.
+    fn after_omitting_raw(&mut self, task: &mut Task, outcome: PublishOutcome) -> PublishOutcome {
+        match outcome {
+            PublishOutcome::TooLarge { limit } if !self.omit_raw(task, limit) => {
+                PublishOutcome::Impossible(PublishFailure::RefusedByBroker)
+            }
+            outcome => outcome,
         }
     }
 
