@@ -1,5 +1,6 @@
 //! Compares a new event with the known state of its entity.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Number, Value};
 
 use super::changes::{Changes, changes};
-use super::state::{EntityState, EntityVersion};
+use super::state::{EntityState, EntityVersion, status};
 use super::stock::Stock;
 use super::transition::{Derived, EntityTransition};
 use super::transitions::transitions;
@@ -163,12 +164,13 @@ fn first_seen(seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
         .and_then(|time| time.parse::<Timestamp>().ok())
         .is_some_and(|time| time >= rules.complete_since);
     let derived = if is_new && seen.is_whole && seen.verb != verbs::DELETED {
-        derive(&Value::Null, seen, rules)
+        derive(&Value::Null, &seen.form, seen, rules)
     } else {
         Vec::new()
     };
     let next = Box::new(EntityState {
         form: seen.form.to_string().into(),
+        status: status(&seen.form),
         content: seen.content,
         version: seen.version,
         is_deleted: seen.verb == verbs::DELETED,
@@ -198,6 +200,7 @@ fn deleted(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
     if seen.is_whole {
         found = Some(changes(&known.value(), &seen.form));
         next.form = seen.form.to_string().into();
+        next.status = status(&seen.form);
         next.content = seen.content;
     }
     Comparison::Changed {
@@ -216,19 +219,22 @@ fn stale_but_news(known: &EntityState, seen: &Observation<'_>) -> Comparison {
 fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
     let known_form = known.value();
     let form = if seen.is_whole {
-        seen.form.clone()
+        Cow::Borrowed(&seen.form)
     } else {
-        merged(&known_form, &seen.form)
+        Cow::Owned(merged(&known_form, &seen.form))
     };
-    let seen = Observation {
-        form,
-        ..seen.clone()
+    let text = form.to_string();
+    // Most of the time of a comparison is needed for the difference.
+    let is_same_form = text == *known.form;
+    let (changes, derived) = if is_same_form {
+        (Changes::default(), Vec::new())
+    } else {
+        let mut derived = derive(&known_form, &form, seen, rules);
+        derived.retain(|derived| !known.published_verbs.contains(derived.transition.verb()));
+        (changes(&known_form, &form), derived)
     };
-    let derived: Vec<Derived> = derive(&known_form, &seen, rules)
-        .into_iter()
-        .filter(|derived| !known.published_verbs.contains(derived.transition.verb()))
-        .collect();
     let next = Box::new(EntityState {
+        status: status(&form),
         content: seen.content,
         version: if known.is_deleted {
             seen.version
@@ -236,20 +242,20 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
             known.version.newest(seen.version)
         },
         is_deleted: false,
-        is_low: Stock::of(seen.entity, &seen.form, rules.low_stock).is_low(),
+        is_low: Stock::of(seen.entity, &form, rules.low_stock).is_low(),
         is_whole: known.is_whole || seen.is_whole,
-        published_verbs: published(&known.published_verbs, &seen.form, seen.verb, &derived),
-        form: seen.form.to_string().into(),
+        published_verbs: published(&known.published_verbs, &form, seen.verb, &derived),
+        form: text.into(),
     });
     Comparison::Changed {
-        changes: Some(changes(&known_form, &seen.form)),
+        changes: Some(changes),
         derived,
         next,
     }
 }
 
-fn derive(known: &Value, seen: &Observation<'_>, rules: &Rules<'_>) -> Vec<Derived> {
-    let all = transitions(seen.entity, known, &seen.form, rules.low_stock);
+fn derive(known: &Value, new: &Value, seen: &Observation<'_>, rules: &Rules<'_>) -> Vec<Derived> {
+    let all = transitions(seen.entity, known, new, rules.low_stock);
     let is_reported = |transition: EntityTransition| {
         let own = (transition.entity(), transition.verb());
         // A platform that sends the stock as an entity of its own has it in its products too.

@@ -15,6 +15,8 @@ use crate::platforms::ContentDigest;
 pub(crate) struct EntityState {
     /// The normalized entity as consumers see it under `data.{entity}`: JSON. As text it takes a tenth of the memory.
     pub(crate) form: Arc<str>,
+    /// The entity's status in the common vocabulary, for lists.
+    pub(crate) status: Option<String>,
     pub(crate) content: ContentDigest,
     pub(crate) version: EntityVersion,
     pub(crate) is_deleted: bool,
@@ -24,6 +26,11 @@ pub(crate) struct EntityState {
     pub(crate) is_whole: bool,
     /// The verbs that were published and still describe the state. The same verb is not published twice for it.
     pub(crate) published_verbs: BTreeSet<String>,
+}
+
+/// The status in a normalized form.
+pub(super) fn status(form: &Value) -> Option<String> {
+    Some(form.get("status")?.as_str()?.to_owned())
 }
 
 impl EntityState {

@@ -17,7 +17,8 @@ use crate::entities::{EntityKey, EntityState, EntityVersion};
 use crate::event::EventId;
 use crate::platforms::ContentDigest;
 
-const STATE: &str = "form, content, sequence, updated_at, is_deleted, is_whole, verbs, is_low";
+const STATE: &str =
+    "form, content, sequence, updated_at, is_deleted, is_whole, verbs, is_low, status";
 
 impl Journal {
     /// Reads the states of entities: one result for each key, in the same order.
@@ -102,6 +103,7 @@ fn state(row: &Row<'_>) -> rusqlite::Result<EntityState> {
         is_deleted: row.get(4)?,
         is_whole: row.get(5)?,
         is_low: row.get(7)?,
+        status: row.get(8)?,
         published_verbs: verbs.split_whitespace().map(str::to_owned).collect(),
     })
 }

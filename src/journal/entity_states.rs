@@ -16,7 +16,6 @@
 
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
-use serde_json::Value;
 
 use super::entry::Position;
 use crate::delivery::ConnectionId;
@@ -50,17 +49,12 @@ pub(super) fn write(
             state.is_deleted,
             state.is_whole,
             verbs.join(" "),
-            status(&state.value()),
+            state.status,
             state.is_low,
             position,
             Timestamp::now().as_millisecond(),
         ])?;
     Ok(())
-}
-
-/// The status by which lists are filtered: the one in the common vocabulary, or else the platform's own.
-fn status(form: &Value) -> Option<String> {
-    Some(form.get("status")?.as_str()?.to_owned())
 }
 
 /// Removes the states of a removed connection.

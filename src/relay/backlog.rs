@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
+use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::journal::{PendingConnections, Want};
 
@@ -70,6 +71,12 @@ impl Backlog {
                 self.turns.push_back(connection);
             }
         }
+    }
+
+    /// `true` if the connection may have unclaimed entries.
+    #[must_use]
+    pub(super) fn has(&self, connection: &ConnectionId) -> bool {
+        self.from.contains_key(connection.as_str())
     }
 
     /// Nothing of the connection is claimed before this instant.

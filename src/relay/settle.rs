@@ -79,10 +79,13 @@ impl<P: Publish> Relay<P> {
         if entry.is_counted {
             self.in_flight.shares.remove(&connection, entry.bytes);
         }
-        if self.in_flight.shares.of(&connection).count == 0 {
-            self.in_flight.quotas.reset(&connection);
-        } else {
+        // A connection with a backlog makes progress, also if all its entries in flight are settled at once.
+        let has_more =
+            self.in_flight.shares.of(&connection).count > 0 || self.intake.backlog.has(&connection);
+        if has_more {
             self.in_flight.quotas.done(&connection);
+        } else {
+            self.in_flight.quotas.reset(&connection);
         }
         // The entry may have been redriven during its settlement, or the announcement of a pause may be behind it.
         if self.intake.passed_over.remove(&connection) || self.is_paused(&connection) {
