@@ -465,13 +465,13 @@ fn the_reader_of_these_rules_sees_what_it_must() {
 /// What is left of the old house. Each number may only fall; where it can, lower it.
 mod left {
     /// Functions and tuples over the bounds of `shape`.
-    pub(crate) const SHAPES: usize = 46;
+    pub(crate) const SHAPES: usize = 31;
     /// Names of public types that stand twice.
-    pub(crate) const REPEATED_TYPES: usize = 10;
+    pub(crate) const REPEATED_TYPES: usize = 0;
     /// Groups of files that import each other.
     pub(crate) const CIRCLES: usize = 0;
     /// Banned words in `src` and in the documents.
-    pub(crate) const BANNED_WORDS: usize = 55;
+    pub(crate) const BANNED_WORDS: usize = 0;
 }
 
 fn assert_at_most(left: usize, found: &[String], rule: &str) {

@@ -16,7 +16,7 @@ const LONGEST_TEST_NAME: usize = 70;
 mod left {
     pub(super) const SHAPES: usize = 61;
     pub(super) const LONG_FILES: usize = 17;
-    pub(super) const LONG_NAMES: usize = 4;
+    pub(super) const LONG_NAMES: usize = 3;
 }
 
 #[test]
