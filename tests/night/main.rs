@@ -60,6 +60,9 @@ async fn main() -> ExitCode {
         "--check-interval-seconds",
         "5",
         "--allow-private-stores",
+        // The disabled webhook must stay a problem that is listed.
+        "--repair",
+        "manual",
     ]);
     let troubles = Troubles::new();
     let stores = Stores::add(&gateway, args.shops, args.sites);
