@@ -48,7 +48,7 @@ pub(super) enum Api {
 
 /// The link relation of the REST root.
 const RELATION: &str = "https://api.w.org/";
-/// Maximum size of the root's description, which lists all routes.
+/// The members of the description to request. The whole description lists all routes of the store.
 const FIELDS: &str = "_fields=name,url,home,gmt_offset,timezone_string,namespaces";
 
 /// Finds the REST root.
