@@ -106,13 +106,16 @@ pub(crate) fn compare(
         return match (seen.verb, known.published_verbs.contains(seen.verb)) {
             (verbs::UPDATED, _) if !rules.publishes_stale => Comparison::Stale,
             (verbs::UPDATED, _) => stale_but_news(known, seen),
-            (_, true) if !rules.publishes_unchanged => Comparison::Unchanged(known.version),
+            (verb, true) if is_published_once(verb) && !rules.publishes_unchanged => {
+                Comparison::Unchanged(known.version)
+            }
             _ => stale_but_news(known, seen),
         };
     }
     if is_same(known, seen) && !rules.publishes_unchanged {
-        let is_told = seen.verb == verbs::UPDATED || known.published_verbs.contains(seen.verb);
-        if is_told {
+        let is_published = seen.verb == verbs::UPDATED
+            || is_published_once(seen.verb) && known.published_verbs.contains(seen.verb);
+        if is_published {
             return Comparison::Unchanged(known.version.newest(seen.version));
         }
     }
@@ -230,7 +233,10 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
         (Changes::default(), Vec::new())
     } else {
         let mut derived = derive(&known_form, &form, seen, rules);
-        derived.retain(|derived| !known.published_verbs.contains(derived.transition.verb()));
+        derived.retain(|derived| {
+            let verb = derived.transition.verb();
+            !is_published_once(verb) || !known.published_verbs.contains(verb)
+        });
         (changes(&known_form, &form), derived)
     };
     let next = Box::new(EntityState {
@@ -282,6 +288,12 @@ fn merged(known: &Value, part: &Value) -> Value {
         form.insert(name.clone(), value.clone());
     }
     Value::Object(form)
+}
+
+/// `true` for a verb that describes the state: it is published once for it. Another verb, such as `refunded`, may be published
+/// for each change.
+fn is_published_once(verb: &str) -> bool {
+    verb == verbs::CREATED || LASTING.iter().any(|transition| transition.verb() == verb)
 }
 
 /// The verbs that are published with this event, and the earlier ones that still hold.

@@ -265,3 +265,43 @@ fn options_publish_unchanged_and_stale_events() {
         ]
     );
 }
+
+#[test]
+fn transition_that_repeats_is_published_each_time() {
+    let orders = [
+        seen("created", order(10, "open", "pending")),
+        seen("updated", order(11, "completed", "pending")),
+        seen("updated", order(12, "open", "pending")),
+    ];
+    assert_eq!(
+        published(orders.to_vec(), &RULES),
+        [
+            "created",
+            "updated",
+            "+status_changed",
+            "updated",
+            "+status_changed"
+        ]
+    );
+    let refunded = |second: i64, amount: &str| {
+        let mut form = order(second, "open", "partially_refunded");
+        form["totals"] = json!({"refunded": {"amount": amount, "currency": "EUR"}});
+        seen("updated", form)
+    };
+    let refunds = vec![
+        seen("created", order(10, "open", "paid")),
+        refunded(11, "5.00"),
+        refunded(12, "8.00"),
+    ];
+    let verbs = published(refunds, &RULES);
+    let count = verbs.iter().filter(|verb| *verb == "+refunded").count();
+    assert_eq!(count, 2, "{verbs:?}");
+}
+
+#[test]
+fn late_event_of_a_verb_that_repeats_is_published_as_news() {
+    let newer = seen("refunded", order(12, "open", "refunded"));
+    let older = seen("refunded", order(11, "open", "partially_refunded"));
+    let verbs = published(vec![newer, older], &RULES);
+    assert_eq!(verbs.last().map(String::as_str), Some("refunded?"));
+}
