@@ -7,7 +7,7 @@ use super::limits::long_answer;
 use super::query::{ApiError, ENTITY_PARAMETERS, Parameters};
 use super::state::Admin;
 use crate::delivery::ConnectionId;
-use crate::entities::entity_name;
+use crate::entities::{EntityKey, entity_name};
 
 /// `GET /api/entities/{entity}`: in the order in which they were first seen, after a cursor.
 pub(super) async fn list(
@@ -37,10 +37,15 @@ pub(super) async fn show(
     let (entity, connection, id) = path.into_inner();
     let entity = entity_name(&entity).ok_or(ApiError::NotFound)?;
     let connection = ConnectionId::new(&connection).map_err(|_| ApiError::NotFound)?;
+    let key = EntityKey {
+        connection,
+        entity,
+        id,
+    };
     let slot = admin.limits.answer().await?;
-    let read = admin.limits.read(&admin.journal, move |reader| {
-        reader.entity_history(&connection, entity, &id)
-    });
+    let read = admin
+        .limits
+        .read(&admin.journal, move |reader| reader.entity_history(&key));
     let history = read.await?.ok_or(ApiError::NotFound)?;
     long_answer(slot, &history)
 }

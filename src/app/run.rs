@@ -90,7 +90,7 @@ impl App {
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
         let mut tasks = self
             .start_tasks(&publisher, &shared, &outbound, &metrics)
-            .await;
+            .await?;
         let admin_parts = AdminParts {
             broker_status: publisher.status(),
             metrics,
@@ -126,7 +126,7 @@ impl App {
         shared: &Shared,
         outbound: &Outbound,
         metrics: &PrometheusHandle,
-    ) -> Tasks {
+    ) -> anyhow::Result<Tasks> {
         let (watch, ends) = Watch::new();
         let (shutdown, end) = (watch::Sender::new(false), watch::Sender::new(false));
         let watcher = ChangeWatcher {
@@ -141,7 +141,10 @@ impl App {
             watcher.run(sender, shutdown.subscribe()),
         );
         let stop_relay = watch::Sender::new(false);
-        let relay = self.relay(publisher, shared, outbound, counters);
+        let comparing_since = self.journal.entity_memory_since().await?;
+        let relay = self
+            .relay(publisher, shared, outbound, counters)
+            .comparing(self.config.comparison.clone(), comparing_since);
         let relay = watch.spawn("relay", self.run_relay(relay, stop_relay.subscribe()));
         let monitor = self
             .monitor(shared, outbound)
@@ -162,7 +165,7 @@ impl App {
             watch.spawn("log of refusals", refusals),
             watch.spawn("log of lost cursors", lost),
         ];
-        Tasks {
+        Ok(Tasks {
             relay,
             stop_relay,
             monitor,
@@ -173,7 +176,7 @@ impl App {
             shutdown,
             end,
             ends,
-        }
+        })
     }
 
     fn relay<P: Publish>(
@@ -186,7 +189,6 @@ impl App {
         let (journal, directory) = (self.journal.clone(), self.directory.clone());
         let relay = Relay::new(journal, Arc::clone(publisher), directory, counters)
             .limiting_events(self.config.max_event_bytes.clone())
-            .comparing(self.config.comparison.clone())
             .counting_unreadable(Arc::clone(&shared.unreadable));
         match self.config.complete_within {
             Some(max_wait) => relay.enriching(Fetcher {

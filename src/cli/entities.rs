@@ -8,7 +8,7 @@ use super::exit::{Exit, fail};
 use super::output::{Output, json};
 use crate::config::DataArgs;
 use crate::delivery::ConnectionId;
-use crate::entities::{ENTITIES, entity_name};
+use crate::entities::{ENTITIES, EntityKey, entity_name};
 use crate::journal::{EntityFilter, KnownEntity, Reader};
 
 #[derive(Subcommand, Debug)]
@@ -109,7 +109,12 @@ fn show(reader: &Reader, arguments: &ShowEntity) -> anyhow::Result<()> {
         connection,
         id,
     } = arguments;
-    let Some(history) = reader.entity_history(connection, entity, id)? else {
+    let key = EntityKey {
+        connection: connection.clone(),
+        entity,
+        id: id.clone(),
+    };
+    let Some(history) = reader.entity_history(&key)? else {
         let text = format!("no {entity} {id} of the connection {connection} is known");
         return Err(fail(Exit::No, text));
     };

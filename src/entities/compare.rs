@@ -13,6 +13,7 @@ use super::stock::Stock;
 use super::transition::{Derived, EntityTransition};
 use super::transitions::transitions;
 use crate::event::verbs;
+use crate::journal::entry::Position;
 use crate::platforms::ContentDigest;
 
 /// The transitions whose verbs a platform may send itself.
@@ -21,10 +22,27 @@ const LASTING: &[EntityTransition] = &[
     EntityTransition::OrderCancelled,
     EntityTransition::OrderFulfilled,
 ];
-/// Verbs of a deleted entity that exists again.
-const RETURNS: &[&str] = &[verbs::CREATED, verbs::RESTORED];
 /// Statuses that an order does not leave by itself. In a tie of two versions they are the newer ones.
 const FINAL_ORDER_STATUSES: &[&str] = &["completed", "cancelled"];
+/// The members of a deleted entity that stay known: a restored one is compared with them.
+const KEPT_OF_DELETED: &[&str] = &[
+    "id",
+    "kind",
+    "number",
+    "sku",
+    "currency",
+    "status",
+    "platform_status",
+    "payment_status",
+    "fulfillment_status",
+    "totals",
+    "price",
+    "regular_price",
+    "sale_price",
+    "inventory",
+    "created_at",
+    "updated_at",
+];
 /// Payment statuses of an order in the order in which they are reached.
 const PAYMENT_STEPS: &[&str] = &[
     "unpaid",
@@ -48,6 +66,8 @@ pub(crate) struct Observation<'a> {
     pub(crate) version: EntityVersion,
     /// When the change happened at the store, or when the delivery arrived.
     pub(crate) time: Timestamp,
+    /// The position of the delivery.
+    pub(crate) position: Position,
     /// `true` if the event has the whole entity.
     pub(crate) is_whole: bool,
 }
@@ -99,7 +119,7 @@ pub(crate) fn compare(
     if seen.verb == verbs::DELETED {
         return deleted(known, seen, rules);
     }
-    if known.is_deleted && RETURNS.contains(&seen.verb) {
+    if known.is_deleted && returns(known, seen) {
         return changed(known, seen, rules);
     }
     if is_older(known, seen) {
@@ -133,14 +153,31 @@ fn is_same(known: &EntityState, seen: &Observation<'_>) -> bool {
     merged(&form, &seen.form) == form
 }
 
+/// Without versions, the order of arrival decides.
 fn is_older(known: &EntityState, seen: &Observation<'_>) -> bool {
     match seen.version.compare(&known.version) {
         Some(Ordering::Less) => true,
         Some(Ordering::Equal) => {
-            known.is_deleted && seen.verb == verbs::UPDATED
+            known.is_deleted
                 || known.content != seen.content && goes_back(&known.value(), &seen.form)
         }
-        Some(Ordering::Greater) | None => false,
+        Some(Ordering::Greater) => false,
+        None => seen.position < known.position,
+    }
+}
+
+/// `true` if a deleted entity exists again. Stores give a new entity an id of its own, so a creation counts only if it is newer
+/// than the deletion. The time of a deletion is often the time of its arrival, so it does not decide about a restored entity.
+fn returns(known: &EntityState, seen: &Observation<'_>) -> bool {
+    let order = match (seen.version.sequence, known.version.sequence) {
+        (Some(own), Some(other)) => Some(own.cmp(&other)),
+        _ if seen.verb == verbs::RESTORED => None,
+        _ => seen.version.compare(&known.version),
+    };
+    match (seen.verb, order) {
+        (verbs::CREATED | verbs::RESTORED, Some(order)) => order == Ordering::Greater,
+        (verbs::RESTORED, None) => seen.position > known.position,
+        _ => false,
     }
 }
 
@@ -171,50 +208,94 @@ fn first_seen(seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
     } else {
         Vec::new()
     };
-    let next = Box::new(EntityState {
+    let mut next = EntityState {
+        revision: 1,
+        position: seen.position,
         form: seen.form.to_string().into(),
         status: status(&seen.form),
         content: seen.content,
         version: seen.version,
-        is_deleted: seen.verb == verbs::DELETED,
+        is_deleted: false,
         is_low: Stock::of(seen.entity, &seen.form, rules.low_stock).is_low(),
         is_whole: seen.is_whole,
         published_verbs: published(&BTreeSet::new(), &seen.form, seen.verb, &derived),
-    });
+    };
+    if seen.verb == verbs::DELETED {
+        next = after_deletion(next, &seen.form, seen);
+    }
     Comparison::Changed {
         changes: None,
         derived,
-        next,
+        next: Box::new(next),
     }
 }
 
 /// A deletion is published once, whatever the content says: many platforms send only the id.
 fn deleted(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
+    let is_older = match seen.version.compare(&known.version) {
+        Some(order) => order == Ordering::Less,
+        None => seen.position < known.position,
+    };
     if known.is_deleted && !rules.publishes_unchanged {
         return Comparison::Unchanged(known.version.newest(seen.version));
     }
-    let mut next = known.clone();
-    next.is_deleted = true;
-    next.version = known.version.newest(seen.version);
-    // Updates from before the deletion may arrive after it. They are older than the deletion.
-    next.version.updated_at = next.version.updated_at.max(Some(seen.time));
-    next.published_verbs = BTreeSet::from([verbs::DELETED.to_owned()]);
-    let mut found = None;
-    if seen.is_whole {
-        found = Some(changes(&known.value(), &seen.form));
-        next.form = seen.form.to_string().into();
-        next.status = status(&seen.form);
-        next.content = seen.content;
+    if is_older {
+        return Comparison::StaleButNews(Box::new(next_of(known, known.position)));
     }
+    let known_form = known.value();
+    let mut next = next_of(known, known.position.max(seen.position));
+    next.version = known.version.newest(seen.version);
+    let (form, found) = if seen.is_whole {
+        next.content = seen.content;
+        (&seen.form, Some(changes(&known_form, &seen.form)))
+    } else {
+        (&known_form, None)
+    };
     Comparison::Changed {
         changes: found,
         derived: Vec::new(),
-        next: Box::new(next),
+        next: Box::new(after_deletion(next, form, seen)),
+    }
+}
+
+/// The state of a deleted entity. `form` is its last known form. Only the members that later events are compared with stay,
+/// because the others may be about a person.
+fn after_deletion(state: EntityState, form: &Value, seen: &Observation<'_>) -> EntityState {
+    let kept = Value::Object(match form {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| KEPT_OF_DELETED.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        _ => serde_json::Map::new(),
+    });
+    EntityState {
+        status: status(&kept),
+        form: kept.to_string().into(),
+        is_deleted: true,
+        is_low: false,
+        is_whole: false,
+        version: EntityVersion {
+            // Updates from before the deletion may arrive after it. They are older than the deletion.
+            updated_at: state.version.updated_at.max(Some(seen.time)),
+            ..state.version
+        },
+        published_verbs: BTreeSet::from([verbs::DELETED.to_owned()]),
+        ..state
+    }
+}
+
+/// The state that follows a known one, so far without a difference.
+fn next_of(known: &EntityState, position: Position) -> EntityState {
+    EntityState {
+        revision: known.revision + 1,
+        position,
+        ..known.clone()
     }
 }
 
 fn stale_but_news(known: &EntityState, seen: &Observation<'_>) -> Comparison {
-    let mut next = known.clone();
+    let mut next = next_of(known, known.position);
     next.published_verbs.insert(seen.verb.to_owned());
     Comparison::StaleButNews(Box::new(next))
 }
@@ -240,6 +321,8 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
         (changes(&known_form, &form), derived)
     };
     let next = Box::new(EntityState {
+        revision: known.revision + 1,
+        position: known.position.max(seen.position),
         status: status(&form),
         content: seen.content,
         version: if known.is_deleted {
@@ -254,7 +337,8 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
         form: text.into(),
     });
     Comparison::Changed {
-        changes: Some(changes),
+        // Of a deleted entity, not all members are known.
+        changes: (!known.is_deleted).then_some(changes),
         derived,
         next,
     }

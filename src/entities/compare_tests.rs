@@ -56,6 +56,7 @@ fn seen(verb: &'static str, form: Value) -> Observation<'static> {
         },
         form,
         time: time.unwrap_or_default(),
+        position: 0,
         is_whole: true,
     }
 }
@@ -304,4 +305,138 @@ fn late_event_of_a_verb_that_repeats_is_published_as_news() {
     let older = seen("refunded", order(11, "open", "partially_refunded"));
     let verbs = published(vec![newer, older], &RULES);
     assert_eq!(verbs.last().map(String::as_str), Some("refunded?"));
+}
+
+/// A deletion that carries only the id and arrives at this second.
+fn deleted(second: i64) -> Observation<'static> {
+    Observation {
+        is_whole: false,
+        version: EntityVersion::default(),
+        time: jiff::Timestamp::from_second(second).expect("a time"),
+        ..seen("deleted", json!({"id": "727"}))
+    }
+}
+
+fn at(position: i64, seen: Observation<'static>) -> Observation<'static> {
+    Observation { position, ..seen }
+}
+
+fn counted(sequence: u64, seen: Observation<'static>) -> Observation<'static> {
+    Observation {
+        version: EntityVersion {
+            sequence: Some(sequence),
+            ..seen.version
+        },
+        ..seen
+    }
+}
+
+/// The state after these observations.
+fn state_after(observations: Vec<Observation<'_>>) -> EntityState {
+    let mut state: Option<EntityState> = None;
+    for seen in observations {
+        match compare(state.as_ref(), &seen, &RULES) {
+            Comparison::Changed { next, .. } | Comparison::StaleButNews(next) => {
+                state = Some(*next);
+            }
+            Comparison::Unchanged(_) | Comparison::Stale => {}
+        }
+    }
+    state.expect("a state")
+}
+
+#[test]
+fn creation_that_is_retried_after_a_deletion_does_not_undo_it() {
+    let created = seen("created", order(10, "open", "pending"));
+    let all = vec![
+        at(1, created.clone()),
+        at(2, deleted(20)),
+        at(3, created.clone()),
+    ];
+    assert_eq!(
+        published(all.clone(), &RULES),
+        ["created", "deleted", "created?"]
+    );
+    assert!(state_after(all).is_deleted);
+    let all = vec![at(1, deleted(20)), at(2, created)];
+    assert_eq!(published(all.clone(), &RULES), ["deleted", "created?"]);
+    assert!(state_after(all).is_deleted);
+}
+
+#[test]
+fn late_deletion_does_not_undo_a_restored_entity() {
+    let all = vec![
+        counted(1, seen("created", order(10, "open", "pending"))),
+        counted(3, seen("restored", order(30, "open", "pending"))),
+        counted(2, deleted(20)),
+    ];
+    assert_eq!(
+        published(all.clone(), &RULES),
+        ["created", "restored", "deleted?"]
+    );
+    assert!(!state_after(all).is_deleted);
+}
+
+#[test]
+fn restored_entity_lives_although_its_deletion_arrived_late() {
+    let all = vec![
+        at(1, seen("created", order(10, "open", "pending"))),
+        at(2, deleted(40)),
+        at(3, seen("restored", order(30, "open", "pending"))),
+    ];
+    assert_eq!(
+        published(all.clone(), &RULES),
+        ["created", "deleted", "restored"]
+    );
+    assert!(!state_after(all).is_deleted);
+}
+
+#[test]
+fn update_from_before_a_first_deletion_is_stale() {
+    let late = seen("updated", order(10, "open", "pending"));
+    assert_eq!(published(vec![deleted(20), late], &RULES), ["deleted"]);
+}
+
+#[test]
+fn deleted_order_keeps_no_personal_data_and_is_not_paid_twice() {
+    let with_address = |second: i64| {
+        let mut form = order(second, "completed", "paid");
+        form["billing_address"] = json!({"last_name": "Lovelace"});
+        form
+    };
+    let all = vec![at(1, seen("created", with_address(10))), at(2, deleted(20))];
+    let known = state_after(all.clone());
+    assert!(!known.form.contains("Lovelace"), "{}", known.form);
+    assert_eq!(known.value()["payment_status"], "paid");
+    let restored = at(3, seen("restored", with_address(30)));
+    let all = [all, vec![restored]].concat();
+    assert_eq!(
+        published(all.clone(), &RULES),
+        ["created", "+paid", "deleted", "restored"]
+    );
+    let known = state_after(all);
+    assert!(known.is_whole && known.form.contains("Lovelace"));
+}
+
+#[test]
+fn events_without_versions_count_in_the_order_of_their_arrival() {
+    let without = |position: i64, status: &str| Observation {
+        version: EntityVersion::default(),
+        ..at(position, seen("updated", order(10, status, "pending")))
+    };
+    let all = vec![
+        without(1, "open"),
+        without(3, "completed"),
+        without(2, "open"),
+    ];
+    let state = state_after(all.clone());
+    assert_eq!(
+        (state.status.as_deref(), state.revision),
+        (Some("completed"), 2)
+    );
+    assert_eq!(
+        published(all, &RULES).len(),
+        3,
+        "no event is published for the older one"
+    );
 }

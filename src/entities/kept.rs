@@ -1,5 +1,8 @@
 //! The entities whose last known states are kept.
 
+/// The name of a customer who can log in, beside the contact with the same id.
+pub(super) const MEMBER: &str = "member";
+
 /// The names of these entities. Apps, sites and connections have states of their own elsewhere.
 pub(crate) const ENTITIES: &[&str] = &[
     "order",
@@ -11,6 +14,7 @@ pub(crate) const ENTITIES: &[&str] = &[
     "fulfillment",
     "payment",
     "customer",
+    MEMBER,
     "coupon",
     "checkout",
 ];

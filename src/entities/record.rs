@@ -60,7 +60,7 @@ pub(crate) struct EventRecord {
     /// The known values of these members, if they are published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<Map<String, Value>>,
-    /// The known state, if it was published in place of older content.
+    /// The known state, if it was published in place of older content. `None` if only a part of the entity is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     known: Option<Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -107,7 +107,7 @@ impl EventRecord {
             Comparison::Stale => record.result = RecordedResult::Stale,
             Comparison::StaleButNews(next) => {
                 record.result = RecordedResult::StaleButNews;
-                record.known = Some(next.value());
+                record.known = next.is_whole.then(|| next.value());
             }
             Comparison::Changed {
                 changes, derived, ..
@@ -122,6 +122,24 @@ impl EventRecord {
             }
         }
         record
+    }
+
+    /// The record of an event that is too large with its differences.
+    pub(crate) fn without_differences(self) -> Self {
+        Self {
+            changed: None,
+            previous: None,
+            known: None,
+            ..self
+        }
+    }
+
+    /// The record of an event whose derived events are too large as well.
+    pub(crate) fn without_derived(self) -> Self {
+        Self {
+            derived: Vec::new(),
+            ..self.without_differences()
+        }
     }
 
     /// Makes the published events of a compared event: itself and those derived from it, in order; none if it is not

@@ -7,12 +7,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::kept::{MEMBER, entity_name};
 use crate::delivery::ConnectionId;
+use crate::event::{Entity, NormalizedEvent};
+use crate::journal::entry::Position;
 use crate::platforms::ContentDigest;
 
 /// The newest accepted state of an entity.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EntityState {
+    /// 1 for the first state, one more for each next one. Of two states of an entity, the one with the higher revision is
+    /// newer.
+    pub(crate) revision: u64,
+    /// The position of the newest delivery that changed the state.
+    pub(crate) position: Position,
     /// The normalized entity as consumers see it under `data.{entity}`: JSON. As text it takes a tenth of the memory.
     pub(crate) form: Arc<str>,
     /// The entity's status in the common vocabulary, for lists.
@@ -40,20 +48,45 @@ impl EntityState {
     }
 }
 
-/// The name of an entity of a connection.
+/// The name of an entity of a connection in the memory of states.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct EntityKey {
     pub(crate) connection: ConnectionId,
-    /// The kind of entity, for example `order`.
+    /// A name of [`ENTITIES`](super::ENTITIES), for example `order`.
     pub(crate) entity: &'static str,
     /// The entity's id at the platform.
     pub(crate) id: String,
 }
 
 impl EntityKey {
-    /// As [`Event::partition_key`](crate::event::Event::partition_key) of the entity's events.
-    pub(crate) fn partition_key(&self) -> String {
-        format!("{}/{}/{}", self.connection, self.entity, self.id)
+    /// The name of an event's entity; `None` if its states are not kept.
+    ///
+    /// A member of a Wix site often has the id of its contact. Both are customers, but each has a version and a content of its
+    /// own.
+    pub(crate) fn of(connection: &ConnectionId, event: &NormalizedEvent) -> Option<Self> {
+        let name = match &event.entity {
+            Entity::Customer(customer) if customer.kind.as_deref() == Some(MEMBER) => MEMBER,
+            entity => entity.name(),
+        };
+        Some(Self {
+            connection: connection.clone(),
+            entity: entity_name(name)?,
+            id: event.id.clone(),
+        })
+    }
+
+    /// The entity that its events name.
+    pub(crate) fn entity_of_events(&self) -> &'static str {
+        if self.entity == MEMBER {
+            "customer"
+        } else {
+            self.entity
+        }
+    }
+
+    /// The subject of the entity's events.
+    pub(crate) fn subject(&self) -> String {
+        format!("{}/{}", self.entity_of_events(), self.id)
     }
 }
 

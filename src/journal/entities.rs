@@ -12,25 +12,49 @@ use super::error::JournalError;
 use super::handle::Journal;
 use super::reader::Reader;
 use crate::database::rows::{instant, unreadable};
-use crate::delivery::{ConnectionId, DeliveryKey};
+use crate::delivery::DeliveryKey;
 use crate::entities::{EntityKey, EntityState, EntityVersion};
 use crate::event::EventId;
 use crate::platforms::ContentDigest;
 
-const STATE: &str =
-    "form, content, sequence, updated_at, is_deleted, is_whole, verbs, is_low, status";
+const STATE: &str = "form, content, sequence, updated_at, is_deleted, is_whole, verbs, is_low, status, revision, position";
 
 impl Journal {
-    /// Reads the states of entities: one result for each key, in the same order.
+    /// Reads the states of entities: one result for each key, in the same order. Ends early, but not before the first one,
+    /// when the states have more than `max_bytes`.
     ///
     /// # Errors
     /// [`JournalError::Unreadable`].
     pub(crate) async fn entity_states(
         &self,
         keys: Vec<EntityKey>,
+        max_bytes: usize,
     ) -> Result<Vec<Option<EntityState>>, JournalError> {
-        let read_all = move |reader: &Reader| keys.iter().map(|key| read(&reader.0, key)).collect();
-        self.read(read_all).await
+        self.read(move |reader| {
+            let (mut states, mut bytes) = (Vec::with_capacity(keys.len()), 0);
+            for key in &keys {
+                if bytes > max_bytes {
+                    break;
+                }
+                let state = read(&reader.0, key)?;
+                bytes += state.as_ref().map_or(0, |state| state.form.len());
+                states.push(state);
+            }
+            Ok(states)
+        })
+        .await
+    }
+
+    /// Since when states of entities are stored.
+    ///
+    /// # Errors
+    /// [`JournalError::Unreadable`].
+    pub(crate) async fn entity_memory_since(&self) -> Result<Timestamp, JournalError> {
+        self.read(|reader| {
+            let since = "SELECT since FROM entity_memory";
+            instant(reader.0.query_row(since, [], |row| row.get(0))?)
+        })
+        .await
     }
 }
 
@@ -49,9 +73,7 @@ impl Reader {
     /// SQLite's.
     pub(crate) fn entity_history(
         &self,
-        connection: &ConnectionId,
-        entity: &str,
-        id: &str,
+        key: &EntityKey,
     ) -> rusqlite::Result<Option<EntityHistory>> {
         let sql = format!(
             "SELECT {KNOWN} FROM entities WHERE connection = ?1 AND entity = ?2 AND id = ?3"
@@ -59,7 +81,7 @@ impl Reader {
         let found = self
             .0
             .prepare_cached(&sql)?
-            .query_row(params![connection.as_str(), entity, id], known)
+            .query_row(params![key.connection.as_str(), key.entity, key.id], known)
             .optional()?;
         let Some(known) = found else {
             return Ok(None);
@@ -70,10 +92,9 @@ impl Reader {
              WHERE v.usage = (SELECT id FROM usage WHERE connection = ?1) AND v.subject = ?2
              ORDER BY v.position DESC LIMIT ?3",
         )?;
-        let subject = format!("{entity}/{id}");
         let history = newest
             .query_map(
-                params![connection.as_str(), subject, MAX_HISTORY],
+                params![key.connection.as_str(), key.subject(), MAX_HISTORY],
                 published,
             )?
             .collect::<Result<_, _>>()?;
@@ -105,6 +126,8 @@ fn state(row: &Row<'_>) -> rusqlite::Result<EntityState> {
         is_low: row.get(7)?,
         status: row.get(8)?,
         published_verbs: verbs.split_whitespace().map(str::to_owned).collect(),
+        revision: row.get::<_, i64>(9)?.cast_unsigned(),
+        position: row.get(10)?,
     })
 }
 
@@ -196,7 +219,7 @@ pub struct EntityPage {
     pub next: Option<i64>,
 }
 
-/// Rows that one page looks at, so that a filter that fits few rows does not read the whole table.
+/// Maximum number of rows that one page compares with the filter, so that a filter that fits few rows does not read the whole table.
 const MAX_SCANNED: usize = 20_000;
 
 const KNOWN: &str =

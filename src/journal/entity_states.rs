@@ -11,32 +11,31 @@
 //! is_deleted, is_whole
 //! verbs                  the published verbs that still describe the state
 //! status, is_low         for lists: the order's or product's status; the stock is low or out
+//! revision               the number of states so far: a state with a lower one is not written
 //! position, seen_at      the newest delivery, and when it was settled
 //! ```
 
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use super::entry::Position;
 use crate::delivery::ConnectionId;
 use crate::entities::NewState;
 
-/// Writes a state, unless its connection was removed.
-pub(super) fn write(
-    transaction: &Transaction<'_>,
-    new: &NewState,
-    position: Position,
-) -> rusqlite::Result<()> {
+/// Writes a state, unless its connection was removed or a newer state is stored. A delivery with several entities can be
+/// settled after a later delivery about one of them.
+pub(super) fn write(transaction: &Transaction<'_>, new: &NewState) -> rusqlite::Result<()> {
     let NewState { key, state } = new;
     let verbs: Vec<&str> = state.published_verbs.iter().map(String::as_str).collect();
     transaction
         .prepare_cached(
             "INSERT INTO entities (connection, entity, id, form, content, sequence, updated_at, is_deleted, is_whole,
-                                   verbs, status, is_low, position, seen_at)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+                                   verbs, status, is_low, position, seen_at, revision)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
              WHERE EXISTS (SELECT 1 FROM connections WHERE id = ?1)
              ON CONFLICT (connection, entity, id) DO UPDATE SET form = ?4, content = ?5, sequence = ?6, updated_at = ?7,
-                 is_deleted = ?8, is_whole = ?9, verbs = ?10, status = ?11, is_low = ?12, position = ?13, seen_at = ?14",
+                 is_deleted = ?8, is_whole = ?9, verbs = ?10, status = ?11, is_low = ?12, position = ?13, seen_at = ?14,
+                 revision = ?15
+             WHERE revision < ?15",
         )?
         .execute(params![
             key.connection.as_str(),
@@ -51,8 +50,9 @@ pub(super) fn write(
             verbs.join(" "),
             state.status,
             state.is_low,
-            position,
+            state.position,
             Timestamp::now().as_millisecond(),
+            state.revision.cast_signed(),
         ])?;
     Ok(())
 }
@@ -63,4 +63,57 @@ pub(super) fn remove(transaction: &Transaction<'_>, id: &ConnectionId) -> rusqli
         .prepare_cached("DELETE FROM entities WHERE connection = ?1")?
         .execute([id.as_str()])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::database::MIGRATIONS;
+    use crate::entities::{EntityKey, EntityState, EntityVersion};
+    use crate::platforms::ContentDigest;
+
+    fn state(revision: u64) -> EntityState {
+        EntityState {
+            revision,
+            position: 1,
+            form: format!(r#"{{"revision":{revision}}}"#).into(),
+            status: None,
+            content: ContentDigest::from_bytes([0; 16]),
+            version: EntityVersion::default(),
+            is_deleted: false,
+            is_low: false,
+            is_whole: true,
+            published_verbs: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn older_state_is_not_written_over_a_newer_one() {
+        let mut sqlite = rusqlite::Connection::open_in_memory().expect("a file");
+        sqlite.execute_batch(&MIGRATIONS.concat()).expect("tables");
+        let insert =
+            "INSERT INTO connections (id, platform, kind, status, settings, created_at, changed_at)
+                      VALUES ('a', 'woocommerce', 'woocommerce', 'active', '{}', 1, 1)";
+        sqlite.execute(insert, []).expect("a connection");
+        let key = EntityKey {
+            connection: ConnectionId::new("a").expect("an id"),
+            entity: "order",
+            id: "7".to_owned(),
+        };
+        for revision in [1, 3, 2] {
+            let transaction = sqlite.transaction().expect("begun");
+            let new = NewState {
+                key: key.clone(),
+                state: state(revision),
+            };
+            write(&transaction, &new).expect("written");
+            transaction.commit().expect("committed");
+        }
+        let stored: String = sqlite
+            .query_row("SELECT form FROM entities", [], |row| row.get(0))
+            .expect("one row");
+        assert_eq!(stored, r#"{"revision":3}"#);
+    }
 }

@@ -32,7 +32,7 @@ pub(super) fn settle(
         return Ok(());
     }
     for state in comparison.map_or(&[][..], |comparison| &comparison.states) {
-        entity_states::write(transaction, state, settlement.position)?;
+        entity_states::write(transaction, state)?;
     }
     // The events of a redriven entry are moved to the end of the log, so that readers that follow the log get them again.
     let statement = if settlement.redriven {

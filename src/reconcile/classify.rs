@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::delivery::{ConnectionId, JournaledDelivery};
-use crate::entities::{EntityKey, EntityState, EntityVersion, entity_name};
+use crate::entities::{EntityKey, EntityState, EntityVersion};
 use crate::event::NormalizedEvent;
 use crate::journal::{FoundChange, Gap};
 use crate::platforms::api::{ChangeKind, StoreRow};
@@ -75,11 +75,7 @@ impl RowSource<'_> {
         content: Content,
     ) -> Option<ReadEntity> {
         Some(ReadEntity {
-            key: EntityKey {
-                connection: self.connection.clone(),
-                entity: entity_name(event.entity.name())?,
-                id: event.id,
-            },
+            key: EntityKey::of(self.connection, &event)?,
             body: row.body.clone(),
             is_in_trash: row.is_in_trash,
             form: event.entity.to_json(),

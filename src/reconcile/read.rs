@@ -197,7 +197,7 @@ impl Store<'_> {
             }
         }
         let keys = entities.iter().map(|entity| entity.key.clone()).collect();
-        let states = self.journal.entity_states(keys).await?;
+        let states = self.journal.entity_states(keys, usize::MAX).await?;
         let found = entities
             .into_iter()
             .zip(&states)

@@ -2,7 +2,7 @@
 
 use serde_json::Number;
 
-use crate::entities::{EntityKey, EventRecord, NewState, entity_name};
+use crate::entities::{EntityKey, EventRecord, NewState};
 use crate::event::Event;
 use crate::platforms::Content;
 
@@ -33,7 +33,9 @@ impl Comparing {
     /// How an event is compared. `content` is the content of its delivery.
     pub(super) fn of(event: &Event, content: Option<Content>) -> Self {
         match content {
-            Some(content) if entity_key(event).is_some() => Comparing::Pending(content),
+            Some(content) if EntityKey::of(&event.connection, &event.normalized).is_some() => {
+                Comparing::Pending(content)
+            }
             _ => Comparing::None,
         }
     }
@@ -44,13 +46,4 @@ impl Comparing {
 pub(super) struct Compared {
     pub(super) record: EventRecord,
     pub(super) state: Option<NewState>,
-}
-
-/// The entity of an event, if its states are kept.
-pub(super) fn entity_key(event: &Event) -> Option<EntityKey> {
-    Some(EntityKey {
-        connection: event.connection.clone(),
-        entity: entity_name(event.normalized.entity.name())?,
-        id: event.normalized.id.clone(),
-    })
 }

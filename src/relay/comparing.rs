@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::compared::{Compared, Comparing, ComparisonOptions, entity_key};
-use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
+use super::compared::{Compared, Comparing, ComparisonOptions};
+use super::state::{Finished, InFlightEntry, JOURNAL_RETRY_DELAY, Relay};
 use super::take_in::logged;
-use super::task::{Suspicion, Task};
+use super::task::{Suspicion, Task, partition_of};
 use crate::entities::{
     Comparison, EntityKey, EntityState, EntityVersion, EventRecord, NewState, Observation, Rules,
     compare,
@@ -23,23 +23,33 @@ use crate::journal::entry::Position;
 use crate::platforms::platform;
 use crate::publisher::Publish;
 
+/// Maximum bytes of the states that one read of the journal returns; the last one may exceed it.
+const MAX_READ_BYTES: usize = 4 << 20;
 /// Maximum memory of an entity that is compared. A larger one is published without `changed`, and its state is not kept.
 const MAX_COMPARED_BYTES: usize = 4 << 20;
 
 impl<P: Publish> Relay<P> {
-    /// Keeps the states of the events' entities in memory. Returns the entities' partition keys.
-    pub(super) fn acquire_states(&mut self, events: &[Event]) -> Vec<String> {
+    /// Keeps the states of the events' entities in memory, also of events that were compared before: an event behind them
+    /// needs its state. Returns the entities.
+    pub(super) fn acquire_states(&mut self, events: &[Event]) -> Vec<EntityKey> {
         if self.comparison.is_none() {
             return Vec::new();
         }
-        let keys: BTreeSet<EntityKey> = events.iter().filter_map(entity_key).collect();
-        let acquire = |key: EntityKey| {
-            if self.known.acquire(&key) {
-                self.partitions.await_state(key.partition_key());
+        let keys: BTreeSet<EntityKey> = events.iter().flat_map(possible_keys).collect();
+        for key in &keys {
+            if self.known.acquire(key) {
+                self.partitions.await_state(partition_of(key));
             }
-            key.partition_key()
-        };
-        keys.into_iter().map(acquire).collect()
+        }
+        keys.into_iter().collect()
+    }
+
+    /// An entry is not in flight any more, and needs no states.
+    pub(super) fn release_states(&mut self, entry: &InFlightEntry) {
+        for key in &entry.entities {
+            let bytes = self.known.release(key);
+            self.in_flight.shares.shrink(&key.connection, bytes);
+        }
     }
 
     /// Reads the states that events wait for.
@@ -49,7 +59,7 @@ impl<P: Publish> Relay<P> {
         };
         let journal = self.journal.clone();
         self.work.push(Box::pin(async move {
-            let result = journal.entity_states(keys.clone()).await;
+            let result = journal.entity_states(keys.clone(), MAX_READ_BYTES).await;
             if result.is_err() {
                 tokio::time::sleep(JOURNAL_RETRY_DELAY).await;
             }
@@ -59,21 +69,19 @@ impl<P: Publish> Relay<P> {
 
     pub(super) fn states_read(
         &mut self,
-        keys: Vec<EntityKey>,
+        mut keys: Vec<EntityKey>,
         result: Result<Vec<Option<EntityState>>, JournalError>,
     ) {
-        let states = match result {
-            Ok(states) => states,
-            Err(error) => {
-                self.journal_failed(&error);
-                return self.known.read_failed(keys);
-            }
-        };
         self.known.is_reading = false;
+        let states = result.unwrap_or_else(|error| {
+            self.journal_failed(&error);
+            Vec::new()
+        });
+        self.known.not_read(keys.split_off(states.len()));
         for (key, state) in keys.into_iter().zip(states) {
-            let key = key.partition_key();
-            self.known.read(&key, state);
-            self.partitions.state_read(key);
+            let bytes = self.known.read(&key, state);
+            self.in_flight.shares.grow(&key.connection, bytes);
+            self.partitions.state_read(partition_of(&key));
         }
     }
 
@@ -84,7 +92,7 @@ impl<P: Publish> Relay<P> {
         };
         task.comparing = Comparing::None;
         let event = &task.event;
-        let key = entity_key(event)?;
+        let (key, known) = self.known_state(event)?;
         let normalized = &event.normalized;
         let is_whole = normalized.authority == Authority::Full;
         let is_only_reference = normalized.authority == Authority::Reference;
@@ -109,32 +117,48 @@ impl<P: Publish> Relay<P> {
             },
             form,
             time: event.time,
+            position: task.position,
             is_whole,
         };
-        let known = self.known.state(&event.partition_key());
         let options = self.comparison.as_ref()?;
         let is_redriven = self.in_flight.entries.get(&task.position)?.redriven;
         let rules = self.rules(options, event, is_redriven);
         let comparison = compare(known.as_deref(), &seen, &rules);
-        let record = EventRecord::new(event.id.index, &comparison, options.publish_previous);
+        let mut record = EventRecord::new(event.id.index, &comparison, options.publish_previous);
         let state = next_state(&comparison, known.as_deref());
         let reason = record.reason_ignored();
         if reason.is_none() {
-            self.publish_compared(task, &record);
+            record = self.publish_compared(task, record);
         }
         let state = state.map(|state| NewState { key, state });
         task.comparing = Comparing::Done(Box::new(Compared { record, state }));
         reason
     }
 
+    /// The entity of an event with its known state.
+    fn known_state(&self, event: &Event) -> Option<(EntityKey, Option<Arc<EntityState>>)> {
+        let mut keys = possible_keys(event).into_iter().map(|key| {
+            let state = self.known.state(&key);
+            (key, state)
+        });
+        let first = keys.next()?;
+        if first.1.is_some() {
+            return Some(first);
+        }
+        Some(keys.find(|(_, state)| state.is_some()).unwrap_or(first))
+    }
+
     /// The state that a finished event leads to is the known state now, and is stored with the settlement.
-    pub(super) fn accept_state(&mut self, key: &str, position: Position, comparing: Comparing) {
+    pub(super) fn accept_state(&mut self, position: Position, comparing: Comparing) {
         let Comparing::Done(compared) = comparing else {
             return;
         };
         let Compared { record, state } = *compared;
         if let Some(new) = &state {
-            self.known.accept(key, new.state.clone());
+            let (bytes, before) = self.known.accept(&new.key, new.state.clone());
+            let connection = &new.key.connection;
+            self.in_flight.shares.grow(connection, bytes);
+            self.in_flight.shares.shrink(connection, before);
         }
         if let Some(entry) = self.in_flight.entries.get_mut(&position) {
             entry.records.push(record);
@@ -151,7 +175,9 @@ impl<P: Publish> Relay<P> {
         let sent_types = platform(&event.platform).map(|platform| platform.sent_types());
         let connected_at = self.directory.connected_at(&event.connection);
         Rules {
-            complete_since: connected_at.unwrap_or(Timestamp::MAX),
+            complete_since: connected_at
+                .unwrap_or(Timestamp::MAX)
+                .max(self.comparing_since),
             platform_types: sent_types.unwrap_or_default(),
             low_stock: options.low_stock.as_ref(),
             // An operator wants the events of a redriven delivery.
@@ -160,17 +186,35 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// Replaces the event by its compared form, and adds the derived events to their partitions.
-    fn publish_compared(&mut self, task: &mut Task, record: &EventRecord) {
+    /// Replaces the event by its compared form, and adds the derived events to its partition. Returns the record of what is
+    /// published.
+    fn publish_compared(&mut self, task: &mut Task, record: EventRecord) -> EventRecord {
         let Some(entry) = self.in_flight.entries.get_mut(&task.position) else {
-            return;
+            return record;
         };
-        let event = Event::clone(&task.event);
-        let mut events = record.apply(event, task.position, entry.event_count);
+        let (position, count) = (task.position, entry.event_count);
         let limit = self.max_event_bytes.bytes();
-        if events.iter_mut().any(|event| fit(event, limit).is_err()) {
+        let apply = |record: &EventRecord| {
+            let mut events = record.apply(Event::clone(&task.event), position, count);
+            let fits = events.iter_mut().all(|event| fit(event, limit).is_ok());
+            fits.then_some(events)
+        };
+        let candidates = [
+            |record: EventRecord| record,
+            EventRecord::without_differences,
+            EventRecord::without_derived,
+        ];
+        let found = candidates.into_iter().find_map(|reduce| {
+            let record = reduce(record.clone());
+            let events = apply(&record)?;
+            Some((record, events))
+        });
+        // The event itself was limited before.
+        let Some((published, events)) = found else {
+            return record.without_derived();
+        };
+        if published != record {
             tracing::warn!(event = %task.event.id, "event too large with its changes; publishing it without them");
-            return;
         }
         entry
             .events
@@ -183,7 +227,7 @@ impl<P: Publish> Relay<P> {
         for event in events {
             entry.waiting += 1;
             self.partitions.insert(Task {
-                position: task.position,
+                position,
                 attempts: 0,
                 endpoint: task.endpoint.clone(),
                 is_incomplete: false,
@@ -193,7 +237,22 @@ impl<P: Publish> Relay<P> {
                 event: Arc::new(event),
             });
         }
+        published
     }
+}
+
+/// The entities that an event can be about. A platform may send the deletion of a variant as that of a product.
+fn possible_keys(event: &Event) -> Vec<EntityKey> {
+    let Some(key) = EntityKey::of(&event.connection, &event.normalized) else {
+        return Vec::new();
+    };
+    let is_deletion = event.normalized.verb == verbs::DELETED
+        && event.normalized.authority == Authority::Reference;
+    let variant = (is_deletion && key.entity == "product").then(|| EntityKey {
+        entity: "variant",
+        ..key.clone()
+    });
+    [Some(key), variant].into_iter().flatten().collect()
 }
 
 /// The state after an event; `None` if it stays as it is.

@@ -10,6 +10,7 @@ use super::fetch::{Fetch, FetchTarget};
 use super::fetching::{FetchAttempt, Fetcher};
 use super::partitions::EnrichedEvents;
 use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
+use super::task::partition;
 use crate::connections::Ownership;
 use crate::delivery::{Enriched, Enrichment};
 use crate::event::{Authority, Event, NormalizedEvent, weight};
@@ -177,7 +178,7 @@ impl<P: Publish> Relay<P> {
             Assembled::Events { events, .. } => events,
             Assembled::Ignored(_) | Assembled::Unreadable(_) => Vec::new(),
         };
-        let keys: HashSet<String> = before.iter().map(Event::partition_key).collect();
+        let keys: HashSet<String> = before.iter().map(partition).collect();
         entry.delivery.enriched = Some(enriched.clone());
         let was_installing = self.end_installation(&entry);
         let (mut events, signal, content) = match assemble_within(&entry, limit) {
@@ -205,6 +206,10 @@ impl<P: Publish> Relay<P> {
             Ok(true) => {
                 let bytes = weight(&events);
                 self.count_enriched(position, bytes);
+                let entities = self.acquire_states(&events);
+                if let Some(entry) = self.in_flight.entries.get_mut(&position) {
+                    entry.entities = entities;
+                }
                 let enriched = EnrichedEvents {
                     events,
                     content,

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::compared::Comparing;
 use super::ready::{Readiness, Ready};
-use super::task::{Route, Task, route};
+use super::task::{Route, Task, partition, route};
 use crate::delivery::ConnectionId;
 use crate::event::Event;
 use crate::journal::entry::Position;
@@ -36,7 +36,9 @@ pub(super) struct Partitions {
     delayed: BTreeMap<(Instant, u64), String>,
     /// Partitions without an event in flight whose first event waits for its enrichment.
     incomplete: HashSet<String>,
-    /// Partitions without an event in flight that wait for the state of their entity.
+    /// Partitions with states that are not read yet, and the number of these states.
+    unread: HashMap<String, usize>,
+    /// Partitions without an event in flight whose first event waits for these states.
     awaiting_state: HashSet<String>,
     delays: u64,
 }
@@ -44,7 +46,7 @@ pub(super) struct Partitions {
 impl Partitions {
     /// Adds an event at the end of its partition.
     pub(super) fn push(&mut self, task: Task) {
-        let key = task.event.partition_key();
+        let key = partition(&task.event);
         match self.partitions.get_mut(&key) {
             Some(partition) => partition.push_back(task),
             None => {
@@ -54,10 +56,10 @@ impl Partitions {
         }
     }
 
-    /// Adds an event in the order of its sequence. A derived event follows its delivery, before later deliveries. The first
-    /// event of its own partition must be in flight.
+    /// Adds a derived event in the order of its sequence: after its delivery, before later deliveries. The event that it is
+    /// derived from must be in flight.
     pub(super) fn insert(&mut self, task: Task) {
-        let key = task.event.partition_key();
+        let key = partition(&task.event);
         let Some(partition) = self.partitions.get_mut(&key) else {
             return self.push(task);
         };
@@ -67,30 +69,32 @@ impl Partitions {
         partition.insert(later.unwrap_or(partition.len()), task);
     }
 
-    /// The events of this partition wait until the state of their entity is read.
+    /// The events of this partition wait until one more state is read.
     pub(super) fn await_state(&mut self, key: String) {
-        self.awaiting_state.insert(key);
+        *self.unread.entry(key).or_default() += 1;
     }
 
-    /// The state of the partition's entity was read.
+    /// One of the states that the partition waits for was read.
     pub(super) fn state_read(&mut self, key: String) {
-        if self.awaiting_state.remove(&key) && self.partitions.contains_key(&key) {
+        if let Some(count) = self.unread.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.unread.remove(&key);
+            }
+        }
+        if !self.unread.contains_key(&key) && self.awaiting_state.remove(&key) {
             self.offer(key);
         }
     }
 
-    /// Readies a partition that has no event in flight, unless its first event waits for its enrichment, or the partition for
-    /// the state of its entity.
+    /// Readies a partition that has no event in flight, unless its first event waits for its enrichment or for a state.
     fn offer(&mut self, key: String) {
-        let is_empty = self.partitions.get(&key).is_none_or(VecDeque::is_empty);
-        if self.awaiting_state.contains(&key) && !is_empty {
-            return;
-        }
         match self.partitions.get(&key).and_then(VecDeque::front) {
             Some(Task {
                 is_incomplete: true,
                 ..
             }) => drop(self.incomplete.insert(key)),
+            Some(_) if self.unread.contains_key(&key) => drop(self.awaiting_state.insert(key)),
             Some(task) => {
                 let (connection, route) = (task.event.connection.clone(), route(&task.event));
                 let ready = self.ready.entry(connection.clone()).or_insert_with(|| {
@@ -171,21 +175,20 @@ impl Partitions {
         None
     }
 
-    /// Removes the waiting events of one connection, and returns their positions. Events in flight are not affected, and
-    /// events for whose entry `stays` is `true`.
+    /// Removes the waiting events of one connection, and returns their positions. Events in flight stay, events of entries
+    /// that have begun, and events before those in a partition, so that no event overtakes another.
     pub(super) fn withdraw(
         &mut self,
         connection: &ConnectionId,
-        stays: impl Fn(Position) -> bool,
+        has_begun: impl Fn(Position) -> bool,
     ) -> Vec<Position> {
+        let staying = self.staying(connection, has_begun);
         let mut withdrawn = Vec::new();
         let mut touched = HashSet::new();
         for (key, partition) in &mut self.partitions {
             let count = partition.len();
             partition.retain(|task| {
-                let is_of_other =
-                    task.event.connection != *connection && task.endpoint != *connection;
-                let stays = is_of_other || stays(task.position);
+                let stays = !task.is_of(connection) || staying.contains(&task.position);
                 if !stays {
                     withdrawn.push(task.position);
                 }
@@ -195,7 +198,7 @@ impl Partitions {
                 touched.insert(key.clone());
             }
         }
-        // A partition that was ready, incomplete or delayed has nothing in flight; its first event may have changed.
+        // A partition that was ready, delayed or waiting has nothing in flight; its first event may have changed.
         let mut waiting = HashSet::new();
         for ready in self.ready.values_mut() {
             waiting.extend(ready.withdraw(&touched));
@@ -209,23 +212,37 @@ impl Partitions {
             }
             stays
         });
-        self.incomplete.retain(|key| {
-            let stays = !touched.contains(key);
-            if !stays {
-                waiting.insert(key.clone());
-            }
-            stays
-        });
-        waiting.extend(
-            touched
-                .iter()
-                .filter(|key| self.awaiting_state.contains(*key))
-                .cloned(),
-        );
+        for keys in [&mut self.incomplete, &mut self.awaiting_state] {
+            waiting.extend(keys.extract_if(|key| touched.contains(key)));
+        }
         for key in waiting {
             self.offer(key);
         }
         withdrawn
+    }
+
+    /// The entries of a connection whose events must not be withdrawn: those that have begun, and those with an event that is
+    /// published before an event of such an entry.
+    fn staying(
+        &self,
+        connection: &ConnectionId,
+        has_begun: impl Fn(Position) -> bool,
+    ) -> HashSet<Position> {
+        let mut staying = HashSet::new();
+        loop {
+            let count = staying.len();
+            for partition in self.partitions.values() {
+                let own = partition.iter().rev().filter(|task| task.is_of(connection));
+                let stays = own.skip_while(|task| {
+                    !staying.contains(&task.position) && !has_begun(task.position)
+                });
+                let stays: Vec<Position> = stays.map(|task| task.position).collect();
+                staying.extend(stays);
+            }
+            if staying.len() == count {
+                return staying;
+            }
+        }
     }
 
     /// Counts the entries of a connection that wait behind incomplete entries, and returns the incomplete ones.
@@ -259,7 +276,7 @@ impl Partitions {
 
     /// Returns the event that was taken to the front of its partition. The partition is ready at `not_before`, or at once.
     pub(super) fn again(&mut self, task: Task, not_before: Option<Instant>) {
-        let key = task.event.partition_key();
+        let key = partition(&task.event);
         self.partitions
             .entry(key.clone())
             .or_default()

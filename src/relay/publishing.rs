@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::outcome;
 use super::state::{Finished, Relay};
-use super::task::Task;
+use super::task::{Task, partition};
 use super::window::Flight;
 use super::{backoff, settle};
 use crate::event::{Event, json_bytes};
@@ -162,9 +162,9 @@ impl<P: Publish> Relay<P> {
 
     fn finish_event(&mut self, task: Task, outcome: PublishOutcome) {
         settle::count_event(&task.event, outcome);
-        let key = task.event.partition_key();
+        let key = partition(&task.event);
         if !matches!(outcome, PublishOutcome::Impossible(_)) {
-            self.accept_state(&key, task.position, task.comparing);
+            self.accept_state(task.position, task.comparing);
         }
         self.partitions.done(key);
         self.event_finished(task.position, task.attempts, Some(outcome));
@@ -173,8 +173,8 @@ impl<P: Publish> Relay<P> {
     /// Finishes an event that is not published: its content is known, or older than the known state.
     fn ignore_event(&mut self, task: Task, reason: &'static str) {
         metrics::counter!("cartwire_events_ignored_total", "reason" => reason).increment(1);
-        let key = task.event.partition_key();
-        self.accept_state(&key, task.position, task.comparing);
+        let key = partition(&task.event);
+        self.accept_state(task.position, task.comparing);
         if let Some(entry) = self.in_flight.entries.get_mut(&task.position) {
             entry.reason_ignored = Some(reason);
             entry

@@ -222,9 +222,7 @@ impl<P: Publish> Relay<P> {
             self.end_installation(&entry);
         }
         if let Some(entry) = self.in_flight.entries.remove(&position) {
-            for key in &entry.entities {
-                self.known.release(key);
-            }
+            self.release_states(&entry);
             if entry.is_counted {
                 self.in_flight.shares.remove(&entry.connection, entry.bytes);
             }

@@ -72,9 +72,7 @@ impl<P: Publish> Relay<P> {
         let Some(entry) = self.in_flight.entries.remove(&position) else {
             return;
         };
-        for key in &entry.entities {
-            self.known.release(key);
-        }
+        self.release_states(&entry);
         let connection = entry.connection;
         if entry.is_counted {
             self.in_flight.shares.remove(&connection, entry.bytes);
@@ -131,7 +129,7 @@ impl<P: Publish> Relay<P> {
                 position,
                 redriven: entry.redriven,
                 attempts: entry.attempts,
-                comparison: entry.comparison(&outcome),
+                comparison: entry.comparison(),
                 outcome,
             });
         }

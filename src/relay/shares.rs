@@ -104,6 +104,22 @@ impl Shares {
         }
     }
 
+    /// An item of a connection takes more bytes.
+    pub(super) fn grow(&mut self, connection: &ConnectionId, bytes: usize) {
+        if let Some(own) = self.by_connection.get_mut(connection) {
+            own.bytes += bytes;
+            self.used.bytes += bytes;
+        }
+    }
+
+    /// An item of a connection takes fewer bytes.
+    pub(super) fn shrink(&mut self, connection: &ConnectionId, bytes: usize) {
+        if let Some(own) = self.by_connection.get_mut(connection) {
+            own.bytes = own.bytes.saturating_sub(bytes);
+            self.used.bytes = self.used.bytes.saturating_sub(bytes);
+        }
+    }
+
     /// A connection returns an item.
     pub(super) fn remove(&mut self, connection: &ConnectionId, bytes: usize) {
         let Some(own) = self.by_connection.get_mut(connection) else {

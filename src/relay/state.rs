@@ -25,7 +25,7 @@ use crate::entities::{
     DeliveryComparison, DeliveryRecord, EntityKey, EntityState, EventRecord, NewState,
 };
 use crate::event::SizeLimit;
-use crate::journal::entry::{LoggedEvent, Outcome, Position, Settlement};
+use crate::journal::entry::{LoggedEvent, Position, Settlement};
 use crate::journal::{Journal, JournalError, Marks};
 use crate::publisher::{Publish, PublishOutcome};
 
@@ -81,6 +81,8 @@ pub struct Relay<P> {
     pub(super) known: KnownEntities,
     /// `None` if events are not compared.
     pub(super) comparison: Option<ComparisonOptions>,
+    /// Since when the states of entities are known.
+    pub(super) comparing_since: Timestamp,
     pub(super) window: PublishWindow,
     pub(super) settling: Settling,
     pub(super) trials: Trials,
@@ -130,8 +132,8 @@ pub(super) struct InFlightEntry {
     pub(super) events: Vec<LoggedEvent>,
     /// Number of events before the comparison.
     pub(super) event_count: usize,
-    /// The entities of its events, as partition keys.
-    pub(super) entities: Vec<String>,
+    /// The entities of its events whose states are kept in memory for it.
+    pub(super) entities: Vec<EntityKey>,
     /// Reason code of an event that is not published after its comparison.
     pub(super) reason_ignored: Option<&'static str>,
     pub(super) records: Vec<EventRecord>,
@@ -144,11 +146,16 @@ impl InFlightEntry {
         !self.outcomes.is_empty() || !self.records.is_empty()
     }
 
-    /// The result of the comparison of its events, to be stored with this outcome.
-    pub(super) fn comparison(&self, outcome: &Outcome) -> Option<DeliveryComparison> {
+    /// The result of the comparison of its events, to be stored with its settlement.
+    pub(super) fn comparison(&self) -> Option<DeliveryComparison> {
         let mut records = self.records.clone();
         records.sort_by_key(|record| record.index);
-        let has_record = !records.is_empty() && !outcome.events().is_empty();
+        // A delivery of which nothing was published is compared again when it is redriven.
+        let is_published = self
+            .outcomes
+            .iter()
+            .any(|outcome| !matches!(outcome, PublishOutcome::Impossible(_)));
+        let has_record = !records.is_empty() && is_published;
         let comparison = DeliveryComparison {
             record: has_record.then_some(DeliveryRecord(records)),
             states: self.states.clone(),
@@ -223,6 +230,7 @@ impl<P: Publish> Relay<P> {
             partitions: Partitions::default(),
             known: KnownEntities::default(),
             comparison: None,
+            comparing_since: Timestamp::MAX,
             window: PublishWindow::default(),
             settling: Settling::default(),
             trials: Trials::default(),
@@ -250,10 +258,14 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// Compares events with the known states of their entities.
+    /// Compares events with the known states of their entities, which are stored since this time.
     #[must_use]
-    pub fn comparing(self, comparison: Option<ComparisonOptions>) -> Self {
-        Self { comparison, ..self }
+    pub fn comparing(self, comparison: Option<ComparisonOptions>, since: Timestamp) -> Self {
+        Self {
+            comparison,
+            comparing_since: since,
+            ..self
+        }
     }
 
     /// Counts the deliveries that cannot be read.

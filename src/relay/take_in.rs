@@ -113,7 +113,8 @@ impl<P: Publish> Relay<P> {
         content: Option<Content>,
         target: Option<FetchTarget>,
     ) {
-        let entities = match entry.record {
+        // The events of a thin delivery need no state before they have their data.
+        let entities = match target {
             None => self.acquire_states(&events),
             Some(_) => Vec::new(),
         };

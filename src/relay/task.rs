@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::compared::Comparing;
 use crate::delivery::ConnectionId;
+use crate::entities::EntityKey;
 use crate::event::{Entity, Event};
 use crate::journal::entry::Position;
 
@@ -27,6 +28,13 @@ pub(super) struct Task {
     pub(super) event: Arc<Event>,
 }
 
+impl Task {
+    /// `true` if the connection or its app is this one.
+    pub(super) fn is_of(&self, connection: &ConnectionId) -> bool {
+        self.event.connection == *connection || self.endpoint == *connection
+    }
+}
+
 /// What an event may have done to the broker's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Suspicion {
@@ -38,6 +46,30 @@ pub(super) struct Suspicion {
     pub(super) killed_connections: u32,
     /// The broker returned the event once, because no queue is bound for it.
     pub(super) was_returned: bool,
+}
+
+/// The partition of an event: its events are published in order, one at a time.
+///
+/// A product, a variant and a stock item with one id share a partition. WooCommerce sends a deleted variant as a product, and
+/// an event of the stock can be derived from an event of its product.
+#[must_use]
+pub(super) fn partition(event: &Event) -> String {
+    let normalized = &event.normalized;
+    partition_name(&event.connection, normalized.entity.name(), &normalized.id)
+}
+
+/// The partition of an entity's events.
+#[must_use]
+pub(super) fn partition_of(key: &EntityKey) -> String {
+    partition_name(&key.connection, key.entity_of_events(), &key.id)
+}
+
+fn partition_name(connection: &ConnectionId, entity: &str, id: &str) -> String {
+    let entity = match entity {
+        "variant" | "inventory" => "product",
+        entity => entity,
+    };
+    format!("{connection}/{entity}/{id}")
 }
 
 /// What the broker routes by: connection, entity and verb. Actions share one route, because a store can define any number of them.

@@ -3,7 +3,7 @@
 use cartwire::journal::ConnectionChange;
 use serde_json::{Value, json};
 use support::eventually;
-use support::in_process::{InProcessGateway, id};
+use support::in_process::{APP, InProcessGateway, id, token};
 
 /// An order that was changed at this second, with more members.
 fn order(second: u32, members: Value) -> String {
@@ -281,4 +281,129 @@ async fn known_entities_are_listed_shown_and_removed_with_their_connection() {
     gateway.change(&ConnectionChange::Remove(id("shop-a")));
     let page = gateway.get("/api/entities/customer").await.json();
     assert_eq!(page["entities"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contact_and_member_with_one_id_are_compared_apart() {
+    let gateway = InProcessGateway::start().await;
+    let installed = token("AppInstalled", r#"{"appId":"a"}"#, "site-1");
+    let answer = gateway.post(APP, &installed).await;
+    gateway.settled(&answer.delivery()).await;
+    let event = |fqdn: &str, sequence: u64, entity: Value| {
+        let payload = json!({
+            "id": format!("{fqdn}-{sequence}"), "entityFqdn": fqdn, "slug": "updated", "entityId": "c-1",
+            "entityEventSequence": sequence.to_string(), "eventTime": "2026-01-01T10:00:00Z",
+            "updatedEvent": {"currentEntityAsJson": entity.to_string()},
+        });
+        token(&format!("{fqdn}_updated"), &payload.to_string(), "site-1")
+    };
+    let (contact, member) = ("wix.contacts.v4.contact", "wix.members.v1.member");
+    let named = |first: &str| json!({"id": "c-1", "info": {"name": {"first": first}}});
+    let email = |address: &str| json!({"id": "c-1", "loginEmail": address});
+    let mut states = Vec::new();
+    for request in [
+        event(contact, 40, named("Ada")),
+        event(member, 1, email("a@b.example")),
+        event(contact, 41, named("Ada L.")),
+        event(member, 2, email("c@d.example")),
+        event(member, 3, email("c@d.example")),
+    ] {
+        let answer = gateway.post(APP, &request).await;
+        let settled = gateway.settled(&answer.delivery()).await;
+        states.push(settled["delivery"]["state"].clone());
+    }
+    assert_eq!(states, ["logged", "logged", "logged", "logged", "ignored"]);
+    let events = gateway.events("subject=customer/c-1", 4).await;
+    assert_eq!(events[2]["data"]["changed"], json!(["/first_name"]));
+    assert_eq!(events[3]["data"]["changed"], json!(["/email"]));
+    let of = |entity: &str| format!("/api/entities/{entity}/site-1/c-1");
+    let member = gateway.get(&of("member")).await.json();
+    assert_eq!(member["data"]["email"], "c@d.example");
+    let contact = gateway.get(&of("customer")).await.json();
+    assert_eq!(contact["data"]["first_name"], "Ada L.");
+    assert_eq!(contact["history"].as_array().map(Vec::len), Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variation_that_is_deleted_as_a_product_is_a_deleted_variant() {
+    let gateway = InProcessGateway::start().await;
+    let variation =
+        json!({"id": 12, "parent_id": 5, "type": "variation", "name": "Mug, red", "price": "4.00"});
+    let webhooks = [
+        ("product.updated", variation.to_string()),
+        ("product.deleted", json!({"id": 12}).to_string()),
+    ];
+    send(&gateway, &webhooks).await;
+    let known = gateway.get("/api/entities/variant/shop-a/12").await.json();
+    assert_eq!(known["deleted"], true, "{known}");
+    let product = gateway.get("/api/entities/product/shop-a/12").await;
+    assert_eq!(product.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_that_is_too_large_with_its_changes_has_none_and_its_derived_events_are_published() {
+    let gateway = InProcessGateway::with(|args| {
+        args.publish_previous = true;
+        args.max_event_bytes = "64KiB".to_owned();
+    })
+    .await;
+    let note = |letter: &str| letter.repeat(40_000);
+    let mut paid: Value = serde_json::from_str(&paid(20)).expect("JSON");
+    paid["customer_note"] = json!(note("b"));
+    let webhooks = [
+        (
+            "order.created",
+            order(10, json!({"customer_note": note("a")})),
+        ),
+        ("order.updated", paid.to_string()),
+    ];
+    send(&gateway, &webhooks).await;
+    let events = gateway.events("subject=order/7", 4).await;
+    assert_eq!(
+        types(&events),
+        [
+            "order.created",
+            "order.updated",
+            "order.paid",
+            "order.status_changed"
+        ]
+    );
+    for name in ["changed", "previous", "raw"] {
+        assert_eq!(events[1]["data"][name], Value::Null, "{name}");
+    }
+    assert_eq!(events[1]["data"]["order"]["note"], note("b"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_a_redriven_delivery_keep_their_order_among_new_ones() {
+    let gateway = InProcessGateway::start().await;
+    let first = send(&gateway, &[("order.created", order(10, json!({})))]).await;
+    let path = format!(
+        "/api/deliveries/{}/redrive",
+        first[0]["id"].as_str().expect("an id")
+    );
+    for second in 11..41 {
+        gateway
+            .admin_request("POST", &path)
+            .send(gateway.admin)
+            .await;
+        let note = json!({"customer_note": second.to_string()});
+        gateway
+            .order("order.updated", &order(second, note), u64::from(second))
+            .await;
+    }
+    let events = eventually("all updates are published", async || {
+        let events = gateway.events("subject=order/7", 31).await;
+        let updates = events
+            .iter()
+            .filter(|event| event["type"] == "cartwire.order.updated");
+        (updates.count() == 30).then_some(events)
+    })
+    .await;
+    let sequences: Vec<&str> = events
+        .iter()
+        .filter(|event| event["origin"] != "redrive")
+        .filter_map(|event| event["sequence"].as_str())
+        .collect();
+    assert!(sequences.is_sorted(), "{sequences:?}");
 }

@@ -249,3 +249,62 @@ fn events_of_a_delivery_that_was_published_in_part_stay() {
     );
     assert_eq!(positions(&take(&mut partitions, 10)), [1]);
 }
+
+#[test]
+fn state_that_is_read_while_an_event_is_in_flight_does_not_ready_the_next_one() {
+    let mut partitions = Partitions::default();
+    let key = || "c/order/a".to_owned();
+    partitions.push(task(1, "a"));
+    assert_eq!(positions(&take(&mut partitions, 1)), [1]);
+    partitions.await_state(key());
+    partitions.push(task(2, "a"));
+    partitions.state_read(key());
+    assert!(take(&mut partitions, 1).is_empty());
+    partitions.done(key());
+    assert_eq!(positions(&take(&mut partitions, 9)), [2]);
+}
+
+#[test]
+fn partition_waits_for_all_states_and_its_turn_comes_after_the_event_in_flight() {
+    let mut partitions = Partitions::default();
+    let key = || "c/order/a".to_owned();
+    partitions.push(task(1, "a"));
+    assert_eq!(positions(&take(&mut partitions, 1)), [1]);
+    partitions.await_state(key());
+    partitions.await_state(key());
+    partitions.push(task(2, "a"));
+    partitions.done(key());
+    partitions.state_read(key());
+    assert!(take(&mut partitions, 1).is_empty());
+    partitions.state_read(key());
+    assert_eq!(positions(&take(&mut partitions, 9)), [2]);
+}
+
+#[test]
+fn event_before_one_that_stays_is_not_withdrawn() {
+    let mut partitions = Partitions::default();
+    // Delivery 2 has begun. Its event of `b` waits behind delivery 1, and delivery 1 has another event.
+    for (position, id) in [(0, "c"), (1, "c"), (1, "b"), (2, "b"), (3, "b")] {
+        partitions.push(task(position, id));
+    }
+    let connection = ConnectionId::new("c").expect("an id");
+    let withdrawn = partitions.withdraw(&connection, |position| position == 2);
+    assert_eq!(withdrawn, [3]);
+}
+
+#[test]
+fn product_its_variant_and_its_stock_share_a_partition() {
+    use crate::event::data::{Inventory, Product};
+    let named = |entity: Entity| {
+        let mut task = task(1, "a");
+        Arc::make_mut(&mut task.event).normalized.entity = entity;
+        partition(&task.event)
+    };
+    let product = named(Entity::Product(Box::<Product>::default()));
+    assert_eq!(product, named(Entity::Variant(Box::<Product>::default())));
+    assert_eq!(
+        product,
+        named(Entity::Inventory(Box::<Inventory>::default()))
+    );
+    assert_ne!(product, partition(&task(1, "a").event));
+}
