@@ -85,7 +85,8 @@ pub struct FoundPage {
     pub platform: String,
     pub connection: ConnectionId,
     pub changes: Vec<FoundChange>,
-    pub read: StoreRead,
+    /// `None` for a read whose progress is not stored.
+    pub read: Option<StoreRead>,
 }
 
 pub(super) fn store_page(
@@ -97,6 +98,9 @@ pub(super) fn store_page(
     for change in &page.changes {
         added += usize::from(store_change(transaction, page, change, now)?);
     }
+    let Some(read) = &page.read else {
+        return Ok(added);
+    };
     let StoreRead {
         entity,
         watermark,
@@ -104,7 +108,7 @@ pub(super) fn store_page(
         cursor,
         finished_at,
         failure,
-    } = &page.read;
+    } = read;
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO store_reads (connection, entity, watermark, until, cursor, finished_at, failure)

@@ -21,7 +21,7 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(120);
 const LAG: SignedDuration = SignedDuration::from_secs(60);
 /// Maximum wait for a store that asks to wait during a read.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// Maximum number of pages that one read reads before other stores get their turn.
+/// Maximum number of pages that one read reads before other stores get their turn. A read that stores no progress reads all.
 const MAX_PAGES: usize = 200;
 
 /// A store to read.
@@ -41,8 +41,18 @@ pub(super) struct Window {
     pub(super) until: Timestamp,
     pub(super) cursor: Option<String>,
     pub(super) finished_at: Option<Timestamp>,
-    /// `false` for a dry run.
-    pub(super) is_stored: bool,
+    pub(super) stores: Stores,
+}
+
+/// What a read stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stores {
+    /// The changes, and how far the store has been read. It continues after a crash.
+    ChangesAndProgress,
+    /// The changes. The read has a window of its own, so the scheduled reads do not continue it.
+    Changes,
+    /// Nothing: a dry run.
+    Nothing,
 }
 
 impl Window {
@@ -55,19 +65,19 @@ impl Window {
             until: read.and_then(|read| read.until).unwrap_or(now - LAG),
             cursor: read.and_then(|read| read.cursor.clone()),
             finished_at: read.and_then(|read| read.finished_at),
-            is_stored: true,
+            stores: Stores::ChangesAndProgress,
         }
     }
 
-    /// The window of a request for changes since a time. It does not move the watermark.
-    pub(super) fn since(read: Option<&StoreRead>, since: Timestamp, now: Timestamp) -> Self {
+    /// The window of a request for changes since a time. Its read does not move the watermark.
+    pub(super) fn since(since: Timestamp, now: Timestamp) -> Self {
         Self {
-            watermark: read.map_or(now - LAG, |read| read.watermark),
+            watermark: since,
             after: since,
             until: now - LAG,
             cursor: None,
-            finished_at: read.and_then(|read| read.finished_at),
-            is_stored: true,
+            finished_at: None,
+            stores: Stores::Changes,
         }
     }
 
@@ -111,7 +121,11 @@ impl Store<'_> {
     ) -> Result<EntityReport, JournalError> {
         let mut progress = Progress::default();
         progress.report.entity = entity.name.to_owned();
-        for _ in 0..MAX_PAGES {
+        let max_pages = match window.stores {
+            Stores::ChangesAndProgress => MAX_PAGES,
+            Stores::Changes | Stores::Nothing => usize::MAX,
+        };
+        for _ in 0..max_pages {
             let page = match self.page(entity, &window).await {
                 Ok(page) => page,
                 Err(failure) => {
@@ -223,9 +237,11 @@ impl Store<'_> {
         read: StoreRead,
         changes: Vec<FoundChange>,
     ) -> Result<(), JournalError> {
-        if !window.is_stored {
-            return Ok(());
-        }
+        let read = match window.stores {
+            Stores::ChangesAndProgress => Some(read),
+            Stores::Changes => None,
+            Stores::Nothing => return Ok(()),
+        };
         let gaps: Vec<Gap> = changes.iter().map(|change| change.gap).collect();
         let page = FoundPage {
             platform: self.api.name().to_owned(),

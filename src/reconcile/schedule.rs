@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::read::{Store, Window};
+use super::read::{Store, Stores, Window};
 use super::report::{EntityReport, ReconcileRequest, StoreReport};
 use crate::connections::{Directory, Seal};
 use crate::delivery::ConnectionId;
@@ -252,10 +252,12 @@ impl Reconciler {
         for entity in api.readable_entities().iter().filter(wanted) {
             let last = reads.iter().find(|read| read.entity == entity.name);
             let mut window = match request.since {
-                Some(since) => Window::since(last, since, now),
+                Some(since) => Window::since(since, now),
                 None => Window::next(last, connection.created_at, now),
             };
-            window.is_stored = !request.dry_run;
+            if request.dry_run {
+                window.stores = Stores::Nothing;
+            }
             let is_recent = window
                 .finished_at
                 .is_some_and(|at| now.duration_since(at) < FULL_READ_INTERVAL);

@@ -216,3 +216,21 @@ async fn unreadable_row_is_a_dead_letter_and_the_read_goes_on() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn request_with_a_time_of_its_own_leaves_the_scheduled_read_as_it_is() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    shop.keep("orders", changed(2, 500, "processing"));
+    let reader = Reader::open(gateway.folder()).expect("the data file");
+    let connection = support::in_process::id(SHOP);
+    let progress = || reader.store_reads(&connection).expect("the data file");
+    let found = read(&gateway, since_an_hour()).await;
+    assert_eq!(found.entities[0].missing.count, 1);
+    assert_eq!(progress(), []);
+    read(&gateway, ReconcileRequest::default()).await;
+    let before = progress();
+    assert!(before.iter().any(|read| read.entity == "order"));
+    read(&gateway, since_an_hour()).await;
+    assert_eq!(progress(), before);
+}
