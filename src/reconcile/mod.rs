@@ -17,7 +17,9 @@
 mod classify;
 mod read;
 mod report;
+mod requests;
 mod schedule;
+mod turn;
 
 pub use report::{EntityReport, FoundIds, ReconcileRequest, StoreReport};
 pub use schedule::Reconciler;

@@ -18,7 +18,7 @@ use crate::platforms::api::{
 /// The window of a read begins this long before the watermark, for changes that became visible late.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(120);
 /// The window ends this long before now, so that webhooks that are on their way are not counted as missing.
-const LAG: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const LAG: SignedDuration = SignedDuration::from_secs(60);
 /// Maximum wait for a store that asks to wait during a read.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Maximum number of pages that one read reads before other stores get their turn. A read that stores no progress reads all.

@@ -1,6 +1,6 @@
 //! When stores are read: each one once in an interval, degraded ones more often, and at once on request.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use tokio::time::Instant;
 
 use super::read::{Store, Stores, Window};
 use super::report::{EntityReport, ReconcileRequest, StoreReport};
+use super::requests::OpenRequest;
+use super::turn::Turn;
 use crate::connections::{Directory, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::{Journal, JournalError};
@@ -23,8 +25,6 @@ use crate::report::ErrorChain;
 const MAX_CONCURRENT_READS: usize = 4;
 /// Time between two searches for stores that are due.
 const TICK: Duration = Duration::from_secs(1);
-/// A degraded connection is read this often.
-const DEGRADED_INTERVAL: Duration = Duration::from_secs(60);
 /// The first read of a store is at a random moment of this time after the start.
 const FIRST_READ_SPREAD: Duration = Duration::from_secs(30);
 /// Time between two reads of an entity whose list has no window, because each read reads all of it.
@@ -43,18 +43,9 @@ pub struct Reconciler {
     pub interval: Option<Duration>,
 }
 
-/// A request of the command line that is not finished.
-struct OpenRequest {
-    id: i64,
-    waiting: Vec<ConnectionId>,
-    request: ReconcileRequest,
-    tasks: HashSet<Id>,
-    reports: Vec<StoreReport>,
-}
-
 #[derive(Default)]
 struct Schedule {
-    next: HashMap<ConnectionId, Instant>,
+    turns: HashMap<ConnectionId, Turn>,
     /// By connection, with the task that reads it.
     running: HashMap<ConnectionId, Id>,
     request: Option<OpenRequest>,
@@ -98,30 +89,24 @@ impl Reconciler {
                 schedule.running.insert(connection, task);
             }
         }
-        self.finish_request(schedule).await;
+        self.finish_request(&mut schedule.request).await;
         let Some(interval) = self.interval else {
             return;
         };
         let now = Instant::now();
         let ids = self.directory.readable();
-        schedule.next.retain(|id, _| ids.contains(id));
+        schedule.turns.retain(|id, _| ids.contains(id));
         for id in ids {
             let phases = &schedule.phases;
-            let next = schedule
-                .next
-                .entry(id.clone())
-                .or_insert_with(|| now + spread(phases, &id).min(interval));
+            let first = now + spread(phases, &id).min(interval);
+            let turn = schedule.turns.entry(id.clone()).or_insert(Turn::new(first));
+            turn.update(self.directory.is_degraded(&id), now);
             let is_free = schedule.running.len() < MAX_CONCURRENT_READS
                 && !schedule.running.contains_key(&id);
-            if *next > now || !is_free {
+            if !is_free || !turn.is_due(now) {
                 continue;
             }
-            let interval = if self.directory.is_degraded(&id) {
-                interval.min(DEGRADED_INTERVAL)
-            } else {
-                interval
-            };
-            *next = now + interval;
+            turn.read(interval, now);
             let read = self.clone().read(id.clone(), ReconcileRequest::default());
             schedule.running.insert(id, reads.spawn(read).id());
         }
@@ -144,53 +129,7 @@ impl Reconciler {
         {
             open.reports.extend(report);
         }
-        self.finish_request(schedule).await;
-    }
-
-    async fn open_request(&self) -> Option<OpenRequest> {
-        let read = self.journal.read(|reader| reader.reconcile_request());
-        let (id, text) = match read.await {
-            Ok(found) => found?,
-            Err(error) => {
-                tracing::error!(error = %ErrorChain(&error), "cannot read requests to reconcile");
-                return None;
-            }
-        };
-        let request: ReconcileRequest = serde_json::from_str(&text).unwrap_or_default();
-        let mut waiting: Vec<ConnectionId> = if request.connections.is_empty() {
-            self.directory.readable().into_iter().collect()
-        } else {
-            let ids = request.connections.iter();
-            ids.filter_map(|id| ConnectionId::new(id).ok()).collect()
-        };
-        waiting.sort();
-        Some(OpenRequest {
-            id,
-            waiting,
-            request,
-            tasks: HashSet::new(),
-            reports: Vec::new(),
-        })
-    }
-
-    /// Reports a request whose stores are all read.
-    async fn finish_request(&self, schedule: &mut Schedule) {
-        let is_finished = schedule
-            .request
-            .as_ref()
-            .is_some_and(|open| open.waiting.is_empty() && open.tasks.is_empty());
-        if !is_finished {
-            return;
-        }
-        let Some(mut open) = schedule.request.take() else {
-            return;
-        };
-        open.reports
-            .sort_by(|left, right| left.connection.cmp(&right.connection));
-        let report = serde_json::to_string(&open.reports).unwrap_or_default();
-        if let Err(error) = self.journal.answer_reconcile_request(open.id, report).await {
-            tracing::error!(error = %ErrorChain(&error), "cannot store the report of a request to reconcile");
-        }
+        self.finish_request(&mut schedule.request).await;
     }
 
     async fn read(self, id: ConnectionId, request: ReconcileRequest) -> StoreReport {

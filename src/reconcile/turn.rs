@@ -1,0 +1,79 @@
+//! When one store is read next. Pure.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::read::LAG;
+
+/// A degraded connection is read this often.
+const DEGRADED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// When a store is read next.
+pub(super) struct Turn {
+    next: Instant,
+    is_degraded: bool,
+}
+
+impl Turn {
+    pub(super) fn new(first: Instant) -> Self {
+        Self {
+            next: first,
+            is_degraded: false,
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.next <= now
+    }
+
+    /// A connection that is degraded may have lost webhooks, and is read at once. One that is well again is read as soon as the
+    /// window of a read has its last lost webhooks.
+    pub(super) fn update(&mut self, is_degraded: bool, now: Instant) {
+        if self.is_degraded == is_degraded {
+            return;
+        }
+        self.is_degraded = is_degraded;
+        let due = if is_degraded {
+            now
+        } else {
+            now + LAG.unsigned_abs()
+        };
+        self.next = self.next.min(due);
+    }
+
+    /// A read begins: the next one begins after the interval.
+    pub(super) fn read(&mut self, interval: Duration, now: Instant) {
+        let interval = if self.is_degraded {
+            interval.min(DEGRADED_INTERVAL)
+        } else {
+            interval
+        };
+        self.next = now + interval;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn store_is_read_at_once_when_it_becomes_degraded_and_again_when_it_is_well() {
+        let now = Instant::now();
+        let mut turn = Turn::new(now);
+        turn.read(INTERVAL, now);
+        turn.update(false, now);
+        assert_eq!(turn.next, now + INTERVAL);
+        turn.update(true, now);
+        assert_eq!(turn.next, now);
+        turn.read(INTERVAL, now);
+        assert_eq!(turn.next, now + DEGRADED_INTERVAL);
+        turn.read(INTERVAL, now);
+        turn.update(false, now);
+        assert_eq!(turn.next, now + LAG.unsigned_abs());
+        turn.read(INTERVAL, now);
+        assert_eq!(turn.next, now + INTERVAL);
+    }
+}
