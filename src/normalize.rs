@@ -118,26 +118,25 @@ fn as_published(mut event: Event, omits_raw: bool) -> Event {
     event
 }
 
-/// The events of a page of the log, with their cursors. A delivery with several events is normalized once.
-#[must_use]
-pub fn assemble_page(page: &LogPage) -> Vec<(Position, Event)> {
-    let mut read: Option<(Position, Vec<Event>)> = None;
-    let mut events = Vec::with_capacity(page.rows.len());
-    for row in &page.rows {
+/// The events of a page of the log, with their cursors. A delivery with several events is normalized once. Only the events of
+/// one delivery are in memory at a time.
+pub fn assemble_page(page: &LogPage) -> impl Iterator<Item = (Position, Event)> {
+    let mut assembled: Option<(Position, Vec<Event>)> = None;
+    page.rows.iter().filter_map(move |row| {
         let position = row.entry.position;
-        if read.as_ref().is_none_or(|(last, _)| *last != position) {
+        if assembled.as_ref().is_none_or(|(last, _)| *last != position) {
+            // The events of the delivery before are dropped first.
+            assembled = None;
             let all = match assemble(&row.entry) {
                 Assembled::Events { events, .. } => events,
                 Assembled::Ignored(_) | Assembled::Unreadable(_) => Vec::new(),
             };
-            read = Some((position, all));
+            assembled = Some((position, all));
         }
-        let event = read
-            .as_ref()
-            .and_then(|(_, all)| all.iter().find(|event| event.id.index == row.index));
-        events.extend(event.map(|event| (row.cursor, as_published(event.clone(), row.omits_raw))));
-    }
-    events
+        let (_, all) = assembled.as_ref()?;
+        let event = all.iter().find(|event| event.id.index == row.index)?;
+        Some((row.cursor, as_published(event.clone(), row.omits_raw)))
+    })
 }
 
 /// The event of an entry at an index, if it exists.

@@ -1,11 +1,11 @@
 //! The admin API: events, deliveries, and connections with their rejected requests.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::event_log::{LogQuery, read_log};
-use super::limits::long_answer;
+use super::limits::{Pieces, long_answer, long_body};
 use super::query::{
     ApiError, CHANGED_DELIVERIES_PARAMETERS, DELIVERY_PARAMETERS, EVENT_PARAMETERS, Parameters,
     delivery_key,
@@ -13,17 +13,23 @@ use super::query::{
 use super::state::Admin;
 use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
-use crate::event::{Event, EventId};
-use crate::journal::{DeliveryFilter, PageLimit, Reader};
+use crate::event::EventId;
+use crate::journal::{DeliveryFilter, LogPage, PageLimit, Reader};
 use crate::normalize::{assemble_page, assemble_row};
 use crate::platforms::api::Finding;
 
 type Answer = Result<HttpResponse, ApiError>;
 
+/// A page of events with the cursor of the next one. Its events are made one after the other while it is written.
 #[derive(Serialize)]
-struct Page<T> {
-    events: Vec<T>,
+struct EventPage<'a> {
+    #[serde(serialize_with = "write_events")]
+    events: &'a LogPage,
     next: String,
+}
+
+fn write_events<S: Serializer>(page: &LogPage, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(assemble_page(page).map(|(_, event)| event))
 }
 
 /// `GET /api/events`: oldest first, after a cursor.
@@ -37,11 +43,12 @@ pub(super) async fn events(request: HttpRequest, admin: web::Data<Admin>) -> Ans
     };
     let slot = admin.limits.answer().await?;
     let page = read_log(&admin, query, |page, from| {
-        (assemble_page(page), from.advanced(page.next).to_string())
+        Pieces::of_json(&EventPage {
+            events: page,
+            next: from.advanced(page.next).to_string(),
+        })
     });
-    let (events, next) = page.await?;
-    let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-    long_answer(slot, &Page { events, next })
+    Ok(long_body(slot, page.await??))
 }
 
 /// `GET /api/events/{id}`
@@ -53,12 +60,16 @@ pub(super) async fn event(
     Parameters::of(&request, &[])?;
     let id = EventId::parse(&id).ok_or(ApiError::NotFound)?;
     let slot = admin.limits.answer().await?;
+    let large_events = admin.limits.large_events.clone();
     let found = admin.limits.read(&admin.journal, move |reader| {
-        let row = reader.event(id.delivery, id.index)?;
-        Ok(row.and_then(|row| assemble_row(&row)))
+        let Some(row) = reader.event(id.delivery, id.index)? else {
+            return Ok(None);
+        };
+        let _turn = large_events.turn(row.entry.delivery.cost());
+        Ok(assemble_row(&row).map(|event| Pieces::of_json(&event)))
     });
     let event = found.await?.ok_or(ApiError::NotFound)?;
-    long_answer(slot, &event)
+    Ok(long_body(slot, event?))
 }
 
 /// `GET /api/deliveries`: newest first, before a cursor.

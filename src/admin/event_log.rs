@@ -41,10 +41,14 @@ where
     F: FnOnce(&LogPage, EventCursor) -> T + Send + 'static,
 {
     let (name, after) = (query.parameter, query.after);
+    let large_events = admin.limits.large_events.clone();
     let found = admin.limits.read(&admin.journal, move |reader| {
         let found = reader.log_after(query.after, query.limit, &query.filter)?;
         Ok(match found {
-            LogRead::Page { page, from } => Ok(read(&page, from)),
+            LogRead::Page { page, from } => {
+                let _turn = large_events.turn(page.bytes);
+                Ok(read(&page, from))
+            }
             LogRead::Ahead { newest } => Err(ApiError::CursorAhead { name, newest }),
             LogRead::Lost { first } => Err(ApiError::EventsLost { first }),
         })

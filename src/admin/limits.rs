@@ -4,8 +4,10 @@
 //! A read uses a slot while its thread works. A long response uses a slot until the client has read it. A stream uses a slot
 //! until it ends. Probes have their own slots.
 
+use std::collections::VecDeque;
+use std::io::Write;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,13 +27,15 @@ const READS: usize = 4;
 const PROBE_READS: usize = 1;
 /// Maximum number of long responses in memory.
 const ANSWERS: usize = 8;
+/// Events that take more memory than this are large.
+const LARGE_EVENT_BYTES: usize = 4 << 20;
 /// Maximum number of streams.
 const STREAMS: usize = 64;
 /// Maximum number of streams with a large buffer.
 const LARGE_STREAM_BUFFERS: usize = 4;
 /// Maximum wait of a request for a slot. Then it is answered 503.
 const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A response is passed to the connection in pieces of this size, so that it is not copied as a whole.
+/// The size of the pieces of a long response.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// The slots of the admin listener.
@@ -42,6 +46,19 @@ pub struct Limits {
     answers: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     pub(super) large_stream_buffers: Arc<Semaphore>,
+    pub(super) large_events: LargeEvents,
+}
+
+/// Large events are made by one thread at a time: they take many times the memory of their delivery.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LargeEvents(Arc<Mutex<()>>);
+
+impl LargeEvents {
+    /// Waits for the turn to make events of this size; small ones need none.
+    pub(super) fn turn(&self, bytes: usize) -> Option<MutexGuard<'_, ()>> {
+        let turn = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (bytes > LARGE_EVENT_BYTES).then(turn)
+    }
 }
 
 impl Default for Limits {
@@ -53,6 +70,7 @@ impl Default for Limits {
             answers: slots(ANSWERS),
             streams: slots(STREAMS),
             large_stream_buffers: slots(LARGE_STREAM_BUFFERS),
+            large_events: LargeEvents::default(),
         }
     }
 }
@@ -124,18 +142,60 @@ pub(super) fn long_answer(
     slot: OwnedSemaphorePermit,
     value: &impl Serialize,
 ) -> Result<HttpResponse, ApiError> {
-    let bytes = serde_json::to_vec(value).map_err(|_| ApiError::Unwritable)?;
-    let body = LongBody {
-        rest: Bytes::from(bytes),
-        _slot: slot,
-    };
-    Ok(HttpResponse::Ok()
+    Ok(long_body(slot, Pieces::of_json(value)?))
+}
+
+/// As [`long_answer`], of written JSON.
+pub(super) fn long_body(slot: OwnedSemaphorePermit, json: Pieces) -> HttpResponse {
+    let body = LongBody { json, _slot: slot };
+    HttpResponse::Ok()
         .content_type(ContentType::json())
-        .body(body))
+        .body(body)
+}
+
+/// A text in pieces. A text in one piece is copied whenever it grows, and stays in memory until the last byte is sent.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    full: VecDeque<Bytes>,
+    last: Vec<u8>,
+    length: u64,
+}
+
+impl Pieces {
+    pub(super) fn of_json(value: &impl Serialize) -> Result<Self, ApiError> {
+        let mut pieces = Self::default();
+        serde_json::to_writer(&mut pieces, value).map_err(|_| ApiError::Unwritable)?;
+        Ok(pieces)
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        let last = || Some(Bytes::from(std::mem::take(&mut self.last)));
+        let next = self.full.pop_front().or_else(last)?;
+        (!next.is_empty()).then_some(next)
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.last.capacity() == 0 {
+            self.last.reserve_exact(PIECE_BYTES);
+        }
+        let length = bytes.len().min(PIECE_BYTES - self.last.len());
+        self.last.extend_from_slice(&bytes[..length]);
+        self.length += length as u64;
+        if self.last.len() == PIECE_BYTES {
+            self.full.push_back(std::mem::take(&mut self.last).into());
+        }
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 struct LongBody {
-    rest: Bytes,
+    json: Pieces,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -143,17 +203,13 @@ impl MessageBody for LongBody {
     type Error = std::convert::Infallible;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.rest.len() as u64)
+        BodySize::Sized(self.json.length)
     }
 
     fn poll_next(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let length = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(self.rest.split_to(length))))
+        Poll::Ready(self.json.next().map(Ok))
     }
 }

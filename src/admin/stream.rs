@@ -150,8 +150,7 @@ impl Follower {
         };
         let page = read_log(&self.admin, query, |page, from| {
             let lines = assemble_page(page)
-                .iter()
-                .filter_map(|(position, event)| line(from.advanced(*position), event))
+                .filter_map(|(position, event)| line(from.advanced(position), &event))
                 .collect();
             (lines, from.advanced(page.next))
         });

@@ -32,6 +32,8 @@ pub struct LogPage {
     pub rows: Vec<LogRow>,
     /// The cursor for the next page: after all searched rows, with or without a match.
     pub next: Position,
+    /// Memory of the rows' events, as `JournaledDelivery::cost` estimates it.
+    pub bytes: usize,
 }
 
 impl Reader {
@@ -83,14 +85,12 @@ impl Reader {
         let mut rows =
             statement.query(params![after, exact, prefix, connection, filter.subject])?;
         let mut completions = EnrichedReader::default();
-        let (mut page, mut bytes) = (
-            LogPage {
-                rows: Vec::new(),
-                next: after,
-            },
-            0,
-        );
-        while page.rows.len() < limit.rows && bytes < limit.bytes {
+        let mut page = LogPage {
+            rows: Vec::new(),
+            next: after,
+            bytes: 0,
+        };
+        while page.rows.len() < limit.rows && page.bytes < limit.bytes {
             let Some(row) = rows.next()? else {
                 page.next = page.next.max(newest);
                 break;
@@ -106,7 +106,7 @@ impl Reader {
             let Some(entry) = self.1.set_aside("deliveries", position, entry)? else {
                 continue;
             };
-            bytes += entry.delivery.cost();
+            page.bytes += entry.delivery.cost();
             page.rows.push(LogRow {
                 cursor: page.next,
                 index: row.get(OWN + 1)?,

@@ -16,8 +16,8 @@ use support::process::ProcessGateway;
 use support::store::{HONEST, HONEST_SECRET, Keys};
 use support::{eventually, unique};
 
-/// Maximum memory of the process, in MiB. The attacks take up to 525 MiB on a busy machine with two cores.
-const MEMORY_BOUND: u64 = 640;
+/// Maximum memory of the process, in MiB.
+const MEMORY_BOUND: u64 = 512;
 const BODY_BYTES: usize = (8 << 20) - 1024;
 /// Copies of each attack.
 const COPIES: usize = 6;
