@@ -19,7 +19,7 @@ pub const FILE: &str = "master.key";
 
 impl Seal {
     /// Reads the master key from the named file, or from the data folder if none is named. Creates a key in the data folder
-    /// if there is none and no secret is stored.
+    /// if it has no key and no secret is stored.
     ///
     /// # Errors
     /// [`SealError`]; [`SealError::Missing`] if there are secrets and no key.

@@ -13,7 +13,6 @@ use super::stock::Stock;
 use super::transition::{Derived, EntityTransition};
 use super::transitions::transitions;
 use crate::event::verbs;
-use crate::journal::entry::Position;
 use crate::platforms::ContentDigest;
 
 /// The transitions whose verbs a platform may send itself.
@@ -67,7 +66,7 @@ pub(crate) struct Observation<'a> {
     /// When the change happened at the store, or when the delivery arrived.
     pub(crate) time: Timestamp,
     /// The position of the delivery.
-    pub(crate) position: Position,
+    pub(crate) position: i64,
     /// `true` if the event has the whole entity.
     pub(crate) is_whole: bool,
 }
@@ -286,7 +285,7 @@ fn after_deletion(state: EntityState, form: &Value, seen: &Observation<'_>) -> E
 }
 
 /// The state that follows a known one, so far without a difference.
-fn next_of(known: &EntityState, position: Position) -> EntityState {
+fn next_of(known: &EntityState, position: i64) -> EntityState {
     EntityState {
         revision: known.revision + 1,
         position,

@@ -10,7 +10,6 @@ use serde_json::Value;
 use super::kept::{MEMBER, entity_name};
 use crate::delivery::ConnectionId;
 use crate::event::{Entity, NormalizedEvent};
-use crate::journal::entry::Position;
 use crate::platforms::ContentDigest;
 
 /// The newest accepted state of an entity.
@@ -20,7 +19,7 @@ pub(crate) struct EntityState {
     /// newer.
     pub(crate) revision: u64,
     /// The position of the newest delivery that changed the state.
-    pub(crate) position: Position,
+    pub(crate) position: i64,
     /// The normalized entity as consumers see it under `data.{entity}`: JSON. As text it takes a tenth of the memory.
     pub(crate) form: Arc<str>,
     /// The entity's status in the common vocabulary, for lists.

@@ -167,7 +167,7 @@ impl Reader {
             .map(Option::unwrap_or_default)
     }
 
-    /// The connection with an id in `usage`; empty if there is none.
+    /// The connection with an id in `usage`; empty for an unknown one.
     fn name(&self, usage: i64) -> rusqlite::Result<String> {
         self.0
             .prepare_cached("SELECT connection FROM usage WHERE id = ?1")?

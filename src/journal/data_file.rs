@@ -29,7 +29,7 @@ pub struct DataFile {
 }
 
 impl DataFile {
-    /// Opens the data file of a folder for a command, and creates it if there is none. A file of an older format is refused
+    /// Opens the data file of a folder for a command, and creates a missing one. A file of an older format is refused
     /// while a gateway uses it.
     ///
     /// # Errors

@@ -74,7 +74,7 @@ impl Reader {
 pub struct Inspection {
     /// The bytes in use.
     pub used: u64,
-    /// The first fault of the file, or `Some(None)` if there is none; `None` if the file was too large to check.
+    /// The first fault of the file, or `Some(None)` for a sound file; `None` if the file was too large to check.
     pub damage: Option<Option<String>>,
     /// Number of pending entries.
     pub pending: u64,

@@ -38,7 +38,7 @@ pub(super) struct Usage {
     pub(super) pending_bytes: u64,
 }
 
-/// The row of a connection. It is added if there is none.
+/// The row of a connection. A missing row is added.
 pub(super) fn of(transaction: &Transaction<'_>, connection: &str) -> rusqlite::Result<Usage> {
     let found = transaction
         .prepare_cached("SELECT id, bytes, pending_bytes FROM usage WHERE connection = ?1")?
@@ -158,7 +158,7 @@ pub(super) fn largest_to_free(usages: &[Usage], free: u64, wanted: u64) -> Optio
 pub struct LogGap {
     /// The newest removed cursor after the reader's cursor. A reader that continues after it misses no more events.
     pub removed_through: Position,
-    /// The oldest stored cursor after the reader's cursor; `None` if there is none.
+    /// The oldest stored cursor after the reader's cursor; `None` after the last one.
     pub oldest_kept: Option<Position>,
 }
 

@@ -16,7 +16,7 @@ const REFUSED_WEBHOOKS: &str = "refused_webhooks";
 /// The setting with the run of unreadable deliveries, as [`UnreadableRun`] writes it.
 const UNREADABLE_BODIES: &str = "unreadable_bodies";
 
-/// New settings of a connection, on top of the stored ones. Reads return the new value, or the stored one if there is none.
+/// New settings of a connection, on top of the stored ones. Reads return the new value, else the stored one.
 pub(super) struct SettingsUpdate<'a> {
     connection: &'a Connection,
     pub(super) new: BTreeMap<String, String>,

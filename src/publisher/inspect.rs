@@ -269,7 +269,7 @@ async fn existing_queue(
     Ok(())
 }
 
-/// Reports problems of a queue with these arguments. `false` if there is none.
+/// Reports problems of a queue with these arguments. `false` for a queue without problems.
 fn judge(topology: &Topology, name: &str, arguments: &FieldTable, findings: &mut Findings) -> bool {
     let before = findings.0.len();
     let get = |key: &str| arguments.inner().get(key);

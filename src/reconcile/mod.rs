@@ -15,11 +15,11 @@
 //! - Nothing is deleted because a row is missing: a deletion is found in the store's trash, and the relay confirms it.
 
 mod classify;
+mod next_read;
 mod read;
 mod report;
 mod requests;
 mod schedule;
-mod turn;
 
 pub use report::{EntityReport, FoundIds, ReconcileRequest, StoreReport};
 pub use schedule::Reconciler;

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::next_read::NextRead;
 use super::read::{Store, Stores, Window};
 use super::report::{EntityReport, ReconcileRequest, StoreReport};
-use super::requests::OpenRequest;
-use super::turn::Turn;
+use super::requests::{self, OpenRequest};
 use crate::connections::{Directory, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::{Journal, JournalError};
@@ -45,7 +45,7 @@ pub struct Reconciler {
 
 #[derive(Default)]
 struct Schedule {
-    turns: HashMap<ConnectionId, Turn>,
+    next: HashMap<ConnectionId, NextRead>,
     /// By connection, with the task that reads it.
     running: HashMap<ConnectionId, Id>,
     request: Option<OpenRequest>,
@@ -75,7 +75,7 @@ impl Reconciler {
 
     async fn begin(&self, schedule: &mut Schedule, reads: &mut JoinSet<StoreReport>) {
         if schedule.request.is_none() {
-            schedule.request = self.open_request().await;
+            schedule.request = requests::open(&self.journal, &self.directory).await;
         }
         if let Some(open) = &mut schedule.request {
             let free = MAX_CONCURRENT_READS.saturating_sub(schedule.running.len());
@@ -89,24 +89,27 @@ impl Reconciler {
                 schedule.running.insert(connection, task);
             }
         }
-        self.finish_request(&mut schedule.request).await;
+        requests::finish(&self.journal, &mut schedule.request).await;
         let Some(interval) = self.interval else {
             return;
         };
         let now = Instant::now();
         let ids = self.directory.readable();
-        schedule.turns.retain(|id, _| ids.contains(id));
+        schedule.next.retain(|id, _| ids.contains(id));
         for id in ids {
             let phases = &schedule.phases;
             let first = now + spread(phases, &id).min(interval);
-            let turn = schedule.turns.entry(id.clone()).or_insert(Turn::new(first));
-            turn.update(self.directory.is_degraded(&id), now);
+            let next = schedule
+                .next
+                .entry(id.clone())
+                .or_insert(NextRead::new(first));
+            next.update(self.directory.is_degraded(&id), now);
             let is_free = schedule.running.len() < MAX_CONCURRENT_READS
                 && !schedule.running.contains_key(&id);
-            if !is_free || !turn.is_due(now) {
+            if !is_free || !next.is_due(now) {
                 continue;
             }
-            turn.read(interval, now);
+            next.read(interval, now);
             let read = self.clone().read(id.clone(), ReconcileRequest::default());
             schedule.running.insert(id, reads.spawn(read).id());
         }
@@ -129,7 +132,7 @@ impl Reconciler {
         {
             open.reports.extend(report);
         }
-        self.finish_request(&mut schedule.request).await;
+        requests::finish(&self.journal, &mut schedule.request).await;
     }
 
     async fn read(self, id: ConnectionId, request: ReconcileRequest) -> StoreReport {

@@ -275,7 +275,7 @@ impl<P: Publish> Relay<P> {
     }
 }
 
-/// `true` if a time is reached, or if there is none.
+/// `true` if a time is reached; always for `None`.
 pub(super) fn is_reached(instant: Option<Instant>) -> bool {
     instant.is_none_or(|instant| Instant::now() >= instant)
 }

@@ -23,7 +23,7 @@ pub struct Counted {
     pub count: u64,
     /// The connections, addresses or other subjects of the occurrences.
     subjects: HashSet<String>,
-    /// The newest detail, if there is one.
+    /// The newest detail, if a detail was counted.
     pub detail: Option<String>,
 }
 

@@ -22,6 +22,7 @@ mod installations;
 mod journal;
 mod journal_model;
 mod journal_properties;
+mod known_entities;
 mod normalization_properties;
 mod pausing;
 mod properties;

@@ -78,7 +78,7 @@ pub(super) fn remove_secrets(sqlite: &Sqlite, id: &ConnectionId) -> rusqlite::Re
     Ok(())
 }
 
-/// Returns the encrypted text that proves the master key; `None` if there is none yet.
+/// Returns the encrypted text that proves the master key; `None` before the first secret.
 pub(crate) fn key_check(sqlite: &Sqlite) -> rusqlite::Result<Option<Vec<u8>>> {
     sqlite
         .query_row("SELECT word FROM seal WHERE id = 1", [], |row| row.get(0))

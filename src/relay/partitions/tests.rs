@@ -251,7 +251,7 @@ fn events_of_a_delivery_that_was_published_in_part_stay() {
 }
 
 #[test]
-fn state_that_is_read_while_an_event_is_in_flight_does_not_ready_the_next_one() {
+fn state_that_is_read_does_not_ready_an_event_behind_one_in_flight() {
     let mut partitions = Partitions::default();
     let key = || "c/order/a".to_owned();
     partitions.push(task(1, "a"));
@@ -265,7 +265,7 @@ fn state_that_is_read_while_an_event_is_in_flight_does_not_ready_the_next_one() 
 }
 
 #[test]
-fn partition_waits_for_all_states_and_its_turn_comes_after_the_event_in_flight() {
+fn partition_waits_for_all_states_and_for_the_event_in_flight() {
     let mut partitions = Partitions::default();
     let key = || "c/order/a".to_owned();
     partitions.push(task(1, "a"));

@@ -66,7 +66,7 @@ pub(in crate::platforms::wix) struct FetchRequest {
 }
 
 impl FetchRequest {
-    /// The request that makes these events complete; `None` if there is none.
+    /// The request that makes these events complete; `None` if no request can.
     pub(in crate::platforms::wix) fn of(
         delivery: &JournaledDelivery,
         normalized_events: &[NormalizedEvent],

@@ -9,22 +9,22 @@ use super::read::LAG;
 /// A degraded connection is read this often.
 const DEGRADED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// When a store is read next.
-pub(super) struct Turn {
-    next: Instant,
+/// When one store is read next.
+pub(super) struct NextRead {
+    at: Instant,
     is_degraded: bool,
 }
 
-impl Turn {
+impl NextRead {
     pub(super) fn new(first: Instant) -> Self {
         Self {
-            next: first,
+            at: first,
             is_degraded: false,
         }
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.next <= now
+        self.at <= now
     }
 
     /// A connection that is degraded may have lost webhooks, and is read at once. One that is well again is read as soon as the
@@ -39,7 +39,7 @@ impl Turn {
         } else {
             now + LAG.unsigned_abs()
         };
-        self.next = self.next.min(due);
+        self.at = self.at.min(due);
     }
 
     /// A read begins: the next one begins after the interval.
@@ -49,7 +49,7 @@ impl Turn {
         } else {
             interval
         };
-        self.next = now + interval;
+        self.at = now + interval;
     }
 }
 
@@ -60,20 +60,20 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(600);
 
     #[test]
-    fn store_is_read_at_once_when_it_becomes_degraded_and_again_when_it_is_well() {
+    fn degraded_store_is_read_at_once_and_again_when_it_is_well() {
         let now = Instant::now();
-        let mut turn = Turn::new(now);
-        turn.read(INTERVAL, now);
-        turn.update(false, now);
-        assert_eq!(turn.next, now + INTERVAL);
-        turn.update(true, now);
-        assert_eq!(turn.next, now);
-        turn.read(INTERVAL, now);
-        assert_eq!(turn.next, now + DEGRADED_INTERVAL);
-        turn.read(INTERVAL, now);
-        turn.update(false, now);
-        assert_eq!(turn.next, now + LAG.unsigned_abs());
-        turn.read(INTERVAL, now);
-        assert_eq!(turn.next, now + INTERVAL);
+        let mut next = NextRead::new(now);
+        next.read(INTERVAL, now);
+        next.update(false, now);
+        assert_eq!(next.at, now + INTERVAL);
+        next.update(true, now);
+        assert_eq!(next.at, now);
+        next.read(INTERVAL, now);
+        assert_eq!(next.at, now + DEGRADED_INTERVAL);
+        next.read(INTERVAL, now);
+        next.update(false, now);
+        assert_eq!(next.at, now + LAG.unsigned_abs());
+        next.read(INTERVAL, now);
+        assert_eq!(next.at, now + INTERVAL);
     }
 }
