@@ -19,7 +19,7 @@ use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
 use crate::monitor::{CheckOutcome, StoreLock, check, ping_missing, single_check};
 use crate::outbound::Outbound;
-use crate::platforms::api::{CheckMode, CheckReport, Finding};
+use crate::platforms::api::{CheckMode, CheckReport, Finding, FindingCode};
 use crate::platforms::{ConnectionKind, connection_kind, store_api};
 
 /// A connection to add.
@@ -215,7 +215,7 @@ impl Adding<'_> {
         {
             report
                 .findings
-                .retain(|finding| finding.code != "public_url_missing");
+                .retain(|finding| finding.code != FindingCode::PublicUrlMissing);
         }
         outcome
     }

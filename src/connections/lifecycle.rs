@@ -27,6 +27,7 @@
 
 use super::state::{Condition, LifecycleState, OPERATOR};
 use crate::event::verbs;
+use crate::platforms::api::FindingCode;
 
 /// Reason of an installation whose site removed the app.
 const APP_REMOVED: &str = "app_removed";
@@ -37,16 +38,16 @@ pub enum Assessment {
     /// The connection works.
     Healthy,
     /// A part does not work; with the reason code.
-    Degraded(&'static str),
+    Degraded(FindingCode),
     /// The store removed the gateway's access; with the reason code.
-    Disconnected(&'static str),
+    Disconnected(FindingCode),
     /// The check proved nothing: the condition stays.
     Inconclusive,
 }
 
 /// An event that can change the state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LifecycleEvent<'a> {
+pub enum LifecycleEvent {
     /// The operator added the connection.
     Added,
     /// The first delivery of an installation arrived, and it reports no change of the installation.
@@ -62,7 +63,7 @@ pub enum LifecycleEvent<'a> {
     /// The platform reported the removal of the app.
     Uninstalled,
     /// A delivery shows a problem; with the reason code.
-    Degraded(&'a str),
+    Degraded(FindingCode),
     Assessed(Assessment),
 }
 
@@ -136,7 +137,7 @@ impl<'a> ConditionChange<'a> {
 #[must_use]
 pub fn transition<'a>(
     state: Option<LifecycleState<'a>>,
-    event: LifecycleEvent<'a>,
+    event: LifecycleEvent,
 ) -> Option<Transition<'a>> {
     let Some(state) = state else {
         let unpaused = LifecycleState {
@@ -173,7 +174,7 @@ pub fn transition<'a>(
 }
 
 /// The first condition of a new connection.
-fn first_condition(event: LifecycleEvent<'_>) -> Option<ConditionChange<'_>> {
+fn first_condition(event: LifecycleEvent) -> Option<ConditionChange<'static>> {
     match event {
         LifecycleEvent::Added | LifecycleEvent::FirstDelivery => Some(ConditionChange::announced(
             Condition::Connected,
@@ -183,9 +184,9 @@ fn first_condition(event: LifecycleEvent<'_>) -> Option<ConditionChange<'_>> {
         LifecycleEvent::Uninstalled => Some(ConditionChange::silent(Condition::Disconnected(
             Some(APP_REMOVED),
         ))),
-        LifecycleEvent::Degraded(reason) => {
-            Some(ConditionChange::silent(Condition::Degraded(Some(reason))))
-        }
+        LifecycleEvent::Degraded(reason) => Some(ConditionChange::silent(Condition::Degraded(
+            Some(reason.as_str()),
+        ))),
         LifecycleEvent::Paused
         | LifecycleEvent::Resumed
         | LifecycleEvent::Removed
@@ -196,7 +197,7 @@ fn first_condition(event: LifecycleEvent<'_>) -> Option<ConditionChange<'_>> {
 /// The next condition of an existing connection; `None` if the condition stays.
 fn next_condition<'a>(
     condition: Condition<'a>,
-    event: LifecycleEvent<'a>,
+    event: LifecycleEvent,
 ) -> Option<ConditionChange<'a>> {
     match event {
         LifecycleEvent::Assessed(Assessment::Healthy) => match condition {
@@ -208,11 +209,13 @@ fn next_condition<'a>(
             Condition::Connected | Condition::Disconnected(_) => None,
         },
         LifecycleEvent::Degraded(reason)
-        | LifecycleEvent::Assessed(Assessment::Degraded(reason)) => degraded(condition, reason),
+        | LifecycleEvent::Assessed(Assessment::Degraded(reason)) => {
+            degraded(condition, reason.as_str())
+        }
         LifecycleEvent::Assessed(Assessment::Disconnected(reason)) => match condition {
             Condition::Disconnected(_) => None,
             Condition::Connected | Condition::Degraded(_) => Some(ConditionChange::announced(
-                Condition::Disconnected(Some(reason)),
+                Condition::Disconnected(Some(reason.as_str())),
                 Announcement::Disconnected,
             )),
         },

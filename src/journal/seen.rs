@@ -46,12 +46,12 @@ impl Seen<'_> {
         }
     }
 
-    fn event(&self) -> LifecycleEvent<'_> {
+    fn event(&self) -> LifecycleEvent {
         match self.signal {
             None => LifecycleEvent::FirstDelivery,
             Some(ConnectionSignal::Installed { .. }) => LifecycleEvent::Installed,
             Some(ConnectionSignal::Removed { .. }) => LifecycleEvent::Uninstalled,
-            Some(ConnectionSignal::Degraded(reason)) => LifecycleEvent::Degraded(reason),
+            Some(ConnectionSignal::Degraded(reason)) => LifecycleEvent::Degraded(*reason),
         }
     }
 

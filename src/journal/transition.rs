@@ -27,7 +27,7 @@ pub(super) struct NewConnection<'a> {
 pub(super) fn add(
     transaction: &Transaction<'_>,
     new: NewConnection<'_>,
-    event: LifecycleEvent<'_>,
+    event: LifecycleEvent,
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
     let Some(transition) = transition(None, event) else {
@@ -45,7 +45,7 @@ pub(super) fn add(
 pub(super) fn change_state(
     transaction: &Transaction<'_>,
     id: &ConnectionId,
-    event: LifecycleEvent<'_>,
+    event: LifecycleEvent,
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
     let Some(connection) = store::get(transaction, id)? else {

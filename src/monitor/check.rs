@@ -8,7 +8,9 @@ use secrecy::SecretString;
 
 use crate::connections::Connection;
 use crate::outbound::Outbound;
-use crate::platforms::api::{Answer, CheckMode, CheckReport, ConnectionContext, Severity};
+use crate::platforms::api::{
+    Answer, CheckMode, CheckReport, ConnectionContext, FindingCode, Severity,
+};
 use crate::platforms::store_api;
 
 /// Maximum time of a check that changes nothing.
@@ -83,7 +85,7 @@ fn timed_out() -> CheckReport {
     let mut report = CheckReport::default();
     report.add(
         Severity::Unavailable,
-        "timed_out",
+        FindingCode::TimedOut,
         "the store takes too long to respond to the requests of a check",
         "find out why the store is slow; until then its webhooks may arrive, but the connection cannot be checked",
     );

@@ -92,7 +92,7 @@ pub(super) fn add_unreadable(
     if findings.iter().any(|finding| finding.code == code) {
         return;
     }
-    let Some(found) = finding_of(connection, settings, code) else {
+    let Some(found) = finding_of(connection, settings, code.as_str()) else {
         return;
     };
     let place = if assessment == Assessment::Degraded(code) {

@@ -2,7 +2,7 @@
 
 use crate::connections::Connection;
 use crate::delivery::ConnectionId;
-use crate::platforms::api::{Finding, Severity};
+use crate::platforms::api::{Finding, FindingCode, Severity};
 
 /// A problem that deliveries show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,28 +34,31 @@ impl DeliveryProblem {
         Self::Silent,
     ];
 
-    /// The reason code.
-    pub(super) fn code(self) -> &'static str {
+    pub(super) fn code(self) -> FindingCode {
         match self {
-            Self::SignatureWrong => "signature_wrong",
-            Self::BodyReencoded => "body_reencoded",
-            Self::ClockWrong => "clock_wrong",
-            Self::PingMissing => "ping_missing",
-            Self::WebhookRefused => "webhook_refused",
-            Self::BodiesUnreadable => "bodies_unreadable",
-            Self::Silent => "silent",
+            Self::SignatureWrong => FindingCode::SignatureWrong,
+            Self::BodyReencoded => FindingCode::BodyReencoded,
+            Self::ClockWrong => FindingCode::ClockWrong,
+            Self::PingMissing => FindingCode::PingMissing,
+            Self::WebhookRefused => FindingCode::WebhookRefused,
+            Self::BodiesUnreadable => FindingCode::BodiesUnreadable,
+            Self::Silent => FindingCode::Silent,
         }
     }
 
     pub(super) fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|problem| problem.code() == code)
+        Self::ALL
+            .into_iter()
+            .find(|problem| problem.code().as_str() == code)
     }
 
     /// The problem that the connection is degraded by.
     pub(super) fn of(connection: &Connection) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|problem| connection.condition().is_degraded_by(problem.code()))
+        Self::ALL.into_iter().find(|problem| {
+            connection
+                .condition()
+                .is_degraded_by(problem.code().as_str())
+        })
     }
 
     /// `true` if the next accepted delivery ends the problem.
@@ -146,7 +149,10 @@ mod tests {
     fn every_problem_is_found_by_its_code_and_names_the_connection() {
         let id = ConnectionId::new("shop-a").expect("an id");
         for problem in DeliveryProblem::ALL {
-            assert_eq!(DeliveryProblem::from_code(problem.code()), Some(problem));
+            assert_eq!(
+                DeliveryProblem::from_code(problem.code().as_str()),
+                Some(problem)
+            );
             assert!(!problem.finding(&id).remedy.contains("{id}"));
         }
         assert_eq!(DeliveryProblem::from_code("webhook_disabled"), None);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::delivery_problem::DeliveryProblem;
 use super::settings;
 use crate::connections::{Assessment, Condition, Connection};
-use crate::platforms::api::{CheckReport, Severity};
+use crate::platforms::api::{CheckReport, FindingCode, Severity};
 use crate::platforms::{TOPIC_MISMATCH, reported_problem};
 
 /// All that is known about a connection at one moment.
@@ -17,7 +17,7 @@ pub(super) struct Evidence<'a> {
     /// The result of the check; `None` if the connection cannot be checked.
     pub(super) report: Option<&'a CheckReport>,
     /// The reason code of an established outage.
-    pub(super) outage: Option<&'static str>,
+    pub(super) outage: Option<FindingCode>,
     /// The problem that rejected requests show.
     pub(super) rejected: Option<DeliveryProblem>,
     /// When the last delivery was accepted.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::platforms::api::{CheckReport, Severity};
+use crate::platforms::api::{CheckReport, FindingCode, Severity};
 
 /// An outage degrades the connection after this time, or after [`MIN_FAILED_CHECKS`].
 const MIN_OUTAGE_TIME: SignedDuration = SignedDuration::from_mins(15);
@@ -12,7 +12,7 @@ const MIN_FAILED_CHECKS: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Outage {
     /// The reason code of the first failed check.
-    code: &'static str,
+    code: FindingCode,
     since: Timestamp,
     failed_checks: u32,
 }
@@ -41,7 +41,7 @@ impl Outage {
     }
 
     /// The reason code, if the outage is long enough to degrade the connection.
-    pub(super) fn established(&self, now: Timestamp) -> Option<&'static str> {
+    pub(super) fn established(&self, now: Timestamp) -> Option<FindingCode> {
         let is_long = now.duration_since(self.since) >= MIN_OUTAGE_TIME;
         if self.failed_checks >= MIN_FAILED_CHECKS || is_long {
             Some(self.code)
@@ -59,7 +59,7 @@ mod tests {
         Timestamp::from_second(second).expect("a time")
     }
 
-    fn report(severity: Severity, code: &'static str) -> CheckReport {
+    fn report(severity: Severity, code: FindingCode) -> CheckReport {
         let mut report = CheckReport::default();
         report.add(severity, code, "cause", "remedy");
         report
@@ -67,20 +67,20 @@ mod tests {
 
     #[test]
     fn an_outage_is_established_by_time_or_by_two_checks_and_keeps_its_code() {
-        let timed_out = report(Severity::Unavailable, "timed_out");
+        let timed_out = report(Severity::Unavailable, FindingCode::TimedOut);
         let first = Outage::after(None, &timed_out, at(0)).expect("an outage");
         assert_eq!(first.established(at(0)), None);
-        assert_eq!(first.established(at(15 * 60)), Some("timed_out"));
-        let cut_off = report(Severity::Unavailable, "cut_off");
+        assert_eq!(first.established(at(15 * 60)), Some(FindingCode::TimedOut));
+        let cut_off = report(Severity::Unavailable, FindingCode::CutOff);
         let second = Outage::after(Some(first), &cut_off, at(1)).expect("an outage");
-        assert_eq!(second.established(at(1)), Some("timed_out"));
+        assert_eq!(second.established(at(1)), Some(FindingCode::TimedOut));
     }
 
     #[test]
     fn an_outage_ends_with_any_response() {
-        let timed_out = report(Severity::Unavailable, "timed_out");
+        let timed_out = report(Severity::Unavailable, FindingCode::TimedOut);
         let outage = Outage::after(None, &timed_out, at(0));
-        let broken = report(Severity::Broken, "x");
+        let broken = report(Severity::Broken, FindingCode::WebhookDisabled);
         assert_eq!(Outage::after(outage, &broken, at(2)), None);
         assert_eq!(Outage::after(outage, &CheckReport::default(), at(2)), None);
     }

@@ -162,7 +162,7 @@ fn add_findings(
 
 fn count_check(connection: &Connection, findings: &[Finding]) {
     let result = match findings.first() {
-        Some(finding) if finding.severity != Severity::Note => finding.code,
+        Some(finding) if finding.severity != Severity::Note => finding.code.as_str(),
         Some(_) | None => "well",
     };
     let labels = [

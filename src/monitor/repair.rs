@@ -55,7 +55,7 @@ impl BackgroundMonitor {
                 tracing::warn!(connection = %connection.id, done, "webhooks repaired at the store")
             }
             Some(reason) => {
-                tracing::warn!(connection = %connection.id, reason, done, "webhooks not repaired at the store")
+                tracing::warn!(connection = %connection.id, %reason, done, "webhooks not repaired at the store")
             }
         }
         let change = ConnectionChange::Examined {

@@ -45,7 +45,7 @@ pub fn assess(
     };
     let assessment = evidence.assessment();
     let reason = match assessment {
-        Assessment::Degraded(reason) => Some(reason),
+        Assessment::Degraded(reason) => Some(reason.as_str()),
         Assessment::Inconclusive => connection.condition().reason(),
         Assessment::Healthy | Assessment::Disconnected(_) => None,
     };

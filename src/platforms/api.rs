@@ -5,9 +5,11 @@
 //! with all responses so far. A conversation with branches therefore reads from top to bottom, and a test needs only
 //! recorded responses. Nothing here does I/O.
 
+mod finding_code;
 mod http;
 mod store_page;
 
+pub use finding_code::FindingCode;
 pub use http::{
     AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
 };
@@ -161,8 +163,7 @@ pub struct WebhookState {
 /// A problem or a note about a connection.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Finding {
-    /// Reason code: metric label and reason of the connection's status.
-    pub code: &'static str,
+    pub code: FindingCode,
     pub severity: Severity,
     /// What is wrong, without secrets and personal data.
     pub cause: String,
@@ -189,7 +190,7 @@ impl CheckReport {
     pub fn add(
         &mut self,
         severity: Severity,
-        code: &'static str,
+        code: FindingCode,
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
@@ -423,7 +424,7 @@ mod tests {
         let mut report = CheckReport::default();
         report.add(
             Severity::Broken,
-            "store_refuses",
+            FindingCode::StoreRefuses,
             "It says \u{1b}]0;x\u{7}.",
             "Wait.\r\nOr not.",
         );

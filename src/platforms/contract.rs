@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::api::{
     ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
-    Finding, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
+    Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage,
+    Unanswered,
 };
 use super::kind::ConnectionKind;
 use super::normalized::{Normalized, ReportedProblem};
@@ -119,8 +120,13 @@ pub trait StoreApi: WebhookPlatform {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<CheckReport, Unanswered>;
 
-    /// The reason codes of findings that a check with [`CheckMode::Fix`] puts right.
-    fn repairable_problems(&self) -> &'static [&'static str] {
+    /// The findings that a check with [`CheckMode::Fix`] puts right.
+    fn repairable_problems(&self) -> &'static [FindingCode] {
+        &[]
+    }
+
+    /// The codes of findings that only this platform has.
+    fn own_finding_codes(&self) -> &'static [FindingCode] {
         &[]
     }
 

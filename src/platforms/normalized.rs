@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::content::Content;
 use crate::event::NormalizedEvent;
+use crate::platforms::api::FindingCode;
 
 /// The result of normalizing a delivery.
 #[derive(Debug)]
@@ -37,8 +38,7 @@ pub enum Normalized {
 /// A problem that [`ConnectionSignal::Degraded`] reports. No API shows whether it is solved, so only the operator ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportedProblem {
-    /// Reason code.
-    pub code: &'static str,
+    pub code: FindingCode,
     pub cause: &'static str,
     /// What the operator has to do, with `{id}` in place of the connection's id.
     pub remedy: &'static str,
@@ -60,7 +60,7 @@ pub enum ConnectionSignal {
         signed_at: Option<Timestamp>,
     },
     /// The connection lost permissions; with the reason code of a [`ReportedProblem`].
-    Degraded(&'static str),
+    Degraded(FindingCode),
 }
 
 impl ConnectionSignal {

@@ -43,7 +43,7 @@ pub fn registered_webhooks(
 #[must_use]
 pub fn reported_problem(platform_name: &str, code: &str) -> Option<&'static ReportedProblem> {
     let mut problems = platform(platform_name)?.reported_problems().iter();
-    problems.find(|problem| problem.code == code)
+    problems.find(|problem| problem.code.as_str() == code)
 }
 
 /// Finds a connection kind by its name, with its platform.

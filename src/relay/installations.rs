@@ -81,7 +81,7 @@ impl<P: Publish> Relay<P> {
         }
         // The change of the connection is announced once, by an entry of its own.
         if let Some(reason) = degraded {
-            self.settle_without_publishing(entry, Outcome::Ignored(reason.into()));
+            self.settle_without_publishing(entry, Outcome::Ignored(reason.as_str().into()));
             return Ok(false);
         }
         Ok(true)

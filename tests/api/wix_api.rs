@@ -100,7 +100,7 @@ pub(crate) fn codes(found: &CheckReport) -> Vec<(Severity, &'static str)> {
     found
         .findings
         .iter()
-        .map(|finding| (finding.severity, finding.code))
+        .map(|finding| (finding.severity, finding.code.as_str()))
         .collect()
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn examine(subject: &mut ConnectionContext, mode: CheckMode) ->
 
 /// The worst that was found, without what a shop on this machine cannot help.
 pub(crate) fn trouble(report: &CheckReport) -> Option<&'static str> {
-    report.trouble().map(|finding| finding.code)
+    report.trouble().map(|finding| finding.code.as_str())
 }
 
 #[tokio::test]

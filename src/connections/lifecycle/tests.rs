@@ -2,9 +2,10 @@
 
 use super::super::state::Status;
 use super::*;
+use crate::platforms::api::FindingCode;
 
 const OLD: &str = "old_reason";
-const NEW: &str = "new_reason";
+const NEW: FindingCode = FindingCode::WebhookDisabled;
 
 /// The columns of the table.
 const STATES: [Option<Condition<'static>>; 4] = [
@@ -14,7 +15,7 @@ const STATES: [Option<Condition<'static>>; 4] = [
     Some(Condition::Disconnected(Some(OLD))),
 ];
 
-const EVENTS: [LifecycleEvent<'static>; 12] = [
+const EVENTS: [LifecycleEvent; 12] = [
     LifecycleEvent::Added,
     LifecycleEvent::FirstDelivery,
     LifecycleEvent::Installed,
@@ -30,7 +31,7 @@ const EVENTS: [LifecycleEvent<'static>; 12] = [
 ];
 
 /// The row of an event: the new status with its reason, and the announced verb in parentheses. `-` means no change.
-fn row(event: LifecycleEvent<'_>) -> [&'static str; 4] {
+fn row(event: LifecycleEvent) -> [&'static str; 4] {
     match event {
         LifecycleEvent::Added | LifecycleEvent::FirstDelivery => {
             ["connected (connected)", "-", "-", "-"]
@@ -38,9 +39,9 @@ fn row(event: LifecycleEvent<'_>) -> [&'static str; 4] {
         LifecycleEvent::Installed => ["connected", "-", "connected", "connected"],
         LifecycleEvent::Uninstalled => ["disconnected app_removed"; 4],
         LifecycleEvent::Degraded(_) => [
-            "degraded new_reason",
-            "degraded new_reason (degraded)",
-            "degraded new_reason",
+            "degraded webhook_disabled",
+            "degraded webhook_disabled (degraded)",
+            "degraded webhook_disabled",
             "-",
         ],
         LifecycleEvent::Assessed(Assessment::Healthy) => {
@@ -48,14 +49,14 @@ fn row(event: LifecycleEvent<'_>) -> [&'static str; 4] {
         }
         LifecycleEvent::Assessed(Assessment::Degraded(_)) => [
             "-",
-            "degraded new_reason (degraded)",
-            "degraded new_reason",
+            "degraded webhook_disabled (degraded)",
+            "degraded webhook_disabled",
             "-",
         ],
         LifecycleEvent::Assessed(Assessment::Disconnected(_)) => [
             "-",
-            "disconnected new_reason (disconnected)",
-            "disconnected new_reason (disconnected)",
+            "disconnected webhook_disabled (disconnected)",
+            "disconnected webhook_disabled (disconnected)",
             "-",
         ],
         LifecycleEvent::Assessed(Assessment::Inconclusive) => ["-"; 4],
@@ -159,7 +160,7 @@ fn a_pause_hides_the_condition_and_is_not_announced() {
 
 #[test]
 fn an_event_that_repeats_the_reason_changes_nothing() {
-    let degraded = state(Condition::Degraded(Some(NEW)), false);
+    let degraded = state(Condition::Degraded(Some(NEW.as_str())), false);
     for event in [
         LifecycleEvent::Degraded(NEW),
         LifecycleEvent::Assessed(Assessment::Degraded(NEW)),

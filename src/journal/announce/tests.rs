@@ -1,6 +1,7 @@
 //! What a check changes, and what it leaves alone, in the data file itself.
 
 use super::*;
+use crate::platforms::api::FindingCode;
 use jiff::SignedDuration;
 
 use crate::connections::{Condition, Connection, SealedSecret, Status};
@@ -95,23 +96,23 @@ fn at(second: i64) -> Timestamp {
 fn an_examination_moves_a_connection_and_tells_of_it_once() {
     let mut file = File::new();
     assert_eq!(
-        file.examined(Assessment::Degraded("webhook_disabled"), 2),
+        file.examined(Assessment::Degraded(FindingCode::WebhookDisabled), 2),
         Changed::Yes
     );
     assert_eq!(
-        file.examined(Assessment::Degraded("webhook_disabled"), 3),
+        file.examined(Assessment::Degraded(FindingCode::WebhookDisabled), 3),
         Changed::No
     );
     assert_eq!(
-        file.examined(Assessment::Degraded("key_revoked"), 4),
+        file.examined(Assessment::Degraded(FindingCode::KeyUnknown), 4),
         Changed::Yes
     );
-    assert_eq!(file.connection().reason.as_deref(), Some("key_revoked"));
+    assert_eq!(file.connection().reason.as_deref(), Some("key_unknown"));
     assert_eq!(file.examined(Assessment::Inconclusive, 5), Changed::No);
     assert_eq!(file.examined(Assessment::Healthy, 6), Changed::Yes);
     assert_eq!(file.connection().status, Status::Connected);
     assert_eq!(
-        file.examined(Assessment::Disconnected("app_removed"), 7),
+        file.examined(Assessment::Disconnected(FindingCode::AppRemoved), 7),
         Changed::Yes
     );
     assert_eq!(file.connection().status, Status::Disconnected);
@@ -159,7 +160,7 @@ fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
 #[test]
 fn what_changed_during_an_examination_is_known_better() {
     let mut file = File::new();
-    file.examined(Assessment::Disconnected("app_removed"), 5);
+    file.examined(Assessment::Disconnected(FindingCode::AppRemoved), 5);
     assert_eq!(
         file.examined(Assessment::Healthy, 4),
         Changed::No,
@@ -173,11 +174,11 @@ fn a_paused_connection_stays_paused_and_returns_to_what_was_found() {
     let mut file = File::new();
     file.change(ConnectionChange::Pause(id()), 2);
     assert_eq!(
-        file.examined(Assessment::Degraded("webhook_disabled"), 3),
+        file.examined(Assessment::Degraded(FindingCode::WebhookDisabled), 3),
         Changed::Yes
     );
     assert_eq!(
-        file.examined(Assessment::Degraded("webhook_disabled"), 4),
+        file.examined(Assessment::Degraded(FindingCode::WebhookDisabled), 4),
         Changed::No
     );
     assert_eq!(file.connection().status, Status::Paused);
@@ -199,7 +200,11 @@ fn one_that_is_not_there_is_not_examined() {
     let mut file = File::new();
     file.change(ConnectionChange::Remove(id()), 2);
     assert_eq!(
-        file.learned(&[("currency", "EUR")], Assessment::Degraded("silent"), 3),
+        file.learned(
+            &[("currency", "EUR")],
+            Assessment::Degraded(FindingCode::Silent),
+            3
+        ),
         Changed::NoSuchConnection
     );
 }

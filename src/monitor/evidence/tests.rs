@@ -4,6 +4,7 @@ use super::*;
 use crate::connections::Status;
 use crate::delivery::ConnectionId;
 use crate::platforms::PLATFORMS;
+use crate::platforms::api::FindingCode;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
@@ -19,7 +20,7 @@ fn connection(status: Status, reason: Option<&str>) -> Connection {
     }
 }
 
-fn report(severity: Severity, code: &'static str) -> CheckReport {
+fn report(severity: Severity, code: FindingCode) -> CheckReport {
     let mut report = CheckReport::default();
     report.add(severity, code, "cause", "remedy");
     report
@@ -29,10 +30,16 @@ fn report(severity: Severity, code: &'static str) -> CheckReport {
 fn a_problem_at_the_store_precedes_one_that_deliveries_show() {
     let connected = connection(Status::Connected, None);
     for (severity, assessment) in [
-        (Severity::Gone, Assessment::Disconnected("x")),
-        (Severity::Broken, Assessment::Degraded("x")),
+        (
+            Severity::Gone,
+            Assessment::Disconnected(FindingCode::WebhookDisabled),
+        ),
+        (
+            Severity::Broken,
+            Assessment::Degraded(FindingCode::WebhookDisabled),
+        ),
     ] {
-        let report = report(severity, "x");
+        let report = report(severity, FindingCode::WebhookDisabled);
         let evidence = Evidence {
             is_silent: true,
             rejected: Some(DeliveryProblem::SignatureWrong),
@@ -45,7 +52,7 @@ fn a_problem_at_the_store_precedes_one_that_deliveries_show() {
 #[test]
 fn a_check_without_problems_is_healthy_and_no_check_is_inconclusive() {
     let connected = connection(Status::Connected, None);
-    let note = report(Severity::Note, "x");
+    let note = report(Severity::Note, FindingCode::WebhookDisabled);
     let evidence = Evidence::of_check(&connected, Some(&note));
     assert_eq!(evidence.assessment(), Assessment::Healthy);
     let unchecked = Evidence::of_check(&connected, None);
@@ -55,14 +62,17 @@ fn a_check_without_problems_is_healthy_and_no_check_is_inconclusive() {
 #[test]
 fn an_unavailable_store_is_degraded_by_an_established_outage_only() {
     let connected = connection(Status::Connected, None);
-    let unavailable = report(Severity::Unavailable, "timed_out");
+    let unavailable = report(Severity::Unavailable, FindingCode::TimedOut);
     let evidence = Evidence::of_check(&connected, Some(&unavailable));
     assert_eq!(evidence.assessment(), Assessment::Inconclusive);
     let established = Evidence {
-        outage: Some("timed_out"),
+        outage: Some(FindingCode::TimedOut),
         ..evidence
     };
-    assert_eq!(established.assessment(), Assessment::Degraded("timed_out"));
+    assert_eq!(
+        established.assessment(),
+        Assessment::Degraded(FindingCode::TimedOut)
+    );
 }
 
 #[test]
@@ -75,7 +85,7 @@ fn a_delivery_problem_ends_with_a_delivery_and_not_with_a_good_check() {
         DeliveryProblem::Silent,
         DeliveryProblem::PingMissing,
     ] {
-        let degraded = connection(Status::Degraded, Some(problem.code()));
+        let degraded = connection(Status::Degraded, Some(problem.code().as_str()));
         for report in [None, Some(&good)] {
             let before = Evidence::of_check(&degraded, report);
             assert_eq!(before.assessment(), Assessment::Inconclusive, "{problem:?}");
@@ -119,14 +129,17 @@ fn silence_degrades_only_if_there_is_no_other_problem() {
         is_silent: true,
         ..Evidence::of_check(&connected, None)
     };
-    assert_eq!(silent.assessment(), Assessment::Degraded("silent"));
+    assert_eq!(
+        silent.assessment(),
+        Assessment::Degraded(FindingCode::Silent)
+    );
     let rejecting = Evidence {
         rejected: Some(DeliveryProblem::SignatureWrong),
         ..silent
     };
     assert_eq!(
         rejecting.assessment(),
-        Assessment::Degraded("signature_wrong")
+        Assessment::Degraded(FindingCode::SignatureWrong)
     );
 }
 
@@ -138,7 +151,7 @@ fn a_reported_problem_is_ended_by_the_operator_only() {
         .expect("a platform whose deliveries report a problem");
     let degraded = Connection {
         platform: platform.to_owned(),
-        ..connection(Status::Degraded, Some(problem.code))
+        ..connection(Status::Degraded, Some(problem.code.as_str()))
     };
     let good = CheckReport::default();
     let repaired = Evidence {
@@ -148,16 +161,19 @@ fn a_reported_problem_is_ended_by_the_operator_only() {
     };
     // Otherwise the problem would end and begin with every check.
     assert_eq!(repaired.assessment(), Assessment::Inconclusive);
-    let broken = report(Severity::Broken, "key_role");
+    let broken = report(Severity::Broken, FindingCode::KeyRole);
     let evidence = Evidence::of_check(&degraded, Some(&broken));
-    assert_eq!(evidence.assessment(), Assessment::Degraded("key_role"));
+    assert_eq!(
+        evidence.assessment(),
+        Assessment::Degraded(FindingCode::KeyRole)
+    );
 }
 
 #[test]
 fn unreadable_deliveries_end_with_a_readable_one() {
     let degraded = connection(
         Status::Degraded,
-        Some(DeliveryProblem::BodiesUnreadable.code()),
+        Some(DeliveryProblem::BodiesUnreadable.code().as_str()),
     );
     let good = CheckReport::default();
     let evidence = Evidence::of_check(&degraded, Some(&good));
@@ -168,7 +184,7 @@ fn unreadable_deliveries_end_with_a_readable_one() {
     };
     assert_eq!(
         again.assessment(),
-        Assessment::Degraded("bodies_unreadable")
+        Assessment::Degraded(FindingCode::BodiesUnreadable)
     );
     let readable = Evidence {
         readable_at: Some(at(101)),

@@ -5,9 +5,11 @@
 
 mod api;
 mod entities;
+mod entity_request;
 mod kind;
 mod normalize;
 mod platform;
+mod resource;
 mod sign;
 mod verify;
 

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::entity_request::EntityRequest;
 use super::{api, kind, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::NormalizedEvent;
 use crate::platforms::api::{
     ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
-    Finding, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage, Unanswered,
+    Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage,
+    Unanswered,
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
 use crate::platforms::kind::ConnectionKind;
@@ -105,8 +107,12 @@ impl StoreApi for WooCommerce {
         api::check(context, mode, dialogue).map(CheckReport::shown)
     }
 
-    fn repairable_problems(&self) -> &'static [&'static str] {
+    fn repairable_problems(&self) -> &'static [FindingCode] {
         api::REPAIRABLE_PROBLEMS
+    }
+
+    fn own_finding_codes(&self) -> &'static [FindingCode] {
+        api::OWN_CODES
     }
 
     fn fetch_request(
@@ -114,7 +120,8 @@ impl StoreApi for WooCommerce {
         delivery: &JournaledDelivery,
         normalized_events: &[NormalizedEvent],
     ) -> Option<String> {
-        api::lacks(delivery, normalized_events)
+        let request = EntityRequest::of(delivery, normalized_events)?;
+        Some(request.to_string())
     }
 
     fn fetch(
@@ -123,11 +130,18 @@ impl StoreApi for WooCommerce {
         context: &ConnectionContext,
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Fetched, Unanswered> {
-        api::complete(request, context, dialogue)
+        match EntityRequest::parse(request) {
+            Some(request) => api::fetch(&request, context, dialogue),
+            None => Ok(Fetched::unavailable("not_asked")),
+        }
     }
 
     fn must_be_confirmed(&self, request: &str) -> bool {
-        api::must_be_confirmed(request)
+        let request = EntityRequest::parse(request);
+        matches!(
+            request,
+            Some(EntityRequest::Deletion { has_body: true, .. })
+        )
     }
 
     fn delivery_url_findings(&self, context: &ConnectionContext) -> Vec<Finding> {

@@ -13,7 +13,7 @@ use super::refusal::{
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
 use super::{settings, token};
 use crate::platforms::api::{
-    Answer, CheckReport, ConnectionContext, Dialogue, Scope, Severity, Unanswered,
+    Answer, CheckReport, ConnectionContext, Dialogue, FindingCode, Scope, Severity, Unanswered,
 };
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -37,7 +37,7 @@ pub(super) fn examine_app(
         let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched, and the app's \
                      permissions cannot be checked";
         let remedy = format!("Add the app secret from {DASHBOARD}");
-        found.add(Severity::Note, "app_secret_missing", cause, remedy);
+        found.add(Severity::Note, FindingCode::AppSecretMissing, cause, remedy);
         return Ok(found);
     }
     let (mut tried, mut accused, mut named) = (0, 0, false);
@@ -75,7 +75,7 @@ pub(super) fn examine_app(
     if tried == 0 {
         let cause = "the app secret cannot be checked before a site has installed the app";
         let remedy = "Subscribe to the webhooks, install the app on a site, and check again";
-        found.add(Severity::Note, "app_secret_untried", cause, remedy);
+        found.add(Severity::Note, FindingCode::AppSecretUntried, cause, remedy);
     } else if named || accused > 1 {
         secret_refused(&mut found, app);
     } else if accused == 1 {
@@ -85,7 +85,7 @@ pub(super) fn examine_app(
             "the app secret cannot be checked: Wix knows none of the installations that were tried";
         found.add(
             Severity::Note,
-            "app_secret_untried",
+            FindingCode::AppSecretUntried,
             cause,
             "Remove the connections of sites that removed the app, and check again",
         );
@@ -105,7 +105,7 @@ pub(super) fn examine(
     let Some((app, request)) = asked_by else {
         let cause = "the app secret is not known, so details that a webhook leaves out cannot be fetched for this site";
         let remedy = format!("Add the app secret from {DASHBOARD} to the app's connection");
-        found.add(Severity::Note, "app_secret_missing", cause, remedy);
+        found.add(Severity::Note, FindingCode::AppSecretMissing, cause, remedy);
         return Ok(found);
     };
     // The check requests a new token: an older token may stay valid for hours after the app was removed.
@@ -186,7 +186,7 @@ fn report_installation(
             );
             found.add(
                 Severity::Note,
-                "catalog_version_unknown",
+                FindingCode::CatalogVersionUnknown,
                 "Wix does not return the catalog version of the shop",
                 remedy,
             );
@@ -208,7 +208,7 @@ fn report_installation(
             "Add the permissions that you need to the app: {}. Then the site's owner has to update the app",
             scopes.join(", ")
         );
-        found.add(Severity::Note, "scopes_missing", cause, remedy);
+        found.add(Severity::Note, FindingCode::ScopesMissing, cause, remedy);
     }
     Ok(())
 }
@@ -323,13 +323,13 @@ fn access_refused(found: &mut CheckReport) {
         "Check in the site's dashboard that the app is installed. If so, compare the app id and the app secret with \
          {DASHBOARD}"
     );
-    found.add(Severity::Broken, "access_refused", cause, remedy);
+    found.add(Severity::Broken, FindingCode::AccessRefused, cause, remedy);
 }
 
 fn gone(found: &mut CheckReport) {
     found.add(
         Severity::Gone,
-        "app_removed",
+        FindingCode::AppRemoved,
         "the site removed the app, or the site was deleted: Wix no longer knows the installation",
         "Install the app on the site again, or remove this connection",
     );
@@ -342,7 +342,12 @@ fn secret_refused(found: &mut CheckReport, app: &ConnectionContext) {
         "Copy both again from {DASHBOARD}, then use `connections remove {id}`, which announces all of the app's sites as \
          disconnected, and `connections add wix-app --id {id}` with them, as there is no way yet to replace a secret in place"
     );
-    found.add(Severity::Broken, "app_secret_refused", cause, remedy);
+    found.add(
+        Severity::Broken,
+        FindingCode::AppSecretRefused,
+        cause,
+        remedy,
+    );
 }
 
 fn permission_missing(found: &mut CheckReport) {
@@ -352,7 +357,7 @@ fn permission_missing(found: &mut CheckReport) {
     );
     found.add(
         Severity::Broken,
-        "permission_missing",
+        FindingCode::PermissionMissing,
         "the app may not read its own installation on this site",
         remedy,
     );

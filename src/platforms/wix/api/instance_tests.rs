@@ -22,7 +22,7 @@ fn code(report: &CheckReport) -> Vec<(Severity, &'static str)> {
     report
         .findings
         .iter()
-        .map(|finding| (finding.severity, finding.code))
+        .map(|finding| (finding.severity, finding.code.as_str()))
         .collect()
 }
 
@@ -92,13 +92,13 @@ fn an_app_without_a_secret_or_a_site_cannot_be_checked_and_says_so() {
     poor.secrets.clear();
     let (found, _) = talk(unused, |dialogue| examine_app(&poor, dialogue));
     assert_eq!(
-        (only(&found).severity, only(&found).code),
+        (only(&found).severity, only(&found).code.as_str()),
         (Severity::Note, "app_secret_missing")
     );
     assert!(found.good[0].contains("https://hooks.example/webhooks/wix/my-app"));
     let (found, _) = talk(unused, |dialogue| examine_app(&app(), dialogue));
     assert_eq!(
-        (only(&found).severity, only(&found).code),
+        (only(&found).severity, only(&found).code.as_str()),
         (Severity::Note, "app_secret_untried")
     );
 }
@@ -129,7 +129,7 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
             examine_app(&context, dialogue)
         });
         assert_eq!(
-            (only(&found).severity, only(&found).code),
+            (only(&found).severity, only(&found).code.as_str()),
             (Severity::Broken, "app_secret_refused")
         );
         let remedy = &only(&found).remedy;
@@ -144,7 +144,7 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
     let unclear = tokens(|_| (403, r#"{"message":"","details":{}}"#));
     let (found, _) = talk(unclear, |dialogue| examine_app(&app_on(&["one"]), dialogue));
     assert_eq!(
-        (only(&found).severity, only(&found).code),
+        (only(&found).severity, only(&found).code.as_str()),
         (Severity::Broken, "access_refused"),
         "one alone may have removed it"
     );
@@ -153,7 +153,7 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
         examine_app(&app_on(&["one", "two"]), dialogue)
     });
     assert_eq!(
-        only(&found).code,
+        only(&found).code.as_str(),
         "app_secret_untried",
         "removed installations prove nothing"
     );
@@ -172,7 +172,7 @@ fn outage_is_no_fault_of_the_credentials() {
             |dialogue| examine_app(&app_on(&["one"]), dialogue),
         );
         assert_eq!(
-            (only(&found).severity, only(&found).code),
+            (only(&found).severity, only(&found).code.as_str()),
             (Severity::Unavailable, expected)
         );
         let (found, _) = talk(
@@ -180,7 +180,7 @@ fn outage_is_no_fault_of_the_credentials() {
             |dialogue| examine(&installation("one"), dialogue),
         );
         assert_eq!(
-            (only(&found).severity, only(&found).code),
+            (only(&found).severity, only(&found).code.as_str()),
             (Severity::Unavailable, expected)
         );
     }
@@ -189,7 +189,7 @@ fn outage_is_no_fault_of_the_credentials() {
         |_| panic!("nothing more is asked"),
         &installation("one"),
     );
-    assert_eq!(only(&found).code, "rate_limited");
+    assert_eq!(only(&found).code.as_str(), "rate_limited");
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_free_and_unpublished_site_is_one_too() {
         settings(&[("site_name", "Neu"), ("plan", "free")])
     );
     assert_eq!(
-        (only(&found).severity, only(&found).code),
+        (only(&found).severity, only(&found).code.as_str()),
         (Severity::Note, "catalog_version_unknown")
     );
 }
@@ -278,7 +278,9 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     let fails = |_: &str| (403, r#"{"message":"","details":{}}"#);
     let never = |_: &str| -> (u16, &'static str) { panic!("nothing more is asked") };
     let alone = installation("one");
-    let found = |(found, _): (CheckReport, Vec<String>)| (only(&found).severity, only(&found).code);
+    let found = |(found, _): (CheckReport, Vec<String>)| {
+        (only(&found).severity, only(&found).code.as_str())
+    };
 
     let named = no_token(400, r#"{"message":"The app instance does not exist"}"#);
     assert_eq!(
@@ -342,7 +344,11 @@ fn a_check_proves_that_tokens_are_still_given() {
         examine(&installation("one"), dialogue)
     });
     assert_eq!(
-        (only(&found).severity, only(&found).code, asked.len()),
+        (
+            only(&found).severity,
+            only(&found).code.as_str(),
+            asked.len()
+        ),
         (Severity::Gone, "app_removed", 1)
     );
 }
@@ -359,7 +365,7 @@ fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
     for status in [401, 403] {
         let found = found(status, bare);
         assert_eq!(
-            (only(&found).severity, only(&found).code),
+            (only(&found).severity, only(&found).code.as_str()),
             (Severity::Broken, "permission_missing")
         );
         assert!(only(&found).remedy.contains("SCOPE.DC.MANAGE-YOUR-APP"));
@@ -389,7 +395,11 @@ fn without_the_apps_secret_an_installation_is_not_asked() {
         |dialogue| examine(&poor, dialogue),
     );
     assert_eq!(
-        (only(&found).severity, only(&found).code, asked.len()),
+        (
+            only(&found).severity,
+            only(&found).code.as_str(),
+            asked.len()
+        ),
         (Severity::Note, "app_secret_missing", 0)
     );
 }

@@ -3,7 +3,7 @@
 //! The platform documents the format of its errors, but not the errors for wrong credentials. So a refusal has a cause only
 //! if its words name the cause, or if its status has no other meaning.
 
-use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, Severity};
+use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, FindingCode, Severity};
 use crate::platforms::json::{Json, parse};
 
 /// The result of a request.
@@ -43,7 +43,7 @@ pub(super) fn classify<'a>(found: &mut CheckReport, result: &'a CallResult) -> A
             };
             found.add(
                 severity,
-                "store_unreachable",
+                FindingCode::StoreUnreachable,
                 format!("Wix cannot be reached: {failure}"),
                 remedy,
             );
@@ -67,7 +67,7 @@ pub(super) fn classify<'a>(found: &mut CheckReport, result: &'a CallResult) -> A
 fn report_rate_limit(found: &mut CheckReport) {
     found.add(
         Severity::Unavailable,
-        "rate_limited",
+        FindingCode::RateLimited,
         "Wix reports too many requests",
         "No action is necessary: the request is repeated later. If this continues, another program uses the same credentials",
     );
@@ -77,7 +77,7 @@ fn report_rate_limit(found: &mut CheckReport) {
 pub(super) fn report_unexpected_status(found: &mut CheckReport, answer: &Answer) {
     found.add(
         Severity::Unavailable,
-        "store_unreachable",
+        FindingCode::StoreUnreachable,
         format!("Wix answers with status {}", answer.status),
         WAIT,
     );
@@ -92,7 +92,7 @@ const WAIT: &str = "No action is necessary if this is temporary. If this continu
 pub(super) fn unreadable(found: &mut CheckReport) {
     found.add(
         Severity::Unavailable,
-        "answer_unreadable",
+        FindingCode::AnswerUnreadable,
         "the answer is not from Wix: a proxy or a firewall may answer in its place",
         WAIT,
     );
@@ -225,7 +225,7 @@ mod tests {
                 ApiOutcome::Unavailable
             ));
             let finding = found.findings.pop().expect("a finding");
-            (finding.severity, finding.code)
+            (finding.severity, finding.code.as_str())
         };
         assert_eq!(
             outage(&Ok(answer(429, ""))),

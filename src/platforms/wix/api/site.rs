@@ -10,7 +10,7 @@ use super::caller::WixClient;
 use super::refusal::{ApiOutcome, classify, unreadable, words};
 use super::settings::Settings;
 use crate::platforms::api::{
-    Answer, CheckReport, ConnectionContext, Dialogue, Severity, Unanswered,
+    Answer, CheckReport, ConnectionContext, Dialogue, FindingCode, Severity, Unanswered,
 };
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -33,7 +33,7 @@ pub(super) fn examine(
         let remedy = format!("Remove the connection and add it again with a key from {KEYS}");
         found.add(
             Severity::Broken,
-            "api_key_missing",
+            FindingCode::ApiKeyMissing,
             "the connection has no API key",
             remedy,
         );
@@ -78,7 +78,7 @@ pub(super) fn examine(
 
 /// A finding about the entered values.
 struct MixedUp {
-    code: &'static str,
+    code: FindingCode,
     cause: &'static str,
     remedy: String,
 }
@@ -94,7 +94,7 @@ fn mixed_up(context: &ConnectionContext) -> Option<MixedUp> {
     let key = context.secrets.get("api-key")?.expose_secret();
     if site == account {
         return Some(MixedUp {
-            code: "account_refused",
+            code: FindingCode::AccountRefused,
             cause: "the account id and the site id are the same: one of them was pasted twice",
             remedy: format!(
                 "{KEYS} shows the account id. The site id is in the address of the site's dashboard, after /dashboard/"
@@ -103,7 +103,7 @@ fn mixed_up(context: &ConnectionContext) -> Option<MixedUp> {
     }
     // A key is longer than an id.
     (key.len() == account.len() && key.split('-').count() == 5).then(|| MixedUp {
-        code: "api_key_refused",
+        code: FindingCode::ApiKeyRefused,
         cause: "the value given as the API key is an id",
         remedy: format!("Create a key at {KEYS} and copy the whole key. The key is shown once and is much longer than an id"),
     })
@@ -261,7 +261,12 @@ fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
                          wrong";
             let remedy =
                 format!("No action is necessary. To be sure, compare the account id with {KEYS}");
-            found.add(Severity::Note, "account_unconfirmed", cause, remedy);
+            found.add(
+                Severity::Note,
+                FindingCode::AccountUnconfirmed,
+                cause,
+                remedy,
+            );
         }
         Listed::Nothing => {}
     }
@@ -271,19 +276,19 @@ fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
 fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
     let (code, cause, remedy) = match (site.status, account.status) {
         (401, 401) => (
-            "api_key_refused",
+            FindingCode::ApiKeyRefused,
             "Wix does not know the API key: it was revoked, mistyped, or not copied whole",
             format!(
                 "Check that the key still exists at {KEYS}. A key is shown only once: create a new key if this one is lost"
             ),
         ),
         _ if words(account).contains("account") || matches!(account.status, 400 | 401 | 404) => (
-            "account_refused",
+            FindingCode::AccountRefused,
             "Wix knows the API key, but it is not a key of this account",
             format!("Copy the account id from {KEYS}, the page with the key"),
         ),
         _ => (
-            "permission_missing",
+            FindingCode::PermissionMissing,
             "Wix knows the API key, but it may neither read this site nor list the account's sites",
             format!(
                 "At {KEYS}, give the key the permissions for Wix Stores, eCommerce, contacts, business info and the list of sites, and \
@@ -303,7 +308,12 @@ fn site_refused(found: &mut CheckReport, refusal: &Answer) {
     let remedy = format!(
         "At {KEYS}, check that the key has access to this site and the permissions for its business info, orders, products and contacts"
     );
-    found.add(Severity::Broken, "permission_missing", cause, remedy);
+    found.add(
+        Severity::Broken,
+        FindingCode::PermissionMissing,
+        cause,
+        remedy,
+    );
 }
 
 /// The site does not belong to the account.
@@ -340,7 +350,7 @@ fn offer(
             offered.join(", ")
         )
     };
-    found.add(Severity::Broken, "site_unknown", cause, remedy);
+    found.add(Severity::Broken, FindingCode::SiteUnknown, cause, remedy);
 }
 
 #[cfg(test)]

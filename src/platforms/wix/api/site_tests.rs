@@ -75,7 +75,7 @@ fn a_site_that_answers_is_learned() {
 fn a_list_that_is_refused_is_worth_a_note_where_the_site_answers() {
     let found = found((200, PROPERTIES), (403, r#"{"message":"no"}"#));
     assert_eq!(
-        (only(&found).severity, only(&found).code),
+        (only(&found).severity, only(&found).code.as_str()),
         (Severity::Note, "account_unconfirmed")
     );
     assert_eq!(
@@ -142,7 +142,7 @@ fn key_account_permission_and_site_are_told_apart() {
     ] {
         let found = found(properties, list);
         assert_eq!(
-            (only(&found).severity, only(&found).code),
+            (only(&found).severity, only(&found).code.as_str()),
             (Severity::Broken, code),
             "{properties:?} {list:?}"
         );
@@ -184,7 +184,7 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
         }
     };
     let (all, asked) = talk(pages(3), |dialogue| examine(&site(), dialogue));
-    assert_eq!((only(&all).code, asked.len()), ("site_unknown", 4));
+    assert_eq!((only(&all).code.as_str(), asked.len()), ("site_unknown", 4));
     assert!(
         only(&all).cause.contains("has no site") && only(&all).remedy.ends_with("(site-of-page-2)")
     );
@@ -214,7 +214,7 @@ fn an_outage_accuses_unused() {
         assert_eq!(only(&second).severity, Severity::Unavailable);
     }
     assert_eq!(
-        only(&found((200, "<html>"), (200, "{}"))).code,
+        only(&found((200, "<html>"), (200, "{}"))).code.as_str(),
         "answer_unreadable"
     );
 }
@@ -226,7 +226,9 @@ fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
     same.settings
         .insert("account_id".to_owned(), "site-1".to_owned());
     assert_eq!(
-        only(&talk(unused, |dialogue| examine(&same, dialogue)).0).code,
+        only(&talk(unused, |dialogue| examine(&same, dialogue)).0)
+            .code
+            .as_str(),
         "account_refused"
     );
     let mut id = site();
@@ -236,13 +238,17 @@ fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
     id.secrets
         .insert("api-key".to_owned(), uuid.to_owned().into());
     assert_eq!(
-        only(&talk(unused, |dialogue| examine(&id, dialogue)).0).code,
+        only(&talk(unused, |dialogue| examine(&id, dialogue)).0)
+            .code
+            .as_str(),
         "api_key_refused"
     );
     let mut without = site();
     without.secrets.clear();
     assert_eq!(
-        only(&talk(unused, |dialogue| examine(&without, dialogue)).0).code,
+        only(&talk(unused, |dialogue| examine(&without, dialogue)).0)
+            .code
+            .as_str(),
         "api_key_missing"
     );
     assert!(!can_request(&without.configured()));

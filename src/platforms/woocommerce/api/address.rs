@@ -9,10 +9,12 @@ use url::Url;
 
 use super::body::json;
 use super::outcome::{End, finding};
-use super::redirect::{follow, redirect};
+use super::redirect::{follow, is_refused_redirect, redirect};
 use super::refusal;
 use super::urls::{is_same_store, named, show};
-use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Severity, Unanswered};
+use crate::platforms::api::{
+    Answer, ApiRequest, Dialogue, Finding, FindingCode, Severity, Unanswered,
+};
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entities;
 
@@ -57,7 +59,7 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
         let remedy = "Give the store's URL, as in https://shop.example.";
         finding(
             Severity::Broken,
-            "url_invalid",
+            FindingCode::UrlInvalid,
             format!("{typed} is no address."),
             remedy,
         )
@@ -67,7 +69,7 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
     // does not redirect, so the root is requested in spite of it.
     let (home, page) = match follow(dialogue, "home", &start) {
         Ok((home, page)) => (home, Some(page)),
-        Err(End::Found(trouble)) if trouble.code.starts_with("redirect_") => {
+        Err(End::Found(trouble)) if is_refused_redirect(trouble.code) => {
             troubles.push(trouble);
             (start.clone(), None)
         }
@@ -102,7 +104,10 @@ fn perhaps_plain(
     let mut plain = start.clone();
     let silent = matches!(
         trouble.code,
-        "unreachable" | "tls_missing" | "cut_off" | "timed_out"
+        FindingCode::Unreachable
+            | FindingCode::TlsMissing
+            | FindingCode::CutOff
+            | FindingCode::TimedOut
     );
     if !silent || start.scheme() != "https" || plain.set_scheme("http").is_err() {
         return Ok(trouble);
@@ -280,7 +285,7 @@ fn offset(hours: Node<'_>) -> Option<String> {
 fn only_plain(place: &Place) -> Finding {
     finding(
         Severity::Broken,
-        "permalinks_plain",
+        FindingCode::PermalinksPlain,
         format!(
             "The permalinks of {} are plain: its REST API is only at ?rest_route=/, where WooCommerce takes no keys.",
             place.url
@@ -294,7 +299,7 @@ fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> 
     // A block says more about the cause than a missing page.
     if let Some(position) = troubles
         .iter()
-        .position(|trouble| trouble.code != "rest_not_found")
+        .position(|trouble| trouble.code != FindingCode::RestNotFound)
     {
         return troubles
             .into_iter()
@@ -318,7 +323,7 @@ fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> 
         Some(not_found) if is_wordpress => not_found,
         _ if page.status == 404 => finding(
             Severity::Broken,
-            "url_wrong",
+            FindingCode::UrlWrong,
             format!(
                 "There is nothing at {} (status 404), and no REST API at or above it.",
                 show(start)
@@ -332,7 +337,7 @@ fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> 
 fn not_wordpress(start: &Url) -> Finding {
     finding(
         Severity::Broken,
-        "not_wordpress",
+        FindingCode::NotWordpress,
         format!(
             "{} is no WordPress site: it names no REST API and has none at /wp-json/.",
             show(start)

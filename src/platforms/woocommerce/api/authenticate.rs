@@ -12,7 +12,9 @@ use super::client::{Keys, Mode, StoreClient, is_woocommerce, rest_error, wrong_r
 use super::diagnosis::{Refused, diagnose};
 use super::outcome::{End, finding};
 use super::{facts, refusal};
-use crate::platforms::api::{Answer, CallFailure, CallResult, Dialogue, Finding, Method, Severity};
+use crate::platforms::api::{
+    Answer, CallFailure, CallResult, Dialogue, Finding, FindingCode, Method, Severity,
+};
 use crate::platforms::oauth1::Placement;
 
 /// The result of one attempt to authenticate.
@@ -56,7 +58,7 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
         (403, _) => Try::Other(refusal::of_other(answer, url)),
         (status, _) => Try::Other(finding(
             Severity::Broken,
-            "store_refuses",
+            FindingCode::StoreRefuses,
             format!("The store refuses to show its status ({status} {code})."),
             "Check whether a plugin changes WooCommerce's REST API, and update WooCommerce.",
         )),

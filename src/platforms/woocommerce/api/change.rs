@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::outcome::{End, finding};
 use super::webhooks::{Own, Webhook};
-use crate::platforms::api::{Finding, Severity, Unanswered};
+use crate::platforms::api::{Finding, FindingCode, Severity, Unanswered};
 
 /// One change of a webhook.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,8 @@ pub(super) struct Wanted<'a> {
 pub(super) enum Stop {
     /// The batch failed as a whole, or its result is unknown.
     BatchFailed,
+    /// The key may not write, as [`Repaired::may_write`] has it now.
+    ReadOnly,
     /// Every further change would fail for the same reason.
     Trouble(Finding),
     End(End),
@@ -83,7 +85,7 @@ pub(super) type ChangeResult = Result<Option<Webhook>, String>;
 pub(super) fn read_only(severity: Severity) -> Finding {
     finding(
         severity,
-        "key_read_only",
+        FindingCode::KeyReadOnly,
         "The REST API key may read, but not write, so webhooks cannot be registered or repaired.",
         "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write and run `cartwire \
          connections check --fix`, or add the webhooks by hand.",

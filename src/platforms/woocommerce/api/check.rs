@@ -6,13 +6,13 @@ use super::address::{Api, Place};
 use super::body::json;
 use super::client::{Keys, StoreClient};
 use super::learn::learn;
-use super::outcome::{CONNECT_AGAIN, End, add, finding};
+use super::outcome::{CONNECT_AGAIN, End, NOT_WOOCOMMERCE, WOOCOMMERCE_TOO_OLD, add, finding};
 use super::session::CheckSession;
 use super::settings::StoreSettings;
 use super::{address, authenticate, mode, reachable, refusal};
 use crate::platforms::api::{
     Answer, CallFailure, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue,
-    Finding, Pace, Scope, Severity, Unanswered,
+    Finding, FindingCode, Pace, Scope, Severity, Unanswered,
 };
 use crate::platforms::registered::RegisteredWebhooks;
 
@@ -77,7 +77,7 @@ fn run(
     let Some(keys) = Keys::of(context) else {
         report.add(
             Severity::Note,
-            "no_keys",
+            FindingCode::NoKeys,
             "There is no REST API key for this store, so its webhooks can be neither checked nor repaired.",
             format!(
                 "Add a key with Read/Write under WooCommerce > Settings > Advanced > REST API. To give this connection both \
@@ -157,7 +157,7 @@ fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
     if place.is_plain {
         report.add(
             Severity::Note,
-            "permalinks_plain",
+            FindingCode::PermalinksPlain,
             format!("The permalinks of {} are plain, so its REST API is reachable only through index.php.", place.url),
             "In WordPress, open Settings > Permalinks, choose \"Post name\" and save. The connection works without this change, but not with every host.",
         );
@@ -166,7 +166,7 @@ fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
         Api::Current => Ok(()),
         Api::Old => Err(finding(
             Severity::Broken,
-            "woocommerce_too_old",
+            WOOCOMMERCE_TOO_OLD,
             format!(
                 "The WooCommerce at {} is too old: it has no REST API v3. Cartwire needs WooCommerce 6.0 or newer.",
                 place.url
@@ -176,7 +176,7 @@ fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
         .into()),
         Api::Missing => Err(finding(
             Severity::Broken,
-            "not_woocommerce",
+            NOT_WOOCOMMERCE,
             format!("{} is a WordPress site, but WooCommerce's REST API is not there.", place.url),
             "Activate WooCommerce under Plugins in WordPress. If the shop is in a folder or on another host of this site, use \
              that URL.",

@@ -10,7 +10,8 @@ use super::outcome::{End, finding};
 use super::settings::{AuthScheme, StoreSettings};
 use super::urls::is_same_store;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallResult, ConnectionContext, Dialogue, Finding, Method, Severity,
+    Answer, ApiRequest, Auth, CallResult, ConnectionContext, Dialogue, Finding, FindingCode,
+    Method, Severity,
 };
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::{OAuth1, Placement};
@@ -165,7 +166,7 @@ pub(super) fn is_woocommerce(code: &str) -> bool {
 pub(super) fn wrong_role(code: &str) -> Finding {
     finding(
         Severity::Broken,
-        "key_role",
+        FindingCode::KeyRole,
         format!("The REST API key is valid, but its user may not manage the store ({code})."),
         "Under WooCommerce > Settings > Advanced > REST API, add a key for a user whose role is Administrator or Shop manager.",
     )

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::webhooks::{Ours, Own, Sorted, TOPICS, Webhook};
-use crate::platforms::api::{CheckReport, Severity};
+use crate::platforms::api::{CheckReport, FindingCode, Severity};
 
-const WEBHOOK_DISABLED: &str = "webhook_disabled";
-const WEBHOOK_MISSING: &str = "webhook_missing";
-const WEBHOOK_OTHER_URL: &str = "webhook_other_url";
 /// Problems of the gateway's webhooks that a repair puts right. A webhook that a person paused is not one of them.
-pub(in crate::platforms::woocommerce) const REPAIRABLE_PROBLEMS: &[&str] =
-    &[WEBHOOK_DISABLED, WEBHOOK_MISSING, WEBHOOK_OTHER_URL];
+pub(in crate::platforms::woocommerce) const REPAIRABLE_PROBLEMS: &[FindingCode] = &[
+    FindingCode::WebhookDisabled,
+    FindingCode::WebhookMissing,
+    FindingCode::WebhookOtherUrl,
+];
 
 /// Compares a store's webhooks with those that should be there. Topics in `reported` have a finding of their own already.
 pub(super) fn compare(
@@ -69,7 +69,7 @@ impl Comparison<'_> {
         };
         report.add(
             Severity::Broken,
-            WEBHOOK_DISABLED,
+            FindingCode::WebhookDisabled,
             format!(
                 "Webhooks are disabled at the store, and their events are lost: {}. WooCommerce disables a webhook after seven \
                  failed deliveries in a row. A person may also have disabled them.{again}",
@@ -102,7 +102,7 @@ impl Comparison<'_> {
             } else {
                 Severity::Broken
             },
-            WEBHOOK_MISSING,
+            FindingCode::WebhookMissing,
             format!(
                 "The store does not have all webhooks that deliver to {}: {which}.",
                 self.own.target
@@ -118,7 +118,7 @@ impl Comparison<'_> {
         }
         report.add(
             Severity::Broken,
-            "webhook_paused",
+            FindingCode::WebhookPaused,
             format!(
                 "A person paused webhooks at the store, and their events are lost: {}.",
                 paused.join(", ")
@@ -134,7 +134,7 @@ impl Comparison<'_> {
         }
         report.add(
             Severity::Broken,
-            WEBHOOK_OTHER_URL,
+            FindingCode::WebhookOtherUrl,
             format!(
                 "Webhooks of this gateway deliver to another URL than {}: {}.",
                 self.own.target,
@@ -153,7 +153,7 @@ impl Comparison<'_> {
         }
         report.add(
             Severity::Note,
-            "webhook_doubled",
+            FindingCode::WebhookDoubled,
             format!(
                 "Several webhooks for the same topic deliver to this gateway: {}.",
                 topics.join(", ")
@@ -169,7 +169,7 @@ impl Comparison<'_> {
         }
         report.add(
             Severity::Note,
-            "webhook_version_unknown",
+            FindingCode::WebhookVersionUnknown,
             format!(
                 "A person created webhooks that deliver to this gateway, and the store does not show their API version: {}.",
                 by_hand.join(", ")

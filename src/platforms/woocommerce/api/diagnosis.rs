@@ -11,7 +11,7 @@ use serde_json::json;
 use super::client::{Keys, Mode, StoreClient, is_woocommerce, rest_error};
 use super::facts::clock_off;
 use super::outcome::finding;
-use crate::platforms::api::{Dialogue, Finding, Method, Severity, Unanswered};
+use crate::platforms::api::{Dialogue, Finding, FindingCode, Method, Severity, Unanswered};
 
 /// One rejected authentication mode.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ fn misshapen(keys: &Keys) -> Option<Finding> {
     };
     Some(finding(
         Severity::Broken,
-        "key_cut",
+        FindingCode::KeyCut,
         format!(
             "The store refuses the key, and the {what} {verb}: {length} characters follow {prefix}, but a key has 40."
         ),
@@ -80,7 +80,7 @@ pub(super) fn diagnose(
         if may_write(&refused.caller, dialogue)? {
             return Ok(finding(
                 Severity::Broken,
-                "key_write_only",
+                FindingCode::KeyWriteOnly,
                 "The key may write, but not read.",
                 "Under WooCommerce > Settings > Advanced > REST API, give the key the permission Read/Write.",
             ));
@@ -117,7 +117,7 @@ fn may_write(caller: &StoreClient, dialogue: &mut Dialogue<'_>) -> Result<bool, 
 fn not_seen() -> Finding {
     finding(
         Severity::Broken,
-        "key_not_seen",
+        FindingCode::KeyNotSeen,
         "WooCommerce receives no key, neither in the Authorization header nor in the query: something in front removes both.",
         "Let the web server pass the header on (\"CGIPassAuth On\" in .htaccess for Apache, `fastcgi_param HTTP_AUTHORIZATION \
          $http_authorization` for nginx), and except /wp-json/wc/ from rules that remove query parameters.",
@@ -127,7 +127,7 @@ fn not_seen() -> Finding {
 fn unknown() -> Finding {
     finding(
         Severity::Broken,
-        "key_unknown",
+        FindingCode::KeyUnknown,
         "The store does not know the consumer key: it was revoked, belongs to another store, or was copied in part.",
         "Search for the key's last seven characters under WooCommerce > Settings > Advanced > REST API. If the key is missing, \
          add a new one with Read/Write.",
@@ -140,14 +140,14 @@ fn secret_wrong(by_basic: bool) -> Finding {
     if by_basic {
         return finding(
             Severity::Broken,
-            "key_secret_wrong",
+            FindingCode::KeySecretWrong,
             "The store knows the consumer key, but the consumer secret does not belong to it.",
             STEP,
         );
     }
     finding(
         Severity::Broken,
-        "key_secret_wrong",
+        FindingCode::KeySecretWrong,
         "The store knows the consumer key, but rejects the signature: the consumer secret does not belong to the key, or the \
          store knows itself by another address.",
         format!(

@@ -4,8 +4,8 @@
 
 use super::body::json;
 use super::client::Mode;
-use super::outcome::finding;
-use crate::platforms::api::{Answer, CheckReport, Finding, Severity};
+use super::outcome::{WOOCOMMERCE_TOO_OLD, finding};
+use crate::platforms::api::{Answer, CheckReport, Finding, FindingCode, Severity};
 use crate::platforms::lenient::Node;
 
 /// The oldest version that was tried.
@@ -41,7 +41,7 @@ impl Facts {
         if version(text).is_some_and(|version| version < OLDEST) {
             report.add(
                 Severity::Broken,
-                "woocommerce_too_old",
+                WOOCOMMERCE_TOO_OLD,
                 format!("The store runs WooCommerce {text}; Cartwire needs 6.0 or newer."),
                 "Update WooCommerce under Dashboard > Updates in WordPress.",
             );
@@ -86,7 +86,7 @@ pub(super) fn clock_off(apart: i64, severity: Severity) -> Finding {
     );
     finding(
         severity,
-        "clock_off",
+        FindingCode::ClockOff,
         format!(
             "The store's clock is {minutes} minutes {direction} ours; signed requests count for a quarter of an hour."
         ),
@@ -103,7 +103,7 @@ pub(super) fn clock(answer: &Answer, mode: &Mode, report: &mut CheckReport) {
     };
     report
         .findings
-        .retain(|finding| finding.code != "clock_off");
+        .retain(|finding| finding.code != FindingCode::ClockOff);
     let found = clock_off(apart, severity);
     report.add(found.severity, found.code, found.cause, found.remedy);
 }

@@ -5,7 +5,7 @@ use super::client::Mode;
 use super::facts::{self, Facts};
 use super::session::CheckSession;
 use super::settings::{AuthScheme, name};
-use crate::platforms::api::{Answer, Severity};
+use crate::platforms::api::{Answer, FindingCode, Severity};
 use crate::platforms::oauth1::Placement;
 
 /// Settings that a check keeps as they are, unless a later step changes them.
@@ -33,7 +33,7 @@ pub(super) fn learn(
         }
         None => session.report.add(
             Severity::Note,
-            "status_unknown",
+            FindingCode::StatusUnknown,
             "The store does not send its status, or takes too long for it, so its version is unknown.",
             "Open WooCommerce > Status in the store and find out why it is slow.",
         ),
@@ -80,7 +80,7 @@ fn report_authentication(session: &mut CheckSession<'_, '_>) {
     if session.caller.mode.scheme() == AuthScheme::OAuth1(Placement::Query) {
         session.report.add(
             Severity::Note,
-            "authorization_dropped",
+            FindingCode::AuthorizationDropped,
             "The store's web server drops the Authorization header, so each request has its signature in the query. The consumer \
              secret is not sent.",
             "Nothing needs to be done. To use the header, let the web server pass it on: \"CGIPassAuth On\" in .htaccess for \

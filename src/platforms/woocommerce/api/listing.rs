@@ -10,7 +10,7 @@ use super::outcome::{End, finding};
 use super::refusal;
 use super::session::CheckSession;
 use super::webhooks::{Own, Webhook};
-use crate::platforms::api::{Answer, CallFailure, Finding, Method, Severity};
+use crate::platforms::api::{Answer, CallFailure, Finding, FindingCode, Method, Severity};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 
@@ -103,7 +103,7 @@ fn refused(answer: &Answer, url: &str) -> Finding {
                 .unwrap_or_default();
             finding(
                 Severity::Broken,
-                "store_refuses",
+                FindingCode::StoreRefuses,
                 format!(
                     "The store refuses to let Cartwire read the webhooks ({}{code}).",
                     answer.status

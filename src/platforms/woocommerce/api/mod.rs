@@ -11,8 +11,8 @@ mod change;
 mod check;
 mod client;
 mod compare;
-mod complete;
 mod diagnosis;
+mod enrichment;
 mod facts;
 mod learn;
 mod listing;
@@ -35,5 +35,6 @@ pub(super) use check::{
     PACE, SCOPES, can_request, check, delivery_url_findings, registered_webhooks,
 };
 pub(super) use compare::REPAIRABLE_PROBLEMS;
-pub(super) use complete::{complete, lacks, must_be_confirmed};
+pub(super) use enrichment::fetch;
+pub(super) use outcome::OWN_CODES;
 pub(super) use reading::{READABLE, read_page, topic};

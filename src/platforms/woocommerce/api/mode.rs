@@ -15,7 +15,7 @@ use super::session::CheckSession;
 use super::settings::{KeyPermission, StoreSettings, name, stored_by_topic};
 use super::webhooks::{self, Own, Webhook};
 use super::{reachable, repair};
-use crate::platforms::api::{CheckMode, CheckReport, Finding, Severity};
+use crate::platforms::api::{CheckMode, CheckReport, Finding, FindingCode, Severity};
 
 /// Runs one of the modes.
 pub(super) fn run(
@@ -49,7 +49,7 @@ fn target<'s>(session: &CheckSession<'s, '_>) -> Option<&'s str> {
 fn no_public_url(severity: Severity) -> Finding {
     finding(
         severity,
-        "public_url_missing",
+        FindingCode::PublicUrlMissing,
         "The delivery URL is unknown, so the store's webhooks are neither compared nor registered.",
         "Start Cartwire with --public-url, its address on the internet, as in https://hooks.example.com. Then run `cartwire \
          connections check --fix`.",
@@ -92,15 +92,13 @@ fn fix(session: &mut CheckSession<'_, '_>, facts: &Facts) -> Result<(), End> {
     let Some(secret) = context.secrets.get("webhook-secret") else {
         session.report.add(
             Severity::Broken,
-            "webhook_secret_missing",
+            FindingCode::WebhookSecretMissing,
             "This connection has no webhook secret, so webhooks cannot be registered.",
             "Run `cartwire connections rotate-secret`.",
         );
         return Ok(());
     };
-    reachable::judge(target, &session.caller.root, session.report);
-    let is_unusable = |trouble: &Finding| trouble.code.starts_with("delivery_url_");
-    if session.report.trouble().is_some_and(is_unusable) {
+    if !reachable::judge(target, &session.caller.root, session.report) {
         // Webhooks that deliver there would all fail, and WooCommerce would disable them.
         return Ok(());
     }
@@ -155,10 +153,21 @@ fn record(
     }
     keep_known(settings, &repaired.webhooks, report);
     // Webhooks that were just created have no remembered id yet; their names identify them.
-    compare(own, &repaired.webhooks, &repaired.reported, report);
-    let is_read_only = |trouble: &Finding| trouble.code == "key_read_only";
-    if repaired.may_write == Some(false) && report.trouble().is_some_and(is_read_only) {
-        lighten_read_only(report);
+    let mut compared = CheckReport::default();
+    compare(own, &repaired.webhooks, &repaired.reported, &mut compared);
+    if repaired.may_write == Some(false) {
+        // Without another problem no write is needed.
+        let is_needed = report.trouble().or(compared.trouble()).is_some();
+        let severity = if is_needed {
+            Severity::Broken
+        } else {
+            Severity::Note
+        };
+        add(report, read_only(severity));
+    }
+    report.good.extend(compared.good);
+    for found in compared.findings {
+        add(report, found);
     }
     // A change by Cartwire does not prove that the webhook delivers.
     for (topic, since) in &mut watched {
@@ -180,27 +189,13 @@ fn keep_known(settings: &StoreSettings, webhooks: &[Webhook], report: &mut Check
         .insert(name::WEBHOOKS_KNOWN.to_owned(), known);
 }
 
-/// Reduces the finding about a read-only key to a note if no write is needed.
-fn lighten_read_only(report: &mut CheckReport) {
-    let others = report
-        .findings
-        .iter()
-        .any(|found| found.severity != Severity::Note && found.code != "key_read_only");
-    if !others {
-        report
-            .findings
-            .retain(|found| found.code != "key_read_only");
-        add(report, read_only(Severity::Note));
-    }
-}
-
 /// Stores the watched webhooks, and adds a note about them.
 fn keep_watching(watched: BTreeMap<String, String>, report: &mut CheckReport) {
     if !watched.is_empty() {
         let topics: Vec<&str> = watched.keys().map(String::as_str).collect();
         report.add(
             Severity::Note,
-            "webhook_watched",
+            FindingCode::WebhookWatched,
             format!(
                 "These webhooks were disabled and are active again, but the store still counts their failures: {}. The next failed \
                  delivery disables them again.",
@@ -219,6 +214,9 @@ fn remove(session: &mut CheckSession<'_, '_>) -> Result<(), End> {
     let own = own(session.settings, target(session).unwrap_or_default());
     let listed = list(session, &own)?;
     let repaired = repair::remove(session, &own, listed)?;
+    if repaired.may_write == Some(false) {
+        add(session.report, read_only(Severity::Broken));
+    }
     let left = own.ours(&repaired.webhooks).len();
     let report = &mut *session.report;
     if left == 0 {
@@ -230,7 +228,7 @@ fn remove(session: &mut CheckSession<'_, '_>) -> Result<(), End> {
     } else {
         report.add(
             Severity::Broken,
-            "webhook_left",
+            FindingCode::WebhookLeft,
             format!("{left} webhooks of Cartwire are still at the store."),
             "Delete them by hand under WooCommerce > Settings > Advanced > Webhooks; their names begin with \"Cartwire\".",
         );

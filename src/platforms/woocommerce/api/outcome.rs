@@ -1,6 +1,6 @@
 //! How a conversation with a store ends: with a request that has no answer yet, or with a finding that prevents the rest.
 
-use crate::platforms::api::{CheckReport, Finding, Severity, Unanswered};
+use crate::platforms::api::{CheckReport, Finding, FindingCode, Severity, Unanswered};
 
 /// Why a conversation does not continue.
 #[derive(Debug)]
@@ -23,9 +23,17 @@ impl From<Finding> for End {
     }
 }
 
+/// The site has no WooCommerce.
+pub(super) const NOT_WOOCOMMERCE: FindingCode = FindingCode::OfPlatform("not_woocommerce");
+/// The store's version has no REST API that Cartwire uses.
+pub(super) const WOOCOMMERCE_TOO_OLD: FindingCode = FindingCode::OfPlatform("woocommerce_too_old");
+/// The codes of findings that no other platform has.
+pub(in crate::platforms::woocommerce) const OWN_CODES: &[FindingCode] =
+    &[NOT_WOOCOMMERCE, WOOCOMMERCE_TOO_OLD];
+
 pub(super) fn finding(
     severity: Severity,
-    code: &'static str,
+    code: FindingCode,
     cause: impl Into<String>,
     remedy: impl Into<String>,
 ) -> Finding {

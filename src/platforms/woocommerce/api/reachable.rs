@@ -4,23 +4,35 @@
 
 use url::Url;
 
+use super::outcome::{add, finding};
 use super::urls::origin;
 use crate::platforms::address::is_private_url;
-use crate::platforms::api::{CheckReport, Severity};
+use crate::platforms::api::{CheckReport, Finding, FindingCode, Severity};
 
 /// The ports that WordPress allows for webhooks.
 const PORTS: [u16; 3] = [80, 443, 8080];
 
-/// Adds a finding for each reason why the store cannot deliver to the URL.
-pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
+/// Adds a finding for each reason why the store cannot deliver to the URL. `false` if it cannot.
+pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) -> bool {
+    let findings = findings(delivery_url, store);
+    let is_deliverable = findings
+        .iter()
+        .all(|finding| finding.severity == Severity::Note);
+    for finding in findings {
+        add(report, finding);
+    }
+    is_deliverable
+}
+
+fn findings(delivery_url: &str, store: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
     let Ok(address) = Url::parse(delivery_url) else {
-        report.add(
+        return vec![finding(
             Severity::Broken,
-            "delivery_url_invalid",
+            FindingCode::DeliveryUrlInvalid,
             format!("The delivery URL {delivery_url} is invalid."),
             "Start Cartwire with --public-url, its address on the internet, as in https://hooks.example.com.",
-        );
-        return;
+        )];
     };
     let store = Url::parse(store).ok();
     // A store inside a network may have a filter that allows addresses of that network; one on the internet cannot.
@@ -33,16 +45,16 @@ pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
         .as_ref()
         .is_some_and(|store| store.host_str() == address.host_str());
     if is_private_url(&address) && !is_neighbour {
-        report.add(
+        found.push(finding(
             private_severity,
-            "delivery_url_private",
+            FindingCode::DeliveryUrlPrivate,
             format!(
                 "The delivery URL {} is inside a private network, and WordPress does not deliver there.",
                 origin(&address)
             ),
             "Make Cartwire reachable from the internet and start it with that address as --public-url, then run `cartwire \
              connections check --fix`.",
-        );
+        ));
     }
     let is_store_itself = store.as_ref().is_some_and(|store| {
         store.host_str() == address.host_str()
@@ -52,20 +64,21 @@ pub(super) fn judge(delivery_url: &str, store: &str, report: &mut CheckReport) {
         .port_or_known_default()
         .is_some_and(|port| PORTS.contains(&port));
     if !is_allowed_port && !is_store_itself {
-        report.add(
+        found.push(finding(
             Severity::Broken,
-            "delivery_url_port",
+            FindingCode::DeliveryUrlPort,
             format!("The delivery URL {} has another port than 80, 443 and 8080, the only ports that WordPress delivers to.", origin(&address)),
             "Let a proxy forward port 443 to Cartwire and start Cartwire with that address as --public-url. Then run `cartwire \
              connections check --fix`.",
-        );
+        ));
     }
     if address.scheme() == "http" {
-        report.add(
+        found.push(finding(
             Severity::Note,
-            "delivery_url_http",
+            FindingCode::DeliveryUrlHttp,
             format!("The delivery URL {} has no TLS, so orders can be read on the way.", origin(&address)),
             "Give Cartwire a certificate, or a proxy that has one, and start it with an https address as --public-url.",
-        );
+        ));
     }
+    found
 }

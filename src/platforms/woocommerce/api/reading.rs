@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use url::form_urlencoded::Serializer;
 
 use super::body::json_text;
-use super::complete::caller;
+use super::enrichment::caller;
 use crate::delivery::Enrichment;
 use crate::platforms::api::{
     ChangeKind, ConnectionContext, Dialogue, Fetched, Method, PageFailure, PageRequest,

@@ -6,7 +6,7 @@ use super::outcome::{CONNECT_AGAIN, End, finding};
 use super::refusal;
 use super::urls::{is_same_store, named, origin, show};
 use crate::platforms::address::is_private_url;
-use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, Severity};
+use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, FindingCode, Severity};
 
 /// Maximum number of redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -31,7 +31,7 @@ pub(super) fn follow<'a>(
     }
     Err(finding(
         Severity::Broken,
-        "redirect_loop",
+        FindingCode::RedirectLoop,
         format!("{} redirects again and again.", show(from)),
         "In WordPress, open Settings > General and make both addresses (WordPress Address and Site Address) the one that \
          visitors use; look for a second redirect in a caching plugin, the web server or the CDN.",
@@ -51,7 +51,7 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
         if is_private_url(to) && !is_private_url(at) {
             return Err(finding(
                 Severity::Broken,
-                "private_address",
+                FindingCode::PrivateAddress,
                 format!(
                     "{} redirects to {}, which is in a private network.",
                     show(at),
@@ -62,7 +62,7 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
         }
         return Err(finding(
             Severity::Broken,
-            "redirect_elsewhere",
+            FindingCode::RedirectElsewhere,
             format!(
                 "{} redirects to {}, which is another host; the keys are not sent there.",
                 show(at),
@@ -78,7 +78,7 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
     if at.scheme() == "https" && to.scheme() == "http" {
         return Err(finding(
             Severity::Broken,
-            "redirect_to_http",
+            FindingCode::RedirectToHttp,
             format!(
                 "{} redirects from https to http, where anyone on the network can read the keys.",
                 show(at)
@@ -88,4 +88,12 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
         ));
     }
     Ok(())
+}
+
+/// `true` for the finding of a redirect that was not followed.
+pub(super) fn is_refused_redirect(code: FindingCode) -> bool {
+    matches!(
+        code,
+        FindingCode::RedirectLoop | FindingCode::RedirectElsewhere | FindingCode::RedirectToHttp
+    )
 }

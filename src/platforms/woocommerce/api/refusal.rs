@@ -9,7 +9,7 @@ use url::Url;
 use super::body::json;
 use super::outcome::{CONNECT_AGAIN, finding};
 use super::urls::origin;
-use crate::platforms::api::{Answer, CallFailure, Finding, Severity, TlsFault};
+use crate::platforms::api::{Answer, CallFailure, Finding, FindingCode, Severity, TlsFault};
 use crate::platforms::lenient::Node;
 
 /// Error codes of plugins that close the REST API, or allow it only to logged-in users.
@@ -31,13 +31,13 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
     let (severity, code, cause, remedy) = match failure {
         CallFailure::AddressInvalid => (
             Severity::Broken,
-            "url_invalid",
+            FindingCode::UrlInvalid,
             format!("{at} is no address that can be called."),
             "Give the store's URL, as in https://shop.example.".to_owned(),
         ),
         CallFailure::AddressRefused(address) => (
             Severity::Broken,
-            "private_address",
+            FindingCode::PrivateAddress,
             format!("{at} leads to {address}, which is in a private network; Cartwire does not call there."),
             "Correct the store's URL or its DNS entry. If the store really is inside your own network, start Cartwire with \
              --allow-private-stores."
@@ -45,14 +45,14 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
         ),
         CallFailure::HostUnknown => (
             Severity::Unavailable,
-            "host_unknown",
+            FindingCode::HostUnknown,
             format!("{at} has no address: its host name is not known to DNS."),
             "Look for a typing mistake in the URL; if it is right, the store's domain has expired or its DNS entry is missing."
                 .to_owned(),
         ),
         CallFailure::Unreachable => (
             Severity::Unavailable,
-            "unreachable",
+            FindingCode::Unreachable,
             format!("{at} takes no connections."),
             "See whether the store opens in a browser from outside its network; if it does, its firewall has to let this \
              machine in."
@@ -61,14 +61,14 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
         CallFailure::Tls(fault) => return of_tls(fault, &at),
         CallFailure::TimedOut => (
             Severity::Unavailable,
-            "timed_out",
+            FindingCode::TimedOut,
             format!("{at} did not answer in time."),
             "Try again later; if it stays so, ask the store's host why its REST API is slow, or lets this machine wait."
                 .to_owned(),
         ),
         CallFailure::CutOff => (
             Severity::Unavailable,
-            "cut_off",
+            FindingCode::CutOff,
             format!("{at} ended the connection in the middle of its answer."),
             "Try again later; if it stays so, look into the store's PHP error log: a crash or a memory limit ends answers like \
              this."
@@ -76,19 +76,19 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
         ),
         CallFailure::TooLarge => (
             Severity::Broken,
-            "answer_too_large",
+            FindingCode::AnswerTooLarge,
             format!("{at} answered with more than Cartwire takes."),
             "Open the address in a browser and see what is sent in place of a short answer.".to_owned(),
         ),
         CallFailure::RateLimited(rest) => (
             Severity::Unavailable,
-            "rate_limited",
+            FindingCode::RateLimited,
             format!("{at} says that it was asked too often, and wants to be left alone for {} seconds.", rest.as_secs()),
             "Try again later; if it stays so, ask the store's host or its security plugin to let this machine in.".to_owned(),
         ),
         CallFailure::TokenRefused(_) => (
             Severity::Broken,
-            "token_refused",
+            FindingCode::TokenRefused,
             format!("{at} gave no access token."),
             "Check the credentials of this connection.".to_owned(),
         ),
@@ -100,32 +100,32 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
 fn of_tls(fault: &TlsFault, at: &str) -> Finding {
     let (code, remedy) = match fault {
         TlsFault::Untrusted => (
-            "tls_broken",
+            FindingCode::TlsBroken,
             "If an authority of your own signed the store's certificate, name it with --store-ca-file \
              (CARTWIRE_STORE_CA_FILE), both for this command and for `cartwire serve`. Otherwise let the store send its whole \
              chain of certificates: a browser that was there before may not show the mistake.",
         ),
         TlsFault::OwnAuthority => (
-            "tls_broken",
+            FindingCode::TlsBroken,
             "Give the store a certificate that is no authority (basicConstraints CA:FALSE), signed by an authority of your own, \
              and name that authority with --store-ca-file (CARTWIRE_STORE_CA_FILE), both for this command and for `cartwire \
              serve`.",
         ),
-        TlsFault::Expired => ("tls_broken", "Renew the store's certificate."),
+        TlsFault::Expired => (FindingCode::TlsBroken, "Renew the store's certificate."),
         TlsFault::NotYetValid => (
-            "tls_broken",
+            FindingCode::TlsBroken,
             "Set this machine's clock by NTP; if it is right, renew the store's certificate.",
         ),
         TlsFault::OtherName => (
-            "tls_broken",
+            FindingCode::TlsBroken,
             "Use the host name that the certificate is for as the store's URL, or renew the certificate for this host name.",
         ),
         TlsFault::NotTls => (
-            "tls_missing",
+            FindingCode::TlsMissing,
             "Look at scheme and port of the store's URL; https needs a port that speaks TLS.",
         ),
         TlsFault::Other(_) => (
-            "tls_broken",
+            FindingCode::TlsBroken,
             "Have the store's certificate renewed for exactly this host name and with the whole chain.",
         ),
     };
@@ -157,7 +157,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     {
         return Some(finding(
             Severity::Broken,
-            "basic_auth_in_front",
+            FindingCode::BasicAuthInFront,
             format!(
                 "The web server in front of the store asks for a name and a password of its own at {at}."
             ),
@@ -168,7 +168,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     if is_of_cloudflare(answer) {
         return Some(finding(
             Severity::Broken,
-            "cloudflare_blocked",
+            FindingCode::CloudflareBlocked,
             format!("Cloudflare asks for proof of a human at {at} and lets no program through."),
             "In Cloudflare, under Security > WAF > Custom rules, add a rule that skips managed challenges and bot fight mode for \
              paths that begin with /wp-json/wc/, or for this machine's address.",
@@ -177,7 +177,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
     if let Some(code) = code.filter(|code| TURNED_OFF.contains(code)) {
         return Some(finding(
             Severity::Broken,
-            "rest_disabled",
+            FindingCode::RestDisabled,
             format!(
                 "A plugin of the store turned the REST API off for those who are not logged in ({code})."
             ),
@@ -210,7 +210,7 @@ pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
     );
     finding(
         Severity::Broken,
-        "rest_blocked",
+        FindingCode::RestBlocked,
         format!(
             "{at} is blocked by something else than WooCommerce (status {}, {words}).",
             answer.status
@@ -239,7 +239,7 @@ fn rate_limited(answer: &Answer, at: &str) -> Finding {
         .unwrap_or_default();
     finding(
         Severity::Unavailable,
-        "rate_limited",
+        FindingCode::RateLimited,
         format!("The store's host takes no more requests{wait} ({at} answered 429)."),
         "Nothing needs to be done if it passes; if it comes again and again, ask the host to allow this machine more requests.",
     )
@@ -249,7 +249,7 @@ fn server_error(answer: &Answer, at: &str) -> Finding {
     if answer.status == 503 {
         return finding(
             Severity::Unavailable,
-            "maintenance",
+            FindingCode::Maintenance,
             format!("The store is in maintenance or overloaded ({at} answered 503)."),
             "Wait for the maintenance to end; if it stays so, delete the file .maintenance in the WordPress folder, or turn the \
              maintenance mode off in the plugin that made it.",
@@ -257,7 +257,7 @@ fn server_error(answer: &Answer, at: &str) -> Finding {
     }
     finding(
         Severity::Unavailable,
-        "store_error",
+        FindingCode::StoreError,
         format!("The store fails: {at} answered {}.", answer.status),
         "See whether the store's pages open in a browser. If none does, its database may be down: ask the store's host. \
          Otherwise the PHP error log (WooCommerce > Status > Logs, fatal-errors) names what fails.",
@@ -272,7 +272,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
     match answer.status {
         404 | 410 => finding(
             Severity::Broken,
-            "rest_not_found",
+            FindingCode::RestNotFound,
             format!(
                 "There is no REST API at {at}: it answered {}.",
                 answer.status
@@ -282,7 +282,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
         ),
         300..=399 => finding(
             Severity::Broken,
-            "redirected",
+            FindingCode::Redirected,
             format!(
                 "{at} redirects (status {}) in place of an answer.",
                 answer.status
@@ -297,7 +297,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
             {
                 return finding(
                     Severity::Unavailable,
-                    "maintenance",
+                    FindingCode::Maintenance,
                     format!(
                         "{at} answers with a page for visitors: the store is hidden behind a coming-soon or maintenance page."
                     ),
@@ -311,7 +311,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
             {
                 return finding(
                     Severity::Broken,
-                    "rest_html",
+                    FindingCode::RestHtml,
                     format!(
                         "PHP writes warnings into the answers of {at}, so that they are no JSON."
                     ),
@@ -320,7 +320,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
             }
             finding(
                 Severity::Broken,
-                "rest_html",
+                FindingCode::RestHtml,
                 format!("{at} answers with a page in place of JSON{by}."),
                 "Open that address in a browser: it must show JSON. A security plugin, a cache or a rule of the web server puts \
                  the page there; except /wp-json/ from it.",
@@ -328,7 +328,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
         }
         status => finding(
             Severity::Broken,
-            "rest_blocked",
+            FindingCode::RestBlocked,
             format!(
                 "{at} is blocked in front of WooCommerce{by} (status {status}, a page in place of JSON)."
             ),

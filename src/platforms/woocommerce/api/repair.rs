@@ -9,7 +9,7 @@ use super::outcome::{End, add};
 use super::session::CheckSession;
 use super::webhooks::{OPTIONAL, Own, Sorted, TOPICS, Webhook};
 use super::write::{batch, single};
-use crate::platforms::api::Severity;
+use crate::platforms::api::{FindingCode, Severity};
 
 /// Maximum number of changes in one batch. The store pings each new address at once and waits up to five seconds for the
 /// answer, so a longer batch would time out.
@@ -82,6 +82,7 @@ fn in_two_ways(
                 break;
             }
             Err(Stop::BatchFailed) => run.repaired.webhooks = list(run.session, wanted.own)?,
+            Err(Stop::ReadOnly) => break,
             Err(Stop::Trouble(trouble)) => {
                 add(run.session.report, trouble);
                 break;
@@ -196,7 +197,7 @@ impl Run<'_, '_, '_> {
         self.repaired.reported.push(topic.clone());
         self.session.report.add(
             Severity::Broken,
-            "webhook_refused",
+            FindingCode::WebhookRefused,
             format!("The store did not {verb} the webhook for {topic}: {code}."),
             remedy,
         );

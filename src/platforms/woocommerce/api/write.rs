@@ -5,12 +5,12 @@
 use serde_json::{Value, json};
 
 use super::body::json as parsed;
-use super::change::{ChangeResult, Repaired, Stop, Wanted, WebhookChange, read_only};
+use super::change::{ChangeResult, Repaired, Stop, Wanted, WebhookChange};
 use super::client::{rest_error, wrong_role};
 use super::refusal;
 use super::session::CheckSession;
 use super::webhooks::{Webhook, name};
-use crate::platforms::api::{Answer, ApiRequest, Finding, Method, Severity};
+use crate::platforms::api::{Answer, ApiRequest, Method};
 use crate::platforms::lenient::Node;
 
 /// The body of one change.
@@ -45,7 +45,7 @@ pub(super) fn batch(
         return Err(Stop::BatchFailed);
     };
     let Some(document) = parsed(answer).filter(|_| answer.is_good()) else {
-        return Err(whole_refusal(answer, &url, repaired).map_or(Stop::BatchFailed, Stop::Trouble));
+        return Err(whole_refusal(answer, &url, repaired).unwrap_or(Stop::BatchFailed));
     };
     repaired.may_write = Some(true);
     let root = Node::root(&document);
@@ -116,10 +116,9 @@ pub(super) fn single(
             results.push(webhook_of(Node::root(&document)));
             continue;
         }
-        let trouble =
-            whole_refusal(answer, &url, repaired).or_else(|| refusal::of_answer(answer, &url));
-        if let Some(trouble) = trouble {
-            return Err(Stop::Trouble(trouble));
+        let other = || refusal::of_answer(answer, &url).map(Stop::Trouble);
+        if let Some(stop) = whole_refusal(answer, &url, repaired).or_else(other) {
+            return Err(stop);
         }
         let code = rest_error(answer).map_or_else(|| answer.status.to_string(), |(code, _)| code);
         results.push(Err(code));
@@ -156,19 +155,21 @@ fn single_request(
     session.caller.request(call, method, &path, body)
 }
 
-/// The finding for a refusal that every further change would meet too; `None` if the refusal may concern this change only.
-fn whole_refusal(answer: &Answer, url: &str, repaired: &mut Repaired) -> Option<Finding> {
+/// The stop for a refusal that every further change would meet too; `None` if the refusal may concern this change only.
+fn whole_refusal(answer: &Answer, url: &str, repaired: &mut Repaired) -> Option<Stop> {
     if answer.status == 429 {
-        return refusal::of_answer(answer, url);
+        return refusal::of_answer(answer, url).map(Stop::Trouble);
     }
     let (code, _) = rest_error(answer)?;
     match (answer.status, code.as_str()) {
         // The store has just accepted the same key for reading, so only the write permission can be missing.
         (401, "woocommerce_rest_authentication_error") => {
             repaired.may_write = Some(false);
-            Some(read_only(Severity::Broken))
+            Some(Stop::ReadOnly)
         }
-        (401 | 403, code) if code.starts_with("woocommerce_rest_cannot_") => Some(wrong_role(code)),
+        (401 | 403, code) if code.starts_with("woocommerce_rest_cannot_") => {
+            Some(Stop::Trouble(wrong_role(code)))
+        }
         _ => None,
     }
 }

@@ -8,8 +8,7 @@ use serde_json::value::RawValue;
 use super::body_fault::BodyFault;
 use super::document::document;
 use super::payload::EntityPayload;
-use super::resource::Resource;
-use super::{completion, coupon, customer, failure, fit, order, product};
+use super::{coupon, customer, enrichment, failure, fit, order, product};
 use crate::delivery::JournaledDelivery;
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
 use crate::event::{Authority, Entity, NormalizedEvent, is_event_type, verbs};
@@ -18,6 +17,7 @@ use crate::platforms::json::{TOO_COMPLEX, Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::Normalized;
 use crate::platforms::registered::TOPIC_MISMATCH;
+use crate::platforms::woocommerce::resource::Resource;
 
 /// The verbs of the platform that are the same in the gateway's vocabulary.
 const VERBS: [&str; 6] = [
@@ -84,7 +84,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
     let (normalized, content) = match delivery.response() {
         Some(response) => {
             let content = parse(&document(response)).map(|entity| Content::of(&entity, VOLATILE));
-            (completion::completed(normalized, response), content)
+            (enrichment::enriched(normalized, response), content)
         }
         None => (normalized, Some(Content::of(&value, VOLATILE))),
     };

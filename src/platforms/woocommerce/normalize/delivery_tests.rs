@@ -141,7 +141,7 @@ fn lost_rights_are_a_signal_about_the_connection() {
     assert_eq!(
         signal,
         Some(crate::platforms::normalized::ConnectionSignal::Degraded(
-            "webhook_owner_lost_rights"
+            crate::platforms::api::FindingCode::WebhookOwnerLostRights
         ))
     );
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::delivery::JournaledDelivery;
 use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Entity, NormalizedEvent, verbs};
+use crate::platforms::api::FindingCode;
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::{ConnectionSignal, Normalized, ReportedProblem};
@@ -81,7 +82,7 @@ pub(super) fn normalize(
 
 /// A delivery contains a signed error in place of an entity.
 pub(crate) const OWNER_LOST_RIGHTS: ReportedProblem = ReportedProblem {
-    code: "webhook_owner_lost_rights",
+    code: FindingCode::WebhookOwnerLostRights,
     cause: "the store signs errors in place of entities: the user who owns its webhooks may no longer read them",
     remedy: "give that user the earlier role again (for webhooks that the gateway registered, the owner of the REST API key), \
              or create the webhooks again as another user; then run `cartwire connections resume {id}`, because only \
@@ -94,7 +95,7 @@ fn degraded(delivery: &JournaledDelivery, raw: Box<RawValue>) -> Normalized {
     let health = ConnectionHealth {
         id: id.clone(),
         status: Some("degraded".to_owned()),
-        reason: Some(OWNER_LOST_RIGHTS.code.to_owned()),
+        reason: Some(OWNER_LOST_RIGHTS.code.to_string()),
         ..ConnectionHealth::default()
     };
     let normalized = NormalizedEvent {

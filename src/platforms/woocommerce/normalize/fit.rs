@@ -3,8 +3,8 @@
 //!
 //! Only bodies that are clearly of another kind are refused. A body of unknown shape fits every topic.
 
-use super::resource::Resource;
 use crate::platforms::lenient::Node;
+use crate::platforms::woocommerce::resource::Resource;
 
 /// `false` if the body is of another kind than the topic says.
 pub(super) fn fits(root: Node<'_>, resource: &str) -> bool {

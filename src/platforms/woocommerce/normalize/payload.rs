@@ -4,8 +4,8 @@
 
 use jiff::Timestamp;
 
-use super::resource::Resource;
 use crate::platforms::lenient::Node;
+use crate::platforms::woocommerce::resource::Resource;
 
 /// How a payload writes times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! It answers over https, which the shop of the integration tests cannot; signatures are checked there, and here only which
 //! address is signed.
 
-mod completing;
+mod enrichment;
 mod refusals;
 mod stores;
 mod webhooks;
@@ -406,5 +406,9 @@ fn drive_on(store: &mut Store, context: &mut ConnectionContext, mode: CheckMode)
 }
 
 fn codes(report: &CheckReport) -> Vec<&'static str> {
-    report.findings.iter().map(|finding| finding.code).collect()
+    report
+        .findings
+        .iter()
+        .map(|finding| finding.code.as_str())
+        .collect()
 }

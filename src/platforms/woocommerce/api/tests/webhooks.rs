@@ -19,7 +19,7 @@ fn severity(report: &CheckReport, code: &str) -> Option<Severity> {
     report
         .findings
         .iter()
-        .find(|finding| finding.code == code)
+        .find(|finding| finding.code.as_str() == code)
         .map(|finding| finding.severity)
 }
 
@@ -140,7 +140,9 @@ fn a_changed_address_moves_what_is_remembered() {
     let (mut store, mut context) = connected();
     context.delivery_url = Some("https://new.example/webhooks/woocommerce/shop".to_owned());
     assert_eq!(
-        drive(&mut store, &context, CheckMode::Check).findings[0].code,
+        drive(&mut store, &context, CheckMode::Check).findings[0]
+            .code
+            .as_str(),
         "webhook_other_url"
     );
     let many = store.webhooks.len();
@@ -407,7 +409,7 @@ fn a_key_that_may_only_read_tries_to_write_once() {
     );
     let report = drive(&mut store, &context, CheckMode::Fix);
     assert_eq!(
-        report.trouble().map(|found| found.code),
+        report.trouble().map(|found| found.code.as_str()),
         Some("key_read_only")
     );
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Deletions are confirmed, and actions become whole.
+//! Confirmation of deletions, and enrichment of actions.
 
 use bytes::Bytes;
 
@@ -8,8 +8,10 @@ use crate::event::data::Entity;
 use crate::event::{Authority, NormalizedEvent};
 use crate::platforms::api::Fetched;
 use crate::platforms::normalized::Normalized;
-use crate::platforms::woocommerce::api::{complete, lacks};
+use crate::platforms::woocommerce::api::fetch;
+use crate::platforms::woocommerce::entity_request::EntityRequest;
 use crate::platforms::woocommerce::normalize::{entity_of, normalize};
+use crate::platforms::woocommerce::resource::Resource;
 
 fn delivery(topic: &str, body: &str) -> JournaledDelivery {
     JournaledDelivery {
@@ -35,45 +37,52 @@ fn normalized(delivery: &JournaledDelivery) -> NormalizedEvent {
     normalized_events.remove(0)
 }
 
-fn lacking(topic: &str, body: &str) -> Option<String> {
+/// The request for what a delivery lacks, as it is stored.
+fn request(topic: &str, body: &str) -> Option<String> {
     let delivery = delivery(topic, body);
-    lacks(&delivery, &[normalized(&delivery)])
+    let request = EntityRequest::of(&delivery, &[normalized(&delivery)])?;
+    assert_eq!(
+        EntityRequest::parse(&request.to_string()).as_ref(),
+        Some(&request)
+    );
+    Some(request.to_string())
 }
 
-fn asked(word: &str, result: CallResult) -> (String, Fetched) {
+/// The URL that a request leads to, and what the store's response means.
+fn fetched(request: &str, result: CallResult) -> (String, Fetched) {
     let context = context("https://shop.example");
-    let Err(Unanswered(request)) = complete(word, &context, &mut Dialogue::new(&[])) else {
-        panic!("asks nothing")
+    let request = EntityRequest::parse(request).expect("a request");
+    let Err(Unanswered(call)) = fetch(&request, &context, &mut Dialogue::new(&[])) else {
+        panic!("no call")
     };
-    (
-        request.url.clone(),
-        complete(word, &context, &mut Dialogue::new(&[result])).expect("one question"),
-    )
+    let results = [result];
+    let fetched = fetch(&request, &context, &mut Dialogue::new(&results)).expect("one call");
+    (call.url.clone(), fetched)
 }
 
 #[test]
-fn what_is_thin_is_asked_for_and_nothing_else() {
+fn only_thin_deliveries_have_a_request() {
     assert_eq!(
-        lacking("order.deleted", r#"{"id":18}"#).as_deref(),
+        request("order.deleted", r#"{"id":18}"#).as_deref(),
         Some("order/18/deleted")
     );
     assert_eq!(
-        lacking("customer.deleted", r#"{"id":"7"}"#).as_deref(),
+        request("customer.deleted", r#"{"id":"7"}"#).as_deref(),
         Some("customer/7/deleted")
     );
     let order = r#"{"id":18,"status":"active","line_items":[],"order_key":"x"}"#;
     assert_eq!(
-        lacking("subscription.deleted", order).as_deref(),
+        request("subscription.deleted", order).as_deref(),
         Some("subscription/18/deleted_with_body")
     );
     assert_eq!(
-        lacking("order.deleted", r#"{"id":18,"status":"completed"}"#).as_deref(),
+        request("order.deleted", r#"{"id":18,"status":"completed"}"#).as_deref(),
         Some("order/18/deleted_with_body"),
         "a replaced topic header must not make a deletion of an update"
     );
     let action = r#"{"action":"woocommerce_order_status_completed","arg":18}"#;
     assert_eq!(
-        lacking("action.woocommerce_order_status_completed", action).as_deref(),
+        request("action.woocommerce_order_status_completed", action).as_deref(),
         Some("order/18")
     );
     for (topic, body) in [
@@ -87,33 +96,33 @@ fn what_is_thin_is_asked_for_and_nothing_else() {
         ("action.wc_nightly_cleanup", r#"{"action":"x","arg":5}"#),
         ("shelf.updated", r#"{"id":5}"#),
     ] {
-        assert_eq!(lacking(topic, body), None, "{topic} {body}");
+        assert_eq!(request(topic, body), None, "{topic} {body}");
     }
 }
 
 #[test]
-fn a_hook_s_name_tells_what_its_argument_is() {
-    for (hook, word) in [
-        ("woocommerce_order_status_completed", Some("order")),
-        ("woocommerce_payment_complete", Some("order")),
-        ("woocommerce_order_refunded", Some("order")),
-        ("woocommerce_new_product_variation", Some("product")),
-        ("woocommerce_update_product", Some("product")),
-        ("woocommerce_created_customer", Some("customer")),
-        ("woocommerce_new_coupon", Some("coupon")),
+fn name_of_a_hook_gives_the_entity_of_its_argument() {
+    for (hook, resource) in [
+        ("woocommerce_order_status_completed", Some(Resource::Order)),
+        ("woocommerce_payment_complete", Some(Resource::Order)),
+        ("woocommerce_order_refunded", Some(Resource::Order)),
+        ("woocommerce_new_product_variation", Some(Resource::Product)),
+        ("woocommerce_update_product", Some(Resource::Product)),
+        ("woocommerce_created_customer", Some(Resource::Customer)),
+        ("woocommerce_new_coupon", Some(Resource::Coupon)),
         ("woocommerce_new_order_item", None),
         ("woocommerce_order_note_added", None),
         ("woocommerce_refund_created", None),
         ("wc_border_drawn", None),
     ] {
-        assert_eq!(entity_of(hook), word, "{hook}");
+        assert_eq!(entity_of(hook), resource, "{hook}");
     }
 }
 
 #[test]
-fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
+fn deletion_is_confirmed_by_an_entity_in_the_trash() {
     let trashed = json!({ "id": 25, "name": "Mug", "status": "trash" });
-    let (url, answer) = asked("product/25/deleted", Ok(told(200, &trashed)));
+    let (url, answer) = fetched("product/25/deleted", Ok(told(200, &trashed)));
     assert_eq!(url, "https://shop.example/wp-json/wc/v3/products/25");
     assert_eq!(
         answer,
@@ -121,7 +130,7 @@ fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
     );
     let untrue = Fetched::contradicted("not_in_trash");
     assert_eq!(
-        asked(
+        fetched(
             "product/25/deleted",
             Ok(told(200, &json!({ "id": 25, "status": "publish" })))
         )
@@ -129,7 +138,7 @@ fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
         untrue
     );
     assert_eq!(
-        asked(
+        fetched(
             "product/25/deleted",
             Ok(refusal(404, "woocommerce_rest_product_invalid_id"))
         )
@@ -138,35 +147,35 @@ fn a_deletion_is_true_if_the_entity_is_in_the_trash() {
     );
     let coupon = json!({ "id": 25, "code": "ten" });
     assert_eq!(
-        asked("coupon/25/deleted", Ok(told(200, &coupon))).1,
+        fetched("coupon/25/deleted", Ok(told(200, &coupon))).1,
         Fetched::Done(Enrichment::Complete(coupon.to_string().into()))
     );
 }
 
 #[test]
-fn a_customer_is_deleted_if_he_is_gone() {
+fn deletion_of_a_customer_is_confirmed_by_a_404() {
     for code in ["wc_user_invalid_id", "woocommerce_rest_invalid_id"] {
         assert!(matches!(
-            asked("customer/7/deleted", Ok(refusal(404, code))).1,
+            fetched("customer/7/deleted", Ok(refusal(404, code))).1,
             Fetched::Done(Enrichment::Complete(_))
         ));
     }
     assert_eq!(
-        asked("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1,
+        fetched("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1,
         Fetched::contradicted("still_there")
     );
 }
 
 #[test]
-fn a_deletion_that_carries_an_entity_needs_more_proof() {
+fn deletion_with_a_body_needs_more_proof() {
     let customer = refusal(404, "wc_user_invalid_id");
     assert_eq!(
-        asked("customer/7/deleted_with_body", Ok(customer)).1,
+        fetched("customer/7/deleted_with_body", Ok(customer)).1,
         Fetched::Done(Enrichment::NotFound)
     );
     let coupon = told(200, &json!({ "id": 25, "code": "ten" }));
     assert_eq!(
-        asked("coupon/25/deleted_with_body", Ok(coupon)).1,
+        fetched("coupon/25/deleted_with_body", Ok(coupon)).1,
         Fetched::unavailable("status_not_shown")
     );
     let whole = delivery(
@@ -177,7 +186,7 @@ fn a_deletion_that_carries_an_entity_needs_more_proof() {
 }
 
 #[test]
-fn what_is_no_word_of_the_store_confirms_nothing() {
+fn response_that_is_not_of_woocommerce_confirms_nothing() {
     for (result, expected) in [
         (
             Ok(page(404, "Not found")),
@@ -217,10 +226,10 @@ fn what_is_no_word_of_the_store_confirms_nothing() {
             Fetched::unavailable("another_entity"),
         ),
     ] {
-        assert_eq!(asked("product/25/deleted", result).1, expected);
+        assert_eq!(fetched("product/25/deleted", result).1, expected);
     }
     assert_eq!(
-        asked(
+        fetched(
             "order/18",
             Ok(refusal(404, "woocommerce_rest_shop_order_invalid_id"))
         )
@@ -229,22 +238,22 @@ fn what_is_no_word_of_the_store_confirms_nothing() {
     );
 }
 
-fn completed(topic: &str, body: &str, told: &str) -> (NormalizedEvent, NormalizedEvent) {
+fn enriched(topic: &str, body: &str, response: &str) -> (NormalizedEvent, NormalizedEvent) {
     let before = delivery(topic, body);
-    let completion = Enriched {
-        enrichment: Enrichment::Complete(told.to_owned().into()),
+    let enriched = Enriched {
+        enrichment: Enrichment::Complete(response.to_owned().into()),
         fetched_at: Timestamp::UNIX_EPOCH,
     };
     let after = JournaledDelivery {
-        enriched: Some(completion),
+        enriched: Some(enriched),
         ..before.clone()
     };
     (normalized(&before), normalized(&after))
 }
 
 #[test]
-fn what_was_told_fills_the_draft_and_keeps_its_subject() {
-    for (topic, body, told) in [
+fn response_completes_the_event_and_keeps_its_subject() {
+    for (topic, body, response) in [
         (
             "order.deleted",
             r#"{"id":18}"#,
@@ -271,7 +280,7 @@ fn what_was_told_fills_the_draft_and_keeps_its_subject() {
             r#"{"id":18,"name":"Mug"}"#,
         ),
     ] {
-        let (before, after) = completed(topic, body, told);
+        let (before, after) = enriched(topic, body, response);
         assert_eq!(
             (before.authority, after.authority),
             (Authority::Reference, Authority::Full),
@@ -284,7 +293,7 @@ fn what_was_told_fills_the_draft_and_keeps_its_subject() {
         assert_eq!(before.entity.name(), after.entity.name());
         assert_ne!(before.entity, after.entity);
     }
-    let (_, action) = completed(
+    let (_, action) = enriched(
         "action.wc_order_x",
         r#"{"arg":18}"#,
         r#"{"id":18,"currency":"EUR"}"#,
@@ -299,13 +308,13 @@ fn what_was_told_fills_the_draft_and_keeps_its_subject() {
 }
 
 #[test]
-fn a_deletion_that_left_nothing_stays_a_reference() {
+fn confirmed_deletion_without_an_entity_stays_a_reference() {
     let Fetched::Done(Enrichment::Complete(gone)) =
-        asked("customer/7/deleted", Ok(refusal(404, "wc_user_invalid_id"))).1
+        fetched("customer/7/deleted", Ok(refusal(404, "wc_user_invalid_id"))).1
     else {
         panic!("confirmed")
     };
-    let (before, after) = completed(
+    let (before, after) = enriched(
         "customer.deleted",
         r#"{"id":7}"#,
         std::str::from_utf8(&gone).expect("text"),

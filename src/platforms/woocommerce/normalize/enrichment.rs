@@ -5,15 +5,15 @@
 
 use super::document::document;
 use super::payload::EntityPayload;
-use super::resource::Resource;
 use super::{coupon, customer, order, product};
 use crate::event::data::Entity;
 use crate::event::{Authority, NormalizedEvent};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
+use crate::platforms::woocommerce::resource::Resource;
 
 /// The entity whose id is the first argument of a hook, by the hook's name.
-pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'static str> {
+pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<Resource> {
     // The first argument of these hooks is the id of something else, for example an order line or a note.
     const OTHERS: [&str; 9] = [
         "item",
@@ -34,20 +34,20 @@ pub(in crate::platforms::woocommerce) fn entity_of(hook: &str) -> Option<&'stati
         return None;
     }
     if is_about("order") || hook.ends_with("payment_complete") || is_about("thankyou") {
-        Some(Resource::Order.word())
+        Some(Resource::Order)
     } else if is_about("product") || is_about("variation") {
-        Some(Resource::Product.word())
+        Some(Resource::Product)
     } else if is_about("customer") || is_about("user") {
-        Some(Resource::Customer.word())
+        Some(Resource::Customer)
     } else if is_about("coupon") {
-        Some(Resource::Coupon.word())
+        Some(Resource::Coupon)
     } else {
         None
     }
 }
 
 /// The event with the members of the response.
-pub(super) fn completed(mut normalized: NormalizedEvent, response: &[u8]) -> NormalizedEvent {
+pub(super) fn enriched(mut normalized: NormalizedEvent, response: &[u8]) -> NormalizedEvent {
     let text = document(response);
     let Some(document) = parse(&text) else {
         return normalized;
@@ -66,27 +66,19 @@ pub(super) fn completed(mut normalized: NormalizedEvent, response: &[u8]) -> Nor
         Entity::Subscription(whole) => {
             **whole = order::subscription(of(Resource::Subscription), &id);
         }
-        Entity::Action(action) => {
-            let word = action.hook.as_deref().and_then(entity_of);
-            match Resource::ALL
-                .into_iter()
-                .find(|resource| Some(resource.word()) == word)
-            {
-                Some(Resource::Order) => {
-                    action.order = Some(order::order(of(Resource::Order), &id))
-                }
-                Some(Resource::Product) => {
-                    action.product = Some(product::product(of(Resource::Product), &id))
-                }
-                Some(Resource::Customer) => {
-                    action.customer = Some(customer::customer(of(Resource::Customer), &id))
-                }
-                Some(Resource::Coupon) => {
-                    action.coupon = Some(coupon::coupon(of(Resource::Coupon), &id))
-                }
-                Some(Resource::Subscription) | None => return normalized,
+        Entity::Action(action) => match action.hook.as_deref().and_then(entity_of) {
+            Some(Resource::Order) => action.order = Some(order::order(of(Resource::Order), &id)),
+            Some(Resource::Product) => {
+                action.product = Some(product::product(of(Resource::Product), &id))
             }
-        }
+            Some(Resource::Customer) => {
+                action.customer = Some(customer::customer(of(Resource::Customer), &id))
+            }
+            Some(Resource::Coupon) => {
+                action.coupon = Some(coupon::coupon(of(Resource::Coupon), &id))
+            }
+            Some(Resource::Subscription) | None => return normalized,
+        },
         Entity::Variant(_)
         | Entity::Collection(_)
         | Entity::Inventory(_)

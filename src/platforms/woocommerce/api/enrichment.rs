@@ -1,0 +1,126 @@
+//! Enrichment: fetches the data that a thin delivery lacks, or the confirmation of a deletion.
+//!
+//! A deletion needs a confirmation by the store. Old versions send `*.deleted` for products and coupons whenever any page
+//! is trashed, because all posts share one sequence of ids; and the headers with the topic are not signed. Four results:
+//! - 200 with status `trash`: confirmed, [`Enrichment::Complete`].
+//! - 200 with another status: false, [`Enrichment::Contradicted`].
+//! - 404 by WooCommerce: [`Enrichment::NotFound`]; confirmed if the entity was known before. A customer has no trash, so a
+//!   404 confirms a delivery of the form that WooCommerce sends for customers.
+//! - no usable response: [`Enrichment::Unavailable`] or [`Fetched::Retry`].
+
+use super::body::json_text;
+use super::client::{Keys, Mode, StoreClient, rest_error};
+use super::settings::StoreSettings;
+use crate::delivery::Enrichment;
+use crate::platforms::api::{
+    Answer, ConnectionContext, Dialogue, Fetched, Method, Unanswered, usable_answer,
+};
+use crate::platforms::json::{Json, Unread, read};
+use crate::platforms::lenient::Node;
+use crate::platforms::oauth1::Placement;
+use crate::platforms::text::replace_lone_surrogates;
+use crate::platforms::woocommerce::entity_request::EntityRequest;
+use crate::platforms::woocommerce::resource::Resource;
+
+pub(in crate::platforms::woocommerce) fn fetch(
+    request: &EntityRequest,
+    context: &ConnectionContext,
+    dialogue: &mut Dialogue<'_>,
+) -> Result<Fetched, Unanswered> {
+    let Some(caller) = caller(context) else {
+        return Ok(Fetched::unavailable("not_asked"));
+    };
+    let (EntityRequest::Entity { resource, id } | EntityRequest::Deletion { resource, id, .. }) =
+        request;
+    let call = match request {
+        EntityRequest::Entity { .. } => "entity.get",
+        EntityRequest::Deletion { .. } => "deletion.confirm",
+    };
+    let path = format!("{}/{id}", resource.path());
+    let result = dialogue.ask(caller.request(call, Method::Get, &path, None))?;
+    let answer = match usable_answer(result) {
+        Ok(answer) => answer,
+        Err(fetched) => return Ok(fetched),
+    };
+    if !answer.is_good() {
+        return Ok(refused(request, answer));
+    }
+    let text = replace_lone_surrogates(json_text(answer));
+    let document = match read(&text) {
+        Ok(document @ (Json::Object(_) | Json::Array(_))) => document,
+        Err(Unread::TooComplex) => return Ok(Fetched::unavailable("answer_too_complex")),
+        // An HTML page in place of JSON is often temporary.
+        Ok(_) | Err(Unread::Malformed) => {
+            return Ok(Fetched::Retry {
+                reason: "no_json",
+                after: None,
+            });
+        }
+    };
+    let root = Node::root(&document);
+    if root.get("id").id().as_ref() != Some(id) {
+        return Ok(Fetched::unavailable("another_entity"));
+    }
+    Ok(found(request, root, answer))
+}
+
+/// The result of a response without the entity.
+fn refused(request: &EntityRequest, answer: &Answer) -> Fetched {
+    // Only WooCommerce itself can state that an entity does not exist; a web server's 404 says nothing about it.
+    let is_gone = rest_error(answer).is_some_and(|(code, _)| code.ends_with("invalid_id"));
+    match request {
+        _ if !is_gone => Fetched::unavailable("store_refuses"),
+        EntityRequest::Entity { .. } => Fetched::unavailable("not_there"),
+        EntityRequest::Deletion {
+            resource: Resource::Customer,
+            has_body: false,
+            ..
+        } => Fetched::Done(Enrichment::Complete(GONE.into())),
+        EntityRequest::Deletion { .. } => Fetched::Done(Enrichment::NotFound),
+    }
+}
+
+/// The result of a response with the entity.
+fn found(request: &EntityRequest, entity: Node<'_>, answer: &Answer) -> Fetched {
+    let complete = || {
+        let body = json_text(answer).as_bytes().to_vec();
+        Fetched::Done(Enrichment::Complete(body.into()))
+    };
+    let EntityRequest::Deletion {
+        resource, has_body, ..
+    } = request
+    else {
+        return complete();
+    };
+    match (resource, entity.get("status").str()) {
+        // Customers have no trash.
+        (Resource::Customer, _) => Fetched::contradicted("still_there"),
+        (_, Some("trash")) => complete(),
+        // WooCommerce 6 shows no status for coupons, whether they are in the trash or not.
+        (_, None) if !has_body => complete(),
+        (_, None) => Fetched::unavailable("status_not_shown"),
+        (_, Some(_)) => Fetched::contradicted("not_in_trash"),
+    }
+}
+
+/// The response for a confirmed deletion of an entity of which the store has nothing left.
+const GONE: &str = r#"{"confirmed":"gone"}"#;
+
+/// The client that a check found to work, else the one that works with most stores.
+pub(super) fn caller(context: &ConnectionContext) -> Option<StoreClient> {
+    let keys = Keys::of(context)?;
+    let settings = StoreSettings::parse(&context.settings);
+    if let Some(caller) = StoreClient::remembered(&settings, &keys) {
+        return Some(caller);
+    }
+    let root = format!("{}/wp-json/", settings.url?.trim_end_matches('/'));
+    let mode = if root.starts_with("https://") {
+        Mode::Basic
+    } else {
+        Mode::OAuth {
+            root: root.clone(),
+            placement: Placement::Header,
+        }
+    };
+    Some(StoreClient { root, mode, keys })
+}
