@@ -6,6 +6,8 @@ use std::path::Path;
 
 use cartwire::event::EVENT_TYPES;
 use cartwire::journal::entry::DeliveryState;
+use cartwire::platforms::PLATFORMS;
+use cartwire::platforms::api::FindingCode;
 
 use crate::source::sources;
 
@@ -102,5 +104,52 @@ fn every_state_is_documented() {
     for state in DeliveryState::ALL {
         let name = format!("| `{}` |", state.as_str());
         assert!(operations.contains(&name), "OPERATIONS.md lacks {name}");
+    }
+}
+
+/// The names in backticks in the first column of the table of a section.
+fn first_column(document: &str, section: &str) -> BTreeSet<String> {
+    let from = document.find(section).expect("the section is there");
+    let text = &document[from + section.len()..];
+    let text = text.split("\n## ").next().unwrap_or_default();
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    rows.flat_map(|row| {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        cell.split('`').skip(1).step_by(2).map(str::to_owned)
+    })
+    .collect()
+}
+
+#[test]
+fn every_reason_of_a_connection_is_documented() {
+    let own = PLATFORMS.iter().filter_map(|platform| platform.api());
+    let own = own.flat_map(|api| api.own_finding_codes());
+    let codes: BTreeSet<String> = FindingCode::COMMON
+        .iter()
+        .chain(own)
+        .map(FindingCode::to_string)
+        .collect();
+    let documented = first_column(&document("OPERATIONS.md"), "## Reasons of a connection\n");
+    let missing: Vec<&String> = codes.symmetric_difference(&documented).collect();
+    assert!(
+        missing.is_empty(),
+        "in the code or in OPERATIONS.md only: {missing:?}"
+    );
+}
+
+/// A reason code is a text in the code that names reasons of deliveries: each documented one must still exist.
+#[test]
+fn every_documented_reason_of_a_delivery_exists() {
+    let sources = sources();
+    let operations = document("OPERATIONS.md");
+    for section in [
+        "## Reasons of dead letters\n",
+        "## Reasons of ignored deliveries\n",
+    ] {
+        for reason in first_column(&operations, section) {
+            let text = format!("\"{reason}\"");
+            let exists = sources.iter().any(|source| source.code.contains(&text));
+            assert!(exists, "only in OPERATIONS.md: {reason}");
+        }
     }
 }
