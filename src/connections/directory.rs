@@ -178,7 +178,7 @@ impl Directory {
         let snapshot = self.snapshot();
         let is_readable = |id: &ConnectionId, known: &KnownConnection| {
             let has_lists =
-                store_api(&known.platform).is_some_and(|api| !api.readable_entities().is_empty());
+                store_api(&known.platform).is_some_and(|api| !api.readable_lists().is_empty());
             let is_active = matches!(known.status, Status::Connected | Status::Degraded);
             has_lists
                 && is_active

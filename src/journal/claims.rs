@@ -149,13 +149,25 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn is_known(&self, connection: &ConnectionId, subject: &str) -> rusqlite::Result<bool> {
+        // Retention removes events and keeps states.
+        let (entity, id) = subject.split_once('/').unwrap_or_default();
         self.0
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM events WHERE usage = ?1 AND subject = ?2 AND type NOT LIKE '%.deleted')",
+                "SELECT EXISTS (SELECT 1 FROM events WHERE usage = ?1 AND subject = ?2 AND type NOT LIKE '%.deleted')
+                     OR EXISTS (SELECT 1 FROM entities WHERE connection = ?3 AND entity = ?4 AND id = ?5 AND is_deleted = 0)",
             )?
-            .query_row(params![self.usage(connection.as_str())?, subject], |row| {
-                row.get(0)
-            })
+            .query_row(
+                params![self.usage(connection.as_str())?, subject, connection.as_str(), entity, id],
+                |row| row.get(0),
+            )
+    }
+
+    /// The position of the newest delivery.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn newest_position(&self) -> rusqlite::Result<Position> {
+        self.newest_entry()
     }
 
     /// The id of a connection in `usage`; 0 if it has none.

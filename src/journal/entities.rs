@@ -2,6 +2,8 @@
 //!
 //! `entity_states` has the table.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -12,7 +14,7 @@ use super::error::JournalError;
 use super::handle::Journal;
 use super::reader::Reader;
 use crate::database::rows::{instant, unreadable};
-use crate::delivery::DeliveryKey;
+use crate::delivery::{ConnectionId, DeliveryKey};
 use crate::entities::{EntityKey, EntityState, EntityVersion};
 use crate::event::EventId;
 use crate::platforms::ContentDigest;
@@ -59,6 +61,38 @@ impl Journal {
 }
 
 impl Reader {
+    /// The numeric ids of the entities in a range that are not deleted, in order. The begin of the range is exclusive.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub(crate) fn known_ids(
+        &self,
+        connection: &ConnectionId,
+        entity: &str,
+        range: RangeInclusive<u64>,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<u64>> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT id FROM entities WHERE connection = ?1 AND entity = ?2 AND id BETWEEN ?3 AND ?4
+               AND length(id) = length(?3) AND is_deleted = 0 AND id NOT GLOB '*[^0-9]*' ORDER BY id LIMIT ?5",
+        )?;
+        let (after, to) = range.into_inner();
+        let mut ids = Vec::new();
+        // Ids are texts in the index. Texts of the same number of digits sort as numbers.
+        for (first, last) in ranges_by_digits(after.saturating_add(1), to) {
+            let limit = i64::try_from(limit.saturating_sub(ids.len())).unwrap_or(i64::MAX);
+            let (first, last) = (first.to_string(), last.to_string());
+            let found = statement.query_map(
+                params![connection.as_str(), entity, first, last, limit],
+                |row| row.get::<_, String>(0),
+            )?;
+            for id in found {
+                ids.extend(id?.parse::<u64>().ok());
+            }
+        }
+        Ok(ids)
+    }
+
     /// Lists known entities in the order in which they were first seen.
     ///
     /// # Errors
@@ -100,6 +134,24 @@ impl Reader {
             .collect::<Result<_, _>>()?;
         Ok(Some(EntityHistory { known, history }))
     }
+}
+
+/// Splits a range into ranges of numbers with the same number of digits.
+fn ranges_by_digits(first: u64, last: u64) -> Vec<(u64, u64)> {
+    let mut ranges = Vec::new();
+    let mut from = first;
+    while from <= last {
+        let largest = 10_u64
+            .checked_pow(from.max(1).ilog10() + 1)
+            .map_or(u64::MAX, |next| next - 1);
+        let to = largest.min(last);
+        ranges.push((from, to));
+        if to == u64::MAX {
+            break;
+        }
+        from = to + 1;
+    }
+    ranges
 }
 
 /// Reads the state of an entity.
@@ -276,4 +328,19 @@ fn known(row: &Row<'_>) -> rusqlite::Result<KnownEntity> {
         seen_at: instant(row.get("seen_at")?)?,
         data: serde_json::from_str(form).map_err(unreadable)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges_by_digits;
+
+    #[test]
+    fn range_is_split_where_the_number_of_digits_changes() {
+        assert_eq!(ranges_by_digits(1, 9), [(1, 9)]);
+        assert_eq!(ranges_by_digits(8, 120), [(8, 9), (10, 99), (100, 120)]);
+        assert_eq!(ranges_by_digits(5, 4), []);
+        let all = ranges_by_digits(1, u64::MAX);
+        assert_eq!(all.len(), 20);
+        assert_eq!(all.last(), Some(&(10_u64.pow(19), u64::MAX)));
+    }
 }

@@ -14,7 +14,9 @@ pub use http::{
     AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
 };
 
-pub use store_page::{ChangeKind, PageFailure, PageRequest, ReadableEntity, StorePage, StoreRow};
+pub use store_page::{
+    ChangeKind, ListKind, PageFailure, PageIds, PageRequest, ReadableList, StorePage, StoreRow,
+};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::api::{
     ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
-    Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage,
+    Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableList, Scope, StorePage,
     Unanswered,
 };
 use super::kind::ConnectionKind;
@@ -174,12 +174,17 @@ pub trait StoreApi: WebhookPlatform {
         None
     }
 
-    /// The entities that can be read from a store, in the order of reading.
-    fn readable_entities(&self) -> &'static [ReadableEntity] {
+    /// The lists that can be read from a store, in the order of reading.
+    fn readable_lists(&self) -> &'static [ReadableList] {
         &[]
     }
 
-    /// Reads a page of changed entities from a store.
+    /// The request by which [`StoreApi::fetch`] confirms the deletion of an entity, serialized; `None` if the platform has none.
+    fn deletion_request(&self, _entity: &str, _id: &str) -> Option<String> {
+        None
+    }
+
+    /// Reads a page of a list from a store.
     ///
     /// # Errors
     /// [`Unanswered`] with the next request to execute. The inner error says why the page cannot be read.

@@ -114,7 +114,7 @@ impl RowSource<'_> {
                 if known.is_deleted {
                     return None;
                 }
-                return Some(self.deletion(&read, known));
+                return Some(self.deletion(&read.key, known));
             }
             Some(known) if known.is_deleted => {
                 let is_newer = version.compare(&known.version) == Some(Ordering::Greater);
@@ -141,13 +141,13 @@ impl RowSource<'_> {
     }
 
     /// A deletion in the form in which the platform reports it. The relay confirms it at the store.
-    fn deletion(self, read: &ReadEntity, known: &EntityState) -> FoundChange {
+    pub(super) fn deletion(self, key: &EntityKey, known: &EntityState) -> FoundChange {
         FoundChange {
-            entity: read.key.entity.to_owned(),
-            id: read.key.id.clone(),
+            entity: key.entity.to_owned(),
+            id: key.id.clone(),
             gap: Gap::Deleted,
             topic: self.api.topic_of_change(self.entity, ChangeKind::Deleted),
-            body: format!(r#"{{"id":{}}}"#, id_json(&read.key.id)).into_bytes(),
+            body: format!(r#"{{"id":{}}}"#, id_json(&key.id)).into_bytes(),
             version: identity(&known.content, known.version.updated_at),
         }
     }

@@ -12,9 +12,11 @@
 //! - A read that stops, for whatever reason, continues with the same page.
 //! - A change is stored once, however often its row is read.
 //! - One task reads one connection at a time, so two reads of a connection never overlap.
-//! - Nothing is deleted because a row is missing: a deletion is found in the store's trash, and the relay confirms it.
+//! - Nothing is deleted because a row is missing: a deletion is found in the store's trash, or the store confirms it when it is
+//!   asked for the entity. The relay confirms it once more.
 
 mod classify;
+mod deletions;
 mod next_read;
 mod read;
 mod report;

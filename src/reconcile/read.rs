@@ -1,4 +1,4 @@
-//! Reads one kind of entity of one store, page by page.
+//! Reads one list of one store, page by page.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,11 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::classify::RowSource;
 use super::report::EntityReport;
 use crate::delivery::ConnectionId;
+use crate::journal::entry::Position;
 use crate::journal::{FoundChange, FoundPage, Gap, Journal, JournalError, StoreRead};
 use crate::outbound::Outbound;
 use crate::platforms::StoreApi;
 use crate::platforms::api::{
-    ConnectionContext, Dialogue, PageFailure, PageRequest, ReadableEntity, StorePage, StoreRow,
+    ConnectionContext, Dialogue, ListKind, PageFailure, PageRequest, ReadableList, StorePage,
+    StoreRow,
 };
 
 /// The window of a read begins this long before the watermark, for changes that became visible late.
@@ -105,44 +107,75 @@ fn identity(change: &FoundChange) -> Vec<u8> {
     [change.id.as_bytes(), b"/", &change.version].concat()
 }
 
+impl Progress {
+    fn count(&mut self, changes: &[FoundChange]) {
+        let report = &mut self.report;
+        for change in changes {
+            match change.gap {
+                Gap::Missing => report.missing.add(&change.id),
+                Gap::Late => report.late.add(&change.id),
+                Gap::Deleted => report.deleted.add(&change.id),
+                Gap::Unreadable => report.unreadable += 1,
+            }
+        }
+    }
+}
+
 impl Store<'_> {
-    fn connection(&self) -> &ConnectionId {
+    pub(super) fn connection(&self) -> &ConnectionId {
         &self.context.id
     }
 
-    /// Reads the changed entities of a window, and stores what the journal lacks.
+    fn source(&self, list: ReadableList) -> RowSource<'_> {
+        RowSource {
+            api: self.api,
+            connection: self.connection(),
+            entity: list.entity,
+        }
+    }
+
+    /// Reads a list, and stores what the journal lacks.
     ///
     /// # Errors
     /// [`JournalError`]. The read continues with the same page later.
     pub(super) async fn read_window(
         &self,
-        entity: ReadableEntity,
+        list: ReadableList,
         mut window: Window,
     ) -> Result<EntityReport, JournalError> {
         let mut progress = Progress::default();
-        progress.report.entity = entity.name.to_owned();
+        progress.report.entity = list.name.to_owned();
         let max_pages = match window.stores {
             Stores::ChangesAndProgress => MAX_PAGES,
             Stores::Changes | Stores::Nothing => usize::MAX,
         };
         for _ in 0..max_pages {
-            let page = match self.page(entity, &window).await {
+            let newest = self.journal.read(|reader| reader.newest_position()).await?;
+            let page = match self.page(list, &window).await {
                 Ok(page) => page,
                 Err(failure) => {
                     progress.report.failure = Some(failure.reason.to_owned());
                     let read = StoreRead {
                         failure: progress.report.failure.clone(),
-                        ..window.read(entity.name)
+                        ..window.read(list.name)
                     };
                     self.store(&window, read, Vec::new()).await?;
                     return Ok(progress.report);
                 }
             };
-            let changes = self
-                .changes(entity, &window, page.rows, &mut progress)
+            let source = self.source(list);
+            let mut changes = self
+                .changes(source, &window, page.rows, newest, &mut progress)
                 .await?;
+            if let Some(ids) = &page.ids {
+                if matches!(list.kind, ListKind::Ids { .. }) {
+                    progress.report.read += ids.present.len() as u64;
+                }
+                changes.extend(self.deletions(source, ids, newest).await?);
+            }
+            progress.count(&changes);
             window.cursor = page.next;
-            let mut read = window.read(entity.name);
+            let mut read = window.read(list.name);
             if window.cursor.is_none() {
                 read.watermark = read.watermark.max(window.until);
                 (read.until, read.finished_at) = (None, Some(Timestamp::now()));
@@ -157,13 +190,9 @@ impl Store<'_> {
     }
 
     /// Reads a page. A store that asks to wait gets one more request after the wait.
-    async fn page(
-        &self,
-        entity: ReadableEntity,
-        window: &Window,
-    ) -> Result<StorePage, PageFailure> {
+    async fn page(&self, list: ReadableList, window: &Window) -> Result<StorePage, PageFailure> {
         let request = PageRequest {
-            entity: entity.name,
+            list,
             after: window.after,
             until: window.until,
             cursor: window.cursor.as_deref(),
@@ -188,20 +217,16 @@ impl Store<'_> {
     /// Compares rows with the known states.
     async fn changes(
         &self,
-        entity: ReadableEntity,
+        source: RowSource<'_>,
         window: &Window,
         rows: Vec<StoreRow>,
+        newest: Position,
         progress: &mut Progress,
     ) -> Result<Vec<FoundChange>, JournalError> {
         let Progress {
             report,
             found_before,
         } = progress;
-        let source = RowSource {
-            api: self.api,
-            connection: self.connection(),
-            entity: entity.name,
-        };
         report.read += rows.len() as u64;
         let (mut entities, mut changes) = (Vec::new(), Vec::new());
         for row in rows {
@@ -215,19 +240,13 @@ impl Store<'_> {
         let found = entities
             .into_iter()
             .zip(&states)
+            // A webhook that arrived after the page was requested can be newer than the row.
+            .filter(|(_, known)| known.as_ref().is_none_or(|known| known.position <= newest))
             .filter_map(|(entity, known)| source.change(entity, known.as_ref(), window.after));
         changes.extend(found);
         // A page begins with the last rows of the page before.
         let last_page = std::mem::replace(found_before, changes.iter().map(identity).collect());
         changes.retain(|change| !last_page.contains(&identity(change)));
-        for change in &changes {
-            match change.gap {
-                Gap::Missing => report.missing.add(&change.id),
-                Gap::Late => report.late.add(&change.id),
-                Gap::Deleted => report.deleted.add(&change.id),
-                Gap::Unreadable => report.unreadable += 1,
-            }
-        }
         Ok(changes)
     }
 

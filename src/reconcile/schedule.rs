@@ -17,7 +17,7 @@ use crate::connections::{Directory, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::{Journal, JournalError};
 use crate::outbound::Outbound;
-use crate::platforms::api::ReadableEntity;
+use crate::platforms::api::ReadableList;
 use crate::platforms::store_api;
 use crate::report::ErrorChain;
 
@@ -27,8 +27,6 @@ const MAX_CONCURRENT_READS: usize = 4;
 const TICK: Duration = Duration::from_secs(1);
 /// The first read of a store is at a random moment of this time after the start.
 const FIRST_READ_SPREAD: Duration = Duration::from_secs(30);
-/// Time between two reads of an entity whose list has no window, because each read reads all of it.
-const FULL_READ_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 /// A store is not read while a delivery of it has been pending for longer: the known states are older than the journal.
 const MAX_PENDING_AGE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -172,7 +170,7 @@ impl Reconciler {
             return Ok(Some("no_such_connection"));
         };
         let Some(api) = store_api(&connection.platform).filter(|api| {
-            api.can_request(&context.configured()) && !api.readable_entities().is_empty()
+            api.can_request(&context.configured()) && !api.readable_lists().is_empty()
         }) else {
             return Ok(Some("not_readable"));
         };
@@ -185,14 +183,14 @@ impl Reconciler {
             api,
             context: &context,
         };
-        let wanted = |entity: &&ReadableEntity| {
+        let is_wanted = |list: &&ReadableList| {
             request
                 .entity
                 .as_deref()
-                .is_none_or(|name| name == entity.name)
+                .is_none_or(|name| name == list.entity)
         };
-        for entity in api.readable_entities().iter().filter(wanted) {
-            let last = reads.iter().find(|read| read.entity == entity.name);
+        for list in api.readable_lists().iter().filter(is_wanted) {
+            let last = reads.iter().find(|read| read.entity == list.name);
             let mut window = match request.since {
                 Some(since) => Window::since(since, now),
                 None => Window::next(last, connection.created_at, now),
@@ -200,14 +198,15 @@ impl Reconciler {
             if request.dry_run {
                 window.stores = Stores::Nothing;
             }
-            let is_recent = window
-                .finished_at
-                .is_some_and(|at| now.duration_since(at) < FULL_READ_INTERVAL);
-            let is_asked_for = request.since.is_some() || request.entity.is_some();
-            if !entity.has_window && is_recent && window.cursor.is_none() && !is_asked_for {
+            let is_requested = request.since.is_some() || request.entity.is_some();
+            let is_due = list.kind.interval().is_none_or(|interval| {
+                let finished_at = window.finished_at.unwrap_or(connection.created_at);
+                now.duration_since(finished_at) >= interval
+            });
+            if !is_due && !is_requested && window.cursor.is_none() {
                 continue;
             }
-            let report = store.read_window(*entity, window).await?;
+            let report = store.read_window(*list, window).await?;
             let has_failed = report.failure.is_some();
             reports.push(report);
             if has_failed {

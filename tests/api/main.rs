@@ -28,6 +28,7 @@ mod pausing;
 mod properties;
 mod proportion;
 mod reconcile;
+mod reconcile_all;
 mod refusals;
 mod relay;
 mod retention;

@@ -1,17 +1,17 @@
 //! Reading a store's entities page by page: requests, pages and failures as plain data.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-/// A page of changed entities to read.
+/// A page of entities to read.
 #[derive(Clone, Copy, Debug)]
 pub struct PageRequest<'a> {
-    /// The name of the entity, for example `order`.
-    pub entity: &'static str,
-    /// Entities that changed after this time.
+    pub list: ReadableList,
+    /// Of a list of changes: entities that changed after this time.
     pub after: Timestamp,
-    /// Entities that changed at or before this time.
+    /// Of a list of changes: entities that changed at or before this time.
     pub until: Timestamp,
     /// Where the page begins, as the page before returned it; `None` for the first page.
     pub cursor: Option<&'a str>,
@@ -23,6 +23,18 @@ pub struct StorePage {
     pub rows: Vec<StoreRow>,
     /// Where the next page begins; `None` after the last page.
     pub next: Option<String>,
+    /// Of a list of all entities, if its ids are in order: which ones the page shows to exist.
+    pub ids: Option<PageIds>,
+}
+
+/// The ids on a page of a list that is sorted by id. An entity of the range that is not among them may be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageIds {
+    /// The last id of the page before.
+    pub after: u64,
+    /// The last id that the page covers.
+    pub to: u64,
+    pub present: BTreeSet<u64>,
 }
 
 /// One entity as the store returned it.
@@ -43,13 +55,42 @@ pub struct PageFailure {
     pub retry_after: Option<Duration>,
 }
 
-/// How a store's entities can be read.
+/// A list of a store's entities that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadableEntity {
-    /// The name of the entity, for example `order`.
+pub struct ReadableList {
+    /// The name of the list, for example `order_ids`. The progress of its read is stored under it.
     pub name: &'static str,
-    /// `true` if the store returns only the entities that changed in a window of time. `false` if it returns all.
-    pub has_window: bool,
+    /// The name of the entity, for example `order`.
+    pub entity: &'static str,
+    pub kind: ListKind,
+}
+
+/// What a list contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    /// The entities that changed in a window of time, and those in the trash.
+    Changes,
+    /// All entities that exist. Shows changes that move no date, and deletions.
+    All {
+        /// Time between two reads.
+        interval: SignedDuration,
+    },
+    /// The ids of all entities that exist. Shows deletions.
+    Ids {
+        /// Time between two reads.
+        interval: SignedDuration,
+    },
+}
+
+impl ListKind {
+    /// Time between two reads; `None` for a list with a window, which is read at each run.
+    #[must_use]
+    pub fn interval(self) -> Option<SignedDuration> {
+        match self {
+            Self::Changes => None,
+            Self::All { interval } | Self::Ids { interval } => Some(interval),
+        }
+    }
 }
 
 /// How an entity of a store differs from its last known state.

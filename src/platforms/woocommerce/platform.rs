@@ -10,7 +10,7 @@ use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::NormalizedEvent;
 use crate::platforms::api::{
     ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
-    Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableEntity, Scope, StorePage,
+    Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableList, Scope, StorePage,
     Unanswered,
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
@@ -152,8 +152,12 @@ impl StoreApi for WooCommerce {
         api::registered_webhooks(settings)
     }
 
-    fn readable_entities(&self) -> &'static [ReadableEntity] {
+    fn readable_lists(&self) -> &'static [ReadableList] {
         api::READABLE
+    }
+
+    fn deletion_request(&self, entity: &str, id: &str) -> Option<String> {
+        api::deletion_request(entity, id)
     }
 
     fn read_page(

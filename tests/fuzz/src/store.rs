@@ -433,7 +433,7 @@ fn assert_shown_well(report: &CheckReport, store: &Store<'_>) {
     let findings = report
         .findings
         .iter()
-        .flat_map(|finding| [finding.code, &finding.cause, &finding.remedy]);
+        .flat_map(|finding| [finding.code.as_str(), &finding.cause, &finding.remedy]);
     let good = report.good.iter().chain(&report.done).map(String::as_str);
     let texts = findings.chain(good).map(|text| (text, LONGEST_TEXT));
     let settings = report

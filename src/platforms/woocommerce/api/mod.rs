@@ -1,8 +1,8 @@
 //! The requests to a store's REST API, and the meaning of its answers. Pure: `outbound` sends the requests.
 //!
 //! `check` is the order of a check: find the store (`address`), find the authentication that it accepts (`authenticate`),
-//! compare and repair the webhooks (`mode`, `repair`). `complete` fetches what a delivery leaves out. A check first tries
-//! what an earlier one stored, so that checking a healthy store takes two requests.
+//! compare and repair the webhooks (`mode`, `repair`). `enrichment` fetches what a delivery leaves out, and `reading` reads
+//! lists. A check first tries what an earlier one stored, so that checking a healthy store takes two requests.
 
 mod address;
 mod authenticate;
@@ -18,11 +18,13 @@ mod learn;
 mod listing;
 mod mode;
 mod outcome;
+mod pages;
 mod reachable;
 mod reading;
 mod redirect;
 mod refusal;
 mod repair;
+mod rows;
 mod session;
 mod settings;
 #[cfg(test)]
@@ -37,4 +39,4 @@ pub(super) use check::{
 pub(super) use compare::REPAIRABLE_PROBLEMS;
 pub(super) use enrichment::fetch;
 pub(super) use outcome::OWN_CODES;
-pub(super) use reading::{READABLE, read_page, topic};
+pub(super) use reading::{READABLE, deletion_request, read_page, topic};

@@ -1,8 +1,9 @@
 //! The shop's lists of orders, products, customers and coupons, with the filters and orders of WooCommerce.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::options::Fault;
 use super::state::State;
 
 /// The entities of a list, filtered and sorted as the query says.
@@ -25,7 +26,9 @@ pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
         let is_after = after.is_none_or(|after| modified.is_some_and(|modified| modified > after));
         let is_before =
             before.is_none_or(|before| modified.is_some_and(|modified| modified < before));
-        (entity["status"] == "trash") == is_trash && is_after && is_before
+        let is_hidden =
+            matches!(state.fault, Fault::HiddenInLists(id) if entity["id"].as_u64() == Some(id));
+        (entity["status"] == "trash") == is_trash && is_after && is_before && !is_hidden
     };
     let mut found: Vec<Value> = state
         .entities
@@ -38,6 +41,12 @@ pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
     }
     if parameter("order").as_deref() != Some("asc") {
         found.reverse();
+    }
+    if parameter("_fields").as_deref() == Some("id") {
+        found = found
+            .iter()
+            .map(|entity| json!({"id": entity["id"]}))
+            .collect();
     }
     found
 }

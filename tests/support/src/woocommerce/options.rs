@@ -122,4 +122,6 @@ pub enum Fault {
     AuthorizationStripped,
     /// Every request that would change something fails with 500 after it was done.
     WritesUnheard,
+    /// Lists lack the entity with this id. A request for the entity itself returns it.
+    HiddenInLists(u64),
 }

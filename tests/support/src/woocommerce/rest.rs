@@ -129,7 +129,8 @@ fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
         | Fault::CutOff
         | Fault::WithoutWooCommerce
         | Fault::AuthorizationStripped
-        | Fault::WritesUnheard => return None,
+        | Fault::WritesUnheard
+        | Fault::HiddenInLists(_) => return None,
     };
     Some(reply)
 }

@@ -1,0 +1,109 @@
+//! Changes that move no date are found by reading all entities: sales, and deletions that skip the trash.
+
+use cartwire::reconcile::{EntityReport, ReconcileRequest};
+use serde_json::{Value, json};
+use support::in_process::InProcessGateway;
+use support::woocommerce::{self as shop, Fault, Shop};
+
+use crate::reconcile::{SHOP, changed, orders, read, reading, send};
+
+fn of(entity: &str) -> ReconcileRequest {
+    ReconcileRequest {
+        entity: Some(entity.to_owned()),
+        ..ReconcileRequest::default()
+    }
+}
+
+/// Reads the lists of an entity, and returns the report about one of them.
+async fn read_list(gateway: &InProcessGateway, entity: &str, list: &str) -> EntityReport {
+    let report = read(gateway, of(entity)).await;
+    let mut lists = report.entities.into_iter();
+    let found = lists.find(|report| report.entity == list);
+    found.expect("the list was read")
+}
+
+fn product(quantity: i32) -> Value {
+    json!({
+        "id": 5, "name": "Mug", "type": "simple", "status": "publish", "price": "4.00", "regular_price": "4.00",
+        "manage_stock": true, "stock_quantity": quantity, "stock_status": if quantity > 0 { "instock" } else { "outofstock" },
+        "date_created_gmt": "2026-01-01T10:00:00", "date_modified_gmt": "2026-01-01T10:00:00",
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sale_that_moves_no_date_is_found_once() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    send(&gateway, "product.updated", &product(2), 1).await;
+    shop.keep("products", product(0));
+    let found = read_list(&gateway, "product", "all_products").await;
+    assert_eq!(found.late.ids, ["5"], "{found:?}");
+    let query = format!("connection={SHOP}&subject=inventory/5");
+    let events = gateway.events(&query, 1).await;
+    assert_eq!(events[0]["type"], "cartwire.inventory.out_of_stock");
+    assert_eq!(events[0]["origin"], "reconcile");
+    let found = read_list(&gateway, "product", "all_products").await;
+    assert_eq!((found.read, found.late.count), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_that_skips_the_trash_is_published_once() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    for (id, nonce) in [(8, 1), (9, 2), (10, 3), (120, 4)] {
+        send(
+            &gateway,
+            "order.created",
+            &changed(id, 600, "processing"),
+            nonce,
+        )
+        .await;
+    }
+    for id in [8, 10] {
+        shop.keep("orders", changed(id, 600, "processing"));
+    }
+    let found = read_list(&gateway, "order", "order_ids").await;
+    assert_eq!(
+        (found.read, found.deleted.ids),
+        (2, vec!["9".to_owned(), "120".to_owned()])
+    );
+    let mut events = orders(&gateway, 6).await.split_off(4);
+    events.sort();
+    assert_eq!(events, ["deleted 120 reconcile", "deleted 9 reconcile"]);
+    let again = read_list(&gateway, "order", "order_ids").await;
+    assert_eq!(again.deleted.count, 0);
+    assert_eq!(orders(&gateway, 6).await.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_that_a_list_lacks_is_not_deleted_if_the_store_has_it() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    for id in [8, 9] {
+        let order = changed(id, 600, "processing");
+        send(&gateway, "order.created", &order, id).await;
+        shop.keep("orders", order);
+    }
+    shop.fail(Fault::HiddenInLists(9));
+    let found = read_list(&gateway, "order", "order_ids").await;
+    assert_eq!((found.read, found.deleted.count), (1, 0));
+    let gaps = gateway.get(&format!("/api/connections/{SHOP}/gaps")).await;
+    assert_eq!(gaps.json()["days"][0]["deleted"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_fill_more_than_a_page() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    for id in 1..=250 {
+        shop.keep("coupons", json!({"id": id, "code": format!("c{id}")}));
+    }
+    let gone = json!({"id": 150, "code": "c150", "amount": "5.00"});
+    send(&gateway, "coupon.created", &gone, 1).await;
+    shop.lose("coupons", 150);
+    let found = read_list(&gateway, "coupon", "coupon_ids").await;
+    assert_eq!(
+        (found.read, found.deleted.ids),
+        (249, vec!["150".to_owned()])
+    );
+}
