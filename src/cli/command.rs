@@ -37,7 +37,7 @@ enum Command {
     /// List, show, redrive and export received deliveries
     #[command(subcommand)]
     Deliveries(deliveries::DeliveriesCommand),
-    /// List and show the last known states of orders, products and other entities
+    /// List, show and rebuild the last known states of orders, products and other entities
     #[command(subcommand)]
     Entities(entities::EntitiesCommand),
     /// Read stores for changes that their webhooks did not report, and publish these

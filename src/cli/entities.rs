@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::exit::{Exit, fail};
 use super::output::{Output, json};
+use super::rebuild::RebuildEntities;
 use crate::config::DataArgs;
 use crate::delivery::ConnectionId;
 use crate::entities::{ENTITIES, EntityKey, entity_name};
@@ -17,6 +18,8 @@ pub(super) enum EntitiesCommand {
     List(ListEntities),
     /// Print one known entity and its newest events
     Show(ShowEntity),
+    /// Make the known states again from the stored deliveries, while no gateway runs
+    Rebuild(RebuildEntities),
 }
 
 #[derive(Args, Debug)]
@@ -57,7 +60,7 @@ pub(super) struct ShowEntity {
     id: String,
 }
 
-fn connection(text: &str) -> Result<ConnectionId, String> {
+pub(super) fn connection(text: &str) -> Result<ConnectionId, String> {
     ConnectionId::new(text).map_err(|error| error.to_string())
 }
 
@@ -70,10 +73,13 @@ pub(super) fn run(
     command: EntitiesCommand,
     output: Output,
 ) -> anyhow::Result<Exit> {
-    let reader = super::data::open_data(data)?;
+    let reader = || super::data::open_data(data);
     match command {
-        EntitiesCommand::List(arguments) => list(&reader, arguments, output)?,
-        EntitiesCommand::Show(arguments) => show(&reader, &arguments)?,
+        EntitiesCommand::List(arguments) => list(&reader()?, arguments, output)?,
+        EntitiesCommand::Show(arguments) => show(&reader()?, &arguments)?,
+        EntitiesCommand::Rebuild(arguments) => {
+            return super::rebuild::run(data, arguments, output);
+        }
     }
     Ok(Exit::Success)
 }

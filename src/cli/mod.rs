@@ -16,6 +16,7 @@ pub mod exit;
 mod gateway;
 mod kinds;
 mod output;
+mod rebuild;
 mod reconcile;
 mod remove;
 mod replay;

@@ -78,7 +78,7 @@ enum RecordedResult {
 }
 
 /// Reason code of a delivery whose content is known and was published.
-const UNCHANGED: &str = "unchanged";
+pub(crate) const UNCHANGED: &str = "unchanged";
 /// Reason code of an update that is older than the known state of its entity.
 const STALE: &str = "stale";
 

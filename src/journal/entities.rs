@@ -1,4 +1,4 @@
-//! Reads the last known states of entities: for comparisons, for lists, and with the history of an entity.
+//! Reads the last known states of entities, and makes them again from the stored deliveries.
 //!
 //! `entity_states` has the table.
 
@@ -6,17 +6,18 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::Serialize;
-use serde_json::Value;
 
-use super::entry_row::record;
+use super::completions::{self, EnrichedReader};
+use super::data_file::DataFile;
+use super::entity_states;
+use super::entry::{DeliveryState, Entry, EntryKind, Position};
+use super::entry_row::{ENTRY, read_entry};
 use super::error::JournalError;
 use super::handle::Journal;
 use super::reader::Reader;
-use crate::database::rows::{instant, unreadable};
-use crate::delivery::{ConnectionId, DeliveryKey};
-use crate::entities::{EntityKey, EntityState, EntityVersion};
-use crate::event::EventId;
+use crate::database::rows::instant;
+use crate::delivery::ConnectionId;
+use crate::entities::{EntityKey, EntityState, EntityVersion, NewState, UNCHANGED};
 use crate::platforms::ContentDigest;
 
 const STATE: &str = "form, content, sequence, updated_at, is_deleted, is_whole, verbs, is_low, status, revision, position";
@@ -93,46 +94,62 @@ impl Reader {
         Ok(ids)
     }
 
-    /// Lists known entities in the order in which they were first seen.
+    /// The settled deliveries of a connection after a position, oldest first, whose events count for the known states: all but
+    /// dead letters and those that were ignored for another reason than their content.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn entities(&self, filter: &EntityFilter) -> rusqlite::Result<EntityPage> {
-        list(&self.0, filter)
-    }
-
-    /// The last known state of an entity with its newest events.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub(crate) fn entity_history(
+    pub(crate) fn compared_deliveries(
         &self,
-        key: &EntityKey,
-    ) -> rusqlite::Result<Option<EntityHistory>> {
+        connection: &ConnectionId,
+        after: Position,
+        limit: u32,
+    ) -> rusqlite::Result<Vec<Entry>> {
         let sql = format!(
-            "SELECT {KNOWN} FROM entities WHERE connection = ?1 AND entity = ?2 AND id = ?3"
+            "SELECT {ENTRY}, {} FROM entries e JOIN deliveries d ON d.position = e.position {}
+             WHERE e.usage = (SELECT id FROM usage WHERE connection = ?1) AND e.position > ?2
+               AND (e.state IN (?3, ?4, ?5, ?6) OR e.state = ?7 AND e.reason = ?8)
+               AND d.kind <> ?9
+             ORDER BY e.position LIMIT ?10",
+            completions::COLUMNS,
+            completions::JOIN,
         );
-        let found = self
-            .0
-            .prepare_cached(&sql)?
-            .query_row(params![key.connection.as_str(), key.entity, key.id], known)
-            .optional()?;
-        let Some(known) = found else {
-            return Ok(None);
-        };
-        let mut newest = self.0.prepare_cached(
-            "SELECT d.key, v.idx, v.type, d.received_at, e.record FROM events v
-             JOIN deliveries d ON d.position = v.delivery JOIN entries e ON e.position = v.delivery
-             WHERE v.usage = (SELECT id FROM usage WHERE connection = ?1) AND v.subject = ?2
-             ORDER BY v.position DESC LIMIT ?3",
+        let mut completions = EnrichedReader::default();
+        let mut statement = self.0.prepare(&sql)?;
+        let rows = statement.query_map(
+            params![
+                connection.as_str(),
+                after,
+                DeliveryState::Logged.code(),
+                DeliveryState::Published.code(),
+                DeliveryState::Unrouted.code(),
+                DeliveryState::Unsubscribed.code(),
+                DeliveryState::Ignored.code(),
+                UNCHANGED,
+                EntryKind::Announcement.code(),
+                limit
+            ],
+            |row| read_entry(row, &mut completions),
         )?;
-        let history = newest
-            .query_map(
-                params![key.connection.as_str(), key.subject(), MAX_HISTORY],
-                published,
-            )?
-            .collect::<Result<_, _>>()?;
-        Ok(Some(EntityHistory { known, history }))
+        rows.collect()
+    }
+}
+
+impl DataFile {
+    /// Writes states that were made again from the stored deliveries, over the known ones.
+    ///
+    /// # Errors
+    /// [`JournalError::Unwritable`].
+    pub(crate) fn replace_entity_states(
+        &mut self,
+        states: &[NewState],
+    ) -> Result<(), JournalError> {
+        let mut replace = || {
+            let transaction = self.sqlite.transaction()?;
+            entity_states::replace(&transaction, states)?;
+            transaction.commit()
+        };
+        replace().map_err(|error| JournalError::unwritable(&error))
     }
 }
 
@@ -185,149 +202,6 @@ fn state(row: &Row<'_>) -> rusqlite::Result<EntityState> {
 
 fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Timestamp>> {
     row.get::<_, Option<i64>>(index)?.map(instant).transpose()
-}
-
-/// Which entities to list. All members narrow the list down.
-#[derive(Clone, Debug, Default)]
-pub struct EntityFilter {
-    pub entity: String,
-    pub connection: Option<String>,
-    /// The status in the common vocabulary, for example `open`.
-    pub status: Option<String>,
-    /// Changed at the store at or after this time.
-    pub updated_since: Option<Timestamp>,
-    /// Only products and stock items whose stock is low or out.
-    pub low_stock: bool,
-    /// Only those after this row; 0 for the first page.
-    pub after: i64,
-    pub limit: usize,
-}
-
-/// A known entity as lists and the API show it.
-#[derive(Clone, Debug, Serialize)]
-pub struct KnownEntity {
-    /// The cursor of the row: the next page begins after it.
-    #[serde(skip)]
-    pub row: i64,
-    pub connection: String,
-    pub entity: String,
-    pub id: String,
-    /// `true` if the store deleted the entity.
-    pub deleted: bool,
-    /// `true` if the whole entity is known, not only some members.
-    pub whole: bool,
-    /// When the store changed it last, if the platform says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub updated_at: Option<Timestamp>,
-    /// When the newest delivery about it was settled.
-    pub seen_at: Timestamp,
-    /// The normalized entity.
-    pub data: Value,
-}
-
-/// The last known state of an entity, and its newest published events, newest first.
-#[derive(Debug, Serialize)]
-pub(crate) struct EntityHistory {
-    #[serde(flatten)]
-    known: KnownEntity,
-    history: Vec<PublishedEvent>,
-}
-
-/// A published event without its data.
-#[derive(Debug, Serialize)]
-struct PublishedEvent {
-    id: EventId,
-    #[serde(rename = "type")]
-    event_type: String,
-    /// When its delivery was received.
-    received_at: Timestamp,
-    /// The members that differed from the state before, as JSON pointers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    changed: Option<Vec<String>>,
-}
-
-fn published(row: &Row<'_>) -> rusqlite::Result<PublishedEvent> {
-    let index = row.get(1)?;
-    let record = record(row, 4)?;
-    Ok(PublishedEvent {
-        id: EventId {
-            delivery: DeliveryKey::from_bytes(row.get(0)?),
-            index,
-        },
-        event_type: row.get(2)?,
-        received_at: instant(row.get(3)?)?,
-        changed: record.and_then(|record| record.changed(index)),
-    })
-}
-
-/// Maximum number of events in a history.
-const MAX_HISTORY: i64 = 100;
-
-/// A page of known entities.
-#[derive(Debug, Default)]
-pub struct EntityPage {
-    pub entities: Vec<KnownEntity>,
-    /// Where the next page begins; `None` after the last page.
-    pub next: Option<i64>,
-}
-
-/// Maximum number of rows that one page compares with the filter, so that a filter that fits few rows does not read the whole table.
-const MAX_SCANNED: usize = 20_000;
-
-const KNOWN: &str =
-    "row, connection, entity, id, is_deleted, is_whole, updated_at, seen_at, form, status, is_low";
-
-fn list(sqlite: &Connection, filter: &EntityFilter) -> rusqlite::Result<EntityPage> {
-    let scope = match filter.connection {
-        Some(_) => "connection = ?1 AND entity = ?2",
-        None => "(?1 IS NULL) AND entity = ?2",
-    };
-    let sql = format!("SELECT {KNOWN} FROM entities WHERE {scope} AND row > ?3 ORDER BY row");
-    let mut statement = sqlite.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![filter.connection, filter.entity, filter.after])?;
-    let mut page = EntityPage::default();
-    let mut scanned = 0;
-    while let Some(row) = rows.next()? {
-        let number = row.get(0)?;
-        if page.entities.len() == filter.limit || scanned == MAX_SCANNED {
-            break;
-        }
-        scanned += 1;
-        page.next = Some(number);
-        if fits(row, filter)? {
-            page.entities.push(known(row)?);
-        }
-    }
-    if rows.next()?.is_none() && page.entities.len() < filter.limit && scanned < MAX_SCANNED {
-        page.next = None;
-    }
-    Ok(page)
-}
-
-fn fits(row: &Row<'_>, filter: &EntityFilter) -> rusqlite::Result<bool> {
-    let (status, is_low): (Option<String>, bool) = (row.get("status")?, row.get("is_low")?);
-    let updated_at: Option<i64> = row.get("updated_at")?;
-    let is_new = filter.updated_since.is_none_or(|since| {
-        updated_at.is_some_and(|updated_at| updated_at >= since.as_millisecond())
-    });
-    let has_status = filter.status.is_none() || filter.status == status;
-    Ok(is_new && has_status && (is_low || !filter.low_stock))
-}
-
-fn known(row: &Row<'_>) -> rusqlite::Result<KnownEntity> {
-    let form = row.get_ref("form")?.as_str()?;
-    let updated_at = row.get::<_, Option<i64>>("updated_at")?;
-    Ok(KnownEntity {
-        row: row.get("row")?,
-        connection: row.get("connection")?,
-        entity: row.get("entity")?,
-        id: row.get("id")?,
-        deleted: row.get("is_deleted")?,
-        whole: row.get("is_whole")?,
-        updated_at: updated_at.map(instant).transpose()?,
-        seen_at: instant(row.get("seen_at")?)?,
-        data: serde_json::from_str(form).map_err(unreadable)?,
-    })
 }
 
 #[cfg(test)]

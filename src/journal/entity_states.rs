@@ -16,14 +16,19 @@
 //! ```
 
 use jiff::Timestamp;
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
+use crate::database::rows::instant;
 use crate::delivery::ConnectionId;
-use crate::entities::NewState;
+use crate::entities::{EntityState, NewState};
 
 /// Writes a state, unless its connection was removed or a newer state is stored. A delivery with several entities can be
 /// settled after a later delivery about one of them.
-pub(super) fn write(transaction: &Transaction<'_>, new: &NewState) -> rusqlite::Result<()> {
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    new: &NewState,
+    seen_at: Timestamp,
+) -> rusqlite::Result<()> {
     let NewState { key, state } = new;
     let verbs: Vec<&str> = state.published_verbs.iter().map(String::as_str).collect();
     transaction
@@ -51,9 +56,37 @@ pub(super) fn write(transaction: &Transaction<'_>, new: &NewState) -> rusqlite::
             state.status,
             state.is_low,
             state.position,
-            Timestamp::now().as_millisecond(),
+            seen_at.as_millisecond(),
             state.revision.cast_signed(),
         ])?;
+    Ok(())
+}
+
+/// Writes states that were made again from the stored deliveries, over the known ones.
+pub(super) fn replace(transaction: &Transaction<'_>, states: &[NewState]) -> rusqlite::Result<()> {
+    for new in states {
+        let NewState { key, state } = new;
+        let stored: Option<i64> = transaction
+            .prepare_cached(
+                "SELECT revision FROM entities WHERE connection = ?1 AND entity = ?2 AND id = ?3",
+            )?
+            .query_row(
+                params![key.connection.as_str(), key.entity, key.id],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let seen_at: i64 = transaction
+            .prepare_cached("SELECT received_at FROM deliveries WHERE position = ?1")?
+            .query_row([state.position], |row| row.get(0))?;
+        let newer = NewState {
+            key: key.clone(),
+            state: EntityState {
+                revision: state.revision + stored.unwrap_or_default().cast_unsigned(),
+                ..state.clone()
+            },
+        };
+        write(transaction, &newer, instant(seen_at)?)?;
+    }
     Ok(())
 }
 
@@ -71,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::database::MIGRATIONS;
-    use crate::entities::{EntityKey, EntityState, EntityVersion};
+    use crate::entities::{EntityKey, EntityVersion};
     use crate::platforms::ContentDigest;
 
     fn state(revision: u64) -> EntityState {
@@ -108,7 +141,7 @@ mod tests {
                 key: key.clone(),
                 state: state(revision),
             };
-            write(&transaction, &new).expect("written");
+            write(&transaction, &new, Timestamp::UNIX_EPOCH).expect("written");
             transaction.commit().expect("committed");
         }
         let stored: String = sqlite

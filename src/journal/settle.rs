@@ -11,6 +11,7 @@ pub(super) fn settle(
     transaction: &Transaction<'_>,
     settlement: &Settlement,
 ) -> rusqlite::Result<()> {
+    let now = Timestamp::now();
     let comparison = settlement.comparison.as_ref();
     let record = comparison.and_then(|comparison| comparison.record.as_ref());
     let record = record.map(serde_json::to_string).transpose();
@@ -25,14 +26,14 @@ pub(super) fn settle(
             settlement.outcome.state().code(),
             settlement.outcome.reason(),
             settlement.attempts,
-            Timestamp::now().as_millisecond(),
+            now.as_millisecond(),
             record,
         ])?;
     if settled == 0 {
         return Ok(());
     }
     for state in comparison.map_or(&[][..], |comparison| &comparison.states) {
-        entity_states::write(transaction, state)?;
+        entity_states::write(transaction, state, now)?;
     }
     // The events of a redriven entry are moved to the end of the log, so that readers that follow the log get them again.
     let statement = if settlement.redriven {

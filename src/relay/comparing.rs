@@ -10,23 +10,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::compared::{Compared, Comparing, ComparisonOptions};
+use super::observed::{next_state, observation, possible_keys, sent_types};
 use super::state::{Finished, InFlightEntry, JOURNAL_RETRY_DELAY, Relay};
 use super::take_in::logged;
 use super::task::{Suspicion, Task, partition_of};
-use crate::entities::{
-    Comparison, EntityKey, EntityState, EntityVersion, EventRecord, NewState, Observation, Rules,
-    compare,
-};
-use crate::event::{Authority, Event, Weigh, fit, verbs};
+use crate::entities::{EntityKey, EntityState, EventRecord, NewState, Rules, compare};
+use crate::event::{Event, fit};
 use crate::journal::JournalError;
 use crate::journal::entry::Position;
-use crate::platforms::platform;
 use crate::publisher::Publish;
 
 /// Maximum bytes of the states that one read of the journal returns; the last one may exceed it.
 const MAX_READ_BYTES: usize = 4 << 20;
-/// Maximum memory of an entity that is compared. A larger one is published without `changed`, and its state is not kept.
-const MAX_COMPARED_BYTES: usize = 4 << 20;
 
 impl<P: Publish> Relay<P> {
     /// Keeps the states of the events' entities in memory, also of events that were compared before: an event behind them
@@ -93,33 +88,10 @@ impl<P: Publish> Relay<P> {
         task.comparing = Comparing::None;
         let event = &task.event;
         let (key, known) = self.known_state(event)?;
-        let normalized = &event.normalized;
-        let is_whole = normalized.authority == Authority::Full;
-        let is_only_reference = normalized.authority == Authority::Reference;
-        if normalized.entity.heap() > MAX_COMPARED_BYTES {
-            tracing::debug!(event = %event.id, "entity too large to be compared");
+        if !self.is_connected(&event.connection, &task.endpoint) {
             return None;
         }
-        if is_only_reference && normalized.verb != verbs::DELETED
-            || !self.is_connected(&event.connection, &task.endpoint)
-        {
-            return None;
-        }
-        let form = normalized.entity.to_json();
-        let updated_at = form.get("updated_at").and_then(serde_json::Value::as_str);
-        let seen = Observation {
-            entity: key.entity,
-            verb: &normalized.verb,
-            content: content.digest,
-            version: EntityVersion {
-                sequence: content.sequence,
-                updated_at: updated_at.and_then(|time| time.parse().ok()),
-            },
-            form,
-            time: event.time,
-            position: task.position,
-            is_whole,
-        };
+        let seen = observation(event, key.entity, content, task.position)?;
         let options = self.comparison.as_ref()?;
         let is_redriven = self.in_flight.entries.get(&task.position)?.redriven;
         let rules = self.rules(options, event, is_redriven);
@@ -172,13 +144,12 @@ impl<P: Publish> Relay<P> {
         event: &Event,
         is_redriven: bool,
     ) -> Rules<'a> {
-        let sent_types = platform(&event.platform).map(|platform| platform.sent_types());
         let connected_at = self.directory.connected_at(&event.connection);
         Rules {
             complete_since: connected_at
                 .unwrap_or(Timestamp::MAX)
                 .max(self.comparing_since),
-            platform_types: sent_types.unwrap_or_default(),
+            platform_types: sent_types(event),
             low_stock: options.low_stock.as_ref(),
             // An operator wants the events of a redriven delivery.
             publishes_unchanged: options.publish_unchanged || is_redriven,
@@ -238,37 +209,5 @@ impl<P: Publish> Relay<P> {
             });
         }
         published
-    }
-}
-
-/// The entities that an event can be about. A platform may send the deletion of a variant as that of a product.
-fn possible_keys(event: &Event) -> Vec<EntityKey> {
-    let Some(key) = EntityKey::of(&event.connection, &event.normalized) else {
-        return Vec::new();
-    };
-    let is_deletion = event.normalized.verb == verbs::DELETED
-        && event.normalized.authority == Authority::Reference;
-    let variant = (is_deletion && key.entity == "product").then(|| EntityKey {
-        entity: "variant",
-        ..key.clone()
-    });
-    [Some(key), variant].into_iter().flatten().collect()
-}
-
-/// The state after an event; `None` if it stays as it is.
-fn next_state(comparison: &Comparison, known: Option<&EntityState>) -> Option<EntityState> {
-    match comparison {
-        Comparison::Changed { next, .. } | Comparison::StaleButNews(next) => {
-            Some(EntityState::clone(next))
-        }
-        Comparison::Unchanged(version) => {
-            known
-                .filter(|known| known.version != *version)
-                .map(|known| EntityState {
-                    version: *version,
-                    ..known.clone()
-                })
-        }
-        Comparison::Stale => None,
     }
 }

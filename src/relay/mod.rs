@@ -26,10 +26,12 @@ mod fetching;
 mod flow;
 mod installations;
 mod known;
+mod observed;
 mod outcome;
 mod partitions;
 mod publishing;
 mod ready;
+mod rebuild;
 mod run;
 mod settle;
 mod shares;
@@ -43,4 +45,5 @@ mod window;
 
 pub use compared::ComparisonOptions;
 pub use fetching::Fetcher;
+pub(crate) use rebuild::StateRebuild;
 pub use state::Relay;

@@ -10,7 +10,7 @@ use support::process::ProcessGateway;
 use support::store::{Keys, Order, SHOP};
 
 /// Sends a signed body as `order.updated` of the shop.
-async fn send_body(gateway: &ProcessGateway, number: u64, body: &[u8]) {
+pub(crate) async fn send_body(gateway: &ProcessGateway, number: u64, body: &[u8]) {
     let mut mac =
         <Hmac<Sha256> as KeyInit>::new_from_slice(Keys::test().shop.as_bytes()).expect("a key");
     mac.update(body);
