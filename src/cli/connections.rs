@@ -13,7 +13,7 @@ use super::exit::{Exit, fail};
 use super::kinds::AddArgs;
 use super::output::{Output, note, table};
 use super::stores::{id, no_such};
-use super::{check, remove};
+use super::{check, remove, replace};
 use crate::config::{DataArgs, read_secret};
 use crate::connections::{Condition, Connection, Seal, SealedSecret, Status, generate_secret};
 use crate::database;
@@ -38,6 +38,10 @@ pub(super) enum ConnectionsCommand {
     Resume(One),
     /// Give a connection a new key or secret; the previous one stays valid for a grace time
     RotateSecret(Rotate),
+    /// Replace the credentials for requests to a store, after a check; deliveries and states stay
+    SetCredentials(replace::SetCredentials),
+    /// Replace the URL of a store, after a check; deliveries and states stay
+    SetUrl(replace::SetUrl),
     /// Remove a connection and the webhooks that Cartwire registered at its store; received deliveries stay
     Remove(remove::RemoveArgs),
 }
@@ -74,6 +78,8 @@ pub(super) fn run(
         }
         ConnectionsCommand::Resume(one) => resume(data, &one.id()?, output),
         ConnectionsCommand::RotateSecret(args) => rotate(data, &args, output),
+        ConnectionsCommand::SetCredentials(args) => replace::set_credentials(data, &args, output),
+        ConnectionsCommand::SetUrl(args) => replace::set_url(data, &args, output),
         ConnectionsCommand::Check(args) => check::run(data, &args, output),
         ConnectionsCommand::Remove(args) => remove::run(data, &args, output),
     }

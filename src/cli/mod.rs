@@ -19,6 +19,7 @@ mod output;
 mod rebuild;
 mod reconcile;
 mod remove;
+mod replace;
 mod replay;
 mod schema;
 mod scopes;

@@ -15,9 +15,9 @@ use super::found_changes;
 use super::seen::Seen;
 use super::tombstones::{self, Tombstone};
 use super::transition::{NewConnection, add, announce_transition, change_state};
-use crate::connections::Assessment;
 use crate::connections::lifecycle::{LifecycleEvent, transition};
 use crate::connections::store::{self, RotationTimes};
+use crate::connections::{Assessment, SealedSecret};
 use crate::delivery::ConnectionId;
 
 /// Applies a change without the writer of a running gateway, for commands.
@@ -48,15 +48,24 @@ pub(super) fn apply(
         ConnectionChange::Pause(id) => change_state(transaction, id, LifecycleEvent::Paused, now),
         ConnectionChange::Resume(id) => change_state(transaction, id, LifecycleEvent::Resumed, now),
         ConnectionChange::Rotate(id, secret, grace) => {
-            if store::get(transaction, id)?.is_none() {
-                return Ok(Changed::NoSuchConnection);
-            }
-            let times = RotationTimes {
-                now,
+            let replaced = Replaced {
+                settings: &BTreeMap::new(),
+                secrets: std::slice::from_ref(secret),
                 previous_until: now.saturating_add(*grace).unwrap_or(now),
             };
-            store::rotate(transaction, id, secret, times)?;
-            Ok(Changed::Yes)
+            replaced.apply(transaction, id, now)
+        }
+        ConnectionChange::Replace {
+            id,
+            settings,
+            secrets,
+        } => {
+            let replaced = Replaced {
+                settings,
+                secrets,
+                previous_until: now,
+            };
+            replaced.apply(transaction, id, now)
         }
         ConnectionChange::Remove(id) => remove(transaction, id, now),
         ConnectionChange::Examined {
@@ -120,6 +129,36 @@ fn remove(
         }
     }
     Ok(Changed::Yes)
+}
+
+/// New settings and secrets of a connection.
+struct Replaced<'a> {
+    settings: &'a BTreeMap<String, String>,
+    secrets: &'a [SealedSecret],
+    /// How long the previous secrets stay valid.
+    previous_until: Timestamp,
+}
+
+impl Replaced<'_> {
+    fn apply(
+        &self,
+        transaction: &Transaction<'_>,
+        id: &ConnectionId,
+        now: Timestamp,
+    ) -> rusqlite::Result<Changed> {
+        if store::get(transaction, id)?.is_none() {
+            return Ok(Changed::NoSuchConnection);
+        }
+        let times = RotationTimes {
+            now,
+            previous_until: self.previous_until,
+        };
+        for secret in self.secrets {
+            store::rotate(transaction, id, secret, times)?;
+        }
+        store::set_settings(transaction, id, self.settings)?;
+        Ok(Changed::Yes)
+    }
 }
 
 /// A finished check: the fields of [`ConnectionChange::Examined`].

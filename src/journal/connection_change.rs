@@ -20,6 +20,12 @@ pub enum ConnectionChange {
     Resume(ConnectionId),
     /// An operator gives it a new secret. The previous one stays valid for the grace time.
     Rotate(ConnectionId, SealedSecret, SignedDuration),
+    /// An operator replaces settings and credentials. The previous values are valid no more.
+    Replace {
+        id: ConnectionId,
+        settings: BTreeMap<String, String>,
+        secrets: Vec<SealedSecret>,
+    },
     /// An operator removes it, with its installations.
     Remove(ConnectionId),
     /// A check of it has ended.

@@ -101,6 +101,8 @@ struct Progress {
     report: EntityReport,
     /// The changes of the last page.
     found_before: HashSet<Vec<u8>>,
+    /// The newest delivery before the page was requested.
+    newest: Position,
 }
 
 fn identity(change: &FoundChange) -> Vec<u8> {
@@ -150,7 +152,7 @@ impl Store<'_> {
             Stores::Changes | Stores::Nothing => usize::MAX,
         };
         for _ in 0..max_pages {
-            let newest = self.journal.read(|reader| reader.newest_position()).await?;
+            progress.newest = self.journal.read(|reader| reader.newest_position()).await?;
             let page = match self.page(list, &window).await {
                 Ok(page) => page,
                 Err(failure) => {
@@ -165,13 +167,13 @@ impl Store<'_> {
             };
             let source = self.source(list);
             let mut changes = self
-                .changes(source, &window, page.rows, newest, &mut progress)
+                .changes(source, &window, page.rows, &mut progress)
                 .await?;
             if let Some(ids) = &page.ids {
                 if matches!(list.kind, ListKind::Ids { .. }) {
                     progress.report.read += ids.present.len() as u64;
                 }
-                changes.extend(self.deletions(source, ids, newest).await?);
+                changes.extend(self.deletions(source, ids, progress.newest).await?);
             }
             progress.count(&changes);
             window.cursor = page.next;
@@ -220,12 +222,12 @@ impl Store<'_> {
         source: RowSource<'_>,
         window: &Window,
         rows: Vec<StoreRow>,
-        newest: Position,
         progress: &mut Progress,
     ) -> Result<Vec<FoundChange>, JournalError> {
         let Progress {
             report,
             found_before,
+            newest,
         } = progress;
         report.read += rows.len() as u64;
         let (mut entities, mut changes) = (Vec::new(), Vec::new());
@@ -241,7 +243,7 @@ impl Store<'_> {
             .into_iter()
             .zip(&states)
             // A webhook that arrived after the page was requested can be newer than the row.
-            .filter(|(_, known)| known.as_ref().is_none_or(|known| known.position <= newest))
+            .filter(|(_, known)| known.as_ref().is_none_or(|known| known.position <= *newest))
             .filter_map(|(entity, known)| source.change(entity, known.as_ref(), window.after));
         changes.extend(found);
         // A page begins with the last rows of the page before.

@@ -15,6 +15,7 @@ mod lifecycle;
 mod lists;
 mod rebuild;
 mod refused;
+mod replace;
 mod replay;
 mod scene;
 mod secrets;

@@ -6,7 +6,7 @@ use super::address::{Api, Place};
 use super::body::json;
 use super::client::{Keys, StoreClient};
 use super::learn::learn;
-use super::outcome::{CONNECT_AGAIN, End, NOT_WOOCOMMERCE, WOOCOMMERCE_TOO_OLD, add, finding};
+use super::outcome::{End, NOT_WOOCOMMERCE, SET_CREDENTIALS, WOOCOMMERCE_TOO_OLD, add, finding};
 use super::session::CheckSession;
 use super::settings::StoreSettings;
 use super::{address, authenticate, mode, reachable, refusal};
@@ -81,7 +81,7 @@ fn run(
             "There is no REST API key for this store, so its webhooks can be neither checked nor repaired.",
             format!(
                 "Add a key with Read/Write under WooCommerce > Settings > Advanced > REST API. To give this connection both \
-                 halves of the key, {CONNECT_AGAIN}. Until then check the webhooks by hand under WooCommerce > Settings > \
+                 halves of the key, {SET_CREDENTIALS}. Until then check the webhooks by hand under WooCommerce > Settings > \
                  Advanced > Webhooks."
             ),
         );

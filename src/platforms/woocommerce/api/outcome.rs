@@ -45,9 +45,11 @@ pub(super) fn finding(
     }
 }
 
-/// How to give a connection another URL or key, as the end of a sentence.
-pub(super) const CONNECT_AGAIN: &str = "run `cartwire connections remove ID --keep-webhooks` and then `cartwire connections add` \
-                                       with the same --id and, by --webhook-secret-file, the same webhook secret";
+/// How to give a connection another URL, as the end of a sentence.
+pub(super) const SET_URL: &str = "run `cartwire connections set-url ID URL`";
+/// How to give a connection another key, as the end of a sentence.
+pub(super) const SET_CREDENTIALS: &str =
+    "run `cartwire connections set-credentials ID --consumer-key-file F --consumer-secret-file F`";
 
 /// Adds a finding to a report.
 pub(super) fn add(report: &mut CheckReport, found: Finding) {

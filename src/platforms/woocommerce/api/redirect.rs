@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::outcome::{CONNECT_AGAIN, End, finding};
+use super::outcome::{End, SET_URL, finding};
 use super::refusal;
 use super::urls::{is_same_store, named, origin, show};
 use crate::platforms::address::is_private_url;
@@ -69,7 +69,7 @@ fn may_lead(at: &Url, to: &Url) -> Result<(), Finding> {
                 origin(to)
             ),
             format!(
-                "If {} is the store, use that as its URL (for a connection that exists: {CONNECT_AGAIN}); otherwise correct the \
+                "If {} is the store, use that as its URL (for a connection that exists: {SET_URL}); otherwise correct the \
                  redirect.",
                 origin(to)
             ),

@@ -7,7 +7,7 @@
 use url::Url;
 
 use super::body::json;
-use super::outcome::{CONNECT_AGAIN, finding};
+use super::outcome::{SET_URL, finding};
 use super::urls::origin;
 use crate::platforms::api::{Answer, CallFailure, Finding, FindingCode, Severity, TlsFault};
 use crate::platforms::lenient::Node;
@@ -287,7 +287,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
                 "{at} redirects (status {}) in place of an answer.",
                 answer.status
             ),
-            format!("To give this connection the URL that the store has now, {CONNECT_AGAIN}."),
+            format!("To give this connection the URL that the store has now, {SET_URL}."),
         ),
         200..=299 => {
             let text = answer.text().to_ascii_lowercase();

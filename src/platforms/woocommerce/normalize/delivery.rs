@@ -37,6 +37,8 @@ const VOLATILE: &[&str] = &[
     "updated_at",
     "_links",
     "payment_url",
+    // WooCommerce shuffles them for each response.
+    "related_ids",
 ];
 
 pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery) -> Normalized {
