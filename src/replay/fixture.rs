@@ -11,9 +11,17 @@ use serde_json::Value;
 
 use crate::platforms::{WebhookPlatform, platform};
 
-/// The project's own fixtures, embedded in the binary.
+/// Some of the project's fixtures, embedded in the binary for the demo, and the test keys.
 #[derive(rust_embed::RustEmbed)]
 #[folder = "fixtures/"]
+#[include = "*/*/v3/*"]
+#[include = "*/*/entity/*"]
+#[include = "*/*/price/*"]
+#[include = "*/*/paid/*"]
+#[include = "*/*/two_variants/*"]
+#[include = "*/App*/plain/*"]
+#[include = "recorded/*/16*"]
+#[include = "keys/*"]
 struct Embedded;
 
 #[derive(Debug)]

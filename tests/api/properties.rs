@@ -9,7 +9,7 @@ use cartwire::platforms::{
     PLATFORMS, Rejection, SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery,
     WebhookPlatform, platform,
 };
-use cartwire::replay::fixture::{Fixture, embedded, test_key};
+use cartwire::replay::fixture::{Fixture, test_key};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -55,8 +55,7 @@ type Case = (&'static dyn WebhookPlatform, String, Vec<u8>);
 
 /// Payloads as the platforms send them, of all sizes below a bound.
 pub(crate) static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
-    let cases = embedded()
-        .expect("fixtures")
+    let cases = support::fixtures()
         .into_iter()
         .filter_map(|fixture| match fixture {
             Fixture::Case(case) if case.payload.len() < 4000 => {

@@ -11,7 +11,7 @@ use cartwire::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
 use cartwire::event::{DEFAULT_MAX_EVENT_BYTES, json_bytes, weight};
 use cartwire::journal::entry::{Entry, EntryKind};
 use cartwire::normalize::{Assembled, assemble_within};
-use cartwire::replay::fixture::{Fixture, embedded};
+use cartwire::replay::fixture::Fixture;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -28,7 +28,7 @@ const COPIES: usize = 1 << 20;
 
 /// The platform, the topic and the payload of each fixture that is JSON.
 static PAYLOADS: LazyLock<Vec<(String, String, Value)>> = LazyLock::new(|| {
-    let cases = embedded().expect("fixtures").into_iter();
+    let cases = support::fixtures().into_iter();
     cases
         .filter_map(|fixture| match fixture {
             Fixture::Case(case) => {

@@ -46,7 +46,7 @@ struct Order {
 
 impl Order {
     fn all() -> Vec<Self> {
-        let fixtures = fixture::embedded().expect("the fixtures can be read");
+        let fixtures = support::fixtures();
         let order = |(name, topic, path): &(&str, &'static str, &str)| {
             let platform = platform(name).expect("a platform");
             let payload = fixtures.iter().find_map(|fixture| match fixture {

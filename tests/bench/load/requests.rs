@@ -71,7 +71,7 @@ fn order(shop: Shop, bytes: usize) -> String {
         Shop::WooCommerce => "woocommerce/order.created/v3",
         Shop::Wix => "wix/wix.ecom.v1.order_created/entity",
     };
-    let fixtures = fixture::embedded().expect("the fixtures can be read");
+    let fixtures = support::fixtures();
     let payload = fixtures.iter().find_map(|fixture| match fixture {
         Fixture::Case(found) if found.path == case => Some(found.payload.clone()),
         _ => None,

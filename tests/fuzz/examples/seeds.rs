@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cartwire::platforms::{Unsigned, WebhookPlatform};
-use cartwire::replay::fixture::{Fixture, embedded};
+use cartwire::replay::fixture::Fixture;
 use cartwire_fuzz::store::THIN;
 use cartwire_fuzz::{RS256, Request, Sender, now};
 use serde_json::Value;
@@ -295,7 +295,7 @@ fn main() -> std::io::Result<()> {
         .into_iter()
         .map(|name| (name, Sender::new(name)))
         .collect();
-    for (index, fixture) in embedded().expect("fixtures").into_iter().enumerate() {
+    for (index, fixture) in cartwire_fuzz::store::fixtures().into_iter().enumerate() {
         let name = format!("fixture-{index}");
         match fixture {
             Fixture::Case(case) => {

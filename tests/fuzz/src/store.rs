@@ -20,7 +20,7 @@ use cartwire::platforms::api::{
 use cartwire::platforms::{
     Normalized, StoreApi, Unsigned, VerifiedDelivery, WebhookPlatform, connection_kind,
 };
-use cartwire::replay::fixture::{Fixture, embedded};
+use cartwire::replay::fixture::Fixture;
 use url::Url;
 
 use crate::{Request, Sender, assert_completed_well, now};
@@ -484,7 +484,7 @@ fn assert_no_secret(text: &str, store: &Store<'_>) {
 pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>>> =
     LazyLock::new(|| {
         let mut thin: BTreeMap<_, Vec<VerifiedDelivery>> = BTreeMap::new();
-        for fixture in embedded().expect("fixtures") {
+        for fixture in fixtures() {
             let Fixture::Case(case) = fixture else {
                 continue;
             };
@@ -528,3 +528,9 @@ pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>
         }
         thin
     });
+
+/// All fixtures of the project.
+pub fn fixtures() -> Vec<Fixture> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
+    cartwire::replay::fixture::read(std::path::Path::new(folder)).expect("the fixtures can be read")
+}

@@ -149,3 +149,9 @@ pub fn send_signal(signal: &str, pid: u32) {
         .expect("sh runs");
     assert!(sent.success(), "no process {pid} to send {signal} to");
 }
+
+/// All fixtures of the project.
+pub fn fixtures() -> Vec<cartwire::replay::fixture::Fixture> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
+    cartwire::replay::fixture::read(std::path::Path::new(folder)).expect("the fixtures can be read")
+}
