@@ -61,6 +61,7 @@ impl Reader {
             pending,
             oldest,
             counts: self.counts()?,
+            states: (used <= readable).then(|| states(&self.0)).transpose()?,
             newest: self
                 .arrivals(Position::MIN, 1)?
                 .first()
@@ -82,8 +83,28 @@ pub struct Inspection {
     pub oldest: Option<Timestamp>,
     /// Number of entries in each state.
     pub counts: Vec<(DeliveryState, u64)>,
+    /// The known states of entities; `None` if the file was too large to count them.
+    pub states: Option<KnownStates>,
     /// When the newest delivery arrived.
     pub newest: Option<Timestamp>,
+}
+
+/// How many states of entities are known, and the bytes of their forms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownStates {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+fn states(sqlite: &Connection) -> rusqlite::Result<KnownStates> {
+    let sizes = "SELECT count(*), COALESCE(sum(octet_length(form)), 0) FROM entities";
+    sqlite.query_row(sizes, [], |row| {
+        let (count, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+        Ok(KnownStates {
+            count: count.unsigned_abs(),
+            bytes: bytes.unsigned_abs(),
+        })
+    })
 }
 
 fn quick_check(sqlite: &Connection) -> rusqlite::Result<Option<String>> {

@@ -89,6 +89,13 @@ pub fn journal(inspection: &Inspection, has_broker: bool, now: Timestamp) -> Sec
             "stop the gateway, keep a copy of the data folder, and restore it from a backup or with SQLite's .recover",
         ),
     }
+    if let Some(states) = inspection.states {
+        section.ok(format!(
+            "the last states of {} entities are known ({})",
+            states.count,
+            bytes(states.bytes)
+        ));
+    }
     pending(&mut section, inspection, has_broker, now);
     for &(state, count) in &inspection.counts {
         match state {

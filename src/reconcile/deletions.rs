@@ -13,17 +13,18 @@ use crate::platforms::api::{Dialogue, Fetched, PageIds};
 
 /// Maximum number of known ids that are compared with one page. Further ones wait for the next read of the list.
 const MAX_KNOWN_IDS: usize = 10_000;
+/// Maximum number of entities of a page that the list lacks and that still exist. A store may hide a status in its lists.
+const MAX_EXISTING: usize = 10;
 
 impl Store<'_> {
-    /// The deletions that a page of ids shows. Ends with the first entity that still exists, because the list is not reliable
-    /// then.
+    /// The deletions that a page of ids shows. Ends after some entities that still exist, because the list is not reliable then.
     pub(super) async fn deletions(
         &self,
         source: RowSource<'_>,
         ids: &PageIds,
         newest: Position,
     ) -> Result<Vec<FoundChange>, JournalError> {
-        let mut found = Vec::new();
+        let (mut found, mut existing) = (Vec::new(), 0);
         let Some(entity) = entity_name(source.entity) else {
             return Ok(found);
         };
@@ -46,10 +47,14 @@ impl Store<'_> {
             let Some(known) = states.await?.into_iter().flatten().find(is_current) else {
                 continue;
             };
-            if !self.is_deleted(&key).await {
+            if self.is_deleted(&key).await {
+                found.push(source.deletion(&key, &known));
+                continue;
+            }
+            existing += 1;
+            if existing == MAX_EXISTING {
                 break;
             }
-            found.push(source.deletion(&key, &known));
         }
         Ok(found)
     }

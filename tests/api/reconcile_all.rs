@@ -84,11 +84,18 @@ async fn order_that_a_list_lacks_is_not_deleted_if_the_store_has_it() {
         send(&gateway, "order.created", &order, id).await;
         shop.keep("orders", order);
     }
+    send(
+        &gateway,
+        "order.created",
+        &changed(10, 600, "processing"),
+        10,
+    )
+    .await;
     shop.fail(Fault::HiddenInLists(9));
     let found = read_list(&gateway, "order", "order_ids").await;
-    assert_eq!((found.read, found.deleted.count), (1, 0));
+    assert_eq!((found.read, found.deleted.ids), (1, vec!["10".to_owned()]));
     let gaps = gateway.get(&format!("/api/connections/{SHOP}/gaps")).await;
-    assert_eq!(gaps.json()["days"][0]["deleted"], json!([]));
+    assert_eq!(gaps.json()["days"][0]["deleted"], json!(["order/10"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

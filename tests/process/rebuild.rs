@@ -61,6 +61,12 @@ async fn rebuilt_states_are_those_that_the_gateway_made() {
         (&json!(4), &json!(2))
     );
     assert_eq!(known(&gateway), before);
+    let doctor = gateway.cli(&["doctor", "--disk-reserve", "1", "--verbose"]);
+    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(
+        text.contains("the last states of 2 entities are known"),
+        "{text}"
+    );
     // The gateway goes on with these states.
     gateway.start().await;
     send_body(&gateway, 6, &order(7, 25, "completed")).await;
