@@ -205,7 +205,7 @@ fn a_collection_becomes_whole() {
 }
 
 #[test]
-fn stock_gets_its_quantities_and_keeps_what_was_before() {
+fn fetched_stock_adds_quantities_to_known_members() {
     let told = json!({"inventoryItem": {"id": "i1", "productId": "p1", "trackQuantity": true, "lastUpdated": "2026-03-14T09:26:55Z",
         "variants": [{"variantId": "v1", "inStock": true, "quantity": 3}, {"variantId": "v2", "inStock": false, "quantity": 0, "availableForPreorder": true}]}});
     let changed = json!({"inventoryItemId": "i1", "productId": "p1", "trackInventory": true});
@@ -320,7 +320,7 @@ fn products_and_stock_of_the_third_catalog_become_whole() {
 }
 
 #[test]
-fn orders_people_checkouts_and_sites_become_whole() {
+fn orders_people_checkouts_and_sites_are_enriched() {
     let order = json!({"order": {"id": "o1", "number": "10133", "currency": "EUR", "status": "APPROVED", "paymentStatus": "PAID"}});
     let expected = json!({"id": "o1", "number": "10133", "currency": "EUR", "status": "open", "payment_status": "paid", "platform_status": "APPROVED"});
     assert_eq!(
@@ -423,7 +423,7 @@ fn an_installation_knows_its_site() {
 }
 
 #[test]
-fn what_makes_no_sense_changes_nothing() {
+fn invalid_response_changes_nothing() {
     let topic = format!("{V1}ProductChanged");
     let payload = json!({"productId": "p1"});
     for told in [

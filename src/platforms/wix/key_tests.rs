@@ -77,7 +77,7 @@ fn a_key_is_read_in_every_shape_it_comes_in() {
 }
 
 #[test]
-fn what_is_no_such_key_is_refused_with_a_reason_that_does_not_contain_it() {
+fn invalid_key_is_refused_without_a_copy_in_the_reason() {
     let damaged = PEM.replacen("Geq0Zaz9", "Geq0Zaz", 1);
     let cut = PEM
         .lines()

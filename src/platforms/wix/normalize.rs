@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_token_means_what_its_claims_mean() {
+    fn stored_parts_of_a_token_normalize_as_its_claims() {
         let payload = r#"{"productId":"p1","changedFields":["price"]}"#;
         let claims = format!(r#"{{"iat":1640788554,{}"#, &claims(payload)[1..]);
         let opened = crate::platforms::wix::payload::Claims::parse(claims.as_bytes())
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_dead_letter_with_its_reason() {
+    fn unreadable_delivery_is_a_dead_letter_with_its_reason() {
         for (claims, expected) in [
             ("", "claims_unreadable"),
             ("\u{1}", "claims_unreadable"),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn more_variants_than_a_delivery_may_tell_are_told_as_one() {
+    fn too_many_variants_become_one_event() {
         const TOPIC: &str = "com.wix.ecommerce.catalog.api.v1.VariantsChanged";
         let changed = |count: usize, note: &str| {
             let variants: Vec<_> = (0..count)

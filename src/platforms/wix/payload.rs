@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_where() {
+    fn unreadable_layers_have_their_reason() {
         for (claims, reason) in [
             ("{}", "envelope_unreadable"),
             (r#"{"data":7}"#, "envelope_unreadable"),
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_doubled_and_giant_payloads_are_kept_as_they_are() {
+    fn deep_repeated_and_giant_members_are_stored_unchanged() {
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         let giant = format!(r#"{{"a":{}}}"#, "9".repeat(100_000));
         for payload in [
@@ -513,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_is_a_name_or_nothing() {
+    fn topic_is_a_valid_name() {
         for (given, topic) in [
             ("A\\u0000B", ""),
             ("", ""),
@@ -549,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_with_too_many_members_is_kept_whole_with_its_names() {
+    fn layer_with_too_many_members_is_stored_as_a_whole() {
         let many: String = (0..5000).map(|n| format!(r#""m{n}":0,"#)).collect();
         let payload = r#"{"entityFqdn":"wix.x","slug":"made","id":"e1"}"#;
         let claims =

@@ -229,7 +229,7 @@ fn the_public_key_is_no_shared_secret() {
 }
 
 #[test]
-fn a_token_without_its_signature_is_told_from_no_token() {
+fn token_without_a_signature_differs_from_a_missing_token() {
     let token = signed(CLAIMS);
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else {
@@ -294,7 +294,7 @@ fn white_space_around_a_token_is_no_part_of_it() {
 }
 
 #[test]
-fn a_token_ends_sixty_seconds_after_it_says() {
+fn token_expires_sixty_seconds_after_its_exp() {
     for (exp, ends) in [
         ((NOW - 60).to_string(), false),
         ((NOW - 61).to_string(), true),
@@ -359,7 +359,7 @@ fn claims_that_are_no_object_are_unreadable() {
 }
 
 #[test]
-fn a_genuine_token_with_unreadable_layers_is_kept() {
+fn valid_token_with_unreadable_layers_is_stored() {
     for claims in [
         "{}",
         r#"{"data":null}"#,

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_wordpress_decodes_is_decoded() {
+    fn entities_that_wordpress_decodes_are_decoded() {
         for (entities, character) in [
             (&["&amp;", "&#038;", "&#38;", "&#x26;", "&#x026;"][..], "&"),
             (&["&lt;", "&#060;", "&#60;"], "<"),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_wordpress_leaves_is_left() {
+    fn entities_that_wordpress_leaves_stay() {
         for same in [
             "", "plain", "&", "&&", "&;", "&#;", "&#x;", "&apos;", "&eacute;", "&nbsp;", "&AMP;",
             "&Lt;", "&#x3c;", "&#x3E;", "&#35;", "&#0;", "&amp", "& amp;", "&#038", "&#3 8;",

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_found_in_what_people_copy() {
+    fn store_is_found_by_any_url_of_its_pages() {
         for (typed, tidy) in [
             ("https://shop.example", "https://shop.example"),
             (" https://Shop.Example/ \n", "https://shop.example"),

@@ -37,7 +37,7 @@ fn domain(fqdn: &str, slug: &str, content: &str) -> Option<String> {
 }
 
 #[test]
-fn what_concerns_one_product_lacks_the_same() {
+fn events_of_one_product_share_a_request() {
     let v1 = |name: &str, payload: &str| {
         word(&format!("com.wix.ecommerce.catalog.api.v1.{name}"), payload)
     };
@@ -79,7 +79,7 @@ fn what_concerns_one_product_lacks_the_same() {
 }
 
 #[test]
-fn what_was_deleted_is_not_asked_for() {
+fn deleted_entity_has_no_request() {
     for (name, payload) in [
         ("ProductDeleted", r#"{"productId":"p1"}"#),
         ("CollectionDeleted", r#"{"collectionId":"c1"}"#),
@@ -114,7 +114,7 @@ fn what_was_deleted_is_not_asked_for() {
 }
 
 #[test]
-fn what_is_whole_lacks_nothing() {
+fn complete_events_have_no_request() {
     assert_eq!(
         domain(
             "wix.ecom.v1.order",
@@ -139,7 +139,7 @@ fn what_is_whole_lacks_nothing() {
 }
 
 #[test]
-fn references_are_asked_for_by_their_sort() {
+fn each_kind_of_reference_has_its_request() {
     let empty = r#""actionEvent":{"body":{}}"#;
     let payments = r#""actionEvent":{"body":{"orderTransactions":{"orderId":"x1","payments":[]}}}"#;
     for (fqdn, slug, content, expected) in [
@@ -224,7 +224,7 @@ fn references_are_asked_for_by_their_sort() {
 }
 
 #[test]
-fn an_id_that_could_mean_another_path_is_not_asked_for() {
+fn id_that_changes_the_path_is_not_requested() {
     for id in [
         "../apps/v1/instance",
         "p1?x=y",
@@ -246,7 +246,7 @@ fn an_id_that_could_mean_another_path_is_not_asked_for() {
 }
 
 #[test]
-fn every_word_is_read_back() {
+fn every_request_is_parsed_from_its_text() {
     for (kind, _) in NAMES {
         let lacking = FetchRequest {
             kind,

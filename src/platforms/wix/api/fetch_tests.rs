@@ -33,7 +33,7 @@ fn json_of(told: &Fetched) -> Value {
 }
 
 #[test]
-fn each_word_asks_for_its_entity_and_keeps_the_answer_as_it_came() {
+fn each_fetch_requests_its_entity_and_stores_the_raw_response() {
     for (word, asked, body) in [
         (
             "product/x-1",
@@ -97,7 +97,7 @@ fn each_word_asks_for_its_entity_and_keeps_the_answer_as_it_came() {
 }
 
 #[test]
-fn an_answer_that_is_not_the_entity_is_not_kept() {
+fn response_with_another_entity_is_not_stored() {
     for body in ["", "<html>"] {
         assert_eq!(
             completed("product/x-1", |_| Ok(answer(200, body))).0,
@@ -227,7 +227,7 @@ fn fields_that_a_site_does_not_know_are_left_out() {
 }
 
 #[test]
-fn of_an_order_only_the_currency_is_kept_for_its_payments() {
+fn payments_take_only_the_currency_of_their_order() {
     let order =
         r#"{"order":{"id":"x-1","currency":"EUR","buyerInfo":{"email":"kai@kunde.example"}}}"#;
     let payments = r#"{"orderTransactions":{"orderId":"x-1","payments":[{"amount":{"amount":"1.10"}}],"refunds":[],"more":1}}"#;
@@ -266,7 +266,7 @@ const INSTANCE: &str = r#"{"instance":{"instanceId":"one","isFree":true,"permiss
     "site":{"siteId":"s1","siteDisplayName":"Hafenladen","ownerEmail":"ida@hafen.example","ownerInfo":{"email":"ida@hafen.example"}}}"#;
 
 #[test]
-fn an_installation_is_told_without_its_owner() {
+fn installation_is_published_without_its_owner() {
     let platform = |request: &ApiRequest| match path(request) {
         "/apps/v1/instance" => Ok(answer(200, INSTANCE)),
         "/stores/v3/provision/version" => Ok(answer(200, r#"{"catalogVersion":"V3_CATALOG"}"#)),
@@ -293,7 +293,7 @@ fn an_installation_is_told_without_its_owner() {
 }
 
 #[test]
-fn a_page_in_the_platforms_place_passes_wherever_it_stands() {
+fn html_page_in_place_of_the_api_is_retried() {
     let order = r#"{"order":{"id":"x-1","currency":"EUR"}}"#;
     let good = |request: &ApiRequest| match path(request) {
         "/apps/v1/instance" => Ok(answer(200, INSTANCE)),
@@ -337,7 +337,7 @@ fn a_page_in_the_platforms_place_passes_wherever_it_stands() {
 }
 
 #[test]
-fn a_sample_delivery_is_untrue_and_a_refused_secret_is_not() {
+fn sample_delivery_is_contradicted_and_a_refused_secret_is_not() {
     let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     assert_eq!(
         completed("installation/another-app", unused).0,
@@ -401,7 +401,7 @@ fn a_sample_delivery_is_untrue_and_a_refused_secret_is_not() {
 }
 
 #[test]
-fn an_app_by_itself_completes_nothing() {
+fn app_connection_enriches_no_delivery() {
     let app = crate::platforms::wix::api::script::app();
     let (told, _) = talk(
         |_| panic!("nothing is asked"),

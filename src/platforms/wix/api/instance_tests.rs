@@ -86,7 +86,7 @@ fn with_others(others: &[&str]) -> ConnectionContext {
 }
 
 #[test]
-fn an_app_without_a_secret_or_a_site_cannot_be_checked_and_says_so() {
+fn app_without_a_secret_or_a_site_is_reported_as_unchecked() {
     let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     let mut poor = app_on(&["one"]);
     poor.secrets.clear();
@@ -387,7 +387,7 @@ fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
 }
 
 #[test]
-fn without_the_apps_secret_an_installation_is_not_asked() {
+fn installation_without_the_app_secret_is_not_requested() {
     let mut poor = installation("one");
     poor.parent.as_mut().expect("an app").secrets.clear();
     let (found, asked) = talk(
@@ -405,7 +405,7 @@ fn without_the_apps_secret_an_installation_is_not_asked() {
 }
 
 #[test]
-fn nothing_of_ours_is_at_the_platform_to_be_removed() {
+fn removal_of_an_app_or_installation_makes_no_request() {
     let remove = |context: &ConnectionContext| {
         let found = talk(
             |_| panic!("nothing is asked"),

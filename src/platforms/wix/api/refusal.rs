@@ -164,7 +164,7 @@ mod tests {
     use crate::platforms::wix::api::script::answer;
 
     #[test]
-    fn a_refusal_has_the_cause_that_its_words_name() {
+    fn cause_of_a_refusal_follows_from_its_message() {
         for (status, body, cause) in [
             (
                 401,

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn any_of_the_words_will_do() {
+    fn one_of_several_permissions_is_enough() {
         assert!(!features(&["SITE_SETTINGS.VIEW"], None).contains(&INSTALLATION.feature));
         assert!(
             !features(&["WIX_STORES.READ_PRODUCTS"], Some("V3_CATALOG"))
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scope_says_how_it_is_recognized() {
+    fn every_scope_has_a_recognizable_name() {
         assert!(
             SCOPES
                 .iter()

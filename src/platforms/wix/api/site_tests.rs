@@ -85,7 +85,7 @@ fn a_list_that_is_refused_is_worth_a_note_where_the_site_answers() {
 }
 
 #[test]
-fn key_account_permission_and_site_are_told_apart() {
+fn wrong_key_account_permission_and_site_are_distinguished() {
     let listed = json!({"sites": sites(&["site-1"])}).to_string();
     let others = json!({"sites": sites(&["two", "three"])}).to_string();
     let denied = r#"{"message":"","details":{}}"#;
@@ -220,7 +220,7 @@ fn an_outage_accuses_unused() {
 }
 
 #[test]
-fn what_was_pasted_into_the_wrong_place_is_said_without_asking() {
+fn swapped_ids_are_reported_without_a_request() {
     let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
     let mut same = site();
     same.settings

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_a_token_stands_in_the_body_and_nowhere_else() {
+    fn token_request_has_its_secret_in_the_body_only() {
         let request = request(&app(), "one").expect("a request");
         assert_eq!(request.url, "https://www.wixapis.com/oauth2/token");
         assert_eq!(request.method, Method::PostIdempotent);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_installation_of_an_app_with_a_secret_can_be_asked() {
+    fn only_installations_of_an_app_with_a_secret_can_be_requested() {
         let mut poor = installation("one");
         poor.parent.as_mut().expect("an app").secrets.clear();
         let requests = |context: &ConnectionContext| can_request(&context.configured());

@@ -175,7 +175,7 @@ fn any_hook_is_an_action_with_a_verb_that_a_routing_key_can_carry() {
 }
 
 #[test]
-fn every_word_for_a_part_payment_counts_whatever_the_dates_say() {
+fn every_part_payment_status_counts_regardless_of_dates() {
     for word in [
         "partial-payment",
         "partially-paid",
@@ -201,7 +201,7 @@ fn every_word_for_a_part_payment_counts_whatever_the_dates_say() {
 }
 
 #[test]
-fn a_payment_is_told_as_made_or_missing_only_where_all_that_decides_can_be_read() {
+fn payment_status_needs_all_members_that_decide_it() {
     const PAID: &str = "\"2026-03-02T09:16:00\"";
     for (status, date, refunds, needs_payment, wanted) in [
         ("processing", PAID, "[]", "false", PaymentStatus::Paid),

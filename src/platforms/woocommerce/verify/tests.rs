@@ -90,7 +90,7 @@ fn a_changed_byte_anywhere_is_a_wrong_signature() {
 }
 
 #[test]
-fn what_is_not_44_characters_of_base64_is_no_signature() {
+fn signature_has_44_characters_of_base64() {
     let good = signature(b"a&b secret", BODY);
     let url_safe = format!("-_{}", &good[2..]);
     let spaced = format!("{} {}", &good[..20], &good[20..]);
@@ -124,7 +124,7 @@ fn what_is_not_44_characters_of_base64_is_no_signature() {
 }
 
 #[test]
-fn the_unsigned_form_is_a_ping_and_nothing_else_unsigned_is() {
+fn only_the_unsigned_form_is_a_ping() {
     const FORM: &[u8] = b"application/x-www-form-urlencoded";
     let charset: &[u8] = b"application/x-www-form-urlencoded; charset=UTF-8";
     for content_type in [
@@ -179,7 +179,7 @@ fn the_unsigned_form_is_a_ping_and_nothing_else_unsigned_is() {
 }
 
 #[test]
-fn headers_that_tell_deliveries_apart_must_be_single_and_text() {
+fn headers_that_identify_a_delivery_are_single_and_text() {
     let good = signature(b"a&b secret", BODY);
     for name in [TOPIC, WEBHOOK_ID, DELIVERY_ID] {
         let twice = vec![(SIGNATURE, good.as_bytes()), (name, b"1"), (name, b"1")];
@@ -248,7 +248,7 @@ fn the_topic_is_named_by_its_header_or_by_its_halves() {
 }
 
 #[test]
-fn the_key_tells_deliveries_apart_that_share_a_delivery_id() {
+fn deliveries_with_one_delivery_id_have_different_keys() {
     let made = |topic: &[u8], webhook: &[u8], delivery: &[u8], body: &[u8]| {
         let good = signature(b"a&b secret", body);
         parts(
@@ -276,7 +276,7 @@ fn the_key_tells_deliveries_apart_that_share_a_delivery_id() {
 }
 
 #[test]
-fn headers_are_kept_short() {
+fn long_headers_are_cut() {
     let good = signature(b"a&b secret", BODY);
     let agent = "é".repeat(400);
     let kept = parts(
@@ -292,7 +292,7 @@ fn headers_are_kept_short() {
 }
 
 #[test]
-fn body_that_wordpress_cannot_have_written_was_reencoded() {
+fn body_in_another_form_than_wordpress_writes_was_reencoded() {
     let written = r#"{"name":"Caf\u00e9 \"A\\","url":"https:\/\/shop.example\/?a=1","id":18}"#;
     let good = signature(b"a&b secret", written.as_bytes());
     let refused = |body: &str| refusal(vec![(SIGNATURE, good.as_bytes())], body.as_bytes());

@@ -64,7 +64,7 @@ fn a_store_that_does_not_answer() {
 }
 
 #[test]
-fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
+fn store_without_tls_is_reported_if_the_scheme_was_assumed() {
     let mut store = Store::with(|request| {
         let plain = Ok(page(200, "A shop"));
         Some(if request.url.starts_with("https:") {
@@ -84,7 +84,7 @@ fn a_store_without_tls_is_told_so_where_https_was_only_a_guess() {
 }
 
 #[test]
-fn something_in_front_of_the_store() {
+fn pages_in_front_of_the_store_are_diagnosed() {
     use Severity::{Broken, Unavailable};
     assert_eq!(rest(page(200, "Welcome")), ("rest_html", Broken));
     assert_eq!(
@@ -266,7 +266,7 @@ fn refuses_keys(wrong: Keyed) -> impl Fn(&ApiRequest) -> Option<CallResult> {
 }
 
 #[test]
-fn refused_keys_are_told_apart_in_any_language_and_scheme() {
+fn refused_keys_are_distinguished_in_any_language_and_scheme() {
     for (wrong, code) in [
         (Keyed::Unknown, "key_unknown"),
         (Keyed::SecretWrong, "key_secret_wrong"),
@@ -353,7 +353,7 @@ fn http_is_only_offered_where_the_port_does_not_speak_tls() {
 }
 
 #[test]
-fn refusals_that_are_not_woocommerce_s_say_nothing_of_the_key() {
+fn refusals_of_others_than_woocommerce_do_not_blame_the_key() {
     for status in [401, 403] {
         assert_eq!(
             keyed(told(status, &json!({ "message": "Forbidden" }))),

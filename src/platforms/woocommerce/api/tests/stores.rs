@@ -223,7 +223,7 @@ fn redirects_to_https_and_www_are_followed_and_remembered() {
 }
 
 #[test]
-fn what_no_client_sends_is_no_part_of_an_address() {
+fn characters_that_no_client_sends_are_not_part_of_a_url() {
     let named = |request: &ApiRequest| {
         let link = [(
             "link",

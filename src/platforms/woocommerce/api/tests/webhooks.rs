@@ -37,7 +37,7 @@ fn registering_twice_changes_nothing() {
 }
 
 #[test]
-fn what_is_wrong_with_webhooks_is_told_and_mended() {
+fn wrong_webhooks_are_reported_and_repaired() {
     let (mut store, mut context) = connected();
     let others = store.add("order.created", "https://others.example/hook");
     let theirs = store.webhooks[&others].clone();
@@ -136,7 +136,7 @@ fn webhooks_that_a_person_created_for_us_are_recreated() {
 }
 
 #[test]
-fn a_changed_address_moves_what_is_remembered() {
+fn webhooks_move_to_a_new_delivery_url() {
     let (mut store, mut context) = connected();
     context.delivery_url = Some("https://new.example/webhooks/woocommerce/shop".to_owned());
     assert_eq!(
@@ -225,7 +225,7 @@ fn all_pages_are_read() {
 }
 
 #[test]
-fn pages_are_read_on_while_they_are_full_where_their_number_is_not_told() {
+fn full_pages_are_followed_by_another_request() {
     let (mut store, context) = connected();
     let all: Vec<Value> = store.webhooks.values().cloned().collect();
     let others = |from: u64| {
@@ -281,7 +281,7 @@ fn a_list_without_an_end_is_not_read_for_ever() {
 }
 
 #[test]
-fn a_webhook_that_stands_on_two_pages_is_one() {
+fn webhook_on_two_pages_counts_once() {
     let (mut store, context) = connected();
     let (all, there): (Vec<Value>, usize) = (
         store.webhooks.values().cloned().collect(),
@@ -366,7 +366,7 @@ fn batch_without_an_answer_is_not_sent_twice() {
 }
 
 #[test]
-fn an_item_that_the_store_refuses_is_told_with_its_code() {
+fn refused_item_of_a_batch_is_reported_with_its_code() {
     let refuse = |request: &ApiRequest| {
         let sent: Value = serde_json::from_slice(request.body.as_ref()?).ok()?;
         let items = sent["create"].as_array()?;
