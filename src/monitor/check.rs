@@ -93,7 +93,7 @@ fn timed_out() -> CheckReport {
 }
 
 /// How far the clock of the server that responded is ahead of this machine's clock.
-fn clock_lead_of(answer: &Answer) -> Option<SignedDuration> {
+pub(crate) fn clock_lead_of(answer: &Answer) -> Option<SignedDuration> {
     let date = jiff::fmt::rfc2822::parse(answer.header("date")?)
         .ok()?
         .timestamp();

@@ -10,11 +10,11 @@ use super::report::EntityReport;
 use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::journal::{FoundChange, FoundPage, Gap, Journal, JournalError, StoreRead};
+use crate::monitor::check::clock_lead_of;
 use crate::outbound::Outbound;
 use crate::platforms::StoreApi;
 use crate::platforms::api::{
-    ConnectionContext, Dialogue, ListKind, PageFailure, PageRequest, ReadableList, StorePage,
-    StoreRow,
+    ConnectionContext, ListKind, PageFailure, PageRequest, ReadableList, StorePage, StoreRow,
 };
 
 /// The window of a read begins this long before the watermark, for changes that became visible late.
@@ -25,6 +25,9 @@ pub(super) const LAG: SignedDuration = SignedDuration::from_secs(60);
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Maximum number of pages that one read reads before other stores get their turn. A read that stores no progress reads all.
 const MAX_PAGES: usize = 200;
+
+/// A difference of the clocks up to this one is covered by the overlap and the lag.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// A store to read.
 pub(super) struct Store<'a> {
@@ -103,6 +106,20 @@ struct Progress {
     found_before: HashSet<Vec<u8>>,
     /// The newest delivery before the page was requested.
     newest: Position,
+    /// How far the store's clock is ahead, if it matters.
+    clock_lead: SignedDuration,
+}
+
+/// The begin of a window in the time of a store. It moves only back: a wrong date of a response must not hide a change.
+fn earlier(time: Timestamp, clock_lead: SignedDuration) -> Timestamp {
+    let lead = clock_lead.min(SignedDuration::ZERO);
+    time.saturating_add(lead).unwrap_or(time)
+}
+
+/// The end of a window in the time of a store. It moves only forward.
+fn later(time: Timestamp, clock_lead: SignedDuration) -> Timestamp {
+    let lead = clock_lead.max(SignedDuration::ZERO);
+    time.saturating_add(lead).unwrap_or(time)
 }
 
 fn identity(change: &FoundChange) -> Vec<u8> {
@@ -153,7 +170,15 @@ impl Store<'_> {
         };
         for _ in 0..max_pages {
             progress.newest = self.journal.read(|reader| reader.newest_position()).await?;
-            let page = match self.page(list, &window).await {
+            let (page, lead) = self.page(list, &window, progress.clock_lead).await;
+            if let Some(lead) = lead.filter(|lead| lead.abs() > CLOCK_TOLERANCE)
+                && progress.clock_lead.is_zero()
+            {
+                // The page is read again with a window in the store's time.
+                progress.clock_lead = lead;
+                continue;
+            }
+            let page = match page {
                 Ok(page) => page,
                 Err(failure) => {
                     progress.report.failure = Some(failure.reason.to_owned());
@@ -191,29 +216,50 @@ impl Store<'_> {
         Ok(progress.report)
     }
 
-    /// Reads a page. A store that asks to wait gets one more request after the wait.
-    async fn page(&self, list: ReadableList, window: &Window) -> Result<StorePage, PageFailure> {
+    /// Reads a page, and returns how far the store's clock is ahead. A store that asks to wait gets one more request after the
+    /// wait.
+    async fn page(
+        &self,
+        list: ReadableList,
+        window: &Window,
+        clock_lead: SignedDuration,
+    ) -> (Result<StorePage, PageFailure>, Option<SignedDuration>) {
         let request = PageRequest {
             list,
-            after: window.after,
-            until: window.until,
+            after: earlier(window.after, clock_lead),
+            until: later(window.until, clock_lead),
             cursor: window.cursor.as_deref(),
         };
-        let read = || {
-            let talk =
-                |dialogue: &mut Dialogue<'_>| self.api.read_page(&request, self.context, dialogue);
-            self.outbound.converse(self.api, self.connection(), talk)
-        };
-        match read().await {
+        let read = self.request(&request).await;
+        match read.0 {
             Err(PageFailure {
                 retry_after: Some(wait),
                 ..
             }) if wait <= MAX_WAIT => {
                 tokio::time::sleep(wait).await;
-                read().await
+                self.request(&request).await
             }
-            result => result,
+            _ => read,
         }
+    }
+
+    async fn request(
+        &self,
+        request: &PageRequest<'_>,
+    ) -> (Result<StorePage, PageFailure>, Option<SignedDuration>) {
+        let mut lead = None;
+        let read = self
+            .outbound
+            .converse(self.api, self.connection(), |dialogue| {
+                let answers = dialogue.answers().iter().flatten();
+                // A cached response has an old date, so the smallest difference counts.
+                lead = answers
+                    .filter_map(clock_lead_of)
+                    .min_by_key(|lead| lead.abs());
+                self.api.read_page(request, self.context, dialogue)
+            });
+        let page = read.await;
+        (page, lead)
     }
 
     /// Compares rows with the known states.
@@ -228,7 +274,9 @@ impl Store<'_> {
             report,
             found_before,
             newest,
+            clock_lead,
         } = progress;
+        let after = earlier(window.after, *clock_lead);
         report.read += rows.len() as u64;
         let (mut entities, mut changes) = (Vec::new(), Vec::new());
         for row in rows {
@@ -244,7 +292,7 @@ impl Store<'_> {
             .zip(&states)
             // A webhook that arrived after the page was requested can be newer than the row.
             .filter(|(_, known)| known.as_ref().is_none_or(|known| known.position <= *newest))
-            .filter_map(|(entity, known)| source.change(entity, known.as_ref(), window.after));
+            .filter_map(|(entity, known)| source.change(entity, known.as_ref(), after));
         changes.extend(found);
         // A page begins with the last rows of the page before.
         let last_page = std::mem::replace(found_before, changes.iter().map(identity).collect());

@@ -240,3 +240,18 @@ async fn request_with_a_time_of_its_own_leaves_the_scheduled_read_as_it_is() {
     read(&gateway, since_an_hour()).await;
     assert_eq!(progress(), before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_a_store_with_a_wrong_clock_are_found() {
+    for lead in [-3600, 3600] {
+        let shop = Shop::start(shop::Options {
+            clock_lead: lead,
+            ..shop::Options::default()
+        });
+        let gateway = reading(&shop, "0").await;
+        // Changed 90 seconds ago, in the time of the store.
+        shop.keep("orders", changed(2, 90 - lead, "processing"));
+        let found = read(&gateway, ReconcileRequest::default()).await;
+        assert_eq!(found.entities[0].missing.ids, ["2"], "{lead}");
+    }
+}

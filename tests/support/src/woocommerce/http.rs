@@ -44,8 +44,9 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
         reply.status,
         reply.body.len()
     );
+    let clock_lead = jiff::SignedDuration::from_secs(lock(state).options.clock_lead);
     let date = jiff::fmt::rfc2822::DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&jiff::Timestamp::now());
+        .timestamp_to_rfc9110_string(&(jiff::Timestamp::now() + clock_lead));
     head.push_str(&format!("Date: {}\r\n", date.expect("a date")));
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -38,6 +38,8 @@ pub struct Options {
     pub pings: bool,
     /// Where requests to `https://hooks.example.com` arrive: a gateway's port behind an address that shops may deliver to.
     pub hooks_at: Option<SocketAddr>,
+    /// How far its clock is ahead, in seconds.
+    pub clock_lead: i64,
     /// Does it show when its webhooks were really changed or tried, and not a clock of its own?
     pub real_times: bool,
     /// Are its messages in German?
@@ -48,6 +50,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             version: "11.0.1",
+            clock_lead: 0,
             consumer_key: KEY.to_owned(),
             consumer_secret: SECRET.to_owned(),
             permission: Permission::ReadWrite,
