@@ -1,4 +1,4 @@
-//! The relay's decisions with a publisher that does as it is told, on a real journal, stepped by hand.
+//! The relay's decisions, step by step: with a scripted publisher and a real journal.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;

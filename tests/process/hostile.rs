@@ -1,8 +1,5 @@
-//! The real gateway among senders who mean harm: slow ones, idle ones, lying ones, many at once. Whatever they do, honest
-//! senders are answered 200 at the first try, and the gateway's memory stays below a bound.
-//!
-//! Bounds are on memory, never on time. What single bad requests are answered is held in `tests/api/bad_input.rs`, what no
-//! input at all may do in `tests/api/properties.rs` and `tests/fuzz`.
+//! The real gateway under hostile senders: honest ones are answered 200 at the first try, and the memory stays below a bound.
+//! No bound is a time. `tests/api/bad_input.rs` has the answers to single bad requests.
 
 mod requests;
 mod senders;
@@ -24,7 +21,7 @@ use support::{eventually, unique};
 pub(crate) const SHOP: &str = "/webhooks/woocommerce/shop-a";
 pub(crate) const APP: &str = "/webhooks/wix/app";
 pub(crate) const SIGNATURE: &str = "X-WC-Webhook-Signature";
-/// The form of a signature, of nothing.
+/// A text in the form of a signature.
 pub(crate) const FALSE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 pub(crate) async fn gateway() -> ProcessGateway {

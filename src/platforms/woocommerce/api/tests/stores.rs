@@ -178,7 +178,7 @@ fn plain_permalinks_work_by_index_php_and_are_noted() {
 }
 
 #[test]
-fn behind_a_proxy_that_ends_tls_requests_are_signed_for_the_store_s_own_address() {
+fn requests_through_a_tls_proxy_are_signed_for_the_store_s_address() {
     let mut store = Store {
         notices_tls: false,
         home: "http://inside.example:8000",

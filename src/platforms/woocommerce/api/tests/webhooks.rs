@@ -181,7 +181,7 @@ fn the_webhooks_of_another_cartwire_are_left_alone_whatever_their_ids() {
 }
 
 #[test]
-fn a_webhook_whose_url_was_changed_at_the_store_is_repaired_and_not_doubled() {
+fn webhook_with_a_changed_url_is_repaired_and_not_doubled() {
     let (mut store, mut context) = connected();
     let (id, all) = (store.id_of("order.updated"), store.webhooks.len());
     store.set(id, "delivery_url", "https://elsewhere.example/hook");
