@@ -1,5 +1,5 @@
-//! What one sender does to all: attacks by a store with valid keys, and by senders without any. Each runs beside an honest
-//! second store.
+//! Attacks by one sender: a store with valid keys, or senders without a key. An honest second store sends beside each
+//! attack.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) const ATTACK: Fault = Fault {
     end: crate::fault::nothing,
 };
 
-/// The order that the hot store updates: none of those of the ordinary load.
+/// The order that the attack updates. The ordinary load never uses this id.
 const HOT_ORDER: Order = Order::Shop(9_999);
 
 async fn update_one_order(scene: &mut Scene) {
@@ -51,7 +51,8 @@ async fn update_one_order(scene: &mut Scene) {
     send_all(scene, updates, |revision| (HOT_ORDER, revision)).await;
 }
 
-/// Sends so many webhooks, as fast as they are answered, each with an order and a revision by its number.
+/// Sends `webhooks` webhooks from 32 concurrent senders without a pause between them. `webhook` returns the order and
+/// the revision for a webhook's number.
 pub(crate) async fn send_all(scene: &mut Scene, webhooks: u64, webhook: fn(u64) -> (Order, u64)) {
     const SENDERS: u64 = 32;
     let mut senders = JoinSet::new();
@@ -108,7 +109,7 @@ async fn hold_bodies_open(scene: &mut Scene) {
     attackers.shutdown().await;
 }
 
-/// A webhook as the first shop signs it.
+/// A WooCommerce request signed with the first shop's secret.
 pub(crate) fn signed(topic: &str, payload: &str) -> SignedRequest {
     let options = BTreeMap::new();
     let unsigned = Unsigned {
@@ -118,17 +119,17 @@ pub(crate) fn signed(topic: &str, payload: &str) -> SignedRequest {
         options: &options,
     };
     platform("woocommerce")
-        .expect("a platform")
+        .expect("woocommerce should be a known platform")
         .sign(&unsigned, &Keys::test().shop, Timestamp::now())
-        .expect("signed")
+        .expect("the request should be signed")
 }
 
-/// Sends a request of the first shop until it is answered 200, and gives the delivery's id. A shop beyond its share of the
-/// memory for bodies is answered 503.
+/// Repeats a request of the first shop until the gateway answers 200, and returns the delivery id. A 503 is retried,
+/// because a shop that exceeds its share of the body memory gets 503.
 pub(crate) async fn send_signed(store: &Store, request: &SignedRequest) -> String {
     loop {
         let answer = store.try_send(Order::Shop(0), request).await;
-        let answer = answer.expect("an answer");
+        let answer = answer.expect("the gateway should respond");
         if let Some(delivery) = answer.delivery() {
             return delivery.to_owned();
         }
@@ -137,7 +138,7 @@ pub(crate) async fn send_signed(store: &Store, request: &SignedRequest) -> Strin
     }
 }
 
-/// Sends requests of the first shop side by side, and gives the deliveries' ids in the same order.
+/// Sends requests of the first shop concurrently. Returns the delivery ids in the order of `requests`.
 pub(crate) async fn send_side_by_side(store: &Store, requests: &[SignedRequest]) -> Vec<String> {
     let sends = requests.iter().map(|request| send_signed(store, request));
     futures_util::future::join_all(sends).await

@@ -1,4 +1,4 @@
-//! What the broker refuses or withholds for one store, beside an honest store whose events it takes.
+//! Faults where the broker rejects or does not confirm the events of one store, but accepts those of the honest store.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use support::ledger::Accepted;
 use support::store::{Order, SHOP};
 
 pub(crate) const FAULTS: &[Fault] = &[
-    // Each attempt leaves a copy in the healthy queue: `--bounds` holds the number of copies.
+    // Each publish attempt leaves a copy in the healthy queue: `--bounds` limits the number of copies.
     Fault {
         name: "queue-refuses",
         says: "One store's second queue is full and rejects (reject-publish), beside a queue that takes everything.",
@@ -54,7 +54,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                     &allowed,
                     ".*",
                 ]);
-                // Open channels remember what they may do.
+                // Open channels cache permissions, so the connections are closed.
                 scene.nodes[0].ctl(&["close_all_connections", "rights"]);
                 attack_for(scene, 1, 40).await;
             })
@@ -97,13 +97,13 @@ pub(crate) const FAULTS: &[Fault] = &[
 const REFUSING: &str = "refusing";
 const HANGING: &str = "hanging";
 
-/// Lets the attack go on for so many seconds, or for so many in the long version.
+/// Waits `short` seconds, or `long` seconds in the long version.
 async fn attack_for(scene: &Scene, short: u64, long: u64) {
     let seconds = if scene.long { long } else { short };
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// Declares a queue with these arguments that gets the first shop's events, too.
+/// Declares a quorum queue with these arguments and binds it to the first shop's events.
 async fn bind_to_shop(scene: &Scene, queue: &str, arguments: &[(&str, AMQPValue)]) {
     let consumer = scene.consumer().await;
     assert!(consumer.declares(queue, quorum(arguments)).await);
@@ -122,13 +122,13 @@ async fn add_full_queue(scene: &mut Scene) {
     attack_for(scene, 1, 30).await;
 }
 
-/// `suspend` or `resume`: what becomes of the process that leads the hanging queue.
+/// `action` is `suspend` or `resume`, applied to the Erlang process that leads the hanging queue.
 fn hang(scene: &Scene, action: &str) {
     let call = format!("sys:{action}(list_to_atom(\"%2F_{HANGING}\")).");
     scene.nodes[0].ctl(&["eval", &call]);
 }
 
-/// Sets the largest message that the broker takes. Open channels keep their limit, so all connections are closed.
+/// Sets the broker's maximum message size. Open channels keep their limit, so all connections are closed.
 fn limit_messages(scene: &Scene, bytes: usize) {
     let call = format!("application:set_env(rabbit, max_message_size, {bytes}).");
     scene.nodes[0].ctl(&["eval", &call]);
@@ -156,14 +156,15 @@ async fn send_large_orders(scene: &mut Scene) {
     scene.attack.0.extend(accepted);
 }
 
-/// Holds the number of threads and descriptors of the gateway while it connects to a broker that never answers.
+/// Asserts that the gateway's threads and file descriptors stay bounded while it connects to a broker that never
+/// answers.
 async fn connect_in_vain(scene: &mut Scene) {
     const MORE: usize = 40;
-    let pid = scene.gateway.pid().expect("the gateway runs");
+    let pid = scene.gateway.pid().expect("the gateway should be running");
     let used = || {
         let count = |what: &str| {
             std::fs::read_dir(format!("/proc/{pid}/{what}"))
-                .expect("the process's files")
+                .expect("/proc/{pid} should be readable")
                 .count()
         };
         count("fd") + count("task")
@@ -177,6 +178,6 @@ async fn connect_in_vain(scene: &mut Scene) {
     let after = used();
     assert!(
         after < before + MORE,
-        "{before} threads and descriptors became {after}"
+        "threads and descriptors grew from {before} to {after}"
     );
 }

@@ -1,5 +1,5 @@
-//! Deliveries of one store that are small to send and large to expand. Each is kept and visible, and the process stays
-//! below the bound of its memory.
+//! Deliveries of one store that are small to send and expensive to normalize. Each delivery must stay stored and
+//! visible, and the process must stay below its memory bound.
 
 use cartwire::platforms::SignedRequest;
 
@@ -53,7 +53,7 @@ pub(crate) const FAULTS: &[Fault] = &[
 ];
 
 const TREE_BOMBS: u64 = 6;
-/// The first of the orders that are none of the ordinary load's.
+/// The first order id of these attacks. The ordinary load never uses these ids.
 const FIRST_ORDER: u64 = 9_100;
 
 async fn send_tree_bombs(scene: &mut Scene) {
@@ -70,7 +70,7 @@ async fn send_tree_bombs(scene: &mut Scene) {
     scene.examined = send_side_by_side(&scene.store, &bombs).await;
 }
 
-/// Waits until each examined delivery is a dead letter with the reason of what is too complex.
+/// Waits until each examined delivery is a dead letter with the reason code `too_complex`.
 async fn until_too_complex(scene: &mut Scene) {
     for delivery in &scene.examined {
         let path = format!("/api/deliveries/{delivery}");
@@ -83,7 +83,7 @@ async fn until_too_complex(scene: &mut Scene) {
     }
 }
 
-/// Two orders with a currency of a quarter of a megabyte, and twenty with a smaller one.
+/// Two orders with a currency of 270 kB, and twenty with one of 30 kB.
 async fn send_long_currencies(scene: &mut Scene) {
     let order = |number: u64| {
         let letters = if number < 2 { 270_000 } else { 30_000 };

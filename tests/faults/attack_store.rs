@@ -1,5 +1,5 @@
-//! What one store, one reader or one accident of the machine does to the gateway beside an honest store: floods, forged
-//! headers, readers that read nothing, a damaged row, a moved data folder.
+//! Faults of one store, one client or the machine, beside an honest store: floods, forged headers, clients that read
+//! nothing, a damaged row, a moved data folder.
 
 use std::time::Duration;
 
@@ -63,16 +63,17 @@ pub(crate) const FAULTS: &[Fault] = &[
         end: |scene| {
             Box::pin(async {
                 let data = scene.gateway.data();
-                std::fs::rename(data.with_file_name(MOVED), data).expect("moved back");
+                std::fs::rename(data.with_file_name(MOVED), data)
+                    .expect("the data folder should be moved back");
             })
         },
         ..ATTACK
     },
 ];
 
-/// The name of the data folder while it is away.
+/// The data folder's temporary name.
 const MOVED: &str = "moved";
-/// The order of which the forged webhooks tell: none of those of the ordinary load.
+/// The order of the forged webhooks. The ordinary load never uses this id.
 const FORGED_ORDER: u64 = 9_400;
 
 async fn change_topics(scene: &mut Scene) {
@@ -83,7 +84,7 @@ async fn change_topics(scene: &mut Scene) {
     let requests = topics.map(|topic| {
         let mut request = signed("order.updated", &payload);
         for (name, value) in &mut request.headers {
-            let (resource, event) = topic.split_once('.').expect("a topic of two words");
+            let (resource, event) = topic.split_once('.').expect("a topic should contain a dot");
             match name.to_lowercase().as_str() {
                 "x-wc-webhook-topic" => topic.clone_into(value),
                 "x-wc-webhook-resource" => resource.clone_into(value),
@@ -96,7 +97,7 @@ async fn change_topics(scene: &mut Scene) {
     scene.examined = send_side_by_side(&scene.store, &requests).await;
 }
 
-/// No event says with full authority that what a forged webhook names is deleted.
+/// Asserts that no event with full authority reports the deletion of an object that a forged webhook names.
 async fn assert_no_forged_deletion(scene: &mut Scene) {
     for delivery in &scene.examined {
         let path = format!("/api/deliveries/{delivery}");
@@ -113,7 +114,10 @@ async fn assert_no_forged_deletion(scene: &mut Scene) {
             .as_str()
             .is_some_and(|kind| kind.ends_with(".deleted"))
             && event["authority"] == "full";
-        assert!(!is_believed, "a forged deletion of {SHOP}: {event}");
+        assert!(
+            !is_believed,
+            "a forged deletion was believed for {SHOP}: {event}"
+        );
     }
 }
 
@@ -122,40 +126,47 @@ async fn open_streams(scene: &mut Scene) {
     let address = scene.gateway.admin_address();
     let mut streams = Vec::new();
     for _ in 0..STREAMS {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let mut stream = TcpStream::connect(address)
+            .await
+            .expect("the admin address should accept a connection");
         let request = b"GET /api/events/stream?after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        // A connection beyond the limit may be closed.
+        // The gateway may close connections beyond its limit.
         let _ = stream.write_all(request).await;
         streams.push(stream);
     }
     let seconds = if scene.long { 20 } else { 2 };
     for _ in 0..seconds * 5 {
         let is_ready = tokio::time::timeout(Duration::from_secs(2), scene.gateway.is_ready()).await;
-        assert_eq!(is_ready, Ok(true), "it is ready within two seconds");
+        assert_eq!(
+            is_ready,
+            Ok(true),
+            "the gateway should be ready within two seconds"
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Damages the oldest delivery: the announcement of a connection.
+/// Damages the oldest delivery, which announces a connection.
 fn damage_row(gateway: &mut ProcessGateway) {
-    let file = rusqlite::Connection::open(gateway.data().join("cartwire.db")).expect("the journal");
+    let file = rusqlite::Connection::open(gateway.data().join("cartwire.db"))
+        .expect("the journal should open");
     let damage = "UPDATE deliveries SET headers = 'no JSON'
                   WHERE position = (SELECT min(position) FROM deliveries)";
-    let damaged = file.execute(damage, []).expect("a damaged row");
-    assert_eq!(damaged, 1, "there is a delivery");
+    let damaged = file.execute(damage, []).expect("the row should be updated");
+    assert_eq!(damaged, 1, "the journal should contain a delivery");
 }
 
 async fn move_data_folder(scene: &mut Scene) {
     let data = scene.gateway.data();
-    std::fs::rename(data, data.with_file_name(MOVED)).expect("moved");
-    // The gateway may take a second to notice.
+    std::fs::rename(data, data.with_file_name(MOVED)).expect("the data folder should be moved");
+    // The gateway notices a moved folder after at most one second.
     tokio::time::sleep(Duration::from_secs(1)).await;
     for _ in 0..10 {
         let order = Order::Shop(9_500);
         let request = scene.store.webhook(order, unique());
         let answer = scene.store.try_send(order, &request).await;
-        let status = answer.expect("an answer").status;
-        assert_eq!(status, UNAVAILABLE, "nothing is accepted");
+        let status = answer.expect("the gateway should respond").status;
+        assert_eq!(status, UNAVAILABLE, "the gateway should reject webhooks");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The broker ends, blocks, refuses or forgets. None of it costs a webhook.
+//! The broker stops, blocks, rejects or loses its state. No webhook may be lost or rejected because of it.
 
 use crate::fault::{Fault, nothing};
 use crate::scene::Scene;
@@ -73,7 +73,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         says: "The user may do nothing any more, and is told so when he connects again.",
         begin: |scene| {
             Box::pin(async {
-                // The broker remembers what an open channel may do, so that alone would be noticed a minute later.
+                // RabbitMQ caches the permissions of an open channel, so the gateway would notice the change only a
+                // minute later.
                 scene.nodes[0].ctl(&["clear_permissions", "guest"]);
                 scene.nodes[0].ctl(&["close_all_connections", "rights"]);
             })
@@ -98,7 +99,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         says: "The broker closes every channel over a request that it cannot fulfil (404).",
         begin: |scene| {
             Box::pin(async {
-                // As if each channel's client had asked for an exchange that is not there.
+                // Simulates a client that declares an exchange which does not exist (404), on every channel.
                 let ask = "{'exchange.declare', 0, <<\"none\">>, <<\"direct\">>, true, false, false, false, false, []}";
                 let cast = format!(
                     "[gen_server2:cast(P, {{method, {ask}, none, noflow}}) || P <- rabbit_channel:list()]."
@@ -148,9 +149,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         begin: |scene| Box::pin(async { scene.consumer().await.delete_exchange().await }),
         ..FAULT
     },
-    // What had been confirmed into the queue is gone with it, by the operator's hand and not by the gateway's: the journal
-    // still has it, and so he redrives what was published, too. Whether a returned event counts as published is not seen
-    // here, but where only the binding goes.
+    // The operator deletes events that the queue had confirmed. The journal still has them, so the operator also
+    // redrives published deliveries. This fault cannot show whether a returned event counts as published;
+    // `queue-unbound` can.
     Fault {
         name: "queue-deleted",
         says: "The queue is deleted with all that is in it: the gateway declares it again, and redriving what was published brings the rest back.",

@@ -1,4 +1,5 @@
-//! The disk below the journal. While it takes nothing, senders are told 503; nothing is published twice for it.
+//! The disk below the journal. While writes fail, webhooks are answered 503. No event may be published twice because of
+//! it.
 
 use crate::fault::{Fault, UNAVAILABLE, nothing};
 use crate::shim::Errno;

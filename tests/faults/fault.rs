@@ -1,4 +1,4 @@
-//! What a fault is, and one run of one or several of them.
+//! The definition of a fault, and one run of one or several faults.
 
 use std::pin::Pin;
 
@@ -7,52 +7,52 @@ use support::Dice;
 use support::node::RabbitNode;
 use support::process::ProcessGateway;
 
-/// Something done to a scene.
+/// Applies or ends a fault in a scene.
 pub(crate) type Step = for<'a> fn(&'a mut Scene) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Among [`Fault::turned_away`]: no answer at all.
+/// A value in [`Fault::turned_away`]: the request got no response.
 pub(crate) const UNANSWERED: u16 = 0;
-/// The journal takes nothing.
+/// The status when the journal cannot store a delivery.
 pub(crate) const UNAVAILABLE: u16 = 503;
 
-/// A fault.
+/// One kind of damage, with its permitted effects.
 #[derive(Clone, Copy)]
 pub(crate) struct Fault {
     pub(crate) name: &'static str,
-    /// One sentence.
+    /// One sentence for `--list`.
     pub(crate) says: &'static str,
-    /// How else than with 200 a webhook may be answered because of it: with nothing here, it costs no webhook, and the
-    /// gateway stays ready.
+    /// Statuses other than 200 that a webhook may get because of the fault. If empty, no webhook may be rejected and
+    /// the gateway must stay ready.
     pub(crate) turned_away: &'static [u16],
-    /// May an event arrive twice because of it? Where neither the gateway nor its link to the broker breaks, there is no
-    /// reason to.
+    /// `true` if the fault may cause an event to arrive twice. It is `false` if neither the gateway nor its broker
+    /// connection breaks.
     pub(crate) may_repeat: bool,
-    /// Nodes of the broker.
+    /// Number of broker nodes that the fault needs.
     pub(crate) nodes: usize,
-    /// Only in the long version: it takes its time, and the short one has its like.
+    /// `true` if the fault runs only in the long version, because it is slow and the short version has a similar one.
     pub(crate) only_long: bool,
-    /// An attack by one sender: an honest second store sends beside it, and its delays are measured.
+    /// `true` for an attack by one sender: an honest second store sends beside it, and its delays are measured.
     pub(crate) has_honest_store: bool,
-    /// What is done to the gateway before its first start.
+    /// Changes the gateway before its first start.
     pub(crate) prepare: Option<fn(&mut ProcessGateway)>,
     pub(crate) begin: Step,
-    /// Makes all well again.
+    /// Ends the fault and restores normal operation.
     pub(crate) end: Step,
 }
 
 impl Fault {
-    /// Takes down the gateway itself.
+    /// `true` if the fault stops the gateway process.
     fn stops_gateway(&self) -> bool {
         self.turned_away.contains(&UNANSWERED)
     }
 }
 
-/// Nothing has to be done.
+/// A step without an effect.
 pub(crate) fn nothing(_: &mut Scene) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
     Box::pin(async {})
 }
 
-/// Injures a scene with all of these at once, at random moments, and counts.
+/// Applies all of the faults at once to a scene, at random moments, ends them, and counts the events.
 pub(crate) async fn run(
     nodes: Vec<RabbitNode>,
     faults: Vec<&'static Fault>,
@@ -73,7 +73,8 @@ pub(crate) async fn run(
     };
     let mut scene = Scene::set(nodes, terms, dice).await;
     scene.some_moment().await;
-    // The gateway is taken down last and comes back last: what stops it from starting is no fault of its.
+    // Faults that stop the gateway begin last and end last, because another active fault could prevent the gateway's
+    // start.
     let (stops, others): (Vec<&Fault>, Vec<&Fault>) =
         faults.into_iter().partition(|fault| fault.stops_gateway());
     let all = [others, stops].concat();
@@ -84,7 +85,10 @@ pub(crate) async fn run(
             scene.last(600, 5_000).await;
         }
         if turned_away.is_empty() {
-            assert!(scene.gateway.is_ready().await, "it stays ready");
+            assert!(
+                scene.gateway.is_ready().await,
+                "the gateway should stay ready"
+            );
         }
         for fault in &all {
             (fault.end)(&mut scene).await;

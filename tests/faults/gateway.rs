@@ -1,4 +1,4 @@
-//! The gateway itself ends, one way or another.
+//! The gateway process ends: by a signal or by a power cut.
 
 use crate::fault::{Fault, UNANSWERED, UNAVAILABLE};
 

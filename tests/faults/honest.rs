@@ -1,8 +1,8 @@
-//! The honest second store beside an attack: it sends ten orders a second, and measures how long an answer and an event
-//! take.
+//! The honest second store beside an attack. It sends ten orders a second, and measures the delay of responses and
+//! events.
 //!
-//! Its events are consumed from a queue of their own while the attack runs. Nothing here decides what is too long except
-//! [`Delays::beyond_bounds`], which only `--bounds` asks.
+//! Its events are consumed from a separate queue while the attack runs. Only [`Delays::beyond_bounds`] compares delays
+//! with limits, and only `--bounds` calls it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,47 +22,47 @@ use support::store::{Order, Store};
 /// The queue of the honest store's events.
 const QUEUE: &str = "honest";
 const SEND_INTERVAL: Duration = Duration::from_millis(100);
-/// Orders that the store updates in turn.
+/// The store updates these orders in rotation.
 const ORDERS: u64 = 5;
 
 const ANSWER_BOUND: Duration = Duration::from_secs(1);
 const MEDIAN_EVENT_BOUND: Duration = Duration::from_secs(1);
 const WORST_EVENT_BOUND: Duration = Duration::from_secs(3);
 
-/// By event id, when its message arrived.
+/// The arrival time of each message, by event id.
 type Arrivals = Arc<Mutex<HashMap<String, Instant>>>;
 
-/// A store that sends while another one attacks.
+/// The store's sender and consumer, which run while another store attacks.
 pub(crate) struct HonestStore {
     is_closing: Arc<AtomicBool>,
     sender: JoinHandle<Sent>,
     consumer: JoinHandle<()>,
     arrivals: Arrivals,
-    /// When the broker became reachable again. Events of earlier deliveries are late from this moment on.
+    /// When the broker became reachable again. The delays of earlier events are measured from this moment.
     reachable_since: Mutex<Option<Instant>>,
 }
 
-/// What the store sent.
+/// The deliveries that the store sent.
 #[derive(Default)]
 struct Sent {
     ledger: Ledger,
-    /// By event id, when its delivery was answered.
+    /// When the delivery was answered, by event id.
     answered: HashMap<String, Instant>,
     worst_answer: Duration,
 }
 
-/// How long the honest store waited.
+/// The measured delays of the honest store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delays {
-    /// From a request to its 200, with all retries.
+    /// From the request to its 200, including all retries.
     pub(crate) worst_answer: Duration,
-    /// From the answer to the event's message.
+    /// From the response to the event's message.
     pub(crate) median_event: Duration,
     pub(crate) worst_event: Duration,
 }
 
 impl HonestStore {
-    /// Begins to send to a running gateway.
+    /// Starts to send to a running gateway.
     pub(crate) async fn open(gateway: &ProcessGateway, broker: &str) -> Self {
         let consumer = Consumer::connect(broker).await;
         consumer
@@ -81,7 +81,7 @@ impl HonestStore {
         }
     }
 
-    /// Notes that the broker is reachable again.
+    /// Records that the broker is reachable again.
     pub(crate) fn broker_is_reachable(&self) {
         let mut since = self
             .reachable_since
@@ -90,10 +90,13 @@ impl HonestStore {
         *since = Some(Instant::now());
     }
 
-    /// Stops sending, waits for the events of all that was answered, and measures.
+    /// Stops sending, waits for the events of all accepted deliveries, and returns the measured delays.
     pub(crate) async fn close(self) -> (Ledger, Delays) {
         self.is_closing.store(true, Ordering::Relaxed);
-        let sent = self.sender.await.expect("the honest store's sender");
+        let sent = self
+            .sender
+            .await
+            .expect("the honest store's sender should not panic");
         let arrivals = &self.arrivals;
         let has_arrived = |id: &String| lock(arrivals).contains_key(id);
         eventually("the honest store's events", || async {
@@ -123,7 +126,7 @@ impl HonestStore {
 }
 
 impl Delays {
-    /// The worse of both runs in each respect.
+    /// The larger value of each delay.
     pub(crate) fn worst_of(self, other: Self) -> Self {
         Self {
             worst_answer: self.worst_answer.max(other.worst_answer),
@@ -132,7 +135,7 @@ impl Delays {
         }
     }
 
-    /// What took longer than the gateway promises.
+    /// One message for each delay above its bound.
     pub(crate) fn beyond_bounds(self) -> Vec<String> {
         let delays = [
             ("answer", self.worst_answer, ANSWER_BOUND),
@@ -180,7 +183,7 @@ async fn send(store: Store, is_closing: Arc<AtomicBool>) -> Sent {
     sent
 }
 
-/// Notes arrivals, over as many connections as it takes.
+/// Records arrivals. Connects again whenever the connection is lost.
 async fn consume(mut consumer: Consumer, broker: String, arrivals: Arrivals) {
     loop {
         let note = |id: String| {

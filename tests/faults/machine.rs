@@ -1,4 +1,4 @@
-//! The rest of the machine: its clock, descriptors and memory.
+//! Faults of the machine: its clock, file descriptors and memory.
 
 use std::process::Command;
 
@@ -22,8 +22,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         end: |scene| Box::pin(async { scene.machine.set_clock_off(0) }),
         ..FAULT
     },
-    // A token whose time is over must be refused, and the gateway cannot know that it is its own clock that is wrong. The
-    // sender tries again.
+    // The gateway must reject an expired token, and it cannot know that its own clock is wrong. The sender retries.
     Fault {
         name: "clock-far-forward",
         says: "The clock jumps two months forward: Wix's tokens are refused (401) until it is right again.",
@@ -43,7 +42,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                     return;
                 };
                 let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
-                    .expect("its descriptors")
+                    .expect("/proc/{pid}/fd should be readable")
                     .count();
                 limit(scene, &format!("--nofile={open}:"));
                 scene.store.set_copies(3);
@@ -58,8 +57,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
         ..FAULT
     },
-    // Where an allocation fails, a Rust program ends, at once or when it has printed where: whatever is left of it is
-    // ended, and it is started again, as a supervisor does.
+    // A Rust program aborts when an allocation fails. If the process still runs, it is killed; then it is started
+    // again, as a supervisor would do.
     Fault {
         name: "memory-exhausted",
         says: "Not one page of memory more is to be had (ulimit -d), while each webhook comes twenty times.",
@@ -70,17 +69,17 @@ pub(crate) const FAULTS: &[Fault] = &[
                 let Some(pid) = scene.gateway.pid() else {
                     return;
                 };
-                let status =
-                    std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+                let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
+                    .expect("/proc/{pid}/status should be readable");
                 let size = status
                     .lines()
                     .find_map(|line| line.strip_prefix("VmData:"))
-                    .expect("its size");
+                    .expect("the status should contain VmData");
                 let kilobytes: u64 = size
                     .trim()
                     .trim_end_matches(" kB")
                     .parse()
-                    .expect("a number");
+                    .expect("VmData should be a number");
                 limit(scene, &format!("--data={}:", kilobytes * 1024));
                 scene.store.set_copies(20);
             })
@@ -119,7 +118,7 @@ async fn set_clock_off(scene: &mut Scene, seconds: i64) {
     scene.until_met().await;
 }
 
-/// Sets one of the gateway's soft limits, while it runs.
+/// Sets one soft limit of the running gateway.
 fn limit(scene: &mut Scene, limit: &str) {
     let Some(pid) = scene.gateway.pid() else {
         return;
@@ -127,6 +126,6 @@ fn limit(scene: &mut Scene, limit: &str) {
     let set = Command::new("prlimit")
         .args(["--pid", &pid.to_string(), limit])
         .status()
-        .expect("prlimit (util-linux)");
-    assert!(set.success(), "{limit} cannot be set");
+        .expect("prlimit (util-linux) should be installed");
+    assert!(set.success(), "prlimit could not set {limit}");
 }

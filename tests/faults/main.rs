@@ -1,12 +1,13 @@
-//! The fault suite: the real gateway and a real RabbitMQ under load from both platforms, injured at random moments; then
-//! what was answered 200 is held against what arrived in the queue.
+//! The fault suite: the real gateway and a real RabbitMQ run under load from both platforms, and faults occur at random
+//! moments. Afterwards the suite compares the webhooks that were answered 200 with the events in the queue.
 //!
-//! A program of its own. Without arguments it runs each fault once and a few together, which is part of `cargo test`;
-//! `tests/faults/run` takes a duration, a seed, names. A loss, a wrong order, or a repetition without a reason is exit 1.
+//! The suite is a separate test program. Without arguments it runs each fault once and a few combinations; `cargo test`
+//! does this. `tests/faults/run` accepts a duration, a seed and names. The exit code is 1 after a loss, a wrong order,
+//! or a repetition that the fault does not permit.
 //!
-//! What it cannot show: a disk that says it synced and did not, a broker that loses what it confirmed.
+//! The suite cannot show a disk that reports a sync without syncing, nor a broker that loses confirmed messages.
 
-#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+#![allow(clippy::print_stdout, reason = "the program prints a table")]
 
 mod attack;
 mod attack_broker;
@@ -35,7 +36,7 @@ use report::Row;
 use support::Dice;
 use support::node::RabbitNode;
 
-/// Faults of one place each. Of several at once no two are of the same place: they would undo each other.
+/// Faults by place. A combination has at most one fault of each place, because two would undo each other.
 const FAMILIES: [&[Fault]; 7] = [
     gateway::FAULTS,
     senders::FAULTS,
@@ -45,18 +46,18 @@ const FAMILIES: [&[Fault]; 7] = [
     broker::FAULTS,
     attack::FAULTS,
 ];
-/// Attacks that need the rest of the scene whole: none of them is among several at once.
+/// Attacks that need the rest of the scene intact. They are never part of a combination.
 const LONE_FAMILIES: [&[Fault]; 3] = [
     attack_cost::FAULTS,
     attack_broker::FAULTS,
     attack_store::FAULTS,
 ];
-/// The name of several faults at once.
+/// The name of runs with several faults.
 const TOGETHER: &str = "together";
-/// Runs of several faults at once, for each round of single ones.
+/// Number of combinations in each round: short version, long version.
 const COMBINATIONS: (usize, usize) = (2, 8);
 
-/// The choices of the short version.
+/// The default seed of the short version.
 const SHORT_SEED: u64 = 2026;
 
 #[derive(Parser, Debug)]
@@ -65,31 +66,31 @@ const SHORT_SEED: u64 = 2026;
     about = "Injures the gateway and what it stands on, and counts what arrives"
 )]
 struct Args {
-    /// Only faults whose name contains one of these
+    /// Run only faults whose name contains one of these
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Only faults whose name contains this
+    /// Run only faults whose name contains this
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Go on for so long, with longer faults: 90s, 30m, 2h
+    /// Duration of the long version, with longer faults, such as 90s, 30m or 2h
     #[arg(long, value_parser = duration)]
     duration: Option<Duration>,
-    /// Repeat the choices of an earlier run
+    /// Seed of an earlier run, to repeat its choices
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Write the result there as well
+    /// Also write the result to this JSON file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Hold the honest store's delays and the memory against their bounds
+    /// Check the honest store's delays and the memory against their bounds
     #[arg(long)]
     bounds: bool,
-    /// Say what there is
+    /// List the faults
     #[arg(long)]
     list: bool,
-    /// What cargo test passes to all tests
+    /// Accepted because cargo test passes it to all tests
     #[arg(long, hide = true)]
     nocapture: bool,
-    /// The same: there is one thread of faults
+    /// Accepted for the same reason; faults run in one thread
     #[arg(long, hide = true, value_name = "N")]
     test_threads: Option<usize>,
 }
@@ -114,7 +115,7 @@ impl Args {
         wanted.peek().is_none() || wanted.any(|part| name.contains(part.as_str()))
     }
 
-    /// What to run in one round: each fault, then several together.
+    /// The runs of one round: each fault alone, then the combinations.
     fn round(&self, dice: &mut Dice) -> Vec<(&'static str, Vec<&'static Fault>)> {
         let long = self.duration.is_some();
         let named = |fault: &Fault| {
@@ -128,7 +129,7 @@ impl Args {
         let combinations = if long { COMBINATIONS.1 } else { COMBINATIONS.0 };
         runs.extend((0..combinations).map(|_| (TOGETHER, together(dice, long))));
         runs.retain(|(name, _)| self.wants(name));
-        // A run that is over before a round is has seen some of everything.
+        // Shuffles the runs, so that a duration shorter than one round still covers a sample of all faults.
         if long {
             (1..runs.len())
                 .rev()
@@ -173,7 +174,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let begun = Instant::now();
-    // The short version makes the same choices each time, as a test should; the long one others each time.
+    // The short version always uses the same seed, so that the test is reproducible. The long version uses a new one.
     let fresh = || {
         args.duration
             .and_then(|_| u64::try_from(jiff::Timestamp::now().as_millisecond()).ok())
@@ -187,7 +188,7 @@ async fn main() -> ExitCode {
     println!("{}", report::table(&rows));
     if let Some(path) = &args.json {
         let text = format!("{:#}\n", report::json(seed, begun.elapsed(), &rows));
-        std::fs::write(path, text).expect("the result is written");
+        std::fs::write(path, text).expect("the result file should be writable");
     }
     println!("{} s, seed: --seed {seed}", begun.elapsed().as_secs());
     if rows.iter().all(|row| row.wrong.is_empty()) {
@@ -209,7 +210,7 @@ async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
             {
                 return rows;
             }
-            // Its own dice, so that a fault alone makes the choices that it made among all.
+            // Each run has its own dice, so that a fault makes the same choices alone as in the full suite.
             let own = name
                 .bytes()
                 .chain(round.to_le_bytes())
@@ -246,7 +247,7 @@ async fn suite(args: &Args, seed: u64, begun: Instant) -> Vec<Row> {
     rows
 }
 
-/// One run of one or several faults. A broker that was left in pieces is not used again.
+/// One run of one or several faults. After a failed run, the broker is not reused.
 async fn run(
     row: &mut Row,
     nodes: Vec<RabbitNode>,
@@ -261,7 +262,7 @@ async fn run(
         .any(|fault| fault.turned_away.contains(&UNANSWERED));
     let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
     let names = names.join(" + ");
-    // A task of its own: a panic in it is the end of this run only.
+    // The run is a separate task, so that a panic ends only this run.
     let task = tokio::spawn(async move {
         let nodes = match (nodes.len(), wanted) {
             (there, wanted) if there == wanted => nodes,

@@ -31,7 +31,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         end: |scene| {
             Box::pin(async {
                 scene.network.swallow(false);
-                // Otherwise the gateway has to find out for itself, which takes it half a minute.
+                // Without the cut, the gateway detects the dead connection only after half a minute.
                 if !scene.long {
                     scene.network.cut();
                 }

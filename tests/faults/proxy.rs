@@ -1,7 +1,7 @@
-//! The network between the gateway and the broker: it cuts, delays and swallows, on command.
+//! The network between the gateway and the broker. It cuts, delays and swallows bytes on command.
 //!
-//! It leads to the first of its nodes that takes a connection, as a load balancer in front of a cluster does. It never
-//! loses bytes of a stream that continues: after lost bytes, the stream passes nothing more until one side closes it.
+//! It connects to the first node that accepts a connection, like a load balancer in front of a cluster. A stream that
+//! lost bytes forwards nothing more until one side closes it, so no stream continues with a gap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,14 +13,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What the network does now.
+/// The current behavior of the network.
 #[derive(Default)]
 struct Weather {
     delay_ms: AtomicU64,
     swallows: AtomicBool,
 }
 
-/// The network.
+/// A TCP proxy that can fail on command.
 pub(crate) struct Proxy {
     port: u16,
     weather: Arc<Weather>,
@@ -29,10 +29,15 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A network that leads to those ports of this machine.
+    /// Starts a proxy to these ports on localhost.
     pub(crate) async fn to(nodes: Vec<u16>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a free port should be available");
+        let port = listener
+            .local_addr()
+            .expect("the listener should have an address")
+            .port();
         let (weather, cuts) = (Arc::new(Weather::default()), watch::Sender::new(0));
         let (now, cut) = (Arc::clone(&weather), cuts.subscribe());
         let accepting = tokio::spawn(async move {
@@ -60,17 +65,18 @@ impl Proxy {
         self.port
     }
 
-    /// Breaks every connection there is.
+    /// Closes every open connection.
     pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Every piece takes that much longer from now on, each way.
+    /// Delays every chunk in each direction by this time from now on.
     pub(crate) fn delay(&self, milliseconds: u64) {
         self.weather.delay_ms.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// No bytes pass on existing connections, and no side is notified. New connections may work.
+    /// If `true`, existing connections forward no bytes and neither side is notified. New connections may still be
+    /// accepted.
     pub(crate) fn swallow(&self, swallows: bool) {
         self.weather.swallows.store(swallows, Ordering::Relaxed);
     }
@@ -106,7 +112,7 @@ async fn connect(
     }
 }
 
-/// Carries one direction until it ends or is cut.
+/// Forwards one direction until it ends or is cut.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

@@ -1,4 +1,4 @@
-//! What a run of the suite found, fault by fault: the table, and the same as JSON.
+//! The result of the suite for each fault, as a table and as JSON.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::honest::Delays;
 use crate::scene::Counted;
 
-/// All runs of one fault.
+/// The summed results of all runs of one fault.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     name: String,
@@ -21,7 +21,7 @@ pub(crate) struct Row {
     worst: Duration,
     honest: Option<Delays>,
     peak_memory: u64,
-    /// What was wrong, if anything.
+    /// One message for each error.
     pub(crate) wrong: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Row {
         self.name == name
     }
 
-    /// Adds a run of these faults that came to its end.
+    /// Adds a completed run of these faults.
     pub(crate) fn add(
         &mut self,
         faults: &str,
@@ -80,13 +80,13 @@ impl Row {
         }
     }
 
-    /// Adds a run that never came to its end.
+    /// Adds a run that failed before it could count events.
     pub(crate) fn add_failure(&mut self, faults: &str, why: &str) {
         self.runs += 1;
         self.wrong.push(format!("{faults}: {why}"));
     }
 
-    /// Holds the honest store's delays, the process's memory and the number of copies against their bounds.
+    /// Adds an error for each honest store's delay, memory use and number of copies above its bound.
     pub(crate) fn hold_bounds(&mut self) {
         let Some(delays) = self.honest else { return };
         let mut wrong = delays.beyond_bounds();
@@ -136,7 +136,7 @@ impl Row {
     }
 }
 
-/// What the gateway may take beside an attack.
+/// Maximum memory of the gateway process during an attack.
 const MEMORY_BOUND_MIB: u64 = 512;
 const COLUMNS: usize = 13;
 
@@ -156,7 +156,7 @@ const HEAD: [&str; COLUMNS] = [
     "memory",
 ];
 
-/// The table, with what was wrong below it.
+/// The table, followed by the errors.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines = vec![HEAD.map(str::to_owned)];
     lines.extend(rows.iter().map(Row::cells));
@@ -203,7 +203,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text.join("\n")
 }
 
-/// All of it for machines.
+/// The result as JSON.
 pub(crate) fn json(seed: u64, took: Duration, rows: &[Row]) -> Value {
     let whole = rows.iter().all(|row| row.wrong.is_empty());
     json!({ "seed": seed, "seconds": took.as_secs(), "ok": whole, "faults": rows.iter().map(Row::json).collect::<Vec<_>>() })

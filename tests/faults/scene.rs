@@ -1,7 +1,7 @@
-//! One gateway with its broker, network, machine and stores: what a fault injures, and what is counted afterwards.
+//! One gateway with its broker, network, machine and stores. Faults act on a scene, and the events are counted at its
+//! end.
 //!
-//! The gateway is always behind the same network and on the same machine, also where neither does anything wrong, so that
-//! faults can be put together as one likes.
+//! The gateway always uses the same proxy and shim, even if they inject no error, so that any faults can be combined.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use support::{Dice, eventually};
 use crate::honest::{Delays, HONEST, HONEST_SECRET, HonestStore};
 use crate::proxy::Proxy;
 
-/// Orders whose revisions are told side by side, half of them of each platform: as many senders.
+/// Orders that are updated concurrently, half of them on each platform. Each order has its own sender.
 const SENDERS: u64 = 24;
-/// Webhooks a second, unless a fault holds them up.
+/// Webhooks a second, unless a fault delays them.
 const FLOW: usize = 300;
 
-/// All of it.
+/// All parts of a run.
 pub(crate) struct Scene {
     pub(crate) nodes: Vec<RabbitNode>,
     pub(crate) network: Proxy,
@@ -29,33 +29,33 @@ pub(crate) struct Scene {
     pub(crate) gateway: ProcessGateway,
     pub(crate) store: Store,
     pub(crate) load: Load,
-    /// Beside an attack.
+    /// Set only during an attack.
     honest: Option<HonestStore>,
     pub(crate) dice: Dice,
-    /// Is there time?
+    /// `true` in the long version.
     pub(crate) long: bool,
-    /// Is there one fault only? Then it must be seen to have been met.
+    /// `true` if the run has one fault only. The run then waits until the fault took effect.
     pub(crate) alone: bool,
-    /// What an attack sent and was answered 200. Its senders race, so only losses are counted, not the order.
+    /// Attack deliveries that were answered 200. Their senders race, so only losses are counted, not the order.
     pub(crate) attack: Ledger,
-    /// Deliveries that the fault examines when it ends.
+    /// Deliveries that the fault checks when it ends.
     pub(crate) examined: Vec<String>,
-    /// What the operator has to redrive when all is well again: deliveries in these states.
+    /// States whose deliveries the operator redrives after the faults ended.
     pub(crate) to_redrive: Vec<&'static str>,
 }
 
-/// What a run of faults asks of its scene.
+/// The requirements of a run's faults.
 pub(crate) struct Terms {
     /// Statuses other than 200 that a webhook may get.
     pub(crate) refusals: Vec<u16>,
     pub(crate) long: bool,
     pub(crate) alone: bool,
     pub(crate) has_honest_store: bool,
-    /// Run in turn before the gateway starts.
+    /// Called in order before the gateway starts.
     pub(crate) preparations: Vec<fn(&mut ProcessGateway)>,
 }
 
-/// What came of it.
+/// The counts of a completed run.
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) answered: usize,
@@ -69,7 +69,7 @@ pub(crate) struct Counted {
 }
 
 impl Scene {
-    /// Starts a gateway, and lets webhooks come.
+    /// Starts the gateway and the load.
     pub(crate) async fn set(nodes: Vec<RabbitNode>, terms: Terms, dice: Dice) -> Self {
         let network = Proxy::to(nodes.iter().map(RabbitNode::port).collect()).await;
         let machine = Shim::new();
@@ -82,7 +82,7 @@ impl Scene {
         machine.all_is_synced(gateway.data());
         gateway.start().await;
         let connected = || gateway.metric("cartwire_broker_connected", "");
-        eventually("the gateway has its broker", || async {
+        eventually("the gateway connects to the broker", || async {
             (connected().await == 1.0).then_some(())
         })
         .await;
@@ -111,13 +111,14 @@ impl Scene {
         }
     }
 
-    /// Starts the gateway, on what its disk holds.
+    /// Starts the gateway on the current content of its disk.
     pub(crate) async fn start_gateway(&mut self) {
         self.machine.all_is_synced(self.gateway.data());
         self.gateway.start().await;
     }
 
-    /// Lets some webhooks be answered and then a moment pass that falls anywhere in what the gateway does.
+    /// Waits for some answered webhooks and a random time, so that a fault can begin at any point of the gateway's
+    /// work.
     pub(crate) async fn some_moment(&mut self) {
         self.load
             .more(20 + u32::try_from(self.dice.below(100)).unwrap_or_default())
@@ -125,7 +126,7 @@ impl Scene {
         tokio::time::sleep(Duration::from_micros(self.dice.below(20_000))).await;
     }
 
-    /// Lets the fault last: up to so many milliseconds, or up to so many where there is time.
+    /// Waits a random time of at most `short` milliseconds, or of at most `long` in the long version.
     pub(crate) async fn last(&mut self, short: u64, long: u64) {
         let most = if self.long { long } else { short };
         tokio::time::sleep(Duration::from_millis(
@@ -134,7 +135,7 @@ impl Scene {
         .await;
     }
 
-    /// Waits until the machine's fault was met, where it is the only one.
+    /// Waits until the process met the machine's fault. Returns at once in a combination.
     pub(crate) async fn until_met(&mut self) {
         if self.alone {
             let before = self.machine.met();
@@ -145,7 +146,7 @@ impl Scene {
         }
     }
 
-    /// Waits until the gateway counts more of something than that, where there is one fault only.
+    /// Waits until the metric exceeds `before`. Returns at once in a combination.
     pub(crate) async fn until_counted(&mut self, metric: &str, labels: &str, before: f64) {
         if self.alone {
             let now = || self.gateway.metric(metric, labels);
@@ -153,17 +154,17 @@ impl Scene {
         }
     }
 
-    /// Takes the broker away: connections end, and new ones hang.
+    /// Makes the broker unreachable: connections end, and new ones hang.
     pub(crate) fn lose_broker(&self) {
         self.network.swallow(true);
         self.network.cut();
     }
 
-    /// Ends [`Scene::lose_broker`]. The honest store's events are late from now on, not from their answers on.
+    /// Ends [`Scene::lose_broker`]. From now on, the honest store's delays start here instead of at the response.
     pub(crate) async fn reach_broker(&self) {
         self.network.swallow(false);
         self.network.cut();
-        eventually("the gateway has its broker again", || async {
+        eventually("the gateway reconnects to the broker", || async {
             let connected = self.gateway.metric("cartwire_broker_connected", "").await;
             (connected == 1.0).then_some(())
         })
@@ -173,17 +174,17 @@ impl Scene {
         }
     }
 
-    /// As the operator, at the first node that runs.
+    /// A consumer at the first running node.
     pub(crate) async fn consumer(&self) -> Consumer {
         let node = self
             .nodes
             .iter()
             .find(|node| node.runs())
-            .expect("a node runs");
+            .expect("at least one node should be running");
         Consumer::connect(&node.url()).await
     }
 
-    /// When all is well again: everything must be answered, settled and in the queue.
+    /// Waits until every webhook is answered and every delivery is settled, stops the gateway, and compares the events.
     pub(crate) async fn count(mut self) -> (Vec<RabbitNode>, Counted) {
         self.load.more(50).await;
         eventually("the gateway is ready", || async {
@@ -201,7 +202,7 @@ impl Scene {
         self.gateway.settled().await;
         let peak_memory = self.gateway.peak_memory();
         for state in self.to_redrive {
-            // 1: there was nothing to redrive.
+            // Exit code 1 means that there was nothing to redrive.
             let code = self
                 .gateway
                 .cli(&["deliveries", "redrive", "--state", state])

@@ -1,4 +1,4 @@
-//! What the platforms do to us.
+//! Unusual behavior of the platforms.
 
 use crate::fault::Fault;
 

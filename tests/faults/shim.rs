@@ -1,5 +1,5 @@
-//! What the machine below the gateway does wrong, from the outside: `shim.c` does it, this compiles it, tells it what to do,
-//! and lays a disk's content out after a power cut.
+//! Errors of the machine below the gateway. The library `shim.c` injects them. This module compiles and controls the
+//! library, and it constructs a disk's content after a power cut.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,10 +10,10 @@ use std::process::Command;
 use support::{Dice, unique};
 use tempfile::TempDir;
 
-/// What a disk writes whole or not at all.
+/// Size of the unit that a disk writes atomically, in bytes.
 const SECTOR: usize = 512;
 
-/// The numbers of Linux.
+/// Linux errno values.
 #[derive(Clone, Copy, Debug)]
 #[repr(i64)]
 pub(crate) enum Errno {
@@ -22,7 +22,7 @@ pub(crate) enum Errno {
     ReadOnly = 30,
 }
 
-/// Places in the words that `shim.c` reads: `struct control` there.
+/// Indices in the array that `shim.c` reads; see `struct control` there.
 #[derive(Clone, Copy)]
 enum Word {
     WriteError,
@@ -32,7 +32,7 @@ enum Word {
     Met,
 }
 
-/// A machine that can be told to do wrong.
+/// The controls of one gateway's preloaded library.
 pub(crate) struct Shim {
     folder: TempDir,
     library: PathBuf,
@@ -44,16 +44,19 @@ impl Shim {
         let folder = tempfile::Builder::new()
             .prefix("cartwire-shim-")
             .tempdir()
-            .expect("a folder");
-        std::fs::create_dir(folder.path().join("shadow")).expect("a folder for the shadow");
+            .expect("a temporary folder should be created");
+        std::fs::create_dir(folder.path().join("shadow"))
+            .expect("the shadow folder should be created");
         let path = folder.path().join("control");
         let control = File::options()
             .create_new(true)
             .read(true)
             .write(true)
             .open(path)
-            .expect("a file");
-        control.write_all_at(&[0; 5 * 8], 0).expect("written");
+            .expect("the control file should be created");
+        control
+            .write_all_at(&[0; 5 * 8], 0)
+            .expect("the control file should be writable");
         Self {
             folder,
             library: library(),
@@ -61,7 +64,7 @@ impl Shim {
         }
     }
 
-    /// What a gateway on that data folder must be started with.
+    /// Environment variables for a gateway with this data folder.
     pub(crate) fn environment(&self, data: &Path) -> Vec<(&'static str, OsString)> {
         vec![
             ("LD_PRELOAD", self.library.clone().into()),
@@ -75,12 +78,12 @@ impl Shim {
         self.folder.path().join("shadow")
     }
 
-    /// Writes in the data folder fail so, or no more.
+    /// Makes writes in the data folder fail with this error; `None` ends the fault.
     pub(crate) fn fail_writes(&self, error: Option<Errno>) {
         self.set(Word::WriteError, error.map_or(0, |error| error as i64));
     }
 
-    /// Syncs in the data folder fail, and what they should have brought to the disk is lost; or no more.
+    /// Makes syncs in the data folder fail and drops the unsynced data; `None` ends the fault.
     pub(crate) fn fail_syncs(&self, error: Option<Errno>) {
         self.set(Word::SyncError, error.map_or(0, |error| error as i64));
     }
@@ -93,36 +96,39 @@ impl Shim {
         self.set(Word::ClockOffsetS, seconds);
     }
 
-    /// How often the gateway met the fault. A fault that was never met proves nothing.
+    /// How often the gateway met the fault. A run whose fault was never met proves nothing.
     pub(crate) fn met(&self) -> i64 {
         let mut bytes = [0; 8];
         self.control
             .read_exact_at(&mut bytes, Word::Met as u64 * 8)
-            .expect("read");
+            .expect("the control file should be readable");
         i64::from_ne_bytes(bytes)
     }
 
     fn set(&self, word: Word, value: i64) {
         self.control
             .write_all_at(&value.to_ne_bytes(), word as u64 * 8)
-            .expect("written");
+            .expect("the control file should be writable");
     }
 
-    /// Before a start: all that the folder holds counts as on the disk.
+    /// Marks the whole content of the data folder as synced. Called before the gateway starts.
     pub(crate) fn all_is_synced(&self, data: &Path) {
-        std::fs::remove_dir_all(self.shadow()).expect("removed");
-        std::fs::create_dir(self.shadow()).expect("made");
+        std::fs::remove_dir_all(self.shadow()).expect("the shadow folder should be removed");
+        std::fs::create_dir(self.shadow()).expect("the shadow folder should be created");
         for name in files(data) {
-            std::fs::copy(data.join(&name), self.shadow().join(&name)).expect("copied");
+            std::fs::copy(data.join(&name), self.shadow().join(&name))
+                .expect("the file should be copied to the shadow folder");
         }
     }
 
-    /// After the gateway was killed: what a disk may hold after a power cut. Sector by sector that is what was synced or
-    /// what was written since, as the dice say; one time in three nothing that was not synced.
+    /// Replaces the data folder with what a disk may hold after a power cut. Called after the gateway was killed. In
+    /// one of three cases only synced data remains; otherwise each sector is randomly the synced or the last written
+    /// one.
     pub(crate) fn cut_power(&self, data: &Path, dice: &mut Dice) {
         let only_synced = dice.below(3) == 0;
         for name in files(data) {
-            let written = std::fs::read(data.join(&name)).expect("read");
+            let written =
+                std::fs::read(data.join(&name)).expect("the data file should be readable");
             let synced = std::fs::read(self.shadow().join(&name)).unwrap_or_default();
             let longer = !only_synced && dice.below(2) == 0;
             let length = if longer { written.len() } else { synced.len() };
@@ -137,17 +143,17 @@ impl Shim {
                 let most = from.len().min(sector.len());
                 sector[..most].copy_from_slice(&from[..most]);
             }
-            std::fs::write(data.join(&name), disk).expect("written");
+            std::fs::write(data.join(&name), disk).expect("the data file should be writable");
         }
         let _ = std::fs::remove_file(data.join(format!("{}-shm", cartwire::database::DATA_FILE)));
     }
 }
 
-/// What stands on the disk of a data folder: the shared memory beside SQLite's log does not.
+/// The files that are on disk. SQLite's shared memory file (`-shm`) is not.
 fn files(data: &Path) -> Vec<OsString> {
     let entries = std::fs::read_dir(data)
         .expect("the data folder can be listed")
-        .map(|entry| entry.expect("listed").file_name());
+        .map(|entry| entry.expect("the entry should be readable").file_name());
     entries
         .filter(|name| !name.to_string_lossy().ends_with("-shm"))
         .collect()
@@ -168,12 +174,12 @@ fn library() -> PathBuf {
     let output = command
         .args(["-ldl", "-lpthread"])
         .output()
-        .expect("a C compiler (cc, or $CC): tests/faults/run installs one");
+        .expect("a C compiler (cc, or $CC) is required: tests/faults/run installs one");
     assert!(
         output.status.success(),
         "shim.c: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    std::fs::rename(normalized, &library).expect("the library has its place");
+    std::fs::rename(normalized, &library).expect("the library should be moved to its path");
     library
 }
