@@ -1,18 +1,18 @@
-//! A double of Wix's API: a real HTTP server on loopback that answers as www.wixapis.com does, for tests of this gateway.
+//! A double of Wix's API for the gateway's tests: an HTTP server on loopback that responds as www.wixapis.com does.
 //!
 //! ```ignore
 //! let wix = wix::Wixapis::start(wix::World::default());
-//! // `--api-base {wix.url}` with APP_ID, APP_SECRET; INSTANCE has installed it. API_KEY, ACCOUNT_ID, SITE_ID for a site.
-//! wix.change(|world| world.app_secret = "rotated".to_owned());      // the world changes while it runs
-//! wix.fail("/stores-reader/v1/products", Failure::TooMany(Some(1)), 2);  // the next two such requests
-//! assert_eq!(wix.tokens(wix::INSTANCE), 1);                         // tokens given to an installation
-//! assert_eq!(wix.asked("/apps/v1/instance").len(), 1);              // what was asked, with headers and bodies
+//! // `--api-base {wix.url}` with APP_ID, APP_SECRET; INSTANCE has installed the app. API_KEY, ACCOUNT_ID, SITE_ID for a site.
+//! wix.change(|world| world.app_secret = "rotated".to_owned());      // changes the data while the server runs
+//! wix.fail("/stores-reader/v1/products", Failure::TooMany(Some(1)), 2);  // the next two such requests fail
+//! assert_eq!(wix.tokens(wix::INSTANCE), 1);                         // tokens issued to an installation
+//! assert_eq!(wix.asked("/apps/v1/instance").len(), 1);              // received requests, with headers and bodies
 //! ```
 //!
-//! Its data is a [`World`]: one app on one site with both catalogs, and one account with two sites. Every path except the
-//! token's requires an issued token, or an API key with either the site's or the account's header. The double runs on its
-//! own threads, so it works with any runtime and any clock. It does not check that the right requests are sent, and it
-//! keeps no connection open.
+//! Its data is a [`World`]: one app on one site with both catalogs, and one account with two sites. Every path except
+//! the token's requires an issued token, or an API key with either the site's or the account's header. The double runs
+//! on its own threads, so it works with any runtime and any clock. It does not check that the right requests are sent,
+//! and it keeps no connection open.
 
 mod world;
 
@@ -29,27 +29,27 @@ pub use world::{
     SITE_ID, World,
 };
 
-/// What goes wrong instead of an answer.
+/// An error instead of the normal response.
 #[derive(Clone, Debug)]
 pub enum Failure {
-    /// 429, with a `Retry-After` of so many seconds or without one.
+    /// 429, with a `Retry-After` of this many seconds or without one.
     TooMany(Option<u64>),
-    /// That status in the platform's shape for its own faults.
+    /// This status with the body of the platform's own errors.
     Status(u16),
-    /// That status with that body as HTML: a firewall, a proxy.
+    /// This status with this HTML body, as from a firewall or a proxy.
     Html(u16, &'static str),
-    /// The right answer, but only after that long.
+    /// The normal response after this delay.
     Slow(Duration),
-    /// Half of the right answer.
+    /// The first half of the normal response.
     CutOff,
-    /// A redirect to that address.
+    /// A redirect to this URL.
     Redirect(String),
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct WixRequest {
-    /// `GET`, `POST`.
+    /// `GET` or `POST`.
     pub method: String,
     /// Without the query.
     pub path: String,
@@ -57,9 +57,9 @@ pub struct WixRequest {
     pub query: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// As JSON, where it is some.
+    /// Parsed as JSON, if possible.
     pub body: Value,
-    /// What it was answered with; 0 where the answer never came.
+    /// Status of the response; 0 if the response was cut off.
     pub status: u16,
 }
 
@@ -68,24 +68,26 @@ struct State {
     world: World,
     asked: Vec<WixRequest>,
     failures: Vec<(String, Failure, usize)>,
-    /// By token, the installation.
+    /// The installation of each issued token.
     given: BTreeMap<String, String>,
     ended: bool,
 }
 
-/// The double. Ends when it is dropped.
+/// The double. It stops on drop.
 pub struct Wixapis {
-    /// What to use as the API's address.
+    /// The base URL of the API.
     pub url: String,
     address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
 impl Wixapis {
-    /// Starts it on a free port of loopback.
+    /// Starts the double on a free loopback port.
     pub fn start(world: World) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port should be available");
+        let address = listener
+            .local_addr()
+            .expect("the listener should have an address");
         let state = Arc::new(Mutex::new(State {
             world,
             ..State::default()
@@ -97,7 +99,7 @@ impl Wixapis {
                     break;
                 }
                 let shared = Arc::clone(&shared);
-                // A peer who goes away in the middle is no concern of the double.
+                // A client that disconnects early is not an error of the double.
                 std::thread::spawn(move || drop(serve(&stream, &shared)));
             }
         });
@@ -108,29 +110,29 @@ impl Wixapis {
         }
     }
 
-    /// Changes what it knows.
+    /// Changes the data.
     pub fn change(&self, change: impl FnOnce(&mut World)) {
         change(&mut locked(&self.state).world);
     }
 
-    /// Lets the next so many requests whose path begins so fail.
+    /// The next `times` requests whose path starts with `path` fail.
     pub fn fail(&self, path: &str, failure: Failure, times: usize) {
         locked(&self.state)
             .failures
             .push((path.to_owned(), failure, times));
     }
 
-    /// No request fails any more.
+    /// Ends all failures.
     pub fn heal(&self) {
         locked(&self.state).failures.clear();
     }
 
-    /// The tokens that it gave count no more.
+    /// Invalidates all issued tokens.
     pub fn forget_tokens(&self) {
         locked(&self.state).given.clear();
     }
 
-    /// The requests so far whose path begins so.
+    /// The received requests whose path starts with `path`.
     pub fn asked(&self, path: &str) -> Vec<WixRequest> {
         locked(&self.state)
             .asked
@@ -140,7 +142,7 @@ impl Wixapis {
             .collect()
     }
 
-    /// How many tokens an installation was given.
+    /// Number of tokens that were issued to an installation.
     pub fn tokens(&self, instance: &str) -> usize {
         let asked = self.asked("/oauth2/token");
         asked
@@ -153,7 +155,7 @@ impl Wixapis {
 impl Drop for Wixapis {
     fn drop(&mut self) {
         locked(&self.state).ended = true;
-        // Wakes the listener, so that it sees it.
+        // Wakes the listener, so that it sees the stop flag.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -162,7 +164,7 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An answer: status, headers besides the usual ones, body.
+/// Status, additional headers, body.
 type Response = (u16, Vec<(&'static str, String)>, String);
 
 fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
@@ -173,7 +175,7 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let (failure, right) = {
         let mut state = locked(state);
         let failure = take_failure(&mut state.failures, &asked.path);
-        // Who is turned away at the door was not heard inside.
+        // A request that fails before the API must not change the data, for example by issuing a token.
         let heard = matches!(failure, None | Some(Failure::Slow(_) | Failure::CutOff));
         (
             failure,
@@ -213,7 +215,7 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         Some(Failure::Redirect(to)) => ((302, vec![("location", to)], String::new()), true),
     };
     asked.status = if whole { response.0 } else { 0 };
-    // Noted before it is answered: who was answered finds his request.
+    // The request is stored before the response is sent, so that a client with a response always finds its request.
     locked(state).asked.push(asked);
     let (status, headers, body) = response;
     let mut head = format!(
@@ -246,7 +248,7 @@ fn take_failure(failures: &mut Vec<(String, Failure, usize)>, path: &str) -> Opt
     Some(failure)
 }
 
-/// Reads a request; `None` where nothing came.
+/// Reads a request; `None` if the client sent nothing.
 fn read(stream: &TcpStream) -> std::io::Result<Option<WixRequest>> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
@@ -287,7 +289,7 @@ fn plain(status: u16, body: &Value) -> Response {
     (status, Vec::new(), body.to_string())
 }
 
-/// The right answer.
+/// The normal response.
 fn answer(state: &mut State, asked: &WixRequest) -> Response {
     if asked.path == "/oauth2/token" {
         return token(state, asked);

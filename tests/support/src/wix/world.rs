@@ -1,35 +1,35 @@
-//! What the double of Wix's API knows: an app and who installed it, an account with its sites, and what stands at which
-//! path.
+//! The data of the Wix double: an app and its installations, an account with its sites, and the objects at each path.
 //!
-//! The ids are those of the fixtures, so that an event of a fixture finds its entity here. Nothing is counted or kept here.
+//! The ids are those of the fixtures, so that an event of a fixture finds its entity here. This module stores no
+//! requests or tokens.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// The app, as the fixtures name it.
+/// The id of the app in the fixtures.
 pub const APP_ID: &str = "d2a57dc1-d883-4d21-bb99-51699df71cc7";
-/// Its secret.
+/// The app's secret.
 pub const APP_SECRET: &str = "3e1c6f0a-0f3d-4a57-9d0f-7c9d1b5a2e44";
-/// The installation that fixtures are about where they name none.
+/// The installation of fixtures that name none.
 pub const INSTANCE: &str = "7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a4b5c";
 /// The account that owns the sites.
 pub const ACCOUNT_ID: &str = "e268443e-43d9-4dab-bebe-f303bbe9642f";
-/// A key of that account.
+/// An API key of the account.
 pub const API_KEY: &str = "IST.eyJ0ZXN0IjoidHJ1ZSJ9.eyJrZXkiOiJvbmUifQ.c2lnbmF0dXJl";
-/// The shop.
+/// The site with the shop.
 pub const SITE_ID: &str = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
 /// Another site of the account.
 pub const OTHER_SITE_ID: &str = "0c87cd5d-4059-4e86-8f6e-d185b1e4a1bd";
 
-/// In which shape credentials are refused: the platform documents none, and several are seen.
+/// The body of a response that rejects credentials. The platform documents none, and several were observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalShape {
     /// `{"error": "invalid_client", "error_description": …}`.
     OAuth,
     /// `{"message": …, "details": {"applicationError": …}}`.
     Application,
-    /// `{"message": "", "details": {}}`, with the same status whatever is wrong.
+    /// `{"message": "", "details": {}}`, with the same status for every error.
     Bare,
 }
 
@@ -38,11 +38,11 @@ pub enum RefusalShape {
 pub struct Installation {
     /// The site's name.
     pub site_name: String,
-    /// What it has granted.
+    /// Granted permissions.
     pub permissions: Vec<String>,
-    /// Of its shop.
+    /// Catalog version of the site's shop.
     pub catalog_version: String,
-    /// Is the site published?
+    /// `true` if the site is published.
     pub published: bool,
 }
 
@@ -69,20 +69,20 @@ impl Default for Installation {
     }
 }
 
-/// All that it knows.
+/// All data of the double.
 #[derive(Clone, Debug)]
 pub struct World {
     /// The app's id.
     pub app_id: String,
     /// The app's secret.
     pub app_secret: String,
-    /// By instance id.
+    /// Installations by instance id.
     pub installations: BTreeMap<String, Installation>,
-    /// How long tokens count.
+    /// Lifetime of issued tokens in seconds.
     pub token_seconds: u64,
-    /// Are tokens answered as text in a `body`?
+    /// `true` if the token response is JSON text in a `body` member.
     pub wraps_tokens: bool,
-    /// How credentials are refused.
+    /// Body of responses that reject credentials.
     pub shape: RefusalShape,
     /// The account.
     pub account_id: String,
@@ -90,21 +90,21 @@ pub struct World {
     pub api_key: String,
     /// The account's sites: id and name.
     pub sites: Vec<(String, String)>,
-    /// Sites that one page of the list holds.
+    /// Number of sites in one page of the list.
     pub sites_a_page: usize,
-    /// Paths that begin so are forbidden: the permission is missing.
+    /// Path prefixes that are answered 403, as if the permission were missing.
     pub forbidden: Vec<String>,
-    /// What stands at a path: `GET /stores-reader/v1/products/ID`. Anything else is not found.
+    /// Response body by method and path, such as `GET /stores-reader/v1/products/ID`. Any other path is not found.
     pub answers: BTreeMap<String, Value>,
 }
 
 impl Default for World {
     fn default() -> Self {
-        let told: Value =
-            serde_json::from_str(include_str!("answers.json")).expect("the answers are JSON");
+        let told: Value = serde_json::from_str(include_str!("answers.json"))
+            .expect("answers.json should be JSON");
         let answers = told
             .as_object()
-            .expect("an object")
+            .expect("answers.json should be an object")
             .iter()
             .map(|(path, body)| (path.clone(), body.clone()))
             .collect();
@@ -130,7 +130,7 @@ impl Default for World {
 }
 
 impl World {
-    /// Why no token is given; `None` where one is.
+    /// The error response of a token request; `None` if a token is issued.
     pub fn token_refusal(
         &self,
         grant: &str,
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// The answer to anybody who brought a token, or a key with a site or an account.
+    /// The response to a request with a valid token, or with a key and a site or account.
     pub fn answer(
         &self,
         method: &str,
@@ -274,7 +274,7 @@ impl World {
         })
     }
 
-    /// The cursor is an object, as the platform's is.
+    /// One page of the sites. As on the platform, the cursor is an object.
     fn sites_page(&self, cursor: &Value) -> Value {
         let from = cursor["id"]
             .as_str()

@@ -1,6 +1,6 @@
-//! The shop's HTTP: one request per connection, read and answered by hand, and the deliveries that it posts.
+//! The shop's HTTP server, with one request per connection, and its webhook deliveries.
 //!
-//! By hand, because a shop has to be able to cut an answer off in the middle.
+//! The server uses plain sockets, because a test must be able to cut off a response.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use super::options::Fault;
 use super::rest;
 use super::state::{ShopRequest, State, Webhook, lock};
 
-/// Answers one request.
+/// Reads one request and responds to it.
 pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, base: &str) {
     // A client that disconnected early gets no response.
     drop(try_serve(stream, state, base));
@@ -47,7 +47,10 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
     let clock_lead = jiff::SignedDuration::from_secs(lock(state).options.clock_lead);
     let date = jiff::fmt::rfc2822::DateTimePrinter::new()
         .timestamp_to_rfc9110_string(&(jiff::Timestamp::now() + clock_lead));
-    head.push_str(&format!("Date: {}\r\n", date.expect("a date")));
+    head.push_str(&format!(
+        "Date: {}\r\n",
+        date.expect("the date should be formatted")
+    ));
     for (name, value) in &reply.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -117,7 +120,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<ShopRequest>> {
     Ok(Some(asked))
 }
 
-/// Where an address is reached: the one of the hooks may stand for a gateway on this machine.
+/// The URL to connect to. `https://hooks.example.com` is replaced by the gateway at `hooks_at`.
 fn address(url: &str, hooks_at: Option<SocketAddr>) -> String {
     match (url.strip_prefix("https://hooks.example.com"), hooks_at) {
         (Some(path), Some(gateway)) => format!("http://{gateway}{path}"),
@@ -125,7 +128,7 @@ fn address(url: &str, hooks_at: Option<SocketAddr>) -> String {
     }
 }
 
-/// A webhook with the address at which it is reached.
+/// The webhook with the delivery URL to connect to.
 pub(super) fn reached(webhook: &Webhook, hooks_at: Option<SocketAddr>) -> Webhook {
     Webhook {
         delivery_url: address(&webhook.delivery_url, hooks_at),
@@ -133,12 +136,16 @@ pub(super) fn reached(webhook: &Webhook, hooks_at: Option<SocketAddr>) -> Webhoo
     }
 }
 
-/// Posts a delivery as WooCommerce does; the status that it was answered, 0 for none.
+/// Posts a delivery as WooCommerce does. Returns the status of the response, or 0 if there is none.
 pub(super) fn deliver(webhook: &Webhook, shop: &str, delivery: u64, payload: &Value) -> u16 {
     let body = payload.to_string();
-    let key = Hmac::<Sha256>::new_from_slice(webhook.secret.as_bytes()).expect("any key");
+    let key = Hmac::<Sha256>::new_from_slice(webhook.secret.as_bytes())
+        .expect("HMAC accepts any key length");
     let signature = STANDARD.encode(key.chain_update(body.as_bytes()).finalize().into_bytes());
-    let (resource, event) = webhook.topic.split_once('.').expect("a topic");
+    let (resource, event) = webhook
+        .topic
+        .split_once('.')
+        .expect("a topic should contain a dot");
     let headers = [
         ("Content-Type", "application/json".to_owned()),
         (

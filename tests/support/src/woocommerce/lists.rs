@@ -1,4 +1,4 @@
-//! The shop's lists of orders, products, customers and coupons, with the filters and orders of WooCommerce.
+//! The shop's lists of orders, products, customers and coupons, with WooCommerce's filters and sort orders.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::options::Fault;
 use super::state::State;
 
-/// The entities of a list, filtered and sorted as the query says.
+/// The entities of a list, filtered and sorted by the query.
 pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
     let parameter = |name: &str| {
         let pairs = url::form_urlencoded::parse(query.as_bytes());
@@ -14,7 +14,7 @@ pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
         values.next().map(|(_, value)| value.into_owned())
     };
     let is_trash = parameter("status").as_deref() == Some("trash");
-    // Customers have no filter by time: it is ignored in silence.
+    // WooCommerce ignores the time filters in a list of customers.
     let has_window = resource != "customers";
     let bound = |name: &str| {
         let text = parameter(name).filter(|_| has_window)?;

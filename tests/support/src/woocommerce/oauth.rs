@@ -1,4 +1,4 @@
-//! The shop's check of OAuth 1.0a, written from RFC 5849 and WooCommerce's source, without code of the gateway.
+//! The shop's check of OAuth 1.0a. It follows RFC 5849 and WooCommerce's source, and shares no code with the gateway.
 
 use std::collections::BTreeMap;
 
@@ -10,28 +10,28 @@ use sha2::Sha256;
 use super::options::Fault;
 use super::state::{ShopRequest, State};
 
-/// What the proof of a request is worth.
+/// The result of the OAuth check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// There is none that WooCommerce looks at.
+    /// The request has no OAuth parameter.
     None,
-    /// The consumer key is another.
+    /// The consumer key is unknown.
     KeyUnknown,
-    /// Some member is missing.
+    /// A required parameter is missing.
     Incomplete,
-    /// The signature is another.
+    /// The signature does not match.
     SignatureWrong,
-    /// It was made more than a quarter of an hour before or after.
+    /// The timestamp differs by more than 15 minutes from the shop's clock.
     TimeOff,
-    /// The nonce came before.
+    /// The nonce was used before.
     NonceUsed,
-    /// It is the shop's key.
+    /// The signature is valid.
     Right,
 }
 
-/// Checks a request that reached a shop which knows itself as `home`.
+/// Checks a request. `home` is the shop's own URL, which is part of the signed text.
 pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &str) -> Proof {
-    // WooCommerce takes the members from the header or from the query.
+    // WooCommerce accepts the parameters in the header or in the query.
     let mut oauth = BTreeMap::new();
     for (name, value) in asked
         .query
@@ -73,7 +73,7 @@ pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &s
     if member("oauth_consumer_key") != state.options.consumer_key {
         return Proof::KeyUnknown;
     }
-    // The address as WordPress knows itself, whatever the caller thought that he called.
+    // WordPress verifies the signature for its own configured URL, not for the URL that the client called.
     let folder = base
         .splitn(4, '/')
         .nth(3)
@@ -110,7 +110,7 @@ pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &s
     );
     let key =
         Hmac::<Sha256>::new_from_slice(format!("{}&", state.options.consumer_secret).as_bytes())
-            .expect("any key");
+            .expect("HMAC accepts any key length");
     let right = STANDARD.encode(key.chain_update(text.as_bytes()).finalize().into_bytes());
     if member("oauth_signature_method") != "HMAC-SHA256" || member("oauth_signature") != right {
         return Proof::SignatureWrong;
@@ -137,7 +137,7 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-/// Decodes a name or a value of a query; `+` is a space there.
+/// Decodes a name or a value of a query; `+` means a space.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::new();

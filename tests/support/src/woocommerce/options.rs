@@ -1,48 +1,48 @@
-//! The kinds of shops, and their faults.
+//! The options and the faults of a shop.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The consumer key of every shop, unless its options say otherwise.
+/// The default consumer key.
 pub const KEY: &str = "ck_0123456789abcdef0123456789abcdef01234567";
-/// The consumer secret of every shop, unless its options say otherwise.
+/// The default consumer secret.
 pub const SECRET: &str = "cs_76543210fedcba9876543210fedcba9876543210";
 
-/// What shop it is.
+/// The configuration of a shop.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// WooCommerce's version. Before 10.9 it refuses `product.published`, from then on `customer.restored`; before 9.0 a
-    /// webhook that is not there is a 400.
+    /// WooCommerce's version. A shop before 10.9 rejects `product.published`, a later one `customer.restored`. Before
+    /// 9.0, an unknown webhook id is answered 400.
     pub version: &'static str,
-    /// The key that counts.
+    /// The valid consumer key.
     pub consumer_key: String,
-    /// Its secret.
+    /// The valid consumer secret.
     pub consumer_secret: String,
     /// What the key may do.
     pub permission: Permission,
-    /// May the key's user manage the shop? Otherwise every answer to him is a 403.
+    /// `true` if the key's user may manage the shop. Otherwise every request is answered 403.
     pub manager: bool,
-    /// The folder that the shop lies in: `""` or `"/shop"`.
+    /// The folder of the shop in its URL: `""` or `"/shop"`.
     pub folder: &'static str,
-    /// How its REST API is reached.
+    /// The form of the REST API's URLs.
     pub permalinks: Permalinks,
-    /// How WordPress knows itself where that is not the address that it is reached by: `http://shop.example`.
+    /// The URL that WordPress is configured with, such as `http://shop.example`, if it differs from the called URL.
     pub home: Option<String>,
-    /// Does `POST webhooks/batch` work? Some hosts block it.
+    /// `true` if `POST webhooks/batch` works. Some hosts block it.
     pub batch: bool,
-    /// Topics that are refused whatever the version.
+    /// Topics that are rejected in every version.
     pub refused_topics: &'static [&'static str],
-    /// Does it say where its REST API is, as WordPress does unless a cache or a plugin takes it out?
+    /// `true` if the shop links to its REST API. WordPress does, but caches and plugins may remove the link.
     pub link: bool,
-    /// Does it post the unsigned ping when a webhook is made?
+    /// `true` if the shop posts the unsigned ping after a webhook was created.
     pub pings: bool,
-    /// Where requests to `https://hooks.example.com` arrive: a gateway's port behind an address that shops may deliver to.
+    /// The address that receives requests to `https://hooks.example.com`, usually the gateway's public port.
     pub hooks_at: Option<SocketAddr>,
-    /// How far its clock is ahead, in seconds.
+    /// Seconds by which the shop's clock is ahead.
     pub clock_lead: i64,
-    /// Does it show when its webhooks were really changed or tried, and not a clock of its own?
+    /// `true` if a webhook's `date_modified` is the real time. Otherwise it is the shop's own counter.
     pub real_times: bool,
-    /// Are its messages in German?
+    /// `true` if error messages are in German.
     pub german: bool,
 }
 
@@ -69,7 +69,7 @@ impl Default for Options {
     }
 }
 
-/// What a key may do.
+/// The permission of a REST key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     ReadWrite,
@@ -77,53 +77,53 @@ pub enum Permission {
     Write,
 }
 
-/// How a REST API is reached.
+/// The form of the REST API's URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permalinks {
     /// `/wp-json/`.
     Pretty,
     /// `/index.php/wp-json/`.
     Index,
-    /// `?rest_route=/`, where WooCommerce takes no keys; `/index.php/wp-json/` works as well.
+    /// `?rest_route=/`, where WooCommerce accepts no keys; `/index.php/wp-json/` works as well.
     Plain,
-    /// `?rest_route=/` alone: the web server does not hand on what follows `index.php`.
+    /// Only `?rest_route=/`: the web server does not pass the path after `index.php` to PHP.
     PlainOnly,
 }
 
-/// What is wrong with the shop at the moment.
+/// The current fault of a shop.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// Nothing.
     None,
-    /// The REST API answers 200 with a page.
+    /// The REST API responds with 200 and an HTML page.
     Html,
-    /// A firewall answers 403 with a page.
+    /// A firewall responds with 403 and an HTML page.
     Forbidden,
-    /// Cloudflare asks for proof of a human.
+    /// Cloudflare's challenge page.
     Cloudflare,
-    /// The web server asks for a name and a password.
+    /// The web server requires Basic authentication.
     BasicAuth,
-    /// A plugin turned the REST API off for all who are not logged in.
+    /// A plugin disabled the REST API for users who are not logged in.
     RestDisabled,
-    /// WordPress is being updated: 503 with a page.
+    /// WordPress is being updated: 503 with an HTML page.
     Maintenance,
-    /// Every answer takes that long.
+    /// Every response is delayed by this time.
     Slow(Duration),
-    /// Every answer ends in the middle.
+    /// Every response is cut off in the middle.
     CutOff,
-    /// Every request is sent there, with its path: `https://www.shop.example`, `http://10.0.0.1`.
+    /// Every request is redirected to this origin with its path: `https://www.shop.example`, `http://10.0.0.1`.
     RedirectTo(String),
-    /// 429, with that many seconds to wait.
+    /// 429, with this `Retry-After` in seconds.
     RateLimited(u32),
-    /// Some other web site: pages, and 404 for the REST API.
+    /// Another web site: HTML pages, and 404 for the REST API.
     NotWordPress,
     /// WordPress without WooCommerce.
     WithoutWooCommerce,
-    /// PHP fails: 500.
+    /// PHP fails with 500.
     ServerError,
-    /// The web server does not hand the Authorization header to PHP.
+    /// The web server does not pass the Authorization header to PHP.
     AuthorizationStripped,
-    /// Every request that would change something fails with 500 after it was done.
+    /// Every request that changes data succeeds, but is answered 500.
     WritesUnheard,
     /// Lists lack the entity with this id. A request for the entity itself returns it.
     HiddenInLists(u64),

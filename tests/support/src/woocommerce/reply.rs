@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-/// What is answered.
+/// A response of the shop.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: String,
-    /// A webhook that was made and is to be tried with a ping.
+    /// Id and URL of created webhooks that must receive a ping.
     pub(super) pings: Vec<(u64, String)>,
 }
 

@@ -86,7 +86,7 @@ fn single(result: Result<Value, Value>, status: u16) -> Reply {
             let status = problem["data"]["status"]
                 .as_u64()
                 .and_then(|status| u16::try_from(status).ok());
-            Reply::json(status.expect("a status"), &problem)
+            Reply::json(status.expect("the status should be a number"), &problem)
         }
     }
 }
@@ -102,8 +102,9 @@ fn vanished(resource: &str, state: &State) -> Value {
     problem(404, code, "Invalid ID.")
 }
 
-/// By default webhooks are sorted by their date, and those of one second have no order of their own: each page after the
-/// first repeats the last row of the page before, and the last row of all is left out.
+/// WooCommerce sorts webhooks by date by default, and rows of the same second have no stable order. The double
+/// simulates one effect: a second page starts with the last row of the first page, and the last row of the list is
+/// missing.
 fn page_of_webhooks(mut all: Vec<Value>, query: &str) -> Reply {
     if query.contains("orderby=id") {
         if query.contains("order=asc") {
@@ -157,7 +158,9 @@ fn system_status(state: &State, home: &str, query: &str) -> Value {
         .find_map(|pair| pair.strip_prefix("_fields="))
     {
         let fields = fields.replace("%2C", ",");
-        let members = whole.as_object_mut().expect("an object");
+        let members = whole
+            .as_object_mut()
+            .expect("the response should be an object");
         members.retain(|name, _| fields.split(',').any(|field| field == name));
     }
     whole

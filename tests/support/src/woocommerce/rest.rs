@@ -12,7 +12,7 @@ use super::state::{ShopRequest, State};
 use super::problem::error;
 use super::resources::woocommerce;
 
-/// Answers a request, and says whether it was proved.
+/// Responds to a request. The bool is `true` if the request had a valid signature.
 pub(super) fn answer(asked: &ShopRequest, state: &mut State, base: &str) -> (Reply, bool) {
     let home = state
         .options
@@ -44,7 +44,7 @@ pub(super) fn answer(asked: &ShopRequest, state: &mut State, base: &str) -> (Rep
     (reply, proof == Proof::Right)
 }
 
-/// The REST route that a path stands for, and whether WooCommerce looks at keys there.
+/// The REST route of a path. The bool is `false` if WooCommerce ignores keys there.
 pub(super) fn route(path: &str, query: &str, permalinks: Permalinks) -> Option<(String, bool)> {
     let below = |prefix: &str| {
         let route = path.strip_prefix(prefix)?;
@@ -87,7 +87,7 @@ pub(super) fn page(state: &State, status: u16, text: &str, home: &str) -> Reply 
     }
 }
 
-/// What is answered instead, while something is wrong.
+/// The response that the current fault causes, if any.
 fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
     let is_rest = asked.path.contains("/wp-json") || asked.query.contains("rest_route=");
     let reply = match &state.fault {
@@ -175,7 +175,7 @@ fn root(state: &State, home: &str) -> Value {
     })
 }
 
-/// The refusal that a request earns, if any.
+/// The error response for a missing permission or an invalid signature, if any.
 fn refused(method: &str, proof: Proof, state: &State) -> Option<Reply> {
     let reads = method == "GET";
     let is_german = state.options.german;

@@ -1,4 +1,4 @@
-//! The shop: a server on threads of its own, and what tests do to it.
+//! The shop: a server on its own threads, with the actions of tests.
 
 use super::http;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::options::{Fault, Options};
 use super::state::{ShopRequest, State, Webhook, lock};
 
-/// The shop.
+/// A running shop. It stops on drop.
 #[derive(Debug)]
 pub struct Shop {
-    /// Where it is reached, with its folder and without a slash at the end.
+    /// The URL with the folder, without a trailing slash.
     pub url: String,
     /// Host and port.
     pub address: SocketAddr,
@@ -26,10 +26,12 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Opens a shop on a free port.
+    /// Starts a shop on a free port.
     pub fn start(options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let address = listener
+            .local_addr()
+            .expect("the listener should have an address");
         let url = format!("http://{address}{}", options.folder);
         let state = Arc::new(Mutex::new(State {
             options,
@@ -68,27 +70,27 @@ impl Shop {
         lock(&self.state)
     }
 
-    /// From now on that is wrong.
+    /// Sets the fault of all further requests.
     pub fn fail(&self, fault: Fault) {
         self.state().fault = fault;
     }
 
-    /// Changes what shop it is.
+    /// Changes the shop's configuration.
     pub fn change(&self, change: impl FnOnce(&mut Options)) {
         change(&mut self.state().options);
     }
 
-    /// Every request so far.
+    /// All requests so far.
     pub fn asked(&self) -> Vec<ShopRequest> {
         self.state().asked.clone()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the list of requests.
     pub fn forget_asked(&self) {
         self.state().asked.clear();
     }
 
-    /// Every webhook, by id.
+    /// All webhooks, by id.
     pub fn webhooks(&self) -> Vec<Webhook> {
         self.state().webhooks.values().cloned().collect()
     }
@@ -116,7 +118,7 @@ impl Shop {
             self.state()
                 .webhooks
                 .get_mut(&id)
-                .expect("the webhook is there"),
+                .expect("the webhook should exist"),
         );
     }
 
@@ -125,24 +127,24 @@ impl Shop {
         self.state()
             .webhooks
             .remove(&id)
-            .expect("the webhook is there");
+            .expect("the webhook should exist");
     }
 
-    /// Keeps an entity with its `id`, under `orders`, `products`, `customers`, `coupons`.
+    /// Stores an entity under its `id`. `resource` is `orders`, `products`, `customers` or `coupons`.
     pub fn keep(&self, resource: &str, entity: Value) {
-        let id = entity["id"].as_u64().expect("an id");
+        let id = entity["id"].as_u64().expect("the entity should have an id");
         self.state()
             .entities
             .insert((resource.to_owned(), id), entity);
     }
 
-    /// Deletes an entity for good.
+    /// Deletes an entity permanently.
     pub fn lose(&self, resource: &str, id: u64) {
         self.state().entities.remove(&(resource.to_owned(), id));
     }
 
-    /// Something happens in the shop: delivers the payload to every active webhook of the topic, signed, and counts
-    /// failures as WooCommerce does. The webhooks' ids, with the status that each was answered, 0 for none.
+    /// Sends a signed delivery of the payload to every active webhook of the topic, and counts failures as WooCommerce
+    /// does. Returns each webhook's id and the status of the response, 0 for none.
     pub fn fire(&self, topic: &str, payload: &Value) -> Vec<(u64, u16)> {
         let due: Vec<Webhook> = self
             .webhooks()
@@ -170,7 +172,7 @@ impl Shop {
 impl Drop for Shop {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::SeqCst);
-        // Wakes the door up, so that it sees that the shop is closed.
+        // Wakes the listener, so that it sees that the shop is closed.
         drop(TcpStream::connect(self.address));
         if let Some(door) = self.door.take() {
             drop(door.join());

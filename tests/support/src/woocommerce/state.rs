@@ -8,26 +8,26 @@ use serde_json::Value;
 
 use super::options::{Fault, Options};
 
-/// A webhook, with what REST shows and what it hides.
+/// A webhook, including the members that REST hides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     pub id: u64,
     pub name: String,
-    /// `active`, `paused`, `disabled`.
+    /// `active`, `paused` or `disabled`.
     pub status: &'static str,
     pub topic: String,
     pub delivery_url: String,
-    /// Hidden.
+    /// Not shown by REST.
     pub secret: String,
-    /// Hidden: disabled at the seventh failure in a row.
+    /// Consecutive failures, not shown by REST. WooCommerce disables the webhook at the seventh one.
     pub failures: u32,
-    /// Of the last change or delivery: a clock of the shop's own, in seconds since it was opened.
+    /// Time of the last change or delivery: the shop's own clock, in seconds since its start.
     pub modified: u32,
-    /// The same by this machine's clock.
+    /// The same time by this machine's clock.
     pub changed_at: Timestamp,
 }
 
-/// A request that was received.
+/// A received request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShopRequest {
     pub method: String,
@@ -36,11 +36,11 @@ pub struct ShopRequest {
     pub query: String,
     pub headers: BTreeMap<String, String>,
     pub body: String,
-    /// Was it proved with the shop's key?
+    /// `true` if the OAuth signature was valid.
     pub proved: bool,
 }
 
-/// What the shop knows.
+/// The shop's data.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) options: Options,
@@ -48,14 +48,14 @@ pub(super) struct State {
     pub(super) webhooks: BTreeMap<u64, Webhook>,
     pub(super) next_webhook: u64,
     pub(super) clock: u32,
-    /// By resource (`orders`) and id.
+    /// Entities by resource (such as `orders`) and id.
     pub(super) entities: BTreeMap<(String, u64), Value>,
     pub(super) asked: Vec<ShopRequest>,
     pub(super) nonces: BTreeSet<String>,
     pub(super) deliveries: u64,
 }
 
-/// A test that failed while it looked must not hide behind a poisoned lock.
+/// Ignores a poisoned lock: the panic that poisoned it is the test's real failure.
 pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state
         .lock()
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Is the version at least that?
+    /// `true` if the version is this or later.
     pub(super) fn is_at_least(&self, major: u32, minor: u32) -> bool {
         let mut parts = self
             .options

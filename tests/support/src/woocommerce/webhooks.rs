@@ -94,7 +94,7 @@ pub(super) fn create(
     } else {
         text("name")
     };
-    // Whatever status was sent: a new webhook is active.
+    // WooCommerce ignores the status in the request: a new webhook is always active.
     let (topic, delivery_url) = (text("topic"), text("delivery_url"));
     let webhook = Webhook {
         id: 0,
@@ -139,8 +139,11 @@ pub(super) fn update(id: u64, sent: &Value, state: &mut State, home: &str) -> Re
         ));
     }
     let modified = state.tick();
-    let webhook = state.webhooks.get_mut(&id).expect("it is there");
-    // As on a real shop, the count of failures stays.
+    let webhook = state
+        .webhooks
+        .get_mut(&id)
+        .expect("the webhook should exist");
+    // A real shop keeps the failure count, too.
     webhook.status = status.unwrap_or(webhook.status);
     webhook.modified = modified;
     webhook.changed_at = jiff::Timestamp::now();
@@ -163,7 +166,7 @@ pub(super) fn delete(id: u64, state: &mut State, home: &str) -> Result<Value, Va
     Ok(gone)
 }
 
-/// Each item by itself: what fails is told in its place, in an answer of 200.
+/// Executes each item on its own. The response is 200, with the error of a failed item in its place.
 pub(super) fn batch(sent: &Value, state: &mut State, home: &str) -> Reply {
     let items = |name: &str| sent[name].as_array().cloned().unwrap_or_default();
     let place = |id: u64, result: Result<Value, Value>| {
