@@ -1,4 +1,4 @@
-//! Messages as a real RabbitMQ receives them, and unrouted deliveries.
+//! The messages that a real RabbitMQ receives, and unrouted deliveries.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use support::node::RabbitNode;
 use support::process::ProcessGateway;
 use support::store::{Order, SHOP, SITE};
 
-/// Sends a few revisions of a few orders.
+/// Sends this many revisions of this many orders.
 pub(crate) async fn send_some(gateway: &ProcessGateway, orders: u64, revisions: u64) -> Ledger {
     gateway
         .store()
@@ -18,7 +18,7 @@ pub(crate) async fn send_some(gateway: &ProcessGateway, orders: u64, revisions: 
         .await
 }
 
-/// Waits until all is settled, drains the queue and compares.
+/// Waits until all deliveries are settled, drains the queue, and compares the messages with the ledger.
 pub(crate) async fn assert_all_arrived(
     gateway: &ProcessGateway,
     node: &RabbitNode,
@@ -47,7 +47,7 @@ async fn messages_are_persistent_and_have_all_contract_properties() {
         let text = |name: &str| {
             event[name]
                 .as_str()
-                .unwrap_or_else(|| panic!("no {name} in {event}"))
+                .unwrap_or_else(|| panic!("the event has no {name}: {event}"))
                 .to_owned()
         };
         let short =
@@ -60,7 +60,7 @@ async fn messages_are_persistent_and_have_all_contract_properties() {
             Some("application/cloudevents+json")
         );
         assert_eq!(*properties.delivery_mode(), Some(2));
-        let time: jiff::Timestamp = text("time").parse().expect("an instant");
+        let time: jiff::Timestamp = text("time").parse().expect("time should be RFC 3339");
         assert_eq!(
             *properties.timestamp(),
             u64::try_from(time.as_second()).ok()
@@ -83,7 +83,9 @@ async fn messages_are_persistent_and_have_all_contract_properties() {
             );
         }
         let kind = text("type");
-        let words = kind.strip_prefix("cartwire.").expect("our type");
+        let words = kind
+            .strip_prefix("cartwire.")
+            .expect("the type should start with cartwire.");
         let routing_key = format!("{}.{words}.{}", text("platform"), text("connection"));
         assert_eq!(arrived.message.routing_key.as_str(), routing_key);
         assert_eq!(arrived.message.exchange.as_str(), EVENTS);
@@ -101,7 +103,8 @@ async fn topology_is_declared_durable_before_the_first_event() {
     let mut gateway = ProcessGateway::with_broker(&node.url());
     gateway.start().await;
     let consumer = Consumer::connect(&node.url()).await;
-    // Nothing was sent, and all is there: declaring it the same way succeeds, any other way fails.
+    // Without any delivery, the topology must exist. A declare with the same arguments succeeds; one with other
+    // arguments fails.
     eventually("the gateway declares its queue", || async {
         let queues = node.ctl(&["list_queues", "name", "type", "durable"]);
         queues
@@ -111,11 +114,11 @@ async fn topology_is_declared_durable_before_the_first_event() {
     .await;
     assert!(
         consumer.declares(EVENTS, declared(EVENTS)).await,
-        "a quorum queue with a dead-letter queue"
+        "the queue should be a quorum queue with a dead-letter queue"
     );
     assert!(
         consumer.declares_exchange(ExchangeKind::Topic, true).await,
-        "a durable topic exchange"
+        "the exchange should be a durable topic exchange"
     );
     assert!(!consumer.declares_exchange(ExchangeKind::Topic, false).await);
     assert!(!consumer.declares_exchange(ExchangeKind::Fanout, true).await);
@@ -128,7 +131,7 @@ async fn unrouted_deliveries_are_marked_and_can_be_redriven() {
     assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
     assert!(consumer.declares(EVENTS, quorum(&[])).await);
     consumer.bind(EVENTS, &format!("#.{SHOP}")).await;
-    // Everything is there before the broker is, so that good and unroutable events stand in the same batches.
+    // All deliveries are stored before the broker starts, so that routable and unroutable events share batches.
     let mut gateway = ProcessGateway::new(&[]);
     gateway.start().await;
     let ledger = send_some(&gateway, 120, 3).await;
@@ -137,7 +140,7 @@ async fn unrouted_deliveries_are_marked_and_can_be_redriven() {
     let url = node.url();
     gateway.set_options(&["--amqp-url", &url, "--topology", "none"]);
     gateway.start().await;
-    eventually("what was logged is pending again", || async {
+    eventually("logged deliveries become pending", || async {
         gateway.deliveries_in("logged").is_empty().then_some(())
     })
     .await;
@@ -148,12 +151,12 @@ async fn unrouted_deliveries_are_marked_and_can_be_redriven() {
     let lost: Vec<_> = site.deliveries().difference(&unrouted).cloned().collect();
     assert!(
         lost.is_empty(),
-        "{} unroutable deliveries do not count as unrouted",
+        "{} unroutable deliveries are not marked as unrouted",
         lost.len()
     );
     assert!(
         unrouted.is_disjoint(&shop.deliveries()),
-        "deliveries count as unrouted that a queue was bound for"
+        "deliveries with a bound queue are marked as unrouted"
     );
     let published: BTreeSet<String> = gateway.deliveries_in("published").into_iter().collect();
     assert!(shop.deliveries().is_subset(&published));
@@ -164,7 +167,7 @@ async fn unrouted_deliveries_are_marked_and_can_be_redriven() {
             .metric("cartwire_events_total", "ending=\"unrouted\"")
             .await
             >= 180.0,
-        "unrouted events are counted"
+        "the metric should count unrouted events"
     );
 
     consumer.bind(EVENTS, "#").await;
@@ -208,10 +211,14 @@ async fn doctor_names_the_missing_queue_and_declares_none() {
             .concat(),
         );
         let found: serde_json::Value =
-            serde_json::from_slice(&output.stdout).expect("JSON is printed");
+            serde_json::from_slice(&output.stdout).expect("doctor should print JSON");
         (output.status.code(), found["to_do"].clone())
     };
-    assert_eq!(doctor(&[]).0, Some(0), "serve makes what is missing");
+    assert_eq!(
+        doctor(&[]).0,
+        Some(0),
+        "serve declares missing queues, so this is no problem"
+    );
     for _ in 0..2 {
         let (code, to_do) = doctor(&["--topology", "check"]);
         assert_eq!(code, Some(1));

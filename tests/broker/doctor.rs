@@ -1,4 +1,4 @@
-//! The doctor's checks of a real RabbitMQ's topology.
+//! The checks that `doctor` makes of a real RabbitMQ's topology.
 
 use lapin::ExchangeKind;
 use lapin::types::AMQPValue;
@@ -8,10 +8,10 @@ use support::eventually;
 use support::node::RabbitNode;
 use support::process::ProcessGateway;
 
-/// The doctor's exit code, its steps and all its lines.
+/// Runs `doctor`. Returns its exit code, its remedies and all its lines.
 pub(crate) fn doctor(gateway: &ProcessGateway, options: &[&str]) -> (Option<i32>, String, String) {
     let output = gateway.cli(&[&["doctor", "--json", "--disk-reserve", "1"], options].concat());
-    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON is printed");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("doctor should print JSON");
     (
         output.status.code(),
         found["to_do"].to_string(),
@@ -26,7 +26,7 @@ async fn doctor_finds_faults_that_stop_events() {
     let url = node.url();
     let gateway = ProcessGateway::new(&[]);
     let options = ["--amqp-url", url.as_str()];
-    // Another type under the exchange's name.
+    // An exchange of another type with the gateway's exchange name.
     assert!(consumer.declares_exchange(ExchangeKind::Fanout, true).await);
     let (code, to_do, _) = doctor(&gateway, &options);
     assert_eq!(code, Some(1));
@@ -46,7 +46,7 @@ async fn doctor_finds_faults_that_stop_events() {
     assert!(sections.contains("is a classic queue"), "{sections}");
     consumer.delete_queue(EVENTS).await;
 
-    // A plain quorum queue works, and the policy is named.
+    // A plain quorum queue works, and `doctor` recommends the policy.
     assert!(consumer.declares(EVENTS, quorum(&[])).await);
     let (code, _, sections) = doctor(&gateway, &options);
     assert_eq!(code, Some(0), "{sections}");
@@ -54,10 +54,10 @@ async fn doctor_finds_faults_that_stop_events() {
     assert_eq!(
         consumer.drain(EVENTS).await.len(),
         0,
-        "no consumer sees a probe"
+        "the check should publish nothing"
     );
 
-    // A user without rights.
+    // A user without permissions.
     node.ctl(&["add_user", "poor", "poor"]);
     node.ctl(&["set_permissions", "poor", "^$", "^$", ".*"]);
     let poor = format!("amqp://poor:poor@127.0.0.1:{}/%2f", node.port());
@@ -89,8 +89,8 @@ async fn doctor_restores_only_missing_bindings_beside_a_gateway() {
         to_do.contains("declares the queue cartwire.events again"),
         "{to_do}"
     );
-    // By the regular look, without any event.
-    eventually("the gateway declares it again", || async {
+    // The regular topology check declares the queue; no event is needed.
+    eventually("the gateway declares the queue again", || async {
         node.ctl(&["list_queues", "name"])
             .contains("cartwire.events\n")
             .then_some(())

@@ -1,4 +1,5 @@
-//! The program with real RabbitMQ nodes: each test starts and ends its own, and no test is skipped where RabbitMQ is missing.
+//! The program with real RabbitMQ nodes. Each test starts and stops its own node. If RabbitMQ is not installed, the
+//! tests fail instead of being skipped.
 
 mod deliveries;
 mod doctor;

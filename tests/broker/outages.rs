@@ -1,6 +1,6 @@
 //! Outages of a real RabbitMQ, full queues and a deleted exchange: no accepted delivery is lost.
 //!
-//! A settled delivery must be in the queue at that moment: queues are drained once, without waiting for more. Faults at random
+//! A settled delivery must already be in the queue, so each queue is drained once without waiting. Faults at random
 //! moments are in `tests/faults`.
 
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ async fn broker_absent_at_the_start_gets_all_events_later() {
     let ledger = send_some(&gateway, 10, 20).await;
     assert!(
         gateway.is_ready().await,
-        "ready although the broker is away"
+        "the gateway should be ready without a broker"
     );
     assert_eq!(gateway.deliveries_in("published"), Vec::<String>::new());
     node.start().await;
@@ -58,11 +58,14 @@ async fn memory_alarm_delays_events_and_no_webhook() {
         (gateway.metric("cartwire_broker_blocked", "").await == 1.0).then_some(())
     })
     .await;
-    assert!(gateway.is_ready().await, "ready although the broker blocks");
+    assert!(
+        gateway.is_ready().await,
+        "the gateway should be ready while the broker blocks"
+    );
     let published: BTreeSet<String> = gateway.deliveries_in("published").into_iter().collect();
     assert!(
         published.is_disjoint(&during.deliveries()),
-        "nothing counts as published that was not confirmed"
+        "an unconfirmed delivery should not be published"
     );
     node.set_memory_alarm(false);
     assert_all_arrived(&gateway, &node, &before.and(during)).await;
@@ -83,7 +86,7 @@ async fn deleted_exchange_is_declared_again_and_nothing_is_lost() {
     assert_eq!(
         gateway.deliveries_in("unrouted"),
         Vec::<String>::new(),
-        "its queues are bound again before the first event"
+        "the queues should be bound again before the first event"
     );
     assert!(consumer.declares_exchange(ExchangeKind::Topic, true).await);
 }
@@ -92,7 +95,7 @@ async fn deleted_exchange_is_declared_again_and_nothing_is_lost() {
 async fn events_refused_by_a_full_queue_are_retried_in_order() {
     let node = RabbitNode::started().await;
     let consumer = Consumer::connect(&node.url()).await;
-    // An operator's own queue, otherwise than the gateway would declare it.
+    // A queue that an operator declared with other arguments than the gateway's.
     let limits = [
         ("x-max-length", AMQPValue::LongInt(20)),
         ("x-overflow", AMQPValue::LongString("reject-publish".into())),
@@ -106,7 +109,10 @@ async fn events_refused_by_a_full_queue_are_retried_in_order() {
         (refused().await > 0.0).then_some(())
     })
     .await;
-    assert!(gateway.is_ready().await, "ready although the queue is full");
+    assert!(
+        gateway.is_ready().await,
+        "the gateway should be ready while the queue is full"
+    );
     let mut arrived = Vec::new();
     let wanted = ledger.event_ids();
     let mut got = BTreeSet::new();
@@ -145,7 +151,7 @@ async fn logged_events_are_published_once_a_broker_is_configured() {
     let url = node.url();
     gateway.set_options(&["--amqp-url", &url]);
     gateway.start().await;
-    eventually("what was logged is pending again", || async {
+    eventually("logged deliveries become pending", || async {
         gateway.deliveries_in("logged").is_empty().then_some(())
     })
     .await;
@@ -154,7 +160,7 @@ async fn logged_events_are_published_once_a_broker_is_configured() {
         arrived
             .iter()
             .all(|arrived| arrived.event["origin"] == "webhook"),
-        "it is their first time"
+        "events that were only logged should keep the origin webhook"
     );
     assert_eq!(gateway.deliveries_in("logged"), Vec::<String>::new());
     ledger.assert_told_once_by(&gateway.exported_events());

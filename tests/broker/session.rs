@@ -1,4 +1,4 @@
-//! Connecting to real RabbitMQ nodes: TLS with a private authority, client certificates, several addresses, frozen nodes.
+//! Connections to real RabbitMQ nodes: TLS with a private CA, client certificates, several addresses, frozen nodes.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use support::store::Order;
 use support::{eventually, free_port};
 use tempfile::TempDir;
 
-/// An authority of the test's own.
+/// A CA that the test creates.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -34,7 +34,7 @@ impl Authority {
         }
     }
 
-    /// A certificate of that name, and its key.
+    /// A certificate for this name, and its private key, as PEM.
     fn issue(&self, name: &str) -> (String, String) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, name);
@@ -50,7 +50,7 @@ impl Authority {
     }
 }
 
-/// A node that listens for TLS with a certificate of `authority`, and its TLS port.
+/// Starts a node that listens for TLS with a certificate of `authority`. Returns the node and its TLS port.
 async fn tls_node(authority: &Authority) -> (RabbitNode, u16) {
     let mut node = RabbitNode::stopped();
     let port = free_port();
@@ -84,7 +84,7 @@ async fn broker_with_a_private_ca_is_trusted_by_its_file_only() {
     let url = format!("amqps://guest:guest@localhost:{port}/%2f");
     let mut gateway = ProcessGateway::new(&["--amqp-url", &url]);
     gateway.start().await;
-    eventually("the refusal is logged", || async {
+    eventually("the TLS failure is logged", || async {
         gateway
             .log_text()
             .contains("broker is not reached")
@@ -155,10 +155,10 @@ async fn lost_node_is_replaced_by_the_next_address_within_seconds() {
     after.assert_told_by(&events(&arrived));
 }
 
-/// Entries of a folder below `/proc/PID`.
+/// Number of entries in the folder `/proc/PID/{what}`.
 fn count(pid: u32, what: &str) -> usize {
     std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join(what))
-        .expect("the gateway runs")
+        .expect("the gateway should be running")
         .count()
 }
 
@@ -166,11 +166,11 @@ fn count(pid: u32, what: &str) -> usize {
 async fn frozen_broker_leaks_neither_threads_nor_descriptors() {
     let node = RabbitNode::started().await;
     node.set_frozen(true);
-    // The same address three times has the short time limit.
+    // Several addresses shorten the connect timeout, so the same address is listed three times.
     let list = vec![node.url(); 3].join(",");
     let mut gateway = ProcessGateway::with_broker(&list);
     gateway.start().await;
-    let pid = gateway.pid().expect("it runs");
+    let pid = gateway.pid().expect("the gateway should be running");
     let rounds = |many: f64| {
         let gateway = &gateway;
         async move {
@@ -187,7 +187,7 @@ async fn frozen_broker_leaks_neither_threads_nor_descriptors() {
     let before = (count(pid, "task"), count(pid, "fd"));
     rounds(4.0).await;
     let after = (count(pid, "task"), count(pid, "fd"));
-    // Nine attempts later: one may be under way, and the test's own requests hold a few descriptors.
+    // Nine attempts later. One attempt may be in progress, and the test's own requests use a few descriptors.
     assert!(
         after.0 <= before.0 + 3,
         "threads: {before:?}, then {after:?}"

@@ -1,4 +1,4 @@
-//! Changes of the topology of a real RabbitMQ while the gateway runs.
+//! Topology changes of a real RabbitMQ while the gateway runs.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ async fn deleted_queue_is_declared_again_and_keeps_key_order() {
     assert_eq!(in_state(&gateway, "unrouted"), BTreeSet::new());
     let arrived = consumer.drain(EVENTS).await;
     during.assert_told_by(&events(&arrived));
-    // The queue is the gateway's own again, with its dead-letter queue.
+    // The queue again has the gateway's own arguments, with the dead-letter queue.
     assert!(consumer.declares(EVENTS, declared(EVENTS)).await);
     assert!(gateway.log_text().contains("queue declared"));
 }
@@ -68,7 +68,7 @@ async fn forbidden_queue_declaration_is_an_error_and_events_wait() {
 
     consumer.delete_queue(EVENTS).await;
     let during = gateway.store().send_all(&Order::some(4), 3, 6).await;
-    eventually("the trouble is seen", || async {
+    eventually("the gateway reports the lost topology", || async {
         let trouble = gateway
             .metric("cartwire_broker_trouble", "reason=\"topology_lost\"")
             .await;
@@ -80,8 +80,11 @@ async fn forbidden_queue_declaration_is_an_error_and_events_wait() {
     assert_eq!(ready["broker"]["reason"], "topology_lost", "{ready}");
     let log = gateway.log_text();
     let errors = log.matches("broker topology lost").count();
-    assert!(log.contains("ERROR") && errors == 1, "one error: {log}");
-    eventually("the commands know", || async {
+    assert!(
+        log.contains("ERROR") && errors == 1,
+        "expected exactly one error: {log}"
+    );
+    eventually("connections list reports the problem", || async {
         let list = gateway.cli(&["connections", "list"]);
         let text = String::from_utf8_lossy(&list.stdout).into_owned();
         let first = text.lines().next().unwrap_or_default().to_owned();
@@ -95,8 +98,8 @@ async fn forbidden_queue_declaration_is_an_error_and_events_wait() {
         "{to_do}"
     );
 
-    // A queue without its binding is of no use, so the gateway sees both at once.
-    let pid = gateway.pid().expect("it runs");
+    // A queue without its binding receives nothing, so the gateway must see both changes at once.
+    let pid = gateway.pid().expect("the gateway should be running");
     send_signal("STOP", pid);
     assert!(consumer.declares(EVENTS, quorum(&[])).await);
     consumer.bind(EVENTS, "#").await;
@@ -198,7 +201,7 @@ async fn narrowed_pattern_removes_the_earlier_binding() {
             "destination_name",
         ])
     };
-    eventually("only the new binding is left", || async {
+    eventually("the earlier binding is removed", || async {
         let bindings = bindings();
         let of_exchange: Vec<&str> = bindings
             .lines()
@@ -207,12 +210,12 @@ async fn narrowed_pattern_removes_the_earlier_binding() {
         (of_exchange == ["cartwire.events\t#.shop-a\torders"]).then_some(())
     })
     .await;
-    // A queue that is configured no more is left alone and named.
+    // A queue that is no longer configured is not deleted, but `doctor` names it.
     assert!(gateway.terminate().await.success());
     let other = ["--amqp-url", &url, "--queue", "all=#"];
     gateway.set_options(&other);
     gateway.start().await;
-    eventually("the new queue is there", || async {
+    eventually("the new queue exists", || async {
         bindings().contains("\tall").then_some(())
     })
     .await;
@@ -229,13 +232,13 @@ async fn message_requeued_too_often_goes_to_the_dead_letter_queue() {
     let node = RabbitNode::started().await;
     let mut gateway = ProcessGateway::with_broker(&node.url());
     gateway.start().await;
-    eventually("the queue is there", || async {
+    eventually("the queue exists", || async {
         node.ctl(&["list_queues", "name"])
             .contains("cartwire.events.dead")
             .then_some(())
     })
     .await;
-    // RabbitMQ 4 has a limit of 20 by itself.
+    // RabbitMQ 4 has a default delivery limit of 20; older versions need a policy.
     let policy = [
         "set_policy",
         "limit",
@@ -251,7 +254,10 @@ async fn message_requeued_too_often_goes_to_the_dead_letter_queue() {
     let mut rounds = 0;
     while consumer.requeue_all(EVENTS).await > 0 {
         rounds += 1;
-        assert!(rounds < 50, "the delivery limit holds");
+        assert!(
+            rounds < 50,
+            "the delivery limit should end the redeliveries"
+        );
     }
     eventually("the event is in the dead-letter queue", || async {
         let dead = consumer.drain("cartwire.events.dead").await;
@@ -264,14 +270,20 @@ async fn message_requeued_too_often_goes_to_the_dead_letter_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_above_the_limit_of_the_broker_is_published_without_raw() {
-    // How large the event is, with and without the platform's payload.
+    // Measures the size of the event with and without the platform's payload.
     let mut measured = ProcessGateway::new(&[]);
     measured.start().await;
     measured.store().send_all(&Order::some(1), 0, 1).await;
     measured.settled().await;
-    let mut event = measured.exported_events().pop().expect("an event");
+    let mut event = measured
+        .exported_events()
+        .pop()
+        .expect("one event should be exported");
     let whole = event.to_string().len();
-    event["data"].as_object_mut().expect("data").remove("raw");
+    event["data"]
+        .as_object_mut()
+        .expect("data should be an object")
+        .remove("raw");
     let limit = (whole + event.to_string().len()) / 2;
 
     let mut node = RabbitNode::stopped();
@@ -286,7 +298,7 @@ async fn event_above_the_limit_of_the_broker_is_published_without_raw() {
     let is_order = |event: &serde_json::Value| event["type"] == "cartwire.order.updated";
     let mut events = gateway.exported_events();
     events.retain(is_order);
-    let event = events.pop().expect("an event");
+    let event = events.pop().expect("one event should be published");
     assert_eq!(event["data"]["raw_omitted"], true);
     assert!(gateway.log_text().contains("refuses larger messages"));
 }

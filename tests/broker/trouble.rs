@@ -1,5 +1,5 @@
-//! One store's trouble with the broker beside a healthy store: a queue that refuses, a queue that hangs, a routing key that
-//! is forbidden. Each with a real RabbitMQ.
+//! Broker problems of one store beside a healthy store, with a real RabbitMQ: a queue that rejects, a queue that hangs,
+//! a routing key that is forbidden.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use support::node::RabbitNode;
 use support::process::ProcessGateway;
 use support::store::{Order, SHOP, SITE};
 
-/// The bound for a healthy store's events on a loaded machine.
+/// Maximum publish delay of a healthy store on a loaded machine.
 const HEALTHY: Duration = Duration::from_secs(5);
 
-/// Sends ten revisions of orders of both stores, and checks that the shop's are published in time.
+/// Sends ten revisions of orders of both stores, and asserts that the shop's events are published in time.
 async fn send_and_check(gateway: &ProcessGateway, round: u64) -> Ledger {
     let (from, to) = (10 * round, 10 * round + 10);
     let ledger = gateway.store().send_all(&Order::some(8), from, to).await;
@@ -26,7 +26,11 @@ async fn send_and_check(gateway: &ProcessGateway, round: u64) -> Ledger {
         healthy.is_subset(&published).then_some(())
     })
     .await;
-    assert!(sent.elapsed() < HEALTHY, "after {:?}", sent.elapsed());
+    assert!(
+        sent.elapsed() < HEALTHY,
+        "the healthy store's events took {:?}",
+        sent.elapsed()
+    );
     ledger
 }
 
@@ -62,7 +66,7 @@ async fn refusing_queue_leaves_few_copies_in_a_healthy_one() {
     let repeated: usize = copies.values().map(|count| count - 1).sum();
     assert!(
         repeated < 60,
-        "{repeated} copies of {} events",
+        "the healthy queue has {repeated} copies of {} events",
         copies.len()
     );
     assert!(!ledger.of(SITE).deliveries().is_empty());
@@ -113,11 +117,14 @@ async fn forbidden_routing_key_backs_off_and_delays_no_other_store() {
     let forbidden = gateway
         .metric("cartwire_publish_retries_total", "forbidden")
         .await;
-    assert!((1.0..80.0).contains(&forbidden), "{forbidden} probes");
+    assert!(
+        (1.0..80.0).contains(&forbidden),
+        "{forbidden} publish attempts were forbidden"
+    );
     let lost = gateway
         .metric("cartwire_publish_retries_total", "connection_lost")
         .await;
-    assert_eq!(lost, 0.0, "the connection stays");
+    assert_eq!(lost, 0.0, "the AMQP connection should stay open");
     node.ctl(&["clear_topic_permissions", "guest"]);
     gateway.settled().await;
     let arrived = events(&Consumer::connect(&node.url()).await.drain(EVENTS).await);

@@ -1,11 +1,12 @@
-//! A night of operation: many shops and sites send webhooks, some of them are in trouble, the broker is away for a while, and
-//! a queue is deleted. In the morning the operator looks: the troubles must come first, with the right cause, and nothing
-//! that is well may be in the way.
+//! A night of operation: many shops and sites send webhooks, some connections have problems, the broker is down for a
+//! while, and a queue is deleted. In the morning the program checks what the operator sees. The problems must be listed
+//! first with the right cause, and healthy connections must not be listed as problems.
 //!
-//! `cargo test` runs a short night. `tests/night/run` runs 300 shops, 100 sites and 50 deliveries a second for ten minutes.
-//! The exit code is 1 if a delivery that was answered 200 is missing, or if a trouble is not shown as it must be.
+//! `cargo test` runs a short night. `tests/night/run` runs 300 shops, 100 sites and 50 deliveries a second for ten
+//! minutes. The exit code is 1 if a delivery that was answered 200 is missing, or if a problem is not shown as
+//! expected.
 
-#![allow(clippy::print_stdout, reason = "the morning's report is its purpose")]
+#![allow(clippy::print_stdout, reason = "the program prints a report")]
 
 mod morning;
 mod stores;
@@ -40,7 +41,7 @@ struct Args {
     /// Length of the night in seconds
     #[arg(long, default_value_t = 12)]
     seconds: u64,
-    /// Arguments of the test runner, which this program does not need
+    /// Accepted because cargo test passes it to all tests
     #[arg(long, hide = true)]
     nocapture: bool,
     #[arg(long, hide = true)]
@@ -60,13 +61,14 @@ async fn main() -> ExitCode {
         "--check-interval-seconds",
         "5",
         "--allow-private-stores",
-        // The disabled webhook must stay a problem that is listed.
+        // The disabled webhook must remain a listed problem.
         "--repair",
         "manual",
     ]);
     let troubles = Troubles::new();
     let stores = Stores::add(&gateway, args.shops, args.sites);
-    // Before the start: a running gateway would wait for the shops' pings, and no host is at the public URL.
+    // The shops are connected before the start. A running gateway would wait for their pings, but no host has the
+    // public URL.
     troubles.connect(&gateway);
     gateway.start().await;
     println!(

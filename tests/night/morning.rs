@@ -1,4 +1,4 @@
-//! What the operator sees in the morning.
+//! The checks of what the operator sees in the morning.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use support::consumer::Arrived;
 use support::eventually;
 use support::process::ProcessGateway;
 
-/// `doctor` prints at most so many lines more than there are troubles.
+/// Maximum number of lines that `doctor` may print in addition to the number of problems.
 const DOCTOR_LINES: usize = 60;
 
-/// Deliveries that were answered 200 and whose events are in neither part of the queue.
+/// One message if events of deliveries that were answered 200 are missing in both drains of the queue.
 pub(crate) fn missing(answered: &[String], before: &[Arrived], after: &[Arrived]) -> Vec<String> {
     let arrived: BTreeSet<&str> = before
         .iter()
@@ -34,13 +34,13 @@ pub(crate) fn missing(answered: &[String], before: &[Arrived], after: &[Arrived]
     )]
 }
 
-/// Looks at `connections list` and `doctor`.
+/// Checks `connections list` and `doctor`. Returns one message for each error.
 pub(crate) async fn look(gateway: &ProcessGateway, _: &Troubles) -> Vec<String> {
     let troubled: BTreeSet<&str> = EXPECTED
         .iter()
         .map(|expected| expected.connection)
         .collect();
-    // The background check needs a round or two.
+    // A problem is found by the first or second background check.
     eventually("all troubles are found", || async {
         let list = connections(gateway);
         let first: BTreeSet<&str> = list

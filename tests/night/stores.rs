@@ -1,4 +1,4 @@
-//! The stores that are well: shops and sites that send one order after another.
+//! The healthy stores: shops and sites that send one order after another.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use tokio::task::JoinHandle;
 use support::process::ProcessGateway;
 use support::store::APP;
 
-/// A store, and how it signs.
+/// A store with its identity and key.
 #[derive(Clone, Debug)]
 pub(crate) enum Store {
-    /// By its connection, with this secret.
+    /// A shop, by its connection and webhook secret.
     Shop { connection: String, secret: String },
     /// A site that installed the app, by its instance id.
     Site { instance: String },
 }
 
-/// All of them.
+/// All healthy stores.
 #[derive(Clone)]
 pub(crate) struct Stores {
     stores: Vec<Store>,
     app_key: String,
 }
 
-/// Deliveries that keep coming.
+/// The senders of a running load.
 pub(crate) struct Traffic {
     is_closing: Arc<AtomicBool>,
     senders: Vec<JoinHandle<Vec<String>>>,
@@ -53,19 +53,19 @@ impl Stores {
         let app_key = platform("wix").and_then(|wix| fixture::test_key(wix, "signing"));
         Self {
             stores,
-            app_key: app_key.expect("the key of the fixtures"),
+            app_key: app_key.expect("the fixtures should contain the app's key"),
         }
     }
 
-    /// Lets all stores send, in turn, so many deliveries a second together.
+    /// Starts the load: all stores send in rotation, with `rate` deliveries a second in total.
     pub(crate) fn open(&self, gateway: &ProcessGateway, rate: u32) -> Traffic {
         const SENDERS: u32 = 8;
         let is_closing = Arc::new(AtomicBool::new(false));
         let interval = Duration::from_secs(1) * SENDERS / rate.max(1);
         let senders = (0..SENDERS).map(|first| {
             let (stores, is_closing) = (self.clone(), Arc::clone(&is_closing));
-            let sender =
-                FixtureSender::new(&format!("http://{}", gateway.public())).expect("a client");
+            let sender = FixtureSender::new(&format!("http://{}", gateway.public()))
+                .expect("the sender should be created");
             tokio::spawn(async move {
                 let mut answered = Vec::new();
                 let mut ticks = tokio::time::interval(interval);
@@ -85,7 +85,7 @@ impl Stores {
         }
     }
 
-    /// Sends one order; the id of its event, if the answer is 200.
+    /// Sends one order. Returns the id of its event if the response is 200.
     async fn send(&self, sender: &FixtureSender, number: u64) -> Option<String> {
         let store = &self.stores[usize::try_from(number).ok()? % self.stores.len()];
         let (name, connection, request) = match store {
@@ -101,19 +101,19 @@ impl Stores {
                 ("wix", APP, sign_site_order(instance, number, &self.app_key))
             }
         };
-        let connection = ConnectionId::new(connection).expect("an id");
+        let connection = ConnectionId::new(connection).expect("the connection id should be valid");
         let answer = sender.send(name, &connection, &request).await.ok()?;
         answer.delivery().map(|delivery| format!("{delivery}-0"))
     }
 }
 
 impl Traffic {
-    /// Stops; the ids of the events of all deliveries that were answered 200.
+    /// Stops the senders. Returns the event ids of all deliveries that were answered 200.
     pub(crate) async fn close(self) -> Vec<String> {
         self.is_closing.store(true, Ordering::Relaxed);
         let mut answered = Vec::new();
         for sender in self.senders {
-            answered.append(&mut sender.await.expect("a sender"));
+            answered.append(&mut sender.await.expect("the sender should not panic"));
         }
         answered
     }
@@ -129,7 +129,7 @@ pub(crate) fn sign_order(
     sign_bytes(topic, payload.to_string().as_bytes(), secret, nonce)
 }
 
-/// A signed WooCommerce delivery of any body.
+/// A signed WooCommerce delivery with any body.
 pub(crate) fn sign_bytes(topic: &str, payload: &[u8], secret: &str, nonce: u64) -> SignedRequest {
     let unsigned = Unsigned {
         topic,
@@ -138,9 +138,9 @@ pub(crate) fn sign_bytes(topic: &str, payload: &[u8], secret: &str, nonce: u64) 
         options: &BTreeMap::new(),
     };
     platform("woocommerce")
-        .expect("a platform")
+        .expect("woocommerce should be a known platform")
         .sign(&unsigned, secret, Timestamp::now())
-        .expect("it can be signed")
+        .expect("the delivery should be signed")
 }
 
 fn sign_site_order(instance: &str, number: u64, key: &str) -> SignedRequest {
@@ -160,7 +160,7 @@ fn sign_site_order(instance: &str, number: u64, key: &str) -> SignedRequest {
         options: &options,
     };
     platform("wix")
-        .expect("a platform")
+        .expect("wix should be a known platform")
         .sign(&unsigned, key, Timestamp::now())
-        .expect("it can be signed")
+        .expect("the delivery should be signed")
 }

@@ -1,4 +1,5 @@
-//! The stores in trouble, each in its own way, and one that only looks like it.
+//! The connections with problems, one for each kind of problem, and one healthy connection that receives forged
+//! requests.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +13,20 @@ use crate::stores::sign_bytes;
 use support::process::ProcessGateway;
 use support::woocommerce::{KEY, Options, SECRET, Shop};
 
-/// The address that stores are told. No host is there: the deliveries are sent by this program.
+/// The public URL that stores get. No host has it: this program sends the deliveries itself.
 const PUBLIC_URL: &str = "https://hooks.example.com";
-/// Deliveries of each trouble.
+/// Number of deliveries of each connection.
 const DELIVERIES: u64 = 12;
 const SECRET_OF_TROUBLED: &str = "the-webhook-secret-of-a-troubled-shop";
 
-/// A trouble, as the operator must see it.
+/// A problem as the operator must see it.
 pub(crate) struct Expected {
     pub(crate) connection: &'static str,
     /// Part of the reason code.
     pub(crate) reason: &'static str,
 }
 
-/// Every connection in trouble.
+/// All connections with a problem.
 pub(crate) const EXPECTED: &[Expected] = &[
     Expected {
         connection: "notice-before-json",
@@ -49,10 +50,10 @@ pub(crate) const EXPECTED: &[Expected] = &[
     },
 ];
 
-/// A quiet shop that receives forged requests. It is well.
+/// A shop that sends nothing and receives forged requests. It must count as healthy.
 pub(crate) const FORGED: &str = "forged-requests";
 
-/// The shops behind the connections in trouble.
+/// The shops of the connections with problems.
 pub(crate) struct Troubles {
     key_revoked: Shop,
     switched_off: Shop,
@@ -75,7 +76,7 @@ impl Troubles {
         }
     }
 
-    /// Connects all of them while they are still well.
+    /// Connects all shops while they are still healthy.
     pub(crate) fn connect(&self, gateway: &ProcessGateway) {
         for connection in ["notice-before-json", "owner-without-rights", FORGED] {
             gateway.add_shop(connection, SECRET_OF_TROUBLED);
@@ -89,9 +90,10 @@ impl Troubles {
         }
     }
 
-    /// From now on each has its trouble.
+    /// Causes the problem of each shop.
     pub(crate) async fn begin(&self, gateway: &ProcessGateway) {
-        let sender = FixtureSender::new(&format!("http://{}", gateway.public())).expect("a client");
+        let sender = FixtureSender::new(&format!("http://{}", gateway.public()))
+            .expect("the sender should be created");
         self.key_revoked
             .change(|options| options.consumer_key = "ck_of_somebody_else".to_owned());
         let webhook = |shop: &Shop, topic: &str| {
@@ -99,7 +101,7 @@ impl Troubles {
             webhooks
                 .into_iter()
                 .find(|webhook| webhook.topic == topic)
-                .expect("a webhook of ours")
+                .expect("the gateway should have registered a webhook for the topic")
         };
         let disabled = webhook(&self.switched_off, "order.updated");
         self.switched_off
@@ -165,12 +167,14 @@ impl Troubles {
                 ),
             ];
             for (connection, request) in deliveries {
-                let connection = ConnectionId::new(connection).expect("an id");
-                // Refused where the trouble is a wrong secret.
+                let connection =
+                    ConnectionId::new(connection).expect("the connection id should be valid");
+                // The gateway rejects a delivery whose problem is a wrong secret.
                 let _ = sender.send("woocommerce", &connection, &request).await;
             }
         }
-        // A webhook's date in REST is that of its last delivery attempt: the proof that the store itself sent them.
+        // In REST, a webhook's date is the time of its last delivery attempt. It proves that the store sent the
+        // deliveries.
         self.secret_changed
             .edit(changed.id, |webhook| webhook.changed_at = Timestamp::now());
     }
@@ -192,7 +196,7 @@ fn sign_as(
         options: &options,
     };
     platform("woocommerce")
-        .expect("a platform")
+        .expect("woocommerce should be a known platform")
         .sign(&unsigned, secret, Timestamp::now())
-        .expect("it can be signed")
+        .expect("the delivery should be signed")
 }
