@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_checked_however_it_is_written() {
+    fn an_address_is_checked_in_every_notation() {
         let guard = Guard {
             allow_private: false,
         };
@@ -86,7 +86,7 @@ mod tests {
             "https://0/",
             "http://127.1/x",
         ] {
-            let refused = guard.check(&Url::parse(url).expect("a url"));
+            let refused = guard.check(&Url::parse(url).expect("the URL should be valid"));
             assert!(
                 matches!(refused, Err(CallFailure::AddressRefused(_))),
                 "{url}"
@@ -95,18 +95,18 @@ mod tests {
                 Guard {
                     allow_private: true
                 }
-                .check(&Url::parse(url).expect("a url"))
+                .check(&Url::parse(url).expect("the URL should be valid"))
                 .is_ok()
             );
         }
         assert!(
             guard
-                .check(&Url::parse("https://shop.example/").expect("a url"))
+                .check(&Url::parse("https://shop.example/").expect("the URL should be valid"))
                 .is_ok()
         );
         assert!(
             guard
-                .check(&Url::parse("https://8.8.8.8/").expect("a url"))
+                .check(&Url::parse("https://8.8.8.8/").expect("the URL should be valid"))
                 .is_ok()
         );
     }

@@ -14,7 +14,7 @@ use crate::platforms::api::{Answer, ApiRequest, CallFailure, CallResult, Method}
 
 /// Maximum time to connect, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum time for a whole response. Stores on small machines need long for a page of a hundred orders.
+/// Maximum time for a whole response. A store on a small machine may need many seconds for a page of 100 orders.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that an idle connection is kept.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);

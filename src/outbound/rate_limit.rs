@@ -100,7 +100,7 @@ mod tests {
     };
 
     fn id(name: &str) -> ConnectionId {
-        ConnectionId::new(name).expect("an id")
+        ConnectionId::new(name).expect("the connection id should be valid")
     }
 
     #[tokio::test]
@@ -114,13 +114,13 @@ mod tests {
         assert_eq!(
             limiters.take_turn(&other, PACE, now),
             now,
-            "connections do not wait for each other"
+            "connections should not wait for each other"
         );
         let later = now + Duration::from_secs(60);
         assert_eq!(
             limiters.take_turn(&shop, PACE, later),
             later,
-            "a burst is possible again after an idle time"
+            "a burst should be possible again after an idle time"
         );
     }
 

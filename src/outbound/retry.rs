@@ -1,4 +1,4 @@
-//! Which calls are retried, and after which delay.
+//! Decides which calls are retried, and after which delay.
 
 use std::time::Duration;
 

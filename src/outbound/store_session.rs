@@ -15,7 +15,7 @@ use crate::platforms::StoreApi;
 use crate::platforms::api::{ApiRequest, Auth, CallFailure, CallResult};
 use crate::platforms::oauth1::Placement;
 
-/// A connection with all that its calls need.
+/// A connection and the parts of the client that its calls use.
 #[derive(Clone, Copy)]
 pub(super) struct StoreSession<'a> {
     pub(super) http: &'a HttpClient,

@@ -13,7 +13,11 @@ use crate::platforms::api::{ApiRequest, CallFailure, Method};
 #[tokio::test]
 async fn private_addresses_are_refused_in_every_notation() {
     let (url, requests) = server(|_, _| http(200, "", "{}")).await;
-    let port = url.rsplit(':').next().expect("a port").to_owned();
+    let port = url
+        .rsplit(':')
+        .next()
+        .expect("the URL should contain a port")
+        .to_owned();
     let public_only = outbound(false);
     for address in [
         url.clone(),
@@ -39,7 +43,7 @@ async fn a_redirect_is_returned_and_not_followed() {
         server(|_, _| http(302, "location: http://169.254.169.254/\r\n", "")).await;
     let answer = call(&outbound(true), ApiRequest::get("test", url))
         .await
-        .expect("an answer");
+        .expect("the call should return a response");
     assert_eq!(
         (answer.status, answer.header("location")),
         (302, Some("http://169.254.169.254/"))

@@ -33,8 +33,12 @@ async fn a_response_above_the_limit_is_too_large() {
 
 #[tokio::test]
 async fn a_closed_port_is_unreachable_and_an_unknown_name_has_no_host() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let closed = listener.local_addr().expect("an address");
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port should be available");
+    let closed = listener
+        .local_addr()
+        .expect("the listener should have an address");
     drop(listener);
     let closed = get(format!("http://{closed}")).await;
     assert!(
@@ -50,8 +54,15 @@ async fn a_closed_port_is_unreachable_and_an_unknown_name_has_no_host() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_a_tls_failure() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port should be available");
+    let url = format!(
+        "https://{}",
+        listener
+            .local_addr()
+            .expect("the listener should have an address")
+    );
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream

@@ -16,8 +16,15 @@ use crate::platforms::{PLATFORMS, StoreApi};
 pub(super) async fn server(
     respond: impl Fn(usize, &str) -> Option<String> + Send + Sync + 'static,
 ) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port should be available");
+    let url = format!(
+        "http://{}",
+        listener
+            .local_addr()
+            .expect("the listener should have an address")
+    );
     let requests = Arc::new(AtomicUsize::new(0));
     let (count, respond) = (Arc::clone(&requests), Arc::new(respond));
     tokio::spawn(async move {
@@ -62,21 +69,21 @@ pub(super) fn outbound(allow_private_stores: bool) -> Outbound {
         allow_private_stores,
         ca_file: None,
     })
-    .expect("a client")
+    .expect("the client should be created")
 }
 
 /// The API that the test calls use. Only its request rate matters.
 pub(super) fn api() -> &'static dyn StoreApi {
     let mut platforms = PLATFORMS.iter();
     let api = platforms.find_map(|platform| platform.api());
-    api.expect("a platform with an API")
+    api.expect("a platform should have an API")
 }
 
 pub(super) async fn call(outbound: &Outbound, request: ApiRequest) -> CallResult {
-    let shop = ConnectionId::new("shop").expect("an id");
+    let shop = ConnectionId::new("shop").expect("the connection id should be valid");
     outbound.call(api(), &shop, request).await
 }
 
 pub(super) fn status(result: CallResult) -> u16 {
-    result.expect("an answer").status
+    result.expect("the call should return a response").status
 }

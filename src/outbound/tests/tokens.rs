@@ -51,7 +51,8 @@ async fn a_hundred_concurrent_calls_fetch_one_token() {
         // Each call has another connection, so that no call waits for the request rate.
         let (outbound, request) = (outbound.clone(), by_token(&url));
         async move {
-            let shop = ConnectionId::new(&format!("shop-{number}")).expect("an id");
+            let shop = ConnectionId::new(&format!("shop-{number}"))
+                .expect("the connection id should be valid");
             status(outbound.call(api(), &shop, request).await)
         }
     });
