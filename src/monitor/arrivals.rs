@@ -1,4 +1,4 @@
-//! The arrival times of each connection's deliveries, and whether a connection is silent for longer than usual. Pure.
+//! The arrival times of each connection's deliveries, and the detection of silent connections. This module does no I/O.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,15 +12,16 @@ use crate::journal::entry::Position;
 /// skipped: the pauses between them are short.
 pub const MAX_ARRIVALS_READ: u32 = 5_000;
 
-/// Age at which an arrival no longer counts for the usual rhythm.
+/// Arrivals older than this do not count as part of the usual rhythm.
 const RHYTHM_WINDOW: SignedDuration = SignedDuration::from_hours(14 * 24);
-/// Of many arrivals within this time, only the first and the last are stored: they are enough to know the pauses.
+/// If many deliveries arrive within this time, only the first and the last are stored. Two are enough to measure
+/// pauses.
 const BURST_TIME: SignedDuration = SignedDuration::from_mins(15);
 /// Maximum number of arrivals that are stored for one connection.
 const MAX_ARRIVALS: usize = 500;
-/// Minimum number of arrivals from which a rhythm is known.
+/// Minimum number of arrivals for a known rhythm.
 const MIN_ARRIVALS: usize = 10;
-/// Time that the arrivals must cover until the pauses at night are known.
+/// Minimum time between the first and the last arrival for which the pauses at night count as known.
 const NIGHTS_TIME: SignedDuration = SignedDuration::from_hours(48);
 /// Minimum silence of a connection whose pauses at night are known.
 const MIN_SILENCE: SignedDuration = SignedDuration::from_hours(1);
@@ -53,7 +54,7 @@ impl Arrivals {
         }
     }
 
-    /// Removes the connections that do not exist any more.
+    /// Removes the connections for which `exists` returns `false`.
     pub fn retain(&mut self, exists: impl Fn(&ConnectionId) -> bool) {
         self.times.retain(|id, _| exists(id));
     }
@@ -112,12 +113,14 @@ mod tests {
     use super::*;
 
     fn id(name: &str) -> ConnectionId {
-        ConnectionId::new(name).expect("an id")
+        ConnectionId::new(name).expect("the connection id should be valid")
     }
 
-    /// `minutes` are the arrivals, oldest first.
+    /// The result of `is_silent` for arrivals at these minutes, oldest first, at the minute `now`.
     fn silent(minutes: &[i64], now: i64) -> bool {
-        let at = |minute: i64| Timestamp::from_second(1_700_000_000 + minute * 60).expect("a time");
+        let at = |minute: i64| {
+            Timestamp::from_second(1_700_000_000 + minute * 60).expect("the time should be valid")
+        };
         is_silent(minutes.iter().rev().map(|minute| at(*minute)), at(now))
     }
 
@@ -127,7 +130,7 @@ mod tests {
         let steady: Vec<i64> = (0..20).map(|number| number * 360).collect();
         assert!(!silent(&steady, 19 * 360 + 719));
         assert!(silent(&steady, 19 * 360 + 721));
-        // Every ten minutes by day, and nothing in twelve hours of night.
+        // Every ten minutes by day, and nothing during twelve hours of the night.
         let days: Vec<i64> = (0..4)
             .flat_map(|day| (0..72).map(move |number| day * 1440 + number * 10))
             .collect();
@@ -146,16 +149,20 @@ mod tests {
         assert!(!silent(&first_day, 29 + 60) && !silent(&first_day, 29 + 1439));
         assert!(silent(&first_day, 29 + 1441));
         assert!(!silent(&[], 0));
-        assert!(!silent(&first_day, 29 + 30 * 1440), "too old to count");
+        assert!(
+            !silent(&first_day, 29 + 30 * 1440),
+            "old arrivals should not count"
+        );
     }
 
     #[test]
-    fn a_burst_of_arrivals_is_stored_as_few_and_keeps_the_last() {
+    fn only_some_arrivals_of_a_burst_are_stored_and_always_the_last() {
         let arrival = |number: i64| Arrival {
             position: number,
             endpoint: id("app"),
             connection: id("site"),
-            received_at: Timestamp::from_second(1_700_000_000 + number).expect("a time"),
+            received_at: Timestamp::from_second(1_700_000_000 + number)
+                .expect("the time should be valid"),
         };
         let mut arrivals = Arrivals::default();
         let newest_first: Vec<Arrival> = (1..=7200).rev().map(arrival).collect();
@@ -164,7 +171,10 @@ mod tests {
         for name in ["app", "site"] {
             assert_eq!(arrivals.last(&id(name)), Some(arrival(7200).received_at));
             let stored = arrivals.times[&id(name)].len();
-            assert!((8..=18).contains(&stored), "{stored} of two hours");
+            assert!(
+                (8..=18).contains(&stored),
+                "{stored} arrivals of two hours are stored"
+            );
         }
         arrivals.retain(|known| *known == id("app"));
         assert_eq!(arrivals.last(&id("site")), None);

@@ -78,13 +78,13 @@ impl BackgroundMonitor {
         })
     }
 
-    /// When the last delivery was accepted. If many deliveries arrive, some are missing among the arrivals that are read
-    /// from the journal, but none is missing in `accepted`.
+    /// When the last delivery was accepted. With many deliveries, the arrivals that are read from the journal are
+    /// incomplete; `accepted` is complete.
     pub(super) fn accepted_at(&self, list: &WatchList, id: &ConnectionId) -> Option<Timestamp> {
         list.arrivals.last(id).max(self.accepted.last(id))
     }
 
-    /// Takes over the unreadable deliveries that an earlier process counted.
+    /// Restores the unreadable deliveries that an earlier process counted.
     pub(super) fn restore_unreadable(&self, connection: &Connection) {
         let stored = match DeliveryProblem::of(connection) {
             Some(DeliveryProblem::BodiesUnreadable) => settings::unreadable_run(connection),
@@ -93,7 +93,8 @@ impl BackgroundMonitor {
         self.unreadable.restore(&connection.id, stored);
     }
 
-    /// When the operator last changed something at the store. Earlier refusals say nothing about the store now.
+    /// When the operator last changed something at the store. Earlier rejections say nothing about its current
+    /// configuration.
     fn changed_at_store(&self, connection: &Connection) -> Option<Timestamp> {
         let repaired_at = match connection.condition() {
             Condition::Connected => Some(connection.changed_at),
@@ -116,7 +117,7 @@ impl BackgroundMonitor {
     }
 }
 
-/// When the ping arrived that a connection is degraded for the lack of.
+/// When the ping arrived whose absence degraded the connection; `None` if it has not arrived.
 fn missing_ping(connection: &Connection) -> Option<Timestamp> {
     match DeliveryProblem::of(connection) {
         Some(DeliveryProblem::PingMissing) => settings::pinged_at(connection),

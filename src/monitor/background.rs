@@ -1,7 +1,7 @@
 //! The background monitor of a running gateway: checks every connection once in each interval.
 //!
-//! `assess` makes the assessment of a check, and `record` stores it. Nothing is written if nothing changed. `repair` puts
-//! right webhooks that a store disabled, lost or changed; nothing else at a store is changed without an operator.
+//! `assess` makes the assessment of a check, and `record` stores it. Nothing is written if nothing changed. `repair`
+//! repairs webhooks that a store disabled, lost or changed. All other changes at a store need an operator.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,15 +27,15 @@ use crate::outbound::Outbound;
 use crate::platforms::api::CheckMode;
 use crate::report::ErrorChain;
 
-/// After the refusal of a registered webhook the connection is checked early, but only when the store has noted its attempt.
+/// Delay of the early check after a registered webhook was rejected. The store must first record its delivery attempt.
 const REFUSAL_SETTLE_TIME: SignedDuration = SignedDuration::from_secs(3);
-/// Minimum time between two checks of one connection, if the second one is early.
+/// Minimum time between two checks of one connection if the second check is early.
 const EARLY_CHECK_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 /// Maximum number of concurrent checks.
 const MAX_CONCURRENT_CHECKS: usize = 8;
 /// Maximum time between two searches for connections that are due.
 const MAX_TICK: Duration = Duration::from_secs(1);
-/// Age at which the known arrivals are read again.
+/// Maximum age of the arrivals in memory before they are read again.
 const MAX_ARRIVALS_AGE: Duration = Duration::from_secs(60);
 
 /// The background monitor.
@@ -52,7 +52,7 @@ pub struct BackgroundMonitor {
     pub unreadable: Arc<UnreadableBodies>,
     /// Receives the findings of each check.
     pub findings: Findings,
-    /// The gateway's address for stores.
+    /// The gateway's public URL, which stores deliver to.
     pub public_url: Option<String>,
     /// Each connection is checked once in this time.
     pub interval: Duration,
@@ -64,7 +64,7 @@ pub struct BackgroundMonitor {
 type EndedCheck = Option<(Connection, CheckOutcome)>;
 
 impl BackgroundMonitor {
-    /// Checks until the gateway shuts down. A check that is aborted then has changed nothing.
+    /// Checks until the gateway shuts down. The shutdown aborts running checks.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let mut list = WatchList::default();
         let mut checks: JoinSet<EndedCheck> = JoinSet::new();
@@ -132,8 +132,8 @@ impl BackgroundMonitor {
         }
     }
 
-    /// `true` if something happened since the last check that the next one may explain: a registered webhook was refused, a
-    /// delivery named an unknown webhook, or deliveries became unreadable or readable.
+    /// `true` if an event since the last check needs an explanation: a registered webhook was rejected, a delivery
+    /// named an unknown webhook, or deliveries became unreadable or readable.
     fn is_early(&self, id: &ConnectionId, watched: &WatchedConnection) -> bool {
         let now = Timestamp::now();
         if now.duration_since(watched.checked_at) < EARLY_CHECK_INTERVAL {
@@ -204,7 +204,7 @@ impl BackgroundMonitor {
         };
         let begun_locked = running.map(|running| running.last_locked);
         if store_lock::last_locked(&self.folder) != begun_locked {
-            // A command changed something at the store meanwhile, so the result may be half of the truth.
+            // A command changed something at the store during the check, so the result may be inconsistent.
             watched.next_check = Instant::now();
             return;
         }

@@ -15,7 +15,7 @@ use crate::platforms::store_api;
 
 /// Maximum time of a check that changes nothing.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(150);
-/// Maximum time of a check that changes webhooks: each change is tested by a ping.
+/// Maximum time of a check that changes webhooks. It is longer because each change is tested by a ping.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The result of a check.
@@ -68,7 +68,7 @@ pub async fn run(
             .iter()
             .flatten()
             .filter_map(clock_lead_of);
-        // A cached response has an old date, so the smallest difference counts.
+        // A cached response has an old date, so the smallest difference is used.
         *clock_lead = leads.min_by_key(|lead| lead.abs());
         api.check(context, mode, dialogue)
     });
@@ -135,7 +135,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             body: bytes::Bytes::new(),
-            received_at: Timestamp::from_second(100).expect("a time"),
+            received_at: Timestamp::from_second(100).expect("the time should be valid"),
         };
         let dated = answer(&[("date", "Thu, 01 Jan 1970 00:05:00 GMT")]);
         assert_eq!(clock_lead_of(&dated), Some(SignedDuration::from_secs(200)));

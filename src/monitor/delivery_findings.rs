@@ -106,7 +106,7 @@ pub(super) fn add_unreadable(
     findings.insert(place, found);
 }
 
-/// A note about rejected requests that may or may not be the store's own.
+/// A note about rejected requests. It is not known whether the store sent them.
 pub(super) fn unproved(problem: DeliveryProblem, id: &ConnectionId) -> Finding {
     let found = problem.finding(id);
     Finding {

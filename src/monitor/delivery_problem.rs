@@ -1,4 +1,4 @@
-//! The problems of a connection that its deliveries show, and no check of the store's API.
+//! The problems of a connection that only its deliveries show, not a check of the store's API.
 
 use crate::connections::Connection;
 use crate::delivery::ConnectionId;
@@ -107,7 +107,7 @@ impl DeliveryProblem {
         }
     }
 
-    /// The remedy, with `{id}` in place of the connection's id.
+    /// The remedy. `{id}` is a placeholder for the connection's id.
     fn remedy(self) -> &'static str {
         match self {
             Self::SignatureWrong => {
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_found_by_its_code_and_names_the_connection() {
-        let id = ConnectionId::new("shop-a").expect("an id");
+        let id = ConnectionId::new("shop-a").expect("the connection id should be valid");
         for problem in DeliveryProblem::ALL {
             assert_eq!(
                 DeliveryProblem::from_code(problem.code().as_str()),

@@ -16,11 +16,11 @@ use crate::platforms::api::{Finding, Severity};
 
 pub use section::{Grade, Section, SectionLine, put_trouble_first, remedies};
 
-/// A data file above this size is not read completely, because that takes too long.
+/// A larger data file is not read completely, because this takes too long.
 pub const MAX_CHECKED_FILE_BYTES: u64 = 256 << 20;
 /// Age at which a pending delivery is a problem.
 const MAX_PENDING_AGE: SignedDuration = SignedDuration::from_mins(5);
-/// Maximum difference of clocks that is no problem.
+/// Maximum clock difference that is not reported.
 const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(120);
 /// Maximum time that the newest delivery may be ahead of the clock.
 const MAX_DELIVERY_LEAD: SignedDuration = SignedDuration::from_secs(1);
@@ -30,7 +30,8 @@ const MAX_DELIVERY_LEAD: SignedDuration = SignedDuration::from_secs(1);
 pub fn data_folder(folder: &Path, used: Option<u64>, budget: &Budget) -> Section {
     let mut section = Section::new("data folder");
     let shown = folder.display();
-    // Not the data file: closing a descriptor of it would release the locks of a gateway in this process.
+    // The probe must not be the data file: closing a second descriptor of it would release the SQLite locks of a
+    // gateway in this process.
     let probe = folder.join(format!(".doctor-{}", std::process::id()));
     match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
         Ok(()) => section.ok(format!("{shown} is writable")),
@@ -165,7 +166,7 @@ pub fn clock(newest: Option<Timestamp>, leads: &[SignedDuration], now: Timestamp
     }
     let mut sorted = leads.to_vec();
     sorted.sort();
-    // The median: the wrong clock of one store does not count.
+    // The median ignores the wrong clock of a single store.
     match sorted.get(sorted.len() / 2) {
         Some(lead) if lead.abs() > MAX_CLOCK_DIFFERENCE => section.trouble(
             format!(
@@ -215,7 +216,7 @@ pub fn connection(
                 "`cartwire connections show {id}` shows the details; `cartwire connections resume {id}` declares it to be repaired"
             ),
         ),
-        // Not a warning: an installation may have hundreds of such connections.
+        // Not a warning, because an installation may have hundreds of such connections.
         None => section.ok("it has no credentials, so it cannot be checked"),
         Some(report) if !has_problem => {
             for good in &report.good {

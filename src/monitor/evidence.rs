@@ -10,7 +10,7 @@ use crate::connections::{Assessment, Condition, Connection};
 use crate::platforms::api::{CheckReport, FindingCode, Severity};
 use crate::platforms::{TOPIC_MISMATCH, reported_problem};
 
-/// All that is known about a connection at one moment.
+/// The evidence about a connection at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
     pub(super) connection: &'a Connection,
@@ -35,7 +35,7 @@ pub(super) struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// A check, without anything else.
+    /// The evidence of a check alone.
     pub(super) fn of_check(connection: &'a Connection, report: Option<&'a CheckReport>) -> Self {
         Self {
             connection,
@@ -92,7 +92,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// `true` if a problem has not ended, and the check cannot show whether it has.
+    /// `true` if a problem has not ended and the check cannot prove its end.
     fn waits_for_proof(&self) -> bool {
         let is_refused = self.has_refused_webhook && !self.is_repaired;
         let is_waiting = self.waits_for_delivery() && (self.is_silent || !self.is_repaired);

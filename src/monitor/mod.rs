@@ -7,7 +7,7 @@
 //! - `doctor` diagnoses the whole installation.
 //! - `store_lock` prevents two commands, or a command and a check, from disturbing each other at a store.
 //!
-//! Invariant: a background check changes nothing at a store.
+//! Invariant: a background check changes nothing at a store, except that `repair` restores webhooks of the gateway.
 
 mod arrivals;
 mod assess;

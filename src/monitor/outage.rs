@@ -8,7 +8,7 @@ use crate::platforms::api::{CheckReport, FindingCode, Severity};
 const MIN_OUTAGE_TIME: SignedDuration = SignedDuration::from_mins(15);
 const MIN_FAILED_CHECKS: u32 = 2;
 
-/// An unbroken run of checks that the store did not respond to.
+/// Consecutive checks without a response from the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Outage {
     /// The reason code of the first failed check.
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("a time")
+        Timestamp::from_second(second).expect("the time should be valid")
     }
 
     fn report(severity: Severity, code: FindingCode) -> CheckReport {
@@ -68,11 +68,12 @@ mod tests {
     #[test]
     fn an_outage_is_established_by_time_or_by_two_checks_and_keeps_its_code() {
         let timed_out = report(Severity::Unavailable, FindingCode::TimedOut);
-        let first = Outage::after(None, &timed_out, at(0)).expect("an outage");
+        let first = Outage::after(None, &timed_out, at(0)).expect("an outage should begin");
         assert_eq!(first.established(at(0)), None);
         assert_eq!(first.established(at(15 * 60)), Some(FindingCode::TimedOut));
         let cut_off = report(Severity::Unavailable, FindingCode::CutOff);
-        let second = Outage::after(Some(first), &cut_off, at(1)).expect("an outage");
+        let second =
+            Outage::after(Some(first), &cut_off, at(1)).expect("the outage should continue");
         assert_eq!(second.established(at(1)), Some(FindingCode::TimedOut));
     }
 

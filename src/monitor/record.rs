@@ -77,8 +77,8 @@ impl BackgroundMonitor {
         self.findings.set(id, findings);
     }
 
-    /// Redrives the dead letters of webhooks that turned out to be the store's own: an operator added them at the store, or
-    /// their first delivery was faster than the command that registered them.
+    /// Redrives the dead letters of webhooks that are registered now. Either an operator added the webhook at the
+    /// store, or its first delivery arrived before the command that registered it had ended.
     pub(super) async fn redrive_mismatched(&self) {
         let registered = self
             .rejections
@@ -172,7 +172,7 @@ fn count_check(connection: &Connection, findings: &[Finding]) {
     metrics::counter!("cartwire_connection_checks_total", &labels).increment(1);
 }
 
-/// Logs a new condition or reason.
+/// Logs a changed condition or reason.
 fn log_change(connection: &Connection, condition: Condition<'_>, finding: Option<&Finding>) {
     let (id, platform) = (&connection.id, &connection.platform);
     let status = condition.status().as_str();

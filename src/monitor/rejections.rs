@@ -1,7 +1,7 @@
 //! The problems that rejected requests prove or suggest: pure functions.
 //!
-//! A request without a valid signature proves nothing, because an attacker can send it and can name any webhook in it. It
-//! counts only if the store itself confirms it, or if no delivery of the store is accepted meanwhile.
+//! A request without a valid signature proves nothing, because an attacker can send it and can name any webhook in it.
+//! It counts only if the store itself confirms it, or if no delivery of the store is accepted in the same period.
 
 use jiff::Timestamp;
 
@@ -98,12 +98,12 @@ pub(super) fn suspected_problem(
         } else if is(Rejection::TokenExpired) || is(Rejection::TokenNotYetValid) {
             new.clock += added;
         }
-        // No store causes the other rejections.
+        // Stores do not cause the other rejections.
     }
     if new.signature + new.reencoded + new.clock < MIN_REJECTIONS {
         return None;
     }
-    // Re-encoding shows in some bodies only. If it shows in one, it is also the cause of the wrong signatures.
+    // Only some bodies change when they are re-encoded. If one body is, the proxy also explains the wrong signatures.
     let signatures = new.signature + new.reencoded;
     Some(if new.reencoded > 0 && signatures >= new.clock {
         DeliveryProblem::BodyReencoded

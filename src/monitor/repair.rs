@@ -1,6 +1,6 @@
 //! Repairs webhooks that a store disabled, lost or changed, without an operator.
 //!
-//! Only webhooks that the gateway registered are repaired. A repair that does not last is repeated after longer and longer
+//! Only webhooks that the gateway registered are repaired. If a repair does not last, it is repeated after increasing
 //! waits. The next check assesses the result.
 
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::platforms::store_api;
 use crate::report::ErrorChain;
 
 impl BackgroundMonitor {
-    /// Requests a repair if a check found webhooks that it can put right. `true` if the repair is due now.
+    /// Requests a repair if a check found repairable webhooks. Returns `true` if the repair is due now.
     pub(super) fn request_repair(
         &self,
         repairs: &mut Repairs,

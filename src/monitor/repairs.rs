@@ -1,10 +1,10 @@
-//! When the webhooks of a connection are repaired, and when the repair is repeated.
+//! Decides when the webhooks of a connection are repaired and when a repair is repeated.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Wait before the next repair of a connection, by the number of repairs before.
+/// Minimum wait after each repair of a connection, by the number of earlier repairs.
 const WAITS: [Duration; 4] = [
     Duration::from_secs(600),
     Duration::from_secs(3600),
@@ -12,7 +12,7 @@ const WAITS: [Duration; 4] = [
     Duration::from_secs(24 * 3600),
 ];
 
-/// The repairs of a connection since the start.
+/// The repairs of a connection since the gateway started.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
     count: usize,
@@ -22,12 +22,13 @@ pub(super) struct Repairs {
 }
 
 impl Repairs {
-    /// A check found webhooks to repair. The repair is due unless an earlier one has just been made.
+    /// Called when a check found webhooks to repair. The repair is due unless the wait after the last one has not
+    /// ended.
     pub(super) fn request(&mut self, now: Instant) {
         self.is_due = self.not_before.is_none_or(|not_before| now >= not_before);
     }
 
-    /// A repair begins.
+    /// Called when a repair begins.
     pub(super) fn begin(&mut self, now: Instant) {
         self.is_due = false;
         self.not_before = Some(now + WAITS[self.count.min(WAITS.len() - 1)]);
@@ -40,20 +41,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repair_that_does_not_last_waits_longer_each_time() {
+    fn repeated_repairs_wait_at_least_the_configured_time() {
         let start = Instant::now();
         let mut repairs = Repairs::default();
         repairs.request(start);
         assert!(repairs.is_due);
         repairs.begin(start);
         for (count, wait) in WAITS.into_iter().chain([WAITS[3]]).enumerate() {
-            let again = repairs.not_before.expect("a wait");
+            let again = repairs.not_before.expect("a wait should be set");
             repairs.request(again - Duration::from_secs(1));
             assert!(!repairs.is_due, "{count}");
             repairs.request(again);
             assert!(repairs.is_due, "{count}");
             repairs.begin(again);
-            assert!(repairs.not_before.expect("a wait") >= again + wait);
+            assert!(repairs.not_before.expect("a wait should be set") >= again + wait);
         }
     }
 }

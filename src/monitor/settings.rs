@@ -1,4 +1,4 @@
-//! The settings of a connection that the monitor stores, as typed values. They are stored as text.
+//! Typed access to the settings of a connection that the monitor stores as text.
 
 use std::collections::BTreeMap;
 

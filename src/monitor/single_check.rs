@@ -1,5 +1,5 @@
-//! The assessment of one check that a command makes. It has no history: outages, rejections and unreadable deliveries are
-//! counted by the background checks of a running gateway.
+//! The assessment of one check that a command makes. A command has no history: only the background checks of a running
+//! gateway count outages, rejections and unreadable deliveries.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct SingleCheck {
     pub assessment: Assessment,
     /// The settings to store.
     pub settings: BTreeMap<String, String>,
-    /// A problem that deliveries showed before, and that has not ended.
+    /// A problem that earlier deliveries showed and that has not ended.
     pub finding: Option<Finding>,
 }
 
@@ -67,8 +67,8 @@ pub fn assess(
     }
 }
 
-/// Assesses the first check of a connection, after its webhooks were registered. A store that is unavailable now was never
-/// available, so this counts as an established outage.
+/// Assesses the first check of a connection, after its webhooks were registered. If the store is unavailable, it has
+/// never been available, so one failed check counts as an established outage.
 #[must_use]
 pub fn assess_first(connection: &Connection, report: &CheckReport) -> Assessment {
     let problem = report.trouble();

@@ -1,8 +1,8 @@
 //! The lock of a command that changes something at a store, such as registering webhooks.
 //!
-//! A locked file in the data folder: the operating system releases it when the process ends. Only one command has it at a
-//! time, so two commands never register the same webhooks twice. A background check whose result overlaps with such a
-//! command is discarded, because it may have seen half of the registered webhooks.
+//! The lock is a locked file in the data folder. The operating system releases it when the process ends. Only one
+//! command has it at a time, so two commands never register the same webhooks twice. A background check that overlaps
+//! with such a command is discarded, because it may have seen only some of the new webhooks.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 
 const FILE: &str = "stores.lock";
-/// Maximum time that a command waits for another one.
+/// Maximum time that a command waits for the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Time between two attempts to get the lock.
+/// Time between two attempts to acquire the lock.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The lock. It is released when the value is dropped.
@@ -47,7 +47,7 @@ impl StoreLock {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_POLL_INTERVAL),
             }
         }
-        // A check that began earlier sees the new time and discards its result.
+        // A check that began earlier compares this time and discards its result.
         file.set_modified(SystemTime::now())?;
         Ok(Self(file))
     }
@@ -82,16 +82,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_sees_a_command_that_has_the_lock_or_had_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let before = last_locked(folder.path()).expect("unlocked");
-        let lock = StoreLock::acquire(folder.path()).expect("acquired");
+    fn a_check_detects_current_and_earlier_lock_holders() {
+        let folder = tempfile::tempdir().expect("a temporary folder should be created");
+        let before = last_locked(folder.path()).expect("no command should have the lock");
+        let lock = StoreLock::acquire(folder.path()).expect("the lock should be acquired");
         assert_eq!(last_locked(folder.path()), None);
         let other = StoreLock::acquire_within(folder.path(), Duration::ZERO);
-        let busy = other.expect_err("the lock is taken");
+        let busy = other.expect_err("the lock should be busy");
         assert_eq!(busy.kind(), io::ErrorKind::WouldBlock);
         drop(lock);
-        let after = last_locked(folder.path()).expect("unlocked");
+        let after = last_locked(folder.path()).expect("no command should have the lock");
         assert_ne!(after, before);
         assert_eq!(last_locked(folder.path()), Some(after));
     }

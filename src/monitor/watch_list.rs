@@ -23,9 +23,9 @@ pub(super) struct WatchedConnection {
     pub(super) checked_at: Timestamp,
     pub(super) outage: Option<Outage>,
     pub(super) repairs: Repairs,
-    /// Rejections count from this time: the last accepted delivery, or the operator's last repair.
+    /// Rejections are counted from this time: the last accepted delivery, or the operator's last repair.
     pub(super) counted_since: Timestamp,
-    /// The rejections before that time.
+    /// The rejection counts at that time.
     pub(super) earlier_rejections: Vec<RejectionCount>,
 }
 
@@ -33,12 +33,12 @@ pub(super) struct WatchedConnection {
 #[derive(Clone, Copy)]
 pub(super) struct RunningCheck {
     pub(super) task: Id,
-    /// When a command had last acquired the store lock before the check began.
+    /// When the store lock was last acquired before the check began.
     pub(super) last_locked: LastLocked,
 }
 
 impl WatchedConnection {
-    /// Counts rejections from now on.
+    /// Restarts the count of rejections.
     pub(super) fn restart_count(&mut self, rejections: Vec<RejectionCount>) {
         self.counted_since = Timestamp::now();
         self.earlier_rejections = rejections;
@@ -69,8 +69,8 @@ impl WatchList {
         removed
     }
 
-    /// Adds a connection. Its first check is at a random moment of the interval, so that the checks of many connections are
-    /// spread.
+    /// Adds a connection. Its first check is at a random time within the interval, so that the checks of many
+    /// connections are spread out.
     pub(super) fn add(
         &mut self,
         id: ConnectionId,
@@ -90,7 +90,7 @@ impl WatchList {
         self.connections.insert(id, watched);
     }
 
-    /// The connections whose check is due, the longest due first: if many stores are slow, no connection is left out.
+    /// The connections whose check is due, longest due first, so that slow stores do not starve any connection.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(&ConnectionId, &mut WatchedConnection)> {
         let mut due: Vec<_> = self
             .connections

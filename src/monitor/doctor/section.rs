@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-/// The severity of a line.
+/// The grade of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
     Ok,
-    /// Worth knowing; the operator has to do nothing.
+    /// Information for the operator; no action is needed.
     Warning,
-    /// The operator has to do something.
+    /// The operator must act.
     Trouble,
 }
 
@@ -19,7 +19,7 @@ pub struct SectionLine {
     pub grade: Grade,
     #[serde(rename = "what")]
     pub text: String,
-    /// What the operator has to do.
+    /// The remedy for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -68,12 +68,12 @@ impl Section {
     }
 }
 
-/// Sorts the sections by their worst line. The order of equal sections stays.
+/// Sorts the sections by their worst line. The sort is stable.
 pub fn put_trouble_first(sections: &mut [Section]) {
     sections.sort_by_key(|section| std::cmp::Reverse(section.worst()));
 }
 
-/// What the operator has to do, in the order of the sections.
+/// All remedies, in the order of the sections.
 #[must_use]
 pub fn remedies(sections: &[Section]) -> Vec<String> {
     let mut remedies = Vec::new();

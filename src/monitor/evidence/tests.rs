@@ -1,4 +1,4 @@
-//! Assessments, each with the evidence for it and against it.
+//! Assessments with the evidence for and against each.
 
 use super::*;
 use crate::connections::Status;
@@ -7,12 +7,12 @@ use crate::platforms::PLATFORMS;
 use crate::platforms::api::FindingCode;
 
 fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).expect("a time")
+    Timestamp::from_second(second).expect("the time should be valid")
 }
 
-/// A connection that has this state since second 100.
+/// A connection with this state since second 100.
 fn connection(status: Status, reason: Option<&str>) -> Connection {
-    let id = ConnectionId::new("shop-a").expect("an id");
+    let id = ConnectionId::new("shop-a").expect("the connection id should be valid");
     Connection {
         status,
         reason: reason.map(str::to_owned),
@@ -148,7 +148,7 @@ fn a_reported_problem_is_ended_by_the_operator_only() {
     let (platform, problem) = PLATFORMS
         .iter()
         .find_map(|platform| Some((platform.name(), platform.reported_problems().first()?)))
-        .expect("a platform whose deliveries report a problem");
+        .expect("the platform's deliveries should report a problem");
     let degraded = Connection {
         platform: platform.to_owned(),
         ..connection(Status::Degraded, Some(problem.code.as_str()))
@@ -159,7 +159,7 @@ fn a_reported_problem_is_ended_by_the_operator_only() {
         is_repaired: true,
         ..Evidence::of_check(&degraded, Some(&good))
     };
-    // Otherwise the problem would end and begin with every check.
+    // If it were healthy, the problem would end and begin again with every check.
     assert_eq!(repaired.assessment(), Assessment::Inconclusive);
     let broken = report(Severity::Broken, FindingCode::KeyRole);
     let evidence = Evidence::of_check(&degraded, Some(&broken));
