@@ -20,7 +20,7 @@ pub use section::{Grade, Section, SectionLine, put_trouble_first, remedies};
 pub const MAX_CHECKED_FILE_BYTES: u64 = 256 << 20;
 /// Age at which a pending delivery is a problem.
 const MAX_PENDING_AGE: SignedDuration = SignedDuration::from_mins(5);
-/// Maximum clock difference that is not reported.
+/// Maximum clock difference that is no problem.
 const MAX_CLOCK_DIFFERENCE: SignedDuration = SignedDuration::from_secs(120);
 /// Maximum time that the newest delivery may be ahead of the clock.
 const MAX_DELIVERY_LEAD: SignedDuration = SignedDuration::from_secs(1);

@@ -1,6 +1,6 @@
-//! Writes the seed corpus: every fixture in the form of each target's input. `tests/fuzz/run` calls it.
+//! Writes the seed corpus: every fixture in the input format of each target. `tests/fuzz/run` calls this program.
 //!
-//! No copies of the fixtures are kept with the source: what is written here is made again whenever it is needed.
+//! The corpus is not part of the source. It is generated from the fixtures when it is needed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use cartwire_fuzz::store::THIN;
 use cartwire_fuzz::{RS256, Request, Sender, now};
 use serde_json::Value;
 
-/// Larger ones slow the search down and show nothing that smaller ones do not.
+/// Maximum size of a seed in bytes. Larger seeds slow the fuzzer down without covering more code.
 const LARGEST: usize = 16 << 10;
 
 /// Paths, queries and headers of the admin listener.
@@ -72,7 +72,7 @@ const SITES: &str = r#"200
 
 {"sites":[{"id":"1c9d1b7e-8c6f-4b1d-9d43-7a4f1d2b3c4d","displayName":"Tee","viewUrl":"https://tee.example"},{"id":"x","name":"Kaffee"}],"cursorPaging":{"cursor":null}}"#;
 
-/// Conversations with stores: what is done, then the answers; and where it is done twice, what is answered then.
+/// Dialogues with stores: the task, the responses, and the responses of a second run.
 const TALKS: &[&[&str]] = &[
     &[
         "woocommerce examine check",
@@ -209,7 +209,7 @@ const TALKS: &[&[&str]] = &[
     &["woocommerce examine check", "address_refused"],
     &["woocommerce examine check", "host_unknown", "unreachable"],
     &["woocommerce examine check", HOME, "rate_limited"],
-    // What once broke a rule.
+    // Inputs that once violated an invariant.
     &[
         "woocommerce examine check",
         "301\nlocation: https://shop.example/#top",
@@ -336,7 +336,8 @@ fn main() -> std::io::Result<()> {
                     .map(|(name, value)| format!("{name} = {value:?}\n"))
                     .collect();
                 let about = format!("shows = {:?}\n[options]\n{options}", case.shows);
-                let expected = serde_json::to_vec(&case.expected).expect("JSON");
+                let expected =
+                    serde_json::to_vec(&case.expected).expect("the expected events should be JSON");
                 let between = b"\n---\n";
                 let files = [
                     &case.payload,
@@ -387,9 +388,11 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// What a store answers that is asked for what deliveries with that word lack: all of it, and that there is none.
+/// Two inputs for a fetch request: the store returns the object, and the store responds 404.
 fn completions(platform: &str, word: &str) -> Vec<String> {
-    let (name, rest) = word.split_once('/').expect("a word");
+    let (name, rest) = word
+        .split_once('/')
+        .expect("a fetch request should contain a slash");
     let id = rest.split('/').next().unwrap_or_default();
     let kind = if platform == "wix" {
         "instance"
@@ -411,9 +414,10 @@ fn completions(platform: &str, word: &str) -> Vec<String> {
     ]
 }
 
-/// The recorded answers, for another id.
+/// The recorded responses, with the id replaced.
 fn told_by_wix(name: &str, id: &str) -> Vec<String> {
-    let answers: BTreeMap<String, Value> = serde_json::from_str(WIX_ANSWERS).expect("JSON");
+    let answers: BTreeMap<String, Value> =
+        serde_json::from_str(WIX_ANSWERS).expect("the recorded responses should be JSON");
     let paths: &[&str] = match name {
         "product" => &["/stores-reader/v1/products/"],
         "collection" => &["/stores/v1/collections/"],
@@ -443,7 +447,7 @@ fn told_by_wix(name: &str, id: &str) -> Vec<String> {
     paths.iter().filter_map(told).collect()
 }
 
-/// The middle of a token: what the platform keeps of it.
+/// The claims of a token, which the platform stores as the body.
 fn claims(platform: &dyn WebhookPlatform, token: &[u8]) -> Vec<u8> {
     let sender = Sender::new(platform.name());
     let delivery = sender.prove(&Request {

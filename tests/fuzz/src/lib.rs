@@ -1,6 +1,7 @@
-//! What the fuzz targets share: a request as text, genuine senders, and what must hold for every delivery that is taken.
+//! Shared parts of the fuzz targets: requests as text, senders with valid keys, and the assertions about verified
+//! deliveries.
 //!
-//! Inputs are text as far as what they stand for is, so that seeds can be read and a finding can be understood.
+//! Inputs are text as far as possible, so that seeds and findings are readable.
 
 pub mod store;
 
@@ -21,42 +22,42 @@ use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The clock: seeds are signed at this instant, so that they stay genuine.
+/// The fixed clock. The seeds are signed for this time, so they stay valid.
 ///
 /// # Panics
-/// Never: it is an instant.
+/// Never: the time is valid.
 #[must_use]
 pub fn now() -> Timestamp {
-    Timestamp::from_second(1_780_000_000).expect("an instant")
+    Timestamp::from_second(1_780_000_000).expect("the time should be valid")
 }
 
-/// A platform with the fixtures' keys.
+/// A platform with the keys of the fixtures.
 pub struct Sender {
-    /// Which.
+    /// The platform.
     pub platform: &'static dyn WebhookPlatform,
-    /// What it signs with.
+    /// The key that signs deliveries.
     pub signing_key: String,
     keys: [VerificationKey; 1],
     endpoint: ConnectionId,
 }
 
 impl Sender {
-    /// The platform of that name.
+    /// Finds a platform by its name.
     ///
     /// # Panics
-    /// Where there is none, or no keys for it.
+    /// If there is no such platform, or the fixtures have no keys for it.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        let platform = platform(name).expect("a platform");
-        let key = |which| test_key(platform, which).expect("a key of the fixtures");
+        let platform = platform(name).expect("the platform should exist");
+        let key = |which| test_key(platform, which).expect("the fixtures should contain the key");
         let keys = [platform
             .verification_key(&key("verification"))
-            .expect("a key")];
+            .expect("the verification key should be valid")];
         Self {
             platform,
             signing_key: key("signing"),
             keys,
-            endpoint: ConnectionId::new("store").expect("an id"),
+            endpoint: ConnectionId::new("store").expect("the connection id should be valid"),
         }
     }
 
@@ -82,11 +83,11 @@ impl Sender {
         self.platform.verify(&raw, &self.keys, now())
     }
 
-    /// Verifies a signed request: it is never rejected for an invalid signature. The same request twice
-    /// gives the same delivery.
+    /// Verifies a signed request twice, and asserts that it is never rejected as unauthorized, except for its time, and
+    /// that both results are the same delivery. Returns `None` if the request is rejected for another reason.
     ///
     /// # Panics
-    /// Where it is not so.
+    /// If an assertion fails.
     #[must_use]
     pub fn prove(&self, request: &Request<'_>) -> Option<VerifiedDelivery> {
         match (self.verify(request), self.verify(request)) {
@@ -94,7 +95,7 @@ impl Sender {
                 let (first_parts, second_parts) = (first.parts(), second.parts());
                 assert_eq!(
                     first_parts.key, second_parts.key,
-                    "one request is one delivery"
+                    "the same request should give the same delivery key"
                 );
                 assert_eq!(
                     (&first_parts.topic, &first_parts.body),
@@ -102,11 +103,11 @@ impl Sender {
                 );
                 assert!(
                     first_parts.topic.len() <= 200 && !first_parts.topic.contains(char::is_control),
-                    "a topic can be shown"
+                    "a topic should be short and printable"
                 );
                 Some(*first)
             }
-            (Ok(Verified::Ping), _) => panic!("a signed request is no ping"),
+            (Ok(Verified::Ping), _) => panic!("a signed request should not be a ping"),
             (Err(rejection), Err(_)) => {
                 let time = matches!(
                     rejection,
@@ -114,25 +115,25 @@ impl Sender {
                 );
                 assert!(
                     time || !rejection.is_unauthorized(),
-                    "a genuine sender was refused: {rejection:?}"
+                    "a valid signature was rejected: {rejection:?}"
                 );
                 None
             }
-            (first, second) => panic!("one request has two answers: {first:?}, {second:?}"),
+            (first, second) => panic!("one request had two results: {first:?}, {second:?}"),
         }
     }
 }
 
-/// A request: lines of headers, an empty line, the body. Without an empty line it is a body alone.
+/// A request as text: header lines, an empty line, the body. Without an empty line the whole input is the body.
 pub struct Request<'a> {
-    /// Names in lower case, as the receiver gives them on, with their values.
+    /// Header names in lower case, as the receiver passes them on, with their values.
     pub headers: Vec<(String, &'a [u8])>,
-    /// The bytes.
+    /// The body.
     pub body: &'a [u8],
 }
 
 impl<'a> Request<'a> {
-    /// Reads an input. What no HTTP parser would let through is left out.
+    /// Parses an input. Headers that no HTTP parser would accept are skipped.
     #[must_use]
     pub fn read(input: &'a [u8]) -> Self {
         let split = input.windows(2).position(|pair| pair == b"\n\n");
@@ -156,7 +157,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Writes what [`Request::read`] reads.
+    /// Writes a request in the format that [`Request::read`] parses.
     #[must_use]
     pub fn write(headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
         let head: String = headers
@@ -167,15 +168,16 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A token with any header and any claims, signed by the app's key.
+/// A token with any header and any claims, signed with the app's key.
 ///
 /// # Panics
-/// Never: the key of the fixtures signs.
+/// Never: the key of the fixtures is valid.
 #[must_use]
 pub fn token(header: &[u8], claims: &[u8]) -> Vec<u8> {
     static KEY: LazyLock<jsonwebtoken::EncodingKey> = LazyLock::new(|| {
         let wix = Sender::new("wix");
-        jsonwebtoken::EncodingKey::from_rsa_pem(wix.signing_key.as_bytes()).expect("a key")
+        jsonwebtoken::EncodingKey::from_rsa_pem(wix.signing_key.as_bytes())
+            .expect("the signing key should be valid")
     });
     let message = format!(
         "{}.{}",
@@ -184,34 +186,35 @@ pub fn token(header: &[u8], claims: &[u8]) -> Vec<u8> {
     );
     let signature =
         jsonwebtoken::crypto::sign(message.as_bytes(), &KEY, jsonwebtoken::Algorithm::RS256)
-            .expect("signed");
+            .expect("the token should be signed");
     format!("{message}.{signature}").into_bytes()
 }
 
-/// The header of a genuine token.
+/// The header of a valid token.
 pub const RS256: &[u8] = br#"{"alg":"RS256"}"#;
 
 static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-    let schema = serde_json::to_value(json_schema()).expect("JSON");
-    jsonschema::validator_for(&schema).expect("a schema")
+    let schema = serde_json::to_value(json_schema()).expect("the schema should be JSON");
+    jsonschema::validator_for(&schema).expect("the schema should be valid")
 });
 
-/// Makes the events of a delivery as the relay does, and holds what must be true of all of them.
+/// Creates the events of a delivery as the relay does, and asserts the invariants of all events.
 ///
 /// # Panics
-/// Where it is not true.
+/// If an invariant is violated.
 pub fn assert_told_well(delivery: &VerifiedDelivery) {
     assert_entry_told_well(&entry(delivery));
 }
 
-/// As [`assert_told_well`], for a delivery that a store has completed: that makes its events fuller, and no others of them.
+/// As [`assert_told_well`], for a delivery that was enriched with the store's response. Enrichment may add details to
+/// the events, but must not change their number or their identity.
 ///
 /// # Panics
-/// Where it is not true.
+/// If an invariant is violated.
 pub fn assert_completed_well(delivery: &VerifiedDelivery, told: &Bytes) {
     assert!(
         serde_json::from_slice::<&RawValue>(told).is_ok(),
-        "what is kept beside a delivery is JSON"
+        "the enrichment should be JSON"
     );
     let thin = entry(delivery);
     let mut whole = thin.clone();
@@ -226,13 +229,13 @@ pub fn assert_completed_well(delivery: &VerifiedDelivery, told: &Bytes) {
     assert_eq!(
         before.len(),
         after.len(),
-        "a completed delivery tells as many events"
+        "enrichment should not change the number of events"
     );
     for (before, after) in before.iter().zip(&after) {
         for name in ["id", "type", "subject", "partitionkey", "sequence", "time"] {
             assert_eq!(
                 before[name], after[name],
-                "completing an event leaves its {name}"
+                "enrichment should not change {name}"
             );
         }
     }
@@ -250,51 +253,58 @@ fn entry(delivery: &VerifiedDelivery) -> Entry {
     }
 }
 
-/// The events, each of which is well.
+/// The parsed events of an entry. Asserts the invariants of each.
 fn assert_entry_told_well(entry: &Entry) -> Vec<Value> {
     let first = told(entry);
-    assert_eq!(first, told(entry), "a delivery always tells the same");
+    assert_eq!(
+        first,
+        told(entry),
+        "the events of a delivery should be deterministic"
+    );
     let events: Vec<Value> = first
         .iter()
-        .map(|text| serde_json::from_str(text).expect("an event is JSON"))
+        .map(|text| serde_json::from_str(text).expect("an event should be JSON"))
         .collect();
     for (index, event) in events.iter().enumerate() {
         if let Err(error) = SCHEMA.validate(event) {
             panic!(
-                "the schema refuses {}: {error} at {}",
+                "the schema rejects {}: {error} at {}",
                 event["type"],
                 error.instance_path()
             );
         }
-        let id = event["id"].as_str().expect("an id");
+        let id = event["id"].as_str().expect("an event should have an id");
         assert_eq!(
             id,
             format!("{}-{index}", entry.key),
-            "an id is made of the delivery and the place in it"
+            "an event id should be the delivery key and the index"
         );
         let subject = event["subject"]
             .as_str()
             .and_then(|subject| subject.split_once('/'));
         assert!(
             subject.is_some_and(|(entity, id)| !entity.is_empty() && !id.is_empty()),
-            "a subject has an id: {subject:?}"
+            "a subject should have an entity and an id: {subject:?}"
         );
     }
     events
 }
 
-/// The events as they are published.
+/// The events as published.
 fn told(entry: &Entry) -> Vec<String> {
     let reason = match assemble(entry) {
         Assembled::Events { events, .. } => return events.iter().map(written).collect(),
         Assembled::Ignored(reason) => reason,
         Assembled::Unreadable(reason) => reason.into(),
     };
-    assert!(reason.len() <= 40, "{reason:?} is no bounded word");
+    assert!(
+        reason.len() <= 40,
+        "{reason:?} is too long for a reason code"
+    );
     assert_ne!(reason, "normalizer_failed", "the normalizer panicked");
     Vec::new()
 }
 
 fn written(event: &Event) -> String {
-    serde_json::to_string(event).expect("an event is JSON")
+    serde_json::to_string(event).expect("an event should be JSON")
 }

@@ -1,7 +1,8 @@
-//! What a store's API answers, as text, and what must hold for every conversation with it, whatever it answers.
+//! A store's API responses as text, and the assertions about every dialogue with a store, whatever it responds.
 //!
-//! The first line of an input is what is done; each further chunk, after a line `--`, is an answer: a status, lines of headers,
-//! an empty line, the body; or the word for a failure, which for a refused token stands before the answer's status.
+//! The first line of an input is the task. Each further chunk, after a line `--`, is a response: a status, header
+//! lines, an empty line, the body. A chunk may also be the name of a failure; `token_refused` is followed by the
+//! response's status.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -25,13 +26,14 @@ use url::Url;
 
 use crate::{Request, Sender, assert_completed_well, now};
 
-/// More is asked in no conversation: shared hosting counts, and each answer is read again with every question.
+/// Maximum number of requests in one dialogue. Shared hosting limits requests, and the dialogue reads every response
+/// again with each request.
 const MOST_QUESTIONS: usize = 300;
-/// No store wants to be left alone for longer, and no token counts for longer.
+/// Maximum wait that a dialogue may request, and maximum lifetime of a token.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
-/// What is shown to people is no longer.
+/// Maximum length of a text for the operator, in bytes.
 const LONGEST_TEXT: usize = 4000;
-/// An installation may have hundreds of permissions.
+/// Maximum length of a stored setting, in bytes. An installation may have hundreds of permissions.
 const LONGEST_SETTING: usize = 20_000;
 
 const CONSUMER_KEY: &str = "ck_0123456789abcdef0123456789abcdef01234567";
@@ -45,28 +47,28 @@ const OTHER_INSTANCE: &str = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
 const SITE: &str = "1c9d1b7e-8c6f-4b1d-9d43-7a4f1d2b3c4d";
 const ACCOUNT: &str = "9d6f2a10-3b5c-4e7d-8f90-a1b2c3d4e5f6";
 
-/// What is done.
+/// The kind of dialogue.
 pub enum Doing {
-    /// The connection is examined.
+    /// Checks the connection.
     Examine(CheckMode),
-    /// What deliveries with that word lack is asked for.
+    /// Fetches the object that this fetch request names.
     Complete(String),
 }
 
-/// The task and the platform.
+/// The parsed first line of an input.
 pub struct Task {
-    /// Whose API is asked.
+    /// The platform whose API is called.
     pub platform: &'static dyn WebhookPlatform,
     /// The connection.
     pub subject: ConnectionContext,
-    /// What is done.
+    /// The kind of dialogue.
     pub doing: Doing,
-    /// `true` if the store repeats its answers after the last one. Otherwise it does not answer any more.
+    /// `true` if the store repeats its responses after the last one. Otherwise all further requests time out.
     pub cycles: bool,
 }
 
 impl Task {
-    /// Reads `KIND examine INTENT` or `KIND complete WORD`, with the store's address and `cycle` behind it where they are wanted.
+    /// Parses `KIND examine INTENT` or `KIND complete WORD`, optionally followed by the store's URL and `cycle`.
     #[must_use]
     pub fn read(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
@@ -96,9 +98,9 @@ impl Task {
     }
 }
 
-/// A connection of that kind, with all its secrets; of a store at that address.
+/// A connection of this kind with all its secrets. `typed` is the URL of the store.
 fn subject(kind: &str, typed: &str) -> Option<(&'static dyn WebhookPlatform, ConnectionContext)> {
-    let id = |id: &str| ConnectionId::new(id).expect("an id");
+    let id = |id: &str| ConnectionId::new(id).expect("the connection id should be valid");
     let empty = |name: &str| ConnectionContext {
         id: id(name),
         kind: kind.to_owned(),
@@ -160,7 +162,7 @@ fn owned<T: From<String>>(pairs: &[(&str, &str)]) -> BTreeMap<String, T> {
         .collect()
 }
 
-/// A store that gives these answers, whatever it is asked.
+/// A store that sends the input's responses in order, whatever the request is.
 pub struct Store<'a> {
     input: &'a [u8],
     answers: Vec<CallResult>,
@@ -169,7 +171,7 @@ pub struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    /// Reads the chunks behind the first line of an input.
+    /// Parses the chunks after the first line of an input.
     #[must_use]
     pub fn read(input: &'a [u8], cycles: bool) -> Self {
         let mut chunks: Vec<Vec<u8>> = Vec::new();
@@ -202,7 +204,7 @@ impl<'a> Store<'a> {
         answer
     }
 
-    /// Does it say this itself? Then it is no secret of ours towards it.
+    /// `true` if the input itself contains the secret. Such a secret is not hidden from the store.
     fn says(&self, secret: &str) -> bool {
         self.input
             .windows(secret.len())
@@ -210,7 +212,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Reads an answer, or the word for none. What no HTTP client would let through is none.
+/// Parses a response or the name of a failure. Returns `None` for a response that no HTTP client would accept.
 fn answer(chunk: &[u8]) -> Option<CallResult> {
     let chunk = chunk.strip_suffix(b"\n").unwrap_or(chunk);
     let chunk = if chunk.windows(2).any(|pair| pair == b"\n\n") {
@@ -259,13 +261,15 @@ fn answer(chunk: &[u8]) -> Option<CallResult> {
 }
 
 fn api(task: &Task) -> &dyn StoreApi {
-    task.platform.api().expect("both platforms have an API")
+    task.platform
+        .api()
+        .expect("both platforms should have an API")
 }
 
-/// Does what is to be done, and holds what must be true of it.
+/// Executes the task, and asserts the invariants of the dialogue and its result.
 ///
 /// # Panics
-/// Where it is not true.
+/// If an invariant is violated.
 pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
     match &task.doing {
         Doing::Examine(mode) => {
@@ -274,7 +278,7 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
                 api(task).check(&subject, *mode, dialogue)
             });
             assert_shown_well(&report, store);
-            // Once more with what was learned: so is every store examined, all but the first time.
+            // The second check uses the settings of the first one, like every check of a connection after the first.
             subject.settings.extend(report.settings);
             let report = conversation(task, store, |dialogue| {
                 api(task).check(&subject, *mode, dialogue)
@@ -302,7 +306,7 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
                     assert_bounded(reason);
                     assert!(
                         pause.unwrap_or_default() <= LONGEST_PAUSE,
-                        "clocks are added to {pause:?}"
+                        "the retry wait is too long to add to a clock: {pause:?}"
                     );
                 }
             }
@@ -313,11 +317,11 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
 fn assert_bounded(reason: &str) {
     assert!(
         !reason.is_empty() && reason.len() <= 40,
-        "{reason:?} is no bounded word"
+        "{reason:?} is empty or too long for a reason code"
     );
 }
 
-/// Leads a conversation to its end, which comes, and is the same for the same answers.
+/// Runs a dialogue to its end, and asserts that it ends and that equal responses give an equal result.
 fn conversation<T: PartialEq + Debug>(
     task: &Task,
     store: &mut Store<'_>,
@@ -328,14 +332,17 @@ fn conversation<T: PartialEq + Debug>(
         match talk(&mut Dialogue::new(&answers)) {
             Ok(told) => {
                 let again = talk(&mut Dialogue::new(&answers))
-                    .expect("what was answered is not asked again");
-                assert_eq!(told, again, "the same answers tell the same");
+                    .expect("a finished dialogue should not send another request");
+                assert_eq!(
+                    told, again,
+                    "the same responses should give the same result"
+                );
                 return told;
             }
             Err(Unanswered(request)) => {
                 assert!(
                     answers.len() < MOST_QUESTIONS,
-                    "more than {MOST_QUESTIONS} questions; the next is {request:?}"
+                    "more than {MOST_QUESTIONS} requests; the next is {request:?}"
                 );
                 assert_asked_well(task, &request, store);
                 let answer = store.answer();
@@ -345,7 +352,7 @@ fn conversation<T: PartialEq + Debug>(
                         .unwrap_or_default();
                     assert!(
                         lifetime <= LONGEST_PAUSE,
-                        "clocks are added to {lifetime:?}"
+                        "the token lifetime is too long to add to a clock: {lifetime:?}"
                     );
                 }
                 answers.push(answer);
@@ -354,7 +361,7 @@ fn conversation<T: PartialEq + Debug>(
     }
 }
 
-/// A request goes only to the owner of its credentials, and only its authorization contains them.
+/// Asserts that a request goes only to the owner of its credentials, and that only its authorization contains them.
 fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
     assert_no_secret(&request.url, store);
     request
@@ -368,14 +375,14 @@ fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
         let is_open = matches!(request.auth, Auth::Header(..));
         assert!(
             !is_open || url.scheme() == "https",
-            "a key that everybody can read goes to {url}"
+            "credentials would be sent without TLS to {url}"
         );
     } else {
         assert_is_the_platform_s(&url);
         assert_eq!(
             url.as_str(),
             request.url,
-            "what is asked for stands in the path as it is"
+            "the URL should not need normalization"
         );
         if let Auth::Token(grant) = &request.auth {
             assert_is_the_platform_s(&called(&grant.request.url));
@@ -385,38 +392,42 @@ fn assert_asked_well(task: &Task, request: &ApiRequest, store: &Store<'_>) {
     }
 }
 
-/// An address as the client of HTTP reads it. It sends no fragment, so what stands there is not asked for; and what stands
-/// before the host would be credentials of another user.
+/// Parses a URL as the HTTP client does. The client sends no fragment, so a URL must have none. User information before
+/// the host would be credentials.
 fn called(url: &str) -> Url {
-    let url = Url::parse(url).unwrap_or_else(|error| panic!("{url} cannot be called: {error}"));
+    let url = Url::parse(url).unwrap_or_else(|error| panic!("{url} is not a valid URL: {error}"));
     assert!(
         matches!(url.scheme(), "http" | "https"),
-        "{url} cannot be called"
+        "{url} is not an HTTP URL"
     );
     assert!(
         url.username().is_empty() && url.password().is_none(),
-        "{url} holds credentials"
+        "{url} contains credentials"
     );
     assert_eq!(url.fragment(), None, "{url} has a fragment");
     url
 }
 
-/// The host that the operator entered, with or without `www.`, on the same port or on the default port of the scheme. `https`
-/// never becomes `http`.
+/// Asserts that the URL has the host that the operator entered, with or without `www.`, and the same port or the
+/// default port of the scheme. `https` must not become `http`.
 fn assert_is_the_store_s(url: &Url, typed: &Url) {
     let host = |url: &Url| {
         let host = url.host_str().unwrap_or_default().to_owned();
         host.strip_prefix("www.").map(str::to_owned).unwrap_or(host)
     };
-    assert_eq!(host(url), host(typed), "{url} is another host than {typed}");
+    assert_eq!(
+        host(url),
+        host(typed),
+        "{url} has another host than {typed}"
+    );
     assert_eq!(
         url.port(),
         typed.port(),
-        "{url} is another port than {typed}"
+        "{url} has another port than {typed}"
     );
     assert!(
         typed.scheme() == "http" || url.scheme() == "https",
-        "{url} is less safe than {typed}"
+        "{url} is not encrypted, but {typed} is"
     );
 }
 
@@ -424,11 +435,11 @@ fn assert_is_the_platform_s(url: &Url) {
     assert_eq!(
         (url.scheme(), url.host_str(), url.port()),
         ("https", Some("www.wixapis.com"), None),
-        "{url} is not the platform's"
+        "{url} is not a URL of the platform's API"
     );
 }
 
-/// What people are shown can be shown, and is no secret.
+/// Asserts that the texts for the operator are printable, short enough and without secrets.
 fn assert_shown_well(report: &CheckReport, store: &Store<'_>) {
     let findings = report
         .findings
@@ -444,11 +455,11 @@ fn assert_shown_well(report: &CheckReport, store: &Store<'_>) {
         assert_no_secret(text, store);
         assert!(
             !text.contains(char::is_control),
-            "{text:?} does something to a terminal"
+            "{text:?} contains control characters"
         );
         assert!(
             text.len() <= longest,
-            "{} bytes are more than can be shown: {}",
+            "a text of {} bytes is too long: {}",
             text.len(),
             text.get(..200).unwrap_or(text)
         );
@@ -458,7 +469,10 @@ fn assert_shown_well(report: &CheckReport, store: &Store<'_>) {
         .iter()
         .map(|finding| finding.severity)
         .collect();
-    assert!(weights.is_sorted(), "the worst comes first: {weights:?}");
+    assert!(
+        weights.is_sorted(),
+        "findings should be sorted by severity: {weights:?}"
+    );
 }
 
 fn assert_no_secret(text: &str, store: &Store<'_>) {
@@ -477,10 +491,10 @@ fn assert_no_secret(text: &str, store: &Store<'_>) {
     let shown = SECRETS
         .iter()
         .find(|secret| text.contains(secret.as_str()) && !store.says(secret));
-    assert_eq!(shown, None, "{text:?} holds a secret");
+    assert_eq!(shown, None, "{text:?} contains a secret");
 }
 
-/// The fixtures that tell less than the whole, by platform and by the word for what they lack.
+/// The fixtures' deliveries that need enrichment, by platform and fetch request.
 pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>>> =
     LazyLock::new(|| {
         let mut thin: BTreeMap<_, Vec<VerifiedDelivery>> = BTreeMap::new();
@@ -532,5 +546,6 @@ pub static THIN: LazyLock<BTreeMap<(&'static str, String), Vec<VerifiedDelivery>
 /// All fixtures of the project.
 pub fn fixtures() -> Vec<Fixture> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
-    cartwire::replay::fixture::read(std::path::Path::new(folder)).expect("the fixtures can be read")
+    cartwire::replay::fixture::read(std::path::Path::new(folder))
+        .expect("the fixtures should be readable")
 }

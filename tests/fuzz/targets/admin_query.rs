@@ -1,5 +1,5 @@
-//! Requests to the admin listener: a line with path and query, then lines of headers, against a journal with something in
-//! it. A mistake is the caller's (400, 404, 405), never ours (5xx).
+//! Requests to the admin listener, against a journal with some entries: a line with path and query, then header lines.
+//! An invalid request must be answered 400, 404 or 405, never 5xx.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use cartwire_fuzz::{Request, Sender, now};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-/// Status and body of an answer; no body of a stream; nothing where it is no request.
+/// Status and body of a response; no body for a stream. `None` if the input is not a request.
 type Ask = dyn Fn(&str, &[(String, &[u8])]) -> Option<(u16, Option<Vec<u8>>)>;
 
 fuzz_target!(|input: &[u8]| {
@@ -45,19 +45,19 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(
         ask(target, &headers).map(|(status, _)| status),
         Some(status),
-        "asking changes nothing"
+        "a repeated request should get the same status"
     );
     let Some(body) = body else { return };
     if target.starts_with("/api/") {
-        let body: Value = serde_json::from_slice(&body).expect("the API answers in JSON");
+        let body: Value = serde_json::from_slice(&body).expect("the API should respond in JSON");
         assert!(
             status == 200 || body["error"].is_string(),
-            "a mistake has a word"
+            "an error response should have an error code"
         );
         if let Some(next) = body["next"].as_str() {
             assert!(
                 next.parse::<i64>().is_ok_and(|next| next >= 0),
-                "a cursor leads on"
+                "a cursor should be a number"
             );
         }
     }
@@ -65,10 +65,10 @@ fuzz_target!(|input: &[u8]| {
 
 /// The admin listener's routes on a journal with a few orders in several states.
 ///
-/// For as long as the program runs: its end must not meet a journal that still works.
+/// The value lives as long as the program, because a journal must not be dropped while it works.
 fn listener_with_orders() -> &'static Ask {
     let system = System::new();
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder should be created");
     let (journal, guard) = system.block_on(journal_with_orders(folder.path()));
     let (stop, shutdown) = tokio::sync::watch::channel(false);
     let admin = Admin {
@@ -77,7 +77,7 @@ fn listener_with_orders() -> &'static Ask {
         directory: cartwire::connections::Directory::default(),
         rejections: Arc::default(),
         findings: cartwire::monitor::Findings::default(),
-        metrics: cartwire::telemetry::count().expect("counters"),
+        metrics: cartwire::telemetry::count().expect("the metrics should be registered"),
         shutdown,
         limits: Default::default(),
         token: None,
@@ -88,7 +88,7 @@ fn listener_with_orders() -> &'static Ask {
     Box::leak(Box::new(
         move |target: &str, headers: &[(String, &[u8])]| {
             let _kept = (&folder, &guard, &stop);
-            // What is no target of a request ends in the HTTP parser.
+            // The HTTP parser rejects an invalid request target.
             let uri: Uri = target.parse().ok()?;
             let mut request = TestRequest::default()
                 .method(Method::GET)
@@ -109,7 +109,7 @@ fn listener_with_orders() -> &'static Ask {
                     }
                 };
                 let status = answer.status().as_u16();
-                // The stream has no end.
+                // The stream never ends.
                 let is_whole = answer
                     .headers()
                     .get("content-type")
@@ -135,7 +135,7 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
             ..Budget::default()
         },
     )
-    .expect("a journal");
+    .expect("the journal should open");
     let shop = Sender::new("woocommerce");
     for nonce in 1..=8 {
         let options = BTreeMap::new();
@@ -149,7 +149,7 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
         let signed = shop
             .platform
             .sign(&unsigned, &shop.signing_key, now())
-            .expect("signed");
+            .expect("the order should be signed");
         let headers = signed
             .headers
             .iter()
@@ -160,8 +160,11 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
                 headers,
                 body: &signed.body,
             })
-            .expect("genuine");
-        journal.append(delivery).await.expect("kept");
+            .expect("the order should be verified");
+        journal
+            .append(delivery)
+            .await
+            .expect("the order should be stored");
     }
     let want = cartwire::journal::Want {
         connection: "shop".to_owned(),
@@ -173,8 +176,8 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
     let mut claimed = journal
         .claim(vec![want], Default::default())
         .await
-        .expect("a claim");
-    let claim = claimed.pop().expect("one result");
+        .expect("the entries should be claimed");
+    let claim = claimed.pop().expect("one claim should be returned");
     let settlement = |(index, entry): (usize, cartwire::journal::entry::Entry)| {
         let subject = format!("order/{}", entry.position);
         let event = LoggedEvent {
@@ -206,6 +209,6 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
                 .collect(),
         )
         .await
-        .expect("settled");
+        .expect("the entries should be settled");
     (journal, guard)
 }

@@ -1,7 +1,7 @@
-//! The files of a fixture with any content: `replay` reads files of the operator.
+//! Fixture files with any content. `replay` reads such files of the operator.
 //!
-//! The files are parted by lines of dashes: payload, case and what is expected; or a recorded delivery and what is
-//! expected.
+//! An input contains the files, separated by lines of dashes: payload, case and expected events, or a recorded delivery
+//! and its expected events.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use cartwire::replay::fixture::{Fixture, parse};
 use libfuzzer_sys::fuzz_target;
 
-/// Each input is read as a case of either platform and as a recording.
+/// Each input is read as a case of each platform and as a recording.
 const FILES: [&[&str]; 3] = [
     &[
         "woocommerce/order.created/a/payload.json",
@@ -37,22 +37,22 @@ fuzz_target!(|input: &[u8]| {
         let Ok(fixtures) = parse(&files) else {
             continue;
         };
-        assert_eq!(fixtures.len(), 1, "one folder is one fixture");
+        assert_eq!(fixtures.len(), 1, "one folder should give one fixture");
         match &fixtures[0] {
             Fixture::Case(case) => assert_eq!(
                 Some(&case.payload[..]),
                 split(input).next(),
-                "the payload is taken as it is"
+                "the payload should not be changed"
             ),
             Fixture::Recorded(recorded) => assert!(
                 !format!("{recorded:?}").contains("body"),
-                "no body in a message"
+                "a debug message should not contain the body"
             ),
         }
     }
 });
 
-/// The parts of an input.
+/// The files of an input.
 fn split(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     const BETWEEN: &[u8] = b"\n---\n";
     let mut rest = Some(input);

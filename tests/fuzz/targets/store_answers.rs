@@ -1,4 +1,4 @@
-//! What a store's API answers, through the platform's conversation to its end. See `store` for what an input looks like.
+//! Responses of a store's API, through the platform's dialogue to its end. `store` describes the input.
 #![no_main]
 
 use cartwire_fuzz::store::{Store, Task, assert_talks_well};

@@ -1,4 +1,4 @@
-//! A Wix token's claims, signed by the app, through verify and normalize to the events.
+//! The claims of a Wix token, signed by the app, verified and normalized to events.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,5 @@
-//! A Wix token through verify: unsigned, and with its first two lines as header and claims that the app signed.
+//! The verification of a Wix token: the input as a token, and a signed token with the input's first two lines as header
+//! and claims.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -15,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
         body: input,
     }) {
         assert_eq!(delivery.parts().received_at, now());
-        // With a part more it is no token, whatever the signature says.
+        // A token with an additional part is invalid, even if the signature is valid.
         let longer = [input.trim_ascii(), b".x"].concat();
         let forged = APP.verify(&Request {
             headers: Vec::new(),
@@ -23,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
         });
         assert!(
             forged.is_err_and(|rejection| rejection.is_unauthorized()),
-            "a lengthened token was taken"
+            "a token with an additional part was accepted"
         );
     }
     let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
@@ -44,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(
                     delivery.parts().body,
                     claims,
-                    "every signed byte of the claims is kept"
+                    "the stored claims should equal the signed claims"
                 );
             }
         }

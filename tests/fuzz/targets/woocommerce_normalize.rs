@@ -1,4 +1,4 @@
-//! A WooCommerce payload under any headers, signed by the shop, through verify and normalize to the events.
+//! A WooCommerce payload with any headers, signed by the shop, verified and normalized to events.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     let signed = SHOP
         .platform
         .sign(&unsigned, &SHOP.signing_key, now())
-        .expect("signed");
+        .expect("the payload should be signed");
     let headers = signed
         .headers
         .iter()

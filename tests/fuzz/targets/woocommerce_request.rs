@@ -1,4 +1,4 @@
-//! A WooCommerce request, headers and body, through verify: unsigned, and signed by the shop.
+//! The verification of a WooCommerce request with any headers and body, unsigned and signed by the shop.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(
             delivery.parts().body,
             request.body,
-            "every signed byte is kept"
+            "the stored body should equal the signed body"
         );
-        // With any other body the signature is worth nothing.
+        // The signature must be invalid for any other body.
         let longer = [request.body, b" "].concat();
         let forged = SHOP.verify(&Request {
             headers: request.headers.clone(),
@@ -28,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
         });
         assert!(
             forged.is_err_and(|rejection| rejection.is_unauthorized()),
-            "a lengthened body was taken"
+            "a changed body was accepted"
         );
     }
     let options = BTreeMap::new();
@@ -41,12 +41,12 @@ fuzz_target!(|input: &[u8]| {
     let signed = SHOP
         .platform
         .sign(&unsigned, &SHOP.signing_key, now())
-        .expect("signed");
+        .expect("the request should be signed");
     let (_, signature) = signed
         .headers
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(SIGNATURE))
-        .expect("a signature");
+        .expect("the request should have a signature header");
     request.headers.retain(|(name, _)| name != SIGNATURE);
     request
         .headers
@@ -55,7 +55,7 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(
             delivery.parts().body,
             request.body,
-            "every signed byte is kept"
+            "the stored body should equal the signed body"
         );
         assert!(
             delivery
@@ -63,7 +63,7 @@ fuzz_target!(|input: &[u8]| {
                 .headers
                 .iter()
                 .all(|(_, value)| value.len() <= 512),
-            "what is kept of headers is bounded"
+            "stored header values should be bounded"
         );
     }
 });
