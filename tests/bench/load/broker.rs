@@ -1,5 +1,5 @@
-//! The one broker of a run: a RabbitMQ node of the benchmark's own, with the exchange and the quorum queue that everybody
-//! publishes to. There is no consumer: the queue keeps the messages, and is purged before each row.
+//! The broker of a run: a RabbitMQ node of the benchmark with the exchange and quorum queue that all servers publish
+//! to. The queue has no consumer. It keeps the messages, and is purged before each row.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use super::process::Usage;
 use support::consumer::{EVENTS, quorum};
 use support::node::RabbitNode;
 
-/// A queue that does not grow for so long never will.
+/// The benchmark fails if the queue does not grow for this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The node with a channel to look at its queue.
+/// The node, with a channel that reads and purges its queue.
 pub(crate) struct Broker {
     runtime: Runtime,
     node: RabbitNode,
@@ -26,15 +26,18 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts a node, with the topology as the gateway declares it.
+    /// Starts a node, and declares the topology as the gateway does.
     pub(crate) fn start() -> Self {
-        let runtime = Runtime::new().expect("a runtime");
+        let runtime = Runtime::new().expect("the runtime should start");
         let (node, connection, channel) = runtime.block_on(async {
             let node = RabbitNode::started().await;
             let connection = Connection::connect(&node.url(), ConnectionProperties::default())
                 .await
-                .expect("connected");
-            let channel = connection.create_channel().await.expect("a channel");
+                .expect("the broker should accept the connection");
+            let channel = connection
+                .create_channel()
+                .await
+                .expect("the channel should open");
             let durable = ExchangeDeclareOptions {
                 durable: true,
                 ..ExchangeDeclareOptions::default()
@@ -43,7 +46,7 @@ impl Broker {
             channel
                 .exchange_declare(EVENTS.into(), ExchangeKind::Topic, durable, none.clone())
                 .await
-                .expect("declared");
+                .expect("the exchange should be declared");
             let durable = QueueDeclareOptions {
                 durable: true,
                 ..QueueDeclareOptions::default()
@@ -51,11 +54,11 @@ impl Broker {
             channel
                 .queue_declare(EVENTS.into(), durable, quorum(&[]))
                 .await
-                .expect("declared");
+                .expect("the queue should be declared");
             channel
                 .queue_bind(EVENTS.into(), EVENTS.into(), "#".into(), bind, none)
                 .await
-                .expect("bound");
+                .expect("the queue should be bound");
             (node, connection, channel)
         });
         Self {
@@ -66,17 +69,17 @@ impl Broker {
         }
     }
 
-    /// Where it is.
+    /// The AMQP URL.
     pub(crate) fn url(&self) -> String {
         self.node.url()
     }
 
-    /// What it has used so far.
+    /// The node's resource usage so far.
     pub(crate) fn usage(&self) -> Usage {
         self.node.pid().map(Usage::of).unwrap_or_default()
     }
 
-    /// Messages in the queue: confirmed and not consumed.
+    /// Number of messages in the queue.
     pub(crate) fn count(&self) -> u64 {
         let passive = QueueDeclareOptions {
             passive: true,
@@ -87,10 +90,10 @@ impl Broker {
             passive,
             FieldTable::default(),
         ));
-        u64::from(declared.expect("the queue is there").message_count())
+        u64::from(declared.expect("the queue should exist").message_count())
     }
 
-    /// Waits until so many messages are in the queue.
+    /// Waits until the queue contains this many messages.
     pub(crate) fn wait_for(&self, many: u64) {
         let (mut seen, mut grown) = (0, Instant::now());
         loop {
@@ -103,19 +106,18 @@ impl Broker {
             }
             assert!(
                 grown.elapsed() < PATIENCE,
-                "{count} of {many} messages came into the queue"
+                "the queue has {count} of {many} messages and does not grow"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Empties the queue.
     pub(crate) fn purge(&self) {
         self.runtime
             .block_on(
                 self.channel
                     .queue_purge(EVENTS.into(), QueuePurgeOptions::default()),
             )
-            .expect("emptied");
+            .expect("the queue should be purged");
     }
 }

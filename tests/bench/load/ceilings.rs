@@ -1,7 +1,8 @@
-//! What our parts can do at best on this machine: servers that do one thing and keep nothing, and loops without HTTP.
+//! Upper bounds for the gateway's parts on this machine: servers that do one step and store nothing, and loops without
+//! HTTP.
 //!
-//! Each is a process of its own, this program with a hidden argument. The servers are built as the gateway builds its public
-//! listener (`src/app.rs`): actix-web with its own choice of workers.
+//! Each is a separate process of this program, started with a hidden argument. The servers are configured like the
+//! gateway's public listener (`src/app.rs`): actix-web with its default number of workers.
 
 use std::collections::VecDeque;
 use std::process::Command;
@@ -30,38 +31,38 @@ use super::server::{Server, folder};
 use support::consumer::EVENTS;
 use support::free_port;
 
-/// The hidden argument that makes this program a ceiling.
+/// The hidden argument that starts this program as a ceiling.
 pub(crate) const ROLE: &str = "--ceiling";
-/// Senders who wait for the same commit.
-/// Channels of the comparison that publishes without a gateway.
+/// Number of channels of the publisher without a gateway.
 const CHANNELS: usize = 4;
+/// Number of deliveries in one SQLite transaction.
 const GROUP: usize = 64;
-/// Unconfirmed messages of a channel.
+/// Maximum number of unconfirmed messages of a channel.
 const WINDOW: usize = 256;
 
-/// A ceiling.
+/// A server without storage.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Ceiling {
-    /// Reads the body and answers.
+    /// Reads the body and responds.
     Empty,
-    /// And checks WooCommerce's signature.
+    /// Also checks WooCommerce's signature.
     Hmac,
-    /// And checks Wix's instead.
+    /// Also checks Wix's signature.
     Rs256,
 }
 
 /// A loop without HTTP.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Loop {
-    /// Checks of a token's signature on that many threads.
+    /// Checks of a token's signature on this many threads.
     Rs256 { threads: usize, seconds: f64 },
-    /// Commits of as many deliveries as there are senders.
+    /// Commits of one group of deliveries each.
     Sqlite {
         shop: Shop,
         bytes: usize,
         seconds: f64,
     },
-    /// Confirmed persistent messages of the size of our events, into the queue.
+    /// Publishes persistent messages of the size of the gateway's events, with confirms.
     Lapin {
         shop: Shop,
         bytes: usize,
@@ -70,7 +71,7 @@ pub(crate) enum Loop {
     },
 }
 
-/// What a loop did.
+/// The result of a loop.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) many: u64,
@@ -87,39 +88,39 @@ enum Role {
 }
 
 fn command(role: &Role) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let mut command =
+        Command::new(std::env::current_exe().expect("the path of this program should be known"));
     command.args([ROLE, &serde_json::to_string(role).expect("JSON")]);
     command
 }
 
-/// Starts a ceiling as a server.
+/// Starts a ceiling server.
 pub(crate) fn serve(ceiling: Ceiling) -> Server {
     let port = free_port();
     Server::start(command(&Role::Serve(ceiling, port)), port, folder())
 }
 
-/// Runs a loop to its end.
+/// Runs a loop in a separate process, and waits for its end.
 pub(crate) fn run_loop(which: Loop) -> Done {
-    let output = command(&Role::Loop(which)).output().expect("the loop runs");
+    let output = command(&Role::Loop(which))
+        .output()
+        .expect("the loop should start");
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).expect("what it did")
+    serde_json::from_slice(&output.stdout).expect("the loop should print its result")
 }
 
-/// The process.
-#[allow(
-    clippy::print_stdout,
-    reason = "the result goes to the process that asked for it"
-)]
+/// The main function of the separate process.
+#[allow(clippy::print_stdout, reason = "the parent process reads the result")]
 pub(crate) fn run(role: &str) {
-    let which = match serde_json::from_str(role).expect("a role") {
+    let which = match serde_json::from_str(role).expect("the role should be valid JSON") {
         Role::Serve(ceiling, port) => {
             actix_web::rt::System::new()
                 .block_on(server(ceiling, port))
-                .expect("it serves");
+                .expect("the server should run");
             return;
         }
         Role::Loop(which) => which,
@@ -137,7 +138,7 @@ pub(crate) fn run(role: &str) {
             seconds,
             url,
         } => {
-            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            let runtime = tokio::runtime::Runtime::new().expect("the runtime should start");
             runtime.block_on(lapin(shop, bytes, Duration::from_secs_f64(seconds), &url))
         }
     };
@@ -154,7 +155,7 @@ pub(crate) fn run(role: &str) {
     print!("{}", serde_json::to_string(&done).expect("JSON"));
 }
 
-/// Counts what was done in a time, and what it cost.
+/// Measures the time and the resource usage of a loop.
 struct Meter {
     started: Instant,
     before: Usage,
@@ -185,8 +186,8 @@ impl Meter {
 }
 
 async fn server(ceiling: Ceiling, port: u16) -> std::io::Result<()> {
-    let hmac: Hmac<Sha256> =
-        Hmac::new_from_slice(Shop::WooCommerce.key("signing").as_bytes()).expect("a key");
+    let hmac: Hmac<Sha256> = Hmac::new_from_slice(Shop::WooCommerce.key("signing").as_bytes())
+        .expect("HMAC accepts any key length");
     let rsa = decoding_key();
     let serve = move || {
         let (hmac, rsa) = (hmac.clone(), rsa.clone());
@@ -215,7 +216,8 @@ async fn server(ceiling: Ceiling, port: u16) -> std::io::Result<()> {
 }
 
 fn decoding_key() -> DecodingKey {
-    DecodingKey::from_rsa_pem(Shop::Wix.key("verification").as_bytes()).expect("a key")
+    DecodingKey::from_rsa_pem(Shop::Wix.key("verification").as_bytes())
+        .expect("the key should be valid")
 }
 
 fn has_hmac(key: &Hmac<Sha256>, request: &HttpRequest, body: &[u8]) -> bool {
@@ -249,7 +251,7 @@ fn rs256(threads: usize, time: Duration) -> (u64, f64, Duration) {
         while !meter.is_over() {
             assert!(
                 tokens.iter().all(|token| has_rs256(&key, token)),
-                "they are genuine"
+                "the signatures should be valid"
             );
             many += tokens.len() as u64;
         }
@@ -259,13 +261,14 @@ fn rs256(threads: usize, time: Duration) -> (u64, f64, Duration) {
         let counts: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
         counts
             .into_iter()
-            .map(|count| count.join().expect("a thread"))
+            .map(|count| count.join().expect("the thread should not panic"))
             .sum()
     });
     meter.read(many)
 }
 
-/// The rows that the journal writes for a delivery, in groups, one after another: no queue, no answers, no checkpoints beside.
+/// Writes the rows that the journal stores for a delivery, one transaction per group, without queue, responses and
+/// checkpoints.
 fn sqlite(shop: Shop, bytes: usize, time: Duration) -> (u64, f64, Duration) {
     let folder = folder();
     let mut sqlite = super::journal::empty(folder.path());
@@ -274,13 +277,13 @@ fn sqlite(shop: Shop, bytes: usize, time: Duration) -> (u64, f64, Duration) {
     let meter = Meter::new(time);
     let mut many = 0;
     while !meter.is_over() {
-        let transaction = sqlite.transaction().expect("a transaction");
+        let transaction = sqlite.transaction().expect("the transaction should begin");
         for _ in 0..GROUP {
             many += 1;
             super::journal::append(&transaction, shop, many, &body, &connection(0))
-                .expect("written");
+                .expect("the delivery should be written");
         }
-        transaction.commit().expect("committed");
+        transaction.commit().expect("the transaction should commit");
     }
     meter.read(many)
 }
@@ -289,14 +292,17 @@ async fn lapin(shop: Shop, bytes: usize, time: Duration, url: &str) -> (u64, f64
     let message = message(shop, bytes);
     let connection = Connection::connect(url, ConnectionProperties::default())
         .await
-        .expect("the broker is there");
+        .expect("the broker should accept the connection");
     let mut channels = Vec::new();
     for _ in 0..CHANNELS {
-        let channel = connection.create_channel().await.expect("a channel");
+        let channel = connection
+            .create_channel()
+            .await
+            .expect("the channel should open");
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await
-            .expect("confirms");
+            .expect("confirm mode should be enabled");
         channels.push(channel);
     }
     let meter = Meter::new(time);
@@ -306,7 +312,7 @@ async fn lapin(shop: Shop, bytes: usize, time: Duration, url: &str) -> (u64, f64
         .map(|channel| tokio::spawn(publish(channel, message.clone(), end)));
     let mut many = 0;
     for count in publishing.collect::<Vec<_>>() {
-        many += count.await.expect("it publishes");
+        many += count.await.expect("the publisher should not panic");
     }
     meter.read(many)
 }
@@ -324,8 +330,8 @@ async fn publish(channel: Channel, message: Message, end: Instant) -> u64 {
                 return many;
             };
             assert!(
-                confirm.await.expect("the broker answers").is_ack(),
-                "the broker takes it"
+                confirm.await.expect("the broker should confirm").is_ack(),
+                "the broker should accept the message"
             );
             many += 1;
         } else {
@@ -334,7 +340,7 @@ async fn publish(channel: Channel, message: Message, end: Instant) -> u64 {
             let published = channel
                 .basic_publish(EVENTS.into(), key, options, &message.body, properties)
                 .await;
-            waiting.push_back(published.expect("it is published"));
+            waiting.push_back(published.expect("the message should be published"));
         }
     }
 }
@@ -360,14 +366,19 @@ fn message(shop: Shop, bytes: usize) -> Message {
     let body = requests.body(0);
     let body = match shop {
         Shop::WooCommerce => body,
-        // The journal keeps the claims.
+        // The journal stores only the token's claims.
         Shop::Wix => {
-            let token = String::from_utf8(body).expect("text");
-            let claims = token.split('.').nth(1).expect("claims");
-            URL_SAFE_NO_PAD.decode(claims).expect("base64")
+            let token = String::from_utf8(body).expect("a token should be text");
+            let claims = token
+                .split('.')
+                .nth(1)
+                .expect("a token should contain claims");
+            URL_SAFE_NO_PAD
+                .decode(claims)
+                .expect("claims should be base64")
         }
     };
-    let id = ConnectionId::new(&connection(0)).expect("an id");
+    let id = ConnectionId::new(&connection(0)).expect("the connection id should be valid");
     let delivery = JournaledDelivery {
         platform: shop.name().to_owned(),
         endpoint: id.clone(),
@@ -388,5 +399,6 @@ fn message(shop: Shop, bytes: usize) -> Message {
         delivery,
         record: None,
     };
-    Message::render(&assemble_one(&entry, 0).expect("an event")).expect("rendered")
+    Message::render(&assemble_one(&entry, 0).expect("the event should be assembled"))
+        .expect("the message should be rendered")
 }

@@ -1,7 +1,7 @@
-//! Data folders made in advance: with many stores, or with a million deliveries that were settled long ago.
+//! Prepared data folders: with many stores, or with a million deliveries that were settled long ago.
 //!
-//! Rows are written into the journal's own tables, in its own format, without the gateway: filling a journal through the
-//! front door would take longer than measuring it.
+//! Rows are written directly into the journal's tables in its own format. Sending the deliveries to a gateway would
+//! take longer than the measurement.
 
 use std::path::{Path, PathBuf};
 
@@ -14,45 +14,48 @@ use rusqlite::{Transaction, params};
 
 use super::requests::{Requests, Shop, connection};
 
-/// Makes a data folder with connections `shop-00000` and so on: stores of the one platform, apps of the other.
+/// Creates a data folder with the connections `shop-00000` and so on: WooCommerce stores or Wix apps.
 pub(crate) fn with_connections(folder: &Path, shop: Shop, many: u32) {
-    cartwire::database::make_folder(folder).expect("a folder");
-    let mut file = DataFile::open(folder).expect("a data file");
-    let seal = Seal::load(folder, None).expect("a key");
-    file.unlock(&seal).expect("unlocked");
+    cartwire::database::make_folder(folder).expect("the data folder should be created");
+    let mut file = DataFile::open(folder).expect("the data file should open");
+    let seal = Seal::load(folder, None).expect("the master key should be loaded");
+    file.unlock(&seal)
+        .expect("the data file should be unlocked");
     let (kind, secret) = match shop {
         Shop::WooCommerce => ("woocommerce", "webhook-secret"),
         Shop::Wix => ("wix-app", "public-key"),
     };
     let key = shop.key("verification").into();
     for number in 0..many {
-        let id = ConnectionId::new(&connection(number)).expect("an id");
-        let secrets = vec![SealedSecret::new(&seal, &id, secret, &key).expect("sealed")];
+        let id = ConnectionId::new(&connection(number)).expect("the connection id should be valid");
+        let secrets =
+            vec![SealedSecret::new(&seal, &id, secret, &key).expect("the secret should be sealed")];
         let added = Connection::new(id, shop.name(), kind, Timestamp::now());
         let changed = file
             .change_connection(&ConnectionChange::Add(added, secrets))
-            .expect("added");
-        assert_eq!(changed, Changed::Yes, "added");
+            .expect("the connection should be added");
+        assert_eq!(changed, Changed::Yes, "the connection should be new");
     }
 }
 
-/// An empty data file as the journal's writer has it.
+/// Opens an empty data file with the pragmas of the journal's writer.
 pub(crate) fn empty(folder: &Path) -> rusqlite::Connection {
-    drop(DataFile::open(folder).expect("a data file"));
-    let sqlite =
-        rusqlite::Connection::open(folder.join(cartwire::database::DATA_FILE)).expect("opened");
+    drop(DataFile::open(folder).expect("the data file should be created"));
+    let sqlite = rusqlite::Connection::open(folder.join(cartwire::database::DATA_FILE))
+        .expect("the data file should open");
     for (name, value) in [
         ("synchronous", 2),
         ("cache_size", -32_000),
         ("wal_autocheckpoint", 4_000),
     ] {
-        sqlite.pragma_update(None, name, value).expect("set");
+        sqlite
+            .pragma_update(None, name, value)
+            .expect("the pragma should be set");
     }
     sqlite
 }
 
-/// Writes a delivery and its entry as the journal does, which leaves the index of keys for later; the body's bytes are
-/// shared by all.
+/// Writes a delivery and its entry as the journal does. Like the journal, it does not write the key index yet.
 pub(crate) fn append(
     transaction: &Transaction<'_>,
     shop: Shop,
@@ -85,7 +88,7 @@ pub(crate) fn append(
     Ok(position)
 }
 
-/// A data folder with one connection and that many published deliveries, made once and kept for later runs.
+/// A data folder with one connection and this many published deliveries. It is created once and reused by later runs.
 pub(crate) fn with_settled(folder: &Path, shop: Shop, bytes: usize, many: u64) {
     let kept = kept(shop, bytes, many);
     if !kept.exists() {
@@ -94,78 +97,85 @@ pub(crate) fn with_settled(folder: &Path, shop: Shop, bytes: usize, many: u64) {
         let _ = std::fs::remove_dir_all(&making);
         with_connections(&making, shop, 1);
         settle(&making, shop, bytes, many);
-        std::fs::rename(&making, &kept).expect("kept");
+        std::fs::rename(&making, &kept).expect("the prepared folder should be stored");
     }
-    cartwire::database::make_folder(folder).expect("a folder");
-    for file in std::fs::read_dir(&kept).expect("listed") {
-        let file = file.expect("listed");
-        std::fs::copy(file.path(), folder.join(file.file_name())).expect("copied");
+    cartwire::database::make_folder(folder).expect("the data folder should be created");
+    for file in std::fs::read_dir(&kept).expect("the prepared folder should be readable") {
+        let file = file.expect("the entry should be readable");
+        std::fs::copy(file.path(), folder.join(file.file_name()))
+            .expect("the file should be copied");
     }
     rustix::fs::sync();
 }
 
-/// Named after the day: retention would remove what is a month old.
+/// The path contains the day, because retention would remove deliveries that are a month old.
 fn kept(shop: Shop, bytes: usize, many: u64) -> PathBuf {
     let day = Timestamp::now().as_second() / 86_400;
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("settled-{}-{bytes}-{many}-{day}", shop.name()))
 }
 
-/// Gigabytes that no later run would use.
+/// Removes prepared folders that later runs cannot use. They need gigabytes.
 fn forget_older(kept: &Path) {
     let stem = |path: &Path| {
         path.file_name()
             .and_then(|name| Some(name.to_str()?.rsplit_once('-')?.0.to_owned()))
     };
     let beside = std::fs::read_dir(env!("CARGO_TARGET_TMPDIR"))
-        .expect("listed")
+        .expect("the folder should be readable")
         .flatten()
         .map(|entry| entry.path());
     for older in
         beside.filter(|path| path.is_dir() && stem(path).is_some() && stem(path) == stem(kept))
     {
-        std::fs::remove_dir_all(older).expect("removed");
+        std::fs::remove_dir_all(older).expect("the old folder should be removed");
     }
 }
 
 fn settle(folder: &Path, shop: Shop, bytes: usize, many: u64) {
-    /// Rows of one commit.
+    /// Number of rows per commit.
     const CHUNK: u64 = 20_000;
     let body = Requests::prepare(shop, bytes, 1, 1, false).body(0);
     let mut sqlite = empty(folder);
-    sqlite.pragma_update(None, "synchronous", 0).expect("set");
+    sqlite
+        .pragma_update(None, "synchronous", 0)
+        .expect("the pragma should be set");
     let now = Timestamp::now().as_millisecond();
     for first in (0..many).step_by(CHUNK as usize) {
-        let transaction = sqlite.transaction().expect("a transaction");
+        let transaction = sqlite.transaction().expect("the transaction should begin");
         for number in first..(first + CHUNK).min(many) {
-            let position =
-                append(&transaction, shop, number, &body, &connection(0)).expect("written");
+            let position = append(&transaction, shop, number, &body, &connection(0))
+                .expect("the delivery should be written");
             let mut settled = transaction
                 .prepare_cached(
                     "UPDATE entries SET state = ?2, settled_at = ?3 WHERE position = ?1",
                 )
-                .expect("SQL");
+                .expect("the SQL should be valid");
             settled
                 .execute(params![position, published(), now])
-                .expect("settled");
+                .expect("the delivery should be settled");
             let statement = "INSERT INTO events (delivery, idx, type, subject) VALUES (?1, 0, 'cartwire.order.updated', ?2)";
-            let mut event = transaction.prepare_cached(statement).expect("SQL");
+            let mut event = transaction
+                .prepare_cached(statement)
+                .expect("the SQL should be valid");
             event
                 .execute(params![position, format!("order/{number}")])
-                .expect("logged");
+                .expect("the event should be written");
         }
-        transaction.commit().expect("committed");
+        transaction.commit().expect("the transaction should commit");
     }
-    // Those of the connections are there already.
+    // The keys of the connections' announcements are already in the index.
     let index = "INSERT OR IGNORE INTO keys SELECT key, position FROM deliveries ORDER BY key;
                  UPDATE marks SET version = (SELECT max(position) FROM deliveries) WHERE name = 'indexed'";
-    sqlite.execute_batch(index).expect("indexed");
+    sqlite
+        .execute_batch(index)
+        .expect("the key index should be written");
     sqlite
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        .expect("folded in");
+        .expect("the checkpoint should succeed");
 }
 
-/// The state's code in the file, found by its place.
+/// The number of the state `published` in the file.
 fn published() -> i64 {
     let states = DeliveryState::ALL;
     states

@@ -1,4 +1,5 @@
-//! One row: the maximum in a closed loop, then the times of answers in an open loop at half of it.
+//! The measurement of one row: the maximum rate in a closed loop, then the latency in an open loop at half of that
+//! rate.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,41 +12,41 @@ use super::process::{Sample, Usage};
 use super::sender::{Plan, Ready, Report};
 use super::server::Server;
 
-/// What was measured.
+/// The results of a row.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// Why there is nothing else.
+    /// Why the row could not be measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) missing: Option<String>,
-    /// Deliveries done, and in what time: answered, or where a broker is part of it, in its queue.
+    /// Number of completed deliveries: answered, or, with a broker, in its queue.
     pub(crate) deliveries: u64,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
-    /// Microseconds of processor time for each: of the server, the senders, the broker.
+    /// Processor time per delivery in microseconds: server, senders, broker.
     pub(crate) cpu_us: f64,
     pub(crate) senders_cpu_us: f64,
     pub(crate) broker_cpu_us: f64,
-    /// Bytes of memory of the server: at the end, and the most.
+    /// Resident memory of the server in bytes: at the end, and the peak.
     pub(crate) resident: u64,
     pub(crate) peak: u64,
-    /// Bytes written to the disk by the server for each.
+    /// Bytes per delivery that the server wrote to the disk.
     pub(crate) written: f64,
-    /// Answered and not yet in the queue when the senders stopped.
+    /// Deliveries that were answered but not yet in the queue when the senders stopped.
     pub(crate) backlog: u64,
-    /// Answers of a status that was not expected, and connections closed without one.
+    /// Number of responses with an unexpected status, and of connections that were closed without a response.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) others: BTreeMap<u16, u64>,
     pub(crate) closed: u64,
-    /// The open loop.
+    /// The results of the open loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) open: Option<Open>,
-    /// Memory over the time of a long run.
+    /// Memory samples of a long run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) samples: Vec<Sample>,
 }
 
-/// Milliseconds to an answer at a fixed rate, from when its request was due.
+/// Latency at a fixed rate in milliseconds, from the time when the request was due.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Open {
     pub(crate) per_second: f64,
@@ -53,12 +54,12 @@ pub(crate) struct Open {
     pub(crate) p99: f64,
     pub(crate) p999: f64,
     pub(crate) worst: f64,
-    /// Answered and not yet in the queue when the senders stopped.
+    /// Deliveries that were answered but not yet in the queue when the senders stopped.
     pub(crate) backlog: u64,
 }
 
 impl Row {
-    /// A loop without HTTP.
+    /// The row of a loop without HTTP.
     pub(crate) fn of_loop(done: Done) -> Self {
         let many = done.many.max(1) as f64;
         Self {
@@ -72,12 +73,12 @@ impl Row {
         }
     }
 
-    /// Requests that were not answered as they should be.
+    /// Number of requests without the expected response.
     pub(crate) fn wrong(&self) -> u64 {
         self.others.values().sum::<u64>() + self.closed
     }
 
-    /// A row that cannot be measured here.
+    /// A row that cannot be measured on this machine.
     pub(crate) fn missing(why: String) -> Self {
         Self {
             missing: Some(why),
@@ -86,7 +87,7 @@ impl Row {
     }
 }
 
-/// Measures what `start` starts. Each measurement starts it again.
+/// Measures the server that `start` starts. Each of the two measurements uses a new server.
 pub(crate) fn measure(plan: &Plan, broker: Option<&Broker>, start: impl Fn() -> Server) -> Row {
     let mut row = maximum(plan, broker, start());
     let rate = (row.per_second / 2.0).max(1.0);
@@ -106,14 +107,14 @@ pub(crate) fn measure(plan: &Plan, broker: Option<&Broker>, start: impl Fn() -> 
     row
 }
 
-/// As much as it takes.
+/// Measures the maximum rate in a closed loop.
 pub(crate) fn maximum(plan: &Plan, broker: Option<&Broker>, server: Server) -> Row {
     let plan = Plan {
         port: server.port,
         ..plan.clone()
     };
     if let Some(many) = plan.repeated {
-        // What is repeated was there before.
+        // The server first receives the deliveries that are repeated as duplicates later.
         Ready::start(&Plan {
             most: Some(many),
             ..plan.clone()

@@ -1,4 +1,4 @@
-//! The gateway itself: the real binary, as an operator starts it.
+//! The gateway: the real binary, started as by an operator.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -9,17 +9,16 @@ use super::requests::Shop;
 use super::server::{Server, folder};
 use support::free_port;
 
-/// What is in the data folder before it starts.
+/// The content of the data folder before the start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Before {
-    /// So many connections.
+    /// This many connections.
     Connections(u32),
-    /// One connection, and so many deliveries that were published long ago.
+    /// One connection, and this many deliveries that were published long ago.
     Settled { bytes: usize, many: u64 },
 }
 
 impl Before {
-    /// How many connections there are.
     pub(crate) fn connections(self) -> u32 {
         match self {
             Before::Connections(many) => many,
@@ -28,7 +27,7 @@ impl Before {
     }
 }
 
-/// Starts a gateway; without a broker, it is away.
+/// Starts a gateway. Without a broker, the broker URL leads nowhere.
 pub(crate) fn start(shop: Shop, before: Before, broker: Option<&Broker>) -> Server {
     let folder = folder();
     let data = folder.path().join("data");
@@ -47,12 +46,14 @@ pub(crate) fn start(shop: Shop, before: Before, broker: Option<&Broker>) -> Serv
     {
         command.env_remove(name);
     }
-    let log = File::create(folder.path().join("serve.log")).expect("a file for the log");
+    let log =
+        File::create(folder.path().join("serve.log")).expect("the log file should be created");
     command
         .arg("--data-dir")
         .arg(&data)
         .arg("serve")
-        // The senders repeat a set of signed bodies: each delivery is compared, and published although its content is known.
+        // The senders repeat a set of signed bodies. Without this option, deliveries with known content would not be
+        // published.
         .arg("--publish-unchanged")
         .args(["--listen", &format!("127.0.0.1:{port}")]);
     command.args([
@@ -67,7 +68,7 @@ pub(crate) fn start(shop: Shop, before: Before, broker: Option<&Broker>) -> Serv
         .stderr(log);
     let server = Server::start(command, port, folder);
     if let Some(broker) = broker {
-        // It tells of each connection first.
+        // The gateway first publishes an announcement of each connection.
         broker.wait_for(u64::from(before.connections()));
     }
     server

@@ -1,6 +1,7 @@
-//! What anyone would write instead (`tests/bench/peers`): one process each, as people run them.
+//! Simple alternatives to the gateway (`tests/bench/peers`), with one process each, as they are usually run.
 //!
-//! `tests/bench/run` installs them below the build folder. Where that was not possible, their rows say why.
+//! `tests/bench/run` installs them below the build folder. If an installation failed, the peer's rows contain the
+//! reason.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ use super::requests::Shop;
 use super::server::{Server, folder};
 use support::free_port;
 
-/// A peer.
+/// An alternative implementation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Peer {
     /// Express, crypto or jsonwebtoken, amqplib.
@@ -20,7 +21,7 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// Its folder's name.
+    /// The name of its folder.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Peer::Node => "node",
@@ -34,7 +35,7 @@ impl Peer {
             .join(self.name())
     }
 
-    /// Why it cannot be measured here, if so.
+    /// Why the peer cannot be measured on this machine; `None` if it can.
     pub(crate) fn missing(self) -> Option<String> {
         let (needed, what) = match self {
             Peer::Node => ("node_modules", "Node.js with npm"),
@@ -44,7 +45,7 @@ impl Peer {
         (!self.installed().join(needed).exists()).then(why)
     }
 
-    /// Starts it.
+    /// Starts the peer.
     pub(crate) fn start(self, broker: &Broker) -> Server {
         broker.purge();
         let (port, folder) = (free_port(), folder());
@@ -54,9 +55,9 @@ impl Peer {
         let mut command = match self {
             Peer::Node => {
                 let mut command = Command::new("node");
-                // Modules are looked for beside the program.
+                // Node.js searches modules beside the program.
                 std::fs::copy(source.join("server.js"), self.installed().join("server.js"))
-                    .expect("copied");
+                    .expect("the program should be copied");
                 command
                     .arg(self.installed().join("server.js"))
                     .env("NODE_ENV", "production");
@@ -77,7 +78,8 @@ impl Peer {
         };
         let key = |name: &str, shop: Shop| {
             let path = folder.path().join(name);
-            std::fs::write(&path, shop.key("verification")).expect("a key is written");
+            std::fs::write(&path, shop.key("verification"))
+                .expect("the key file should be written");
             path
         };
         command

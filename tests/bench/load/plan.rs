@@ -1,4 +1,4 @@
-//! Which rows there are.
+//! The rows of the benchmark.
 
 use std::cell::OnceCell;
 
@@ -11,16 +11,16 @@ use super::peers::Peer;
 use super::requests::Shop;
 use super::sender::Plan;
 
-/// Sockets of the senders.
+/// Number of concurrent sockets of the senders.
 const SENDERS: usize = 64;
-/// Bytes of an order.
+/// Approximate size of an order in bytes.
 const ORDER: usize = 3 << 10;
-/// Deliveries that are sent again and again as duplicates.
+/// Number of different deliveries that are repeated as duplicates.
 const REPEATED: u64 = 1000;
-/// Tokens that a server is sent that keeps nothing: it does not see that they are the same.
+/// Number of different tokens for servers that store nothing and so cannot detect duplicates.
 const TOKENS: u64 = 2000;
 
-/// What the rows of a run share.
+/// The shared configuration and broker of a run.
 pub(crate) struct Run {
     seconds: f64,
     broker: OnceCell<Broker>,
@@ -34,7 +34,7 @@ impl Run {
         }
     }
 
-    /// Started with the first row that needs it; then all rows run beside it.
+    /// The broker. It is started with the first row that needs it, and then runs during all further rows.
     fn broker(&self) -> &Broker {
         self.broker.get_or_init(Broker::start)
     }
@@ -68,7 +68,7 @@ fn case(name: impl Into<String>, measure: impl Fn(&Run) -> Row + 'static) -> Cas
     }
 }
 
-/// The rows that are asked for.
+/// The rows that the options select, before filtering by name.
 pub(crate) fn cases(options: &Options) -> Vec<Case> {
     let mut all = ceilings();
     all.extend(peers());
@@ -189,12 +189,12 @@ fn peers() -> Vec<Case> {
         .collect()
 }
 
-/// How the gateway is measured.
+/// The configuration of one gateway row.
 #[derive(Clone, Copy)]
 struct Variant {
     shop: Shop,
     before: Before,
-    /// Through to the queue, or answered with the broker away?
+    /// `true` to measure deliveries in the queue; `false` to measure responses while the broker is unreachable.
     published: bool,
     bytes: usize,
     repeated: Option<u64>,

@@ -1,38 +1,37 @@
-//! What a process has used so far, as the kernel counts it: processor time, memory, bytes given to the disk.
-//!
-//! Linux only. It starts and ends nothing.
+//! The resource usage of a process, as the kernel reports it: processor time, memory, bytes written to the disk. Linux
+//! only.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The kernel counts processor time in hundredths of a second, on every Linux there is.
+/// Unit of processor time in `/proc/PID/stat`: 10 ms (`USER_HZ` is 100 on Linux).
 const TICK: Duration = Duration::from_millis(10);
 
-/// What a process has used so far.
+/// The resource usage of a process so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
-    /// Processor time, its own and the kernel's for it.
+    /// Processor time in user and kernel mode.
     pub(crate) cpu: Duration,
-    /// Resident memory now, in bytes.
+    /// Current resident memory in bytes.
     pub(crate) resident: u64,
-    /// The most resident memory it ever had.
+    /// Peak resident memory in bytes.
     pub(crate) peak: u64,
-    /// Bytes that it caused to be written to the disk.
+    /// Bytes that the process caused to be written to the disk.
     pub(crate) written: u64,
 }
 
-/// Resident memory at a moment of a long run.
+/// The resident memory at one moment of a long run.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
-    /// Seconds since the beginning.
+    /// Seconds since the start of the run.
     pub(crate) second: f64,
-    /// Bytes of our process.
+    /// Resident memory of the gateway in bytes.
     pub(crate) resident: u64,
 }
 
 impl Usage {
-    /// Of a process.
+    /// The usage of a process.
     pub(crate) fn of(pid: u32) -> Self {
         let read =
             |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
@@ -46,7 +45,7 @@ impl Usage {
         }
     }
 
-    /// Of this process.
+    /// The usage of this process.
     pub(crate) fn own() -> Self {
         Self::of(std::process::id())
     }
@@ -63,8 +62,8 @@ fn field(text: &str, name: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// The name in the second field may contain anything, so fields are counted behind its bracket: `utime` and `stime` are the
-/// fourteenth and fifteenth.
+/// Parses `utime` and `stime`, the fields 14 and 15 of `/proc/PID/stat` (proc(5)). Field 2 is the name, which may
+/// contain spaces, so the fields are counted after its closing parenthesis.
 fn cpu(stat: &str) -> Duration {
     let behind = stat
         .rsplit_once(')')
@@ -79,7 +78,7 @@ fn cpu(stat: &str) -> Duration {
     TICK * ticks
 }
 
-/// The machine, in a line: processors, memory, kernel, and how busy it is with other things.
+/// The machine in one line: processors, memory, kernel, load.
 pub(crate) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,9 +1,9 @@
-//! The requests that are sent: one template for each platform and size, in which a number makes each delivery another one,
-//! and the signatures of those deliveries, made before the clock starts.
+//! The benchmark's requests: one template per platform and size. A number in the template makes each delivery unique.
+//! The signatures of the deliveries are created before the measurement.
 //!
-//! Only the signatures are kept (32 or 256 bytes each): the rest of a request is a copy of the template with the number
-//! written into it, which costs less than a microsecond. Signing a token costs hundreds, so that those are kept in a file
-//! from run to run.
+//! Only the signatures are stored (32 or 256 bytes each). A request is a copy of the template with the number written
+//! into it, which takes less than a microsecond. Signing a token takes hundreds of microseconds, so tokens' signatures
+//! are cached in a file for later runs.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Whose orders.
+/// The platform of the orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Shop {
     WooCommerce,
@@ -28,7 +28,6 @@ pub(crate) enum Shop {
 }
 
 impl Shop {
-    /// The platform's name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Shop::WooCommerce => "woocommerce",
@@ -38,11 +37,11 @@ impl Shop {
 
     /// A key of the fixtures: `signing` or `verification`.
     pub(crate) fn key(self, name: &str) -> String {
-        let platform = platform(self.name()).expect("a platform");
-        fixture::test_key(platform, name).expect("a key of the fixtures")
+        let platform = platform(self.name()).expect("the platform should exist");
+        fixture::test_key(platform, name).expect("the fixtures should contain the key")
     }
 
-    /// What the platform calls an order's event.
+    /// The platform's topic of an order event.
     pub(crate) fn topic(self) -> &'static str {
         match self {
             Shop::WooCommerce => "order.updated",
@@ -51,21 +50,21 @@ impl Shop {
     }
 }
 
-/// The name of one of many connections.
+/// The id of a connection.
 pub(crate) fn connection(number: u32) -> String {
     format!("shop-{number:05}")
 }
 
-/// In a template, digits like this are the number's.
+/// The placeholder for the number in a template.
 const MARK: &str = "111111111111";
-/// An order's number at WooCommerce has this many digits; the ids at Wix end in as many as the mark has.
+/// Number of digits of a WooCommerce order id. A Wix id ends with as many digits as the placeholder has.
 const DIGITS: usize = 10;
-/// The first number: none begins with a zero, which JSON would refuse.
+/// The first number. It has no leading zero, because JSON does not allow one.
 const FIRST: u64 = 1_000_000_000;
-/// In a template, where the connection's number stands.
+/// Number of digits of a connection's number in a template.
 const CONNECTION_DIGITS: usize = 5;
 
-/// An order as a payload, of about that many bytes: the mark stands where its number belongs.
+/// An order's payload of about this many bytes, with the placeholder at each place of its number.
 fn order(shop: Shop, bytes: usize) -> String {
     let case = match shop {
         Shop::WooCommerce => "woocommerce/order.created/v3",
@@ -76,14 +75,16 @@ fn order(shop: Shop, bytes: usize) -> String {
         Fixture::Case(found) if found.path == case => Some(found.payload.clone()),
         _ => None,
     });
-    let payload = String::from_utf8(payload.expect("the fixture is there")).expect("text");
+    let payload = String::from_utf8(payload.expect("the fixture should be readable"))
+        .expect("the fixture should be text");
     match shop {
         Shop::WooCommerce => shop_order(&payload, bytes),
         Shop::Wix => {
-            let mut order: Value = serde_json::from_str(&payload).expect("JSON");
+            let mut order: Value =
+                serde_json::from_str(&payload).expect("the fixture should be JSON");
             let (event, entity) = (order["id"].take(), order["entityId"].take());
             let marked = |id: &Value| {
-                let id = id.as_str().expect("an id");
+                let id = id.as_str().expect("the id should be text");
                 (
                     id.to_owned(),
                     format!("{}{MARK}", &id[..id.len() - MARK.len()]),
@@ -98,11 +99,11 @@ fn order(shop: Shop, bytes: usize) -> String {
     }
 }
 
-/// More lines make an order longer; without its addresses it is short.
+/// A short order has no addresses; a longer one has more lines.
 fn shop_order(payload: &str, bytes: usize) -> String {
-    let mut order: Value = serde_json::from_str(payload).expect("JSON");
+    let mut order: Value = serde_json::from_str(payload).expect("the fixture should be JSON");
     let mark = &MARK[..DIGITS];
-    order["id"] = serde_json::from_str(mark).expect("a number");
+    order["id"] = serde_json::from_str(mark).expect("the placeholder should be a number");
     order["number"] = json!(mark);
     if order.to_string().len() > bytes {
         for name in [
@@ -114,12 +115,17 @@ fn shop_order(payload: &str, bytes: usize) -> String {
             "meta_data",
             "coupon_lines",
         ] {
-            order.as_object_mut().expect("an object").remove(name);
+            order
+                .as_object_mut()
+                .expect("the order should be an object")
+                .remove(name);
         }
     }
     let line = order["line_items"][0].clone();
     let fits = bytes.saturating_sub(order.to_string().len()) / (line.to_string().len() + 1);
-    let lines = order["line_items"].as_array_mut().expect("a list");
+    let lines = order["line_items"]
+        .as_array_mut()
+        .expect("line_items should be a list");
     lines.extend((0..fits).map(|n| {
         let mut line = line.clone();
         line["id"] = json!(1000 + n);
@@ -130,22 +136,22 @@ fn shop_order(payload: &str, bytes: usize) -> String {
     order.to_string()
 }
 
-/// A request in which the number and the signature are still to be written.
+/// A request into which the number and the signature are written.
 #[derive(Clone)]
 struct Template {
     shop: Shop,
     request: Vec<u8>,
-    /// The connection's digits in the path.
+    /// Position of the connection's digits in the path.
     connection: Range<usize>,
-    /// What tells deliveries of one body apart, where the platform has such a thing.
+    /// Position of the delivery id, if the platform's deliveries have one beside the body.
     delivery: Option<Range<usize>>,
     signature: Range<usize>,
-    /// What is signed.
+    /// Position of the signed bytes.
     signed: Range<usize>,
-    /// The JSON in which the number stands, ...
+    /// The JSON that contains the number.
     json: Vec<u8>,
     marks: Vec<Range<usize>>,
-    /// ... and where it stands in the request: as it is, or as base64.
+    /// Position of the JSON in the request: as it is, or as base64.
     json_at: usize,
 }
 
@@ -161,9 +167,9 @@ impl Template {
         };
         let key = shop.key("signing");
         let signed = platform(shop.name())
-            .expect("a platform")
+            .expect("the platform should exist")
             .sign(&unsigned, &key, at)
-            .expect("it can be signed");
+            .expect("the order should be signed");
         let mut head = format!(
             "POST /webhooks/{}/{} HTTP/1.1\r\nhost: 127.0.0.1\r\n",
             shop.name(),
@@ -180,7 +186,7 @@ impl Template {
         let connection = head
             .find(" HTTP")
             .map(|end| end - CONNECTION_DIGITS..end)
-            .expect("a path");
+            .expect("the path should contain the connection");
         let (delivery, signature) = (
             value("X-WC-Webhook-Delivery-ID"),
             value("X-WC-Webhook-Signature"),
@@ -192,7 +198,7 @@ impl Template {
                 shop,
                 connection,
                 delivery,
-                signature: signature.expect("a signature"),
+                signature: signature.expect("the request should contain the signature"),
                 signed: start..request.len(),
                 marks: marks(&signed.body, DIGITS),
                 json: signed.body.to_vec(),
@@ -200,11 +206,11 @@ impl Template {
                 request,
             },
             Shop::Wix => {
-                let token = std::str::from_utf8(&signed.body).expect("text");
+                let token = std::str::from_utf8(&signed.body).expect("the token should be text");
                 let dots: Vec<usize> = token.match_indices('.').map(|(at, _)| start + at).collect();
                 let json = URL_SAFE_NO_PAD
                     .decode(&request[dots[0] + 1..dots[1]])
-                    .expect("claims");
+                    .expect("the token should contain claims");
                 Self {
                     shop,
                     connection,
@@ -222,19 +228,22 @@ impl Template {
         template
     }
 
-    /// Our signature of what the platform has signed is the platform's.
+    /// Asserts that the benchmark signs as the platform's own code does.
     fn check(&self) {
         let mut copy = self.clone();
         let signature = Signer::new(self.shop).sign(&copy.request[copy.signed.clone()]);
         copy.write_signature(&signature);
         assert!(
             copy.request == self.request,
-            "the template is signed otherwise than the platform does"
+            "the template's signature should equal the platform's"
         );
-        assert!(self.marks.len() >= 2, "the number stands in the payload");
+        assert!(
+            self.marks.len() >= 2,
+            "the payload should contain the placeholder"
+        );
     }
 
-    /// Makes it the delivery of that number, still with another one's signature.
+    /// Writes a delivery's number into the request. The signature is not updated.
     fn write_number(&mut self, number: u64) {
         for mark in &self.marks {
             digits(&mut self.json[mark.clone()], FIRST + number);
@@ -243,12 +252,14 @@ impl Template {
                     let at = self.json_at + mark.start..self.json_at + mark.end;
                     self.request[at].copy_from_slice(&self.json[mark.clone()]);
                 }
-                // Three bytes are four characters: whole groups of three are encoded again.
+                // Three bytes are four base64 characters, so whole groups of three bytes are encoded again.
                 Shop::Wix => {
                     let (from, to) = (mark.start / 3, mark.end.div_ceil(3));
                     let bytes = &self.json[from * 3..(to * 3).min(self.json.len())];
                     let out = &mut self.request[self.json_at + from * 4..self.signed.end];
-                    URL_SAFE_NO_PAD.encode_slice(bytes, out).expect("it fits");
+                    URL_SAFE_NO_PAD
+                        .encode_slice(bytes, out)
+                        .expect("the base64 text should fit");
                 }
             }
         }
@@ -261,15 +272,15 @@ impl Template {
             Shop::Wix => URL_SAFE_NO_PAD.encode_slice(signature, out),
         };
         assert_eq!(
-            written.expect("it fits"),
+            written.expect("the signature should fit"),
             self.signature.len(),
-            "a signature's length"
+            "the signature should have the template's length"
         );
     }
 }
 
 fn marks(json: &[u8], digits: usize) -> Vec<Range<usize>> {
-    let text = std::str::from_utf8(json).expect("text");
+    let text = std::str::from_utf8(json).expect("the JSON should be text");
     text.match_indices(&MARK[..digits])
         .map(|(at, _)| at..at + digits)
         .collect()
@@ -282,7 +293,7 @@ fn digits(out: &mut [u8], mut number: u64) {
     }
 }
 
-/// A store's own key.
+/// The signing key of a store.
 enum Signer {
     Hmac(Hmac<Sha256>),
     Rs256(EncodingKey),
@@ -292,8 +303,12 @@ impl Signer {
     fn new(shop: Shop) -> Self {
         let key = shop.key("signing");
         match shop {
-            Shop::WooCommerce => Signer::Hmac(Hmac::new_from_slice(key.as_bytes()).expect("a key")),
-            Shop::Wix => Signer::Rs256(EncodingKey::from_rsa_pem(key.as_bytes()).expect("a key")),
+            Shop::WooCommerce => Signer::Hmac(
+                Hmac::new_from_slice(key.as_bytes()).expect("HMAC accepts any key length"),
+            ),
+            Shop::Wix => Signer::Rs256(
+                EncodingKey::from_rsa_pem(key.as_bytes()).expect("the key should be valid"),
+            ),
         }
     }
 
@@ -306,31 +321,33 @@ impl Signer {
                 .into_bytes()
                 .to_vec(),
             Signer::Rs256(key) => {
-                let text =
-                    jsonwebtoken::crypto::sign(message, key, Algorithm::RS256).expect("signed");
-                URL_SAFE_NO_PAD.decode(text).expect("base64")
+                let text = jsonwebtoken::crypto::sign(message, key, Algorithm::RS256)
+                    .expect("the message should be signed");
+                URL_SAFE_NO_PAD
+                    .decode(text)
+                    .expect("a signature should be base64")
             }
         }
     }
 }
 
-/// Signed requests, one after another.
+/// The prepared requests.
 pub(crate) struct Requests {
     template: Template,
     signatures: Vec<u8>,
-    /// Of one signature.
+    /// Length of one signature in bytes.
     length: usize,
     connections: u64,
     forged: bool,
 }
 
-/// How many deliveries get a signature of their own at most.
+/// Maximum number of prepared signatures.
 const MOST: usize = 1 << 18;
-/// At most this many bytes are signed in preparation.
+/// Maximum number of bytes that are signed in preparation.
 const SIGNED_BYTES: usize = 1 << 30;
 
 impl Requests {
-    /// Prepares `count` deliveries, spread over so many connections.
+    /// Prepares `count` signatures. The deliveries are distributed over this many connections.
     pub(crate) fn prepare(
         shop: Shop,
         bytes: usize,
@@ -338,10 +355,10 @@ impl Requests {
         connections: u32,
         forged: bool,
     ) -> Self {
-        // Tokens carry their time: those of one week are the same, so that they can be kept.
+        // A token contains its time. All tokens of a week have the same time, so that their signatures can be cached.
         const WEEK: i64 = 7 * 86_400;
-        let at =
-            Timestamp::from_second(Timestamp::now().as_second() / WEEK * WEEK).expect("a time");
+        let at = Timestamp::from_second(Timestamp::now().as_second() / WEEK * WEEK)
+            .expect("the time should be valid");
         let template = Template::new(shop, bytes, at);
         let count = count
             .min(MOST)
@@ -361,17 +378,17 @@ impl Requests {
         }
     }
 
-    /// How many have a signature of their own.
+    /// Number of prepared signatures.
     pub(crate) fn count(&self) -> u64 {
         (self.signatures.len() / self.length) as u64
     }
 
-    /// Can a body be sent again as another delivery?
+    /// `true` if the same body can be sent again as a new delivery.
     pub(crate) fn is_endless(&self) -> bool {
         self.template.delivery.is_some()
     }
 
-    /// Puts the request of a delivery there.
+    /// Writes the request of a delivery to `out`.
     pub(crate) fn write(&mut self, number: u64, out: &mut Vec<u8>) {
         let count = self.count();
         let body = number % count;
@@ -384,7 +401,7 @@ impl Requests {
             &mut template.request[template.connection.clone()],
             number % self.connections,
         );
-        // The neighbour's signature is well made and wrong.
+        // The signature of the next delivery is well-formed but invalid for this one.
         let signature = if self.forged {
             (body + 1) % count
         } else {
@@ -396,20 +413,19 @@ impl Requests {
         out.extend_from_slice(&template.request);
     }
 
-    /// The body of a delivery.
     pub(crate) fn body(&mut self, number: u64) -> Vec<u8> {
         let mut request = Vec::new();
         self.write(number, &mut request);
         let start = request
             .windows(4)
             .position(|four| four == b"\r\n\r\n")
-            .expect("a head")
+            .expect("the request should have a head")
             + 4;
         request.split_off(start)
     }
 }
 
-/// Signs on all processors.
+/// Creates signatures on all processors.
 fn sign(template: &Template, numbers: Range<usize>) -> Vec<u8> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let each = numbers.len().div_ceil(threads).max(1);
@@ -428,12 +444,12 @@ fn sign(template: &Template, numbers: Range<usize>) -> Vec<u8> {
         let parts: Vec<_> = numbers.clone().step_by(each).map(part).collect();
         parts
             .into_iter()
-            .flat_map(|part| part.join().expect("a signer"))
+            .flat_map(|part| part.join().expect("the signer should not panic"))
             .collect()
     })
 }
 
-/// Signatures from the file of an earlier run, and those that it lacks.
+/// Reads the signatures of an earlier run from the cache file, and creates the missing ones.
 fn kept_signatures(template: &Template, count: usize, length: usize) -> Vec<u8> {
     let name = Sha256::digest(&template.request)
         .iter()
@@ -445,7 +461,7 @@ fn kept_signatures(template: &Template, count: usize, length: usize) -> Vec<u8> 
     let there = signatures.len() / length;
     if there < count {
         signatures.extend(sign(template, there..count));
-        std::fs::write(&path, &signatures).expect("the signatures are kept");
+        std::fs::write(&path, &signatures).expect("the cache file should be written");
     }
     signatures.truncate(count * length);
     signatures

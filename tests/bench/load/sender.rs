@@ -1,9 +1,9 @@
-//! The senders: one thread of a process of its own with many keep-alive connections, so that what they cost is known and
-//! what is measured is measured alone.
+//! The senders: one thread of a separate process with many keep-alive connections, so that their cost can be measured
+//! separately from the server's.
 //!
-//! In a closed loop each connection sends its next request when the last one is answered; that finds the maximum. In an open
-//! loop requests are due at a fixed rate, and an answer's time counts from the moment at which its request was *due*: a
-//! server that stalls is charged for everything that had to wait. It knows nothing of who answers.
+//! In a closed loop each connection sends its next request after the response to the last one; this finds the maximum
+//! rate. In an open loop requests are due at a fixed rate. Latency is measured from the time when a request was *due*,
+//! so a server that stalls is charged for all requests that had to wait (no coordinated omission).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
@@ -17,30 +17,30 @@ use serde::{Deserialize, Serialize};
 use super::process::Usage;
 use super::requests::{Requests, Shop};
 
-/// The hidden argument that makes this program the senders.
+/// The hidden argument that starts this program as the senders.
 pub(crate) const ROLE: &str = "--send";
-/// A server that says nothing for so long has failed.
+/// Maximum time without a response from the server.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is to be sent.
+/// The configuration of the senders.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) port: u16,
     pub(crate) shop: Shop,
-    /// Of a payload, about.
+    /// Approximate size of a payload in bytes.
     pub(crate) bytes: usize,
-    /// Connections in the path that the deliveries are spread over.
+    /// Number of connections (in the URL path) that receive the deliveries.
     pub(crate) connections: u32,
-    /// Sockets.
+    /// Number of sockets.
     pub(crate) senders: usize,
     pub(crate) seconds: f64,
-    /// Requests a second; none for as many as are answered.
+    /// Requests per second; `None` for a closed loop.
     pub(crate) rate: Option<f64>,
-    /// Deliveries that are sent again and again; none for a new one each time.
+    /// Number of different deliveries that are repeated; `None` if each delivery is new.
     pub(crate) repeated: Option<u64>,
-    /// At most so many.
+    /// Maximum number of requests.
     pub(crate) most: Option<u64>,
-    /// Are the signatures wrong?
+    /// `true` to send invalid signatures.
     pub(crate) forged: bool,
 }
 
@@ -50,60 +50,64 @@ impl Plan {
     }
 }
 
-/// What came of it.
+/// The result of the senders.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Answers of the right status.
+    /// Number of responses with the expected status.
     pub(crate) answered: u64,
-    /// Answers of each other status.
+    /// Number of responses of each other status.
     pub(crate) others: BTreeMap<u16, u64>,
-    /// Connections that the server closed.
+    /// Number of connections that the server closed.
     pub(crate) closed: u64,
-    /// From the first request to the last answer.
+    /// Time from the first request to the last response.
     pub(crate) seconds: f64,
-    /// Processor time of the senders meanwhile.
+    /// Processor time of the senders in this period.
     pub(crate) cpu_seconds: f64,
-    /// Milliseconds from when a request was due to its answer.
+    /// Latency in milliseconds from the time when a request was due.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) p999: f64,
     pub(crate) worst: f64,
 }
 
-/// Senders that have everything prepared.
+/// Senders that finished their preparation.
 pub(crate) struct Ready(Child);
 
 impl Ready {
-    /// Prepares senders in a process of their own.
+    /// Prepares senders in a separate process.
     pub(crate) fn start(plan: &Plan) -> Self {
         let plan = serde_json::to_string(plan).expect("JSON");
-        let program = std::env::current_exe().expect("this program");
+        let program = std::env::current_exe().expect("the path of this program should be known");
         let mut child = Command::new(program)
             .args([ROLE, &plan])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("the senders start");
+            .expect("the senders should start");
         let mut word = [0; 6];
         child
             .stdout
             .as_mut()
-            .expect("a pipe")
+            .expect("stdout should be piped")
             .read_exact(&mut word)
-            .expect("the senders get ready");
+            .expect("the senders should report that they are ready");
         Self(child)
     }
 
-    /// Lets them send, and waits for the end; `meanwhile` is called a few times a second.
+    /// Starts to send, and waits for the end. `meanwhile` is called a few times per second.
     pub(crate) fn send(mut self, mut meanwhile: impl FnMut()) -> Report {
         self.0
             .stdin
             .take()
-            .expect("a pipe")
+            .expect("stdin should be piped")
             .write_all(b"go")
-            .expect("the senders wait");
+            .expect("the senders should wait for the start");
         let status = loop {
-            if let Some(status) = self.0.try_wait().expect("the senders can be waited for") {
+            if let Some(status) = self
+                .0
+                .try_wait()
+                .expect("the status of the senders should be readable")
+            {
                 break status;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -114,20 +118,18 @@ impl Ready {
         self.0
             .stdout
             .take()
-            .expect("a pipe")
+            .expect("stdout should be piped")
             .read_to_string(&mut text)
-            .expect("a report");
-        serde_json::from_str(&text).expect("a report")
+            .expect("the report should be readable");
+        serde_json::from_str(&text).expect("the report should be valid JSON")
     }
 }
 
-/// The process: prepares, says so, waits for the word, sends, reports.
-#[allow(
-    clippy::print_stdout,
-    reason = "the report goes to the process that asked for it"
-)]
+/// The main function of the separate process. It prepares, prints `ready`, waits for the end of stdin, sends, and
+/// prints the report.
+#[allow(clippy::print_stdout, reason = "the parent process reads the report")]
 pub(crate) fn run(plan: &str) {
-    let plan: Plan = serde_json::from_str(plan).expect("a plan");
+    let plan: Plan = serde_json::from_str(plan).expect("the plan should be valid JSON");
     let most_a_second = if plan.shop == Shop::Wix {
         20_000.0
     } else {
@@ -135,19 +137,21 @@ pub(crate) fn run(plan: &str) {
     };
     let expected = plan.rate.unwrap_or(most_a_second) * plan.seconds;
     let count = plan.repeated.or(plan.most).unwrap_or(expected as u64 + 1);
-    let count = usize::try_from(count).expect("a count");
+    let count = usize::try_from(count).expect("the count should fit");
     let requests = Requests::prepare(plan.shop, plan.bytes, count, plan.connections, plan.forged);
     let mut senders = Senders::connect(plan, requests);
     println!("ready");
-    std::io::stdout().flush().expect("told");
+    std::io::stdout()
+        .flush()
+        .expect("stdout should be writable");
     std::io::stdin()
         .read_to_end(&mut Vec::new())
-        .expect("the word");
+        .expect("stdin should be readable");
     let report = senders.send();
     print!("{}", serde_json::to_string(&report).expect("JSON"));
 }
 
-/// A connection with the request that is under way.
+/// A connection with its request in flight.
 struct Line {
     stream: TcpStream,
     out: Vec<u8>,
@@ -161,7 +165,7 @@ struct Senders {
     requests: Requests,
     epoll: rustix::fd::OwnedFd,
     lines: Vec<Line>,
-    /// The one that rested longest goes first: none rests so long that the server closes it.
+    /// Indices of idle connections. The longest idle one is used first, so that the server closes none for being idle.
     idle: VecDeque<usize>,
     next: u64,
     times: Vec<u32>,
@@ -170,7 +174,7 @@ struct Senders {
 
 impl Senders {
     fn connect(plan: Plan, requests: Requests) -> Self {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll should be created");
         let connect = |index| {
             let stream = line(plan.port);
             watch(&epoll, &stream, index);
@@ -208,14 +212,14 @@ impl Senders {
             let wait = due.map_or(PATIENCE, |due| {
                 due.saturating_duration_since(Instant::now())
             });
-            let wait = Timespec::try_from(wait).expect("a time");
+            let wait = Timespec::try_from(wait).expect("the wait should be valid");
             events.clear();
             match epoll::wait(
                 &self.epoll,
                 rustix::buffer::spare_capacity(&mut events),
                 Some(&wait),
             ) {
-                Ok(0) => assert!(due.is_some(), "the server does not answer"),
+                Ok(0) => assert!(due.is_some(), "the server does not respond"),
                 Ok(_) => {}
                 Err(error) => assert_eq!(error, rustix::io::Errno::INTR, "epoll"),
             }
@@ -242,7 +246,7 @@ impl Senders {
         }
     }
 
-    /// Begins requests; says when the next one is due, where that is not for an answer to say.
+    /// Starts the requests that are due. Returns when the next one is due, if a connection is idle until then.
     fn begin_what_is_due(&mut self, started: Instant, end: Instant) -> Option<Instant> {
         while !self.idle.is_empty() {
             let now = Instant::now();
@@ -282,7 +286,7 @@ impl Senders {
         write(line);
     }
 
-    /// Something happened on a line.
+    /// Handles an event of a connection.
     fn look(&mut self, index: usize, end: Instant) {
         let line = &mut self.lines[index];
         write(line);
@@ -297,7 +301,7 @@ impl Senders {
         }
         line.out.clear();
         if status == 0 {
-            // Instead of an answer.
+            // The server closed the connection instead of responding.
             self.report.closed += 1;
         } else if status == self.plan.status() {
             self.report.answered += 1;
@@ -315,13 +319,16 @@ impl Senders {
 }
 
 fn line(port: u16) -> TcpStream {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connected");
-    stream.set_nodelay(true).expect("no delay");
-    stream.set_nonblocking(true).expect("non-blocking");
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .expect("the server should accept the connection");
+    stream.set_nodelay(true).expect("TCP_NODELAY should be set");
+    stream
+        .set_nonblocking(true)
+        .expect("the socket should be non-blocking");
     stream
 }
 
-/// Edge-triggered and once for both directions: nothing is to be changed while it runs.
+/// Registers a connection. Edge-triggered for both directions, so the registration never changes during a run.
 fn watch(epoll: &rustix::fd::OwnedFd, stream: &TcpStream, index: usize) {
     let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
     epoll::add(
@@ -330,7 +337,7 @@ fn watch(epoll: &rustix::fd::OwnedFd, stream: &TcpStream, index: usize) {
         epoll::EventData::new_u64(index as u64),
         flags,
     )
-    .expect("watched");
+    .expect("the socket should be registered");
 }
 
 fn write(line: &mut Line) {
@@ -338,13 +345,13 @@ fn write(line: &mut Line) {
         match line.stream.write(&line.out[line.sent..]) {
             Ok(written) => line.sent += written,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            // Reading tells what became of it.
+            // The next read returns the error.
             Err(_) => return,
         }
     }
 }
 
-/// Reads until the answer is whole and gives its status; zero where the server closed the connection.
+/// Reads until the response is complete, and returns its status; 0 if the server closed the connection.
 fn read(line: &mut Line) -> Option<u16> {
     let mut buffer = [0; 4096];
     loop {
@@ -360,7 +367,7 @@ fn read(line: &mut Line) -> Option<u16> {
     }
 }
 
-/// The status of an answer that is whole. Every server here says how long its answer is.
+/// The status of a complete response; `None` if it is incomplete. All servers here send a Content-Length.
 fn status(answer: &[u8]) -> Option<u16> {
     const LENGTH: &[u8] = b"content-length: ";
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;

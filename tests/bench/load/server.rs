@@ -1,6 +1,4 @@
-//! A server under load: a process that listens on a port, with a folder of its own, ended with its row.
-//!
-//! It does not know which server it is.
+//! A server under load: a process with a port and a temporary folder. It ends with its row.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, Command};
@@ -10,15 +8,15 @@ use tempfile::TempDir;
 
 use super::process::Usage;
 
-/// How long a server may take to listen.
+/// Maximum time until a server listens.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A folder on the disk of the build, where benchmarks may write gigabytes.
+/// A folder on the disk of the build, which has space for gigabytes.
 pub(crate) fn folder() -> TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder should be created")
 }
 
-/// The process, ended when it is dropped.
+/// A running process. It is killed on drop.
 pub(crate) struct Server {
     process: Child,
     pub(crate) port: u16,
@@ -26,12 +24,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it listens.
+    /// Starts the process and waits until it listens.
     pub(crate) fn start(mut command: Command, port: u16, folder: TempDir) -> Self {
-        let mut process = command.spawn().expect("the server starts");
+        let mut process = command.spawn().expect("the server should start");
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            let ended = process.try_wait().expect("the server can be waited for");
+            let ended = process
+                .try_wait()
+                .expect("the server's status should be readable");
             assert!(
                 ended.is_none() && Instant::now() < deadline,
                 "the server does not listen: {command:?} {ended:?}"
@@ -45,7 +45,7 @@ impl Server {
         }
     }
 
-    /// What it has used so far.
+    /// The server's resource usage so far.
     pub(crate) fn usage(&self) -> Usage {
         Usage::of(self.process.id())
     }

@@ -1,4 +1,4 @@
-//! What is printed: a line for each row, and the targets with what was reached of them.
+//! The printed results: a table of the rows, and the targets with the measured values.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ use super::measure::Row;
 
 const MEGABYTE: f64 = 1e6;
 
-/// A target, and what was reached.
+/// A target with the measured value.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Target {
     pub(crate) what: &'static str,
-    /// At least or at most that.
+    /// `true` if the value must be at least `wanted`, `false` if it must be at most `wanted`.
     pub(crate) at_least: bool,
     pub(crate) wanted: f64,
-    /// None where a row of it was not measured.
+    /// `None` if a row of the target was not measured.
     pub(crate) reached: Option<f64>,
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn targets(targets: &[Target]) -> String {
     text
 }
 
-/// What is asked of a run, as ratios within it.
+/// The targets of a run, as ratios between its rows.
 pub(crate) fn reached(rows: &[Row]) -> Vec<Target> {
     let row = |name: &str| {
         rows.iter()
@@ -171,7 +171,7 @@ pub(crate) fn reached(rows: &[Row]) -> Vec<Target> {
         wanted,
         reached,
     };
-    // Flat: the second half of a long run needs no more than the first did, but for a tenth.
+    // The peak memory in the second half of a long run may exceed that in the first half by at most ten percent.
     let growth = row("ours b woocommerce, sustained").and_then(|row| {
         let (first, second) = row.samples.split_at(row.samples.len() / 2);
         let most = |half: &[super::process::Sample]| {
