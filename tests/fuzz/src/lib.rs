@@ -1,5 +1,4 @@
-//! Shared parts of the fuzz targets: requests as text, senders with valid keys, and the assertions about verified
-//! deliveries.
+//! Shared parts of the fuzz targets: requests as text, senders with keys, and assertions about deliveries.
 //!
 //! Inputs are text as far as possible, so that seeds and findings are readable.
 
@@ -176,8 +175,7 @@ impl<'a> Request<'a> {
 pub fn token(header: &[u8], claims: &[u8]) -> Vec<u8> {
     static KEY: LazyLock<jsonwebtoken::EncodingKey> = LazyLock::new(|| {
         let wix = Sender::new("wix");
-        jsonwebtoken::EncodingKey::from_rsa_pem(wix.signing_key.as_bytes())
-            .expect("the signing key should be valid")
+        jsonwebtoken::EncodingKey::from_rsa_pem(wix.signing_key.as_bytes()).expect("a valid key")
     });
     let message = format!(
         "{}.{}",
@@ -206,8 +204,7 @@ pub fn assert_told_well(delivery: &VerifiedDelivery) {
     assert_entry_told_well(&entry(delivery));
 }
 
-/// As [`assert_told_well`], for a delivery that was enriched with the store's response. Enrichment may add details to
-/// the events, but must not change their number or their identity.
+/// As [`assert_told_well`], with enrichment. It may add details, but must not change the events' number or identity.
 ///
 /// # Panics
 /// If an invariant is violated.
@@ -256,11 +253,7 @@ fn entry(delivery: &VerifiedDelivery) -> Entry {
 /// The parsed events of an entry. Asserts the invariants of each.
 fn assert_entry_told_well(entry: &Entry) -> Vec<Value> {
     let first = told(entry);
-    assert_eq!(
-        first,
-        told(entry),
-        "the events of a delivery should be deterministic"
-    );
+    assert_eq!(first, told(entry), "events should be deterministic");
     let events: Vec<Value> = first
         .iter()
         .map(|text| serde_json::from_str(text).expect("an event should be JSON"))
@@ -297,10 +290,7 @@ fn told(entry: &Entry) -> Vec<String> {
         Assembled::Ignored(reason) => reason,
         Assembled::Unreadable(reason) => reason.into(),
     };
-    assert!(
-        reason.len() <= 40,
-        "{reason:?} is too long for a reason code"
-    );
+    assert!(reason.len() <= 40, "{reason:?} is no reason code");
     assert_ne!(reason, "normalizer_failed", "the normalizer panicked");
     Vec::new()
 }

@@ -31,7 +31,7 @@ impl Arrived {
             .properties
             .message_id()
             .as_ref()
-            .expect("a message_id")
+            .expect("the message should have a message_id")
             .to_string();
         let event: Value = serde_json::from_slice(&message.data).expect("the body is JSON");
         assert_eq!(event["id"], id.as_str(), "message_id is the event's id");
@@ -75,7 +75,10 @@ impl Consumer {
                 .ok()
         };
         let connection = crate::eventually("a connection to the broker", connect).await;
-        let channel = connection.create_channel().await.expect("a channel");
+        let channel = connection
+            .create_channel()
+            .await
+            .expect("the channel should open");
         Self {
             connection,
             channel,
@@ -90,7 +93,7 @@ impl Consumer {
             .channel
             .basic_get(queue.into(), BasicGetOptions::default())
             .await
-            .expect("the queue is there")
+            .expect("the queue should exist")
         {
             last = Some(got.delivery.delivery_tag);
             arrived.push(Arrived::read(got.delivery));
@@ -99,7 +102,7 @@ impl Consumer {
             self.channel
                 .basic_ack(last, BasicAckOptions { multiple: true })
                 .await
-                .expect("acknowledged");
+                .expect("the message should be acknowledged");
         }
         arrived
     }
@@ -111,7 +114,7 @@ impl Consumer {
             .channel
             .basic_get(queue.into(), BasicGetOptions::default())
             .await
-            .expect("the queue is there")
+            .expect("the queue should exist")
         {
             tags.push(got.delivery.delivery_tag);
         }
@@ -123,14 +126,18 @@ impl Consumer {
             self.channel
                 .basic_nack(*tag, options)
                 .await
-                .expect("returned");
+                .expect("the messages should be requeued");
         }
         tags.len()
     }
 
     /// `true` if the durable queue could be declared. A failed declare closes the channel, so each call opens a new one.
     pub async fn declares(&self, queue: &str, arguments: FieldTable) -> bool {
-        let channel = self.connection.create_channel().await.expect("a channel");
+        let channel = self
+            .connection
+            .create_channel()
+            .await
+            .expect("the channel should open");
         let options = QueueDeclareOptions {
             durable: true,
             ..QueueDeclareOptions::default()
@@ -143,7 +150,11 @@ impl Consumer {
 
     /// `true` if the exchange could be declared with this kind and durability.
     pub async fn declares_exchange(&self, kind: ExchangeKind, durable: bool) -> bool {
-        let channel = self.connection.create_channel().await.expect("a channel");
+        let channel = self
+            .connection
+            .create_channel()
+            .await
+            .expect("the channel should open");
         let options = ExchangeDeclareOptions {
             durable,
             ..ExchangeDeclareOptions::default()
@@ -156,7 +167,11 @@ impl Consumer {
 
     /// `true` if a queue of this name exists.
     pub async fn has_queue(&self, queue: &str) -> bool {
-        let channel = self.connection.create_channel().await.expect("a channel");
+        let channel = self
+            .connection
+            .create_channel()
+            .await
+            .expect("the channel should open");
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -200,7 +215,7 @@ impl Consumer {
                 FieldTable::default(),
             )
             .await
-            .expect("bound");
+            .expect("the queue should be bound");
     }
 
     pub async fn unbind(&self, queue: &str, pattern: &str) {
@@ -208,7 +223,7 @@ impl Consumer {
         self.channel
             .queue_unbind(queue, EVENTS.into(), pattern.into(), FieldTable::default())
             .await
-            .expect("unbound");
+            .expect("the queue should be unbound");
     }
 
     pub async fn delete_queue(&self, queue: &str) {

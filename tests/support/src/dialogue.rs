@@ -33,7 +33,7 @@ impl StoreClient {
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .expect("a client");
+            .expect("the client should be created");
         Self {
             http,
             tokens: RefCell::default(),

@@ -17,7 +17,8 @@ pub fn genuine(
     nonce: u64,
     at: Timestamp,
 ) -> VerifiedDelivery {
-    let key = |name| fixture::test_key(platform, name).expect("a test key");
+    let key =
+        |name| fixture::test_key(platform, name).expect("the fixtures should contain the key");
     let options = BTreeMap::new();
     let unsigned = Unsigned {
         topic,
@@ -27,7 +28,7 @@ pub fn genuine(
     };
     let request = platform
         .sign(&unsigned, &key("signing"), at)
-        .expect("signed");
+        .expect("the delivery should be signed");
     let names: Vec<String> = request
         .headers
         .iter()
@@ -37,7 +38,7 @@ pub fn genuine(
         .iter()
         .map(String::as_str)
         .zip(request.headers.iter().map(|(_, value)| value.as_bytes()));
-    let endpoint = ConnectionId::new(endpoint).expect("an id");
+    let endpoint = ConnectionId::new(endpoint).expect("the id should be valid");
     let body = Bytes::copy_from_slice(&request.body);
     let raw = RawDelivery {
         endpoint: &endpoint,

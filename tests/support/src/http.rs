@@ -38,14 +38,17 @@ impl Answer {
     /// The `status` in the response of a webhook route.
     pub fn word(&self) -> String {
         assert_eq!(self.status, 200, "{}", self.text());
-        self.json()["status"].as_str().expect("a status").to_owned()
+        self.json()["status"]
+            .as_str()
+            .expect("the body should contain a status")
+            .to_owned()
     }
 
     /// The delivery's id in the response of a webhook route.
     pub fn delivery(&self) -> String {
         self.json()["delivery"]
             .as_str()
-            .expect("a delivery")
+            .expect("the body should contain a delivery")
             .to_owned()
     }
 }
@@ -170,7 +173,7 @@ impl Peer {
             {
                 let rest = self.read.split_off(at + end.len());
                 let found = std::mem::replace(&mut self.read, rest);
-                return String::from_utf8(found).expect("UTF-8");
+                return String::from_utf8(found).expect("the response should be UTF-8");
             }
             assert!(
                 self.more().await,
@@ -204,9 +207,9 @@ impl Peer {
         let mut answer = self.head().await;
         let length = answer
             .header("content-length")
-            .expect("a length")
+            .expect("the response should have a Content-Length")
             .parse::<usize>()
-            .expect("a length");
+            .expect("Content-Length should be a number");
         while self.read.len() < length {
             assert!(
                 self.more().await,
@@ -230,9 +233,11 @@ impl Peer {
         if answer.status == 100 {
             answer = self.head().await;
         }
-        let length = answer
-            .header("content-length")
-            .map(|length| length.parse::<usize>().expect("a length"));
+        let length = answer.header("content-length").map(|length| {
+            length
+                .parse::<usize>()
+                .expect("Content-Length should be a number")
+        });
         let chunked = answer.header("transfer-encoding").is_some();
         assert!(!chunked, "responses are not chunked");
         while self.read.len() < length.unwrap_or(usize::MAX) && self.more().await {}

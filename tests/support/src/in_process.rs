@@ -51,7 +51,7 @@ impl InProcessGateway {
 
     /// Starts a gateway with changed options.
     pub async fn with(change: impl FnOnce(&mut ServeArgs)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir().expect("a temporary folder should be created");
         for (kind, id, field, secret) in [
             (
                 "woocommerce",
@@ -87,7 +87,7 @@ impl InProcessGateway {
             data_dir: folder.path().to_owned(),
             master_key_file: None,
         };
-        let config = Config::new(&data, &args).expect("the configuration is right");
+        let config = Config::new(&data, &args).expect("the configuration should be valid");
         let app = App::build(config).await.expect("the gateway can be built");
         let (public, admin) = (app.address, app.admin_address);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -182,7 +182,7 @@ impl InProcessGateway {
         secrets: &[(&str, &str)],
     ) {
         connect(self.folder(), kind, name, settings, secrets);
-        let (platform, _) = connection_kind(kind).expect("a kind");
+        let (platform, _) = connection_kind(kind).expect("the kind should exist");
         let path = format!("/webhooks/{}/{name}", platform.name());
         let unsigned = SignedRequest {
             headers: Vec::new(),
@@ -197,9 +197,9 @@ impl InProcessGateway {
     /// Changes a connection as the commands do: in the data file of the running gateway.
     pub fn change(&self, change: &ConnectionChange) {
         let changed = DataFile::open(self.folder())
-            .expect("the data file")
+            .expect("the data file should open")
             .change_connection(change)
-            .expect("a change");
+            .expect("the change should succeed");
         assert_eq!(changed, Changed::Yes);
     }
 }
@@ -210,7 +210,7 @@ impl Drop for InProcessGateway {
             return;
         };
         if !std::thread::panicking() && !self.leaves_pending {
-            let reader = Reader::open(self.folder.path()).expect("the data file");
+            let reader = Reader::open(self.folder.path()).expect("the data file should open");
             let deadline = Instant::now() + RESPONSE_TIMEOUT;
             while reader.backlog().expect("the backlog").0 > 0 {
                 assert!(Instant::now() < deadline, "deliveries are left unsettled");
@@ -223,18 +223,19 @@ impl Drop for InProcessGateway {
         if !std::thread::panicking() {
             ended
                 .expect("the gateway did not panic")
-                .expect("the gateway ended well");
+                .expect("the gateway should end without an error");
         }
     }
 }
 
 /// A test key of the fixtures.
 pub fn key(name: &str, which: &str) -> String {
-    test_key(platform(name).expect("a platform"), which).expect("a test key")
+    test_key(platform(name).expect("the platform should exist"), which)
+        .expect("the fixtures should contain the key")
 }
 
 pub fn id(text: &str) -> ConnectionId {
-    ConnectionId::new(text).expect("an id")
+    ConnectionId::new(text).expect("the id should be valid")
 }
 
 /// Adds a connection as the commands do.
@@ -245,8 +246,8 @@ fn connect(
     settings: &[(&str, &str)],
     secrets: &[(&str, &str)],
 ) {
-    let seal = Seal::load(folder, None).expect("a master key");
-    let (platform, kind) = connection_kind(kind).expect("a kind");
+    let seal = Seal::load(folder, None).expect("the master key should be loaded");
+    let (platform, kind) = connection_kind(kind).expect("the kind should exist");
     let settings = settings
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -257,14 +258,14 @@ fn connect(
     };
     let sealed = secrets.iter().map(|(field, secret)| {
         SealedSecret::new(&seal, &connection.id, field, &(*secret).to_owned().into())
-            .expect("sealed")
+            .expect("the secret should be sealed")
     });
     let sealed = sealed.collect();
     let change = ConnectionChange::Add(connection, sealed);
     let changed = DataFile::open(folder)
-        .expect("a data file")
+        .expect("the data file should open")
         .change_connection(&change)
-        .expect("a change");
+        .expect("the change should succeed");
     assert_eq!(changed, Changed::Yes);
 }
 
@@ -277,10 +278,10 @@ pub fn order(topic: &str, payload: &str, nonce: u64) -> SignedRequest {
         nonce,
         options: &options,
     };
-    let platform = platform("woocommerce").expect("a platform");
+    let platform = platform("woocommerce").expect("the platform should exist");
     platform
         .sign(&unsigned, &key("woocommerce", "signing"), Timestamp::now())
-        .expect("signed")
+        .expect("the delivery should be signed")
 }
 
 /// A delivery of an installation of the app.
@@ -300,8 +301,8 @@ pub fn token_at(topic: &str, payload: &str, instance: &str, iat_offset: i64) -> 
         nonce: 1,
         options: &options,
     };
-    let platform = platform("wix").expect("a platform");
+    let platform = platform("wix").expect("the platform should exist");
     platform
         .sign(&unsigned, &key("wix", "signing"), Timestamp::now())
-        .expect("signed")
+        .expect("the delivery should be signed")
 }

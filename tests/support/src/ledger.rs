@@ -25,7 +25,8 @@ impl Ledger {
     pub async fn gather(senders: Vec<JoinHandle<Self>>) -> Self {
         let mut all = Self::default();
         for sender in senders {
-            all.0.append(&mut sender.await.expect("a sender").0);
+            all.0
+                .append(&mut sender.await.expect("the sender should not panic").0);
         }
         all
     }

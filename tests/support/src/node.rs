@@ -66,7 +66,7 @@ impl RabbitNode {
         let folder = tempfile::Builder::new()
             .prefix("cartwire-rabbit-")
             .tempdir()
-            .expect("a folder");
+            .expect("a temporary folder should be created");
         let as_user = id("-u", None) == 0;
         let node = |file: &str| folder.path().join(file);
         std::fs::write(
@@ -190,7 +190,7 @@ impl RabbitNode {
 
     /// Starts the node without waiting.
     pub fn launch(&mut self) {
-        assert!(self.server.is_none(), "the node runs");
+        assert!(self.server.is_none(), "the node should be stopped");
         let output = File::options()
             .create(true)
             .append(true)
@@ -243,7 +243,7 @@ impl RabbitNode {
     pub async fn stop(&mut self) {
         // The node accepts connections shortly before its start is complete, and may lose a signal until then.
         self.ctl(&["await_startup"]);
-        let mut server = self.server.take().expect("the node runs");
+        let mut server = self.server.take().expect("the node should be running");
         send_signal("TERM", server.id());
         eventually("the broker's end", || {
             let ended = server.try_wait().expect("the server can be waited for");
@@ -254,7 +254,7 @@ impl RabbitNode {
 
     /// Ends the node with SIGKILL, as in a power failure.
     pub fn kill(&mut self) {
-        let mut server = self.server.take().expect("the node runs");
+        let mut server = self.server.take().expect("the node should be running");
         server.kill().expect("the server is killed");
         server.wait().expect("the server ends");
     }
@@ -303,7 +303,10 @@ impl RabbitNode {
     pub fn set_frozen(&self, frozen: bool) {
         send_signal(
             if frozen { "STOP" } else { "CONT" },
-            self.server.as_ref().expect("the node runs").id(),
+            self.server
+                .as_ref()
+                .expect("the node should be running")
+                .id(),
         );
     }
 

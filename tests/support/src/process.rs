@@ -31,7 +31,7 @@ impl ProcessGateway {
         let folder = tempfile::Builder::new()
             .prefix("cartwire-")
             .tempdir()
-            .expect("a folder");
+            .expect("a temporary folder should be created");
         let data = folder.path().join("data");
         let gateway = Self::on(folder, data, options);
         gateway.add_connections();
@@ -53,7 +53,7 @@ impl ProcessGateway {
         let client = reqwest::Client::builder()
             .no_proxy()
             .build()
-            .expect("a client");
+            .expect("the client should be created");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         Self {
             folder,
@@ -101,7 +101,11 @@ impl ProcessGateway {
 
     /// The peak memory of the running gateway in MiB.
     pub fn peak_memory(&self) -> u64 {
-        let pid = self.process.as_ref().expect("the gateway runs").id();
+        let pid = self
+            .process
+            .as_ref()
+            .expect("the gateway should be running")
+            .id();
         let status =
             std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the gateway's status");
         let peak = status.lines().find_map(|line| {
@@ -122,7 +126,7 @@ impl ProcessGateway {
         let keys = Keys::test();
         let file = |name: &str, content: &str| {
             let path = self.folder.path().join(name);
-            std::fs::write(&path, content).expect("a key is written");
+            std::fs::write(&path, content).expect("the key file should be written");
             path.display().to_string()
         };
         let secret = file("shop.key", &keys.shop);
@@ -159,7 +163,7 @@ impl ProcessGateway {
     /// Adds a WooCommerce shop that signs with this secret.
     pub fn add_shop(&self, id: &str, secret: &str) {
         let file = self.folder.path().join(format!("{id}.key"));
-        std::fs::write(&file, secret).expect("a key is written");
+        std::fs::write(&file, secret).expect("the key file should be written");
         let file = file.display().to_string();
         let url = format!("https://{id}.example");
         let output = self.cli(&[
@@ -184,7 +188,7 @@ impl ProcessGateway {
     pub fn add_shop_by_key(&self, id: &str, url: &str, key: [&str; 2], public_url: &str) {
         let files = ["key", "secret"].map(|part| self.folder.path().join(format!("{id}.{part}")));
         for (file, content) in files.iter().zip(key) {
-            std::fs::write(file, content).expect("a key is written");
+            std::fs::write(file, content).expect("the key file should be written");
         }
         let [key, secret] = files.map(|file| file.display().to_string());
         let output = self.cli(&[
@@ -219,7 +223,7 @@ impl ProcessGateway {
 
     /// Starts the gateway and waits until it is alive and ready.
     pub async fn start(&mut self) {
-        assert!(self.process.is_none(), "the gateway runs");
+        assert!(self.process.is_none(), "the gateway should be stopped");
         let log = File::options()
             .create(true)
             .append(true)
@@ -288,14 +292,14 @@ impl ProcessGateway {
 
     /// Ends the gateway with SIGKILL.
     pub fn kill(&mut self) {
-        let mut process = self.process.take().expect("the gateway runs");
+        let mut process = self.process.take().expect("the gateway should be running");
         process.kill().expect("the gateway is killed");
         process.wait().expect("the gateway ends");
     }
 
     /// Sends SIGTERM and waits for the exit. Async, so that the senders on the same threads continue.
     pub async fn terminate(&mut self) -> ExitStatus {
-        let mut process = self.process.take().expect("the gateway runs");
+        let mut process = self.process.take().expect("the gateway should be running");
         send_signal("TERM", process.id());
         eventually("the gateway's end", || {
             let ended = process.try_wait().expect("the gateway can be waited for");

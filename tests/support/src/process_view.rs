@@ -14,16 +14,23 @@ impl ProcessGateway {
             "{arguments:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        serde_json::from_slice(&output.stdout).expect("JSON is printed")
+        serde_json::from_slice(&output.stdout).expect("the command should print JSON")
     }
 
     /// The ids of the deliveries in a state, as `deliveries list` shows them.
     pub fn deliveries_in(&self, state: &str) -> Vec<String> {
         let listed = self.cli_json(&["deliveries", "list", "--state", state, "--limit", "100000"]);
-        let deliveries = listed["deliveries"].as_array().expect("a list");
+        let deliveries = listed["deliveries"]
+            .as_array()
+            .expect("the output should contain a list");
         deliveries
             .iter()
-            .map(|delivery| delivery["id"].as_str().expect("an id").to_owned())
+            .map(|delivery| {
+                delivery["id"]
+                    .as_str()
+                    .expect("the id should be valid")
+                    .to_owned()
+            })
             .collect()
     }
 
@@ -35,9 +42,9 @@ impl ProcessGateway {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let text = String::from_utf8(output.stdout).expect("text");
+        let text = String::from_utf8(output.stdout).expect("the text should be UTF-8");
         text.lines()
-            .map(|line| serde_json::from_str(line).expect("an event in each line"))
+            .map(|line| serde_json::from_str(line).expect("each line should be an event"))
             .collect()
     }
 
@@ -46,7 +53,12 @@ impl ProcessGateway {
         let (mut events, mut after) = (Vec::new(), "0".to_owned());
         loop {
             let url = self.admin(&format!("/api/events?after={after}&limit=200"));
-            let answer = self.client.get(url).send().await.expect("an answer");
+            let answer = self
+                .client
+                .get(url)
+                .send()
+                .await
+                .expect("the gateway should respond");
             let mut page = answer.json_text().await;
             let Some(page_events) = page["events"]
                 .as_array_mut()
@@ -55,7 +67,10 @@ impl ProcessGateway {
                 return events;
             };
             events.append(page_events);
-            after = page["next"].as_str().expect("a cursor").to_owned();
+            after = page["next"]
+                .as_str()
+                .expect("the page should have a cursor")
+                .to_owned();
         }
     }
 
@@ -74,7 +89,7 @@ impl ProcessGateway {
             .get(self.admin(path))
             .send()
             .await
-            .expect("an answer")
+            .expect("the gateway should respond")
             .json_text()
             .await
     }
@@ -85,7 +100,7 @@ impl ProcessGateway {
             .post(self.admin(path))
             .send()
             .await
-            .expect("an answer")
+            .expect("the gateway should respond")
             .json_text()
             .await
     }
@@ -113,8 +128,8 @@ impl ProcessGateway {
             .get(self.admin("/metrics"))
             .send()
             .await
-            .expect("an answer");
-        let text = answer.text().await.expect("text");
+            .expect("the gateway should respond");
+        let text = answer.text().await.expect("the text should be UTF-8");
         let lines = text
             .lines()
             .filter(|line| line.starts_with(name) && line.contains(labels));
@@ -136,7 +151,7 @@ trait JsonText {
 
 impl JsonText for reqwest::Response {
     async fn json_text(self) -> Value {
-        let bytes = self.bytes().await.expect("a body");
-        serde_json::from_slice(&bytes).expect("JSON")
+        let bytes = self.bytes().await.expect("the response should have a body");
+        serde_json::from_slice(&bytes).expect("the body should be JSON")
     }
 }

@@ -40,7 +40,7 @@ pub struct Keys {
 impl Keys {
     pub fn test() -> Self {
         let key = |platform: &'static dyn WebhookPlatform, name| {
-            fixture::test_key(platform, name).expect("a key of the fixtures")
+            fixture::test_key(platform, name).expect("the fixtures should contain the key")
         };
         let (shop, app) = (known("woocommerce"), known("wix"));
         Self {
@@ -52,7 +52,7 @@ impl Keys {
 }
 
 fn known(name: &str) -> &'static dyn WebhookPlatform {
-    platform(name).expect("a platform")
+    platform(name).expect("the platform should exist")
 }
 
 /// An order whose revisions are sent one after another. All its events have one partition key.
@@ -147,7 +147,7 @@ impl Seen {
 impl Store {
     pub fn new(gateway: &str) -> Self {
         Self {
-            sender: FixtureSender::new(gateway).expect("a client"),
+            sender: FixtureSender::new(gateway).expect("the client should be created"),
             keys: Arc::new(Keys::test()),
             seen: Arc::default(),
             // Only a journal that cannot accept writes may cause the rejection of a genuine webhook.
@@ -214,13 +214,13 @@ impl Store {
         };
         known(order.route().0)
             .sign(&unsigned, key, Timestamp::now())
-            .expect("it can be signed")
+            .expect("the webhook should be signed")
     }
 
     /// Sends a revision once; `None` if there was no response.
     pub async fn try_send(&self, order: Order, request: &SignedRequest) -> Option<ReplayAnswer> {
         let (platform, connection) = order.route();
-        let connection = ConnectionId::new(connection).expect("an id");
+        let connection = ConnectionId::new(connection).expect("the id should be valid");
         let begun = Instant::now();
         let answer = self.sender.send(platform, &connection, request).await.ok();
         self.seen.take_in(answer.as_ref(), begun.elapsed());
