@@ -197,6 +197,7 @@ pub trait StoreApi: WebhookPlatform {
         Ok(Err(PageFailure {
             reason: "not_readable",
             retry_after: None,
+            is_of_list: false,
         }))
     }
 

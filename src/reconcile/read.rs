@@ -182,6 +182,7 @@ impl Store<'_> {
                 Ok(page) => page,
                 Err(failure) => {
                     progress.report.failure = Some(failure.reason.to_owned());
+                    progress.report.is_store_away = !failure.is_of_list;
                     let read = StoreRead {
                         failure: progress.report.failure.clone(),
                         ..window.read(list.name)

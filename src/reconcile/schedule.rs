@@ -207,9 +207,10 @@ impl Reconciler {
                 continue;
             }
             let report = store.read_window(*list, window).await?;
-            let has_failed = report.failure.is_some();
+            // A list that fails by itself must not keep the others unread.
+            let is_away = report.is_store_away;
             reports.push(report);
-            if has_failed {
+            if is_away {
                 break;
             }
         }
@@ -237,6 +238,7 @@ fn log(report: &StoreReport) {
             deleted,
             unreadable,
             failure,
+            is_store_away: _,
         } = entity;
         let (missing, late, deleted) = (missing.count, late.count, deleted.count);
         if let Some(reason) = failure {

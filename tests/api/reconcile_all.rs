@@ -114,3 +114,23 @@ async fn ids_fill_more_than_a_page() {
         (249, vec!["150".to_owned()])
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_that_cannot_be_read_keeps_no_other_list_unread() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    shop.fail(Fault::HtmlFor("orders"));
+    let report = read(&gateway, ReconcileRequest::default()).await;
+    let result = |name: &str| {
+        let list = report.entities.iter().find(|list| list.entity == name);
+        list.map(|list| list.failure.as_deref())
+    };
+    assert_eq!(result("order"), Some(Some("no_json")));
+    assert_eq!(
+        (result("product"), result("coupon")),
+        (Some(None), Some(None))
+    );
+    shop.fail(Fault::ServerError);
+    let report = read(&gateway, ReconcileRequest::default()).await;
+    assert_eq!(report.entities.len(), 1, "the store is away");
+}

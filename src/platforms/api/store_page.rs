@@ -53,6 +53,8 @@ pub struct PageFailure {
     pub reason: &'static str,
     /// The store's minimum wait before a retry, if the store sent one.
     pub retry_after: Option<Duration>,
+    /// `true` if the failure may concern this list only.
+    pub is_of_list: bool,
 }
 
 /// A list of a store's entities that can be read.

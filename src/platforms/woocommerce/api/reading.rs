@@ -156,6 +156,7 @@ fn failure(reason: &'static str) -> Result<StorePage, PageFailure> {
     Err(PageFailure {
         reason,
         retry_after: None,
+        is_of_list: true,
     })
 }
 
@@ -164,14 +165,17 @@ fn page_failure(fetched: Fetched) -> PageFailure {
         Fetched::Retry { reason, after } => PageFailure {
             reason,
             retry_after: after,
+            is_of_list: false,
         },
         Fetched::Done(Enrichment::Unavailable(std::borrow::Cow::Borrowed(reason))) => PageFailure {
             reason,
             retry_after: None,
+            is_of_list: false,
         },
         Fetched::Done(_) => PageFailure {
             reason: "store_refuses",
             retry_after: None,
+            is_of_list: false,
         },
     }
 }

@@ -127,4 +127,6 @@ pub enum Fault {
     WritesUnheard,
     /// Lists lack the entity with this id. A request for the entity itself returns it.
     HiddenInLists(u64),
+    /// The list of this resource answers with a page.
+    HtmlFor(&'static str),
 }

@@ -91,6 +91,9 @@ pub(super) fn page(state: &State, status: u16, text: &str, home: &str) -> Reply 
 fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
     let is_rest = asked.path.contains("/wp-json") || asked.query.contains("rest_route=");
     let reply = match &state.fault {
+        Fault::HtmlFor(resource) if asked.path.ends_with(&format!("/{resource}")) => {
+            Reply::html(200, "This page is beautiful")
+        }
         Fault::Html if is_rest => Reply::html(200, "This page is beautiful"),
         Fault::Forbidden if is_rest => Reply::html(403, "<h1>Forbidden</h1>"),
         Fault::Cloudflare => Reply::html(403, "Just a moment...")
@@ -130,6 +133,7 @@ fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
         | Fault::WithoutWooCommerce
         | Fault::AuthorizationStripped
         | Fault::WritesUnheard
+        | Fault::HtmlFor(_)
         | Fault::HiddenInLists(_) => return None,
     };
     Some(reply)
