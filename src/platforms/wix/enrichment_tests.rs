@@ -1,4 +1,4 @@
-//! Enriched deliveries: the changed events, and the members that never change.
+//! Enrichment of events with the response of the platform's API, and the members of events that enrichment never changes.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -42,8 +42,8 @@ fn normalized(delivery: &JournaledDelivery) -> (Vec<NormalizedEvent>, Option<Con
     }
 }
 
-/// The entities of an enriched delivery as JSON with their authority. Asserts that no other member has changed, and that
-/// complete events need no further request.
+/// The entities of an enriched delivery as JSON, each with its authority. Asserts that verb, id, entity type, time and
+/// changed paths are the same as without enrichment, and that complete events need no further request.
 fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Value)> {
     let (thin, _) = normalized(&delivery(topic, payload, None));
     let whole_delivery = delivery(topic, payload, Some(told));
@@ -114,7 +114,7 @@ fn product() -> Value {
 }
 
 #[test]
-fn a_refund_of_the_event_that_the_store_does_not_list_stays() {
+fn refund_missing_in_the_response_is_added_from_the_event() {
     let topic = "wix.ecom.v1.order_transactions_refund_completed";
     let refund = |id: &str| {
         let amount = json!({"amount": "10"});
@@ -136,7 +136,7 @@ fn a_refund_of_the_event_that_the_store_does_not_list_stays() {
 }
 
 #[test]
-fn a_changed_product_becomes_a_whole_one() {
+fn changed_product_is_enriched_to_a_complete_one() {
     let payload = json!({"productId": "p1", "changedFields": ["priceData"]});
     let eur = |amount: &str| json!({"amount": amount, "currency": "EUR"});
     let expected = json!({
@@ -168,7 +168,7 @@ fn a_changed_product_becomes_a_whole_one() {
 }
 
 #[test]
-fn changed_variants_find_themselves_in_their_product() {
+fn changed_variants_are_enriched_from_their_product() {
     let payload = json!({"productId": "p1", "variants": [
         {"variantId": "v2", "choices": {"Gewicht": "250 g"}, "changedFields": ["price"]}, {"variantId": "gone"},
     ]});
@@ -191,7 +191,7 @@ fn changed_variants_find_themselves_in_their_product() {
 }
 
 #[test]
-fn a_collection_becomes_whole() {
+fn changed_collection_is_enriched_to_a_complete_one() {
     let told = json!({"collection": {"id": "c1", "name": "Tee", "slug": "tee", "visible": true, "description": "x", "numberOfProducts": 5}});
     let expected = json!({"id": "c1", "name": "Tee", "slug": "tee", "visible": true, "description": "x", "item_count": 5});
     assert_eq!(
@@ -205,7 +205,7 @@ fn a_collection_becomes_whole() {
 }
 
 #[test]
-fn fetched_stock_adds_quantities_to_known_members() {
+fn stock_gets_quantities_and_retains_previous_quantities() {
     let told = json!({"inventoryItem": {"id": "i1", "productId": "p1", "trackQuantity": true, "lastUpdated": "2026-03-14T09:26:55Z",
         "variants": [{"variantId": "v1", "inStock": true, "quantity": 3}, {"variantId": "v2", "inStock": false, "quantity": 0, "availableForPreorder": true}]}});
     let changed = json!({"inventoryItemId": "i1", "productId": "p1", "trackInventory": true});
@@ -240,7 +240,7 @@ fn domain(fqdn: &str, slug: &str, id: &str, wrapper: &str, content: &Value) -> (
 }
 
 #[test]
-fn payments_get_their_orders_currency() {
+fn payments_get_the_currency_of_their_order() {
     let all = json!({"orderTransactions": {"orderId": "o1",
         "payments": [{"id": "y1", "amount": {"amount": "59.25"}, "regularPaymentDetails": {"status": "APPROVED"}}],
         "refunds": [{"id": "r1", "summary": {"refunded": {"amount": "9.25"}}}]}});
@@ -278,12 +278,12 @@ fn payments_get_their_orders_currency() {
     assert_eq!(
         all[0].0,
         Authority::Partial,
-        "without a currency nothing is gained"
+        "a response without a currency completes no payment"
     );
 }
 
 #[test]
-fn products_and_stock_of_the_third_catalog_become_whole() {
+fn products_and_stock_of_catalog_v3_are_enriched() {
     let entity = json!({"currentEntity": {"id": "p3", "name": "Earl Grey"}});
     let (topic, payload) = domain(
         "wix.stores.catalog.v3.product",
@@ -303,7 +303,7 @@ fn products_and_stock_of_the_third_catalog_become_whole() {
     assert_eq!(
         completed(&topic, &payload, &without)[0].0,
         Authority::Partial,
-        "no variants, not whole"
+        "a product without variants is incomplete"
     );
 
     let body = json!({"body": {"inStock": false}});
@@ -320,7 +320,7 @@ fn products_and_stock_of_the_third_catalog_become_whole() {
 }
 
 #[test]
-fn orders_people_checkouts_and_sites_are_enriched() {
+fn orders_customers_checkouts_and_sites_are_enriched() {
     let order = json!({"order": {"id": "o1", "number": "10133", "currency": "EUR", "status": "APPROVED", "paymentStatus": "PAID"}});
     let expected = json!({"id": "o1", "number": "10133", "currency": "EUR", "status": "open", "payment_status": "paid", "platform_status": "APPROVED"});
     assert_eq!(
@@ -395,7 +395,7 @@ fn orders_people_checkouts_and_sites_are_enriched() {
 }
 
 #[test]
-fn an_installation_knows_its_site() {
+fn installation_is_enriched_with_the_facts_about_its_site() {
     let payload = json!({"appId": "app-1", "originInstanceId": "old"});
     let told = json!({
         "instance": {"instanceId": "instance", "isFree": false, "billing": {"packageName": "gold", "billingCycle": "MONTHLY"}, "permissions": ["A", "B"]},
@@ -452,7 +452,7 @@ fn priced(currency: Option<&str>) -> Value {
 }
 
 #[test]
-fn prices_of_the_third_catalog_take_the_currency_of_the_site() {
+fn prices_of_catalog_v3_get_the_currency_of_the_site() {
     const TOPIC: &str = "wix.stores.catalog.v3.product_updated";
     let told = json!({"properties": {"paymentCurrency": "SEK"}});
     let entity = one(TOPIC, &priced(None), &told);
@@ -469,5 +469,5 @@ fn prices_of_the_third_catalog_take_the_currency_of_the_site() {
         FetchRequest::of(&delivery, &normalized_events).map(|request| request.text())
     };
     assert_eq!(word(&priced(None)).as_deref(), Some("site-currency/site"));
-    assert_eq!(word(&priced(Some("EUR"))), None, "the product has its own");
+    assert_eq!(word(&priced(Some("EUR"))), None, "its currency is known");
 }

@@ -1,12 +1,12 @@
 //! Opens the layers of a token: claims, envelope, payload. Each layer is a JSON object, or a string that contains one.
 //!
-//! This module verifies nothing, and it reads only the members of the payload itself. Objects are split into raw text, so the
-//! the journal keeps the sent bytes, however deep or large they are. Of duplicate members the last one counts, as in the
-//! platform's SDK.
+//! This module does not verify the signature. Of the payload it reads only the members that identify the event. Objects are
+//! split into raw text, so the journal stores the bytes as sent, at any depth and size. If a member occurs more than once,
+//! the last one counts, as in the platform's SDK.
 //!
-//! A layer in a string is escaped by the layer around it, and unescaping is most of the work with a token. The platform
+//! A layer in a string is escaped by the layer around it, and unescaping is the largest cost of reading a token. The platform
 //! sends strings, so each layer is first read in one pass as if the next layer were a string. If the next layer is an
-//! object, the layer is read again with the next one as raw text. The journal keeps the opened payload: see [`Kept`].
+//! object, the layer is read again with the next one as raw text. The journal stores the opened payload: see [`Kept`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,21 +18,21 @@ use serde_json::value::RawValue;
 use crate::delivery::{ConnectionId, JournaledDelivery};
 use crate::event::Amount;
 
-/// Maximum length of an event type in bytes. A longer one is not used as a topic.
+/// Maximum length of an event type in bytes. A longer event type is not used as the topic.
 const MAX_TOPIC_BYTES: usize = 200;
 
 /// The members of an object as raw JSON.
 pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The members of a JSON object; `None` for anything else, and for more members than any object of the platform has.
+/// The members of a JSON object; `None` for any other value, and for an object with more than [`MAX_MEMBERS`] members.
 pub(super) fn members(text: &str) -> Option<Members<'_>> {
     let layer = Layer::read_with(text, LayerReader { next: None })?;
     (!layer.is_overfull).then_some(layer.beside)
 }
 
-/// Maximum number of members that are kept of an object beside the next layer. The platform's objects have fewer than 100.
+/// Maximum number of members that are read of an object beside the next layer. The platform's objects have fewer than 100.
 const MAX_MEMBERS: usize = 1000;
-/// The members that verification reads. An object with too many members keeps only these.
+/// The members that verification and the topic need. They are read even if the object has too many members.
 const NEEDED: [&str; 5] = ["exp", "nbf", "iat", "instanceId", "eventType"];
 
 /// A layer that contains the next one in its member `data`.
@@ -44,7 +44,7 @@ struct Layer<'a> {
     data: Option<Data<'a>>,
 }
 
-/// The next layer.
+/// The next layer, decoded from a string or as raw JSON.
 enum Data<'a> {
     Decoded(String),
     Raw(&'a RawValue),
@@ -59,7 +59,7 @@ impl<'a> Layer<'a> {
         Self::read_with(text, as_text).or_else(|| Self::read_raw(text))
     }
 
-    /// As [`Layer::read`], without opening the next layer.
+    /// As [`Layer::read`], but the next layer stays raw text.
     fn read_raw(text: &'a str) -> Option<Self> {
         let as_raw = LayerReader {
             next: Some(Next::Raw),
@@ -74,7 +74,7 @@ impl<'a> Layer<'a> {
         Some(layer)
     }
 
-    /// The members beside the next layer, as the text of an object; `None` if some were left out.
+    /// The members beside the next layer, as a JSON object; `None` if members were left out.
     fn text_beside(&self) -> Option<String> {
         if self.is_overfull {
             None
@@ -85,7 +85,7 @@ impl<'a> Layer<'a> {
 }
 
 impl Data<'_> {
-    /// The text of the next layer: the content of a string, or the text of an object.
+    /// The JSON text of the next layer; `None` if the value is neither a string nor an object.
     fn open(self) -> Option<String> {
         match self {
             Data::Decoded(text) => Some(text),
@@ -147,14 +147,14 @@ impl<'de> Visitor<'de> for LayerReader {
     }
 }
 
-/// The token's claims.
+/// The claims of a token, with the envelope still closed.
 pub(super) struct Claims<'a> {
     layer: Layer<'a>,
     text: &'a str,
 }
 
 impl<'a> Claims<'a> {
-    /// Reads the bytes of the token's second part.
+    /// Reads the decoded second part of the token; `None` if it is not a JSON object.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         Some(Self {
@@ -163,7 +163,7 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// A claim other than the envelope.
+    /// The raw value of a claim other than the envelope.
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.layer.beside.get(name).copied()
     }
@@ -172,7 +172,7 @@ impl<'a> Claims<'a> {
     pub(super) fn open(self) -> Opened {
         let claims = self.layer.text_beside();
         let unreadable = || {
-            // The raw text of the claim identifies such a delivery.
+            // Without an envelope the raw text of the claim `data` identifies the delivery.
             let data = Layer::read_raw(self.text).and_then(|claims| claims.data);
             let text = match data {
                 Some(Data::Raw(raw)) => raw.get().to_owned(),
@@ -220,29 +220,31 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// The members as the text of an object.
+/// The members as a JSON object.
 fn object(members: &Members<'_>) -> String {
     serde_json::to_string(members).unwrap_or_else(|_| "{}".to_owned())
 }
 
-/// The layers of a token, as far as they are readable.
+/// The readable layers of a token.
 pub(super) struct Opened {
-    /// The id of the installation.
+    /// The id of the installation; `None` if the envelope has none or is unreadable.
     pub(super) instance_id: Option<String>,
     event_type: Option<String>,
-    /// The members beside the layers; `None` if there were too many to keep.
+    /// The claims beside the envelope, as a JSON object; `None` if members were left out.
     claims: Option<String>,
+    /// The members of the envelope beside the payload, as a JSON object; `None` if members were left out.
     envelope: Option<String>,
     /// The innermost layer.
     pub(super) payload: Result<TokenPayload, Broken>,
 }
 
-/// The innermost layer, not yet decoded.
+/// The innermost layer as JSON text, with the members that identify its event.
 pub(super) struct TokenPayload {
-    /// Its text, byte for byte.
+    /// The JSON text as sent, without white space around it.
     pub(super) text: String,
-    /// Of a domain event: the event's own id.
+    /// The id of the event. Only domain events have one.
     pub(super) event_id: Option<String>,
+    /// The event type of a domain event: `{entityFqdn}_{slug}`.
     named: Option<String>,
 }
 
@@ -250,12 +252,13 @@ pub(super) struct TokenPayload {
 pub(super) struct Broken {
     /// The reason code.
     pub(super) reason: &'static str,
-    /// The raw text of the layer. The text identifies the delivery.
+    /// The raw text of the layer, which identifies the delivery.
     pub(super) text: String,
 }
 
 impl Opened {
-    /// The event type of the envelope, or else of the payload. Empty if both are absent or not valid.
+    /// The event type of the envelope, or else of the payload. Empty if both are absent, or if the chosen type is not a valid
+    /// topic.
     pub(super) fn topic(&self) -> String {
         let named = self
             .payload
@@ -327,25 +330,25 @@ impl<'de> Deserialize<'de> for Names<'de> {
     }
 }
 
-/// What the journal keeps of a token: the payload as the body, and the other members of claims and envelope as headers. Of a
-/// token with an unreadable layer the journal keeps the claims as the body.
+/// The parts of a token that the journal stores: the payload as the body, and the other members of claims and envelope as
+/// headers. If a layer is unreadable, the journal stores the claims as the body, without headers.
 pub(super) struct Kept {
-    /// The claim `iat`. It stands in for the time of an event that has none.
+    /// The claim `iat`. It is the time of an event whose payload has no time.
     pub(super) issued_at: Option<Timestamp>,
-    /// `true` if the envelope names the installation.
+    /// `true` if the envelope names the installation whose connection the delivery has.
     pub(super) installation: bool,
-    /// The payload as sent.
+    /// The JSON text of the payload as sent.
     pub(super) payload: String,
 }
 
 const CLAIMS: &str = "claims";
 const ENVELOPE: &str = "envelope";
-/// Maximum length of the members beside the layers, in bytes. The platform sends a few hundred bytes. If there are more, the
-/// claims are kept as the body, because the journal expects headers to be small.
+/// Maximum length in bytes of the members beside the layers. The platform sends a few hundred bytes. If they are longer, the
+/// claims are stored as the body, because the journal expects small headers.
 const MAX_BESIDE_BYTES: usize = 16 << 10;
 
 impl Kept {
-    /// The headers and the body to keep; `claims` is the text of the claims.
+    /// The headers and the body to store. `claims` is the text of the claims, which becomes the body of an unreadable token.
     pub(super) fn parts(opened: Opened, claims: Vec<u8>) -> (Vec<(&'static str, String)>, Vec<u8>) {
         if let (Some(beside_token), Some(beside_envelope), Ok(payload)) =
             (opened.claims, opened.envelope, opened.payload)
@@ -357,7 +360,7 @@ impl Kept {
         (Vec::new(), claims)
     }
 
-    /// Reads a delivery from the journal. The error is the reason code of an unreadable token.
+    /// Reads the stored parts of a token. The error is the reason code of an unreadable layer.
     pub(super) fn read(delivery: &JournaledDelivery) -> Result<Self, &'static str> {
         if let (Some(claims), Some(envelope)) = (delivery.header(CLAIMS), delivery.header(ENVELOPE))
         {
@@ -400,7 +403,7 @@ impl Kept {
     }
 }
 
-/// A string that is not empty.
+/// The content of a JSON string; `None` for other values and for blank strings.
 fn text(raw: &RawValue) -> Option<String> {
     serde_json::from_str::<String>(raw.get())
         .ok()
@@ -415,8 +418,8 @@ fn trimmed(text: String) -> String {
     }
 }
 
-/// Converts seconds since 1970, a JSON number with or without decimals, to nanoseconds without rounding. `None` for other
-/// values and on overflow.
+/// Converts seconds since 1970 to nanoseconds. The seconds are a JSON number with or without decimals; digits after the ninth
+/// decimal are cut off. `None` for other values and on overflow.
 pub(super) fn nanoseconds(raw: &RawValue) -> Option<i128> {
     let text = raw.get();
     if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
@@ -447,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn every_layer_is_a_string_or_an_object() {
+    fn layer_is_read_from_a_string_or_an_object() {
         let payload = r#"{"entityFqdn":"wix.x","slug":"made","id":"e1","n":1.10}"#;
         let strings =
             serde_json::json!({"data": serde_json::json!({"data": payload, "instanceId": "i"}).to_string()}).to_string();
@@ -465,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_layers_have_their_reason() {
+    fn unreadable_layer_has_a_reason_code() {
         for (claims, reason) in [
             ("{}", "envelope_unreadable"),
             (r#"{"data":7}"#, "envelope_unreadable"),
@@ -513,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn topic_is_a_valid_name() {
+    fn invalid_event_type_gives_an_empty_topic() {
         for (given, topic) in [
             ("A\\u0000B", ""),
             ("", ""),
@@ -538,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_exact_numbers() {
+    fn seconds_are_converted_without_rounding() {
         let read = |text: &str| nanoseconds(&RawValue::from_string(text.to_owned()).expect("JSON"));
         assert_eq!(read("1640788554"), Some(1_640_788_554_000_000_000));
         assert_eq!(read("1640788554.5"), Some(1_640_788_554_500_000_000));
@@ -549,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn layer_with_too_many_members_is_stored_as_a_whole() {
+    fn token_with_too_many_members_has_its_claims_as_the_body() {
         let many: String = (0..5000).map(|n| format!(r#""m{n}":0,"#)).collect();
         let payload = r#"{"entityFqdn":"wix.x","slug":"made","id":"e1"}"#;
         let claims =

@@ -8,7 +8,7 @@ use crate::platforms::contract::WebhookPlatform;
 use crate::platforms::signing::Unsigned;
 use crate::platforms::wix::key::public_key;
 
-/// A test delivery of the platform's dashboard from December 2021, with the public key of its app.
+/// A test delivery that the platform's dashboard sent in December 2021. [`GENUINE_KEY`] is the public key of its app.
 const GENUINE: &str = "eyJraWQiOiJMR3VhcGtTRCIsImFsZyI6IlJTMjU2In0.eyJkYXRhIjoie1wiZGF0YVwiOlwie1xcXCJhcHBJZFxcXCI6XFxcIjViYzIwNjJkLTAxMGItNDQ4Yy1hNjJhLWQ2YmIyNjljNWE0Y1xcXCIsIFxcXCJvcmlnaW5JbnN0YW5jZUlkXFxcIjpcXFwiMDc4NjRjMTYtM2E2Zi00ZGQyLTk5NzMtMDI4NzA1NzYyYjJjXFxcIn1cIixcImluc3RhbmNlSWRcIjpcIjNiYmNhYmM3LWViYjctNGZjOC04ODI5LTEzZWEwZTE0MjEyM1wiLFwiZXZlbnRUeXBlXCI6XCJBcHBJbnN0YWxsZWRcIn0iLCJpYXQiOjE2NDA3ODg1NTQsImV4cCI6MTY0NDM4ODU1NH0.efOBeS4YXRIFUMOQ1x8AiHX50zrzdmSg3hU03dYFtsXdcf2S_lvu2VlnvxuesEFUoqLTh3ALnMs7gQpLPkCeLscWWOwW6sEuue3ONFFizB92YUDlQGjKAg4duykz37wbFrkak38Gp1k6ghGQGN7GXmoYHRFvHpXlVxONPRn9cgt4SSxVbR4po5aUpbDOjB8VkoUzbtQPiVW2Dv4-L8E4kQSXvbXuDhMwEHWyboFNRB1W7ayQS6_TiXoy4cTu-4PLMFh3Wfg8YnfEmmL56qXbWyutLfPs94gAT2--6vSqJzNhDoauj-nzCQESwAz2VeBeldI_GoVZFt6XFVhgynPwdg";
 const GENUINE_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAjUtCVyLGf8M0+qlYWrJv\nNYXpCwV2viCFuf4TJcdxoocZT0GOghRA0q9tYko5Rt4uJXARwn3khou9qKnZYC1+\n7+81HY3JSoY9Hc5FILrYuxhkdYEDwKd2A27x4k4MLlEV9YlU2Vugr3oGE3+smuNl\n6RhPn7gHvdK7cK9Ss1cZIg+icNPjUD+tHiDa4tn4I8uJOQqvA+PNXok3AntDZvYD\nETlQctvZVLV5cNvP81JdYOf4huItqoZkATtXwJE8Cm0cvu9vm0IqZCn4KHxjTnBk\nCMY5DcX4T+CyW9klcdmWINxGRQI8VAHORuvGi2gKTK0zZvk7FZHOTjLfEMdgJ/uY\nvwIDAQAB\n-----END PUBLIC KEY-----";
 const SIGNING: &str = include_str!("../../../fixtures/keys/wix/signing.key");
@@ -72,7 +72,7 @@ fn with(members: &str) -> String {
 }
 
 #[test]
-fn the_genuine_delivery_is_taken() {
+fn genuine_delivery_is_accepted() {
     let parts =
         verified(GENUINE.as_bytes(), &[key(GENUINE_KEY)], at(1_641_000_000)).expect("genuine");
     assert_eq!(
@@ -84,7 +84,7 @@ fn the_genuine_delivery_is_taken() {
         "3bbcabc7-ebb7-4fc8-8829-13ea0e142123"
     );
     assert_eq!(parts.endpoint.as_str(), "my-app");
-    // The payload and the other members of each layer are kept.
+    // The payload becomes the body, and the other members of each layer become headers.
     let payload = r#"{"appId":"5bc2062d-010b-448c-a62a-d6bb269c5a4c", "originInstanceId":"07864c16-3a6f-4dd2-9973-028705762b2c"}"#;
     assert_eq!(parts.body, payload);
     let envelope =
@@ -97,7 +97,7 @@ fn the_genuine_delivery_is_taken() {
             ("envelope", envelope.to_owned())
         ]
     );
-    // The token is refused years later, and with the key of another app.
+    // The same token is rejected after its `exp`, and with the key of another app.
     assert_eq!(
         verified(
             GENUINE.as_bytes(),
@@ -114,7 +114,7 @@ fn the_genuine_delivery_is_taken() {
 }
 
 #[test]
-fn any_of_the_keys_may_fit() {
+fn signature_by_any_of_the_keys_is_accepted() {
     let keys = [key(GENUINE_KEY), key(VERIFICATION)];
     assert!(verified(signed(CLAIMS).as_bytes(), &keys, at(NOW)).is_ok());
     assert_eq!(
@@ -124,7 +124,7 @@ fn any_of_the_keys_may_fit() {
 }
 
 #[test]
-fn every_tampered_byte_is_noticed() {
+fn token_with_any_changed_byte_is_rejected() {
     let token = signed(CLAIMS);
     for index in 0..token.len() {
         let mut bytes = token.clone().into_bytes();
@@ -141,7 +141,7 @@ fn every_tampered_byte_is_noticed() {
 }
 
 #[test]
-fn other_algorithms_are_refused_even_with_the_right_key() {
+fn other_algorithm_is_rejected_even_with_the_right_key() {
     for (algorithm, name) in [
         (Algorithm::RS512, "RS512"),
         (Algorithm::RS384, "RS384"),
@@ -170,13 +170,13 @@ fn other_algorithms_are_refused_even_with_the_right_key() {
             "{header}"
         );
     }
-    // The signature has another algorithm than the header.
+    // The header names RS256, but the signature is made with PS256.
     let token = signed_as(Algorithm::PS256, r#"{"alg":"RS256"}"#, CLAIMS);
     assert_eq!(outcome(token).err(), Some(Rejection::SignatureWrong));
 }
 
 #[test]
-fn the_public_key_is_no_shared_secret() {
+fn public_key_as_hmac_secret_is_rejected() {
     let message = format!(
         "{}.{}",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
@@ -229,7 +229,7 @@ fn the_public_key_is_no_shared_secret() {
 }
 
 #[test]
-fn token_without_a_signature_differs_from_a_missing_token() {
+fn missing_and_malformed_signatures_have_distinct_rejections() {
     let token = signed(CLAIMS);
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else {
@@ -281,7 +281,7 @@ fn token_without_a_signature_differs_from_a_missing_token() {
 }
 
 #[test]
-fn white_space_around_a_token_is_no_part_of_it() {
+fn white_space_around_a_token_is_ignored() {
     let token = signed(CLAIMS);
     let plain = outcome(&token).expect("genuine").key;
     for body in [
@@ -314,12 +314,12 @@ fn token_expires_sixty_seconds_after_its_exp() {
     }
     assert!(
         outcome(signed(CLAIMS)).is_ok(),
-        "without an end it does not end"
+        "a token without `exp` does not expire"
     );
 }
 
 #[test]
-fn a_token_begins_at_most_sixty_seconds_from_now() {
+fn token_is_accepted_from_sixty_seconds_before_its_nbf() {
     for (nbf, early) in [
         ((NOW + 60).to_string(), false),
         ((NOW + 61).to_string(), true),
@@ -334,7 +334,7 @@ fn a_token_begins_at_most_sixty_seconds_from_now() {
 }
 
 #[test]
-fn issuer_audience_and_time_of_issue_do_not_matter() {
+fn issuer_audience_and_issue_time_are_not_checked() {
     for members in [
         r#""iss":"unknown","aud":["x"]"#,
         r#""aud":7"#,
@@ -347,7 +347,7 @@ fn issuer_audience_and_time_of_issue_do_not_matter() {
 }
 
 #[test]
-fn claims_that_are_no_object_are_unreadable() {
+fn claims_that_are_not_an_object_are_unreadable() {
     for claims in ["[]", "7", "null", "\"x\"", "{", "", "{\"a\":}"] {
         let expected = if claims.is_empty() {
             Rejection::SignatureMalformed
@@ -379,7 +379,7 @@ fn valid_token_with_unreadable_layers_is_stored() {
     assert_eq!(outcome(signed(&deep)).expect("a delivery").topic, "");
 }
 
-/// The key of a payload with this `iat`.
+/// The delivery key of a signed payload. `second` is the token's `iat`.
 fn key_of(topic: &str, payload: &str, options: &[(&str, &str)], second: i64) -> DeliveryKey {
     let options = options
         .iter()
@@ -400,7 +400,7 @@ fn key_of(topic: &str, payload: &str, options: &[(&str, &str)], second: i64) -> 
 }
 
 #[test]
-fn a_flat_event_is_identified_by_its_content_and_its_time_of_issue() {
+fn key_of_a_flat_event_depends_on_its_content_and_iat() {
     let payload = r#"{"appId":"a"}"#;
     let same = key_of("AppInstalled", payload, &[], NOW);
     assert_eq!(same, key_of("AppInstalled", payload, &[], NOW));
@@ -421,7 +421,7 @@ fn a_flat_event_is_identified_by_its_content_and_its_time_of_issue() {
 }
 
 #[test]
-fn a_domain_event_is_identified_by_its_id() {
+fn key_of_a_domain_event_depends_on_its_event_id() {
     let event = |id: &str, entity: &str| {
         format!(r#"{{"id":"{id}","entityFqdn":"f","slug":"s","entityId":"{entity}"}}"#)
     };
@@ -437,7 +437,7 @@ fn a_domain_event_is_identified_by_its_id() {
 }
 
 #[test]
-fn a_token_without_a_time_of_issue_is_never_a_duplicate() {
+fn token_without_iat_is_never_a_duplicate() {
     let received = |token: &str, nanosecond: i128| {
         let now = Timestamp::from_nanosecond(nanosecond).expect("an instant");
         verified(token.as_bytes(), &[key(VERIFICATION)], now)
@@ -470,7 +470,7 @@ fn a_token_without_a_time_of_issue_is_never_a_duplicate() {
 }
 
 #[test]
-fn an_instance_id_is_the_same_in_any_case() {
+fn upper_and_lower_case_of_an_instance_id_are_equal() {
     let (lower, upper) = (
         "3bbcabc7-ebb7-4fc8-8829-13ea0e142123",
         "3BBCABC7-EBB7-4FC8-8829-13EA0E142123",
