@@ -1,4 +1,4 @@
-//! Products, collections and stock of catalog V1. Most events carry only ids, and the details have to be fetched.
+//! Products, collections and stock of catalog V1. Most events carry only ids; `api::fetch` fetches the details.
 
 use std::collections::HashMap;
 
@@ -13,8 +13,8 @@ use crate::event::data::{
 use crate::event::{Authority, Entity, Money, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-/// Maximum size in bytes of the payload times the number of events of a delivery. A larger delivery becomes one event of the
-/// product.
+/// Maximum product of a delivery's payload size in bytes and its number of events. A larger delivery becomes one event of
+/// the product.
 const MAX_TOTAL_BYTES: usize = 16 << 20;
 
 pub(super) fn product_created(event: &Legacy<'_>) -> Option<NormalizedEvent> {
@@ -28,7 +28,7 @@ pub(super) fn product_created(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     ))
 }
 
-/// Normalizes a product. Members that are absent stay absent.
+/// Normalizes a product. A member that the payload does not have stays absent.
 pub(super) fn product(source: Node<'_>, id: String) -> Product {
     let currency = source
         .first(&["priceData", "price"])
@@ -65,7 +65,7 @@ pub(super) fn product(source: Node<'_>, id: String) -> Product {
         }),
         options: options.list(|option| ProductOption {
             name: option.get("name").text(),
-            // The value of a color is its code. Buyers see the description.
+            // The `value` of a color is its color code. Buyers see the `description`.
             values: option
                 .get("choices")
                 .list_of(|choice| choice.first(&["description", "value"]).text()),
@@ -108,11 +108,11 @@ pub(super) fn product(source: Node<'_>, id: String) -> Product {
 
 /// The prices of a product or a variant.
 struct Prices {
-    /// The current price. An unreadable discounted price leaves the current price unknown.
+    /// The price that buyers pay. `None` if the discounted price exists but is unreadable.
     current: Option<Money>,
     /// The price without a discount.
     regular: Option<Money>,
-    /// The discounted price, if it differs. Without a discount the platform sends the same price twice.
+    /// The discounted price; `None` if it equals the regular price. Without a discount the platform sends the same price twice.
     reduced: Option<Money>,
 }
 
@@ -141,7 +141,7 @@ impl Prices {
     }
 }
 
-/// A variant in the list of its product.
+/// A variant as a member of its product.
 fn listed_variant(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
     let source = listed.get("variant");
     let prices = Prices::of(source, currency);
@@ -166,7 +166,7 @@ fn listed_variant(listed: Node<'_>, currency: Option<&str>) -> Option<Variant> {
     })
 }
 
-/// A variant as an entity of its own, from the list of its product. `None` if the list does not have it.
+/// A variant as its own entity, from the variants of its product. `None` if the product has no variant with this id.
 pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) -> Option<Product> {
     let listed = product
         .get("variants")
@@ -208,7 +208,7 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
     })
 }
 
-/// The stock of a variant, which is beside or inside the member `variant`.
+/// The stock of a variant. The platform sends the member `stock` beside or inside the member `variant`.
 fn variant_stock(listed: Node<'_>) -> Node<'_> {
     let beside = listed.get("stock");
     if beside.exists() {
@@ -256,12 +256,12 @@ pub(super) fn product_reference(event: &Legacy<'_>, verb: &str) -> Option<Normal
     })
 }
 
-/// One event for each variant, because each variant is a partition of its own.
+/// One event for each variant, because each variant is its own partition.
 pub(super) fn variants_changed(event: &Legacy<'_>) -> Option<Vec<NormalizedEvent>> {
-    // The id is copied into each variant, so its length is limited.
+    // The id is copied into each variant event, so the length of the id is limited.
     let parent = event.root.get("productId").id().filter(|id| is_id(id));
     let variants = || event.root.get("variants").items();
-    // Each event carries the whole payload as `raw`, so the number of events is limited.
+    // Each event carries the complete payload as `raw`, so the number of events is limited.
     let count = variants().take(MAX_DRAFTS + 1).count();
     let few =
         (1..=MAX_DRAFTS).contains(&count) && count * event.delivery.body.len() <= MAX_TOTAL_BYTES;
@@ -311,7 +311,7 @@ pub(super) fn collection_created(event: &Legacy<'_>) -> Option<NormalizedEvent> 
     ))
 }
 
-/// Normalizes a collection. Members that are absent stay absent.
+/// Normalizes a collection. A member that the payload does not have stays absent.
 pub(super) fn collection(source: Node<'_>, id: String) -> Collection {
     Collection {
         id,
@@ -396,7 +396,7 @@ fn inventory(event: &Legacy<'_>) -> Option<Inventory> {
     })
 }
 
-/// The stock of a product with all its variants. The previous values are only in the event.
+/// The stock of a product with all its variants, from the fetched `source`. Only the event (`known`) has previous values.
 pub(super) fn stock_of(source: Node<'_>, known: &Inventory) -> Inventory {
     let before: HashMap<&str, &InventoryVariant> = known
         .variants
@@ -415,7 +415,7 @@ pub(super) fn stock_of(source: Node<'_>, known: &Inventory) -> Inventory {
             id,
         })
     });
-    // A product without variants has one variant that stands for the product.
+    // The platform lists a product without variants as one variant. Its stock is the stock of the product.
     let only = variants.as_deref().and_then(|all| {
         if let [only] = all {
             Some(only.clone())
@@ -441,7 +441,7 @@ pub(super) fn stock_of(source: Node<'_>, known: &Inventory) -> Inventory {
     }
 }
 
-/// As [`in_stock`]. A variant out of stock that can be preordered is `backorder`.
+/// As [`in_stock`], but a variant that is out of stock and can be preordered is `backorder`.
 fn buyable(source: Node<'_>) -> Option<StockStatus> {
     match (in_stock(source), source.get("availableForPreorder").flag()) {
         (Some(StockStatus::OutOfStock), Some(true)) => Some(StockStatus::Backorder),
@@ -449,7 +449,7 @@ fn buyable(source: Node<'_>) -> Option<StockStatus> {
     }
 }
 
-/// The main image first, then the others.
+/// The main image first, then the other images without a copy of the main image.
 fn images(media: Node<'_>) -> Option<Vec<Image>> {
     let image = |item: Node<'_>| {
         filled(Image {

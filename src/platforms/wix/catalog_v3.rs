@@ -1,7 +1,8 @@
 //! Products and stock of catalog V3.
 //!
 //! A product is complete if its variants are present, because prices, SKUs and barcodes are members of variants. A product
-//! with one variant has the codes of that variant. A product with several variants has a price only if all have the same.
+//! with one variant has the SKU and barcode of that variant. A product with several variants has a price only if all variants
+//! have the same price.
 
 use super::domain::{Domain, full_if};
 use super::shapes::{is_same, price};
@@ -36,12 +37,12 @@ pub(super) fn product_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     ))
 }
 
-/// `true` if the product has its variants.
+/// `true` if the payload of the product contains its variants.
 pub(super) fn has_variants(product: Node<'_>) -> bool {
     product.get("variantsInfo").get("variants").exists()
 }
 
-/// Normalizes a product. Members that are absent stay absent.
+/// Normalizes a product. A member that the payload does not have stays absent.
 pub(super) fn product(source: Node<'_>, id: String) -> Product {
     let currency = source.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
@@ -112,7 +113,7 @@ pub(super) fn product(source: Node<'_>, id: String) -> Product {
     }
 }
 
-/// Sets the currency of the site for a product that came without a currency.
+/// Sets the currency of the product and its prices, unless the product already has a currency.
 pub(super) fn in_currency(mut product: Product, currency: &str) -> Product {
     if product.currency.is_some() {
         return product;
@@ -134,7 +135,7 @@ pub(super) fn in_currency(mut product: Product, currency: &str) -> Product {
     product
 }
 
-/// The price, if all variants have the same one.
+/// The price of a range whose minimum equals its maximum; `None` if the variants have different prices.
 fn range(range: Node<'_>, currency: Option<&str>) -> Option<Money> {
     let (least, most) = (
         price(range.get("minValue"), currency),
@@ -210,7 +211,7 @@ const MAX_NAME_BYTES: usize = 256;
 /// options with 100 choices each.
 const MAX_CHOICES: usize = 500;
 
-/// A choice with its names, which are looked up in the product's options if the choice has only ids.
+/// The choice of a variant with the names of option and value. If the choice has only ids, `options` gives the names.
 fn chosen(choice: Node<'_>, options: Node<'_>) -> Option<OptionValue> {
     let (ids, names) = (
         choice.get("optionChoiceIds"),
@@ -234,7 +235,7 @@ fn chosen(choice: Node<'_>, options: Node<'_>) -> Option<OptionValue> {
     })
 }
 
-/// The item of a list that has this id under that key.
+/// The item of `list` whose member `key` equals `id`.
 fn find<'a>(list: Node<'a>, key: &str, id: Node<'_>) -> Node<'a> {
     let Some(id) = id.str() else {
         return Node::nowhere();
@@ -245,7 +246,7 @@ fn find<'a>(list: Node<'a>, key: &str, id: Node<'_>) -> Node<'a> {
         .unwrap_or_else(Node::nowhere)
 }
 
-/// The name of an option or a choice, which is copied to each variant.
+/// The name of an option or a choice; `None` if the name is too long to copy it to each variant.
 fn copied_name(item: Node<'_>) -> Option<String> {
     let name = item.get("name").str()?;
     (name.len() <= MAX_NAME_BYTES).then(|| name.to_owned())
@@ -272,7 +273,7 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
                 ..item
             },
         ),
-        // The quantity of a deleted stock item has no meaning.
+        // A deleted stock item may still have a quantity, which has no meaning.
         "deleted" => (
             Authority::Reference,
             Inventory {
@@ -290,7 +291,7 @@ pub(super) fn inventory_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     ))
 }
 
-/// A stock item with only its references: product, variant and location.
+/// A stock item without quantity and status: only its ids and its SKU.
 fn named_item(source: Node<'_>, id: String) -> Inventory {
     Inventory {
         id,
@@ -318,7 +319,7 @@ pub(super) fn stock_item(source: Node<'_>, id: String) -> Inventory {
     }
 }
 
-/// The member `inStock` as a status.
+/// The stock status from the member `inStock`; `None` if the member is absent.
 pub(super) fn in_stock(source: Node<'_>) -> Option<StockStatus> {
     source.get("inStock").flag().map(|there| {
         if there {

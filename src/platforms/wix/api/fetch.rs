@@ -1,7 +1,7 @@
-//! Fetches the details that a delivery leaves out, as JSON: the platform's answer, or only the necessary members of a large
-//! or personal answer.
+//! Fetches the details that a delivery leaves out, as JSON. The JSON is the platform's response, or only the necessary
+//! members of a response that is large or has personal data.
 //!
-//! This module does not normalize the answer: `enrichment` does, with the readers of payloads.
+//! This module does not normalize the response. `enrichment` does so, with the same functions as for payloads.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::wix::payload::members;
 
-/// The members of a V3 product that the platform sends only on request.
+/// The members of a V3 product that the platform sends only if the parameter `fields` names them.
 const FIELDS: [&str; 6] = [
     "CURRENCY",
     "PLAIN_DESCRIPTION",
@@ -31,7 +31,7 @@ const FIELDS: [&str; 6] = [
     "VARIANT_OPTION_CHOICE_NAMES",
 ];
 
-/// The members of an installation that are kept. None of them identifies the owner of the site.
+/// The members of an installation and its site that are stored. They do not identify the owner of the site.
 const OF_INSTANCE: [&str; 7] = [
     "instanceId",
     "appName",
@@ -79,7 +79,7 @@ pub(in crate::platforms::wix) fn fetch(
             let fields = FIELDS.map(|field| format!("fields={field}")).join("&");
             let path = format!("/stores/v3/products/{id}");
             let result = dialogue.ask(caller.get("product.get", &format!("{path}?{fields}")))?;
-            // The site may not know one of the fields.
+            // Status 400 may mean that the site does not support one of the fields.
             if !matches!(result, Ok(answer) if answer.status == 400) {
                 return Ok(whole(result, "product", id));
             }
@@ -125,10 +125,10 @@ pub(in crate::platforms::wix) fn fetch(
     }
 }
 
-/// A successful answer, or the outcome of another one.
+/// The response if it is successful, or else the outcome of the fetch.
 fn good(result: &CallResult) -> Result<&Answer, Fetched> {
-    // The token was accepted, so a permission is missing, unless the refusal names the installation. A check of the
-    // connection reports the missing scope.
+    // The platform accepted the token, so status 403 means a missing permission, unless the refusal names the installation.
+    // A check of the connection reports the missing scope.
     if let Ok(answer) = result
         && answer.status == 403
         && refusal_cause(answer) != RefusalCause::Instance
@@ -143,7 +143,7 @@ fn good(result: &CallResult) -> Result<&Answer, Fetched> {
     }
 }
 
-/// The answer as received, if it has the requested entity.
+/// The response as received, if its member `member` is an object and has no other id than `id`.
 fn whole(result: &CallResult, member: &str, id: &str) -> Fetched {
     match good(result) {
         Ok(answer) if holds(answer, member, id) => {
@@ -154,8 +154,8 @@ fn whole(result: &CallResult, member: &str, id: &str) -> Fetched {
     }
 }
 
-/// The outcome of a successful answer without the requested entity. An answer that is no JSON is from a proxy or an outage,
-/// so the request is retried.
+/// The outcome of a successful response without the requested entity. A response that is not JSON comes from a proxy or an
+/// outage, so the request is retried.
 fn unreadable(answer: &Answer) -> Fetched {
     let reason = "answer_unreadable";
     match read(answer.text()) {
@@ -181,12 +181,13 @@ fn holds(answer: &Answer, member: &str, id: &str) -> bool {
             .is_none_or(|found| found.eq_ignore_ascii_case(id))
 }
 
-/// `true` if the platform does not know the path. For an unknown entity the answer has a `message`.
+/// `true` if the platform does not know the path. The response about an unknown entity also has status 404, but it has a
+/// `message`.
 fn is_no_route(result: &CallResult) -> bool {
     matches!(result, Ok(answer) if answer.status == 404 && !members(answer.text()).is_some_and(|error| error.contains_key("message")))
 }
 
-/// The currency of the site, without a request if a check has stored it.
+/// The currency of the site. No request is necessary if a check has stored the currency in the settings.
 fn site_currency(
     context: &ConnectionContext,
     caller: &WixClient<'_>,
@@ -208,7 +209,7 @@ fn site_currency(
     })
 }
 
-/// The currency of an order, and its payments if the event has none.
+/// The currency of an order. For [`FetchKind::Payments`] also its payments and refunds.
 fn payments(
     request: &FetchRequest,
     caller: &WixClient<'_>,
@@ -221,7 +222,7 @@ fn payments(
         Ok(answer) => return Ok(unreadable(answer)),
         Err(outcome) => return Ok(outcome),
     };
-    // The rest of the order is personal data that this event does not need.
+    // The other members of the order are not stored, because they include personal data that the event does not need.
     let Some(order) = picked(order, "order", &["id", "currency"]) else {
         return Ok(Fetched::unavailable("answer_unreadable"));
     };
@@ -245,8 +246,9 @@ fn payments(
     Ok(together(parts))
 }
 
-/// The details of an installation. A test webhook from the app's dashboard names a sample app or an unknown installation,
-/// which must not become a connection. A refused secret says nothing about the installation.
+/// The details of an installation. A test webhook from the app's dashboard names a sample app or an unknown installation. Such
+/// an installation must not become a connection, so the delivery is contradicted. A refused secret does not contradict the
+/// delivery, because it proves nothing about the installation.
 fn installation(
     app_id: &str,
     context: &ConnectionContext,
@@ -283,7 +285,7 @@ fn installation(
     let mut parts = vec![("instance", instance)];
     parts.extend(picked(answer, "site", &OF_SITE).map(|site| ("site", site)));
     let result = dialogue.ask(caller.get("catalog.version", "/stores/v3/provision/version"))?;
-    // Without the permission the catalog version stays unknown. A temporary failure is retried.
+    // Without the permission the catalog version stays unknown. Only a temporary failure is retried.
     if let Some(later @ Fetched::Retry { .. }) =
         good(result).map_or_else(Some, |answer| Some(unreadable(answer)))
     {
@@ -295,7 +297,7 @@ fn installation(
     Ok(together(parts))
 }
 
-/// Selected members of a member of the answer, as raw JSON.
+/// The members `names` of the response's member `member`, as raw JSON. `None` if `member` is not an object.
 fn picked(answer: &Answer, member: &str, names: &[&str]) -> Option<Box<RawValue>> {
     let outer = members(answer.text())?;
     let mut inner = members(outer.get(member)?.get())?;

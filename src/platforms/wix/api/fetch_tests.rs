@@ -1,4 +1,4 @@
-//! The API calls of each request, and the outcome of each answer, with a scripted platform.
+//! The API calls of each fetch, and its outcome for each response. The platform is scripted.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::platforms::wix::api::script::{answer, installation, path, talk};
 
-/// Runs a request. Returns its outcome and the calls with their queries.
+/// Runs a fetch. Returns its outcome and, for each API call, the method and the path with its query.
 fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Fetched, Vec<String>) {
     let asked = std::cell::RefCell::new(Vec::new());
     let noted = |request: &ApiRequest| {
@@ -97,7 +97,7 @@ fn each_fetch_requests_its_entity_and_stores_the_raw_response() {
 }
 
 #[test]
-fn response_with_another_entity_is_not_stored() {
+fn response_without_the_requested_entity_is_not_stored() {
     for body in ["", "<html>"] {
         assert_eq!(
             completed("product/x-1", |_| Ok(answer(200, body))).0,
@@ -121,13 +121,13 @@ fn response_with_another_entity_is_not_stored() {
         );
     }
     assert_eq!(
-        completed("nonsense", |_| panic!("nothing is asked")).0,
+        completed("nonsense", |_| panic!("no API call is expected")).0,
         Fetched::unavailable("not_asked")
     );
 }
 
 #[test]
-fn refusals_end_it_and_outages_do_not() {
+fn refusal_ends_the_fetch_and_outage_is_retried() {
     let error = r#"{"message":"no","details":{}}"#;
     for (result, told) in [
         (Ok(answer(404, error)), Fetched::unavailable("not_found")),
@@ -187,7 +187,7 @@ fn refusals_end_it_and_outages_do_not() {
 }
 
 #[test]
-fn a_path_that_the_platform_does_not_know_is_tried_by_its_older_name() {
+fn unknown_product_path_falls_back_to_the_older_path() {
     let (told, asked) = completed("product/x-1", |request| {
         let old = path(request).starts_with("/stores/v1/");
         Ok(if old {
@@ -207,7 +207,7 @@ fn a_path_that_the_platform_does_not_know_is_tried_by_its_older_name() {
 }
 
 #[test]
-fn fields_that_a_site_does_not_know_are_left_out() {
+fn product_is_fetched_without_fields_after_status_400() {
     let body = r#"{"product":{"id":"x-1","variantsInfo":{}}}"#;
     let (told, asked) = completed("product-v3/x-1", |request| {
         Ok(if path(request).contains('?') {
@@ -227,7 +227,7 @@ fn fields_that_a_site_does_not_know_are_left_out() {
 }
 
 #[test]
-fn payments_take_only_the_currency_of_their_order() {
+fn payments_store_only_id_and_currency_of_their_order() {
     let order =
         r#"{"order":{"id":"x-1","currency":"EUR","buyerInfo":{"email":"kai@kunde.example"}}}"#;
     let payments = r#"{"orderTransactions":{"orderId":"x-1","payments":[{"amount":{"amount":"1.10"}}],"refunds":[],"more":1}}"#;
@@ -266,7 +266,7 @@ const INSTANCE: &str = r#"{"instance":{"instanceId":"one","isFree":true,"permiss
     "site":{"siteId":"s1","siteDisplayName":"Hafenladen","ownerEmail":"ida@hafen.example","ownerInfo":{"email":"ida@hafen.example"}}}"#;
 
 #[test]
-fn installation_is_published_without_its_owner() {
+fn stored_installation_does_not_identify_the_owner() {
     let platform = |request: &ApiRequest| match path(request) {
         "/apps/v1/instance" => Ok(answer(200, INSTANCE)),
         "/stores/v3/provision/version" => Ok(answer(200, r#"{"catalogVersion":"V3_CATALOG"}"#)),
@@ -337,8 +337,8 @@ fn html_page_in_place_of_the_api_is_retried() {
 }
 
 #[test]
-fn sample_delivery_is_contradicted_and_a_refused_secret_is_not() {
-    let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
+fn only_a_sample_delivery_is_contradicted() {
+    let unused = |_: &ApiRequest| -> CallResult { panic!("no API call is expected") };
     assert_eq!(
         completed("installation/another-app", unused).0,
         Fetched::contradicted("sample_delivery")
@@ -401,23 +401,23 @@ fn sample_delivery_is_contradicted_and_a_refused_secret_is_not() {
 }
 
 #[test]
-fn app_connection_enriches_no_delivery() {
+fn app_connection_fetches_no_details() {
     let app = crate::platforms::wix::api::script::app();
     let (told, _) = talk(
-        |_| panic!("nothing is asked"),
+        |_| panic!("no API call is expected"),
         |dialogue| fetch("product/x-1", &app, dialogue),
     );
     assert_eq!(told, Fetched::unavailable("not_asked"));
 }
 
 #[test]
-fn a_known_currency_of_the_site_costs_no_request() {
+fn known_currency_of_the_site_needs_no_request() {
     let mut known = installation("one");
     known
         .settings
         .insert("currency".to_owned(), "SEK".to_owned());
     let (told, asked) = talk(
-        |_: &ApiRequest| panic!("nothing is asked"),
+        |_: &ApiRequest| panic!("no API call is expected"),
         |dialogue| fetch("site-currency/site", &known, dialogue),
     );
     assert_eq!(

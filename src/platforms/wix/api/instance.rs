@@ -1,8 +1,8 @@
 //! Checks an app and its installations: the secret, the installation, the permissions, and the facts about the site.
 //!
-//! With a wrong secret and with a removed app the platform grants no token. If another installation of the app still gets a
-//! token, the secret is right and this installation was removed. An installation is reported as removed only if that is
-//! certain. The owner's e-mail address is never kept.
+//! The platform grants no token if the secret is wrong or if the site removed the app. If another installation of the app
+//! still gets a token, the secret is right and this installation was removed. An installation is reported as removed only
+//! if the removal is certain. The owner's e-mail address is never stored.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use crate::platforms::api::{
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// Maximum number of installations that are tried before a secret is reported as wrong.
+/// Maximum number of installations that a check tries in search of one that gets a token.
 const MAX_TRIED: usize = 3;
-/// The place of the app's id and secret.
+/// Where an operator finds the app's id and secret.
 const DASHBOARD: &str = "the app's dashboard under \"View ID & keys\"";
 
 pub(super) fn examine_app(
@@ -108,7 +108,7 @@ pub(super) fn examine(
         found.add(Severity::Note, FindingCode::AppSecretMissing, cause, remedy);
         return Ok(found);
     };
-    // The check requests a new token: an older token may stay valid for hours after the app was removed.
+    // The check requests a new token, because an older token may stay valid for hours after the site removed the app.
     let token = match classify(&mut found, dialogue.ask(request)?) {
         ApiOutcome::Success(answer) => token::read(answer),
         ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => {
@@ -128,7 +128,7 @@ pub(super) fn examine(
     ) {
         ApiOutcome::Success(answer) => report_installation(&mut found, answer, &caller, dialogue)?,
         ApiOutcome::Refused(answer) | ApiOutcome::TokenRefused(answer) => match answer.status {
-            // The token is new, so the permission is missing.
+            // The platform has just granted the token, so a permission is missing.
             401 | 403 => permission_missing(&mut found),
             404 | 410 if refusal_cause(answer) == RefusalCause::Instance => gone(&mut found),
             _ => report_unexpected_status(&mut found, answer),
@@ -138,7 +138,7 @@ pub(super) fn examine(
     Ok(found)
 }
 
-/// Adds the facts about an installation, and its missing permissions.
+/// Adds the settings of an installation, and a finding if permissions are missing.
 fn report_installation(
     found: &mut CheckReport,
     answer: &Answer,
@@ -177,7 +177,7 @@ fn report_installation(
                 .push(format!("the shop's catalog version is {version}"));
             found.settings.insert("catalog_version".to_owned(), version);
         }
-        // The finding about missing permissions names this one.
+        // The finding about missing permissions names this permission.
         None if missing.contains(&&CATALOG_VERSION) => {}
         None => {
             let remedy = format!(
@@ -217,14 +217,14 @@ fn named(scope: &Scope) -> String {
     format!("\"{}\" ({})", scope.name, scope.id)
 }
 
-/// The catalog version of the shop, if the answer has it.
+/// The catalog version of the shop; `None` if the response failed or has no version.
 pub(super) fn catalog_version(result: &crate::platforms::api::CallResult) -> Option<String> {
     let answer = result.as_ref().ok().filter(|answer| answer.is_good())?;
     let document = parse(answer.text())?;
     Node::root(&document).get("catalogVersion").text()
 }
 
-/// The settings that are kept of an installation, its site and its catalog. None of them identifies the owner.
+/// The settings of an installation, its site and its catalog that are stored. They do not identify the owner.
 pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, String> {
     let (instance, site) = (answer.get("instance"), answer.get("site"));
     let free = instance.get("isFree").flag() == Some(true);
@@ -254,8 +254,8 @@ pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, Str
     .collect()
 }
 
-/// Finds out why the platform grants no token for an installation. A refusal that names the secret counts only if no other
-/// installation gets a token, because the platform does not document its answer for a removed installation.
+/// Reports why the platform grants no token for an installation. If another installation gets a token, this installation was
+/// removed, even if the refusal names the secret: the platform does not document its response for a removed installation.
 fn no_token(
     found: &mut CheckReport,
     refusal: &Answer,
@@ -316,7 +316,7 @@ fn no_token(
     Ok(())
 }
 
-/// With one installation the two causes cannot be distinguished.
+/// Reports both possible causes, because one refused installation cannot distinguish them.
 fn access_refused(found: &mut CheckReport) {
     let cause = "Wix refuses access: the site removed the app, or the app secret is wrong";
     let remedy = format!(
@@ -358,7 +358,7 @@ fn permission_missing(found: &mut CheckReport) {
     found.add(
         Severity::Broken,
         FindingCode::PermissionMissing,
-        "the app may not read its own installation on this site",
+        "the app has no permission to read its own installation on this site",
         remedy,
     );
 }

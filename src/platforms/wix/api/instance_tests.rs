@@ -1,4 +1,4 @@
-//! Checks of apps and installations, with a scripted platform.
+//! Checks of apps and installations. The platform is scripted.
 
 use secrecy::ExposeSecret;
 
@@ -31,7 +31,7 @@ fn only(report: &CheckReport) -> &Finding {
     &report.findings[0]
 }
 
-/// A platform whose token endpoint answers by installation.
+/// A platform with only a token endpoint. `given` maps the id of an installation to status and body of the response.
 fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
         assert_eq!(path(request), "/oauth2/token");
@@ -44,7 +44,8 @@ fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -
     }
 }
 
-/// An installation that gets no token.
+/// Checks an installation that gets no token: `first` is the response for it, `given` that for the app's other
+/// installations.
 fn refused(
     first: impl Fn() -> CallResult,
     given: impl Fn(&str) -> (u16, &'static str),
@@ -66,7 +67,7 @@ fn no_token(status: u16, body: &'static str) -> impl Fn() -> CallResult {
     move || Ok(answer(status, body))
 }
 
-/// A platform that grants a token and answers the calls with it.
+/// A platform that grants the token `t`. `given` maps the path of each request with this token to a response.
 fn with_token(given: impl Fn(&str) -> CallResult) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
         if path(request) == "/oauth2/token" {
@@ -86,8 +87,8 @@ fn with_others(others: &[&str]) -> ConnectionContext {
 }
 
 #[test]
-fn app_without_a_secret_or_a_site_is_reported_as_unchecked() {
-    let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
+fn app_without_a_secret_or_an_installation_is_reported_as_unchecked() {
+    let unused = |_: &ApiRequest| -> CallResult { panic!("no request is expected") };
     let mut poor = app_on(&["one"]);
     poor.secrets.clear();
     let (found, _) = talk(unused, |dialogue| examine_app(&poor, dialogue));
@@ -104,7 +105,7 @@ fn app_without_a_secret_or_a_site_is_reported_as_unchecked() {
 }
 
 #[test]
-fn an_apps_secret_is_right_where_one_installation_gets_a_token() {
+fn app_secret_is_right_if_one_installation_gets_a_token() {
     let platform = tokens(|instance| {
         if instance == "two" {
             (200, TOKEN)
@@ -119,7 +120,7 @@ fn an_apps_secret_is_right_where_one_installation_gets_a_token() {
 }
 
 #[test]
-fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
+fn app_secret_is_wrong_if_several_installations_are_refused() {
     for refusal in [
         (401, r#"{"error":"invalid_client"}"#),
         (403, r#"{"message":"","details":{}}"#),
@@ -146,7 +147,7 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
     assert_eq!(
         (only(&found).severity, only(&found).code.as_str()),
         (Severity::Broken, "access_refused"),
-        "one alone may have removed it"
+        "the only installation may have removed the app"
     );
     let unknown = tokens(|_| (404, r#"{"message":"app instance not found"}"#));
     let (found, _) = talk(unknown, |dialogue| {
@@ -160,7 +161,7 @@ fn an_apps_secret_is_wrong_where_a_few_installations_are_refused() {
 }
 
 #[test]
-fn outage_is_no_fault_of_the_credentials() {
+fn outage_is_not_reported_as_wrong_credentials() {
     for (result, expected) in [
         (Ok(answer(429, "")), "rate_limited"),
         (Ok(answer(503, "")), "store_unreachable"),
@@ -186,14 +187,14 @@ fn outage_is_no_fault_of_the_credentials() {
     }
     let (found, _) = refused(
         no_token(429, ""),
-        |_| panic!("nothing more is asked"),
+        |_| panic!("no other request is expected"),
         &installation("one"),
     );
     assert_eq!(only(&found).code.as_str(), "rate_limited");
 }
 
 #[test]
-fn an_installation_is_learned_and_its_owner_is_not() {
+fn facts_about_an_installation_are_stored_without_its_owner() {
     let platform = with_token(|path| match path {
         "/apps/v1/instance" => Ok(answer(200, INSTANCE)),
         "/stores/v3/provision/version" => Ok(answer(200, r#"{"catalogVersion":"V1_CATALOG"}"#)),
@@ -235,7 +236,7 @@ fn an_installation_is_learned_and_its_owner_is_not() {
 }
 
 #[test]
-fn permissions_in_another_order_are_the_same() {
+fn order_of_permissions_does_not_change_the_settings() {
     let known_of = |permissions: &str| {
         let text = format!(r#"{{"instance":{{"permissions":{permissions}}}}}"#);
         known(Node::root(&parse(&text).expect("JSON")))
@@ -252,7 +253,7 @@ fn permissions_in_another_order_are_the_same() {
 }
 
 #[test]
-fn a_free_and_unpublished_site_is_one_too() {
+fn free_and_unpublished_site_is_checked_without_an_error() {
     let platform = with_token(|path| match path {
         "/apps/v1/instance" => Ok(answer(
             200,
@@ -272,11 +273,11 @@ fn a_free_and_unpublished_site_is_one_too() {
 }
 
 #[test]
-fn a_removed_app_is_gone_only_where_that_is_certain() {
+fn installation_is_reported_as_removed_only_if_that_is_certain() {
     let unclear = r#"{"message":"","details":{}}"#;
     let works = |_: &str| (200, TOKEN);
     let fails = |_: &str| (403, r#"{"message":"","details":{}}"#);
-    let never = |_: &str| -> (u16, &'static str) { panic!("nothing more is asked") };
+    let never = |_: &str| -> (u16, &'static str) { panic!("no other request is expected") };
     let alone = installation("one");
     let found = |(found, _): (CheckReport, Vec<String>)| {
         (only(&found).severity, only(&found).code.as_str())
@@ -309,7 +310,7 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     assert_eq!(
         found(refused(client, works, &others)),
         (Severity::Gone, "app_removed"),
-        "the secret works elsewhere"
+        "another installation gets a token with the secret"
     );
     let removed = |_: &str| (404, r#"{"message":"app instance not found"}"#);
     let both = refused(no_token(403, unclear), removed, &others);
@@ -322,7 +323,7 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
     assert_eq!(
         found(refused(front, works, &others)),
         (Severity::Unavailable, "store_unreachable"),
-        "the front has no name"
+        "a response without a cause proves nothing"
     );
     assert_eq!(
         found(refused(
@@ -335,7 +336,7 @@ fn a_removed_app_is_gone_only_where_that_is_certain() {
 }
 
 #[test]
-fn a_check_proves_that_tokens_are_still_given() {
+fn check_requests_a_new_token() {
     let old_tokens_work = |request: &ApiRequest| match path(request) {
         "/oauth2/token" => Ok(answer(404, r#"{"message":"no such instance"}"#)),
         _ => Ok(answer(200, INSTANCE)),
@@ -354,7 +355,7 @@ fn a_check_proves_that_tokens_are_still_given() {
 }
 
 #[test]
-fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
+fn refusal_with_a_new_token_is_a_missing_permission() {
     let found = |status, body: &'static str| {
         let platform = with_token(move |_| Ok(answer(status, body)));
         let (found, asked) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
@@ -387,11 +388,11 @@ fn a_refusal_in_spite_of_a_new_token_is_a_missing_permission() {
 }
 
 #[test]
-fn installation_without_the_app_secret_is_not_requested() {
+fn installation_without_the_app_secret_makes_no_request() {
     let mut poor = installation("one");
     poor.parent.as_mut().expect("an app").secrets.clear();
     let (found, asked) = talk(
-        |_| panic!("nothing is asked"),
+        |_| panic!("no request is expected"),
         |dialogue| examine(&poor, dialogue),
     );
     assert_eq!(
@@ -408,7 +409,7 @@ fn installation_without_the_app_secret_is_not_requested() {
 fn removal_of_an_app_or_installation_makes_no_request() {
     let remove = |context: &ConnectionContext| {
         let found = talk(
-            |_| panic!("nothing is asked"),
+            |_| panic!("no request is expected"),
             |dialogue| examined(context, CheckMode::Remove, dialogue),
         )
         .0;
