@@ -1,6 +1,7 @@
-//! Orders and carts of the old Wix Stores API, which older shops still send.
+//! Orders and carts of the old Wix Stores API. Older shops still send them.
 //!
-//! The `totalPrice` of a line is before discounts, so it is the line's `subtotal`. A line has no total after discounts.
+//! The `totalPrice` of a line is before discounts, so it becomes the line's `subtotal`. The platform sends no total of a line
+//! after discounts.
 
 use jiff::Timestamp;
 
@@ -25,7 +26,7 @@ pub(super) fn event(event: &Legacy<'_>, verb: &str) -> Option<NormalizedEvent> {
     let id = order_id(order).or_else(|| order_id(event.root))?;
     let mut shape = shape(order, id.clone());
     if verb == verbs::CANCELLED {
-        // The order itself has no such status.
+        // An order of the old API has no status of its own, so the event type gives it.
         shape.status = Some(OrderStatus::Cancelled);
     }
     Some(event.event(verb, id, authority, Entity::Order(Box::new(shape))))
@@ -90,7 +91,7 @@ fn shape(order: Node<'_>, id: String) -> Order {
     }
 }
 
-/// The buyer. The id of a visitor is left out: it identifies no contact.
+/// The buyer, completed from the billing address. The id of a visitor is left out, because it does not identify a contact.
 fn customer(source: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
     let known = matches!(
         source.first(&["identityType", "type"]).str(),
@@ -109,7 +110,7 @@ fn customer(source: Node<'_>, billing: Node<'_>) -> Option<Buyer> {
     })
 }
 
-/// `Some` if all lines have the same flag. Lines with different flags leave the order's flag unknown.
+/// Whether the prices of all lines include tax; `None` if the lines differ or a line does not have the flag.
 fn tax_included(lines: Node<'_>) -> Option<bool> {
     let mut flags = lines
         .items()
@@ -118,7 +119,7 @@ fn tax_included(lines: Node<'_>) -> Option<bool> {
     flags.all(|flag| flag == Some(first)).then_some(first)
 }
 
-/// The price, if it is known to be without tax.
+/// The price without tax; `None` if the price includes tax or the flag is unreadable.
 fn net(price: Node<'_>) -> Option<Node<'_>> {
     let includes_tax = price.get("taxIncludedInPrice");
     let is_net = includes_tax.flag() == Some(false) || !includes_tax.exists();
@@ -149,7 +150,7 @@ fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     }
 }
 
-/// The options of a line, then the texts that the buyer typed.
+/// The chosen options of a line, then the custom texts of the buyer.
 fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
     let chosen = line.get("options").list_of(|option| {
         filled(OptionValue {
@@ -183,7 +184,7 @@ fn discount(source: Node<'_>, currency: Option<&str>) -> Option<Discount> {
     })
 }
 
-/// The refunds. An order has one payment, so a refund through the platform has the method of that payment.
+/// The refunds. An order of the old API has one payment, so a refund through the platform has the method of that payment.
 fn refunds(order: Node<'_>, currency: Option<&str>) -> Option<Vec<Refund>> {
     let method = order
         .get("billingInfo")
@@ -237,7 +238,7 @@ pub(super) fn refunded(event: &Legacy<'_>) -> Option<NormalizedEvent> {
         chargebacks: None,
         currency,
     };
-    // The order's own time may be before the refund, or long after it.
+    // The time of the order is not the time of the refund: it may be earlier or much later.
     let made_at = refunded_at(order.get("refunds"), event.root.get("refundId"));
     let normalized = event.event(
         verbs::REFUNDED,
@@ -251,7 +252,7 @@ pub(super) fn refunded(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     })
 }
 
-/// The time of the refund with this id, or of the only one.
+/// The time of the refund with this id. Without an id: the time of the only refund.
 fn refunded_at(refunds: Node<'_>, id: Node<'_>) -> Option<Timestamp> {
     let mut all = refunds.items();
     let found = match id.id() {
@@ -272,7 +273,7 @@ pub(super) fn fulfillment(event: &Legacy<'_>) -> Option<NormalizedEvent> {
         created_at: source.get("dateCreated").utc(),
         ..tracking(source.get("trackingInfo"))
     };
-    // The event names only the removed parcel. The remaining parcels have to be fetched.
+    // The event names only the removed parcel, so `api::fetch` fetches the remaining parcels.
     let deleted = event.delivery.topic.ends_with("FulfillmentDeleted");
     let parcels = filled(parcel)
         .filter(|_| !deleted)

@@ -1,4 +1,5 @@
-//! Normalizes a delivery. Domain events are chosen by entity and slug, flat events by the last part of their type.
+//! Normalizes a delivery. Entity type and slug select the normalizer of a domain event, the last part of the event type
+//! selects that of a flat event.
 //!
 //! A verified event of an unknown type becomes `unrecognized.received`. No event is dropped.
 
@@ -88,7 +89,7 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     }
 }
 
-/// Members that change although the entity did not.
+/// Members that may change although the entity does not. The comparison of contents ignores them.
 const VOLATILE: &[&str] = &["updatedDate", "lastUpdated", "updatedAt"];
 
 fn content(entity: Node<'_>, sequence: Option<u64>) -> Option<Content> {
@@ -116,7 +117,7 @@ fn domain_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
 
 fn legacy_event(event: &Legacy<'_>) -> (Option<Vec<NormalizedEvent>>, Option<ConnectionSignal>) {
     let topic = event.delivery.topic.as_str();
-    // Types of Wix Stores begin with `com.wix.ecommerce.`. A type of another app with the same last part is another event.
+    // Event types of Wix Stores begin with `com.wix.ecommerce.`. Another app may use the same last part for another event.
     let name = match topic.rsplit_once('.') {
         Some((family, name)) if family.starts_with("com.wix.ecommerce.") => name,
         Some(_) => return (None, None),
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_parts_of_a_token_normalize_as_its_claims() {
+    fn stored_parts_and_complete_claims_give_the_same_events() {
         let payload = r#"{"productId":"p1","changedFields":["price"]}"#;
         let claims = format!(r#"{{"iat":1640788554,{}"#, &claims(payload)[1..]);
         let opened = crate::platforms::wix::payload::Claims::parse(claims.as_bytes())
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_installation_comes_and_goes_with_a_signal() {
+    fn installation_and_removal_give_a_connection_signal() {
         let signal = |claims: &str, topic| match normalized(topic, claims) {
             Normalized::Events { signal, .. } => signal,
             other => panic!("{other:?}"),
@@ -255,12 +256,12 @@ mod tests {
         assert_eq!(
             signal(r#"{"data":{"data":{"appId":"a"}}}"#, "AppRemoved"),
             None,
-            "which one?"
+            "the envelope names no installation"
         );
     }
 
     #[test]
-    fn unreadable_delivery_is_a_dead_letter_with_its_reason() {
+    fn unreadable_delivery_has_a_reason_code() {
         for (claims, expected) in [
             ("", "claims_unreadable"),
             ("\u{1}", "claims_unreadable"),
@@ -276,12 +277,12 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_any_time_has_none() {
+    fn event_without_a_stated_time_and_iat_has_no_time() {
         assert_eq!(normalized_events("AppRemoved", "{}")[0].time, None);
     }
 
     #[test]
-    fn an_id_that_is_none_makes_the_event_unrecognized() {
+    fn event_with_an_invalid_id_is_unrecognized() {
         let long = "x".repeat(201);
         for id in [long.as_str(), "a\\nb"] {
             let payload = format!(
@@ -314,12 +315,12 @@ mod tests {
         };
         assert_eq!(changed(300, ""), 300);
         assert_eq!(changed(MAX_DRAFTS + 1, ""), 1);
-        // Each event carries the whole payload: few fat variants are too much as well.
+        // Each event carries the complete payload, so the size of the variants counts too.
         assert_eq!(changed(300, &"x".repeat(1000)), 1);
     }
 
     #[test]
-    fn the_slug_is_found_in_the_type_where_the_payload_lacks_it() {
+    fn slug_is_read_from_the_event_type_if_the_payload_has_none() {
         let payload = r#"{"entityFqdn":"wix.members.v1.member","entityId":"m"}"#;
         assert_eq!(
             normalized_events("wix.members.v1.member_deleted", payload)[0].verb,

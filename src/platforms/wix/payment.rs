@@ -1,6 +1,6 @@
 //! Fulfillments, payments, refunds and chargebacks of an order.
 //!
-//! An order's transactions come without its currency, so their authority is never `full` before enrichment.
+//! The transactions of an order come without the order's currency, so their authority is never `full` before enrichment.
 
 use super::domain::{Domain, full_if};
 use super::shapes::{price, quantity, word};
@@ -46,7 +46,7 @@ pub(super) fn parcel(parcel: Node<'_>) -> Parcel {
     }
 }
 
-/// The tracking of a parcel, which has the same members in the old and the new API.
+/// The carrier and the tracking number of a parcel. The members are the same in the old and the new API.
 pub(super) fn tracking(tracking: Node<'_>) -> Parcel {
     Parcel {
         carrier: tracking.get("shippingProvider").text(),
@@ -76,7 +76,7 @@ pub(super) fn transactions(event: &Domain<'_>) -> Option<NormalizedEvent> {
     let payments = all.get("payments");
     let refund = |source| refund(source, payments);
     let mut refunds = all.get("refunds").list(refund);
-    // The list may be older than the refund that the event is about.
+    // The list of refunds may be older than the event's own refund.
     if let Some(newest) = filled(refund(body.get("refund"))) {
         let has_amount = has_known_amount(body.get("refund"));
         add_refund(refunds.get_or_insert_default(), newest, has_amount);
@@ -108,7 +108,7 @@ pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {
     PaymentEntry {
         id: payment.get("id").id(),
         amount: price(payment.get("amount"), None),
-        // The status of a voided payment is still the one from before.
+        // The platform does not change the status of a payment that is voided.
         status: if is_voided {
             Some("VOIDED".to_owned())
         } else {
@@ -128,8 +128,9 @@ pub(super) fn payment(payment: Node<'_>) -> PaymentEntry {
     }
 }
 
-/// Adds a refund to a list that may have an older state of the same refund. What only the older state has is kept, except
-/// an amount that the newer state contradicts.
+/// Adds a refund to a list that may have an older state of the same refund. The newer state replaces the older one. Members
+/// that only the older state has remain. `has_amount` is `true` if the newer state has an amount, even an unreadable one; the
+/// older amount is then dropped.
 fn add_refund(refunds: &mut Vec<Refund>, newest: Refund, has_amount: bool) {
     let older = refunds
         .iter_mut()
@@ -153,12 +154,12 @@ fn add_refund(refunds: &mut Vec<Refund>, newest: Refund, has_amount: bool) {
     }
 }
 
-/// `true` for a refund that says what was returned, readable or not.
+/// `true` if the refund has an amount, readable or not.
 fn has_known_amount(refund: Node<'_>) -> bool {
     refund.get("summary").get("refunded").exists() || refund.get("transactions").exists()
 }
 
-/// The refunds that the store lists, and those of the event that are not in the list.
+/// The fetched refunds, then the refunds of the event that are not among them. Without fetched refunds: those of the event.
 pub(super) fn all_refunds(
     listed: Option<Vec<Refund>>,
     known: Option<&[Refund]>,
@@ -178,8 +179,8 @@ fn gift_card(payment: Node<'_>) -> Node<'_> {
     payment.first(&["giftcardPaymentDetails", "giftCardPaymentDetails"])
 }
 
-/// How a payment was made. `paymentMethodName` replaced `paymentMethod`, which the platform removed in July 2026; a name
-/// that the merchant gave comes before the platform's.
+/// The payment method. `paymentMethodName` replaced `paymentMethod`, which the platform removed in July 2026. A name that the
+/// merchant defined is preferred to the platform's name.
 fn method(payment: Node<'_>) -> Option<String> {
     let regular = payment.get("regularPaymentDetails");
     let name = regular.get("paymentMethodName");
@@ -205,7 +206,7 @@ fn method(payment: Node<'_>) -> Option<String> {
     }
 }
 
-/// A refund, with the methods of the payments that it returns.
+/// Normalizes a refund. The method is that of the refunded payments, which are searched in `payments`.
 pub(super) fn refund(refund: Node<'_>, payments: Node<'_>) -> Refund {
     Refund {
         id: refund.get("id").id(),
@@ -216,12 +217,14 @@ pub(super) fn refund(refund: Node<'_>, payments: Node<'_>) -> Refund {
     }
 }
 
-/// Maximum length in bytes of a method that is copied to refunds. The platform's methods are shorter.
+/// Maximum length in bytes of a text that is copied to several entries: a payment method to refunds, a payment id to
+/// chargebacks. The platform's values are shorter.
 pub(super) const MAX_COPIED_BYTES: usize = 64;
 
-/// The methods of a refund's payments, each once.
+/// The distinct methods of the refunded payments, separated by commas.
 fn refund_methods(refund: Node<'_>, payments: Node<'_>) -> Option<String> {
-    /// Maximum number of entries that are searched. A refund has at most 50 transactions, an order 100 payments.
+    /// Maximum number of list entries that are searched. The platform allows 50 transactions in a refund and 100 payments in
+    /// an order.
     const MAX_SEARCHED: usize = 100;
     const MAX_METHODS: usize = 5;
     let mut methods: Vec<String> = Vec::new();
@@ -242,7 +245,8 @@ fn refund_methods(refund: Node<'_>, payments: Node<'_>) -> Option<String> {
     (!methods.is_empty()).then(|| methods.join(", "))
 }
 
-/// The chargebacks of an order: the one that the event is about, then those of the payments.
+/// The chargebacks of an order: first the event's own chargeback, then those of the payments. `slug` gives the status of the
+/// event's chargeback if the payload has none.
 pub(super) fn chargebacks(
     body: Node<'_>,
     payments: Node<'_>,
@@ -277,7 +281,7 @@ pub(super) fn chargebacks(
                 ..chargeback(source)
             };
             match all.first_mut() {
-                // The chargeback of the event is newer than the list.
+                // The event's own chargeback is newer than the same chargeback in the list.
                 Some(first) if first.id.is_some() && first.id == listed.id => {
                     first.payment_id = first.payment_id.take().or(listed.payment_id);
                     first.created_at = first.created_at.or(listed.created_at);
@@ -304,10 +308,10 @@ fn chargeback(source: Node<'_>) -> Chargeback {
     }
 }
 
-/// The refunded amount: the sum that the platform states, or else the sum of the transfers that succeeded.
+/// The refunded amount without a sign: the platform's sum, or else the sum of the successful transactions.
 fn refunded_amount(refund: Node<'_>) -> Option<Money> {
     let stated = price(refund.get("summary").get("refunded"), None).map(|money| money.amount);
-    // A transfer whose amount or status cannot be read leaves the sum unknown.
+    // A transaction whose amount or status cannot be read leaves the sum unknown.
     let succeeded = || {
         let amounts: Option<Vec<Amount>> = refund
             .get("transactions")

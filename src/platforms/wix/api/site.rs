@@ -1,7 +1,7 @@
 //! Checks a site by API key. After a refusal the check finds out whether the key, the account or the site is wrong.
 //!
-//! A refusal of the site's data does not name the cause, but the list of the account's sites shows it: if the list can be
-//! read, key and account are right. The platform takes the header of the site or of the account, never both.
+//! A refusal of the site's properties does not name the cause. If the account's list of sites can be read, the key and the
+//! account id are right. A request has the header of the site or the header of the account, never both.
 
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -15,13 +15,13 @@ use crate::platforms::api::{
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// Sites per page of the account's list.
+/// Number of sites per page of the account's list.
 const PAGE_SIZE: u32 = 100;
-/// Maximum number of pages that are read.
+/// Maximum number of pages of the list that a check reads.
 const MAX_PAGES: usize = 10;
-/// Maximum number of sites that are named in place of an unknown one.
+/// Maximum number of the account's sites that the remedy for an unknown site names.
 const MAX_OFFERED: usize = 10;
-/// The page with the API keys and the account's id.
+/// The platform's page that shows the API keys and the account id.
 const KEYS: &str = "https://manage.wix.com/account/api-keys";
 
 pub(super) fn examine(
@@ -76,14 +76,14 @@ pub(super) fn examine(
     Ok(found)
 }
 
-/// A finding about the entered values.
+/// A finding of severity `Broken` about a value in the wrong field.
 struct MixedUp {
     code: FindingCode,
     cause: &'static str,
     remedy: String,
 }
 
-/// Finds ids that were entered in the wrong field.
+/// Finds an id that was entered in the wrong field. `None` if the fields look right.
 fn mixed_up(context: &ConnectionContext) -> Option<MixedUp> {
     let Settings {
         site_id,
@@ -101,7 +101,7 @@ fn mixed_up(context: &ConnectionContext) -> Option<MixedUp> {
             ),
         });
     }
-    // A key is longer than an id.
+    // The value has the length and the form of a UUID. A key is longer.
     (key.len() == account.len() && key.split('-').count() == 5).then(|| MixedUp {
         code: FindingCode::ApiKeyRefused,
         cause: "the value given as the API key is an id",
@@ -155,16 +155,16 @@ fn learn(found: &mut CheckReport, answer: &Answer) {
     found.good.push(good);
 }
 
-/// The list of the account's sites.
+/// The result of reading the account's list of sites.
 enum Listed<'a> {
-    /// Id, name and address of each; are these all?
+    /// Id, name and URL of each site. `all` is `false` if the account may have more sites.
     Sites {
         sites: Vec<(String, String, Option<String>)>,
         all: bool,
     },
-    /// Nothing.
+    /// The platform refused to list the sites.
     Refused(&'a Answer),
-    /// It could not be asked; the finding is made.
+    /// The list is unavailable or unreadable, which is already reported, or the account id is not known.
     Nothing,
 }
 
@@ -186,12 +186,12 @@ fn list<'a>(
     let (mut sites, mut cursor) = (Vec::new(), None);
     for _ in 0..MAX_PAGES {
         let query = match &cursor {
-            // The filter is inside the cursor.
+            // The cursor contains the filter and the order of the first request.
             Some(cursor) => json!({"cursorPaging": {"limit": PAGE_SIZE, "cursor": cursor}}),
             None => {
                 json!({
                     "filter": {"namespace": {"$in": ["WIX", "HEADLESS"]}},
-                    // Without a stable order, pages may repeat one row and leave out another.
+                    // Without a stable order, pages may repeat one site and leave out another.
                     "sort": [{"fieldName": "createdDate", "order": "ASC"}],
                     "cursorPaging": {"limit": PAGE_SIZE},
                 })
@@ -204,7 +204,7 @@ fn list<'a>(
         );
         let answer = match classify(found, dialogue.ask(request)?) {
             ApiOutcome::Success(answer) => answer,
-            // An incomplete list cannot prove that a site is not in it.
+            // A later page was refused. An incomplete list cannot prove that the account does not have the site.
             ApiOutcome::Refused(_) | ApiOutcome::TokenRefused(_) if !sites.is_empty() => {
                 return Ok(Listed::Sites { sites, all: false });
             }
@@ -213,7 +213,7 @@ fn list<'a>(
             }
             ApiOutcome::Unavailable => return Ok(Listed::Nothing),
         };
-        // The cursor is sent back unchanged.
+        // Parsed as `Value`, because the next request sends the cursor back unchanged, whatever its type.
         let Ok(page) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
             unreadable(found);
             return Ok(Listed::Nothing);
@@ -240,7 +240,7 @@ fn list<'a>(
     Ok(Listed::Sites { sites, all: false })
 }
 
-/// The site's data can be read: checks that the site belongs to the account.
+/// Compares a readable site with the account's list of sites.
 fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
     match listed {
         Listed::Sites { sites, .. } => {
@@ -257,8 +257,8 @@ fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
             }
         }
         Listed::Refused(_) => {
-            let cause = "the site can be read, but the account's list of sites cannot: the key may not see it, or the account id is \
-                         wrong";
+            let cause = "the site can be read, but the account's list of sites cannot: the key has no permission for the list, or the \
+                         account id is wrong";
             let remedy =
                 format!("No action is necessary. To be sure, compare the account id with {KEYS}");
             found.add(
@@ -272,12 +272,12 @@ fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
     }
 }
 
-/// Neither the site nor the account's list can be read: finds the cause.
+/// Reports why neither the site (refusal `site`) nor the account's list (refusal `account`) can be read.
 fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
     let (code, cause, remedy) = match (site.status, account.status) {
         (401, 401) => (
             FindingCode::ApiKeyRefused,
-            "Wix does not know the API key: it was revoked, mistyped, or not copied whole",
+            "Wix does not know the API key: it was revoked, mistyped, or not copied completely",
             format!(
                 "Check that the key still exists at {KEYS}. A key is shown only once: create a new key if this one is lost"
             ),
@@ -289,7 +289,7 @@ fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
         ),
         _ => (
             FindingCode::PermissionMissing,
-            "Wix knows the API key, but it may neither read this site nor list the account's sites",
+            "Wix knows the API key, but the key can neither read this site nor list the account's sites",
             format!(
                 "At {KEYS}, give the key the permissions for Wix Stores, eCommerce, contacts, business info and the list of sites, and \
                  access to this site; and compare the account id there"
@@ -299,10 +299,10 @@ fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
     found.add(Severity::Broken, code, cause, remedy);
 }
 
-/// The site belongs to the account, but its data cannot be read.
+/// Reports a site that belongs to the account, but whose properties cannot be read.
 fn site_refused(found: &mut CheckReport, refusal: &Answer) {
     let cause = format!(
-        "the API key may not read this site: Wix answers with status {}",
+        "the API key has no access to this site: Wix responds with status {}",
         refusal.status
     );
     let remedy = format!(
@@ -316,7 +316,7 @@ fn site_refused(found: &mut CheckReport, refusal: &Answer) {
     );
 }
 
-/// The site does not belong to the account.
+/// Reports a site that does not belong to the account, and names sites of the account.
 fn offer(
     found: &mut CheckReport,
     site: &str,

@@ -1,4 +1,4 @@
-//! Checks of sites by API key, with a scripted platform.
+//! Checks of sites by API key. The platform is scripted.
 
 use serde_json::Value;
 
@@ -16,7 +16,8 @@ fn sites(ids: &[&str]) -> Value {
         .collect()
 }
 
-/// A platform with these two answers, chosen by the header of the request.
+/// A platform with one response for the site's properties and one for the list of sites. Asserts the headers of each
+/// request.
 fn platform(properties: (u16, String), list: (u16, String)) -> impl Fn(&ApiRequest) -> CallResult {
     move |request| {
         assert!(
@@ -55,7 +56,7 @@ fn only(report: &CheckReport) -> &Finding {
 }
 
 #[test]
-fn a_site_that_answers_is_learned() {
+fn settings_of_a_readable_site_are_stored() {
     let list = json!({"sites": sites(&["other", "SITE-1"]), "cursorPaging": {}}).to_string();
     let found = found((200, PROPERTIES), (200, &list));
     assert_eq!(found.findings, []);
@@ -72,7 +73,7 @@ fn a_site_that_answers_is_learned() {
 }
 
 #[test]
-fn a_list_that_is_refused_is_worth_a_note_where_the_site_answers() {
+fn refused_site_list_of_a_readable_site_is_a_note() {
     let found = found((200, PROPERTIES), (403, r#"{"message":"no"}"#));
     assert_eq!(
         (only(&found).severity, only(&found).code.as_str()),
@@ -131,7 +132,7 @@ fn wrong_key_account_permission_and_site_are_distinguished() {
             (403, denied),
             (200, &listed),
             "permission_missing",
-            "may not read this site",
+            "has no access to this site",
         ),
         (
             (401, "No Metasite Context in identity"),
@@ -159,7 +160,7 @@ fn wrong_key_account_permission_and_site_are_distinguished() {
 }
 
 #[test]
-fn the_list_is_read_to_its_end_and_not_for_ever() {
+fn site_list_is_read_to_its_end_or_to_the_page_limit() {
     let pages = |last: usize| {
         move |request: &ApiRequest| {
             if path(request) == "/site-properties/v4/properties" {
@@ -170,9 +171,9 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
             assert_eq!(
                 query["filter"].is_null(),
                 number > 0,
-                "a cursor holds its filter"
+                "only the first page has a filter"
             );
-            assert_eq!(query["sort"].is_null(), number > 0, "a list has an order");
+            assert_eq!(query["sort"].is_null(), number > 0, "sort on page 1 only");
             let next = number + 1;
             let cursor = if next as usize == last {
                 Value::Null
@@ -195,7 +196,7 @@ fn the_list_is_read_to_its_end_and_not_for_ever() {
 }
 
 #[test]
-fn an_outage_accuses_unused() {
+fn outage_is_reported_as_unavailable() {
     for result in [
         Ok(answer(503, "")),
         Err(CallFailure::TimedOut),
@@ -221,7 +222,7 @@ fn an_outage_accuses_unused() {
 
 #[test]
 fn swapped_ids_are_reported_without_a_request() {
-    let unused = |_: &ApiRequest| -> CallResult { panic!("nothing is asked") };
+    let unused = |_: &ApiRequest| -> CallResult { panic!("no request is expected") };
     let mut same = site();
     same.settings
         .insert("account_id".to_owned(), "site-1".to_owned());
@@ -260,7 +261,7 @@ fn swapped_ids_are_reported_without_a_request() {
 }
 
 #[test]
-fn another_address_of_the_api_is_used_where_there_is_one() {
+fn configured_api_base_replaces_the_default() {
     let mut moved = site();
     moved
         .settings
