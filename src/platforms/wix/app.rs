@@ -1,7 +1,7 @@
 //! The app on a site (installed, removed, plans), and the properties of the site.
 //!
-//! Each installation is a connection of its own. A delivery that names no installation changes no connection, because the
-//! change would hit the connection of the app itself.
+//! Each installation is its own connection. A delivery that names no installation changes no connection, because such a
+//! delivery belongs to the connection of the app itself.
 
 use std::collections::BTreeMap;
 
@@ -138,7 +138,7 @@ pub(super) fn site(event: &Legacy<'_>) -> Option<NormalizedEvent> {
     })
 }
 
-/// Normalizes a site from all its properties, or from those that have changed.
+/// Normalizes a site from all its properties, or from the changed properties only.
 pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
     let locale = properties.get("locale");
     let (language, region) = (locale.get("languageCode"), locale.get("country"));
@@ -172,7 +172,7 @@ pub(super) fn properties_of(properties: Node<'_>, id: String) -> Site {
     }
 }
 
-/// The plan that the merchant pays, from the app instance.
+/// The app plan that the merchant pays for, from the member `instance` of an installation.
 pub(super) fn plan_of(instance: Node<'_>) -> Option<Plan> {
     let billing = instance.get("billing");
     filled(Plan {
@@ -183,10 +183,11 @@ pub(super) fn plan_of(instance: Node<'_>) -> Option<Plan> {
     })
 }
 
-/// Maximum number of paths that are read from one text. The platform's masks have fewer than 100.
+/// Maximum number of paths that are read from one string. The platform's masks have fewer than 100.
 const MAX_PATHS: usize = 1000;
 
-/// A field mask: a list of paths, or an object that holds one, or the paths in one string.
+/// The paths of a field mask: a list, an object with the list in its member `paths`, or one string with commas. `None` if
+/// the mask has no paths.
 pub(super) fn paths(mask: Node<'_>) -> Option<Vec<String>> {
     let list = if mask.is_object() {
         mask.get("paths")

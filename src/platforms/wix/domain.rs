@@ -1,7 +1,7 @@
-//! Domain events: an entity type, a slug, and the entity in one of four wrappers. The wrappers had several spellings over
-//! the years.
+//! Domain events: an entity type, a slug, and the entity in one of four wrappers. The member of a wrapper that has the entity
+//! has an old and a current name.
 //!
-//! Only the slug says what happened: some updates and deletions arrive in the wrapper of an action.
+//! Only the slug determines the verb, because some updates and deletions arrive in the wrapper of an action.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::event::{Authority, Entity, NormalizedEvent};
 use crate::platforms::json::{Json, TOO_COMPLEX, Unread, read};
 use crate::platforms::lenient::Node;
 
-/// The wrappers, each with the current and the old name of the member that holds the entity.
+/// The wrappers, each with the current and the old name of its member that has the entity.
 const WRAPPERS: [(&str, [&str; 2]); 4] = [
     ("createdEvent", ["entity", "entityAsJson"]),
     ("updatedEvent", ["currentEntity", "currentEntityAsJson"]),
@@ -29,7 +29,7 @@ pub(super) struct Domain<'a> {
 }
 
 impl<'a> Domain<'a> {
-    /// `None` for flat events.
+    /// `None` for a flat event. If the payload has no slug, the event type (`topic`) gives it.
     pub(super) fn read(root: Node<'a>, topic: &str, issued_at: Option<Timestamp>) -> Option<Self> {
         let fqdn = root.get("entityFqdn").str()?;
         let from_topic = || {
@@ -60,7 +60,7 @@ impl<'a> Domain<'a> {
         })
     }
 
-    /// The reason code if an entity in a string is unreadable.
+    /// The reason code of an entity that is encoded as a string and unreadable; `None` if all entities are readable.
     pub(super) fn broken(root: Node<'_>) -> Option<&'static str> {
         if !root.get("entityFqdn").exists() {
             return None;
@@ -82,7 +82,7 @@ impl<'a> Domain<'a> {
         self.fqdn
     }
 
-    /// The word for what happened, for example `created`.
+    /// The kind of change, for example `created`. Empty if payload and event type have none.
     pub(super) fn slug(&self) -> &str {
         &self.slug
     }
@@ -94,8 +94,8 @@ impl<'a> Domain<'a> {
             .map_or_else(Node::nowhere, Node::root)
     }
 
-    /// The entity. In an action the entity is a member of the body with one of `names`, or the body itself if the body has
-    /// the member `mark`.
+    /// The entity, if it has members. In an action the entity is the member of the body with one of the `names`, or the body
+    /// itself if the body has the member `mark`.
     pub(super) fn entity(&self, names: &[&str], mark: &str) -> Option<Node<'_>> {
         let content = self.content();
         let named = content.first(names);
@@ -116,7 +116,7 @@ impl<'a> Domain<'a> {
             || created.get("triggeredByUndelete").flag() == Some(true)
     }
 
-    /// An event at the time of the event, with the changed members if the event has them.
+    /// A normalized event with the time of this event, and with the paths of the changed members if the platform sent them.
     pub(super) fn event(
         &self,
         verb: &str,
@@ -142,7 +142,7 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// The first non-empty object under these names in a wrapper, or else an empty one.
+/// The first object with members under one of the `names` in a wrapper, or else the first empty object.
 fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Json<'a>>> {
     let mut objects: Vec<_> = names
         .iter()
@@ -155,7 +155,7 @@ fn inside<'a>(wrapper: Node<'a>, names: &[&str]) -> Option<Cow<'a, Json<'a>>> {
     (best < objects.len()).then(|| objects.swap_remove(best))
 }
 
-/// An object, or an object that is encoded once or twice as a string. `None` for any other value.
+/// Reads an object, or an object that is encoded once or twice as a string. `None` for any other value.
 fn unwrapped<'a>(node: Node<'a>) -> Result<Option<Cow<'a, Json<'a>>>, Unread> {
     Ok(match node.value() {
         Some(Json::Text(text)) => match read(text)? {
@@ -170,7 +170,7 @@ fn unwrapped<'a>(node: Node<'a>) -> Result<Option<Cow<'a, Json<'a>>>, Unread> {
     })
 }
 
-/// `Full` with an entity, `Reference` without.
+/// `Full` if there is an entity, or else `Reference`.
 pub(super) fn full_if(entity: Option<Node<'_>>) -> Authority {
     if entity.is_some() {
         Authority::Full

@@ -1,7 +1,7 @@
-//! Enriches events with the answer of the platform's API.
+//! Enriches events with the response of the platform's API.
 //!
 //! Number, order, verb, entity type, id and time of the events never change, because event ids and partitions depend on
-//! them. A member that the answer does not have stays as it was.
+//! them. An event stays unchanged if the response does not have its entity.
 
 use bytes::Bytes;
 
@@ -13,7 +13,8 @@ use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::ConnectionSignal;
 
-/// Reads the answer to `request` into the events, and into the signal about the connection.
+/// Replaces the entities of the events by those in the response to `request`, and adds settings to an installation's signal.
+/// An invalid response changes nothing.
 pub(super) fn enrich(
     normalized_events: &mut [NormalizedEvent],
     signal: &mut Option<ConnectionSignal>,
@@ -37,7 +38,7 @@ pub(super) fn enrich(
     }
 }
 
-/// The entity from the answer; `None` if the answer is not about this entity.
+/// The complete entity from the response; `None` if the response does not have this entity.
 fn enriched(entity: &Entity, kind: FetchKind, answer: Node<'_>) -> Option<Entity> {
     Some(match entity {
         Entity::Product(known) => Entity::Product(Box::new(product(known, kind, answer)?)),
@@ -102,7 +103,7 @@ fn enriched(entity: &Entity, kind: FetchKind, answer: Node<'_>) -> Option<Entity
     })
 }
 
-/// A member of the answer that is an object.
+/// The member `name` of the response; `None` if it is not an object.
 fn part<'a>(answer: Node<'a>, name: &str) -> Option<Node<'a>> {
     Some(answer.get(name)).filter(|entity| entity.is_object())
 }
@@ -149,7 +150,8 @@ fn customer(known: &Customer, kind: FetchKind, answer: Node<'_>) -> Option<Custo
     }
 }
 
-/// An order's payments and refunds in its currency, from the answer or else from the event.
+/// The payments, refunds and chargebacks of an order in the order's currency. Lists that the response does not have come from
+/// the event. `None` if the response has no currency.
 fn payments(known: &Payment, answer: Node<'_>) -> Option<Payment> {
     let currency = answer
         .get("order")

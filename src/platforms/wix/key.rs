@@ -1,7 +1,7 @@
 //! Reads the app's public key in all forms that dashboards, files and environment variables produce.
 //!
-//! A damaged key is refused at configuration, because each delivery would otherwise look forged. No message contains a part
-//! of the key. Keys are not fetched: the platform publishes none.
+//! A damaged key is refused at configuration, because otherwise each delivery would look forged. No error message contains a
+//! part of the key. The operator enters the key, because the platform has no endpoint that publishes it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,11 +10,11 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 
 use crate::platforms::verified::InvalidKey;
 
-/// Minimum size of the modulus in bits. Shorter keys are not safe, and the verifier refuses them.
+/// Minimum size of the modulus in bits. Shorter keys are unsafe, and the verifier refuses them.
 const MIN_KEY_BITS: usize = 2048;
 /// Maximum size of the modulus in bits that the verifier accepts.
 const MAX_KEY_BITS: usize = 8192;
-/// Maximum length of the text in bytes. A longer file is no key.
+/// Maximum length of the text in bytes. A longer file is not a key.
 const MAX_KEY_TEXT_BYTES: usize = 32 * 1024;
 
 const WHERE: &str = "copy it from the app's dashboard under Webhooks, \"Get Public Key\"";
@@ -33,13 +33,13 @@ pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
             "the public key is damaged or not an RSA key; {WHERE}"
         ))
     };
-    // Text after the key would otherwise be ignored.
+    // The parser would ignore bytes after the key, so the length is checked here.
     if let [0x30, 0x82, high, low, contents @ ..] = &der[..]
         && contents.len() != usize::from(u16::from_be_bytes([*high, *low]))
     {
         return Err(refused());
     }
-    // `DecodingKey` copies the bytes unchecked, so the components of the key are read here.
+    // `DecodingKey` copies the bytes without a check, so modulus and exponent are read here.
     let (modulus, exponent) = (DEFAULT_PROVIDER
         .key_utils
         .rsa_pub_components_from_public_key)(&der)
@@ -70,12 +70,12 @@ pub(super) fn public_key(material: &str) -> Result<PublicKey, InvalidKey> {
     })
 }
 
-/// Reads a private key for signing fixtures. The key is checked when it signs.
+/// Reads a private key that signs fixtures. Only signing shows whether the key is valid.
 pub(super) fn private_key(material: &str) -> Result<EncodingKey, InvalidKey> {
     EncodingKey::from_rsa_pem(private_pem(material)?.as_bytes()).map_err(|_| no_private_key())
 }
 
-/// A private key as normalized PEM, after one test signature.
+/// A private key as normalized PEM. A test signature proves that the key is valid.
 pub(super) fn tried_private_key(material: &str) -> Result<String, InvalidKey> {
     jsonwebtoken::crypto::sign(b"", &private_key(material)?, Algorithm::RS256)
         .map_err(|_| no_private_key())?;
@@ -140,7 +140,7 @@ fn der_of(material: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
 
 fn is_private() -> InvalidKey {
     InvalidKey(format!(
-        "this is a private key; the public one is needed: {WHERE}"
+        "this is a private key; the public key is required: {WHERE}"
     ))
 }
 
@@ -174,9 +174,11 @@ fn der_of_pem(text: &str, wanted: Wanted) -> Result<Vec<u8>, InvalidKey> {
         }
         (label, Wanted::Public) if label.ends_with("PRIVATE KEY") => Err(is_private()),
         ("CERTIFICATE", Wanted::Public) => Err(InvalidKey(format!(
-            "this is a certificate; the public key is needed: {WHERE}"
+            "this is a certificate; the public key is required: {WHERE}"
         ))),
-        (_, Wanted::Public) => Err(InvalidKey(format!("this is no RSA public key; {WHERE}"))),
+        (_, Wanted::Public) => Err(InvalidKey(format!(
+            "this is not an RSA public key; {WHERE}"
+        ))),
         (_, Wanted::Private) => Err(InvalidKey(
             "the signing key is not an RSA private key".to_owned(),
         )),
@@ -188,7 +190,8 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
     (!compact.is_empty()).then(|| STANDARD.decode(compact).ok())?
 }
 
-/// `true` if the outer sequence begins with these bytes. All accepted keys have lengths of two bytes.
+/// `true` if the content of the outer DER sequence begins with these bytes. The length field of every accepted key has two
+/// bytes.
 fn begins_with(der: &[u8], contents: &[u8]) -> bool {
     der.starts_with(&[0x30, 0x82])
         && der

@@ -1,4 +1,4 @@
-//! The accepted forms of public keys, and refused texts.
+//! The accepted forms of keys, and the errors for other texts.
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn body(pem: &str) -> String {
 }
 
 #[test]
-fn a_key_is_read_in_every_shape_it_comes_in() {
+fn public_key_is_read_in_every_accepted_form() {
     let shapes = [
         PEM.to_owned(),
         PEM.replace('\n', "\r\n"),
@@ -77,7 +77,7 @@ fn a_key_is_read_in_every_shape_it_comes_in() {
 }
 
 #[test]
-fn invalid_key_is_refused_without_a_copy_in_the_reason() {
+fn error_for_an_invalid_key_contains_no_part_of_the_key() {
     let damaged = PEM.replacen("Geq0Zaz9", "Geq0Zaz", 1);
     let cut = PEM
         .lines()
@@ -117,16 +117,16 @@ fn invalid_key_is_refused_without_a_copy_in_the_reason() {
         let message = public_key(bad).map(|_| ()).expect_err(bad).to_string();
         assert!(message.contains(word), "{bad}: {message}");
         assert!(
-            !message.contains("MII") && !message.contains(body(PEM).get(60..80).expect("a piece")),
+            !message.contains("MII") && !message.contains(body(PEM).get(60..80).expect("a part")),
             "{message}"
         );
     }
 }
 
 #[test]
-fn every_changed_byte_before_the_numbers_is_noticed() {
+fn key_with_a_changed_header_or_length_is_rejected() {
     let der = STANDARD.decode(body(PEM)).expect("base64");
-    // 17 and 18 are the algorithm's parameters, which RSA does not have.
+    // Bytes 17 and 18 are the parameters of the algorithm. RSA has none, so the parser ignores them.
     for index in (0..28).filter(|index| !matches!(index, 17 | 18)) {
         let mut changed = der.clone();
         changed[index] ^= 0x55;
@@ -143,12 +143,12 @@ fn every_changed_byte_before_the_numbers_is_noticed() {
     }
     assert!(
         public_key(&STANDARD.encode([&der[..], b"\0"].concat())).is_err(),
-        "a byte too many"
+        "one extra byte"
     );
 }
 
 #[test]
-fn only_a_private_key_signs() {
+fn signing_key_must_be_an_rsa_private_key() {
     assert!(private_key(PRIVATE).is_ok() && private_key(&PRIVATE.replace('\n', "\\n")).is_ok());
     assert_eq!(
         tried_private_key(PRIVATE)

@@ -1,6 +1,6 @@
-//! The kinds of connection: an app, which sends the webhooks of every site that installs it, and a site with an API key.
+//! The kinds of connection: an app, which sends the webhooks of every site that installs the app, and a site with an API key.
 //!
-//! This module checks only the form of what an operator enters. A check of the connection tries it at the platform.
+//! This module checks only the form of the values that an operator enters. `api::check` tries them at the platform.
 
 use url::Url;
 
@@ -151,7 +151,7 @@ fn api_key(text: &str) -> Result<String, String> {
     if uuid(&key).is_ok() {
         return Err(
             "this is an id of an account or a site; an API key is much longer, and is shown once when it \
-                    is made at https://manage.wix.com/account/api-keys"
+                    is created at https://manage.wix.com/account/api-keys"
                 .to_owned(),
         );
     }
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_site_is_named_by_its_id_or_its_dashboard() {
+    fn site_id_is_read_from_a_uuid_or_a_dashboard_url() {
         let id = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
         for given in [
             id.to_owned(),
@@ -201,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_trimmed_and_in_one_piece() {
+    fn secret_is_trimmed_and_rejected_with_inner_white_space() {
         assert_eq!(secret(" abc\n").as_deref(), Ok("abc"));
         assert!(secret(" \n").is_err() && secret("a b").is_err());
     }
 
     #[test]
-    fn ids_and_keys_in_each_others_places_are_explained() {
+    fn swapped_ids_and_keys_are_rejected_with_an_explanation() {
         let id = "64fc2d7e-1585-45ef-b1c3-6081185108c1";
         assert!(api_key(id).is_err_and(|error| error.contains("this is an id")));
         assert!(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn another_address_of_the_api_is_a_plain_one() {
+    fn api_base_is_a_url_without_credentials_query_and_fragment() {
         assert_eq!(
             api_base(" http://127.0.0.1:8000/ ").as_deref(),
             Ok("http://127.0.0.1:8000")

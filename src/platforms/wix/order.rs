@@ -1,6 +1,6 @@
-//! Orders of the eCommerce API. Each event carries the whole order.
+//! Orders of the eCommerce API. Each event carries the complete order.
 //!
-//! An order is completed when it is fulfilled and was paid. A later refund does not open the order again.
+//! An order is completed if it is fulfilled and was paid. A later refund does not open the order again.
 
 use jiff::Timestamp;
 
@@ -23,7 +23,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<NormalizedEvent> {
         "approved" => verbs::APPROVED,
         "canceled" => verbs::CANCELLED,
         "payment_status_updated" => verbs::PAYMENT_UPDATED,
-        // A fulfillment that was removed has the same slug.
+        // The platform sends the same slug when a fulfillment is removed.
         "fulfilled" => {
             let stated = event
                 .content()
@@ -46,7 +46,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     Some(event.event(verb, id, full_if(found), Entity::Order(Box::new(shape))))
 }
 
-/// Normalizes an order. Members that are absent stay absent.
+/// Normalizes an order. A member that the payload does not have stays absent.
 pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     let currency = order.get("currency").currency().map(str::to_owned);
     let money = currency.as_deref();
@@ -95,8 +95,8 @@ pub(super) fn shape(order: Node<'_>, id: String) -> Order {
     }
 }
 
-/// The shipping address. For a pick-up order the platform puts the address of the pick-up place here, so such an order has no
-/// shipping address. A recipient without an address has none either.
+/// The shipping address; `None` without an address of the recipient. A pick-up order has none either, because the platform
+/// sends the address of the pick-up place in the same member.
 fn shipping_address(logistics: Node<'_>, recipient: Node<'_>) -> Option<Address> {
     let place = recipient.get("address");
     if logistics.get("pickupDetails").is_object() || !place.has_members() {
@@ -105,7 +105,7 @@ fn shipping_address(logistics: Node<'_>, recipient: Node<'_>) -> Option<Address>
     address(place, recipient.get("contactDetails"))
 }
 
-/// The time of the purchase for an imported order, because its `createdDate` is the time of the import.
+/// The time of the purchase. `createdDate` of an imported order is the time of the import, so `purchasedDate` replaces it.
 fn created_at(order: Node<'_>) -> Option<Timestamp> {
     let bought = order.get("purchasedDate");
     if order.get("imported").flag() == Some(true) && bought.exists() {
@@ -115,7 +115,8 @@ fn created_at(order: Node<'_>) -> Option<Timestamp> {
     }
 }
 
-/// The time of the newest activity of a type. `activityType` replaced `type`, which the platform removed in March 2026.
+/// The time of the newest activity of this type. The member `activityType` replaced `type`, which the platform removed in
+/// March 2026.
 fn newest(order: Node<'_>, activity_type: &str) -> Option<Timestamp> {
     order
         .get("activities")
@@ -125,8 +126,8 @@ fn newest(order: Node<'_>, activity_type: &str) -> Option<Timestamp> {
         .max()
 }
 
-/// The payment status. The platform has no status for an authorized payment: the status is `PENDING` or `NOT_PAID`, and
-/// `balanceSummary.authorized` has the amount.
+/// The payment status. The platform sends `PENDING` or `NOT_PAID` for an authorized payment, and the authorized amount in
+/// `balanceSummary.authorized`. Without an amount the activities of the order decide.
 fn payment_status(order: Node<'_>) -> Option<PaymentStatus> {
     let status = word(order.get("paymentStatus"), payment_word)?;
     let is_open = matches!(status, PaymentStatus::Pending | PaymentStatus::Unpaid);
@@ -142,7 +143,7 @@ fn payment_status(order: Node<'_>) -> Option<PaymentStatus> {
     })
 }
 
-/// `true` for a price with an amount, readable or not.
+/// `true` if the price has an amount, readable or not.
 fn has_amount(price: Node<'_>) -> bool {
     if price.is_object() {
         price.get("amount").exists()

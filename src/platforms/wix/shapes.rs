@@ -1,6 +1,6 @@
 //! Readers of the members that several entities share: prices, addresses, buyers, line items.
 //!
-//! Nothing is computed here: a field is the platform's value, or absent.
+//! This module computes no amounts: a field is the platform's value, or absent.
 
 use jiff::Timestamp;
 use serde_json::Number;
@@ -10,14 +10,14 @@ use crate::event::data::{Address, Buyer, LineItem, OptionValue};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::{Node, filled};
 
-/// A price: `{"amount": "19.90", …}`, or only the amount.
+/// A price from `{"amount": "19.90", …}` or from the amount alone.
 pub(super) fn price(node: Node<'_>, currency: Option<&str>) -> Option<Money> {
     node.get("amount")
         .money(currency)
         .or_else(|| node.money(currency))
 }
 
-/// `true` for two equal numbers, whatever their digits: `10` and `10.00`.
+/// `true` for equal amounts of the same currency, also with different decimals: `10` and `10.00`.
 pub(super) fn is_same(a: &Money, b: &Money) -> bool {
     a == b
         || (a.currency == b.currency
@@ -34,13 +34,13 @@ pub(super) fn original(node: Node<'_>) -> Option<String> {
         .or_else(|| node.text())
 }
 
-/// The id of a variant. An id of zeros stands for the only variant, so it is left out.
+/// The id of a variant. The platform sends an id of zeros for the only variant of a product; it is left out.
 pub(super) fn variant_id(node: Node<'_>) -> Option<String> {
     node.id()
         .filter(|id| !id.bytes().all(|b| matches!(b, b'0' | b'-')))
 }
 
-/// An address with its person, in the format of the new or the old API.
+/// An address with the contact details of `person`, in the format of the new or the old API.
 pub(super) fn address(place: Node<'_>, person: Node<'_>) -> Option<Address> {
     let street = place.get("streetAddress");
     let street = [street.get("number").text(), street.get("name").text()]
@@ -74,7 +74,8 @@ pub(super) fn address(place: Node<'_>, person: Node<'_>) -> Option<Address> {
     })
 }
 
-/// The buyer, with the name on the bill if the buyer has none. A visitor without a contact has no id.
+/// The buyer. Name and phone number come from the contact details (`person`) if the buyer has none. A visitor without a
+/// contact has no id.
 pub(super) fn buyer(buyer: Node<'_>, person: Node<'_>) -> Option<Buyer> {
     filled(Buyer {
         id: buyer.first(&["contactId", "memberId"]).id(),
@@ -94,8 +95,8 @@ pub(super) fn buyer(buyer: Node<'_>, person: Node<'_>) -> Option<Buyer> {
     })
 }
 
-/// A line item of an order or a checkout. `total` is without tax. `priceBeforeDiscounts` is the price of one piece, so it is
-/// no subtotal.
+/// A line item of an order or a checkout. `total` is without tax. There is no subtotal, because `priceBeforeDiscounts` is the
+/// price of one piece.
 pub(super) fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     let reference = line.get("catalogReference");
     let amount = |key: &str| price(line.get(key), currency);
@@ -115,14 +116,14 @@ pub(super) fn line_item(line: Node<'_>, currency: Option<&str>) -> LineItem {
     }
 }
 
-/// The tax of a line, under the newer or the older name.
+/// The tax of a line, from the member `taxDetails` or the older `taxInfo`.
 pub(super) fn tax(line: Node<'_>, currency: Option<&str>) -> Option<Money> {
     price(line.get("taxDetails").get("totalTax"), currency)
         .or_else(|| price(line.get("taxInfo").get("taxAmount"), currency))
 }
 
-/// The quantity of a line. If a line is sold in fractions, `quantity` is always 1 and `decimalQuantity` has the quantity. An
-/// unreadable `decimalQuantity` leaves the quantity unknown.
+/// The quantity of a line. For goods that are sold in fractions the platform sends 1 as `quantity` and the quantity as
+/// `decimalQuantity`. `None` if `decimalQuantity` is unreadable.
 pub(super) fn quantity(line: Node<'_>) -> Option<Number> {
     let decimal = line.get("decimalQuantity");
     let value = if decimal.is_object() {
@@ -140,7 +141,8 @@ pub(super) fn quantity(line: Node<'_>) -> Option<Number> {
 /// Maximum length in bytes of a group name that is copied to its modifiers. The platform allows 200 characters.
 const MAX_GROUP_NAME_BYTES: usize = 200;
 
-/// The options of a line, then its modifiers (of a restaurant's dish): one option for each, with the name of its group.
+/// The options of a line, then its modifiers. A modifier (of a restaurant's dish) becomes an option with the name of the
+/// modifier's group.
 fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
     let chosen = line
         .get("descriptionLines")
@@ -151,7 +153,7 @@ fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
         return chosen;
     }
     let modifiers = groups.items().flat_map(|group| {
-        // The name is copied to each modifier.
+        // The name is copied to each modifier, so its length is limited.
         let name = original(group.get("name")).filter(|name| name.len() <= MAX_GROUP_NAME_BYTES);
         group.get("modifiers").items().filter_map(move |modifier| {
             let label = original(modifier.get("label"))?;
@@ -174,8 +176,8 @@ fn options(line: Node<'_>) -> Option<Vec<OptionValue>> {
     )
 }
 
-/// The options of a line without `descriptionLines`, as its reference to the catalog has them: the choices, then the texts
-/// that the buyer typed.
+/// The options of a line without `descriptionLines`, from the line's reference to the catalog: the choices, then the custom
+/// texts of the buyer.
 fn chosen_in_catalog(reference: Node<'_>) -> Option<Vec<OptionValue>> {
     let options: Vec<OptionValue> = ["options", "customTextFields"]
         .into_iter()
@@ -190,7 +192,8 @@ fn chosen_in_catalog(reference: Node<'_>) -> Option<Vec<OptionValue>> {
     (!options.is_empty()).then_some(options)
 }
 
-/// Normalizes a status. A status that was sent and is not a text becomes `unknown`.
+/// Normalizes a status with `read`. A value that is not a text becomes `unknown`. `None` if the status is absent, null or
+/// empty.
 pub(super) fn word<T: Default>(node: Node<'_>, read: impl FnOnce(&str) -> T) -> Option<T> {
     match node.value()? {
         Json::Null => None,
@@ -200,9 +203,9 @@ pub(super) fn word<T: Default>(node: Node<'_>, read: impl FnOnce(&str) -> T) -> 
     }
 }
 
-/// An instant: a text, or a number of seconds or milliseconds since 1970.
+/// An instant from a text, or from a number of seconds or milliseconds since 1970.
 pub(super) fn instant(node: Node<'_>) -> Option<Timestamp> {
-    /// More seconds than this are milliseconds: in seconds they are the year 5138.
+    /// A number from this one on is milliseconds. As seconds it would be in the year 5138.
     const MAX_SECONDS: i64 = 100_000_000_000;
     if let Some(instant) = node.utc() {
         return Some(instant);

@@ -1,8 +1,8 @@
-//! Verified events that have no entity of their own: `unrecognized.received`.
+//! Verified events of unknown types: `unrecognized.received`.
 //!
-//! The subject is the id of the entity that the event is about, so that its events keep their order and those of other
-//! entities do not wait for them. Domain events name it. Flat events of types that are not known have it under a name that
-//! this module has to guess; an event without any id has its type as the subject.
+//! The subject is the id of the entity that the event is about. So the events of one entity stay in order, and events of
+//! other entities do not wait for them. A domain event names its entity. A flat event of an unknown type has the id in a
+//! member whose name is unknown, so this module guesses the member. The subject of an event without an id is its event type.
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 
-/// Members whose ids name the sender or the site, which all events of an installation share.
+/// Members with the id of the sender or the site, in lower case without `_`. All events of an installation share these ids.
 const SHARED: [&str; 8] = [
     "appid",
     "instanceid",
@@ -25,7 +25,7 @@ const SHARED: [&str; 8] = [
     "requestid",
 ];
 
-/// Members that hold the time of an event, the most exact first.
+/// Members that may have the time of an event, the most exact first.
 const TIMES: [&str; 10] = [
     "eventTime",
     "timestamp",
@@ -39,7 +39,7 @@ const TIMES: [&str; 10] = [
     "dateCreated",
 ];
 
-/// The entity of an event.
+/// Id and type of the entity that an event is about.
 #[derive(Debug, Default, PartialEq)]
 struct About {
     id: Option<String>,
@@ -74,7 +74,7 @@ fn about(root: Node<'_>, topic: &str) -> About {
         .text()
         .filter(|name| is_id(name));
     let named = valid_id(root.get("entityId"));
-    // `id` of a domain event is the id of the event.
+    // The member `id` of a domain event is the id of the event, so it is not used.
     if named.is_some() || root.get("entityFqdn").exists() {
         return About {
             id: named,
@@ -88,8 +88,8 @@ fn about(root: Node<'_>, topic: &str) -> About {
     }
 }
 
-/// Guesses the entity, in this order: the id that is named like the event or its entity type (`bookingId` in `BookingConfirmed`), `id`, the
-/// first member that ends in `Id`, the `id` of the first object.
+/// Guesses the entity of a flat event. The first of these ids is used: the member that is named like the event or its entity
+/// type (`bookingId` in `BookingConfirmed`), the member `id`, the first member that ends in `Id`, the `id` of the first object.
 fn guess(root: Node<'_>, topic: &str, entity_type: Option<&str>) -> About {
     let Some(Json::Object(members)) = root.value() else {
         return About::default();
@@ -129,7 +129,7 @@ fn guess(root: Node<'_>, topic: &str, entity_type: Option<&str>) -> About {
     own().or(first).or_else(inside).unwrap_or_default()
 }
 
-/// The entity that a member names: `booking` of `bookingId`. `None` for other members, and for ids that all events share.
+/// The entity type in the name of a member: `booking` for `bookingId`. `None` for other members and for [`SHARED`] ids.
 fn stem(name: &str) -> Option<&str> {
     if SHARED.contains(&name.to_ascii_lowercase().replace('_', "").as_str()) {
         return None;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_event_is_about_the_id_that_its_type_names() {
+    fn entity_of_a_flat_event_is_guessed_from_its_members() {
         for (topic, payload, id, entity_type) in [
             (
                 "BookingConfirmed",
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_domain_event_is_not_its_entitys() {
+    fn id_of_a_domain_event_is_not_used_as_the_entity_id() {
         let payload = r#"{"id":"e","entityFqdn":"wix.x.v1.seat","slug":"sold","seatId":"s"}"#;
         let expected = (None, Some("wix.x.v1.seat".to_owned()));
         assert_eq!(found("wix.x.v1.seat_sold", payload), expected);
     }
 
     #[test]
-    fn a_time_is_a_text_or_a_number() {
+    fn time_is_read_from_a_text_or_a_number() {
         let read = |payload: &str| {
             let document = parse(payload).expect("JSON");
             time(Node::root(&document)).map(|time| time.to_string())

@@ -1,7 +1,7 @@
-//! Verifies a delivery: the body is one compact JWT, signed with RS256 by the app's key.
+//! Verifies a delivery: the body is one compact JWT, signed with RS256 by the private key of the app.
 //!
 //! Issuer and audience are not checked, because the platform sends neither with webhooks. A genuine token with unreadable
-//! content is accepted and becomes a dead letter, because refusing such a token only causes retries.
+//! content is accepted and becomes a dead letter. A rejection would only make the platform retry the same token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,9 +18,9 @@ use crate::platforms::verified::{
 /// The platform's name in URLs, event attributes and metric labels.
 pub(super) const NAME: &str = "wix";
 
-/// Maximum length of a token's header in bytes. The platform's headers have some 40 bytes.
+/// Maximum length of a token's header in bytes. The platform's headers have about 40 bytes.
 const MAX_HEADER_BYTES: usize = 4096;
-/// Allowed difference between the clocks of sender and gateway, in nanoseconds.
+/// Maximum difference between the clocks of sender and gateway, in nanoseconds.
 const CLOCK_LEEWAY_NS: i128 = 60 * 1_000_000_000;
 
 pub(super) fn verify(
@@ -43,7 +43,7 @@ pub(super) fn verify(
     if !keys.iter().any(|key| fits(key, signature, signed)) {
         return Err(Rejection::SignatureWrong);
     }
-    // From here on the sender is genuine.
+    // The signature is valid, so the sender is genuine from here on.
     let opened = Claims::parse(&claims).ok_or(Rejection::Unreadable)?;
     check_time(&opened, now)?;
     let issued_at = opened.get("iat").and_then(nanoseconds);
@@ -76,17 +76,17 @@ pub(super) fn verify(
     ))))
 }
 
-/// Checks that the header is of a token signed with RS256. Another algorithm is refused before any key is used, because the
-/// algorithm must not be chosen by the token.
+/// Checks that the header names RS256. Another algorithm is refused before any key is used, because an attacker must not
+/// choose the algorithm.
 fn check_header(segment: &str) -> Result<(), Rejection> {
-    // The sender is not verified yet, so a wrong header must cost no time.
+    // The sender is not verified yet, so a header of any size must not cost time.
     let segment = Some(segment)
         .filter(|segment| segment.len() <= MAX_HEADER_BYTES)
         .ok_or(Rejection::Unreadable)?;
     let bytes = decoded(segment).ok_or(Rejection::Unreadable)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Rejection::Unreadable)?;
     let header = members(text).ok_or(Rejection::Unreadable)?;
-    // `crit` names extensions that the verifier must support. None is supported.
+    // `crit` names extensions that a verifier must support (RFC 7515, section 4.1.11). This verifier supports none.
     let rs256 = header
         .get("alg")
         .is_some_and(|alg| alg.get() == r#""RS256""#);
@@ -115,7 +115,7 @@ fn fits(key: &VerificationKey, signature: &str, signed: &str) -> bool {
     }
 }
 
-/// Checks `exp` and `nbf`. Both may be absent, as in the platform's SDK. A claim that is not a time is refused.
+/// Checks `exp` and `nbf`. Both may be absent, as in the platform's SDK. A claim that is not a number is refused.
 fn check_time(claims: &Claims<'_>, now: Timestamp) -> Result<(), Rejection> {
     let now = now.as_nanosecond();
     if let Some(exp) = claims.get("exp") {
@@ -133,7 +133,7 @@ fn check_time(claims: &Claims<'_>, now: Timestamp) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// The signed members of a token beside the payload, for the key of the delivery.
+/// The members of a token, beside the payload, that are part of the delivery key.
 struct Signed<'a> {
     endpoint: &'a ConnectionId,
     connection: &'a ConnectionId,
@@ -143,9 +143,9 @@ struct Signed<'a> {
 }
 
 impl Signed<'_> {
-    /// A domain event is identified by its id. Other deliveries have none: the content and the token's `iat` identify
-    /// them, because the same content that was signed at another time is another fact. A token without `iat` cannot be
-    /// recognized, so its key contains the time of arrival.
+    /// The key of the delivery. A domain event is identified by its event id. Other deliveries have no id, so their content
+    /// and the token's `iat` identify them: the same content with another `iat` is another delivery. A token without `iat`
+    /// cannot be recognized as a duplicate, so its key contains the time of arrival.
     fn key(&self, opened: &Opened, received_at: Timestamp) -> DeliveryKey {
         let (kind, content) = match &opened.payload {
             Ok(payload) => match &payload.event_id {

@@ -1,13 +1,13 @@
-//! The request for the details that a delivery leaves out. Deliveries with the same request share one answer.
+//! The request for the details that a delivery leaves out. Deliveries with the same request share one response.
 //!
-//! There is no request for a deleted entity, and none for carts of the old Wix Stores API and rearranged categories, for
-//! which no API call is known.
+//! There is no request for a deleted entity. There is none for carts of the old Wix Stores API and for rearranged categories,
+//! because no API call for them is known.
 
 use crate::delivery::JournaledDelivery;
 use crate::event::data::StockStatus;
 use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 
-/// The object to fetch.
+/// The kind of object to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::platforms::wix) enum FetchKind {
     /// A product of catalog V1 with its variants.
@@ -21,9 +21,9 @@ pub(in crate::platforms::wix) enum FetchKind {
     /// A stock item of catalog V3.
     InventoryItem,
     Order,
-    /// The currency of an order, if the event has the payments.
+    /// The currency of an order. For events that have the order's payments.
     Currency,
-    /// The payments of an order and its currency.
+    /// The payments and refunds of an order, and its currency.
     Payments,
     /// The fulfillments of an order.
     Fulfillments,
@@ -33,9 +33,9 @@ pub(in crate::platforms::wix) enum FetchKind {
     Checkout,
     /// The site's properties.
     Site,
-    /// The currency of the site, for prices that were sent without one.
+    /// The currency of the site. For prices that the platform sent without a currency.
     SiteCurrency,
-    /// The installation. The id of the request is the app's.
+    /// The installation. The id of the request is the app id, or `unnamed` if the delivery has none.
     Installation,
 }
 
@@ -57,16 +57,16 @@ const NAMES: [(FetchKind, &str); 15] = [
     (FetchKind::Installation, "installation"),
 ];
 
-/// A request for details.
+/// A request for the details of one entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::platforms::wix) struct FetchRequest {
     pub(in crate::platforms::wix) kind: FetchKind,
-    /// The id in the path of the request.
+    /// The id in the path of the API call. `properties` or `site` for requests about the site.
     pub(in crate::platforms::wix) id: String,
 }
 
 impl FetchRequest {
-    /// The request that makes these events complete; `None` if no request can.
+    /// The request whose response completes these events; `None` if they are complete or no such request exists.
     pub(in crate::platforms::wix) fn of(
         delivery: &JournaledDelivery,
         normalized_events: &[NormalizedEvent],
@@ -100,7 +100,7 @@ impl FetchRequest {
             Entity::Customer(_) => (FetchKind::Contact, id),
             Entity::Checkout(_) if topic.starts_with("wix.ecom.") => (FetchKind::Checkout, id),
             Entity::Site(_) => (FetchKind::Site, "properties"),
-            // Two events: the delivery names an installation, so the API can be called for the installation.
+            // A second event (of the connection) exists only if the delivery names an installation, for which the API can be called.
             Entity::App(app)
                 if normalized.verb == verbs::INSTALLED && normalized_events.len() > 1 =>
             {
@@ -125,7 +125,7 @@ impl FetchRequest {
         })
     }
 
-    /// The request for complete products of catalog V3 whose prices came without a currency.
+    /// The request for the currency of complete products of catalog V3 whose prices have none.
     fn currency(
         delivery: &JournaledDelivery,
         normalized_events: &[NormalizedEvent],
@@ -144,7 +144,7 @@ impl FetchRequest {
         }
     }
 
-    /// The request as the text that [`FetchRequest::parse`] reads. The journal stores the text.
+    /// The request as text, `{name}/{id}`. [`FetchRequest::parse`] reads the text, and the journal stores it.
     pub(in crate::platforms::wix) fn text(&self) -> String {
         let name = NAMES
             .iter()
@@ -163,7 +163,8 @@ impl FetchRequest {
     }
 }
 
-/// `true` for an id that needs no escaping in a path, as all ids of the platform. Another id may be an attack.
+/// `true` for an id that needs no escaping in a path. All ids of the platform are of this form. Any other id may be an attempt
+/// to change the path.
 fn is_plain(id: &str) -> bool {
     (1..=100).contains(&id.len())
         && id

@@ -1,4 +1,4 @@
-//! The requests for deliveries without details.
+//! The fetch request of each delivery that comes without details.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -30,7 +30,7 @@ fn word(topic: &str, payload: &str) -> Option<String> {
     }
 }
 
-/// A domain event's payload about `x1`.
+/// The request for a domain event about the entity `x1`.
 fn domain(fqdn: &str, slug: &str, content: &str) -> Option<String> {
     let payload = format!(r#"{{"entityFqdn":"{fqdn}","slug":"{slug}","entityId":"x1",{content}}}"#);
     word(&format!("{fqdn}_{slug}"), &payload)
@@ -139,7 +139,7 @@ fn complete_events_have_no_request() {
 }
 
 #[test]
-fn each_kind_of_reference_has_its_request() {
+fn each_entity_type_has_its_request() {
     let empty = r#""actionEvent":{"body":{}}"#;
     let payments = r#""actionEvent":{"body":{"orderTransactions":{"orderId":"x1","payments":[]}}}"#;
     for (fqdn, slug, content, expected) in [
@@ -219,7 +219,7 @@ fn each_kind_of_reference_has_its_request() {
     assert_eq!(
         domain("wix.categories.v1.category", "category_moved", empty),
         None,
-        "no call is known"
+        "no API call is known"
     );
 }
 

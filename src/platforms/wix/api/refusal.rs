@@ -1,24 +1,24 @@
 //! Classifies failed requests: an outage, a rate limit, or a refusal and its cause.
 //!
-//! The platform documents the format of its errors, but not the errors for wrong credentials. So a refusal has a cause only
-//! if its words name the cause, or if its status has no other meaning.
+//! The platform documents the format of its errors, but not the errors for wrong credentials. So the cause of a refusal is
+//! known only if its texts name the cause, or if its status has no other meaning.
 
 use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, FindingCode, Severity};
 use crate::platforms::json::{Json, parse};
 
 /// The result of a request.
 pub(super) enum ApiOutcome<'a> {
-    /// A successful answer.
+    /// A response with a status from 200 to 299.
     Success(&'a Answer),
     /// The platform refused the request.
     Refused(&'a Answer),
     /// The platform refused the access token for the request.
     TokenRefused(&'a Answer),
-    /// An outage or a rate limit, which says nothing about the connection. The finding is already reported.
+    /// An outage or a rate limit, which proves nothing about the connection. [`classify`] has reported the finding.
     Unavailable,
 }
 
-/// Separates answers from outages, and reports outages as findings.
+/// Separates responses and refusals from outages, and reports an outage as a finding.
 pub(super) fn classify<'a>(found: &mut CheckReport, result: &'a CallResult) -> ApiOutcome<'a> {
     let (answer, refused): (&'a Answer, fn(&'a Answer) -> ApiOutcome<'a>) = match result {
         Ok(answer) => (answer, ApiOutcome::Refused),
@@ -73,7 +73,7 @@ fn report_rate_limit(found: &mut CheckReport) {
     );
 }
 
-/// Reports a status that says nothing about the connection.
+/// Reports a status that proves nothing about the connection.
 pub(super) fn report_unexpected_status(found: &mut CheckReport, answer: &Answer) {
     found.add(
         Severity::Unavailable,
@@ -88,7 +88,7 @@ const ADDRESS: &str = "If the connection has the test option api_base, check tha
 const WAIT: &str = "No action is necessary if this is temporary. If this continues, check that this machine reaches \
                     https://www.wixapis.com, and that no proxy or firewall answers in its place";
 
-/// Reports a successful answer that is not from the platform.
+/// Reports a successful response that is not in the platform's format.
 pub(super) fn unreadable(found: &mut CheckReport) {
     found.add(
         Severity::Unavailable,
@@ -101,23 +101,23 @@ pub(super) fn unreadable(found: &mut CheckReport) {
 /// The cause of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalCause {
-    /// The app's id or secret.
+    /// The app's id or secret is wrong.
     App,
-    /// The installation.
+    /// The platform does not know the installation.
     Instance,
-    /// The words name none or several causes.
+    /// The texts name no cause, or several causes.
     Unclear,
-    /// An unknown path, which the platform's front end reports for any reason.
+    /// Status 404 or 410 without a cause. The platform's front end also sends it for reasons other than an unknown path.
     UnknownPath,
 }
 
-/// The cause of a refused token.
+/// Reads the cause from the texts of a refusal and its status.
 pub(super) fn refusal_cause(answer: &Answer) -> RefusalCause {
-    // A page from a proxy names no cause.
+    // A response that is not JSON may be the page of a proxy, which names no cause.
     let Some(document) = parse(answer.text()) else {
         return RefusalCause::Unclear;
     };
-    // Paths in the message name no cause.
+    // A path or URL may contain these words too, but does not name a cause.
     let text = texts_of(&document);
     let words: Vec<&str> = text
         .split_whitespace()
@@ -136,7 +136,7 @@ pub(super) fn refusal_cause(answer: &Answer) -> RefusalCause {
     }
 }
 
-/// All texts of a refusal in lower case.
+/// All texts of a refusal in lower case, separated by spaces. Empty if the response is not JSON.
 pub(super) fn words(answer: &Answer) -> String {
     parse(answer.text())
         .map(|document| texts_of(&document))
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_reported_and_is_not_a_refusal() {
+    fn outage_is_reported_and_is_not_a_refusal() {
         let outage = |result: &CallResult| {
             let mut found = CheckReport::default();
             assert!(matches!(
