@@ -1,6 +1,7 @@
 //! Categories: the collections of catalog V3.
 //!
-//! Moved categories and rearranged items come without the category, so their authority is `reference`.
+//! The platform sends events of moved categories and rearranged items without the category, so their authority is
+//! `reference`.
 
 use super::domain::{Domain, full_if};
 use crate::event::data::{Collection, Image};

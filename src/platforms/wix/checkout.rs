@@ -1,6 +1,6 @@
 //! Abandoned checkouts.
 //!
-//! Open checkouts and carts change with every click, so they stay `unrecognized`.
+//! Events of open checkouts and carts become `unrecognized.received`, because such entities change with every click.
 
 use super::domain::{Domain, full_if};
 use super::order::discount;
@@ -24,7 +24,7 @@ pub(super) fn event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     Some(event.event(verb, id, full_if(found), Entity::Checkout(Box::new(shape))))
 }
 
-/// Normalizes an abandoned checkout.
+/// Normalizes an abandoned checkout. A member that the payload does not have stays absent.
 pub(super) fn shape(source: Node<'_>, id: String) -> Checkout {
     let currency = source.get("currency").currency().map(str::to_owned);
     Checkout {

@@ -126,7 +126,7 @@ fn error_for_an_invalid_key_contains_no_part_of_the_key() {
 #[test]
 fn key_with_a_changed_header_or_length_is_rejected() {
     let der = STANDARD.decode(body(PEM)).expect("base64");
-    // Bytes 17 and 18 are the parameters of the algorithm. RSA has none, so the parser ignores them.
+    // Bytes 17 and 18 are the parameters of the algorithm, which have no meaning for RSA.
     for index in (0..28).filter(|index| !matches!(index, 17 | 18)) {
         let mut changed = der.clone();
         changed[index] ^= 0x55;

@@ -1,24 +1,24 @@
-//! A flat event and the event that it makes. Flat events are those of the old Wix Stores API and of the platform itself.
+//! Flat events: the events of the old Wix Stores API, and the platform's events about apps and sites.
 
 use crate::delivery::JournaledDelivery;
 use crate::event::{Authority, Entity, NormalizedEvent};
 use crate::platforms::lenient::Node;
 
-/// Maximum number of events from one delivery. A delivery with more facts becomes one event.
+/// Maximum number of normalized events per delivery. A delivery with more changed variants becomes one event of the product.
 pub(super) const MAX_DRAFTS: usize = 1000;
 
-/// A flat event: a payload without an event id and, mostly, without a time.
+/// A flat event. Its payload has no event id, and most payloads have no time.
 pub(super) struct Legacy<'a> {
     pub(super) delivery: &'a JournaledDelivery,
     pub(super) root: Node<'a>,
     /// The `iat` claim of the token.
     pub(super) issued_at: Option<jiff::Timestamp>,
-    /// `true` if the envelope names an installation.
+    /// `true` if the envelope names the installation whose connection the delivery has.
     pub(super) installation: bool,
 }
 
 impl Legacy<'_> {
-    /// An event at the time that the payload states, or else at the time of the token.
+    /// A normalized event. Its time is the time in the payload, or else the `iat` of the token.
     pub(super) fn event(
         &self,
         verb: &str,
@@ -45,7 +45,7 @@ impl Legacy<'_> {
     }
 }
 
-/// `true` for an id that can stand in subjects, headers and indexes: printable, and at most 200 bytes long.
+/// `true` for an id that is valid in subjects, headers and indexes: at most 200 bytes, and no control characters.
 pub(super) fn is_id(id: &str) -> bool {
     id.len() <= 200 && !id.contains(char::is_control)
 }

@@ -1,8 +1,8 @@
-//! Wix: apps' webhooks, signed as JSON Web Tokens.
+//! Wix: webhooks of apps, sent as signed JSON Web Tokens.
 //!
-//! `verify` checks the signature and makes the key of the delivery. `payload` opens the layers of the token, and `normalize`
-//! makes events of the content. `sign` makes such tokens for tests. `api` describes the requests to the platform's API, and
-//! `enrichment` reads the answers into events that came without details.
+//! `verify` checks the signature and computes the delivery key. `payload` opens the layers of the token. `normalize` converts
+//! the payload to events. `sign` signs tokens for tests. `api` builds the requests to the platform's API. `enrichment` adds
+//! the details from the responses to events that came without details.
 
 mod api;
 mod app;

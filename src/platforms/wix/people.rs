@@ -1,4 +1,5 @@
-//! Contacts and members. A member is a contact who can log in. Both often have the same id, and `kind` distinguishes them.
+//! Contacts and members. A member is a contact that can log in. A contact and its member often have the same id; `kind`
+//! distinguishes them.
 //!
 //! A customer has only the billing and the shipping address of a contact. `raw` has all addresses.
 
@@ -8,7 +9,7 @@ use crate::event::data::Customer;
 use crate::event::{Entity, NormalizedEvent, verbs};
 use crate::platforms::lenient::Node;
 
-/// The members that hold a phone number, the entered form first.
+/// The members with a phone number. The first one is the number as entered.
 const PHONE: [&str; 3] = ["phone", "formattedPhone", "e164Phone"];
 
 pub(super) fn contact_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
@@ -37,7 +38,7 @@ pub(super) fn member_event(event: &Domain<'_>) -> Option<NormalizedEvent> {
     Some(event.event(verb, id, full_if(found), Entity::Customer(Box::new(shape))))
 }
 
-/// Normalizes a member. Members that are absent stay absent.
+/// Normalizes a member of the site. A field that the payload does not have stays absent.
 pub(super) fn member(source: Node<'_>, id: String) -> Customer {
     let contact = source.get("contact");
     Customer {
@@ -68,7 +69,7 @@ fn verb(slug: &str, merges: bool) -> Option<&'static str> {
     }
 }
 
-/// Normalizes a contact. Members that are absent stay absent.
+/// Normalizes a contact. A field that the payload does not have stays absent.
 pub(super) fn contact(source: Node<'_>, id: String) -> Customer {
     let (primary, info) = (source.get("primaryInfo"), source.get("info"));
     let extended = info.get("extendedFields").get("items");

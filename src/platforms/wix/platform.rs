@@ -1,4 +1,4 @@
-//! What the gateway calls of Wix: each method goes to the file that has it.
+//! The interface of Wix to the gateway. Each method delegates to the module that implements it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +17,10 @@ use crate::platforms::normalized::Normalized;
 use crate::platforms::signing::{SignedRequest, Unsigned};
 use crate::platforms::verified::{InvalidKey, Rejection, VerificationKey, Verified};
 
-/// The platform Wix.
+/// The platform Wix. Stateless.
 pub struct Wix;
 
-/// Wix sends an event when an order is canceled or fulfilled, and for each change of a stock.
+/// The platform sends its own event when an order is canceled or fulfilled, and for each change of stock.
 const SENT_TYPES: &[(&str, &str)] = &[
     ("order", verbs::CANCELLED),
     ("order", verbs::FULFILLED),
@@ -40,7 +40,7 @@ impl WebhookPlatform for Wix {
         key::public_key(material).map(|key| VerificationKey::Rs256(Box::new(key.decoding)))
     }
 
-    /// The signature is in the body, so the headers exclude nothing.
+    /// No limit: the signature is in the body, so no request can be rejected by its headers.
     fn longest_body(&self, _headers: &Headers<'_>) -> Result<usize, Rejection> {
         Ok(usize::MAX)
     }

@@ -1,8 +1,8 @@
-//! Signs tokens like the platform, for fixtures, replay and tests.
+//! Signs tokens as the platform does, for fixtures, replay and tests.
 //!
-//! Options: `instance_id`; `identity` (JSON text) and `account` (JSON text) for the envelope; `layers` = `strings` as the
-//! platform does, or `objects`; `iat_offset` in seconds. The nonce is not used, because a payload with its
-//! event id is sent unchanged.
+//! Options: `instance_id`; `identity` (text) and `account` (JSON text) for the envelope; `layers`, which is `strings` (the
+//! default, as the platform sends them) or `objects`; `iat_offset` in seconds. The nonce is not used, because the payload is
+//! sent unchanged with its event id.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -16,11 +16,11 @@ use super::key::private_key;
 use crate::platforms::signing::{SignedRequest, Unsigned};
 use crate::platforms::verified::InvalidKey;
 
-/// The installation of fixtures that name none.
+/// The instance id of fixtures without the option `instance_id`.
 const INSTANCE: &str = "7f0c2a4e-5b1d-4c3e-9a68-0d1e2f3a4b5c";
-/// Lifetime of the platform's tokens: 1000 hours.
+/// Lifetime of the platform's tokens in seconds: 1000 hours.
 const LIFETIME: i64 = 3_600_000;
-/// The header of the platform's tokens, without `typ`.
+/// The header of a token. As at the platform, it has no `typ`.
 const HEADER: &[u8] = br#"{"kid":"testonly","alg":"RS256"}"#;
 
 #[derive(Serialize)]
@@ -75,7 +75,7 @@ pub(super) fn sign(
     token(HEADER, claims.as_bytes(), &key)
 }
 
-/// Joins header, claims and signature.
+/// Signs header and claims, and joins them with the signature to a request body.
 fn token(
     header: &[u8],
     claims: &[u8],

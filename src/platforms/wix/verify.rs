@@ -133,7 +133,7 @@ fn check_time(claims: &Claims<'_>, now: Timestamp) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// The members of a token, beside the payload, that are part of the delivery key.
+/// The parts of the delivery key beside the payload.
 struct Signed<'a> {
     endpoint: &'a ConnectionId,
     connection: &'a ConnectionId,

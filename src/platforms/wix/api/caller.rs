@@ -1,4 +1,4 @@
-//! A caller of the platform's API: the base URL and the credentials for the requests about a connection.
+//! Builds the requests to the platform's API: adds the base URL and the credentials of a connection.
 
 use serde_json::Value;
 
@@ -14,7 +14,8 @@ pub(super) struct WixClient<'a> {
 }
 
 impl<'a> WixClient<'a> {
-    /// `None` without credentials, and for an app itself: requests are always about one of its installations.
+    /// The client for a site or an installation. `None` without credentials, and for an app, because each request of an app is
+    /// about one of its installations.
     pub(super) fn of(context: &'a ConnectionContext) -> Option<Self> {
         if context.kind == "wix-site" {
             let headers = vec![("wix-site-id", Settings::of(context).site_id?.to_owned())];
@@ -32,7 +33,7 @@ impl<'a> WixClient<'a> {
         })
     }
 
-    /// With the API key, without a site or an account.
+    /// A client with the API key, but without the header of a site or an account. `None` without an API key.
     pub(super) fn with_key(context: &'a ConnectionContext) -> Option<Self> {
         let key = context.secrets.get("api-key")?.clone();
         Some(Self {
@@ -42,7 +43,7 @@ impl<'a> WixClient<'a> {
         })
     }
 
-    /// With an access token, about the token's installation.
+    /// A client with an access token. Its requests are about the installation of the token.
     pub(super) fn with_token(app: &'a ConnectionContext, token: AccessToken) -> Self {
         Self {
             base: Settings::of(app).api_base,
@@ -55,7 +56,7 @@ impl<'a> WixClient<'a> {
         self.dressed(ApiRequest::get(call, format!("{}{path}", self.base)))
     }
 
-    /// A `POST` request that only reads.
+    /// A `POST` request that only reads, so it can be retried.
     pub(super) fn search(&self, call: &'static str, path: &str, body: &Value) -> ApiRequest {
         self.dressed(ApiRequest::send(
             call,

@@ -5,13 +5,13 @@ use crate::platforms::api::{
     CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Pace, Unanswered,
 };
 
-/// The platform allows each installation 200 requests a minute. Rate and burst together stay at that limit.
+/// Rate limit per connection. The platform allows 200 requests per minute for each installation; rate and burst add up to 200.
 pub(in crate::platforms::wix) const PACE: Pace = Pace {
     per_minute: 180,
     burst: 20,
 };
 
-/// `true` for a site with an API key, and for an installation of an app with a secret.
+/// `true` for a site with an API key, and for an installation of an app with a secret: their API can be called.
 pub(in crate::platforms::wix) fn can_request(fields: &ConfiguredFields) -> bool {
     if fields.kind == "wix-site" {
         return fields.has("site_id") && fields.has("api-key");
@@ -19,7 +19,7 @@ pub(in crate::platforms::wix) fn can_request(fields: &ConfiguredFields) -> bool 
     fields.parent.as_deref().is_some_and(is_app_with_secret)
 }
 
-/// As [`can_request`], and `true` for an app with a secret, which is checked with the app's installations.
+/// As [`can_request`], and also `true` for an app with a secret. A check of the app uses the app's installations.
 pub(in crate::platforms::wix) fn can_check(fields: &ConfiguredFields) -> bool {
     can_request(fields) || (fields.kind == "wix-app" && is_app_with_secret(fields))
 }
@@ -34,7 +34,7 @@ pub(in crate::platforms::wix) fn check(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<CheckReport, Unanswered> {
     match (mode, context.kind.as_str()) {
-        // The gateway creates nothing at the platform.
+        // The gateway registers nothing at the platform, so there is nothing to remove.
         (CheckMode::Remove, _) => Ok(CheckReport::default()),
         (CheckMode::Check | CheckMode::Fix, "wix-app") => instance::examine_app(context, dialogue),
         (CheckMode::Check | CheckMode::Fix, "wix-site") => site::examine(context, dialogue),

@@ -100,7 +100,7 @@ impl FetchRequest {
             Entity::Customer(_) => (FetchKind::Contact, id),
             Entity::Checkout(_) if topic.starts_with("wix.ecom.") => (FetchKind::Checkout, id),
             Entity::Site(_) => (FetchKind::Site, "properties"),
-            // A second event (of the connection) exists only if the delivery names an installation, for which the API can be called.
+            // The second event exists only if the delivery names an installation. Without one the API cannot be called.
             Entity::App(app)
                 if normalized.verb == verbs::INSTALLED && normalized_events.len() > 1 =>
             {

@@ -1,9 +1,11 @@
-//! The requests to the platform's API, and the meaning of its answers. Pure: `outbound` sends the requests.
+//! The requests to the platform's API, and the meaning of its responses. This module does no I/O: `outbound` sends the
+//! requests.
 //!
-//! `caller` adds the credentials to a request. `token` obtains an installation's access token, and `refusal` finds the cause of a refusal. `check` chooses the check: `instance` checks apps and
-//! their installations, `site` checks sites by API key. `fetch_request` and `fetch` get the details that a delivery leaves
-//! out. `scopes` lists the necessary permissions. Webhooks are configured in the app's dashboard, so this module registers
-//! and removes none.
+//! `caller` adds the credentials to a request. `token` obtains an installation's access token. `refusal` finds the cause of a
+//! refusal. `check` selects the check of a connection: `instance` checks apps and their installations, `site` checks sites by
+//! API key. `fetch_request` and `fetch` get the details that a delivery leaves out. `scopes` lists the necessary permissions.
+//!
+//! An operator configures webhooks in the app's dashboard, so this module neither registers nor removes webhooks.
 
 mod caller;
 mod check;

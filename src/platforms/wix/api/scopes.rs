@@ -1,6 +1,7 @@
 //! The permissions that the features need: their names in the app's dashboard, and the permission ids in an installation.
 //!
-//! Only permissions to read, because the gateway changes nothing at a site. A wider permission grants the same ids.
+//! All of them are permissions to read, because the gateway changes nothing at a site. A wider permission grants the same
+//! ids.
 
 use crate::platforms::api::Scope;
 
@@ -20,7 +21,7 @@ const fn scope(
     }
 }
 
-/// To read the installation.
+/// The permission to read an installation.
 pub(super) const INSTALLATION: Scope = scope(
     "installations and their sites",
     ("Manage Your App", "SCOPE.DC.MANAGE-YOUR-APP"),
@@ -48,7 +49,7 @@ const INVENTORY_V1: Scope = scope(
     READ_PRODUCTS,
     &["WIX_STORES.READ_INVENTORY"],
 );
-/// To read the catalog version of a shop.
+/// The permission to read the catalog version of a shop.
 pub(super) const CATALOG_VERSION: Scope = scope(
     "the shop's catalog version",
     ("Read v3 catalog (PII)", "SCOPE.STORES.CATALOG_READ_LIMITED"),
@@ -83,7 +84,7 @@ const MEMBERS: Scope = scope(
     &["MEMBERS.MEMBER_READ"],
 );
 
-/// All permissions. An app for both catalog versions needs those of both.
+/// All permissions. An app for shops of both catalog versions needs all of them.
 pub(in crate::platforms::wix) const SCOPES: &[Scope] = &[
     INSTALLATION,
     ORDERS,
@@ -102,7 +103,8 @@ pub(in crate::platforms::wix) const SCOPES: &[Scope] = &[
 const V1: &[Scope] = &[PRODUCTS_V1, INVENTORY_V1];
 const V3: &[Scope] = &[PRODUCTS_V3, INVENTORY_V3, CATEGORIES_V3];
 
-/// The scopes that an installation lacks. If the shop's catalog version is known, scopes of the other version are left out.
+/// The scopes that an installation lacks. Only the scopes of the shop's catalog version count. If the version is not known,
+/// the scopes of both versions are left out.
 pub(super) fn missing(granted: &[String], catalog_version: Option<&str>) -> Vec<&'static Scope> {
     let idle: [&[Scope]; 2] = match catalog_version {
         Some("V1_CATALOG") => [V3, &[]],
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_permissions_is_enough() {
+    fn one_of_a_scopes_permissions_is_enough() {
         assert!(!features(&["SITE_SETTINGS.VIEW"], None).contains(&INSTALLATION.feature));
         assert!(
             !features(&["WIX_STORES.READ_PRODUCTS"], Some("V3_CATALOG"))
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_shops_own_catalog_counts() {
+    fn scopes_of_another_catalog_version_are_not_missing() {
         let has = |version, scope: Scope| features(&[], version).contains(&scope.feature);
         assert!(has(Some("V1_CATALOG"), PRODUCTS_V1) && !has(Some("V1_CATALOG"), PRODUCTS_V3));
         assert!(has(Some("V3_CATALOG"), PRODUCTS_V3) && !has(Some("V3_CATALOG"), PRODUCTS_V1));
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scope_has_a_recognizable_name() {
+    fn every_scope_has_an_id_and_permissions() {
         assert!(
             SCOPES
                 .iter()

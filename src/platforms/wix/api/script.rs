@@ -1,4 +1,4 @@
-//! Test support: a scripted platform (a function from request to answer), and connections.
+//! Test support: a scripted platform (a function from request to response), and connections.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) fn answer(status: u16, body: &str) -> Answer {
     }
 }
 
-/// Runs a dialogue with `platform` to its end. Returns the result and the calls.
+/// Runs a dialogue with `platform` to its end. Returns the result and the names of the calls.
 pub(super) fn talk<T>(
     platform: impl Fn(&ApiRequest) -> CallResult,
     conversation: impl Fn(&mut Dialogue<'_>) -> Result<T, Unanswered>,
@@ -32,13 +32,13 @@ pub(super) fn talk<T>(
             Err(Unanswered(request)) => {
                 asked.push(request.call.to_owned());
                 answers.push(platform(&request));
-                assert!(answers.len() < 50, "it never ends: {asked:?}");
+                assert!(answers.len() < 50, "too many calls: {asked:?}");
             }
         }
     }
 }
 
-/// The path of a request, with its query.
+/// The path and the query of a request to the platform's default base URL.
 pub(super) fn path(request: &ApiRequest) -> &str {
     request
         .url
@@ -79,7 +79,7 @@ fn context(
     }
 }
 
-/// An app with its secret.
+/// The app `my-app` with its secret, without installations.
 pub(super) fn app() -> ConnectionContext {
     let app = context(
         "my-app",
@@ -93,7 +93,7 @@ pub(super) fn app() -> ConnectionContext {
     }
 }
 
-/// The app with installations.
+/// The app `my-app` with these installations.
 pub(super) fn app_on(installations: &[&str]) -> ConnectionContext {
     let installations = installations
         .iter()
@@ -105,7 +105,7 @@ pub(super) fn app_on(installations: &[&str]) -> ConnectionContext {
     }
 }
 
-/// An installation of the app, the only one.
+/// The only installation of the app `my-app`.
 pub(super) fn installation(id: &str) -> ConnectionContext {
     ConnectionContext {
         parent: Some(Box::new(app_on(&[id]))),
@@ -113,7 +113,7 @@ pub(super) fn installation(id: &str) -> ConnectionContext {
     }
 }
 
-/// A site by API key.
+/// A site with an API key.
 pub(super) fn site() -> ConnectionContext {
     context(
         "shop",
@@ -123,7 +123,6 @@ pub(super) fn site() -> ConnectionContext {
     )
 }
 
-/// Settings by name.
 pub(super) fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
         .iter()

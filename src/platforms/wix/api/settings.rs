@@ -1,26 +1,26 @@
-//! The settings of apps, installations and sites, as typed values. They are stored as text.
+//! The settings of apps, installations and sites as typed values. The connection stores settings as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::platforms::api::ConnectionContext;
 
-/// The setting with an installation's permissions, separated by spaces.
+/// The name of the setting with an installation's permission ids, separated by spaces.
 pub(super) const PERMISSIONS: &str = "permissions";
 
 const DEFAULT_API_BASE: &str = "https://www.wixapis.com";
 
-/// The settings that requests need.
+/// The settings that requests to the API need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settings<'a> {
-    /// For an app: its id at the platform.
+    /// Of an app: its id at the platform.
     pub(super) app_id: Option<&'a str>,
-    /// For a site: its id.
+    /// Of a site: its id at the platform.
     pub(super) site_id: Option<&'a str>,
-    /// For a site: the id of the account that owns it.
+    /// Of a site: the id of the account that owns the site.
     pub(super) account_id: Option<&'a str>,
-    /// The currency of the site, as a check stored it.
+    /// The currency of the site, which a check stores.
     pub(super) currency: Option<&'a str>,
-    /// The base URL of the API. Tests replace it.
+    /// The base URL of the API. Only tests configure another one than the default.
     pub(super) api_base: &'a str,
 }
 
@@ -36,12 +36,12 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// Writes permissions in the stored form; `None` if there are none.
+/// The permissions as the setting stores them; `None` if there are none.
 pub(super) fn stored_permissions(permissions: Vec<String>) -> Option<String> {
     if permissions.is_empty() {
         return None;
     }
-    // Sorted, because the platform's order varies and a new order is no change.
+    // Sorted, because the order of the platform's list varies, and another order must not look like a change.
     let sorted: Vec<String> = BTreeSet::from_iter(permissions).into_iter().collect();
     Some(sorted.join(" "))
 }

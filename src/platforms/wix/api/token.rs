@@ -1,6 +1,6 @@
-//! Obtains the access token of an installation with the app's id and secret and the installation's id.
+//! Obtains the access token of an installation. The request has the app's id and secret and the installation's id.
 //!
-//! This module does not interpret refusals.
+//! `refusal` interprets refusals, not this module.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::platforms::api::{
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
 
-/// Lifetime in seconds of a token without `expires_in`: that of the platform's shortest-lived tokens.
+/// Lifetime in seconds of a token without `expires_in`: the shortest lifetime of the platform's tokens.
 const DEFAULT_LIFETIME_S: u64 = 300;
 
-/// The token grant that all requests about an installation share. `None` without the app's id or secret.
+/// The token grant that all requests about an installation share. `None` if the app's id or secret is not configured.
 pub(super) fn grant(app: &ConnectionContext, instance: &str) -> Option<TokenGrant> {
     let holder = format!("{}/{}/{instance}", app.id, Settings::of(app).app_id?);
     Some(TokenGrant {
@@ -27,7 +27,8 @@ pub(super) fn grant(app: &ConnectionContext, instance: &str) -> Option<TokenGran
     })
 }
 
-/// The request for a token. A granted token proves that the secret is right and that the app is installed.
+/// The request for a token; `None` if the app's id or secret is not configured. A granted token proves that the secret is
+/// right and that the app is installed.
 pub(super) fn request(app: &ConnectionContext, instance: &str) -> Option<ApiRequest> {
     let body = json!({
         "grant_type": "client_credentials",
@@ -43,7 +44,7 @@ pub(super) fn request(app: &ConnectionContext, instance: &str) -> Option<ApiRequ
     ))
 }
 
-/// Reads the token from the answer, or from JSON text in the member `body` of the answer.
+/// Reads the token from the response, or from a JSON string in the member `body` of the response. `None` if there is no token.
 pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
     let outer = parse(answer.text())?;
     let inner = Node::root(&outer).get("body").str().and_then(parse);
@@ -53,7 +54,7 @@ pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
         .text()
         .and_then(|text| text.parse().ok())
         .unwrap_or(DEFAULT_LIFETIME_S);
-    // Without `Bearer`, as the platform's SDK sends the token.
+    // The platform's SDK sends the token without `Bearer`.
     let authorization = granted.get("access_token").str()?.to_owned().into();
     Some(AccessToken {
         authorization,
@@ -70,7 +71,7 @@ mod tests {
     use crate::platforms::wix::api::{can_check, can_request};
 
     #[test]
-    fn a_token_is_read_bare_or_wrapped() {
+    fn token_is_read_from_plain_or_wrapped_json() {
         for body in [
             r#"{"access_token":"t.1","token_type":"Bearer","expires_in":14400}"#,
             r#"{"body":"{\"access_token\":\"t.1\",\"expires_in\":\"14400\"}"}"#,
@@ -100,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn each_installation_has_a_token_of_its_own() {
+    fn each_installation_has_its_own_token() {
         let holder = |id: &str| match WixClient::of(&installation(id))
-            .expect("it can be asked")
+            .expect("a client with a token grant")
             .auth
         {
             Auth::Token(grant) => grant.holder,
@@ -125,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn only_installations_of_an_app_with_a_secret_can_be_requested() {
+    fn only_installations_of_an_app_with_a_secret_make_requests() {
         let mut poor = installation("one");
         poor.parent.as_mut().expect("an app").secrets.clear();
         let requests = |context: &ConnectionContext| can_request(&context.configured());
         assert!(requests(&installation("one")) && !requests(&poor) && !requests(&app()));
-        // An app has no site of its own, and its secret can be tried.
+        // An app has no site, so it makes no requests. Its secret can be checked with its installations.
         let mut poor_app = app();
         poor_app.secrets.clear();
         let is_checked = |context: &ConnectionContext| can_check(&context.configured());
