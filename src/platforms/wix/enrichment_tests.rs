@@ -12,7 +12,7 @@ const V1: &str = "com.wix.ecommerce.catalog.api.v1.";
 const STOCK: &str = "com.wix.ecommerce.inventory.api.v1.";
 
 fn delivery(topic: &str, payload: &Value, told: Option<&Value>) -> JournaledDelivery {
-    let id = |name| ConnectionId::new(name).expect("an id");
+    let id = |name| ConnectionId::new(name).expect("the connection id should be valid");
     let envelope = json!({"data": payload.to_string(), "instanceId": "instance"}).to_string();
     JournaledDelivery {
         platform: "wix".to_owned(),
@@ -76,7 +76,9 @@ fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Valu
             let name = normalized.entity.name();
             (
                 normalized.authority,
-                serde_json::to_value(&normalized.entity).expect("JSON")[name].clone(),
+                serde_json::to_value(&normalized.entity).expect("the value should be serializable")
+                    [name]
+                    .clone(),
             )
         })
         .collect()
@@ -129,7 +131,9 @@ fn refund_missing_in_the_response_is_added_from_the_event() {
         "orderTransactions": {"orderId": "o-1", "payments": [], "refunds": [refund("old")]},
     });
     let entities = completed(topic, &payload, &stored);
-    let refunds = entities[0].1["refunds"].as_array().expect("refunds");
+    let refunds = entities[0].1["refunds"]
+        .as_array()
+        .expect("the entity should have refunds");
     let ids: Vec<_> = refunds.iter().map(|refund| &refund["id"]).collect();
     assert_eq!(ids, ["old", "new"]);
     assert_eq!(refunds[1]["amount"]["currency"], "EUR");
@@ -419,7 +423,10 @@ fn installation_is_enriched_with_the_facts_about_its_site() {
     else {
         panic!("{signal:?}")
     };
-    assert_eq!(serde_json::to_value(known).expect("JSON"), settings);
+    assert_eq!(
+        serde_json::to_value(known).expect("the value should be serializable"),
+        settings
+    );
 }
 
 #[test]

@@ -117,7 +117,12 @@ fn error_for_an_invalid_key_contains_no_part_of_the_key() {
         let message = public_key(bad).map(|_| ()).expect_err(bad).to_string();
         assert!(message.contains(word), "{bad}: {message}");
         assert!(
-            !message.contains("MII") && !message.contains(body(PEM).get(60..80).expect("a part")),
+            !message.contains("MII")
+                && !message.contains(
+                    body(PEM)
+                        .get(60..80)
+                        .expect("the key should be long enough")
+                ),
             "{message}"
         );
     }
@@ -125,7 +130,9 @@ fn error_for_an_invalid_key_contains_no_part_of_the_key() {
 
 #[test]
 fn key_with_a_changed_header_or_length_is_rejected() {
-    let der = STANDARD.decode(body(PEM)).expect("base64");
+    let der = STANDARD
+        .decode(body(PEM))
+        .expect("the key should be base64");
     // Bytes 17 and 18 are the parameters of the algorithm, which have no meaning for RSA.
     for index in (0..28).filter(|index| !matches!(index, 17 | 18)) {
         let mut changed = der.clone();

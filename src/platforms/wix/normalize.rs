@@ -166,7 +166,7 @@ mod tests {
     use crate::platforms::wix::legacy::MAX_DRAFTS;
 
     fn normalized(topic: &str, claims: &str) -> Normalized {
-        let id = |name| ConnectionId::new(name).expect("an id");
+        let id = |name| ConnectionId::new(name).expect("the connection id should be valid");
         normalize(&JournaledDelivery {
             platform: "wix".to_owned(),
             endpoint: id("my-app"),
@@ -188,11 +188,11 @@ mod tests {
         let payload = r#"{"productId":"p1","changedFields":["price"]}"#;
         let claims = format!(r#"{{"iat":1640788554,{}"#, &claims(payload)[1..]);
         let opened = crate::platforms::wix::payload::Claims::parse(claims.as_bytes())
-            .expect("claims")
+            .expect("the claims should be an object")
             .open();
         let (headers, body) = Kept::parts(opened, claims.clone().into_bytes());
         assert_eq!(body, payload.as_bytes());
-        let id = |name| ConnectionId::new(name).expect("an id");
+        let id = |name| ConnectionId::new(name).expect("the connection id should be valid");
         let delivery = |headers: Vec<(String, String)>, body: Vec<u8>| JournaledDelivery {
             platform: "wix".to_owned(),
             endpoint: id("my-app"),

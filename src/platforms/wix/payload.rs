@@ -446,7 +446,9 @@ mod tests {
     use super::*;
 
     fn open(claims: &str) -> Opened {
-        Claims::parse(claims.as_bytes()).expect("claims").open()
+        Claims::parse(claims.as_bytes())
+            .expect("the claims should be an object")
+            .open()
     }
 
     #[test]
@@ -459,7 +461,7 @@ mod tests {
             let opened = open(&claims);
             assert_eq!(opened.topic(), "wix.x_made");
             assert_eq!(opened.instance_id.as_deref(), Some("i"));
-            let read = opened.payload.ok().expect("a payload");
+            let read = opened.payload.ok().expect("the payload should be readable");
             assert_eq!(
                 (read.text.as_str(), read.event_id.as_deref()),
                 (payload, Some("e1"))
@@ -542,7 +544,9 @@ mod tests {
 
     #[test]
     fn seconds_are_converted_without_rounding() {
-        let read = |text: &str| nanoseconds(&RawValue::from_string(text.to_owned()).expect("JSON"));
+        let read = |text: &str| {
+            nanoseconds(&RawValue::from_string(text.to_owned()).expect("the text should be JSON"))
+        };
         assert_eq!(read("1640788554"), Some(1_640_788_554_000_000_000));
         assert_eq!(read("1640788554.5"), Some(1_640_788_554_500_000_000));
         assert_eq!(read("1.640788554e9"), Some(1_640_788_554_000_000_000));
@@ -557,7 +561,7 @@ mod tests {
         let payload = r#"{"entityFqdn":"wix.x","slug":"made","id":"e1"}"#;
         let claims =
             format!(r#"{{{many}"iat":7,"data":{{{many}"instanceId":"i","data":{payload}}}}}"#);
-        let parsed = Claims::parse(claims.as_bytes()).expect("claims");
+        let parsed = Claims::parse(claims.as_bytes()).expect("the claims should be an object");
         assert_eq!(parsed.get("iat").map(RawValue::get), Some("7"));
         let opened = parsed.open();
         assert_eq!(

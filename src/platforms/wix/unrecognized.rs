@@ -151,7 +151,7 @@ mod tests {
     use crate::platforms::json::parse;
 
     fn found(topic: &str, payload: &str) -> (Option<String>, Option<String>) {
-        let document = parse(payload).expect("JSON");
+        let document = parse(payload).expect("the text should be JSON");
         let About { id, entity_type } = about(Node::root(&document), topic);
         (id, entity_type)
     }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn time_is_read_from_a_text_or_a_number() {
         let read = |payload: &str| {
-            let document = parse(payload).expect("JSON");
+            let document = parse(payload).expect("the text should be JSON");
             time(Node::root(&document)).map(|time| time.to_string())
         };
         let expected = Some("2026-05-04T10:00:00Z".to_owned());

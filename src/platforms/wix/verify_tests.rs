@@ -18,11 +18,13 @@ const CLAIMS: &str =
     r#"{"data":"{\"data\":\"{}\",\"instanceId\":\"i\",\"eventType\":\"AppInstalled\"}"}"#;
 
 fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).expect("an instant")
+    Timestamp::from_second(second).expect("the time should be valid")
 }
 
 fn key(pem: &str) -> VerificationKey {
-    VerificationKey::Rs256(Box::new(public_key(pem).expect("a key").decoding))
+    VerificationKey::Rs256(Box::new(
+        public_key(pem).expect("the key should be valid").decoding,
+    ))
 }
 
 fn verified(
@@ -30,7 +32,7 @@ fn verified(
     keys: &[VerificationKey],
     now: Timestamp,
 ) -> Result<DeliveryParts, Rejection> {
-    let endpoint = ConnectionId::new("my-app").expect("an id");
+    let endpoint = ConnectionId::new("my-app").expect("the connection id should be valid");
     let raw = RawDelivery {
         endpoint: &endpoint,
         headers: crate::delivery::Headers::default(),
@@ -53,9 +55,9 @@ fn signed_as(algorithm: Algorithm, header: &str, claims: &str) -> String {
         URL_SAFE_NO_PAD.encode(header),
         URL_SAFE_NO_PAD.encode(claims)
     );
-    let key = EncodingKey::from_rsa_pem(SIGNING.as_bytes()).expect("a key");
-    let signature =
-        jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).expect("a signature");
+    let key = EncodingKey::from_rsa_pem(SIGNING.as_bytes()).expect("the key should be valid");
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm)
+        .expect("the claims should be signed");
     format!("{message}.{signature}")
 }
 
@@ -73,8 +75,8 @@ fn with(members: &str) -> String {
 
 #[test]
 fn genuine_delivery_is_accepted() {
-    let parts =
-        verified(GENUINE.as_bytes(), &[key(GENUINE_KEY)], at(1_641_000_000)).expect("genuine");
+    let parts = verified(GENUINE.as_bytes(), &[key(GENUINE_KEY)], at(1_641_000_000))
+        .expect("the token should be accepted");
     assert_eq!(
         (parts.platform, parts.topic.as_str()),
         ("wix", "AppInstalled")
@@ -102,7 +104,9 @@ fn genuine_delivery_is_accepted() {
         verified(
             GENUINE.as_bytes(),
             &[key(GENUINE_KEY)],
-            "2026-11-21T00:00:00Z".parse().expect("an instant")
+            "2026-11-21T00:00:00Z"
+                .parse()
+                .expect("the time should be valid")
         )
         .err(),
         Some(Rejection::TokenExpired)
@@ -189,7 +193,7 @@ fn public_key_as_hmac_secret_is_rejected() {
                 .filter(|l| !l.starts_with('-'))
                 .collect::<String>(),
         )
-        .expect("base64");
+        .expect("the key should be base64");
     for secret in [
         VERIFICATION.as_bytes(),
         VERIFICATION.trim().as_bytes(),
@@ -197,7 +201,7 @@ fn public_key_as_hmac_secret_is_rejected() {
     ] {
         let key = EncodingKey::from_secret(secret);
         let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256)
-            .expect("a signature");
+            .expect("the claims should be signed");
         assert_eq!(
             outcome(format!("{message}.{signature}")).err(),
             Some(Rejection::AlgorithmRefused)
@@ -233,7 +237,7 @@ fn missing_and_malformed_signatures_have_distinct_rejections() {
     let token = signed(CLAIMS);
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else {
-        panic!("three parts")
+        panic!("the token should have three parts")
     };
     for (body, rejection) in [
         (format!("{header}.{payload}."), Rejection::SignatureMissing),
@@ -283,7 +287,7 @@ fn missing_and_malformed_signatures_have_distinct_rejections() {
 #[test]
 fn white_space_around_a_token_is_ignored() {
     let token = signed(CLAIMS);
-    let plain = outcome(&token).expect("genuine").key;
+    let plain = outcome(&token).expect("the token should be accepted").key;
     for body in [
         format!("{token}\n"),
         format!(" {token}"),
@@ -367,7 +371,7 @@ fn valid_token_with_unreadable_layers_is_stored() {
         r#"{"data":"{\"data\":\"x\",\"eventType\":\"AppInstalled\"}"}"#,
         r#"{"data":"\ud800"}"#,
     ] {
-        let parts = outcome(signed(claims)).expect("a delivery");
+        let parts = outcome(signed(claims)).expect("the token should be accepted");
         assert_eq!(parts.connection.as_str(), "my-app", "{claims}");
         assert_eq!(parts.body, claims);
     }
@@ -376,7 +380,12 @@ fn valid_token_with_unreadable_layers_is_stored() {
         "[".repeat(200_000),
         "]".repeat(200_000)
     );
-    assert_eq!(outcome(signed(&deep)).expect("a delivery").topic, "");
+    assert_eq!(
+        outcome(signed(&deep))
+            .expect("the token should be accepted")
+            .topic,
+        ""
+    );
 }
 
 /// The delivery key of a signed payload. `second` is the token's `iat`.
@@ -393,9 +402,9 @@ fn key_of(topic: &str, payload: &str, options: &[(&str, &str)], second: i64) -> 
     };
     let request = crate::platforms::wix::Wix
         .sign(&unsigned, SIGNING, at(second))
-        .expect("signed");
+        .expect("the payload should be signed");
     verified(&request.body, &[key(VERIFICATION)], at(NOW))
-        .expect("genuine")
+        .expect("the token should be accepted")
         .key
 }
 
@@ -439,9 +448,9 @@ fn key_of_a_domain_event_depends_on_its_event_id() {
 #[test]
 fn token_without_iat_is_never_a_duplicate() {
     let received = |token: &str, nanosecond: i128| {
-        let now = Timestamp::from_nanosecond(nanosecond).expect("an instant");
+        let now = Timestamp::from_nanosecond(nanosecond).expect("the time should be valid");
         verified(token.as_bytes(), &[key(VERIFICATION)], now)
-            .expect("genuine")
+            .expect("the token should be accepted")
             .key
     };
     let nanosecond = i128::from(NOW) * 1_000_000_000;
@@ -480,7 +489,7 @@ fn upper_and_lower_case_of_an_instance_id_are_equal() {
     let claims = format!(r#"{{"data":{{"data":{{}},"instanceId":"{upper}"}}}}"#);
     assert_eq!(
         outcome(signed(&claims))
-            .expect("genuine")
+            .expect("the token should be accepted")
             .connection
             .as_str(),
         lower

@@ -9,7 +9,7 @@ use crate::platforms::normalized::Normalized;
 use crate::platforms::wix::normalize::normalize;
 
 fn word(topic: &str, payload: &str) -> Option<String> {
-    let id = |name| ConnectionId::new(name).expect("an id");
+    let id = |name| ConnectionId::new(name).expect("the connection id should be valid");
     let delivery = JournaledDelivery {
         platform: "wix".to_owned(),
         endpoint: id("my-app"),

@@ -24,7 +24,9 @@ fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Fetch
 
 fn json_of(told: &Fetched) -> Value {
     match told {
-        Fetched::Done(Enrichment::Complete(body)) => serde_json::from_slice(body).expect("JSON"),
+        Fetched::Done(Enrichment::Complete(body)) => {
+            serde_json::from_slice(body).expect("the text should be JSON")
+        }
         Fetched::Done(Enrichment::Contradicted(_))
         | Fetched::Done(Enrichment::NotFound)
         | Fetched::Done(Enrichment::Unavailable(_))

@@ -38,7 +38,7 @@ fn tokens(given: impl Fn(&str) -> (u16, &'static str)) -> impl Fn(&ApiRequest) -
         let (status, text) = given(
             body(request)["instance_id"]
                 .as_str()
-                .expect("an installation"),
+                .expect("the request should name an installation"),
         );
         Ok(answer(status, text))
     }
@@ -239,7 +239,7 @@ fn facts_about_an_installation_are_stored_without_its_owner() {
 fn order_of_permissions_does_not_change_the_settings() {
     let known_of = |permissions: &str| {
         let text = format!(r#"{{"instance":{{"permissions":{permissions}}}}}"#);
-        known(Node::root(&parse(&text).expect("JSON")))
+        known(Node::root(&parse(&text).expect("the text should be JSON")))
     };
     assert_eq!(
         known_of(r#"["B","A","C"]"#),
@@ -390,7 +390,11 @@ fn refusal_with_a_new_token_is_a_missing_permission() {
 #[test]
 fn installation_without_the_app_secret_makes_no_request() {
     let mut poor = installation("one");
-    poor.parent.as_mut().expect("an app").secrets.clear();
+    poor.parent
+        .as_mut()
+        .expect("the installation should have an app")
+        .secrets
+        .clear();
     let (found, asked) = talk(
         |_| panic!("no request is expected"),
         |dialogue| examine(&poor, dialogue),

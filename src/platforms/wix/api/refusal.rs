@@ -224,7 +224,7 @@ mod tests {
                 classify(&mut found, result),
                 ApiOutcome::Unavailable
             ));
-            let finding = found.findings.pop().expect("a finding");
+            let finding = found.findings.pop().expect("a finding should be reported");
             (finding.severity, finding.code.as_str())
         };
         assert_eq!(

@@ -43,7 +43,7 @@ pub(super) fn path(request: &ApiRequest) -> &str {
     request
         .url
         .strip_prefix("https://www.wixapis.com")
-        .expect("the platform's address")
+        .expect("the URL should be the platform's")
 }
 
 pub(super) fn header<'a>(request: &'a ApiRequest, name: &str) -> Option<&'a str> {
@@ -55,7 +55,8 @@ pub(super) fn header<'a>(request: &'a ApiRequest, name: &str) -> Option<&'a str>
 }
 
 pub(super) fn body(request: &ApiRequest) -> serde_json::Value {
-    serde_json::from_slice(request.body.as_deref().unwrap_or_default()).expect("JSON")
+    serde_json::from_slice(request.body.as_deref().unwrap_or_default())
+        .expect("the text should be JSON")
 }
 
 fn context(
@@ -66,7 +67,7 @@ fn context(
 ) -> ConnectionContext {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     ConnectionContext {
-        id: ConnectionId::new(id).expect("an id"),
+        id: ConnectionId::new(id).expect("the connection id should be valid"),
         kind: kind.to_owned(),
         settings: settings.iter().map(owned).collect(),
         secrets: secrets
@@ -97,7 +98,7 @@ pub(super) fn app() -> ConnectionContext {
 pub(super) fn app_on(installations: &[&str]) -> ConnectionContext {
     let installations = installations
         .iter()
-        .map(|id| ConnectionId::new(id).expect("an id"))
+        .map(|id| ConnectionId::new(id).expect("the connection id should be valid"))
         .collect();
     ConnectionContext {
         installations,

@@ -76,7 +76,7 @@ mod tests {
             r#"{"access_token":"t.1","token_type":"Bearer","expires_in":14400}"#,
             r#"{"body":"{\"access_token\":\"t.1\",\"expires_in\":\"14400\"}"}"#,
         ] {
-            let token = read(&answer(200, body)).expect("a token");
+            let token = read(&answer(200, body)).expect("the token should be readable");
             assert_eq!(
                 (
                     token.authorization.expose_secret(),
@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn each_installation_has_its_own_token() {
         let holder = |id: &str| match WixClient::of(&installation(id))
-            .expect("a client with a token grant")
+            .expect("the installation should have a client")
             .auth
         {
             Auth::Token(grant) => grant.holder,
-            Auth::None | Auth::Header(..) | Auth::OAuth1(_) => panic!("no token"),
+            Auth::None | Auth::Header(..) | Auth::OAuth1(_) => panic!("a token should be used"),
         };
         assert_ne!(holder("one"), holder("two"));
         assert_eq!(holder("one"), holder("one"));
@@ -115,11 +115,16 @@ mod tests {
 
     #[test]
     fn token_request_has_its_secret_in_the_body_only() {
-        let request = request(&app(), "one").expect("a request");
+        let request = request(&app(), "one").expect("the app should have a secret");
         assert_eq!(request.url, "https://www.wixapis.com/oauth2/token");
         assert_eq!(request.method, Method::PostIdempotent);
-        let body: serde_json::Value =
-            serde_json::from_slice(request.body.as_deref().expect("a body")).expect("JSON");
+        let body: serde_json::Value = serde_json::from_slice(
+            request
+                .body
+                .as_deref()
+                .expect("the request should have a body"),
+        )
+        .expect("the text should be JSON");
         let expected = json!({"grant_type": "client_credentials", "client_id": "app-1", "client_secret": "s3cret", "instance_id": "one"});
         assert_eq!(body, expected);
         assert!(!format!("{request:?}").contains("s3cret"));
@@ -128,7 +133,11 @@ mod tests {
     #[test]
     fn only_installations_of_an_app_with_a_secret_make_requests() {
         let mut poor = installation("one");
-        poor.parent.as_mut().expect("an app").secrets.clear();
+        poor.parent
+            .as_mut()
+            .expect("the installation should have an app")
+            .secrets
+            .clear();
         let requests = |context: &ConnectionContext| can_request(&context.configured());
         assert!(requests(&installation("one")) && !requests(&poor) && !requests(&app()));
         // An app has no site, so it makes no requests. Its secret can be checked with its installations.
