@@ -13,8 +13,8 @@ use crate::event::data::{
 use crate::event::{Authority, Entity, Money, NormalizedEvent, verbs};
 use crate::platforms::lenient::{Node, filled};
 
-/// Maximum product of a delivery's payload size in bytes and its number of events. A larger delivery becomes one event of
-/// the product.
+/// Limit in bytes for the payload size of a delivery times its number of events, because each event carries the payload. A
+/// delivery over the limit becomes one event of its product.
 const MAX_TOTAL_BYTES: usize = 16 << 20;
 
 pub(super) fn product_created(event: &Legacy<'_>) -> Option<NormalizedEvent> {

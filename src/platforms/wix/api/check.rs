@@ -1,4 +1,4 @@
-//! Chooses the check of a connection by its kind.
+//! Selects the check of a connection by the kind of the connection.
 
 use super::{instance, site};
 use crate::platforms::api::{

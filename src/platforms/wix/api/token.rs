@@ -54,7 +54,7 @@ pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
         .text()
         .and_then(|text| text.parse().ok())
         .unwrap_or(DEFAULT_LIFETIME_S);
-    // The platform's SDK sends the token without `Bearer`.
+    // Without the prefix `Bearer`, as the platform's SDK sends the token.
     let authorization = granted.get("access_token").str()?.to_owned().into();
     Some(AccessToken {
         authorization,
