@@ -17,7 +17,7 @@ use crate::platforms::normalized::Normalized;
 use crate::platforms::signing::{SignedRequest, Unsigned};
 use crate::platforms::verified::{InvalidKey, Rejection, VerificationKey, Verified};
 
-/// The platform Wix. Stateless.
+/// The platform Wix.
 pub struct Wix;
 
 /// The platform sends its own event when an order is canceled or fulfilled, and for each change of stock.

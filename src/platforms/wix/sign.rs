@@ -1,8 +1,8 @@
 //! Signs tokens as the platform does, for fixtures, replay and tests.
 //!
-//! Options: `instance_id`; `identity` (text) and `account` (JSON text) for the envelope; `layers`, which is `strings` (the
-//! default, as the platform sends them) or `objects`; `iat_offset` in seconds. The nonce is not used, because the payload is
-//! sent unchanged with its event id.
+//! Options: `instance_id`; for the envelope `identity` (JSON text, sent as a string) and `account` (JSON text, sent as an
+//! object); `layers`, which is `strings` (the default, as the platform sends them) or `objects`; `iat_offset` in seconds. The
+//! nonce is not used, because the payload is sent unchanged with its event id.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
