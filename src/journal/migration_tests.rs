@@ -80,6 +80,9 @@ async fn oldest_format_is_opened_with_its_deliveries_events_and_pending_entries(
     assert_eq!(troubles, (0, 1));
     guard.close().await;
     let migrated = database::open(folder.path(), MIGRATIONS).expect("opened");
+    let since = number(&migrated, "SELECT since FROM entity_memory");
+    let age = jiff::Timestamp::now().as_millisecond() - since;
+    assert!((0..600_000).contains(&age), "states are known from now on");
     let known = "SELECT count(*) FROM keys k JOIN deliveries d ON d.position = k.position AND d.key = k.key";
     assert_eq!(number(&migrated, known), 4, "duplicates are still found");
     let sums = "SELECT count(*) FROM usage u WHERE entries = (SELECT count(*) FROM entries e WHERE e.usage = u.id)
