@@ -13,6 +13,8 @@ use crate::journal::{FoundChange, Gap};
 use crate::platforms::api::{ChangeKind, StoreRow};
 use crate::platforms::{Content, ContentDigest, Normalized, StoreApi};
 
+const SECONDS_PER_DAY: i64 = 86_400;
+
 /// A row in the form of the delivery that would have reported it.
 pub(super) struct ReadEntity {
     pub(super) key: EntityKey,
@@ -29,6 +31,7 @@ pub(super) struct RowSource<'a> {
     pub(super) connection: &'a ConnectionId,
     /// The name of the entity that was read.
     pub(super) entity: &'static str,
+    pub(super) read_at: Timestamp,
 }
 
 impl RowSource<'_> {
@@ -140,7 +143,8 @@ impl RowSource<'_> {
         })
     }
 
-    /// A deletion in the form in which the platform reports it. The relay confirms it at the store.
+    /// A deletion in the form in which the platform reports it. The relay confirms it at the store. If the store denies it there,
+    /// the same deletion can be found again on another day.
     pub(super) fn deletion(self, key: &EntityKey, known: &EntityState) -> FoundChange {
         FoundChange {
             entity: key.entity.to_owned(),
@@ -148,7 +152,13 @@ impl RowSource<'_> {
             gap: Gap::Deleted,
             topic: self.api.topic_of_change(self.entity, ChangeKind::Deleted),
             body: format!(r#"{{"id":{}}}"#, id_json(&key.id)).into_bytes(),
-            version: identity(&known.content, known.version.updated_at),
+            version: [
+                identity(&known.content, known.version.updated_at),
+                (self.read_at.as_second() / SECONDS_PER_DAY)
+                    .to_be_bytes()
+                    .to_vec(),
+            ]
+            .concat(),
         }
     }
 }

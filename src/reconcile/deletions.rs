@@ -16,14 +16,28 @@ const MAX_KNOWN_IDS: usize = 10_000;
 /// Maximum number of entities of a page that the list lacks and that still exist. A store may hide a status in its lists.
 const MAX_EXISTING: usize = 10;
 
+/// A page of ids whose absent entities may be deleted.
+pub(super) struct DeletionSearch<'a> {
+    pub(super) source: RowSource<'a>,
+    pub(super) ids: &'a PageIds,
+    /// The newest delivery before the page was requested.
+    pub(super) newest: Position,
+    /// Maximum number of deletions to find.
+    pub(super) limit: usize,
+}
+
 impl Store<'_> {
     /// The deletions that a page of ids shows. Ends after some entities that still exist, because the list is not reliable then.
     pub(super) async fn deletions(
         &self,
-        source: RowSource<'_>,
-        ids: &PageIds,
-        newest: Position,
+        search: DeletionSearch<'_>,
     ) -> Result<Vec<FoundChange>, JournalError> {
+        let DeletionSearch {
+            source,
+            ids,
+            newest,
+            limit,
+        } = search;
         let (mut found, mut existing) = (Vec::new(), 0);
         let Some(entity) = entity_name(source.entity) else {
             return Ok(found);
@@ -37,6 +51,9 @@ impl Store<'_> {
             .into_iter()
             .filter(|id| !ids.present.contains(id));
         for id in absent {
+            if found.len() >= limit || existing >= MAX_EXISTING {
+                break;
+            }
             let key = EntityKey {
                 connection: self.connection().clone(),
                 entity,
@@ -49,11 +66,8 @@ impl Store<'_> {
             };
             if self.is_deleted(&key).await {
                 found.push(source.deletion(&key, &known));
-                continue;
-            }
-            existing += 1;
-            if existing == MAX_EXISTING {
-                break;
+            } else {
+                existing += 1;
             }
         }
         Ok(found)

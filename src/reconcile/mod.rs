@@ -17,11 +17,13 @@
 
 mod classify;
 mod deletions;
+mod lists;
 mod next_read;
 mod read;
 mod report;
 mod requests;
 mod schedule;
+mod window;
 
 pub use report::{EntityReport, FoundIds, ReconcileRequest, StoreReport};
 pub use schedule::Reconciler;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::read::LAG;
+use super::window::LAG;
 
 /// A degraded connection is read this often.
 const DEGRADED_INTERVAL: Duration = Duration::from_secs(60);
@@ -12,6 +12,8 @@ const DEGRADED_INTERVAL: Duration = Duration::from_secs(60);
 /// When one store is read next.
 pub(super) struct NextRead {
     at: Instant,
+    /// When the lists of all entities are read next, if one is due.
+    full_at: Instant,
     is_degraded: bool,
 }
 
@@ -19,12 +21,23 @@ impl NextRead {
     pub(super) fn new(first: Instant) -> Self {
         Self {
             at: first,
+            full_at: first,
             is_degraded: false,
         }
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.at <= now
+    }
+
+    /// `true` if lists of all entities may be due.
+    pub(super) fn is_full_due(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+
+    /// A read of the due lists of all entities begins: the next one begins after the interval.
+    pub(super) fn read_full(&mut self, interval: Duration, now: Instant) {
+        self.full_at = now + interval;
     }
 
     /// A connection that is degraded may have lost webhooks, and is read at once. One that is well again is read as soon as the

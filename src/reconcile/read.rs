@@ -4,9 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::classify::RowSource;
+use super::deletions::DeletionSearch;
 use super::report::EntityReport;
+use super::window::{Stores, Window, earlier, later};
 use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
 use crate::journal::{FoundChange, FoundPage, Gap, Journal, JournalError, StoreRead};
@@ -17,15 +20,13 @@ use crate::platforms::api::{
     ConnectionContext, ListKind, PageFailure, PageRequest, ReadableList, StorePage, StoreRow,
 };
 
-/// The window of a read begins this long before the watermark, for changes that became visible late.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(120);
-/// The window ends this long before now, so that webhooks that are on their way are not counted as missing.
-pub(super) const LAG: SignedDuration = SignedDuration::from_secs(60);
 /// Maximum wait for a store that asks to wait during a read.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Maximum number of pages that one read reads before other stores get their turn. A read that stores no progress reads all.
 const MAX_PAGES: usize = 200;
 
+/// Maximum number of deletions that one read confirms, one request each.
+const MAX_CONFIRMED_DELETIONS: usize = 100;
 /// A difference of the clocks up to this one is covered by the overlap and the lag.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -35,67 +36,8 @@ pub(super) struct Store<'a> {
     pub(super) outbound: &'a Outbound,
     pub(super) api: &'static dyn StoreApi,
     pub(super) context: &'a ConnectionContext,
-}
-
-/// The window of a read.
-#[derive(Clone, Debug)]
-pub(super) struct Window {
-    /// Changes up to this time have been read when the whole window was read.
-    pub(super) watermark: Timestamp,
-    pub(super) after: Timestamp,
-    pub(super) until: Timestamp,
-    pub(super) cursor: Option<String>,
-    pub(super) finished_at: Option<Timestamp>,
-    pub(super) stores: Stores,
-}
-
-/// What a read stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stores {
-    /// The changes, and how far the store has been read. It continues after a crash.
-    ChangesAndProgress,
-    /// The changes. The read has a window of its own, so the scheduled reads do not continue it.
-    Changes,
-    /// Nothing: a dry run.
-    Nothing,
-}
-
-impl Window {
-    /// The window of the next read: the rest of an unfinished one, or what changed since the watermark.
-    pub(super) fn next(read: Option<&StoreRead>, connected_at: Timestamp, now: Timestamp) -> Self {
-        let watermark = read.map_or(connected_at, |read| read.watermark);
-        Self {
-            watermark,
-            after: watermark - OVERLAP,
-            until: read.and_then(|read| read.until).unwrap_or(now - LAG),
-            cursor: read.and_then(|read| read.cursor.clone()),
-            finished_at: read.and_then(|read| read.finished_at),
-            stores: Stores::ChangesAndProgress,
-        }
-    }
-
-    /// The window of a request for changes since a time. Its read does not move the watermark.
-    pub(super) fn since(since: Timestamp, now: Timestamp) -> Self {
-        Self {
-            watermark: since,
-            after: since,
-            until: now - LAG,
-            cursor: None,
-            finished_at: None,
-            stores: Stores::Changes,
-        }
-    }
-
-    fn read(&self, entity: &str) -> StoreRead {
-        StoreRead {
-            entity: entity.to_owned(),
-            watermark: self.watermark,
-            until: Some(self.until),
-            cursor: self.cursor.clone(),
-            finished_at: self.finished_at,
-            failure: None,
-        }
-    }
+    /// The read of a list ends with the first page after this time, so that other stores get their turn.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// What a read has found so far.
@@ -108,18 +50,6 @@ struct Progress {
     newest: Position,
     /// How far the store's clock is ahead, if it matters.
     clock_lead: SignedDuration,
-}
-
-/// The begin of a window in the time of a store. It moves only back: a wrong date of a response must not hide a change.
-fn earlier(time: Timestamp, clock_lead: SignedDuration) -> Timestamp {
-    let lead = clock_lead.min(SignedDuration::ZERO);
-    time.saturating_add(lead).unwrap_or(time)
-}
-
-/// The end of a window in the time of a store. It moves only forward.
-fn later(time: Timestamp, clock_lead: SignedDuration) -> Timestamp {
-    let lead = clock_lead.max(SignedDuration::ZERO);
-    time.saturating_add(lead).unwrap_or(time)
 }
 
 fn identity(change: &FoundChange) -> Vec<u8> {
@@ -150,6 +80,7 @@ impl Store<'_> {
             api: self.api,
             connection: self.connection(),
             entity: list.entity,
+            read_at: Timestamp::now(),
         }
     }
 
@@ -164,9 +95,9 @@ impl Store<'_> {
     ) -> Result<EntityReport, JournalError> {
         let mut progress = Progress::default();
         progress.report.entity = list.name.to_owned();
-        let max_pages = match window.stores {
-            Stores::ChangesAndProgress => MAX_PAGES,
-            Stores::Changes | Stores::Nothing => usize::MAX,
+        let (max_pages, max_deletions) = match window.stores {
+            Stores::ChangesAndProgress => (MAX_PAGES, MAX_CONFIRMED_DELETIONS),
+            Stores::Changes | Stores::Nothing => (usize::MAX, usize::MAX),
         };
         for _ in 0..max_pages {
             progress.newest = self.journal.read(|reader| reader.newest_position()).await?;
@@ -195,13 +126,27 @@ impl Store<'_> {
             let mut changes = self
                 .changes(source, &window, page.rows, &mut progress)
                 .await?;
+            let mut has_more_deletions = false;
             if let Some(ids) = &page.ids {
                 if matches!(list.kind, ListKind::Ids { .. }) {
                     progress.report.read += ids.present.len() as u64;
                 }
-                changes.extend(self.deletions(source, ids, progress.newest).await?);
+                let search = DeletionSearch {
+                    source,
+                    ids,
+                    newest: progress.newest,
+                    limit: max_deletions,
+                };
+                let found = self.deletions(search).await?;
+                has_more_deletions = found.len() >= max_deletions;
+                changes.extend(found);
             }
             progress.count(&changes);
+            if has_more_deletions {
+                // The page is read again later. The deletions that were found are known then.
+                self.store(&window, window.read(list.name), changes).await?;
+                break;
+            }
             window.cursor = page.next;
             let mut read = window.read(list.name);
             if window.cursor.is_none() {
@@ -211,6 +156,12 @@ impl Store<'_> {
             self.store(&window, read, changes).await?;
             if window.cursor.is_none() {
                 return Ok(progress.report);
+            }
+            if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+            {
+                break;
             }
         }
         progress.report.failure = Some("continues_later".to_owned());

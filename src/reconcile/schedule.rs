@@ -1,6 +1,6 @@
 //! When stores are read: each one once in an interval, degraded ones more often, and at once on request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -9,20 +9,27 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::lists::Lists;
 use super::next_read::NextRead;
-use super::read::{Store, Stores, Window};
-use super::report::{EntityReport, ReconcileRequest, StoreReport};
+use super::read::Store;
+use super::report::{EntityReport, StoreReport};
 use super::requests::{self, OpenRequest};
+use super::window::Window;
 use crate::connections::{Directory, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::{Journal, JournalError};
 use crate::outbound::Outbound;
-use crate::platforms::api::ReadableList;
 use crate::platforms::store_api;
 use crate::report::ErrorChain;
 
 /// Maximum number of stores that are read at once.
 const MAX_CONCURRENT_READS: usize = 4;
+/// Of these, maximum number that a request of the command line reads. It may read for hours.
+const MAX_REQUESTED_READS: usize = 2;
+/// Of these, maximum number whose lists of all entities are read. The others are free for changes, also after an outage.
+const MAX_FULL_READS: usize = 1;
+/// A scheduled read of a store ends after this time, so that others get their turn.
+const MAX_READ_TIME: Duration = Duration::from_secs(120);
 /// Time between two searches for stores that are due.
 const TICK: Duration = Duration::from_secs(1);
 /// The first read of a store is at a random moment of this time after the start.
@@ -46,6 +53,8 @@ struct Schedule {
     next: HashMap<ConnectionId, NextRead>,
     /// By connection, with the task that reads it.
     running: HashMap<ConnectionId, Id>,
+    /// The tasks that read lists of all entities.
+    full_reads: HashSet<Id>,
     request: Option<OpenRequest>,
     phases: RandomState,
 }
@@ -76,12 +85,15 @@ impl Reconciler {
             schedule.request = requests::open(&self.journal, &self.directory).await;
         }
         if let Some(open) = &mut schedule.request {
-            let free = MAX_CONCURRENT_READS.saturating_sub(schedule.running.len());
+            let free = MAX_CONCURRENT_READS
+                .saturating_sub(schedule.running.len())
+                .min(MAX_REQUESTED_READS.saturating_sub(open.tasks.len()));
             let running = &schedule.running;
             let is_ready = |id: &mut ConnectionId| !running.contains_key(id);
             let ready: Vec<_> = open.waiting.extract_if(.., is_ready).take(free).collect();
             for connection in ready {
-                let read = self.clone().read(connection.clone(), open.request.clone());
+                let lists = Lists::Requested(open.request.clone());
+                let read = self.clone().read(connection.clone(), lists);
                 let task = reads.spawn(read).id();
                 open.tasks.insert(task);
                 schedule.running.insert(connection, task);
@@ -104,12 +116,20 @@ impl Reconciler {
             next.update(self.directory.is_degraded(&id), now);
             let is_free = schedule.running.len() < MAX_CONCURRENT_READS
                 && !schedule.running.contains_key(&id);
-            if !is_free || !next.is_due(now) {
+            if !is_free {
                 continue;
             }
-            next.read(interval, now);
-            let read = self.clone().read(id.clone(), ReconcileRequest::default());
-            schedule.running.insert(id, reads.spawn(read).id());
+            if next.is_due(now) {
+                next.read(interval, now);
+                let read = self.clone().read(id.clone(), Lists::Changes);
+                schedule.running.insert(id, reads.spawn(read).id());
+            } else if next.is_full_due(now) && schedule.full_reads.len() < MAX_FULL_READS {
+                next.read_full(interval, now);
+                let read = self.clone().read(id.clone(), Lists::Full);
+                let task = reads.spawn(read).id();
+                schedule.full_reads.insert(task);
+                schedule.running.insert(id, task);
+            }
         }
     }
 
@@ -122,6 +142,7 @@ impl Reconciler {
             }
         };
         schedule.running.retain(|_, running| *running != task);
+        schedule.full_reads.remove(&task);
         if let Some(report) = &report {
             log(report);
         }
@@ -133,13 +154,13 @@ impl Reconciler {
         requests::finish(&self.journal, &mut schedule.request).await;
     }
 
-    async fn read(self, id: ConnectionId, request: ReconcileRequest) -> StoreReport {
+    async fn read(self, id: ConnectionId, lists: Lists) -> StoreReport {
         let mut report = StoreReport {
             connection: id.to_string(),
             skipped: None,
             entities: Vec::new(),
         };
-        match self.read_store(&id, &request, &mut report.entities).await {
+        match self.read_store(&id, &lists, &mut report.entities).await {
             Ok(skipped) => report.skipped = skipped.map(str::to_owned),
             Err(error) => {
                 tracing::error!(connection = %id, error = %ErrorChain(&error), "reading a store failed");
@@ -153,7 +174,7 @@ impl Reconciler {
     async fn read_store(
         &self,
         id: &ConnectionId,
-        request: &ReconcileRequest,
+        lists: &Lists,
         reports: &mut Vec<EntityReport>,
     ) -> Result<Option<&'static str>, JournalError> {
         let now = Timestamp::now();
@@ -182,30 +203,18 @@ impl Reconciler {
             outbound: &self.outbound,
             api,
             context: &context,
+            deadline: lists.is_scheduled().then(|| Instant::now() + MAX_READ_TIME),
         };
-        let is_wanted = |list: &&ReadableList| {
-            request
-                .entity
-                .as_deref()
-                .is_none_or(|name| name == list.entity)
-        };
-        for list in api.readable_lists().iter().filter(is_wanted) {
+        for list in api.readable_lists() {
             let last = reads.iter().find(|read| read.entity == list.name);
-            let mut window = match request.since {
-                Some(since) => Window::since(since, now),
-                None => Window::next(last, connection.created_at, now),
-            };
-            if request.dry_run {
-                window.stores = Stores::Nothing;
-            }
-            let is_requested = request.since.is_some() || request.entity.is_some();
+            let scheduled = Window::next(last, connection.created_at, now);
             let is_due = list.kind.interval().is_none_or(|interval| {
-                let finished_at = window.finished_at.unwrap_or(connection.created_at);
-                now.duration_since(finished_at) >= interval
+                let finished_at = scheduled.finished_at.unwrap_or(connection.created_at);
+                scheduled.cursor.is_some() || now.duration_since(finished_at) >= interval
             });
-            if !is_due && !is_requested && window.cursor.is_none() {
+            let Some(window) = lists.window(*list, scheduled, is_due) else {
                 continue;
-            }
+            };
             let report = store.read_window(*list, window).await?;
             // A list that fails by itself must not keep the others unread.
             let is_away = report.is_store_away;
