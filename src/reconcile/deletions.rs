@@ -4,7 +4,7 @@
 //! two confirmations by a request for the entity itself: one here, and one by the relay before it publishes the deletion.
 
 use super::classify::RowSource;
-use super::read::Store;
+use super::store::Store;
 use crate::delivery::Enrichment;
 use crate::entities::{EntityKey, EntityState, entity_name};
 use crate::journal::entry::Position;
@@ -19,7 +19,8 @@ const MAX_EXISTING: usize = 10;
 /// A page of ids whose absent entities may be deleted.
 pub(super) struct DeletionSearch<'a> {
     pub(super) source: RowSource<'a>,
-    pub(super) ids: &'a PageIds,
+    /// `None` for a page that shows no deletions.
+    pub(super) ids: Option<&'a PageIds>,
     /// The newest delivery before the page was requested.
     pub(super) newest: Position,
     /// Maximum number of deletions to find.
@@ -39,7 +40,7 @@ impl Store<'_> {
             limit,
         } = search;
         let (mut found, mut existing) = (Vec::new(), 0);
-        let Some(entity) = entity_name(source.entity) else {
+        let (Some(entity), Some(ids)) = (entity_name(source.entity), ids) else {
             return Ok(found);
         };
         let (connection, range) = (self.connection().clone(), ids.after..=ids.to);

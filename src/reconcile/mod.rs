@@ -23,6 +23,7 @@ mod read;
 mod report;
 mod requests;
 mod schedule;
+mod store;
 mod window;
 
 pub use report::{EntityReport, FoundIds, ReconcileRequest, StoreReport};

@@ -9,15 +9,13 @@ use tokio::time::Instant;
 use super::classify::RowSource;
 use super::deletions::DeletionSearch;
 use super::report::EntityReport;
+use super::store::Store;
 use super::window::{Stores, Window, earlier, later};
-use crate::delivery::ConnectionId;
 use crate::journal::entry::Position;
-use crate::journal::{FoundChange, FoundPage, Gap, Journal, JournalError, StoreRead};
+use crate::journal::{FoundChange, FoundPage, Gap, JournalError, StoreRead};
 use crate::monitor::check::clock_lead_of;
-use crate::outbound::Outbound;
-use crate::platforms::StoreApi;
 use crate::platforms::api::{
-    ConnectionContext, ListKind, PageFailure, PageRequest, ReadableList, StorePage, StoreRow,
+    ListKind, PageFailure, PageRequest, ReadableList, StorePage, StoreRow,
 };
 
 /// Maximum wait for a store that asks to wait during a read.
@@ -30,19 +28,10 @@ const MAX_CONFIRMED_DELETIONS: usize = 100;
 /// A difference of the clocks up to this one is covered by the overlap and the lag.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
-/// A store to read.
-pub(super) struct Store<'a> {
-    pub(super) journal: &'a Journal,
-    pub(super) outbound: &'a Outbound,
-    pub(super) api: &'static dyn StoreApi,
-    pub(super) context: &'a ConnectionContext,
-    /// The read of a list ends with the first page after this time, so that other stores get their turn.
-    pub(super) deadline: Option<Instant>,
-}
-
-/// What a read has found so far.
-#[derive(Default)]
-struct Progress {
+/// The read of one list, and what it has found so far.
+struct ListRead {
+    list: ReadableList,
+    window: Window,
     report: EntityReport,
     /// The changes of the last page.
     found_before: HashSet<Vec<u8>>,
@@ -52,11 +41,19 @@ struct Progress {
     clock_lead: SignedDuration,
 }
 
+/// How a read goes on after a page.
+enum Next {
+    Page,
+    End,
+    /// At the next interval.
+    Later,
+}
+
 fn identity(change: &FoundChange) -> Vec<u8> {
     [change.id.as_bytes(), b"/", &change.version].concat()
 }
 
-impl Progress {
+impl ListRead {
     fn count(&mut self, changes: &[FoundChange]) {
         let report = &mut self.report;
         for change in changes {
@@ -68,22 +65,21 @@ impl Progress {
             }
         }
     }
+
+    /// The progress to store.
+    fn progress(&self) -> StoreRead {
+        self.window.read(self.list.name)
+    }
+
+    fn max_deletions(&self) -> usize {
+        match self.window.stores {
+            Stores::ChangesAndProgress => MAX_CONFIRMED_DELETIONS,
+            Stores::Changes | Stores::Nothing => usize::MAX,
+        }
+    }
 }
 
 impl Store<'_> {
-    pub(super) fn connection(&self) -> &ConnectionId {
-        &self.context.id
-    }
-
-    fn source(&self, list: ReadableList) -> RowSource<'_> {
-        RowSource {
-            api: self.api,
-            connection: self.connection(),
-            entity: list.entity,
-            read_at: Timestamp::now(),
-        }
-    }
-
     /// Reads a list, and stores what the journal lacks.
     ///
     /// # Errors
@@ -91,99 +87,118 @@ impl Store<'_> {
     pub(super) async fn read_window(
         &self,
         list: ReadableList,
-        mut window: Window,
+        window: Window,
     ) -> Result<EntityReport, JournalError> {
-        let mut progress = Progress::default();
-        progress.report.entity = list.name.to_owned();
-        let (max_pages, max_deletions) = match window.stores {
-            Stores::ChangesAndProgress => (MAX_PAGES, MAX_CONFIRMED_DELETIONS),
-            Stores::Changes | Stores::Nothing => (usize::MAX, usize::MAX),
+        let max_pages = match window.stores {
+            Stores::ChangesAndProgress => MAX_PAGES,
+            Stores::Changes | Stores::Nothing => usize::MAX,
+        };
+        let mut read = ListRead {
+            list,
+            window,
+            report: EntityReport {
+                entity: list.name.to_owned(),
+                ..EntityReport::default()
+            },
+            found_before: HashSet::new(),
+            newest: 0,
+            clock_lead: SignedDuration::ZERO,
         };
         for _ in 0..max_pages {
-            progress.newest = self.journal.read(|reader| reader.newest_position()).await?;
-            let (page, lead) = self.page(list, &window, progress.clock_lead).await;
-            if let Some(lead) = lead.filter(|lead| lead.abs() > CLOCK_TOLERANCE)
-                && progress.clock_lead.is_zero()
-            {
-                // The page is read again with a window in the store's time.
-                progress.clock_lead = lead;
-                continue;
-            }
-            let page = match page {
-                Ok(page) => page,
-                Err(failure) => {
-                    progress.report.failure = Some(failure.reason.to_owned());
-                    progress.report.is_store_away = !failure.is_of_list;
-                    let read = StoreRead {
-                        failure: progress.report.failure.clone(),
-                        ..window.read(list.name)
-                    };
-                    self.store(&window, read, Vec::new()).await?;
-                    return Ok(progress.report);
-                }
-            };
-            let source = self.source(list);
-            let mut changes = self
-                .changes(source, &window, page.rows, &mut progress)
-                .await?;
-            let mut has_more_deletions = false;
-            if let Some(ids) = &page.ids {
-                if matches!(list.kind, ListKind::Ids { .. }) {
-                    progress.report.read += ids.present.len() as u64;
-                }
-                let search = DeletionSearch {
-                    source,
-                    ids,
-                    newest: progress.newest,
-                    limit: max_deletions,
-                };
-                let found = self.deletions(search).await?;
-                has_more_deletions = found.len() >= max_deletions;
-                changes.extend(found);
-            }
-            progress.count(&changes);
-            if has_more_deletions {
-                // The page is read again later. The deletions that were found are known then.
-                self.store(&window, window.read(list.name), changes).await?;
-                break;
-            }
-            window.cursor = page.next;
-            let mut read = window.read(list.name);
-            if window.cursor.is_none() {
-                read.watermark = read.watermark.max(window.until);
-                (read.until, read.finished_at) = (None, Some(Timestamp::now()));
-            }
-            self.store(&window, read, changes).await?;
-            if window.cursor.is_none() {
-                return Ok(progress.report);
-            }
-            if self
-                .deadline
-                .is_some_and(|deadline| Instant::now() >= deadline)
-            {
-                break;
+            match self.read_page(&mut read).await? {
+                Next::End => return Ok(read.report),
+                Next::Later => break,
+                Next::Page if self.is_over() => break,
+                Next::Page => {}
             }
         }
-        progress.report.failure = Some("continues_later".to_owned());
-        Ok(progress.report)
+        read.report.failure = Some("continues_later".to_owned());
+        Ok(read.report)
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    async fn read_page(&self, read: &mut ListRead) -> Result<Next, JournalError> {
+        read.newest = self.journal.read(|reader| reader.newest_position()).await?;
+        let (page, lead) = self.page(read).await;
+        if let Some(lead) = lead.filter(|lead| lead.abs() > CLOCK_TOLERANCE)
+            && read.clock_lead.is_zero()
+        {
+            // The page is read again with a window in the store's time.
+            read.clock_lead = lead;
+            return Ok(Next::Page);
+        }
+        match page {
+            Ok(page) => self.take_page(read, page).await,
+            Err(failure) => {
+                read.report.failure = Some(failure.reason.to_owned());
+                read.report.is_store_away = !failure.is_of_list;
+                let progress = StoreRead {
+                    failure: read.report.failure.clone(),
+                    ..read.progress()
+                };
+                self.store(read, progress, Vec::new()).await?;
+                Ok(Next::End)
+            }
+        }
+    }
+
+    /// Stores what a page shows, with the position of the read after it.
+    async fn take_page(&self, read: &mut ListRead, page: StorePage) -> Result<Next, JournalError> {
+        let source = RowSource {
+            api: self.api,
+            connection: self.connection(),
+            entity: read.list.entity,
+            read_at: Timestamp::now(),
+        };
+        read.report.read += match (read.list.kind, &page.ids) {
+            (ListKind::Ids { .. }, Some(ids)) => ids.present.len() as u64,
+            _ => page.rows.len() as u64,
+        };
+        let mut changes = self.changes(read, source, page.rows).await?;
+        let search = DeletionSearch {
+            source,
+            ids: page.ids.as_ref(),
+            newest: read.newest,
+            limit: read.max_deletions(),
+        };
+        let deletions = self.deletions(search).await?;
+        let has_more_deletions = deletions.len() >= read.max_deletions();
+        changes.extend(deletions);
+        read.count(&changes);
+        if has_more_deletions {
+            // The page is read again later. The deletions that were found are known then.
+            self.store(read, read.progress(), changes).await?;
+            return Ok(Next::Later);
+        }
+        read.window.cursor = page.next;
+        let mut progress = read.progress();
+        let is_last = read.window.cursor.is_none();
+        if is_last {
+            progress.watermark = progress.watermark.max(read.window.until);
+            (progress.until, progress.finished_at) = (None, Some(Timestamp::now()));
+        }
+        self.store(read, progress, changes).await?;
+        Ok(if is_last { Next::End } else { Next::Page })
     }
 
     /// Reads a page, and returns how far the store's clock is ahead. A store that asks to wait gets one more request after the
     /// wait.
     async fn page(
         &self,
-        list: ReadableList,
-        window: &Window,
-        clock_lead: SignedDuration,
+        read: &ListRead,
     ) -> (Result<StorePage, PageFailure>, Option<SignedDuration>) {
         let request = PageRequest {
-            list,
-            after: earlier(window.after, clock_lead),
-            until: later(window.until, clock_lead),
-            cursor: window.cursor.as_deref(),
+            list: read.list,
+            after: earlier(read.window.after, read.clock_lead),
+            until: later(read.window.until, read.clock_lead),
+            cursor: read.window.cursor.as_deref(),
         };
-        let read = self.request(&request).await;
-        match read.0 {
+        let result = self.request(&request).await;
+        match result.0 {
             Err(PageFailure {
                 retry_after: Some(wait),
                 ..
@@ -191,7 +206,7 @@ impl Store<'_> {
                 tokio::time::sleep(wait).await;
                 self.request(&request).await
             }
-            _ => read,
+            _ => result,
         }
     }
 
@@ -217,19 +232,12 @@ impl Store<'_> {
     /// Compares rows with the known states.
     async fn changes(
         &self,
+        read: &mut ListRead,
         source: RowSource<'_>,
-        window: &Window,
         rows: Vec<StoreRow>,
-        progress: &mut Progress,
     ) -> Result<Vec<FoundChange>, JournalError> {
-        let Progress {
-            report,
-            found_before,
-            newest,
-            clock_lead,
-        } = progress;
-        let after = earlier(window.after, *clock_lead);
-        report.read += rows.len() as u64;
+        let after = earlier(read.window.after, read.clock_lead);
+        let newest = read.newest;
         let (mut entities, mut changes) = (Vec::new(), Vec::new());
         for row in rows {
             match source.read(row) {
@@ -243,23 +251,26 @@ impl Store<'_> {
             .into_iter()
             .zip(&states)
             // A webhook that arrived after the page was requested can be newer than the row.
-            .filter(|(_, known)| known.as_ref().is_none_or(|known| known.position <= *newest))
+            .filter(|(_, known)| known.as_ref().is_none_or(|known| known.position <= newest))
             .filter_map(|(entity, known)| source.change(entity, known.as_ref(), after));
         changes.extend(found);
         // A page begins with the last rows of the page before.
-        let last_page = std::mem::replace(found_before, changes.iter().map(identity).collect());
+        let last_page = std::mem::replace(
+            &mut read.found_before,
+            changes.iter().map(identity).collect(),
+        );
         changes.retain(|change| !last_page.contains(&identity(change)));
         Ok(changes)
     }
 
     async fn store(
         &self,
-        window: &Window,
-        read: StoreRead,
+        read: &ListRead,
+        progress: StoreRead,
         changes: Vec<FoundChange>,
     ) -> Result<(), JournalError> {
-        let read = match window.stores {
-            Stores::ChangesAndProgress => Some(read),
+        let progress = match read.window.stores {
+            Stores::ChangesAndProgress => Some(progress),
             Stores::Changes => None,
             Stores::Nothing => return Ok(()),
         };
@@ -268,7 +279,7 @@ impl Store<'_> {
             platform: self.api.name().to_owned(),
             connection: self.connection().clone(),
             changes,
-            read,
+            read: progress,
         };
         self.journal.store_found(page).await?;
         for gap in gaps {

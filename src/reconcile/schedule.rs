@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::lists::Lists;
 use super::next_read::NextRead;
-use super::read::Store;
 use super::report::{EntityReport, StoreReport};
 use super::requests::{self, OpenRequest};
+use super::store::Store;
 use super::window::Window;
 use crate::connections::{Directory, Seal};
 use crate::delivery::ConnectionId;

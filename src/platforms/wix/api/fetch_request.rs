@@ -1,7 +1,7 @@
 //! The request for the details that a delivery leaves out. Deliveries with the same request share one response.
 //!
-//! There is no request for a deleted entity. There is none for carts of the old Wix Stores API and for rearranged categories,
-//! because no API call for them is known.
+//! Deleted entities have no request. Carts of the old Wix Stores API and rearranged categories have none either, because no API
+//! call for them is known.
 
 use crate::delivery::JournaledDelivery;
 use crate::event::data::StockStatus;

@@ -1,0 +1,25 @@
+//! A store to read, with what its reads need.
+
+use tokio::time::Instant;
+
+use crate::delivery::ConnectionId;
+use crate::journal::Journal;
+use crate::outbound::Outbound;
+use crate::platforms::StoreApi;
+use crate::platforms::api::ConnectionContext;
+
+/// A store to read.
+pub(super) struct Store<'a> {
+    pub(super) journal: &'a Journal,
+    pub(super) outbound: &'a Outbound,
+    pub(super) api: &'static dyn StoreApi,
+    pub(super) context: &'a ConnectionContext,
+    /// The read of a list ends with the first page after this time, so that other stores get their turn.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Store<'_> {
+    pub(super) fn connection(&self) -> &ConnectionId {
+        &self.context.id
+    }
+}
