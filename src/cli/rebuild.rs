@@ -15,6 +15,7 @@ use crate::database;
 use crate::delivery::ConnectionId;
 use crate::journal::{DataFile, Reader};
 use crate::relay::{ComparisonOptions, StateRebuild};
+use crate::report::ErrorChain;
 
 /// Number of deliveries that are read at once.
 const PAGE: u32 = 200;
@@ -36,10 +37,6 @@ pub(super) fn run(
     arguments: RebuildEntities,
     output: Output,
 ) -> anyhow::Result<Exit> {
-    if database::is_served(&data.data_dir) {
-        let text = "a gateway serves this data folder and changes the states: stop it first";
-        return Err(fail(Exit::Unavailable, text.to_owned()));
-    }
     let reader = super::data::open_data(data)?;
     let connections: Vec<Connection> = reader
         .connections()?
@@ -54,7 +51,13 @@ pub(super) fn run(
     if let (Some(id), []) = (&arguments.connection, &*connections) {
         return Err(fail(Exit::No, format!("there is no connection {id}")));
     }
-    let mut file = DataFile::open(&data.data_dir)?;
+    if connections.is_empty() {
+        return report(0, 0, output);
+    }
+    // No gateway may start meanwhile, because it would compare events with states that are half replaced.
+    let _lock = database::lock(&data.data_dir)
+        .map_err(|error| fail(Exit::Unavailable, ErrorChain(&error).to_string()))?;
+    let mut file = DataFile::open_locked(&data.data_dir)?;
     let progress = ProgressBar::new_spinner().with_message("making states again");
     let (mut deliveries, mut states) = (0, 0);
     for connection in connections {
@@ -64,39 +67,45 @@ pub(super) fn run(
         };
         let since = HashMap::from([(connection.id.to_string(), connection.created_at)]);
         let mut rebuild = StateRebuild::new(options, since);
-        deliveries += apply_all(&reader, &connection.id, &mut rebuild, &progress)?;
-        let made = rebuild.finish();
-        for some in made.chunks(MAX_WRITTEN_STATES) {
-            file.replace_entity_states(some)
+        deliveries += apply_all(&reader, &connection, &mut rebuild, &progress)?;
+        for some in rebuild.finish().chunks(MAX_WRITTEN_STATES) {
+            states += file
+                .replace_entity_states(some)
                 .context("cannot write the states")?;
             progress.tick();
         }
-        states += made.len();
     }
     progress.finish_and_clear();
+    report(deliveries, states, output)
+}
+
+fn report(deliveries: usize, states: usize, output: Output) -> anyhow::Result<Exit> {
     output.value(&json!({"deliveries": deliveries, "states": states}), || {
-        format!("{states} states were made again from {deliveries} deliveries; states without a stored delivery stay as they are")
+        format!("{states} states were made again from {deliveries} deliveries; the other states stay as they are")
     })?;
     Ok(Exit::Success)
 }
 
-/// Applies the deliveries of a connection, and returns their number.
+/// Applies the deliveries of a connection, and returns their number. Those from before it was added belong to a removed
+/// connection of the same name.
 fn apply_all(
     reader: &Reader,
-    connection: &ConnectionId,
+    connection: &Connection,
     rebuild: &mut StateRebuild,
     progress: &ProgressBar,
 ) -> anyhow::Result<usize> {
     let (mut after, mut count) = (0, 0);
     loop {
-        let page = reader.compared_deliveries(connection, after, PAGE)?;
+        let page = reader.compared_deliveries(&connection.id, after, PAGE)?;
         let Some(last) = page.last() else {
             return Ok(count);
         };
         after = last.position;
-        count += page.len();
         for entry in page {
-            rebuild.apply(entry);
+            if entry.delivery.received_at >= connection.created_at {
+                count += 1;
+                rebuild.apply(entry);
+            }
         }
         progress.tick();
     }

@@ -136,20 +136,21 @@ impl Reader {
 }
 
 impl DataFile {
-    /// Writes states that were made again from the stored deliveries, over the known ones.
+    /// Writes states that were made again from the stored deliveries, over the known ones. Returns the number of written ones.
     ///
     /// # Errors
     /// [`JournalError::Unwritable`].
     pub(crate) fn replace_entity_states(
         &mut self,
         states: &[NewState],
-    ) -> Result<(), JournalError> {
+    ) -> Result<usize, JournalError> {
         let mut replace = || {
             let transaction = self.sqlite.transaction()?;
-            entity_states::replace(&transaction, states)?;
-            transaction.commit()
+            let count = entity_states::replace(&transaction, states)?;
+            transaction.commit()?;
+            Ok(count)
         };
-        replace().map_err(|error| JournalError::unwritable(&error))
+        replace().map_err(|error: rusqlite::Error| JournalError::unwritable(&error))
     }
 }
 

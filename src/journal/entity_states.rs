@@ -62,32 +62,42 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes states that were made again from the stored deliveries, over the known ones.
-pub(super) fn replace(transaction: &Transaction<'_>, states: &[NewState]) -> rusqlite::Result<()> {
+/// Writes states that were made again from the stored deliveries, over the known ones. Returns the number of written ones. If
+/// retention removed the delivery with the whole entity, the known state stays: the other deliveries have a part of it.
+pub(super) fn replace(
+    transaction: &Transaction<'_>,
+    states: &[NewState],
+) -> rusqlite::Result<usize> {
+    let mut written = 0;
     for new in states {
         let NewState { key, state } = new;
-        let stored: Option<i64> = transaction
+        let stored: Option<(i64, bool)> = transaction
             .prepare_cached(
-                "SELECT revision FROM entities WHERE connection = ?1 AND entity = ?2 AND id = ?3",
+                "SELECT revision, is_whole FROM entities WHERE connection = ?1 AND entity = ?2 AND id = ?3",
             )?
             .query_row(
                 params![key.connection.as_str(), key.entity, key.id],
-                |row| row.get(0),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
+        let (revision, is_whole) = stored.unwrap_or_default();
+        if is_whole && !state.is_whole && !state.is_deleted {
+            continue;
+        }
+        written += 1;
         let seen_at: i64 = transaction
             .prepare_cached("SELECT received_at FROM deliveries WHERE position = ?1")?
             .query_row([state.position], |row| row.get(0))?;
         let newer = NewState {
             key: key.clone(),
             state: EntityState {
-                revision: state.revision + stored.unwrap_or_default().cast_unsigned(),
+                revision: state.revision + revision.cast_unsigned(),
                 ..state.clone()
             },
         };
         write(transaction, &newer, instant(seen_at)?)?;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Removes the states of a removed connection.
@@ -122,31 +132,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn older_state_is_not_written_over_a_newer_one() {
-        let mut sqlite = rusqlite::Connection::open_in_memory().expect("a file");
+    /// The tables with a connection and a delivery.
+    fn tables() -> rusqlite::Connection {
+        let sqlite = rusqlite::Connection::open_in_memory().expect("a file");
         sqlite.execute_batch(&MIGRATIONS.concat()).expect("tables");
-        let insert =
-            "INSERT INTO connections (id, platform, kind, status, settings, created_at, changed_at)
-                      VALUES ('a', 'woocommerce', 'woocommerce', 'active', '{}', 1, 1)";
-        sqlite.execute(insert, []).expect("a connection");
-        let key = EntityKey {
+        let rows = "INSERT INTO connections (id, platform, kind, status, settings, created_at, changed_at)
+                      VALUES ('a', 'woocommerce', 'woocommerce', 'active', '{}', 1, 1);
+                    INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
+                      VALUES (zeroblob(16), 0, 'woocommerce', 'a', 'a', 'order.created', 7, '[]', x'7b7d');";
+        sqlite.execute_batch(rows).expect("rows");
+        sqlite
+    }
+
+    fn key() -> EntityKey {
+        EntityKey {
             connection: ConnectionId::new("a").expect("an id"),
             entity: "order",
             id: "7".to_owned(),
+        }
+    }
+
+    fn stored_form(sqlite: &rusqlite::Connection) -> String {
+        sqlite
+            .query_row("SELECT form FROM entities", [], |row| row.get(0))
+            .expect("one row")
+    }
+
+    #[test]
+    fn part_of_an_entity_does_not_replace_the_whole_one() {
+        let mut sqlite = tables();
+        let transaction = sqlite.transaction().expect("begun");
+        let of = |state: EntityState| NewState { key: key(), state };
+        let whole = replace(&transaction, &[of(state(1))]).expect("written");
+        let part = EntityState {
+            is_whole: false,
+            ..state(5)
         };
+        let part = replace(&transaction, &[of(part)]).expect("read");
+        transaction.commit().expect("committed");
+        assert_eq!((whole, part), (1, 0));
+        assert_eq!(stored_form(&sqlite), r#"{"revision":1}"#);
+    }
+
+    #[test]
+    fn older_state_is_not_written_over_a_newer_one() {
+        let mut sqlite = tables();
         for revision in [1, 3, 2] {
             let transaction = sqlite.transaction().expect("begun");
             let new = NewState {
-                key: key.clone(),
+                key: key(),
                 state: state(revision),
             };
             write(&transaction, &new, Timestamp::UNIX_EPOCH).expect("written");
             transaction.commit().expect("committed");
         }
-        let stored: String = sqlite
-            .query_row("SELECT form FROM entities", [], |row| row.get(0))
-            .expect("one row");
-        assert_eq!(stored, r#"{"revision":3}"#);
+        assert_eq!(stored_form(&sqlite), r#"{"revision":3}"#);
     }
 }
