@@ -325,7 +325,7 @@ impl Adding<'_> {
 }
 
 /// `true` if both connections are of one store: they have the same value in a setting that identifies the store.
-fn is_same_store(kind: &ConnectionKind, one: &Connection, other: &Connection) -> bool {
+pub(super) fn is_same_store(kind: &ConnectionKind, one: &Connection, other: &Connection) -> bool {
     let plain = |connection: &Connection, name: &str| {
         let value = connection.settings.get(name)?.trim_end_matches('/');
         let value = value.split_once("://").map_or(value, |(_, rest)| rest);

@@ -9,6 +9,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
+use super::add::is_same_store;
 use super::exit::{Exit, fail};
 use super::output::Output;
 use super::stores::{self, Asker, Looked, no_such};
@@ -132,6 +133,21 @@ pub(super) fn set_url(data: &DataArgs, args: &SetUrl, output: Output) -> anyhow:
     };
     let url =
         (field.check)(&args.url).map_err(|right| fail(Exit::Config, format!("URL: {right}")))?;
+    let moved = Connection {
+        settings: BTreeMap::from([(URL.to_owned(), url.clone())]),
+        ..connection.clone()
+    };
+    let others = super::data::open_data(data)?.connections()?;
+    let is_same = |other: &&Connection| {
+        other.id != connection.id && kind.is_some_and(|kind| is_same_store(kind, &moved, other))
+    };
+    if let Some(other) = others.iter().find(is_same) {
+        let text = format!(
+            "connection {} is this store already, and each event would come twice: remove one of them",
+            other.id
+        );
+        return Err(fail(Exit::No, text));
+    }
     let new = Replacement {
         connection,
         settings: BTreeMap::from([(URL.to_owned(), url)]),
@@ -164,7 +180,11 @@ pub(super) fn set_credentials(
     {
         let text = match own.is_empty() {
             true => format!("connection {} has no credentials", connection.id),
-            false => format!("connection {} takes {}", connection.id, options()),
+            false => format!(
+                "give connection {} at least one of {}, and no other",
+                connection.id,
+                options()
+            ),
         };
         return Err(fail(Exit::Usage, text));
     }

@@ -61,6 +61,20 @@ fn store_that_moved_gets_its_new_url() {
     let refused = set_url(&bench, "http://127.0.0.1:1").ends(1).json();
     assert_eq!(refused["changed"], false);
     set_url(&bench, "no address").ends(78);
+    bench
+        .add_as(
+            "other",
+            &moved.url,
+            &["--no-register", "--public-url", PUBLIC],
+        )
+        .ends(0);
+    let taken = set_url(&bench, &moved.url).ends(1);
+    assert!(
+        taken.err.contains("connection other is this store already"),
+        "{}",
+        taken.err
+    );
+    bench.run(&["connections", "remove", "other"]).ends(0);
     // The webhooks are still missing at the new address.
     let replaced = set_url(&bench, &moved.url).ends(1).json();
     assert_eq!(replaced["changed"], true);

@@ -79,6 +79,10 @@ impl Bench {
 
     /// Adds a shop by its REST API key.
     pub(crate) fn add(&self, url: &str, more: &[&str]) -> Done {
+        self.add_as("shop", url, more)
+    }
+
+    pub(crate) fn add_as(&self, id: &str, url: &str, more: &[&str]) -> Done {
         let (key, secret) = (self.file("key", KEY), self.file("secret", SECRET));
         let (key, secret) = (key.display().to_string(), secret.display().to_string());
         let shop = [
@@ -86,7 +90,7 @@ impl Bench {
             "add",
             "woocommerce",
             "--id",
-            "shop",
+            id,
             "--url",
             url,
             "--json",
