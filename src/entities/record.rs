@@ -138,7 +138,7 @@ impl EventRecord {
     pub(crate) fn without_derived(self) -> Self {
         Self {
             derived: Vec::new(),
-            ..self.without_differences()
+            ..self
         }
     }
 

@@ -170,23 +170,22 @@ impl<P: Publish> Relay<P> {
             let fits = events.iter_mut().all(|event| fit(event, limit).is_ok());
             fits.then_some(events)
         };
-        let candidates = [
-            |record: EventRecord| record,
-            EventRecord::without_differences,
-            EventRecord::without_derived,
-        ];
-        let found = candidates.into_iter().find_map(|reduce| {
-            let record = reduce(record.clone());
-            let events = apply(&record)?;
-            Some((record, events))
-        });
-        // The event itself was limited before.
-        let Some((published, events)) = found else {
-            return record.without_derived();
+        let (published, events) = match apply(&record) {
+            Some(events) => (record, events),
+            None => {
+                tracing::warn!(event = %task.event.id, "event too large with its changes; publishing it without them");
+                let reduced = record.without_differences();
+                match apply(&reduced) {
+                    Some(events) => (reduced, events),
+                    // The event itself was limited before.
+                    None => {
+                        let alone = reduced.without_derived();
+                        let events = apply(&alone).unwrap_or_default();
+                        (alone, events)
+                    }
+                }
+            }
         };
-        if published != record {
-            tracing::warn!(event = %task.event.id, "event too large with its changes; publishing it without them");
-        }
         entry
             .events
             .retain(|logged| logged.index != task.event.id.index);

@@ -61,7 +61,7 @@ impl RabbitNode {
     fn named(name: String, peers: &[String], epmd: Option<Arc<Epmd>>) -> Self {
         assert!(
             Path::new(BIN).join("rabbitmq-server").exists(),
-            "these tests need a RabbitMQ server of their own and there is none in {BIN}: apt-get install rabbitmq-server"
+            "these tests start a RabbitMQ server, and {BIN} has none: apt-get install rabbitmq-server"
         );
         let folder = tempfile::Builder::new()
             .prefix("cartwire-rabbit-")

@@ -136,7 +136,7 @@ pub(super) fn reached(webhook: &Webhook, hooks_at: Option<SocketAddr>) -> Webhoo
     }
 }
 
-/// Posts a delivery as WooCommerce does. Returns the status of the response, or 0 if there is none.
+/// Posts a delivery as WooCommerce does. Returns the status of the response, or 0 without a response.
 pub(super) fn deliver(webhook: &Webhook, shop: &str, delivery: u64, payload: &Value) -> u16 {
     let body = payload.to_string();
     let key = Hmac::<Sha256>::new_from_slice(webhook.secret.as_bytes())
