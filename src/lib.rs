@@ -26,17 +26,19 @@
 //! | [`platforms`] | pure functions that verify and normalize the platforms' webhooks |
 //! | [`database`], [`connections`], [`journal`] | stored data: connections, deliveries and the state of each delivery |
 //! | [`outbound`] | requests to the stores' APIs |
+//! | [`entities`] | the last known state of each entity, and what an event changes |
 //! | [`publisher`] | publishing to the broker |
 //! | [`receiver`] | from a request to a journal entry |
 //! | [`relay`] | from a journal entry to a settled one |
 //! | [`monitor`] | connecting stores, and checking them regularly |
+//! | [`reconcile`] | reading stores for changes that no webhook reported |
 //! | [`replay`] | reading fixtures, and sending them to a gateway |
 //! | [`admin`] | the admin listener |
 //! | [`config`], [`telemetry`], [`app`], [`cli`] | options, logs and metrics, startup and commands |
 //!
 //! # Decisions
-//! - The gateway does not store the last known state of entities. An event's sequence comes from the delivery's position
-//!   in the journal. It grows strictly per partition key and is the same after a crash, so no counter is needed.
+//! - An event's sequence comes from the delivery's position in the journal. It grows strictly per partition key and is the
+//!   same after a crash, so no counter is needed.
 //! - The event log stores no bodies. Normalizing is pure, so an event is created from its delivery whenever it is read.
 //!   The journal stores each payload once.
 //! - The journal stores the store's response to a thin delivery beside the delivery. The event is created from both.

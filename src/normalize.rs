@@ -49,19 +49,20 @@ pub fn assemble(entry: &Entry) -> Assembled {
     }
     let normalized = match entry.kind {
         EntryKind::Announcement => announcement(entry),
-        EntryKind::Delivery | EntryKind::Found => match platform(&entry.delivery.platform) {
-            // A panic of the normalizer must not end the relay.
-            Some(platform) => {
-                catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery))).unwrap_or(
-                    Normalized::Unreadable {
-                        reason: "normalizer_failed",
-                    },
-                )
+        EntryKind::Delivery | EntryKind::Found | EntryKind::Polled => {
+            match platform(&entry.delivery.platform) {
+                // A panic of the normalizer must not end the relay.
+                Some(platform) => {
+                    catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery)))
+                        .unwrap_or(Normalized::Unreadable {
+                            reason: "normalizer_failed",
+                        })
+                }
+                None => Normalized::Unreadable {
+                    reason: "unknown_platform",
+                },
             }
-            None => Normalized::Unreadable {
-                reason: "unknown_platform",
-            },
-        },
+        }
     };
     match normalized {
         Normalized::Ignored { reason } => Assembled::Ignored(reason.into()),

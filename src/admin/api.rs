@@ -1,6 +1,7 @@
 //! The admin API: events, deliveries, and connections with their rejected requests.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
@@ -14,9 +15,10 @@ use super::state::Admin;
 use crate::connections::{Connection, RejectionCount};
 use crate::delivery::ConnectionId;
 use crate::event::EventId;
-use crate::journal::{DeliveryFilter, LogPage, PageLimit, Reader};
+use crate::journal::{DeliveryFilter, LogPage, PageLimit, ReadResult, Reader};
 use crate::normalize::{assemble_page, assemble_row};
 use crate::platforms::api::Finding;
+use crate::reconcile::ReadProgress;
 
 type Answer = Result<HttpResponse, ApiError>;
 
@@ -198,6 +200,8 @@ fn note_acknowledged(deliveries: u64) {
 struct ConnectionView {
     #[serde(flatten)]
     connection: Connection,
+    #[serde(flatten)]
+    progress: ReadProgress,
     /// The findings of the last check since the start of the program, most severe first.
     findings: Vec<Finding>,
     rejections: Vec<RejectionCount>,
@@ -209,8 +213,13 @@ pub(super) async fn connections(request: HttpRequest, admin: web::Data<Admin>) -
     let slot = admin.limits.answer().await?;
     let connections = admin
         .limits
-        .read(&admin.journal, Reader::connections)
+        .read(&admin.journal, |reader| {
+            let connections = reader.connections()?.into_iter();
+            let with_progress = |connection| with_progress(reader, connection);
+            connections.map(with_progress).collect()
+        })
         .await?;
+    let connections: Vec<(Connection, ReadProgress)> = connections;
     let views: Vec<ConnectionView> = connections
         .into_iter()
         .map(|connection| view(&admin, connection))
@@ -228,19 +237,34 @@ pub(super) async fn connection(
     let id = ConnectionId::new(&id).map_err(|_| ApiError::NotFound)?;
     let connection = admin
         .limits
-        .read(&admin.journal, move |reader| reader.connection(&id))
+        .read(&admin.journal, move |reader| {
+            let connection = reader.connection(&id)?;
+            connection
+                .map(|connection| with_progress(reader, connection))
+                .transpose()
+        })
         .await?
         .ok_or(ApiError::NotFound)?;
     Ok(HttpResponse::Ok().json(view(&admin, connection)))
 }
 
-fn view(admin: &Admin, connection: Connection) -> ConnectionView {
+fn with_progress(
+    reader: &Reader,
+    connection: Connection,
+) -> ReadResult<(Connection, ReadProgress)> {
+    let reads = reader.store_reads(&connection.id)?;
+    let progress = ReadProgress::of(&connection, &reads, Timestamp::now());
+    Ok((connection, progress))
+}
+
+fn view(admin: &Admin, (connection, progress): (Connection, ReadProgress)) -> ConnectionView {
     let (rejections, findings) = (
         admin.rejections.of(&connection.id),
         admin.findings.of(&connection.id),
     );
     ConnectionView {
         connection,
+        progress,
         findings,
         rejections,
     }

@@ -155,6 +155,7 @@ impl App {
             seal: self.seal.clone(),
             outbound: outbound.clone(),
             interval: self.config.reconcile_interval,
+            poll_interval: self.config.poll_interval,
         };
         let reconciler = watch.spawn("reconciler", reconciler.run(shutdown.subscribe()));
         let upkeep = telemetry::keep_bounded(metrics.clone());

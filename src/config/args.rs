@@ -101,6 +101,14 @@ pub struct ServeArgs {
         default_value = "600"
     )]
     pub reconcile_interval_seconds: String,
+    /// Seconds between two reads of a store that is followed by polling, unless its connection has a value of its own
+    #[arg(
+        long,
+        env = "CARTWIRE_POLL_INTERVAL_SECONDS",
+        value_name = "SECONDS",
+        default_value = "60"
+    )]
+    pub poll_interval_seconds: String,
     /// Maximum seconds that a delivery without details waits for the store's API. 0 publishes it without details
     #[arg(
         long,

@@ -38,6 +38,8 @@ pub struct Config {
     pub is_auto_repair: bool,
     /// The time between two reads of a store; `None` if stores are read on request only.
     pub reconcile_interval: Option<Duration>,
+    /// Time between two reads of a store that sends no webhooks.
+    pub poll_interval: Duration,
     /// The maximum wait of a delivery for its enrichment; `None` without enrichment.
     pub complete_within: Option<Duration>,
     /// The options of requests to stores.
@@ -107,6 +109,10 @@ fn read(m: &mut Mistakes, data: &DataArgs, args: &ServeArgs) -> Option<Config> {
         "--reconcile-interval-seconds",
         &args.reconcile_interval_seconds,
     );
+    let poll = m.take(
+        "--poll-interval-seconds",
+        number(&args.poll_interval_seconds, 1..=86_400),
+    );
     let stores = match args.stores.options() {
         Ok(stores) => Some(stores),
         Err(ConfigErrors(mistakes)) => {
@@ -138,6 +144,7 @@ fn read(m: &mut Mistakes, data: &DataArgs, args: &ServeArgs) -> Option<Config> {
         check_interval: check?,
         is_auto_repair: args.repair == RepairMode::Auto,
         reconcile_interval: reconcile?,
+        poll_interval: Duration::from_secs(poll?),
         complete_within: complete?,
         stores: stores?,
         broker,

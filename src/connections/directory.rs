@@ -11,6 +11,7 @@ use rusqlite::Connection as Sqlite;
 
 use super::connection::{Connection, INSTALLATION_KIND};
 use super::endpoint::{Endpoint, EndpointKind, KeyError};
+use super::polling::Polling;
 use super::seal::Seal;
 use super::secret::SealedSecret;
 use super::state::Status;
@@ -51,6 +52,16 @@ struct KnownConnection {
     status: Status,
     parent: Option<ConnectionId>,
     connected_at: Timestamp,
+    polling: Option<Polling>,
+}
+
+/// A store whose entities can be read now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadableStore {
+    pub id: ConnectionId,
+    pub is_degraded: bool,
+    /// `None` if the store's webhooks are followed.
+    pub polling: Option<Polling>,
 }
 
 /// Credentials of `connection` for requests to an API.
@@ -172,33 +183,37 @@ impl Directory {
             .collect()
     }
 
-    /// The connections whose store's entities can be read now.
+    /// The stores whose entities can be read now.
     #[must_use]
-    pub fn readable(&self) -> BTreeSet<ConnectionId> {
+    pub fn readable(&self) -> Vec<ReadableStore> {
         let snapshot = self.snapshot();
+        let may_request = |id: &ConnectionId, known: &KnownConnection| {
+            let of = |connection: &ConnectionId, target| Capability {
+                connection: connection.clone(),
+                target,
+            };
+            let needed = match &known.parent {
+                Some(parent) => of(parent, ApiTarget::Installations),
+                None => of(id, ApiTarget::Itself),
+            };
+            snapshot.capabilities.contains(&needed)
+        };
         let is_readable = |id: &ConnectionId, known: &KnownConnection| {
             let has_lists =
                 store_api(&known.platform).is_some_and(|api| !api.readable_lists().is_empty());
             let is_active = matches!(known.status, Status::Connected | Status::Degraded);
-            has_lists
-                && is_active
-                && snapshot.capabilities.contains(&Capability {
-                    connection: id.clone(),
-                    target: ApiTarget::Itself,
-                })
+            has_lists && is_active && may_request(id, known)
         };
         let readable = snapshot
             .connections
             .iter()
             .filter(|(id, known)| is_readable(id, known));
-        readable.map(|(id, _)| id.clone()).collect()
-    }
-
-    #[must_use]
-    pub fn is_degraded(&self, id: &ConnectionId) -> bool {
-        let snapshot = self.snapshot();
-        let known = snapshot.connections.get(id);
-        known.is_some_and(|known| known.status == Status::Degraded)
+        let store = |(id, known): (&ConnectionId, &KnownConnection)| ReadableStore {
+            id: id.clone(),
+            is_degraded: known.status == Status::Degraded,
+            polling: known.polling,
+        };
+        readable.map(store).collect()
     }
 
     /// The number of connections with each status.
@@ -263,6 +278,7 @@ impl Snapshot {
             status: connection.status,
             parent: connection.parent.clone(),
             connected_at: connection.created_at,
+            polling: Polling::of(connection),
         };
         self.connections.insert(connection.id.clone(), known);
         let Some((platform, kind)) = connection_kind(&connection.kind) else {

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Origin {
     /// A webhook arrived, or the gateway itself noticed a change of a connection.
     Webhook,
+    /// The gateway read the store, which sends no webhooks or whose past was requested.
+    Poll,
     /// The gateway read the store and found a change that no webhook had reported.
     Reconcile,
     /// An operator published the delivery again.
@@ -20,6 +22,7 @@ impl Origin {
     pub fn as_str(self) -> &'static str {
         match self {
             Origin::Webhook => "webhook",
+            Origin::Poll => "poll",
             Origin::Reconcile => "reconcile",
             Origin::Redrive => "redrive",
         }

@@ -130,6 +130,7 @@ impl Entry {
         match (self.redriven, self.kind) {
             (true, _) => Origin::Redrive,
             (false, EntryKind::Found) => Origin::Reconcile,
+            (false, EntryKind::Polled) => Origin::Poll,
             (false, EntryKind::Delivery | EntryKind::Announcement) => Origin::Webhook,
         }
     }
@@ -142,8 +143,10 @@ pub enum EntryKind {
     Delivery,
     /// The gateway announced a change of a connection. The body has the `connection` shape.
     Announcement,
-    /// The gateway found a change by reading a store. The body has the form of the platform's webhook.
+    /// The gateway found a change that the store had not reported. The body has the form of the platform's webhook.
     Found,
+    /// The gateway found a change of a store that sends no webhooks. The body has the form of the platform's webhook.
+    Polled,
 }
 
 impl EntryKind {
@@ -152,6 +155,7 @@ impl EntryKind {
             EntryKind::Delivery => 0,
             EntryKind::Announcement => 1,
             EntryKind::Found => 2,
+            EntryKind::Polled => 3,
         }
     }
 
@@ -159,6 +163,7 @@ impl EntryKind {
         match code {
             1 => EntryKind::Announcement,
             2 => EntryKind::Found,
+            3 => EntryKind::Polled,
             _ => EntryKind::Delivery,
         }
     }

@@ -3,15 +3,16 @@
 //! A page of found changes and the position of the read are stored in one commit. So a read continues after a crash with
 //! the page that was not stored, and a change is never stored twice.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Transaction, params};
 use serde::Serialize;
 
 use super::append::open_entry;
+use super::completions;
 use super::entry::EntryKind;
 use super::keys;
 use super::usage::{self, entry_bytes};
-use crate::delivery::{ConnectionId, DeliveryKey};
+use crate::delivery::{ConnectionId, DeliveryKey, Enriched, Enrichment};
 
 /// How a store's entity differs from its last known state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +48,13 @@ impl Gap {
     }
 }
 
+/// The gap of a change that no webhook should have reported.
+pub(super) const POLLED: &str = "polled";
+/// The changes of the store are reported for this time.
+const REPORTED_FOR: SignedDuration = SignedDuration::from_hours(24 * 400);
+/// A polled change is known for this time. By then the state of its entity is known.
+const POLLED_FOR: SignedDuration = SignedDuration::from_hours(48);
+
 /// A change that was found by reading a store.
 #[derive(Clone, Debug)]
 pub struct FoundChange {
@@ -58,12 +66,14 @@ pub struct FoundChange {
     /// The topic of the webhook that the store failed to send.
     pub topic: String,
     pub body: Vec<u8>,
+    /// The response that completes a thin webhook, if the list had it.
+    pub details: Option<Vec<u8>>,
     /// The state of the entity that the change leads to. The same change is stored once.
     pub version: Vec<u8>,
 }
 
 /// How far an entity of a store has been read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoreRead {
     /// The name of the entity.
     pub entity: String,
@@ -84,6 +94,8 @@ pub struct StoreRead {
 pub struct FoundPage {
     pub platform: String,
     pub connection: ConnectionId,
+    /// [`EntryKind::Found`] for changes that the store should have reported, else [`EntryKind::Polled`].
+    pub kind: EntryKind,
     pub changes: Vec<FoundChange>,
     /// `None` for a read whose progress is not stored.
     pub read: Option<StoreRead>,
@@ -97,6 +109,9 @@ pub(super) fn store_page(
     let mut added = 0;
     for change in &page.changes {
         added += usize::from(store_change(transaction, page, change, now)?);
+    }
+    if added > 0 {
+        forget_old(transaction, &page.connection, now)?;
     }
     let Some(read) = &page.read else {
         return Ok(added);
@@ -126,6 +141,24 @@ pub(super) fn store_page(
     Ok(added)
 }
 
+fn forget_old(
+    transaction: &Transaction<'_>,
+    connection: &ConnectionId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let connection = connection.as_str();
+    let before = |age: SignedDuration| (now - age).as_millisecond();
+    transaction
+        .prepare_cached("DELETE FROM found_changes WHERE connection = ?1 AND found_at < ?2")?
+        .execute(params![connection, before(REPORTED_FOR)])?;
+    transaction
+        .prepare_cached(
+            "DELETE FROM found_changes WHERE connection = ?1 AND found_at < ?2 AND gap = ?3",
+        )?
+        .execute(params![connection, before(POLLED_FOR), POLLED])?;
+    Ok(())
+}
+
 /// Stores a found change as a delivery. `false` if it was stored before.
 fn store_change(
     transaction: &Transaction<'_>,
@@ -133,23 +166,20 @@ fn store_change(
     change: &FoundChange,
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
-    let FoundChange {
-        entity,
-        id,
-        gap,
-        topic,
-        body,
-        version,
-    } = change;
     let connection = page.connection.as_str();
     let key = DeliveryKey::of(&[
         b"found",
         connection.as_bytes(),
-        entity.as_bytes(),
-        id.as_bytes(),
-        topic.as_bytes(),
-        version,
+        change.entity.as_bytes(),
+        change.id.as_bytes(),
+        change.topic.as_bytes(),
+        &change.version,
     ]);
+    let gap = if page.kind == EntryKind::Found {
+        change.gap.as_str()
+    } else {
+        POLLED
+    };
     let is_new = transaction
         .prepare_cached(
             "INSERT OR IGNORE INTO found_changes (key, connection, entity, id, gap, found_at)
@@ -158,14 +188,24 @@ fn store_change(
         .execute(params![
             key.as_bytes(),
             connection,
-            entity,
-            id,
-            gap.as_str(),
+            change.entity,
+            change.id,
+            gap,
             now.as_millisecond()
         ])?;
     if is_new == 0 {
         return Ok(false);
     }
+    store_delivery(transaction, (page, change, &key), now)?;
+    Ok(true)
+}
+
+fn store_delivery(
+    transaction: &Transaction<'_>,
+    (page, change, key): (&FoundPage, &FoundChange, &DeliveryKey),
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let connection = page.connection.as_str();
     transaction
         .prepare_cached(
             "INSERT INTO deliveries (key, kind, platform, endpoint, connection, topic, received_at, headers, body)
@@ -173,18 +213,30 @@ fn store_change(
         )?
         .execute(params![
             key.as_bytes(),
-            EntryKind::Found.code(),
+            page.kind.code(),
             page.platform,
             connection,
-            topic,
+            change.topic,
             now.as_millisecond(),
-            body,
+            change.body,
         ])?;
     let position = transaction.last_insert_rowid();
-    keys::index_directly(transaction, key, position)?;
+    keys::index_directly(transaction, *key, position)?;
     let usage = usage::of(transaction, connection)?;
-    open_entry(transaction, position, usage.id, entry_bytes(body.len(), 0))?;
-    Ok(true)
+    open_entry(
+        transaction,
+        position,
+        usage.id,
+        entry_bytes(change.body.len(), 0),
+    )?;
+    if let Some(details) = &change.details {
+        let enriched = Enriched {
+            enrichment: Enrichment::Complete(details.clone().into()),
+            fetched_at: now,
+        };
+        completions::store(transaction, &[position], &enriched)?;
+    }
+    Ok(())
 }
 
 /// Removes what was stored about the reads of a removed connection.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::data_file::DataFile;
 use super::entry::EntryKind;
 use super::error::JournalError;
-use super::found_changes::{FoundPage, Gap, StoreRead, store_page};
+use super::found_changes::{FoundPage, Gap, POLLED, StoreRead, store_page};
 use super::handle::Journal;
 use super::reader::Reader;
 use crate::database::rows::instant;
@@ -21,6 +21,8 @@ pub struct DayOfGaps {
     pub day: String,
     /// Number of deliveries by webhook.
     pub webhooks: u64,
+    /// Number of changes that were found by polling. The oldest ones are not counted.
+    pub polled: u64,
     /// Found changes of entities that were never seen.
     pub missing: Vec<String>,
     /// Found changes of known entities.
@@ -177,7 +179,12 @@ impl Reader {
         while let Some(row) = rows.next()? {
             let (entity, id): (String, String) = (row.get(2)?, row.get(3)?);
             let day = days.entry(row.get(0)?).or_default();
-            let ids = match Gap::parse(row.get_ref(1)?.as_str()?) {
+            let gap = row.get_ref(1)?.as_str()?;
+            if gap == POLLED {
+                day.polled += 1;
+                continue;
+            }
+            let ids = match Gap::parse(gap) {
                 Some(Gap::Missing) => &mut day.missing,
                 Some(Gap::Late) => &mut day.late,
                 Some(Gap::Deleted) => &mut day.deleted,

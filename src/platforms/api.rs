@@ -5,27 +5,30 @@
 //! with all responses so far. A conversation with branches therefore reads from top to bottom, and a test needs only
 //! recorded responses. Nothing here does I/O.
 
+mod fetched;
 mod finding_code;
 mod http;
 mod store_page;
 
+pub use fetched::Fetched;
 pub use finding_code::FindingCode;
 pub use http::{
     AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
 };
 
 pub use store_page::{
-    ChangeKind, ListKind, PageFailure, PageIds, PageRequest, ReadableList, StorePage, StoreRow,
+    ChangeKind, FailureScope, ListKind, PageFailure, PageIds, PageRequest, ReadableList, StorePage,
+    StoreRow,
 };
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::delivery::{ConnectionId, Enrichment};
+use super::kind::{FOLLOWED_BY, POLLING};
+use crate::delivery::ConnectionId;
 
 /// The next request of a dialogue: it has no response yet.
 #[derive(Debug)]
@@ -115,6 +118,12 @@ impl ConnectionContext {
                 .as_ref()
                 .map(|parent| Box::new(parent.configured())),
         }
+    }
+
+    /// `true` for a store that is followed by polling although its platform has webhooks.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.setting(FOLLOWED_BY) == Some(POLLING)
     }
 
     #[must_use]
@@ -245,33 +254,6 @@ fn sanitize(text: &mut String, max_bytes: usize) {
     if text.len() > max_bytes {
         text.truncate(text.floor_char_boundary(max_bytes));
         text.push('…');
-    }
-}
-
-/// The result of fetching the missing data of a thin delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fetched {
-    Done(Enrichment),
-    /// A temporary failure.
-    Retry {
-        /// Reason code.
-        reason: &'static str,
-        /// The store's minimum wait before a retry, if the store sent one.
-        after: Option<Duration>,
-    },
-}
-
-impl Fetched {
-    /// The store's response contradicts the delivery; with a reason code.
-    #[must_use]
-    pub const fn contradicted(reason: &'static str) -> Self {
-        Self::Done(Enrichment::Contradicted(Cow::Borrowed(reason)))
-    }
-
-    /// The data cannot be fetched; with a reason code.
-    #[must_use]
-    pub const fn unavailable(reason: &'static str) -> Self {
-        Self::Done(Enrichment::Unavailable(Cow::Borrowed(reason)))
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::api::{
-    ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
-    Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableList, Scope, StorePage,
-    Unanswered,
+    ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue,
+    FailureScope, Fetched, Finding, FindingCode, Pace, PageFailure, PageRequest, ReadableList,
+    Scope, StorePage, Unanswered,
 };
 use super::kind::ConnectionKind;
 use super::normalized::{Normalized, ReportedProblem};
@@ -194,16 +194,13 @@ pub trait StoreApi: WebhookPlatform {
         _context: &ConnectionContext,
         _dialogue: &mut Dialogue<'_>,
     ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
-        Ok(Err(PageFailure {
-            reason: "not_readable",
-            retry_after: None,
-            is_of_list: false,
-        }))
+        Ok(Err(PageFailure::new("not_readable", FailureScope::Store)))
     }
 
-    /// The topic of the webhook that would report a change that was found by reading.
-    fn topic_of_change(&self, entity: &str, _change: ChangeKind) -> String {
-        entity.to_owned()
+    /// The topic of the webhook that would report a change that was found by reading. `resource` is that of the row, or the
+    /// name of the entity.
+    fn topic_of_change(&self, resource: &str, _change: ChangeKind) -> String {
+        resource.to_owned()
     }
 
     /// The permissions that the gateway's features need at the platform.

@@ -1,5 +1,10 @@
 //! The kinds of connection and the values that an operator enters for each.
 
+/// The setting that a store is followed by polling although its platform has webhooks.
+pub const FOLLOWED_BY: &str = "followed_by";
+/// The value of [`FOLLOWED_BY`].
+pub const POLLING: &str = "polling";
+
 /// A kind of connection, with the fields that an operator enters.
 #[derive(Debug)]
 pub struct ConnectionKind {
@@ -13,6 +18,8 @@ pub struct ConnectionKind {
     pub identified_by: &'static [&'static str],
     /// `true` if the gateway registers the webhooks at the store. The command then has `--no-register`.
     pub registers_webhooks: bool,
+    /// `true` if the store's entities can be read, so that the store can be followed without webhooks.
+    pub can_be_polled: bool,
     pub fields: &'static [Field],
     /// The operator's next step at the platform, shown after adding. `{url}` is replaced by the endpoint's URL.
     pub next_step: &'static str,

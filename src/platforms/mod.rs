@@ -24,7 +24,7 @@ pub mod woocommerce;
 
 pub use content::{Content, ContentDigest};
 pub use contract::{StoreApi, WebhookPlatform};
-pub use kind::{ConnectionKind, Field, FieldRole};
+pub use kind::{ConnectionKind, FOLLOWED_BY, Field, FieldRole, POLLING};
 pub use normalized::{ConnectionSignal, Normalized, ReportedProblem};
 pub use registered::{ClaimedWebhook, RegisteredWebhooks, TOPIC_MISMATCH, WebhookList};
 pub use registry::{

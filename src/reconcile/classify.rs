@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::delivery::{ConnectionId, JournaledDelivery};
+use crate::delivery::{ConnectionId, Enriched, Enrichment, JournaledDelivery};
 use crate::entities::{EntityKey, EntityState, EntityVersion};
-use crate::event::NormalizedEvent;
+use crate::event::Authority;
 use crate::journal::{FoundChange, Gap};
 use crate::platforms::api::{ChangeKind, StoreRow};
 use crate::platforms::{Content, ContentDigest, Normalized, StoreApi};
@@ -18,10 +18,11 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// A row in the form of the delivery that would have reported it.
 pub(super) struct ReadEntity {
     pub(super) key: EntityKey,
-    body: Vec<u8>,
-    is_in_trash: bool,
+    row: StoreRow,
     form: Value,
     content: Content,
+    /// `false` if the list leaves out a part of the entity. The relay then fetches the whole entity, as for a thin webhook.
+    is_whole: bool,
 }
 
 /// Where a row comes from.
@@ -32,12 +33,18 @@ pub(super) struct RowSource<'a> {
     /// The name of the entity that was read.
     pub(super) entity: &'static str,
     pub(super) read_at: Timestamp,
+    /// `true` if the store sends no webhooks.
+    pub(super) is_polled: bool,
 }
 
 impl RowSource<'_> {
     /// Reads a row. The error is the change to store for a row that cannot be read.
     pub(super) fn read(self, row: StoreRow) -> Result<ReadEntity, Box<FoundChange>> {
-        let topic = self.api.topic_of_change(self.entity, ChangeKind::Updated);
+        let topic = self.api.topic_of_change(row.resource, ChangeKind::Updated);
+        let enriched = row.details.as_ref().map(|details| Enriched {
+            enrichment: Enrichment::Complete(details.clone().into()),
+            fetched_at: self.read_at,
+        });
         let delivery = JournaledDelivery {
             platform: self.api.name().to_owned(),
             endpoint: self.connection.clone(),
@@ -46,7 +53,7 @@ impl RowSource<'_> {
             received_at: Timestamp::UNIX_EPOCH,
             headers: Vec::new(),
             body: row.body.clone().into(),
-            enriched: None,
+            enriched,
         };
         // A panic of the normalizer must not end the read.
         let normalized = catch_unwind(AssertUnwindSafe(|| self.api.normalize(&delivery)));
@@ -58,32 +65,32 @@ impl RowSource<'_> {
             }) => normalized_events.into_iter().next().zip(content),
             Ok(Normalized::Ignored { .. } | Normalized::Unreadable { .. }) | Err(_) => None,
         };
-        match found.and_then(|(event, content)| self.entity_of(&row, event, content)) {
-            Some(entity) => Ok(entity),
+        let entity = found.and_then(|(event, content)| {
+            let key = EntityKey::of(self.connection, &event)?;
+            Some((key, event, content))
+        });
+        match entity {
+            Some((key, event, content)) => Ok(ReadEntity {
+                key,
+                row,
+                form: event.entity.to_json(),
+                content,
+                is_whole: event.authority == Authority::Full,
+            }),
             None => Err(Box::new(FoundChange {
                 entity: self.entity.to_owned(),
                 id: String::new(),
                 gap: Gap::Unreadable,
                 topic,
-                version: row.body.clone(),
+                version: [
+                    row.body.as_slice(),
+                    row.details.as_deref().unwrap_or_default(),
+                ]
+                .concat(),
                 body: row.body,
+                details: row.details,
             })),
         }
-    }
-
-    fn entity_of(
-        self,
-        row: &StoreRow,
-        event: NormalizedEvent,
-        content: Content,
-    ) -> Option<ReadEntity> {
-        Some(ReadEntity {
-            key: EntityKey::of(self.connection, &event)?,
-            body: row.body.clone(),
-            is_in_trash: row.is_in_trash,
-            form: event.entity.to_json(),
-            content,
-        })
     }
 
     /// The change that the store failed to report; `None` if the known state is as new. `after` is the begin of the window.
@@ -98,12 +105,15 @@ impl RowSource<'_> {
             updated_at: time(&read.form, "updated_at"),
         };
         let (gap, change) = match known {
-            None if read.is_in_trash => return None,
+            None if read.row.is_in_trash => return None,
             None => {
-                let is_after = |name| time(&read.form, name).is_some_and(|time| time > after);
-                let is_new = is_after("created_at");
-                // A list without a window has entities from before the store was connected.
-                if !is_new && !is_after("updated_at") {
+                let times = ["created_at", "updated_at"].map(|name| time(&read.form, name));
+                let [is_new, is_changed] = times.map(|time| time.is_some_and(|time| time > after));
+                // A list without a window has entities from before the store was connected. Without a time, their age is
+                // unknown: a polled store has no other report of them.
+                let has_no_time = times == [None, None];
+                let is_news = is_new || is_changed || (has_no_time && self.is_polled);
+                if !is_news {
                     return None;
                 }
                 let change = if is_new {
@@ -113,7 +123,7 @@ impl RowSource<'_> {
                 };
                 (Gap::Missing, change)
             }
-            Some(known) if read.is_in_trash => {
+            Some(known) if read.row.is_in_trash => {
                 if known.is_deleted {
                     return None;
                 }
@@ -124,10 +134,12 @@ impl RowSource<'_> {
                 is_newer.then_some((Gap::Late, ChangeKind::Restored))?
             }
             Some(known) => {
-                let is_older = version.compare(&known.version) == Some(Ordering::Less);
+                let age = version.compare(&known.version);
                 let content = read.content.digest;
                 let is_same = known.content == content || known.value() == read.form;
-                if is_same || is_older {
+                // A part of an entity differs from the whole also if nothing changed.
+                let is_not_newer = !read.is_whole && age != Some(Ordering::Greater);
+                if is_same || is_not_newer || age == Some(Ordering::Less) {
                     return None;
                 }
                 (Gap::Late, ChangeKind::Updated)
@@ -137,9 +149,10 @@ impl RowSource<'_> {
             entity: read.key.entity.to_owned(),
             id: read.key.id,
             gap,
-            topic: self.api.topic_of_change(self.entity, change),
+            topic: self.api.topic_of_change(read.row.resource, change),
             version: identity(&read.content.digest, version.updated_at),
-            body: read.body,
+            body: read.row.body,
+            details: read.row.details,
         })
     }
 
@@ -152,6 +165,7 @@ impl RowSource<'_> {
             gap: Gap::Deleted,
             topic: self.api.topic_of_change(self.entity, ChangeKind::Deleted),
             body: format!(r#"{{"id":{}}}"#, id_json(&key.id)).into_bytes(),
+            details: None,
             version: [
                 identity(&known.content, known.version.updated_at),
                 (self.read_at.as_second() / SECONDS_PER_DAY)

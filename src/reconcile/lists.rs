@@ -3,8 +3,44 @@
 use jiff::Timestamp;
 
 use super::report::ReconcileRequest;
-use super::window::{Stores, Window};
+use super::window::{Following, Stores, Window};
+use crate::journal::StoreRead;
 use crate::platforms::api::ReadableList;
+
+/// The scheduled read of a list.
+pub(super) struct ScheduledRead {
+    pub(super) window: Window,
+    pub(super) following: Following,
+    pub(super) is_due: bool,
+}
+
+impl ScheduledRead {
+    /// The next read of a list after `last`.
+    pub(super) fn next(
+        list: ReadableList,
+        last: Option<&StoreRead>,
+        following: Following,
+        now: Timestamp,
+    ) -> Self {
+        let window = Window::next(last, following, now);
+        let interval = if following.is_polled {
+            Some(list.poll_interval)
+        } else {
+            list.kind.interval()
+        };
+        let is_due = interval.is_none_or(|interval| {
+            // The first read of all entities of a store with webhooks is not urgent: its webhooks have begun.
+            let finished_at = window.finished_at;
+            let last = finished_at.or((!following.is_polled).then_some(following.from));
+            window.cursor.is_some() || last.is_none_or(|last| now.duration_since(last) >= interval)
+        });
+        Self {
+            window,
+            following,
+            is_due,
+        }
+    }
+}
 
 /// The lists of a store that are read.
 pub(super) enum Lists {
@@ -21,23 +57,23 @@ impl Lists {
         matches!(self, Lists::Changes | Lists::Full)
     }
 
-    /// The window in which a list is read; `None` if it is not read. `scheduled` is the window of the list's scheduled read.
-    pub(super) fn window(
-        &self,
-        list: ReadableList,
-        scheduled: Window,
-        is_due: bool,
-    ) -> Option<Window> {
+    /// The window in which a list is read; `None` if it is not read.
+    pub(super) fn window(&self, list: ReadableList, scheduled: ScheduledRead) -> Option<Window> {
+        let ScheduledRead {
+            window: scheduled,
+            following,
+            is_due,
+        } = scheduled;
         let is_full = list.kind.interval().is_some();
         match self {
-            Lists::Changes => (!is_full).then_some(scheduled),
+            Lists::Changes => (!is_full && is_due).then_some(scheduled),
             Lists::Full => (is_full && is_due).then_some(scheduled),
             Lists::Requested(request) => {
                 let is_named = request.entity.as_deref() == Some(list.entity);
                 let is_wanted =
                     is_named || request.entity.is_none() && (is_due || request.since.is_some());
                 let window = match request.since {
-                    Some(since) => Window::since(since, Timestamp::now()),
+                    Some(since) => Window::since(since, following, Timestamp::now()),
                     None => scheduled,
                 };
                 is_wanted.then_some(if request.dry_run {
@@ -60,27 +96,61 @@ mod tests {
     use super::*;
     use crate::platforms::api::ListKind;
 
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    fn list(kind: ListKind, poll_interval: SignedDuration) -> ReadableList {
+        ReadableList {
+            name: "list",
+            entity: "order",
+            kind,
+            poll_interval,
+        }
+    }
+
+    /// Whether a list is read this long after its last read.
+    fn reads(lists: &Lists, list: ReadableList, is_polled: bool, age: SignedDuration) -> bool {
+        let last = StoreRead {
+            entity: "list".to_owned(),
+            watermark: Timestamp::UNIX_EPOCH,
+            until: None,
+            cursor: None,
+            finished_at: Some(Timestamp::UNIX_EPOCH),
+            failure: None,
+        };
+        let following = Following {
+            from: Timestamp::UNIX_EPOCH,
+            is_polled,
+        };
+        let now = Timestamp::UNIX_EPOCH + age;
+        let scheduled = ScheduledRead::next(list, Some(&last), following, now);
+        lists.window(list, scheduled).is_some()
+    }
+
     /// Whether a list of changes, and lists of all entities that are due and not due, are read.
     fn read(lists: &Lists) -> [bool; 3] {
-        let all = ListKind::All {
-            interval: SignedDuration::from_hours(24),
-        };
-        [(ListKind::Changes, true), (all, true), (all, false)].map(|(kind, is_due)| {
-            let list = ReadableList {
-                name: "list",
-                entity: "order",
-                kind,
-            };
-            let now = Timestamp::UNIX_EPOCH;
-            let scheduled = Window::next(None, now, now);
-            lists.window(list, scheduled, is_due).is_some()
-        })
+        let all = list(ListKind::All { interval: HOUR }, HOUR);
+        let changes = list(ListKind::Changes, SignedDuration::ZERO);
+        [
+            reads(lists, changes, false, HOUR),
+            reads(lists, all, false, HOUR),
+            reads(lists, all, false, HOUR / 2),
+        ]
     }
 
     #[test]
     fn scheduled_reads_of_changes_do_not_wait_for_lists_of_all_entities() {
         assert_eq!(read(&Lists::Changes), [true, false, false]);
         assert_eq!(read(&Lists::Full), [false, true, false]);
+    }
+
+    #[test]
+    fn each_poll_reads_urgent_lists_and_the_others_after_their_interval() {
+        let urgent = list(ListKind::Changes, SignedDuration::ZERO);
+        let slow = list(ListKind::Changes, HOUR);
+        let polls = |list, age| reads(&Lists::Changes, list, true, age);
+        assert!(polls(urgent, SignedDuration::from_secs(1)));
+        assert!(!polls(slow, HOUR / 2) && polls(slow, HOUR));
+        assert!(reads(&Lists::Changes, slow, false, HOUR / 2));
     }
 
     #[test]

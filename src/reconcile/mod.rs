@@ -19,6 +19,7 @@ mod classify;
 mod deletions;
 mod lists;
 mod next_read;
+mod progress;
 mod read;
 mod report;
 mod requests;
@@ -26,5 +27,6 @@ mod schedule;
 mod store;
 mod window;
 
+pub use progress::ReadProgress;
 pub use report::{EntityReport, FoundIds, ReconcileRequest, StoreReport};
 pub use schedule::Reconciler;

@@ -26,13 +26,17 @@ impl NextRead {
         }
     }
 
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.at <= now
     }
 
-    /// `true` if lists of all entities may be due.
-    pub(super) fn is_full_due(&self, now: Instant) -> bool {
-        self.full_at <= now
+    /// `true` if lists of all entities may be due, and wait longer than the lists of changes.
+    pub(super) fn is_full_first(&self, now: Instant) -> bool {
+        self.full_at <= now && (self.at > now || self.full_at < self.at)
     }
 
     /// A read of the due lists of all entities begins: the next one begins after the interval.

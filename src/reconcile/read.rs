@@ -11,11 +11,11 @@ use super::deletions::DeletionSearch;
 use super::report::EntityReport;
 use super::store::Store;
 use super::window::{Stores, Window, earlier, later};
-use crate::journal::entry::Position;
+use crate::journal::entry::{EntryKind, Position};
 use crate::journal::{FoundChange, FoundPage, Gap, JournalError, StoreRead};
 use crate::monitor::check::clock_lead_of;
 use crate::platforms::api::{
-    ListKind, PageFailure, PageRequest, ReadableList, StorePage, StoreRow,
+    FailureScope, ListKind, PageFailure, PageRequest, ReadableList, StorePage, StoreRow,
 };
 
 /// Maximum wait for a store that asks to wait during a read.
@@ -135,7 +135,10 @@ impl Store<'_> {
             Ok(page) => self.take_page(read, page).await,
             Err(failure) => {
                 read.report.failure = Some(failure.reason.to_owned());
-                read.report.is_store_away = !failure.is_of_list;
+                read.report.is_store_away = failure.scope == FailureScope::Store;
+                if failure.scope == FailureScope::Cursor {
+                    read.window.cursor = None;
+                }
                 let progress = StoreRead {
                     failure: read.report.failure.clone(),
                     ..read.progress()
@@ -153,6 +156,7 @@ impl Store<'_> {
             connection: self.connection(),
             entity: read.list.entity,
             read_at: Timestamp::now(),
+            is_polled: self.kind == EntryKind::Polled,
         };
         read.report.read += match (read.list.kind, &page.ids) {
             (ListKind::Ids { .. }, Some(ids)) => ids.present.len() as u64,
@@ -278,12 +282,18 @@ impl Store<'_> {
         let page = FoundPage {
             platform: self.api.name().to_owned(),
             connection: self.connection().clone(),
+            kind: self.kind,
             changes,
             read: progress,
         };
         self.journal.store_found(page).await?;
         for gap in gaps {
-            metrics::counter!("cartwire_found_changes_total", "platform" => self.api.name(), "gap" => gap.as_str()).increment(1);
+            let gap = if self.kind == EntryKind::Polled {
+                "polled"
+            } else {
+                gap.as_str()
+            };
+            metrics::counter!("cartwire_found_changes_total", "platform" => self.api.name(), "gap" => gap).increment(1);
         }
         Ok(())
     }

@@ -23,6 +23,9 @@ pub struct StoreReport {
     /// Reason code if the store was not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
+    /// `true` if the store sends no webhooks, so that all its changes are found by reading.
+    #[serde(default)]
+    pub is_polled: bool,
     pub entities: Vec<EntityReport>,
 }
 

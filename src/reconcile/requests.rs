@@ -31,7 +31,11 @@ pub(super) async fn open(journal: &Journal, directory: &Directory) -> Option<Ope
     };
     let request: ReconcileRequest = serde_json::from_str(&text).unwrap_or_default();
     let mut waiting: Vec<ConnectionId> = if request.connections.is_empty() {
-        directory.readable().into_iter().collect()
+        directory
+            .readable()
+            .into_iter()
+            .map(|store| store.id)
+            .collect()
     } else {
         let ids = request.connections.iter();
         ids.filter_map(|id| ConnectionId::new(id).ok()).collect()

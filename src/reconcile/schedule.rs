@@ -9,25 +9,26 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::lists::Lists;
+use super::lists::{Lists, ScheduledRead};
 use super::next_read::NextRead;
 use super::report::{EntityReport, StoreReport};
 use super::requests::{self, OpenRequest};
 use super::store::Store;
-use super::window::Window;
-use crate::connections::{Directory, Seal};
+use super::window::Following;
+use crate::connections::{Directory, Polling, ReadableStore, Seal};
 use crate::delivery::ConnectionId;
+use crate::journal::entry::EntryKind;
 use crate::journal::{Journal, JournalError};
 use crate::outbound::Outbound;
 use crate::platforms::store_api;
 use crate::report::ErrorChain;
 
 /// Maximum number of stores that are read at once.
-const MAX_CONCURRENT_READS: usize = 4;
+const MAX_CONCURRENT_READS: usize = 8;
 /// Of these, maximum number that a request of the command line reads. It may read for hours.
 const MAX_REQUESTED_READS: usize = 2;
 /// Of these, maximum number whose lists of all entities are read. The others are free for changes, also after an outage.
-const MAX_FULL_READS: usize = 1;
+const MAX_FULL_READS: usize = 2;
 /// A scheduled read of a store ends after this time, so that others get their turn.
 const MAX_READ_TIME: Duration = Duration::from_secs(120);
 /// Time between two searches for stores that are due.
@@ -44,8 +45,10 @@ pub struct Reconciler {
     pub directory: Directory,
     pub seal: Seal,
     pub outbound: Outbound,
-    /// Each store is read once in this time; `None` to read on request only.
+    /// Each store with webhooks is read once in this time; `None` to read it on request only.
     pub interval: Option<Duration>,
+    /// Each store without webhooks is read once in this time, if its connection has no interval of its own.
+    pub poll_interval: Duration,
 }
 
 #[derive(Default)]
@@ -100,36 +103,55 @@ impl Reconciler {
             }
         }
         requests::finish(&self.journal, &mut schedule.request).await;
-        let Some(interval) = self.interval else {
-            return;
-        };
         let now = Instant::now();
-        let ids = self.directory.readable();
+        let mut stores = self.directory.readable();
+        // The longest wait first, so that none waits for ever if there are too many.
+        stores.sort_by_key(|store| schedule.next.get(&store.id).map(NextRead::at));
+        let ids: HashSet<_> = stores.iter().map(|store| &store.id).collect();
         schedule.next.retain(|id, _| ids.contains(id));
-        for id in ids {
-            let phases = &schedule.phases;
-            let first = now + spread(phases, &id).min(interval);
-            let next = schedule
-                .next
-                .entry(id.clone())
-                .or_insert(NextRead::new(first));
-            next.update(self.directory.is_degraded(&id), now);
-            let is_free = schedule.running.len() < MAX_CONCURRENT_READS
-                && !schedule.running.contains_key(&id);
-            if !is_free {
-                continue;
+        for store in &stores {
+            let interval = match store.polling {
+                Some(polling) => Some(polling.interval.unwrap_or(self.poll_interval)),
+                None => self.interval,
+            };
+            if let Some(interval) = interval {
+                self.begin_due(schedule, reads, (store, interval), now);
             }
-            if next.is_due(now) {
-                next.read(interval, now);
-                let read = self.clone().read(id.clone(), Lists::Changes);
-                schedule.running.insert(id, reads.spawn(read).id());
-            } else if next.is_full_due(now) && schedule.full_reads.len() < MAX_FULL_READS {
-                next.read_full(interval, now);
-                let read = self.clone().read(id.clone(), Lists::Full);
-                let task = reads.spawn(read).id();
-                schedule.full_reads.insert(task);
-                schedule.running.insert(id, task);
-            }
+        }
+    }
+
+    /// Begins the read of a store with this interval if one is due.
+    fn begin_due(
+        &self,
+        schedule: &mut Schedule,
+        reads: &mut JoinSet<StoreReport>,
+        (store, interval): (&ReadableStore, Duration),
+        now: Instant,
+    ) {
+        let id = store.id.clone();
+        let phases = &schedule.phases;
+        let first = now + spread(phases, &id).min(interval);
+        let next = schedule
+            .next
+            .entry(id.clone())
+            .or_insert(NextRead::new(first));
+        next.update(store.is_degraded, now);
+        let is_free =
+            schedule.running.len() < MAX_CONCURRENT_READS && !schedule.running.contains_key(&id);
+        if !is_free {
+            return;
+        }
+        let may_read_full = schedule.full_reads.len() < MAX_FULL_READS;
+        if may_read_full && next.is_full_first(now) {
+            next.read_full(interval, now);
+            let read = self.clone().read(id.clone(), Lists::Full);
+            let task = reads.spawn(read).id();
+            schedule.full_reads.insert(task);
+            schedule.running.insert(id, task);
+        } else if next.is_due(now) {
+            next.read(interval, now);
+            let read = self.clone().read(id.clone(), Lists::Changes);
+            schedule.running.insert(id, reads.spawn(read).id());
         }
     }
 
@@ -158,9 +180,10 @@ impl Reconciler {
         let mut report = StoreReport {
             connection: id.to_string(),
             skipped: None,
+            is_polled: false,
             entities: Vec::new(),
         };
-        match self.read_store(&id, &lists, &mut report.entities).await {
+        match self.read_store(&id, &lists, &mut report).await {
             Ok(skipped) => report.skipped = skipped.map(str::to_owned),
             Err(error) => {
                 tracing::error!(connection = %id, error = %ErrorChain(&error), "reading a store failed");
@@ -175,7 +198,7 @@ impl Reconciler {
         &self,
         id: &ConnectionId,
         lists: &Lists,
-        reports: &mut Vec<EntityReport>,
+        report: &mut StoreReport,
     ) -> Result<Option<&'static str>, JournalError> {
         let now = Timestamp::now();
         let (seal, connection) = (self.seal.clone(), id.clone());
@@ -198,27 +221,34 @@ impl Reconciler {
         if has_pending {
             return Ok(Some("deliveries_pending"));
         }
+        let polling = Polling::of(&connection);
+        report.is_polled = polling.is_some();
+        let following = Following {
+            from: polling.map_or(connection.created_at, |polling| polling.from),
+            is_polled: polling.is_some(),
+        };
         let store = Store {
             journal: &self.journal,
             outbound: &self.outbound,
             api,
             context: &context,
+            kind: if following.is_polled {
+                EntryKind::Polled
+            } else {
+                EntryKind::Found
+            },
             deadline: lists.is_scheduled().then(|| Instant::now() + MAX_READ_TIME),
         };
         for list in api.readable_lists() {
             let last = reads.iter().find(|read| read.entity == list.name);
-            let scheduled = Window::next(last, connection.created_at, now);
-            let is_due = list.kind.interval().is_none_or(|interval| {
-                let finished_at = scheduled.finished_at.unwrap_or(connection.created_at);
-                scheduled.cursor.is_some() || now.duration_since(finished_at) >= interval
-            });
-            let Some(window) = lists.window(*list, scheduled, is_due) else {
+            let scheduled = ScheduledRead::next(*list, last, following, now);
+            let Some(window) = lists.window(*list, scheduled) else {
                 continue;
             };
-            let report = store.read_window(*list, window).await?;
+            let read = store.read_window(*list, window).await?;
             // A list that fails by itself must not keep the others unread.
-            let is_away = report.is_store_away;
-            reports.push(report);
+            let is_away = read.is_store_away;
+            report.entities.push(read);
             if is_away {
                 break;
             }
@@ -259,7 +289,10 @@ fn log(report: &StoreReport) {
                 "reading a store stopped; it continues later"
             );
         }
-        if missing + late + deleted > 0 || *unreadable > 0 {
+        let changes = missing + late + deleted;
+        if report.is_polled && changes > 0 && *unreadable == 0 {
+            tracing::debug!(connection, entity, read, changes, "store polled");
+        } else if changes > 0 || *unreadable > 0 {
             tracing::warn!(
                 connection,
                 entity,

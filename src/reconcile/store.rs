@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::delivery::ConnectionId;
 use crate::journal::Journal;
+use crate::journal::entry::EntryKind;
 use crate::outbound::Outbound;
 use crate::platforms::StoreApi;
 use crate::platforms::api::ConnectionContext;
@@ -14,6 +15,8 @@ pub(super) struct Store<'a> {
     pub(super) outbound: &'a Outbound,
     pub(super) api: &'static dyn StoreApi,
     pub(super) context: &'a ConnectionContext,
+    /// The kind of the entries for found changes.
+    pub(super) kind: EntryKind,
     /// The read of a list ends with the first page after this time, so that other stores get their turn.
     pub(super) deadline: Option<Instant>,
 }

@@ -6,8 +6,22 @@ use crate::journal::StoreRead;
 
 /// The window of a read begins this long before the watermark, for changes that became visible late.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(120);
-/// The window ends this long before now, so that webhooks that are on their way are not counted as missing.
+/// The window of a store with webhooks ends this long before now, so that webhooks on their way are not counted as missing.
 pub(super) const LAG: SignedDuration = SignedDuration::from_secs(60);
+
+/// How the store of a read is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Following {
+    /// The first read begins here.
+    pub(super) from: Timestamp,
+    pub(super) is_polled: bool,
+}
+
+impl Following {
+    fn end(self, now: Timestamp) -> Timestamp {
+        if self.is_polled { now } else { now - LAG }
+    }
+}
 
 /// The window of a read.
 #[derive(Clone, Debug)]
@@ -34,12 +48,14 @@ pub(super) enum Stores {
 
 impl Window {
     /// The window of the next read: the rest of an unfinished one, or what changed since the watermark.
-    pub(super) fn next(read: Option<&StoreRead>, connected_at: Timestamp, now: Timestamp) -> Self {
-        let watermark = read.map_or(connected_at, |read| read.watermark);
+    pub(super) fn next(read: Option<&StoreRead>, following: Following, now: Timestamp) -> Self {
+        let watermark = read.map_or(following.from, |read| read.watermark);
         Self {
             watermark,
-            after: watermark - OVERLAP,
-            until: read.and_then(|read| read.until).unwrap_or(now - LAG),
+            after: (watermark - OVERLAP).max(Timestamp::UNIX_EPOCH),
+            until: read
+                .and_then(|read| read.until)
+                .unwrap_or(following.end(now)),
             cursor: read.and_then(|read| read.cursor.clone()),
             finished_at: read.and_then(|read| read.finished_at),
             stores: Stores::ChangesAndProgress,
@@ -47,11 +63,11 @@ impl Window {
     }
 
     /// The window of a request for changes since a time. Its read does not move the watermark.
-    pub(super) fn since(since: Timestamp, now: Timestamp) -> Self {
+    pub(super) fn since(since: Timestamp, following: Following, now: Timestamp) -> Self {
         Self {
             watermark: since,
             after: since,
-            until: now - LAG,
+            until: following.end(now),
             cursor: None,
             finished_at: None,
             stores: Stores::Changes,

@@ -1,7 +1,7 @@
 //! An event as the comparison sees it, and the state that it leads to. Pure.
 
 use crate::entities::{Comparison, EntityKey, EntityState, EntityVersion, Observation};
-use crate::event::{Authority, Event, Weigh, verbs};
+use crate::event::{Authority, Event, Origin, Weigh, verbs};
 use crate::journal::entry::Position;
 use crate::platforms::{Content, platform};
 
@@ -40,8 +40,11 @@ pub(super) fn observation<'a>(
     })
 }
 
-/// The event types that the event's platform sends itself.
+/// The event types that the event's platform sends itself; none for a change that was found by reading the store.
 pub(super) fn sent_types(event: &Event) -> &'static [(&'static str, &'static str)] {
+    if matches!(event.origin, Origin::Poll | Origin::Reconcile) {
+        return &[];
+    }
     platform(&event.platform).map_or(&[], |platform| platform.sent_types())
 }
 

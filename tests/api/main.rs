@@ -25,6 +25,7 @@ mod journal_properties;
 mod known_entities;
 mod normalization_properties;
 mod pausing;
+mod polling;
 mod properties;
 mod proportion;
 mod reconcile;

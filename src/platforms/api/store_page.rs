@@ -1,9 +1,13 @@
 //! Reading a store's entities page by page: requests, pages and failures as plain data.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+
+use super::fetched::Fetched;
+use crate::delivery::Enrichment;
 
 /// A page of entities to read.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +41,16 @@ pub struct PageIds {
     pub present: BTreeSet<u64>,
 }
 
-/// One entity as the store returned it.
+/// One entity as the store returned it, in the form of a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreRow {
-    /// JSON in the form that the platform's webhooks have.
+    /// The platform's name of the resource, from which [`StoreApi::topic_of_change`](crate::platforms::StoreApi::topic_of_change)
+    /// makes the topic.
+    pub resource: &'static str,
+    /// The body of the webhook, JSON.
     pub body: Vec<u8>,
+    /// If the webhook is thin: the response that completes it, as [`StoreApi::fetch`](crate::platforms::StoreApi::fetch) returns it.
+    pub details: Option<Vec<u8>>,
     /// `true` if the entity is in the store's trash.
     pub is_in_trash: bool,
 }
@@ -53,8 +62,45 @@ pub struct PageFailure {
     pub reason: &'static str,
     /// The store's minimum wait before a retry, if the store sent one.
     pub retry_after: Option<Duration>,
-    /// `true` if the failure may concern this list only.
-    pub is_of_list: bool,
+    pub scope: FailureScope,
+}
+
+/// What a failure to read a page concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureScope {
+    /// The store: the read of other lists would fail too.
+    Store,
+    /// Perhaps only this list.
+    List,
+    /// Only the place of the page: the store does not accept its cursor any more. The next read begins with the first page.
+    Cursor,
+}
+
+impl PageFailure {
+    /// A failure without a wait that the store sent.
+    #[must_use]
+    pub const fn new(reason: &'static str, scope: FailureScope) -> Self {
+        Self {
+            reason,
+            retry_after: None,
+            scope,
+        }
+    }
+
+    /// The failure of a whole store, from the result of a failed request.
+    #[must_use]
+    pub fn of_store(fetched: Fetched) -> Self {
+        let (reason, retry_after) = match fetched {
+            Fetched::Retry { reason, after } => (reason, after),
+            Fetched::Done(Enrichment::Unavailable(Cow::Borrowed(reason))) => (reason, None),
+            Fetched::Done(_) => ("store_refuses", None),
+        };
+        Self {
+            reason,
+            retry_after,
+            scope: FailureScope::Store,
+        }
+    }
 }
 
 /// A list of a store's entities that can be read.
@@ -65,6 +111,8 @@ pub struct ReadableList {
     /// The name of the entity, for example `order`.
     pub entity: &'static str,
     pub kind: ListKind,
+    /// Time between two reads for a connection that is followed by polling; zero for a list that each poll reads.
+    pub poll_interval: SignedDuration,
 }
 
 /// What a list contains.

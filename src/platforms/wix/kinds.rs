@@ -14,6 +14,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
         receives_webhooks: true,
         identified_by: &["app_id"],
         registers_webhooks: false,
+        can_be_polled: false,
         fields: &[
             Field {
                 name: "app-id",
@@ -57,10 +58,11 @@ pub(super) const KINDS: &[ConnectionKind] = &[
     },
     ConnectionKind {
         name: "wix-site",
-        about: "A Wix site by API key; it can be checked, but this version does not read its events",
+        about: "A Wix site by API key, followed by polling",
         receives_webhooks: false,
         identified_by: &["site_id"],
         registers_webhooks: false,
+        can_be_polled: true,
         fields: &[
             Field {
                 name: "site-id",
@@ -88,7 +90,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             },
             API_BASE,
         ],
-        next_step: "The credentials are stored encrypted. This version does not read events of sites, so this connection publishes none",
+        next_step: "",
     },
 ];
 

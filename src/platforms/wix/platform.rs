@@ -8,8 +8,8 @@ use super::{api, key, kinds, normalize, sign, verify};
 use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
 use crate::event::{NormalizedEvent, verbs};
 use crate::platforms::api::{
-    CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched, Pace, Scope,
-    Unanswered,
+    ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
+    Pace, PageFailure, PageRequest, ReadableList, Scope, StorePage, Unanswered,
 };
 use crate::platforms::contract::{StoreApi, WebhookPlatform};
 use crate::platforms::kind::ConnectionKind;
@@ -120,6 +120,23 @@ impl StoreApi for Wix {
         settings: &'a BTreeMap<String, String>,
     ) -> Option<BTreeSet<&'a str>> {
         api::granted_permissions(settings)
+    }
+
+    fn readable_lists(&self) -> &'static [ReadableList] {
+        api::READABLE
+    }
+
+    fn read_page(
+        &self,
+        request: &PageRequest<'_>,
+        context: &ConnectionContext,
+        dialogue: &mut Dialogue<'_>,
+    ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
+        api::read_page(request, context, dialogue)
+    }
+
+    fn topic_of_change(&self, resource: &str, change: ChangeKind) -> String {
+        api::topic(resource, change)
     }
 
     fn scopes(&self) -> &'static [Scope] {

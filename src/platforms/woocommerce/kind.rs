@@ -1,18 +1,19 @@
-//! What has to be known to connect a WooCommerce store, and how what was typed is tidied and checked.
+//! The values that an operator enters to connect a WooCommerce store, and the check of their form.
 //!
-//! Nothing here asks the store.
+//! No request to the store is made.
 
 use std::collections::HashSet;
 
 use crate::platforms::kind::{ConnectionKind, Field, FieldRole};
 
-/// The sorts of connection: a store.
+/// The kinds of connection: a store.
 pub(super) const KINDS: &[ConnectionKind] = &[ConnectionKind {
     name: "woocommerce",
     about: "A WooCommerce store",
     receives_webhooks: true,
     identified_by: &["rest_root", "url"],
     registers_webhooks: true,
+    can_be_polled: true,
     fields: &[
         Field {
             name: "url",
@@ -25,7 +26,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[ConnectionKind {
         Field {
             name: "consumer-key",
             value: "KEY",
-            help: "REST API key (ck_…) with read and write permission: lets us register webhooks and fetch what was missed",
+            help: "REST API key (ck_…) with read and write permission, to register webhooks and to read what they did not report. For --follow, read permission is enough",
             required: false,
             role: FieldRole::Credential,
             check: consumer_key,
@@ -53,7 +54,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[ConnectionKind {
                 internet on port 80, 443 or 8080.",
 }];
 
-/// Tidies a store's address down to what its REST API's address is made from.
+/// Reduces a store's address to the part from which the address of its REST API is made.
 fn store_url(typed: &str) -> Result<String, String> {
     let wrong = |what: &str| {
         format!("{what}; a store's URL looks like https://shop.example or https://example.com/shop")

@@ -173,7 +173,7 @@ impl InProcessGateway {
         .await
     }
 
-    /// Adds a connection, and waits until the gateway accepts its webhooks.
+    /// Adds a connection, and waits until the gateway accepts its webhooks if it has any.
     pub async fn connect(
         &self,
         kind: &str,
@@ -182,7 +182,10 @@ impl InProcessGateway {
         secrets: &[(&str, &str)],
     ) {
         connect(self.folder(), kind, name, settings, secrets);
-        let (platform, _) = connection_kind(kind).expect("the kind should exist");
+        let (platform, kind) = connection_kind(kind).expect("the kind should exist");
+        if !kind.receives_webhooks {
+            return;
+        }
         let path = format!("/webhooks/{}/{name}", platform.name());
         let unsigned = SignedRequest {
             headers: Vec::new(),

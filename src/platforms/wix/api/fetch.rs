@@ -126,7 +126,7 @@ pub(in crate::platforms::wix) fn fetch(
 }
 
 /// The response if it is successful, or else the outcome of the fetch.
-fn good(result: &CallResult) -> Result<&Answer, Fetched> {
+pub(super) fn good(result: &CallResult) -> Result<&Answer, Fetched> {
     // The platform accepted the token, so status 403 means a missing permission, unless the refusal names the installation.
     // A check of the connection reports the missing scope.
     if let Ok(answer) = result

@@ -3,7 +3,8 @@
 //!
 //! `caller` adds the credentials to a request. `token` obtains an installation's access token. `refusal` finds the cause of a
 //! refusal. `check` selects the check of a connection: `instance` checks apps and their installations, `site` checks sites by
-//! API key. `fetch_request` and `fetch` get the details that a delivery leaves out. `scopes` lists the necessary permissions.
+//! API key. `fetch_request` and `fetch` get the details that a delivery leaves out. `reading`, `query` and `resource` read a
+//! site's entities page by page. `scopes` lists the necessary permissions.
 //!
 //! An operator configures webhooks in the app's dashboard, so this module neither registers nor removes webhooks.
 
@@ -12,7 +13,10 @@ mod check;
 mod fetch;
 mod fetch_request;
 mod instance;
+mod query;
+mod reading;
 mod refusal;
+mod resource;
 mod scopes;
 #[cfg(test)]
 mod script;
@@ -24,5 +28,7 @@ pub(super) use check::{PACE, can_check, can_request, check};
 pub(super) use fetch::fetch;
 pub(super) use fetch_request::{FetchKind, FetchRequest};
 pub(super) use instance::known;
+pub(super) use reading::{READABLE, read_page};
+pub(super) use resource::topic;
 pub(super) use scopes::SCOPES;
 pub(super) use settings::granted_permissions;

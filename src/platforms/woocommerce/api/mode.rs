@@ -23,6 +23,11 @@ pub(super) fn run(
     mode: CheckMode,
     facts: &Facts,
 ) -> Result<(), End> {
+    if session.context.is_polled() && mode != CheckMode::Remove {
+        let good = "the store is followed by polling, so it needs no webhooks";
+        session.report.good.push(good.to_owned());
+        return Ok(());
+    }
     match mode {
         CheckMode::Check => check(session),
         CheckMode::Fix => fix(session, facts),

@@ -15,10 +15,9 @@ use super::body::json_text;
 use super::enrichment::caller;
 use super::pages::{Cursor, ROWS_PER_PAGE, next_by_id, next_of_changes};
 use super::rows::{id, modified_at, rows};
-use crate::delivery::Enrichment;
 use crate::platforms::api::{
-    ChangeKind, ConnectionContext, Dialogue, Fetched, ListKind, Method, PageFailure, PageRequest,
-    ReadableList, StorePage, StoreRow, Unanswered, usable_answer,
+    ChangeKind, ConnectionContext, Dialogue, FailureScope, ListKind, Method, PageFailure,
+    PageRequest, ReadableList, StorePage, StoreRow, Unanswered, usable_answer,
 };
 use crate::platforms::text::replace_lone_surrogates;
 use crate::platforms::woocommerce::entity_request::EntityRequest;
@@ -26,26 +25,52 @@ use crate::platforms::woocommerce::resource::Resource;
 
 const DAILY: SignedDuration = SignedDuration::from_hours(24);
 const OF_CUSTOMERS: SignedDuration = SignedDuration::from_hours(6);
+const OF_POLLED_CUSTOMERS: SignedDuration = SignedDuration::from_hours(1);
 
-const fn list(name: &'static str, entity: &'static str, kind: ListKind) -> ReadableList {
-    ReadableList { name, entity, kind }
+/// Between two reads of changes of a polled store that are less urgent than orders.
+const OF_POLLED: SignedDuration = SignedDuration::from_mins(5);
+
+const fn changes(name: &'static str, poll_interval: SignedDuration) -> ReadableList {
+    ReadableList {
+        name,
+        entity: name,
+        kind: ListKind::Changes,
+        poll_interval,
+    }
+}
+
+const fn all(
+    name: &'static str,
+    entity: &'static str,
+    interval: SignedDuration,
+    poll_interval: SignedDuration,
+) -> ReadableList {
+    ReadableList {
+        name,
+        entity,
+        kind: ListKind::All { interval },
+        poll_interval,
+    }
+}
+
+const fn ids(name: &'static str, entity: &'static str) -> ReadableList {
+    ReadableList {
+        name,
+        entity,
+        kind: ListKind::Ids { interval: DAILY },
+        poll_interval: DAILY,
+    }
 }
 
 /// The lists, in the order of reading.
 pub(in crate::platforms::woocommerce) const READABLE: &[ReadableList] = &[
-    list("order", "order", ListKind::Changes),
-    list("product", "product", ListKind::Changes),
-    list("coupon", "coupon", ListKind::Changes),
-    list(
-        "customer",
-        "customer",
-        ListKind::All {
-            interval: OF_CUSTOMERS,
-        },
-    ),
-    list("all_products", "product", ListKind::All { interval: DAILY }),
-    list("order_ids", "order", ListKind::Ids { interval: DAILY }),
-    list("coupon_ids", "coupon", ListKind::Ids { interval: DAILY }),
+    changes("order", SignedDuration::ZERO),
+    changes("product", OF_POLLED),
+    changes("coupon", OF_POLLED),
+    all("customer", "customer", OF_CUSTOMERS, OF_POLLED_CUSTOMERS),
+    all("all_products", "product", DAILY, DAILY),
+    ids("order_ids", "order"),
+    ids("coupon_ids", "coupon"),
 ];
 
 pub(in crate::platforms::woocommerce) fn read_page(
@@ -74,7 +99,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
     let answer = match usable_answer(answer) {
         Ok(answer) if answer.status == 200 => answer,
         Ok(_) => return Ok(failure("store_refuses")),
-        Err(fetched) => return Ok(Err(page_failure(fetched))),
+        Err(fetched) => return Ok(Err(PageFailure::of_store(fetched))),
     };
     let text = replace_lone_surrogates(json_text(answer));
     let Some(rows) = rows(&text) else {
@@ -93,7 +118,9 @@ pub(in crate::platforms::woocommerce) fn read_page(
     };
     let has_entities = !matches!(request.list.kind, ListKind::Ids { .. });
     let found = rows.iter().filter(|_| has_entities).map(|row| StoreRow {
+        resource: request.list.entity,
         body: row.get().as_bytes().to_vec(),
+        details: None,
         is_in_trash: cursor.is_trash,
     });
     Ok(Ok(StorePage {
@@ -153,31 +180,7 @@ fn gmt(second: i64) -> String {
 }
 
 fn failure(reason: &'static str) -> Result<StorePage, PageFailure> {
-    Err(PageFailure {
-        reason,
-        retry_after: None,
-        is_of_list: true,
-    })
-}
-
-fn page_failure(fetched: Fetched) -> PageFailure {
-    match fetched {
-        Fetched::Retry { reason, after } => PageFailure {
-            reason,
-            retry_after: after,
-            is_of_list: false,
-        },
-        Fetched::Done(Enrichment::Unavailable(std::borrow::Cow::Borrowed(reason))) => PageFailure {
-            reason,
-            retry_after: None,
-            is_of_list: false,
-        },
-        Fetched::Done(_) => PageFailure {
-            reason: "store_refuses",
-            retry_after: None,
-            is_of_list: false,
-        },
-    }
+    Err(PageFailure::new(reason, FailureScope::List))
 }
 
 /// The topic of the webhook that would report a change.

@@ -14,6 +14,7 @@
 //! on its own threads, so it works with any runtime and any clock. It does not check that the right requests are sent,
 //! and it keeps no connection open.
 
+mod lists;
 mod world;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,16 @@ pub enum Failure {
     Redirect(String),
 }
 
+/// Failures of the requests whose path starts with `path`.
+#[derive(Debug)]
+struct Planned {
+    path: String,
+    /// Number of requests that succeed before.
+    after: usize,
+    failure: Failure,
+    times: usize,
+}
+
 /// A received request.
 #[derive(Clone, Debug)]
 pub struct WixRequest {
@@ -67,7 +78,7 @@ pub struct WixRequest {
 struct State {
     world: World,
     asked: Vec<WixRequest>,
-    failures: Vec<(String, Failure, usize)>,
+    failures: Vec<Planned>,
     /// The installation of each issued token.
     given: BTreeMap<String, String>,
     ended: bool,
@@ -117,9 +128,17 @@ impl Wixapis {
 
     /// The next `times` requests whose path starts with `path` fail.
     pub fn fail(&self, path: &str, failure: Failure, times: usize) {
-        locked(&self.state)
-            .failures
-            .push((path.to_owned(), failure, times));
+        self.fail_after(path, 0, failure, times);
+    }
+
+    /// As [`Wixapis::fail`], but `after` such requests succeed before.
+    pub fn fail_after(&self, path: &str, after: usize, failure: Failure, times: usize) {
+        locked(&self.state).failures.push(Planned {
+            path: path.to_owned(),
+            after,
+            failure,
+            times,
+        });
     }
 
     /// Ends all failures.
@@ -238,14 +257,21 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     stream.write_all(sent)
 }
 
-fn take_failure(failures: &mut Vec<(String, Failure, usize)>, path: &str) -> Option<Failure> {
-    let found = failures
+fn take_failure(failures: &mut Vec<Planned>, path: &str) -> Option<Failure> {
+    let mut taken = None;
+    for planned in failures
         .iter_mut()
-        .find(|(prefix, _, times)| *times > 0 && path.starts_with(prefix.as_str()))?;
-    found.2 -= 1;
-    let failure = found.1.clone();
-    failures.retain(|(_, _, times)| *times > 0);
-    Some(failure)
+        .filter(|planned| path.starts_with(&planned.path))
+    {
+        if planned.after > 0 {
+            planned.after -= 1;
+        } else if taken.is_none() && planned.times > 0 {
+            planned.times -= 1;
+            taken = Some(planned.failure.clone());
+        }
+    }
+    failures.retain(|planned| planned.times > 0);
+    taken
 }
 
 /// Reads a request; `None` if the client sent nothing.

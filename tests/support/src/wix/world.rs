@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::lists::page;
+
 /// The id of the app in the fixtures.
 pub const APP_ID: &str = "d2a57dc1-d883-4d21-bb99-51699df71cc7";
 /// The app's secret.
@@ -96,6 +98,12 @@ pub struct World {
     pub forbidden: Vec<String>,
     /// Response body by method and path, such as `GET /stores-reader/v1/products/ID`. Any other path is not found.
     pub answers: BTreeMap<String, Value>,
+    /// Rows by the path of the query that returns them, such as `/ecom/v1/orders/search`.
+    pub lists: BTreeMap<String, Vec<Value>>,
+    /// Maximum number of rows in a page.
+    pub rows_a_page: usize,
+    /// Catalog version of the site with the API key.
+    pub catalog_version: String,
 }
 
 impl Default for World {
@@ -125,8 +133,16 @@ impl Default for World {
             sites_a_page: 1,
             forbidden: Vec::new(),
             answers,
+            lists: BTreeMap::new(),
+            rows_a_page: 100,
+            catalog_version: "V1_CATALOG".to_owned(),
         }
     }
+}
+
+fn is_list(path: &str) -> bool {
+    let is_site = path.starts_with("/site-list/");
+    !is_site && (path.ends_with("/query") || path.ends_with("/search"))
 }
 
 impl World {
@@ -241,12 +257,23 @@ impl World {
             ("/stores/v3/provision/version", Some((_, installation))) => {
                 (200, json!({"catalogVersion": installation.catalog_version}))
             }
+            ("/stores/v3/provision/version", None) => {
+                (200, json!({"catalogVersion": self.catalog_version}))
+            }
             ("/site-list/v2/sites/query", None) => (
                 200,
                 self.sites_page(&body["query"]["cursorPaging"]["cursor"]),
             ),
             _ if query.contains("NO_SUCH_FIELD") => {
                 self.refusal(400, "invalid_argument", "fields: unknown value")
+            }
+            _ if is_list(path) => {
+                let none = Vec::new();
+                let rows = self.lists.get(path).unwrap_or(&none);
+                match page(rows, path, body, self.rows_a_page) {
+                    Some(page) => (200, page),
+                    None => self.refusal(400, "invalid_argument", "the query is invalid"),
+                }
             }
             _ => match self.answers.get(&format!("{method} {path}")) {
                 Some(body) => (200, body.clone()),
