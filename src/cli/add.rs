@@ -14,7 +14,7 @@ use super::output::{Output, note};
 use super::stores;
 use crate::config::DataArgs;
 use crate::connections::context::DELIVERY_URL;
-use crate::connections::{Connection, Seal, SealedSecret};
+use crate::connections::{Connection, Polling, Seal, SealedSecret};
 use crate::delivery::ConnectionId;
 use crate::journal::{Changed, ConnectionChange, DataFile};
 use crate::monitor::{CheckOutcome, StoreLock, check, ping_missing, single_check};
@@ -62,12 +62,16 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
     let url = public_url
         .as_deref()
         .map(|url| connection.webhook_url(url))
-        .filter(|_| kind.receives_webhooks);
+        .filter(|_| kind.receives_webhooks && !args.polling.follow);
     let asks = check::can_check(
         &connection,
         &check::unstored_context(&connection, &secrets, None),
     );
-    let registers = asks && kind.registers_webhooks && !args.no_register;
+    if args.polling.follow && !asks {
+        let right = "needs the credentials of the store's API, to read the store";
+        return Err(fail(Exit::Config, format!("--follow: {right}")));
+    }
+    let registers = asks && kind.registers_webhooks && !args.no_register && !args.polling.follow;
     if registers && url.is_none() {
         let right =
             "needed, so that the store can be told where its webhooks go (or --no-register)";
@@ -281,7 +285,7 @@ impl Adding<'_> {
         let (id, kind) = (&self.connection.id, self.kind);
         let path = self.connection.webhook_path();
         let url = self.url.clone().or_else(|| {
-            kind.receives_webhooks
+            (kind.receives_webhooks && !self.args.polling.follow)
                 .then(|| format!("https://YOUR-PUBLIC-ADDRESS{path}"))
         });
         let shown = generated.map(|secret| secret.expose_secret().to_owned());
@@ -313,6 +317,11 @@ impl Adding<'_> {
                     "it is added and degraded; after the repair: cartwire connections check {id} --fix"
                 ));
             }
+        } else if let Some(polling) = Polling::of(&self.connection) {
+            let from = polling.from;
+            note(&format!(
+                "it is followed by polling: `cartwire serve` reads what changes after {from:.0}"
+            ));
         } else if !kind.next_step.is_empty() {
             note(
                 &kind

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use serde_json::json;
 
 use super::add;
@@ -18,8 +19,9 @@ use crate::config::{DataArgs, read_secret};
 use crate::connections::{Condition, Connection, Seal, SealedSecret, Status, generate_secret};
 use crate::database;
 use crate::delivery::ConnectionId;
-use crate::journal::{Changed, ConnectionChange, DataFile};
+use crate::journal::{Changed, ConnectionChange, DataFile, Reader};
 use crate::platforms::{FieldRole, connection_kind};
+use crate::reconcile::ReadProgress;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum ConnectionsCommand {
@@ -133,13 +135,26 @@ fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
     } else {
         None
     };
+    let listed = connections
+        .into_iter()
+        .map(|connection| Listed::of(connection, &reader))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let value = match &broker {
-        None => json!({"connections": connections}),
-        Some(broker) => json!({"broker": broker, "connections": connections}),
+        None => json!({"connections": listed}),
+        Some(broker) => json!({"broker": broker, "connections": listed}),
     };
     output.value(&value, || {
-        let rows: Vec<Vec<String>> = connections.iter().map(row).collect();
-        let table = table(&["ID", "KIND", "STATUS", "REASON", "SINCE", "OF"], &rows);
+        let head = [
+            "ID",
+            "KIND",
+            "STATUS",
+            "REASON",
+            "SINCE",
+            "FOLLOWED BY",
+            "BEHIND",
+            "OF",
+        ];
+        let table = table(&head, &listed.iter().map(Listed::row).collect::<Vec<_>>());
         match &broker {
             None => table,
             Some(broker) => format!(
@@ -151,18 +166,51 @@ fn list(data: &DataArgs, output: Output) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn row(connection: &Connection) -> Vec<String> {
-    vec![
-        connection.id.to_string(),
-        connection.kind.clone(),
-        connection.status.as_str().to_owned(),
-        connection.reason.clone().unwrap_or_else(|| "-".to_owned()),
-        format!("{:.0}", connection.changed_at),
-        connection
-            .parent
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), ToString::to_string),
-    ]
+/// A connection in the list.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    connection: Connection,
+    #[serde(flatten)]
+    progress: ReadProgress,
+}
+
+impl Listed {
+    fn of(connection: Connection, reader: &Reader) -> anyhow::Result<Self> {
+        let reads = reader.store_reads(&connection.id)?;
+        Ok(Self {
+            progress: ReadProgress::of(&connection, &reads, Timestamp::now()),
+            connection,
+        })
+    }
+
+    fn row(&self) -> Vec<String> {
+        let Self {
+            connection,
+            progress,
+        } = self;
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        vec![
+            connection.id.to_string(),
+            connection.kind.clone(),
+            connection.status.as_str().to_owned(),
+            or_dash(connection.reason.clone()),
+            format!("{:.0}", connection.changed_at),
+            progress.followed_by.to_owned(),
+            or_dash(progress.behind_seconds.map(age)),
+            or_dash(connection.parent.as_ref().map(ToString::to_string)),
+        ]
+    }
+}
+
+/// An age in its largest unit, such as `45s`, `12m`, `3h` or `2d`.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }
 
 fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Exit> {
@@ -177,7 +225,10 @@ fn show(data: &DataArgs, id: &ConnectionId, output: Output) -> anyhow::Result<Ex
         .described_kind()
         .filter(|kind| kind.receives_webhooks)
         .map(|_| connection.webhook_path());
-    let value = json!({"connection": connection, "endpoint": endpoint, "secrets": secrets});
+    let reads = reader.store_reads(id)?;
+    let connection = Listed::of(connection, &reader)?;
+    let value =
+        json!({"connection": connection, "endpoint": endpoint, "secrets": secrets, "reads": reads});
     output.value(&value, || {
         serde_json::to_string_pretty(&value).unwrap_or_default()
     })?;

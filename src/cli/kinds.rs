@@ -6,12 +6,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::exit::{Exit, fail};
+use super::past_time::begin;
 use crate::config::{StoreArgs, read_secret};
 use crate::connections::generate_secret;
-use crate::platforms::{ConnectionKind, FieldRole, PLATFORMS, WebhookPlatform};
+use crate::connections::polling::{POLL_FROM, POLL_INTERVAL_SECONDS};
+use crate::platforms::{
+    ConnectionKind, FOLLOWED_BY, FieldRole, PLATFORMS, POLLING, WebhookPlatform,
+};
 
 /// The arguments of `connections add`.
 #[derive(Debug)]
@@ -21,9 +26,63 @@ pub(super) struct AddArgs {
     pub(super) public_url: Option<String>,
     pub(super) no_register: bool,
     pub(super) allow_duplicate: bool,
+    pub(super) polling: PollingArgs,
     pub(super) stores: StoreArgs,
     values: BTreeMap<&'static str, String>,
     files: BTreeMap<&'static str, PathBuf>,
+}
+
+/// How a store is followed by polling.
+#[derive(Debug, Default)]
+pub(super) struct PollingArgs {
+    /// `true` if the store is polled although its platform has webhooks.
+    pub(super) follow: bool,
+    from: Option<Timestamp>,
+    interval_seconds: Option<u64>,
+}
+
+impl PollingArgs {
+    fn add_to(command: Command, kind: &ConnectionKind) -> Command {
+        let mut from = Arg::new("from")
+            .long("from")
+            .value_name("TIME")
+            .value_parser(begin)
+            .help("Publish what changes after this time: now, all, or a date such as 2026-11-21 [default: now]");
+        let mut interval = Arg::new("poll_interval_seconds")
+            .long("poll-interval-seconds")
+            .value_name("SECONDS")
+            .value_parser(clap::value_parser!(u64).range(1..=86_400))
+            .help("Seconds between two reads of the store's orders [default: that of `serve`]");
+        let mut command = command;
+        if kind.receives_webhooks {
+            let follow = Arg::new("follow").long("follow").action(ArgAction::SetTrue);
+            command = command.arg(follow.help(
+                "Follow the store by reading it, without webhooks: for a key without write permission, or without a public URL",
+            ));
+            (from, interval) = (from.requires("follow"), interval.requires("follow"));
+        }
+        command.arg(from).arg(interval)
+    }
+
+    fn of(matches: &ArgMatches, kind: &ConnectionKind) -> Self {
+        if !kind.can_be_polled {
+            return Self::default();
+        }
+        Self {
+            follow: kind.receives_webhooks && matches.get_flag("follow"),
+            from: matches.get_one("from").copied(),
+            interval_seconds: matches.get_one("poll_interval_seconds").copied(),
+        }
+    }
+
+    fn settings(&self) -> impl Iterator<Item = (String, String)> {
+        let follow = self.follow.then(|| (FOLLOWED_BY, POLLING.to_owned()));
+        let from = self.from.map(|from| (POLL_FROM, from.to_string()));
+        let interval = self.interval_seconds;
+        let interval = interval.map(|seconds| (POLL_INTERVAL_SECONDS, seconds.to_string()));
+        let settings = [follow, from, interval].into_iter().flatten();
+        settings.map(|(name, value)| (name.to_owned(), value))
+    }
 }
 
 impl Subcommand for AddArgs {
@@ -78,6 +137,9 @@ fn describe(kind: &'static ConnectionKind) -> Command {
             "Add the store even if another connection has it; each event is then published twice",
         );
     command = command.arg(allow_duplicate);
+    if kind.can_be_polled {
+        command = PollingArgs::add_to(command, kind);
+    }
     // The options' group has its own description, which would replace the description of this command.
     command = StoreArgs::augment_args(command)
         .about(kind.about)
@@ -110,6 +172,7 @@ impl FromArgMatches for AddArgs {
                 .flatten(),
             no_register: kind.registers_webhooks && matches.get_flag("no_register"),
             allow_duplicate: matches.get_flag("allow_duplicate"),
+            polling: PollingArgs::of(matches, kind),
             stores: StoreArgs::from_arg_matches(matches)?,
             values: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -153,7 +216,7 @@ pub(super) fn check(
 ) -> anyhow::Result<Typed> {
     let mut mistakes = Vec::new();
     let mut typed = Typed {
-        settings: BTreeMap::new(),
+        settings: args.polling.settings().collect(),
         secrets: Vec::new(),
         generated: None,
     };
@@ -180,7 +243,7 @@ pub(super) fn check(
             };
         let value = match (value, field.role) {
             (Some(value), _) => SecretString::from(value),
-            (None, FieldRole::GeneratedVerificationKey) => {
+            (None, FieldRole::GeneratedVerificationKey) if !args.polling.follow => {
                 let secret = generate_secret()?;
                 typed.generated = Some(secret.clone());
                 secret

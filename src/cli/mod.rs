@@ -16,6 +16,7 @@ pub mod exit;
 mod gateway;
 mod kinds;
 mod output;
+mod past_time;
 mod rebuild;
 mod reconcile;
 mod remove;

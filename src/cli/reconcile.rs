@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::exit::{Exit, fail};
 use super::output::{Output, note, table};
+use super::past_time::past_time;
 use super::stores::{self, no_such};
 use crate::config::DataArgs;
 use crate::connections::Connection;
@@ -26,8 +27,8 @@ const DEFAULT_GAP_DAYS: i64 = 7;
 pub(super) struct ReconcileArgs {
     /// Connections [default: all whose stores can be read]
     ids: Vec<String>,
-    /// Changes since this time or age, for example 2026-11-21T00:00:00Z or 7d [default: since the last read]
-    #[arg(long, value_name = "TIME", value_parser = time_or_age)]
+    /// Changes since this time or age, for example 2026-11-21 or 7d [default: since the last read]
+    #[arg(long, value_name = "TIME", value_parser = past_time)]
     since: Option<Timestamp>,
     /// Only this kind of entity, for example order
     #[arg(long, value_name = "ENTITY")]
@@ -41,24 +42,9 @@ pub(super) struct ReconcileArgs {
 pub(super) struct GapsArgs {
     /// Connection [default: all]
     id: Option<String>,
-    /// Since this time or age, for example 2026-11-21T00:00:00Z or 7d [default: 7d]
-    #[arg(long, value_name = "TIME", value_parser = time_or_age)]
+    /// Since this time or age, for example 2026-11-21 or 7d [default: 7d]
+    #[arg(long, value_name = "TIME", value_parser = past_time)]
     since: Option<Timestamp>,
-}
-
-/// Reads a time, or an age such as `7d`, `12h` or `30m`.
-fn time_or_age(text: &str) -> Result<Timestamp, String> {
-    let age = |number: &str, seconds: i64| {
-        let number: u32 = number.parse().ok()?;
-        let age = SignedDuration::from_secs(i64::from(number).checked_mul(seconds)?);
-        Timestamp::now().checked_sub(age).ok()
-    };
-    let by_unit = [("d", 86_400), ("h", 3600), ("m", 60)]
-        .into_iter()
-        .find_map(|(unit, seconds)| age(text.strip_suffix(unit)?, seconds));
-    by_unit.or_else(|| text.parse().ok()).ok_or_else(|| {
-        "a time such as 2026-11-21T00:00:00Z, or an age such as 7d, 12h or 30m".to_owned()
-    })
 }
 
 pub(super) fn run(data: &DataArgs, args: ReconcileArgs, output: Output) -> anyhow::Result<Exit> {
@@ -181,6 +167,7 @@ fn gap_table(days: &[DayOfGaps]) -> String {
         "DAY",
         "CONNECTION",
         "WEBHOOKS",
+        "POLLED",
         "MISSING",
         "LATE",
         "DELETED",
@@ -191,6 +178,7 @@ fn gap_table(days: &[DayOfGaps]) -> String {
             day.day.clone(),
             day.connection.clone(),
             day.webhooks.to_string(),
+            day.polled.to_string(),
             day.missing.len().to_string(),
             day.late.len().to_string(),
             day.deleted.len().to_string(),
@@ -215,23 +203,4 @@ fn gap_table(days: &[DayOfGaps]) -> String {
         }
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_is_an_instant_or_an_age() {
-        let now = Timestamp::now();
-        for (text, seconds) in [("7d", 7 * 86_400), ("12h", 12 * 3600), ("30m", 1800)] {
-            let time = time_or_age(text).expect("a time");
-            let age = now.duration_since(time).as_secs();
-            assert!((seconds - 5..=seconds + 5).contains(&age), "{text}: {age}");
-        }
-        assert!(time_or_age("2026-11-21T00:00:00Z").is_ok());
-        for text in ["7", "d", "-1d", "yesterday", "99999999999d"] {
-            assert!(time_or_age(text).is_err(), "{text}");
-        }
-    }
 }
