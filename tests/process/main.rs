@@ -13,6 +13,7 @@ mod help;
 mod hostile;
 mod lifecycle;
 mod lists;
+mod polling;
 mod rebuild;
 mod refused;
 mod replace;
