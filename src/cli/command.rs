@@ -42,6 +42,8 @@ enum Command {
     Entities(entities::EntitiesCommand),
     /// Read stores for changes that their webhooks did not report, and publish these
     Reconcile(reconcile::ReconcileArgs),
+    /// Publish the past of a store, with origin `poll`
+    Backfill(reconcile::BackfillArgs),
     /// Report what webhooks reported on each day, and what was found by reading stores only
     Gaps(reconcile::GapsArgs),
     /// Send fixtures to a running gateway, signed with the keys of its connections
@@ -70,6 +72,7 @@ impl Cli {
             Command::Deliveries(command) => deliveries::run(&self.data, command, output),
             Command::Entities(command) => entities::run(&self.data, command, output),
             Command::Reconcile(args) => reconcile::run(&self.data, args, output),
+            Command::Backfill(args) => reconcile::backfill(&self.data, args, output),
             Command::Gaps(args) => reconcile::gaps(&self.data, &args, output),
             Command::Replay(args) => replay::run(&self.data, &args, output),
             Command::Doctor(args) => doctor::run(&self.data, &args, output),

@@ -39,6 +39,18 @@ pub(super) struct ReconcileArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct BackfillArgs {
+    /// Connection
+    id: String,
+    /// Begin of the past to publish, as a date, time or age, for example 2026-11-21 or 90d
+    #[arg(long, value_name = "TIME", value_parser = past_time)]
+    since: Timestamp,
+    /// Only this kind of entity, for example order
+    #[arg(long, value_name = "ENTITY")]
+    entity: Option<String>,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct GapsArgs {
     /// Connection [default: all]
     id: Option<String>,
@@ -48,8 +60,36 @@ pub(super) struct GapsArgs {
 }
 
 pub(super) fn run(data: &DataArgs, args: ReconcileArgs, output: Output) -> anyhow::Result<Exit> {
+    let request = ReconcileRequest {
+        connections: args.ids,
+        entity: args.entity,
+        since: args.since,
+        dry_run: args.dry_run,
+        is_backfill: false,
+    };
+    read(data, &request, output)
+}
+
+/// Publishes the past of a store. The running gateway does so, also after the command was aborted.
+pub(super) fn backfill(
+    data: &DataArgs,
+    args: BackfillArgs,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let request = ReconcileRequest {
+        connections: vec![args.id],
+        entity: args.entity,
+        since: Some(args.since),
+        dry_run: false,
+        is_backfill: true,
+    };
+    read(data, &request, output)
+}
+
+/// Lets the running gateway read stores, and prints its report.
+fn read(data: &DataArgs, request: &ReconcileRequest, output: Output) -> anyhow::Result<Exit> {
     let reader = super::data::open_data(data)?;
-    for text in &args.ids {
+    for text in &request.connections {
         let id = stores::id(text)?;
         reader.connection(&id)?.ok_or_else(|| no_such(&id))?;
     }
@@ -58,15 +98,8 @@ pub(super) fn run(data: &DataArgs, args: ReconcileArgs, output: Output) -> anyho
             "no gateway serves this data folder: start `cartwire serve`, which reads the stores";
         return Err(fail(Exit::Unavailable, text.to_owned()));
     }
-    let request = ReconcileRequest {
-        connections: args.ids,
-        entity: args.entity,
-        since: args.since,
-        dry_run: args.dry_run,
-    };
-    let id =
-        DataFile::open(&data.data_dir)?.request_reconcile(&serde_json::to_string(&request)?)?;
-    let progress = ProgressBar::new_spinner().with_message("reading stores");
+    let id = DataFile::open(&data.data_dir)?.request_reconcile(&serde_json::to_string(request)?)?;
+    let progress = ProgressBar::new_spinner();
     let reports = loop {
         if let Some(report) = reader.reconcile_report(id)? {
             break serde_json::from_str::<Vec<StoreReport>>(&report)?;
@@ -75,6 +108,8 @@ pub(super) fn run(data: &DataArgs, args: ReconcileArgs, output: Output) -> anyho
             let text = "the gateway ended before the stores were read; the read continues after its next start";
             return Err(fail(Exit::Unavailable, text.to_owned()));
         }
+        let rows = reader.rows_read(id)?;
+        progress.set_message(format!("reading stores: {rows} rows so far"));
         progress.tick();
         std::thread::sleep(POLL_INTERVAL);
     };

@@ -14,4 +14,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_removed_installations.sql"),
     include_str!("migrations/0011_entities.sql"),
     include_str!("migrations/0012_entity_revisions.sql"),
+    include_str!("migrations/0013_backfill.sql"),
 ];

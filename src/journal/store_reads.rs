@@ -33,6 +33,9 @@ pub struct DayOfGaps {
     pub unreadable: Vec<String>,
 }
 
+/// Maximum number of requests of the command line that are open at the same time. Others wait.
+const MAX_OPEN_REQUESTS: u32 = 16;
+
 impl Journal {
     /// Stores a page of found changes as deliveries, and how far the store has been read. Returns the number of new ones.
     ///
@@ -57,12 +60,29 @@ impl Journal {
                 "UPDATE reconcile_requests SET report = ?2 WHERE id = ?1",
                 params![id, report],
             )?;
-            // A command that was aborted leaves its request behind.
+            // A command that was aborted leaves its report behind.
             let day_ago = Timestamp::now().as_millisecond() - 86_400_000;
             transaction
                 .execute(
-                    "DELETE FROM reconcile_requests WHERE requested_at < ?1",
-                    [day_ago],
+                    "DELETE FROM reconcile_requests WHERE report IS NOT NULL AND requested_at < ?1 AND id <> ?2",
+                    [day_ago, id],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
+    /// Notes how many rows have been read for a request.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn note_rows_read(&self, id: i64, rows: u64) -> Result<(), JournalError> {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        self.write(move |transaction| {
+            transaction
+                .execute(
+                    "UPDATE reconcile_requests SET rows_read = ?2 WHERE id = ?1 AND rows_read <> ?2",
+                    [id, rows],
                 )
                 .map(drop)
         })
@@ -122,17 +142,30 @@ impl Reader {
         Ok(oldest.is_some_and(|oldest| oldest < before.as_millisecond()))
     }
 
-    /// The oldest request of the command line without a report: its id and text.
+    /// The oldest requests of the command line without a report: id and text.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn reconcile_request(&self) -> rusqlite::Result<Option<(i64, String)>> {
+    pub fn reconcile_requests(&self) -> rusqlite::Result<Vec<(i64, String)>> {
         self.0
             .prepare_cached(
-                "SELECT id, request FROM reconcile_requests WHERE report IS NULL ORDER BY id LIMIT 1",
+                "SELECT id, request FROM reconcile_requests WHERE report IS NULL ORDER BY id LIMIT ?1",
             )?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
+            .query_map([MAX_OPEN_REQUESTS], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+    }
+
+    /// Number of rows that were read so far for a request.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn rows_read(&self, id: i64) -> rusqlite::Result<u64> {
+        let rows: Option<i64> = self
+            .0
+            .prepare_cached("SELECT rows_read FROM reconcile_requests WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        Ok(rows.unwrap_or_default().unsigned_abs())
     }
 
     /// The report of a request, if the gateway has finished it.

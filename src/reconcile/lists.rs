@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::report::ReconcileRequest;
 use super::window::{Following, Stores, Window};
 use crate::journal::StoreRead;
-use crate::platforms::api::ReadableList;
+use crate::platforms::api::{ListKind, ReadableList};
 
 /// The scheduled read of a list.
 pub(super) struct ScheduledRead {
@@ -53,8 +53,20 @@ pub(super) enum Lists {
 }
 
 impl Lists {
-    pub(super) fn is_scheduled(&self) -> bool {
-        matches!(self, Lists::Changes | Lists::Full)
+    /// The begin of a backfill; `None` for other reads.
+    pub(super) fn backfill_since(&self) -> Option<Timestamp> {
+        match self {
+            Lists::Requested(request) => request.since.filter(|_| request.is_backfill),
+            Lists::Changes | Lists::Full => None,
+        }
+    }
+
+    /// The name under which the progress of a list is stored. A backfill since the same time continues the one before.
+    pub(super) fn progress_name(&self, list: ReadableList) -> String {
+        match self.backfill_since() {
+            Some(since) => format!("backfill/{}/{}", since.as_second(), list.name),
+            None => list.name.to_owned(),
+        }
     }
 
     /// The window in which a list is read; `None` if it is not read.
@@ -72,6 +84,11 @@ impl Lists {
                 let is_named = request.entity.as_deref() == Some(list.entity);
                 let is_wanted =
                     is_named || request.entity.is_none() && (is_due || request.since.is_some());
+                if request.is_backfill {
+                    // Its ids show only deletions, which are not the past.
+                    let is_past = !matches!(list.kind, ListKind::Ids { .. });
+                    return (is_wanted && is_past).then_some(scheduled);
+                }
                 let window = match request.since {
                     Some(since) => Window::since(since, following, Timestamp::now()),
                     None => scheduled,
@@ -94,7 +111,6 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::platforms::api::ListKind;
 
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
 

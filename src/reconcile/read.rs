@@ -20,7 +20,7 @@ use crate::platforms::api::{
 
 /// Maximum wait for a store that asks to wait during a read.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// Maximum number of pages that one read reads before other stores get their turn. A read that stores no progress reads all.
+/// Maximum number of pages that one read reads before other stores get their turn. A read without a deadline reads all.
 const MAX_PAGES: usize = 200;
 
 /// Maximum number of deletions that one read confirms, one request each.
@@ -31,6 +31,8 @@ const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 /// The read of one list, and what it has found so far.
 struct ListRead {
     list: ReadableList,
+    /// The name under which the progress is stored.
+    name: String,
     window: Window,
     report: EntityReport,
     /// The changes of the last page.
@@ -68,7 +70,7 @@ impl ListRead {
 
     /// The progress to store.
     fn progress(&self) -> StoreRead {
-        self.window.read(self.list.name)
+        self.window.read(&self.name)
     }
 
     fn max_deletions(&self) -> usize {
@@ -86,15 +88,16 @@ impl Store<'_> {
     /// [`JournalError`]. The read continues with the same page later.
     pub(super) async fn read_window(
         &self,
-        list: ReadableList,
+        (list, name): (ReadableList, String),
         window: Window,
     ) -> Result<EntityReport, JournalError> {
-        let max_pages = match window.stores {
-            Stores::ChangesAndProgress => MAX_PAGES,
-            Stores::Changes | Stores::Nothing => usize::MAX,
+        let max_pages = match self.deadline {
+            Some(_) => MAX_PAGES,
+            None => usize::MAX,
         };
         let mut read = ListRead {
             list,
+            name,
             window,
             report: EntityReport {
                 entity: list.name.to_owned(),
@@ -109,9 +112,10 @@ impl Store<'_> {
                 Next::End => return Ok(read.report),
                 Next::Later => break,
                 Next::Page if self.is_over() => break,
-                Next::Page => {}
+                Next::Page => tokio::time::sleep(self.pause).await,
             }
         }
+        read.report.goes_on = true;
         read.report.failure = Some("continues_later".to_owned());
         Ok(read.report)
     }

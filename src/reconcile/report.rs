@@ -14,6 +14,36 @@ pub struct ReconcileRequest {
     pub since: Option<Timestamp>,
     /// Only report what would be found.
     pub dry_run: bool,
+    /// `true` to publish the past with origin `poll`, more slowly, and with a progress that is stored.
+    #[serde(default)]
+    pub is_backfill: bool,
+}
+
+impl StoreReport {
+    /// Adds the report of the next part of the same read.
+    pub(super) fn continue_with(&mut self, next: Self) {
+        self.skipped = next.skipped;
+        self.waits = next.waits;
+        for entity in next.entities {
+            let mut known = self.entities.iter_mut();
+            match known.find(|known| known.entity == entity.entity) {
+                Some(known) => known.continue_with(entity),
+                None => self.entities.push(entity),
+            }
+        }
+    }
+}
+
+impl EntityReport {
+    fn continue_with(&mut self, next: Self) {
+        self.read += next.read;
+        self.unreadable += next.unreadable;
+        self.missing.continue_with(next.missing);
+        self.late.continue_with(next.late);
+        self.deleted.continue_with(next.deleted);
+        self.failure = next.failure;
+        self.goes_on = next.goes_on;
+    }
 }
 
 /// The result of reading one store.
@@ -26,6 +56,9 @@ pub struct StoreReport {
     /// `true` if the store sends no webhooks, so that all its changes are found by reading.
     #[serde(default)]
     pub is_polled: bool,
+    /// `true` if the store was not read because deliveries of it are pending.
+    #[serde(skip)]
+    pub waits: bool,
     pub entities: Vec<EntityReport>,
 }
 
@@ -49,12 +82,15 @@ pub struct EntityReport {
     /// `true` if the read of other lists will fail too.
     #[serde(skip)]
     pub is_store_away: bool,
+    /// `true` if the read made room for others, and goes on later.
+    #[serde(skip)]
+    pub goes_on: bool,
 }
 
 /// Maximum number of ids in a report. `cartwire gaps` lists all.
 const MAX_IDS: usize = 100;
 
-/// FoundIds changes of one kind.
+/// Found changes of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundIds {
     pub count: u64,
@@ -63,6 +99,12 @@ pub struct FoundIds {
 }
 
 impl FoundIds {
+    fn continue_with(&mut self, next: Self) {
+        self.count += next.count;
+        let free = MAX_IDS.saturating_sub(self.ids.len());
+        self.ids.extend(next.ids.into_iter().take(free));
+    }
+
     pub(super) fn add(&mut self, id: &str) {
         self.count += 1;
         if self.ids.len() < MAX_IDS {

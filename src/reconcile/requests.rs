@@ -1,6 +1,6 @@
-//! Requests of the command line to read stores now.
+//! Requests of the command line to read stores now. Several can be open at the same time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tokio::task::Id;
 
@@ -10,56 +10,125 @@ use crate::delivery::ConnectionId;
 use crate::journal::Journal;
 use crate::report::ErrorChain;
 
-/// A request of the command line that is not finished.
-pub(super) struct OpenRequest {
+/// The requests that are not finished.
+#[derive(Default)]
+pub(super) struct Requests(Vec<OpenRequest>);
+
+/// A request that is not finished.
+struct OpenRequest {
     id: i64,
-    pub(super) waiting: Vec<ConnectionId>,
+    request: ReconcileRequest,
+    waiting: Vec<ConnectionId>,
+    tasks: HashSet<Id>,
+    reports: HashMap<String, StoreReport>,
+}
+
+/// A store to read for a request.
+pub(super) struct RequestedRead {
+    request_id: i64,
+    pub(super) connection: ConnectionId,
     pub(super) request: ReconcileRequest,
-    pub(super) tasks: HashSet<Id>,
-    pub(super) reports: Vec<StoreReport>,
 }
 
-/// The oldest request without a report.
-pub(super) async fn open(journal: &Journal, directory: &Directory) -> Option<OpenRequest> {
-    let read = journal.read(|reader| reader.reconcile_request());
-    let (id, text) = match read.await {
-        Ok(found) => found?,
-        Err(error) => {
-            tracing::error!(error = %ErrorChain(&error), "cannot read requests to reconcile");
-            return None;
+impl Requests {
+    /// Adds the new requests.
+    pub(super) async fn open(&mut self, journal: &Journal, directory: &Directory) {
+        let read = journal.read(|reader| reader.reconcile_requests());
+        let stored = match read.await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(error = %ErrorChain(&error), "cannot read requests to reconcile");
+                return;
+            }
+        };
+        for (id, text) in stored {
+            if self.0.iter().any(|open| open.id == id) {
+                continue;
+            }
+            let request: ReconcileRequest = serde_json::from_str(&text).unwrap_or_default();
+            let mut waiting: Vec<ConnectionId> = if request.connections.is_empty() {
+                let stores = directory.readable().into_iter();
+                stores.map(|store| store.id).collect()
+            } else {
+                let ids = request.connections.iter();
+                ids.filter_map(|id| ConnectionId::new(id).ok()).collect()
+            };
+            waiting.sort();
+            self.0.push(OpenRequest {
+                id,
+                request,
+                waiting,
+                tasks: HashSet::new(),
+                reports: HashMap::new(),
+            });
         }
-    };
-    let request: ReconcileRequest = serde_json::from_str(&text).unwrap_or_default();
-    let mut waiting: Vec<ConnectionId> = if request.connections.is_empty() {
-        directory
-            .readable()
-            .into_iter()
-            .map(|store| store.id)
-            .collect()
-    } else {
-        let ids = request.connections.iter();
-        ids.filter_map(|id| ConnectionId::new(id).ok()).collect()
-    };
-    waiting.sort();
-    Some(OpenRequest {
-        id,
-        waiting,
-        request,
-        tasks: HashSet::new(),
-        reports: Vec::new(),
-    })
-}
+    }
 
-/// Reports a request if its stores are all read.
-pub(super) async fn finish(journal: &Journal, request: &mut Option<OpenRequest>) {
-    let is_finished = |open: &mut OpenRequest| open.waiting.is_empty() && open.tasks.is_empty();
-    let Some(mut open) = request.take_if(is_finished) else {
-        return;
-    };
-    open.reports
-        .sort_by(|left, right| left.connection.cmp(&right.connection));
-    let report = serde_json::to_string(&open.reports).unwrap_or_default();
-    if let Err(error) = journal.answer_reconcile_request(open.id, report).await {
-        tracing::error!(error = %ErrorChain(&error), "cannot store the report of a request to reconcile");
+    /// Number of running reads.
+    pub(super) fn running(&self) -> usize {
+        self.0.iter().map(|open| open.tasks.len()).sum()
+    }
+
+    /// A store to read now, if one is not busy.
+    pub(super) fn next(&mut self, busy: &HashSet<ConnectionId>) -> Option<RequestedRead> {
+        self.0.iter_mut().find_map(|open| {
+            let index = open.waiting.iter().position(|id| !busy.contains(id))?;
+            Some(RequestedRead {
+                request_id: open.id,
+                connection: open.waiting.remove(index),
+                request: open.request.clone(),
+            })
+        })
+    }
+
+    pub(super) fn began(&mut self, read: &RequestedRead, task: Id) {
+        let open = self.0.iter_mut().find(|open| open.id == read.request_id);
+        if let Some(open) = open {
+            open.tasks.insert(task);
+        }
+    }
+
+    /// A read has ended; `None` for a read that failed by a fault of the program. A read that goes on waits for its next turn.
+    pub(super) fn ended(&mut self, task: Id, report: Option<StoreReport>) {
+        let Some(open) = self.0.iter_mut().find(|open| open.tasks.contains(&task)) else {
+            return;
+        };
+        open.tasks.remove(&task);
+        let Some(report) = report else {
+            return;
+        };
+        let goes_on = report.waits || report.entities.iter().any(|entity| entity.goes_on);
+        if let (true, Ok(connection)) = (
+            open.request.is_backfill && goes_on,
+            ConnectionId::new(&report.connection),
+        ) {
+            open.waiting.push(connection);
+        }
+        match open.reports.entry(report.connection.clone()) {
+            std::collections::hash_map::Entry::Occupied(mut earlier) => {
+                earlier.get_mut().continue_with(report);
+            }
+            std::collections::hash_map::Entry::Vacant(place) => drop(place.insert(report)),
+        }
+    }
+
+    /// Stores the reports of the requests whose stores are all read, and how far the others are.
+    pub(super) async fn report(&mut self, journal: &Journal) {
+        let is_finished = |open: &mut OpenRequest| open.waiting.is_empty() && open.tasks.is_empty();
+        for open in self.0.extract_if(.., is_finished) {
+            let mut reports: Vec<_> = open.reports.into_values().collect();
+            reports.sort_by(|left, right| left.connection.cmp(&right.connection));
+            let report = serde_json::to_string(&reports).unwrap_or_default();
+            if let Err(error) = journal.answer_reconcile_request(open.id, report).await {
+                tracing::error!(error = %ErrorChain(&error), "cannot store the report of a request to reconcile");
+            }
+        }
+        for open in &self.0 {
+            let entities = open.reports.values().flat_map(|report| &report.entities);
+            let rows = entities.map(|entity| entity.read).sum();
+            if let Err(error) = journal.note_rows_read(open.id, rows).await {
+                tracing::error!(error = %ErrorChain(&error), "cannot store the progress of a request to reconcile");
+            }
+        }
     }
 }

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use super::lists::{Lists, ScheduledRead};
 use super::next_read::NextRead;
+use super::plan::ReadPlan;
 use super::report::{EntityReport, StoreReport};
-use super::requests::{self, OpenRequest};
+use super::requests::Requests;
 use super::store::Store;
-use super::window::Following;
-use crate::connections::{Directory, Polling, ReadableStore, Seal};
+use crate::connections::{Directory, ReadableStore, Seal};
 use crate::delivery::ConnectionId;
 use crate::journal::entry::EntryKind;
 use crate::journal::{Journal, JournalError};
@@ -29,8 +29,6 @@ const MAX_CONCURRENT_READS: usize = 8;
 const MAX_REQUESTED_READS: usize = 2;
 /// Of these, maximum number whose lists of all entities are read. The others are free for changes, also after an outage.
 const MAX_FULL_READS: usize = 2;
-/// A scheduled read of a store ends after this time, so that others get their turn.
-const MAX_READ_TIME: Duration = Duration::from_secs(120);
 /// Time between two searches for stores that are due.
 const TICK: Duration = Duration::from_secs(1);
 /// The first read of a store is at a random moment of this time after the start.
@@ -58,8 +56,19 @@ struct Schedule {
     running: HashMap<ConnectionId, Id>,
     /// The tasks that read lists of all entities.
     full_reads: HashSet<Id>,
-    request: Option<OpenRequest>,
+    requests: Requests,
+    /// The connections whose last read was for a request.
+    requested_last: HashSet<ConnectionId>,
     phases: RandomState,
+}
+
+impl Schedule {
+    /// The connections that a request may not read now. It may go on for hours, so it takes turns with the reads that are due.
+    fn busy(&self, now: Instant) -> HashSet<ConnectionId> {
+        let is_due = |id: &&ConnectionId| self.next.get(*id).is_some_and(|next| next.is_due(now));
+        let waiting = self.requested_last.iter().filter(is_due);
+        self.running.keys().chain(waiting).cloned().collect()
+    }
 }
 
 impl Reconciler {
@@ -84,26 +93,24 @@ impl Reconciler {
     }
 
     async fn begin(&self, schedule: &mut Schedule, reads: &mut JoinSet<StoreReport>) {
-        if schedule.request.is_none() {
-            schedule.request = requests::open(&self.journal, &self.directory).await;
-        }
-        if let Some(open) = &mut schedule.request {
-            let free = MAX_CONCURRENT_READS
-                .saturating_sub(schedule.running.len())
-                .min(MAX_REQUESTED_READS.saturating_sub(open.tasks.len()));
-            let running = &schedule.running;
-            let is_ready = |id: &mut ConnectionId| !running.contains_key(id);
-            let ready: Vec<_> = open.waiting.extract_if(.., is_ready).take(free).collect();
-            for connection in ready {
-                let lists = Lists::Requested(open.request.clone());
-                let read = self.clone().read(connection.clone(), lists);
-                let task = reads.spawn(read).id();
-                open.tasks.insert(task);
-                schedule.running.insert(connection, task);
-            }
-        }
-        requests::finish(&self.journal, &mut schedule.request).await;
+        schedule.requests.open(&self.journal, &self.directory).await;
         let now = Instant::now();
+        while schedule.running.len() < MAX_CONCURRENT_READS
+            && schedule.requests.running() < MAX_REQUESTED_READS
+        {
+            let busy = schedule.busy(now);
+            let Some(requested) = schedule.requests.next(&busy) else {
+                break;
+            };
+            let lists = Lists::Requested(requested.request.clone());
+            let connection = requested.connection.clone();
+            let read = self.clone().read(connection.clone(), lists);
+            let task = reads.spawn(read).id();
+            schedule.requests.began(&requested, task);
+            schedule.requested_last.insert(connection.clone());
+            schedule.running.insert(connection, task);
+        }
+        schedule.requests.report(&self.journal).await;
         let mut stores = self.directory.readable();
         // The longest wait first, so that none waits for ever if there are too many.
         stores.sort_by_key(|store| schedule.next.get(&store.id).map(NextRead::at));
@@ -147,9 +154,11 @@ impl Reconciler {
             let read = self.clone().read(id.clone(), Lists::Full);
             let task = reads.spawn(read).id();
             schedule.full_reads.insert(task);
+            schedule.requested_last.remove(&id);
             schedule.running.insert(id, task);
         } else if next.is_due(now) {
             next.read(interval, now);
+            schedule.requested_last.remove(&id);
             let read = self.clone().read(id.clone(), Lists::Changes);
             schedule.running.insert(id, reads.spawn(read).id());
         }
@@ -168,12 +177,8 @@ impl Reconciler {
         if let Some(report) = &report {
             log(report);
         }
-        if let Some(open) = &mut schedule.request
-            && open.tasks.remove(&task)
-        {
-            open.reports.extend(report);
-        }
-        requests::finish(&self.journal, &mut schedule.request).await;
+        schedule.requests.ended(task, report);
+        schedule.requests.report(&self.journal).await;
     }
 
     async fn read(self, id: ConnectionId, lists: Lists) -> StoreReport {
@@ -181,6 +186,7 @@ impl Reconciler {
             connection: id.to_string(),
             skipped: None,
             is_polled: false,
+            waits: false,
             entities: Vec::new(),
         };
         match self.read_store(&id, &lists, &mut report).await {
@@ -218,34 +224,29 @@ impl Reconciler {
         }) else {
             return Ok(Some("not_readable"));
         };
-        if has_pending {
+        let plan = ReadPlan::of(lists, &connection, api);
+        report.is_polled = plan.kind == EntryKind::Polled;
+        report.waits = has_pending && plan.waits_for_pending;
+        if report.waits {
             return Ok(Some("deliveries_pending"));
         }
-        let polling = Polling::of(&connection);
-        report.is_polled = polling.is_some();
-        let following = Following {
-            from: polling.map_or(connection.created_at, |polling| polling.from),
-            is_polled: polling.is_some(),
-        };
         let store = Store {
             journal: &self.journal,
             outbound: &self.outbound,
             api,
             context: &context,
-            kind: if following.is_polled {
-                EntryKind::Polled
-            } else {
-                EntryKind::Found
-            },
-            deadline: lists.is_scheduled().then(|| Instant::now() + MAX_READ_TIME),
+            kind: plan.kind,
+            deadline: plan.max_time.map(|time| Instant::now() + time),
+            pause: plan.pause,
         };
         for list in api.readable_lists() {
-            let last = reads.iter().find(|read| read.entity == list.name);
-            let scheduled = ScheduledRead::next(*list, last, following, now);
+            let name = lists.progress_name(*list);
+            let last = reads.iter().find(|read| read.entity == name);
+            let scheduled = ScheduledRead::next(*list, last, plan.following, now);
             let Some(window) = lists.window(*list, scheduled) else {
                 continue;
             };
-            let read = store.read_window(*list, window).await?;
+            let read = store.read_window((*list, name), window).await?;
             // A list that fails by itself must not keep the others unread.
             let is_away = read.is_store_away;
             report.entities.push(read);
@@ -278,6 +279,7 @@ fn log(report: &StoreReport) {
             unreadable,
             failure,
             is_store_away: _,
+            goes_on: _,
         } = entity;
         let (missing, late, deleted) = (missing.count, late.count, deleted.count);
         if let Some(reason) = failure {

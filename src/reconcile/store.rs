@@ -1,5 +1,7 @@
 //! A store to read, with what its reads need.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::delivery::ConnectionId;
@@ -19,6 +21,8 @@ pub(super) struct Store<'a> {
     pub(super) kind: EntryKind,
     /// The read of a list ends with the first page after this time, so that other stores get their turn.
     pub(super) deadline: Option<Instant>,
+    /// Time between two pages.
+    pub(super) pause: Duration,
 }
 
 impl Store<'_> {

@@ -1,7 +1,7 @@
 //! What a store failed to send is found by reading it, and published once.
 
 use cartwire::journal::{DataFile, Reader};
-use cartwire::reconcile::{ReconcileRequest, StoreReport};
+use cartwire::reconcile::{EntityReport, ReconcileRequest, StoreReport};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -254,4 +254,32 @@ async fn changes_of_a_store_with_a_wrong_clock_are_found() {
         let found = read(&gateway, ReconcileRequest::default()).await;
         assert_eq!(found.entities[0].missing.ids, ["2"], "{lead}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backfill_publishes_the_past_and_reports_no_gap() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    send(&gateway, "order.created", &changed(1, 600, "processing"), 1).await;
+    for (id, age) in [(1, 600), (2, 7200), (3, 400_000)] {
+        shop.keep("orders", changed(id, age, "processing"));
+    }
+    let backfill = || ReconcileRequest {
+        is_backfill: true,
+        since: Some(Timestamp::now() - SignedDuration::from_hours(24)),
+        ..ReconcileRequest::default()
+    };
+    let report = read(&gateway, backfill()).await;
+    let of_orders = &report.entities[0];
+    assert_eq!((of_orders.read, of_orders.failure.as_deref()), (2, None));
+    assert_eq!(of_orders.missing.ids, ["2"]);
+    let is_of_ids = |report: &EntityReport| report.entity.ends_with("_ids");
+    assert!(!report.entities.iter().any(is_of_ids));
+    assert_eq!(
+        orders(&gateway, 2).await,
+        ["created 1 webhook", "created 2 poll"]
+    );
+    let gaps = gateway.get(&format!("/api/connections/{SHOP}/gaps")).await;
+    let day = &gaps.json()["days"][0];
+    assert_eq!((&day["polled"], &day["missing"]), (&json!(1), &json!([])));
 }
