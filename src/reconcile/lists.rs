@@ -85,8 +85,9 @@ impl Lists {
                 let is_wanted =
                     is_named || request.entity.is_none() && (is_due || request.since.is_some());
                 if request.is_backfill {
-                    // Its ids show only deletions, which are not the past.
-                    let is_past = !matches!(list.kind, ListKind::Ids { .. });
+                    // Ids show only deletions, and the list of changes has recent entities.
+                    let is_past =
+                        !matches!(list.kind, ListKind::Ids { .. } | ListKind::Recent { .. });
                     return (is_wanted && is_past).then_some(scheduled);
                 }
                 let window = match request.since {

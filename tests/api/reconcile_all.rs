@@ -134,3 +134,29 @@ async fn list_that_cannot_be_read_keeps_no_other_list_unread() {
     let report = read(&gateway, ReconcileRequest::default()).await;
     assert_eq!(report.entities.len(), 1, "the store is away");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refund_that_moves_no_date_is_found_once() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    let mut order = changed(8, 600, "completed");
+    order["refunds"] = json!([]);
+    send(&gateway, "order.created", &order, 1).await;
+    let published = orders(&gateway, 1).await.len();
+    order["refunds"] = json!([{"id": 9, "reason": "", "total": "-5.00"}]);
+    shop.keep("orders", order);
+    // An order from before the list, which must not count as deleted.
+    let mut old = changed(7, 600, "completed");
+    old["date_created_gmt"] = json!("2026-01-01T10:00:00");
+    send(&gateway, "order.created", &old, 2).await;
+    shop.keep("orders", old);
+    let found = read_list(&gateway, "order", "recent_orders").await;
+    assert_eq!((found.read, found.late.ids), (1, vec!["8".to_owned()]));
+    let events = orders(&gateway, published + 3).await;
+    assert!(
+        events.contains(&"refunded 8 reconcile".to_owned()),
+        "{events:?}"
+    );
+    let found = read_list(&gateway, "order", "recent_orders").await;
+    assert_eq!((found.late.count, found.deleted.count), (0, 0));
+}

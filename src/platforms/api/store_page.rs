@@ -125,6 +125,13 @@ pub enum ListKind {
         /// Time between two reads.
         interval: SignedDuration,
     },
+    /// The entities that were created in the time before a read. Shows their changes that move no date.
+    Recent {
+        /// Time between two reads.
+        interval: SignedDuration,
+        /// Maximum age of the entities.
+        age: SignedDuration,
+    },
     /// The ids of all entities that exist. Shows deletions.
     Ids {
         /// Time between two reads.
@@ -138,7 +145,9 @@ impl ListKind {
     pub fn interval(self) -> Option<SignedDuration> {
         match self {
             Self::Changes => None,
-            Self::All { interval } | Self::Ids { interval } => Some(interval),
+            Self::All { interval } | Self::Recent { interval, .. } | Self::Ids { interval } => {
+                Some(interval)
+            }
         }
     }
 }

@@ -4,8 +4,8 @@
 //! `dates_are_gmt=true`. It is exclusive and has a resolution of one second. With `Z` the filter would be shifted by the
 //! time zone of the shop (observed on 6.0 and 11.0). The trash is a list of its own.
 //!
-//! Some changes move no date: a sale changes the stock, and an entity can be deleted without the trash. So once a day all products
-//! and all ids are read. Customers have no filter by time, so all of them are read more often.
+//! Some changes move no date: a sale changes the stock, WooCommerce 6 refunds an order, plugins write meta data, and an entity can
+//! be deleted without the trash. So once a day all products, the orders of the last 30 days and all ids are read. Customers have no filter by time, so all of them are read more often.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -53,6 +53,18 @@ const fn all(
     }
 }
 
+const fn recent(name: &'static str, entity: &'static str) -> ReadableList {
+    ReadableList {
+        name,
+        entity,
+        kind: ListKind::Recent {
+            interval: DAILY,
+            age: SignedDuration::from_hours(30 * 24),
+        },
+        poll_interval: DAILY,
+    }
+}
+
 const fn ids(name: &'static str, entity: &'static str) -> ReadableList {
     ReadableList {
         name,
@@ -69,6 +81,7 @@ pub(in crate::platforms::woocommerce) const READABLE: &[ReadableList] = &[
     changes("coupon", OF_POLLED),
     all("customer", "customer", OF_CUSTOMERS, OF_POLLED_CUSTOMERS),
     all("all_products", "product", DAILY, DAILY),
+    recent("recent_orders", "order"),
     ids("order_ids", "order"),
     ids("coupon_ids", "coupon"),
 ];
@@ -126,7 +139,8 @@ pub(in crate::platforms::woocommerce) fn read_page(
     Ok(Ok(StorePage {
         rows: found.collect(),
         next: next.map(Cursor::text),
-        ids,
+        // An old entity is not deleted because a list of recent ones lacks it.
+        ids: ids.filter(|_| !matches!(request.list.kind, ListKind::Recent { .. })),
     }))
 }
 
@@ -148,6 +162,10 @@ fn path(resource: Resource, request: &PageRequest<'_>, cursor: Cursor) -> String
             query.append_pair("dates_are_gmt", "true");
         }
         ListKind::All { .. } => {}
+        ListKind::Recent { age, .. } => {
+            query.append_pair("after", &gmt((request.until - age).as_second()));
+            query.append_pair("dates_are_gmt", "true");
+        }
         ListKind::Ids { .. } => drop(query.append_pair("_fields", "id")),
     }
     if resource == Resource::Customer {

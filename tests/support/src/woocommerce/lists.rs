@@ -21,14 +21,22 @@ pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
         format!("{text}Z").parse::<Timestamp>().ok()
     };
     let (after, before) = (bound("modified_after"), bound("modified_before"));
+    let created_after = bound("after");
     let is_listed = |entity: &Value| {
+        let created = time(entity, "date_created_gmt");
+        let is_recent =
+            created_after.is_none_or(|after| created.is_some_and(|created| created > after));
         let modified = modified_at(entity);
         let is_after = after.is_none_or(|after| modified.is_some_and(|modified| modified > after));
         let is_before =
             before.is_none_or(|before| modified.is_some_and(|modified| modified < before));
         let is_hidden =
             matches!(state.fault, Fault::HiddenInLists(id) if entity["id"].as_u64() == Some(id));
-        (entity["status"] == "trash") == is_trash && is_after && is_before && !is_hidden
+        (entity["status"] == "trash") == is_trash
+            && is_recent
+            && is_after
+            && is_before
+            && !is_hidden
     };
     let mut found: Vec<Value> = state
         .entities
@@ -52,6 +60,10 @@ pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
 }
 
 fn modified_at(entity: &Value) -> Option<Timestamp> {
-    let text = entity["date_modified_gmt"].as_str()?;
+    time(entity, "date_modified_gmt")
+}
+
+fn time(entity: &Value, name: &str) -> Option<Timestamp> {
+    let text = entity[name].as_str()?;
     format!("{text}Z").parse().ok()
 }
