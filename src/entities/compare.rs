@@ -102,6 +102,8 @@ pub(crate) enum Comparison {
         changes: Option<Changes>,
         /// The derived events, in order.
         derived: Vec<Derived>,
+        /// `true` if the event is another creation of an existing entity: it is published as an update.
+        is_created_again: bool,
         next: Box<EntityState>,
     },
 }
@@ -223,6 +225,7 @@ fn first_seen(seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
         next = after_deletion(next, &seen.form, seen);
     }
     Comparison::Changed {
+        is_created_again: false,
         changes: None,
         derived,
         next: Box::new(next),
@@ -251,6 +254,7 @@ fn deleted(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
         (&known_form, None)
     };
     Comparison::Changed {
+        is_created_again: false,
         changes: found,
         derived: Vec::new(),
         next: Box::new(after_deletion(next, form, seen)),
@@ -335,7 +339,12 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
         published_verbs: published(&known.published_verbs, &form, seen.verb, &derived),
         form: text.into(),
     });
+    let is_created_again = seen.verb == verbs::CREATED
+        && !known.is_deleted
+        && known.published_verbs.contains(verbs::CREATED)
+        && !rules.publishes_unchanged;
     Comparison::Changed {
+        is_created_again,
         // Of a deleted entity, not all members are known.
         changes: (!known.is_deleted).then_some(changes),
         derived,

@@ -77,8 +77,18 @@ fn published(observations: Vec<Observation<'_>>, rules: &Rules<'_>) -> Vec<Strin
                 verbs.push(format!("{}?", seen.verb));
                 state = Some(*next);
             }
-            Comparison::Changed { derived, next, .. } => {
-                verbs.push(seen.verb.to_owned());
+            Comparison::Changed {
+                derived,
+                next,
+                is_created_again,
+                ..
+            } => {
+                let verb = if is_created_again {
+                    "updated"
+                } else {
+                    seen.verb
+                };
+                verbs.push(verb.to_owned());
                 let derived = derived.iter().map(|derived| derived.transition.verb());
                 verbs.extend(derived.map(|verb| format!("+{verb}")));
                 state = Some(*next);
@@ -96,6 +106,15 @@ fn created_and_identical_update_are_one_event() {
     assert_eq!(
         published(vec![created, updated, touched], &RULES),
         ["created"]
+    );
+}
+
+#[test]
+fn second_creation_with_another_content_is_an_update() {
+    let created = |second, payment| seen("created", order(second, "open", payment));
+    assert_eq!(
+        published(vec![created(10, "pending"), created(11, "paid")], &RULES),
+        ["created", "updated", "+paid"]
     );
 }
 

@@ -10,7 +10,7 @@ use super::compare::Comparison;
 use super::state::NewState;
 use super::transition::{Derived, EntityTransition};
 use crate::event::data::{Inventory, Product};
-use crate::event::{Amount, Authority, Difference, Entity, Event, EventId, Sequence};
+use crate::event::{Amount, Authority, Difference, Entity, Event, EventId, Sequence, verbs};
 
 /// The result of the comparison of a delivery's events, to be stored with its settlement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,6 +65,9 @@ pub(crate) struct EventRecord {
     known: Option<Value>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     derived: Vec<Derived>,
+    /// `true` if a second creation of the entity was published as an update.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_created_again: bool,
 }
 
 /// The result of a comparison without its details.
@@ -101,6 +104,7 @@ impl EventRecord {
             previous: None,
             known: None,
             derived: Vec::new(),
+            is_created_again: false,
         };
         match comparison {
             Comparison::Unchanged(_) => {}
@@ -110,8 +114,12 @@ impl EventRecord {
                 record.known = next.is_whole.then(|| next.value());
             }
             Comparison::Changed {
-                changes, derived, ..
+                changes,
+                derived,
+                is_created_again,
+                ..
             } => {
+                record.is_created_again = *is_created_again;
                 record.result = RecordedResult::Changed;
                 record.changed = changes.as_ref().map(|changes| changes.pointers.clone());
                 record.previous = changes
@@ -122,6 +130,16 @@ impl EventRecord {
             }
         }
         record
+    }
+
+    /// `true` if the event is published alone and without differences, as most events of a new entity are.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.result == RecordedResult::Changed
+            && self.changed.is_none()
+            && self.previous.is_none()
+            && self.known.is_none()
+            && self.derived.is_empty()
+            && !self.is_created_again
     }
 
     /// The record of an event that is too large with its differences.
@@ -153,6 +171,9 @@ impl EventRecord {
             && let Some(entity) = Entity::from_json(event.normalized.entity.name(), known)
         {
             event.normalized.entity = entity;
+        }
+        if self.is_created_again {
+            event.normalized.verb = verbs::UPDATED.to_owned();
         }
         event.difference = Difference {
             changed: self.changed.clone(),

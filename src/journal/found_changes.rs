@@ -101,11 +101,18 @@ pub struct FoundPage {
     pub read: Option<StoreRead>,
 }
 
+/// Stores a page. `None` if the connection does not exist any more.
 pub(super) fn store_page(
     transaction: &Transaction<'_>,
     page: &FoundPage,
     now: Timestamp,
-) -> rusqlite::Result<usize> {
+) -> rusqlite::Result<Option<usize>> {
+    let exists: bool = transaction
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM connections WHERE id = ?1)")?
+        .query_row([page.connection.as_str()], |row| row.get(0))?;
+    if !exists {
+        return Ok(None);
+    }
     let mut added = 0;
     for change in &page.changes {
         added += usize::from(store_change(transaction, page, change, now)?);
@@ -114,7 +121,7 @@ pub(super) fn store_page(
         forget_old(transaction, &page.connection, now)?;
     }
     let Some(read) = &page.read else {
-        return Ok(added);
+        return Ok(Some(added));
     };
     let StoreRead {
         entity,
@@ -127,7 +134,7 @@ pub(super) fn store_page(
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO store_reads (connection, entity, watermark, until, cursor, finished_at, failure)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM connections WHERE id = ?1)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             page.connection.as_str(),
@@ -138,7 +145,7 @@ pub(super) fn store_page(
             finished_at.map(Timestamp::as_millisecond),
             failure,
         ])?;
-    Ok(added)
+    Ok(Some(added))
 }
 
 fn forget_old(
@@ -196,7 +203,10 @@ fn store_change(
     if is_new == 0 {
         return Ok(false);
     }
-    store_delivery(transaction, (page, change, &key), now)?;
+    // The same change can be found again when it is not known any more, while its first delivery is still stored.
+    let found_at = now.as_nanosecond().to_be_bytes();
+    let delivery = DeliveryKey::of(&[b"found at", key.as_bytes(), &found_at]);
+    store_delivery(transaction, (page, change, &delivery), now)?;
     Ok(true)
 }
 

@@ -37,11 +37,12 @@ pub struct DayOfGaps {
 const MAX_OPEN_REQUESTS: u32 = 16;
 
 impl Journal {
-    /// Stores a page of found changes as deliveries, and how far the store has been read. Returns the number of new ones.
+    /// Stores a page of found changes as deliveries, and how far the store has been read. Returns the number of new ones, or
+    /// `None` if the connection was removed.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub async fn store_found(&self, page: FoundPage) -> Result<usize, JournalError> {
+    pub async fn store_found(&self, page: FoundPage) -> Result<Option<usize>, JournalError> {
         self.write(move |transaction| store_page(transaction, &page, Timestamp::now()))
             .await
     }

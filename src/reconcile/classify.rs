@@ -25,6 +25,12 @@ pub(super) struct ReadEntity {
     is_whole: bool,
 }
 
+impl ReadEntity {
+    pub(super) fn updated_at(&self) -> Option<Timestamp> {
+        time(&self.form, "updated_at")
+    }
+}
+
 /// Where a row comes from.
 #[derive(Clone, Copy)]
 pub(super) struct RowSource<'a> {
@@ -102,7 +108,7 @@ impl RowSource<'_> {
     ) -> Option<FoundChange> {
         let version = EntityVersion {
             sequence: None,
-            updated_at: time(&read.form, "updated_at"),
+            updated_at: read.updated_at(),
         };
         let (gap, change) = match known {
             None if read.row.is_in_trash => return None,
@@ -150,7 +156,7 @@ impl RowSource<'_> {
             id: read.key.id,
             gap,
             topic: self.api.topic_of_change(read.row.resource, change),
-            version: identity(&read.content.digest, version.updated_at),
+            version: identity(known, &read.content.digest, version.updated_at),
             body: read.row.body,
             details: read.row.details,
         })
@@ -167,7 +173,7 @@ impl RowSource<'_> {
             body: format!(r#"{{"id":{}}}"#, id_json(&key.id)).into_bytes(),
             details: None,
             version: [
-                identity(&known.content, known.version.updated_at),
+                identity(Some(known), &known.content, known.version.updated_at),
                 (self.read_at.as_second() / SECONDS_PER_DAY)
                     .to_be_bytes()
                     .to_vec(),
@@ -187,8 +193,16 @@ fn id_json(id: &str) -> String {
     }
 }
 
-fn identity(content: &ContentDigest, updated_at: Option<Timestamp>) -> Vec<u8> {
+/// Identifies a change: the known state before it, and the content and time after it. So the same change of a store is found
+/// once while its delivery is pending, and again if the store returns to an earlier content.
+fn identity(
+    known: Option<&EntityState>,
+    content: &ContentDigest,
+    updated_at: Option<Timestamp>,
+) -> Vec<u8> {
     let mut identity = content.as_bytes().to_vec();
+    let revision = known.map_or(0, |known| known.revision);
+    identity.extend(revision.to_be_bytes());
     let milliseconds = updated_at.map(Timestamp::as_millisecond);
     identity.extend(milliseconds.unwrap_or_default().to_be_bytes());
     identity

@@ -32,7 +32,8 @@ impl ScheduledRead {
             // The first read of all entities of a store with webhooks is not urgent: its webhooks have begun.
             let finished_at = window.finished_at;
             let last = finished_at.or((!following.is_polled).then_some(following.from));
-            window.cursor.is_some() || last.is_none_or(|last| now.duration_since(last) >= interval)
+            let is_over = |last: Timestamp| last > now || now.duration_since(last) >= interval;
+            window.cursor.is_some() || last.is_none_or(is_over)
         });
         Self {
             window,

@@ -20,8 +20,10 @@ use crate::platforms::api::{
 
 /// Maximum wait for a store that asks to wait during a read.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// Maximum number of pages that one read reads before other stores get their turn. A read without a deadline reads all.
+/// Maximum number of pages that one read reads before other stores get their turn.
 const MAX_PAGES: usize = 200;
+/// As [`MAX_PAGES`], for a read without a deadline. A store may return the same pages for ever.
+const MAX_REQUESTED_PAGES: usize = 50_000;
 
 /// Maximum number of deletions that one read confirms, one request each.
 const MAX_CONFIRMED_DELETIONS: usize = 100;
@@ -93,7 +95,7 @@ impl Store<'_> {
     ) -> Result<EntityReport, JournalError> {
         let max_pages = match self.deadline {
             Some(_) => MAX_PAGES,
-            None => usize::MAX,
+            None => MAX_REQUESTED_PAGES,
         };
         let mut read = ListRead {
             list,
@@ -189,7 +191,11 @@ impl Store<'_> {
             progress.watermark = progress.watermark.max(read.window.until);
             (progress.until, progress.finished_at) = (None, Some(Timestamp::now()));
         }
-        self.store(read, progress, changes).await?;
+        if !self.store(read, progress, changes).await? {
+            read.report.failure = Some("no_such_connection".to_owned());
+            read.report.is_store_away = true;
+            return Ok(Next::End);
+        }
         Ok(if is_last { Next::End } else { Next::Page })
     }
 
@@ -246,9 +252,13 @@ impl Store<'_> {
     ) -> Result<Vec<FoundChange>, JournalError> {
         let after = earlier(read.window.after, read.clock_lead);
         let newest = read.newest;
+        // Some stores cannot filter by the end of the window. The webhooks of later changes may be on their way.
+        let has_window = read.list.kind == ListKind::Changes && self.kind == EntryKind::Found;
+        let until = has_window.then(|| later(read.window.until, read.clock_lead));
         let (mut entities, mut changes) = (Vec::new(), Vec::new());
         for row in rows {
             match source.read(row) {
+                Ok(entity) if until.is_some_and(|until| entity.updated_at() > Some(until)) => {}
                 Ok(entity) => entities.push(entity),
                 Err(unreadable) => changes.push(*unreadable),
             }
@@ -271,16 +281,17 @@ impl Store<'_> {
         Ok(changes)
     }
 
+    /// Stores changes and progress. `false` if the connection was removed.
     async fn store(
         &self,
         read: &ListRead,
         progress: StoreRead,
         changes: Vec<FoundChange>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<bool, JournalError> {
         let progress = match read.window.stores {
             Stores::ChangesAndProgress => Some(progress),
             Stores::Changes => None,
-            Stores::Nothing => return Ok(()),
+            Stores::Nothing => return Ok(true),
         };
         let gaps: Vec<Gap> = changes.iter().map(|change| change.gap).collect();
         let page = FoundPage {
@@ -290,7 +301,9 @@ impl Store<'_> {
             changes,
             read: progress,
         };
-        self.journal.store_found(page).await?;
+        if self.journal.store_found(page).await?.is_none() {
+            return Ok(false);
+        }
         for gap in gaps {
             let gap = if self.kind == EntryKind::Polled {
                 "polled"
@@ -299,6 +312,6 @@ impl Store<'_> {
             };
             metrics::counter!("cartwire_found_changes_total", "platform" => self.api.name(), "gap" => gap).increment(1);
         }
-        Ok(())
+        Ok(true)
     }
 }

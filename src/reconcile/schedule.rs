@@ -85,7 +85,10 @@ impl Reconciler {
                 Some(ended) = reads.join_next_with_id() => Some(ended),
             };
             match ended {
-                Some(ended) => self.end(&mut schedule, ended).await,
+                Some(ended) => {
+                    self.end(&mut schedule, ended).await;
+                    self.begin_scheduled(&mut schedule, &mut reads);
+                }
                 None => self.begin(&mut schedule, &mut reads).await,
             }
         }
@@ -111,6 +114,15 @@ impl Reconciler {
             schedule.running.insert(connection, task);
         }
         schedule.requests.report(&self.journal).await;
+        self.begin_scheduled(schedule, reads);
+    }
+
+    /// Begins the reads that are due, as far as there are places.
+    fn begin_scheduled(&self, schedule: &mut Schedule, reads: &mut JoinSet<StoreReport>) {
+        if schedule.running.len() >= MAX_CONCURRENT_READS {
+            return;
+        }
+        let now = Instant::now();
         let mut stores = self.directory.readable();
         // The longest wait first, so that none waits for ever if there are too many.
         stores.sort_by_key(|store| schedule.next.get(&store.id).map(NextRead::at));

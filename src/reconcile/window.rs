@@ -49,7 +49,10 @@ pub(super) enum Stores {
 impl Window {
     /// The window of the next read: the rest of an unfinished one, or what changed since the watermark.
     pub(super) fn next(read: Option<&StoreRead>, following: Following, now: Timestamp) -> Self {
-        let watermark = read.map_or(following.from, |read| read.watermark);
+        // The clock of the gateway may have been ahead at the last read.
+        let watermark = read.map_or(following.from, |read| {
+            read.watermark.min(following.end(now))
+        });
         Self {
             watermark,
             after: (watermark - OVERLAP).max(Timestamp::UNIX_EPOCH),
@@ -96,4 +99,29 @@ pub(super) fn earlier(time: Timestamp, clock_lead: SignedDuration) -> Timestamp 
 pub(super) fn later(time: Timestamp, clock_lead: SignedDuration) -> Timestamp {
     let lead = clock_lead.max(SignedDuration::ZERO);
     time.saturating_add(lead).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watermark_from_a_clock_that_was_ahead_moves_back() {
+        let now = Timestamp::from_second(10_000).expect("a time");
+        let read = StoreRead {
+            entity: "order".to_owned(),
+            watermark: now + SignedDuration::from_hours(1),
+            until: None,
+            cursor: None,
+            finished_at: None,
+            failure: None,
+        };
+        let following = Following {
+            from: Timestamp::UNIX_EPOCH,
+            is_polled: true,
+        };
+        let window = Window::next(Some(&read), following, now);
+        assert_eq!((window.watermark, window.until), (now, now));
+        assert_eq!(window.after, now - OVERLAP);
+    }
 }

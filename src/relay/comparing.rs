@@ -160,6 +160,9 @@ impl<P: Publish> Relay<P> {
     /// Replaces the event by its compared form, and adds the derived events to its partition. Returns the record of what is
     /// published.
     fn publish_compared(&mut self, task: &mut Task, record: EventRecord) -> EventRecord {
+        if record.is_plain() {
+            return record;
+        }
         let Some(entry) = self.in_flight.entries.get_mut(&task.position) else {
             return record;
         };

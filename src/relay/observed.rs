@@ -40,12 +40,20 @@ pub(super) fn observation<'a>(
     })
 }
 
-/// The event types that the event's platform sends itself; none for a change that was found by reading the store.
+/// A platform that sends the stock as an entity of its own has a list of it too.
+const STOCK: (&str, &str) = ("inventory", verbs::UPDATED);
+
+/// The event types that the event's platform sends itself. No webhook reports a change that was found by reading the store, but
+/// the stock has a list of its own.
 pub(super) fn sent_types(event: &Event) -> &'static [(&'static str, &'static str)] {
-    if matches!(event.origin, Origin::Poll | Origin::Reconcile) {
-        return &[];
+    let types = platform(&event.platform).map_or(&[][..], |platform| platform.sent_types());
+    match event.origin {
+        Origin::Poll | Origin::Reconcile => {
+            let of_stock = types.iter().filter(|own| **own == STOCK);
+            of_stock.map(std::slice::from_ref).next().unwrap_or(&[])
+        }
+        Origin::Webhook | Origin::Redrive => types,
     }
-    platform(&event.platform).map_or(&[], |platform| platform.sent_types())
 }
 
 /// The entities that an event can be about. A platform may send the deletion of a variant as that of a product.

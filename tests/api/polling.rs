@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use support::eventually;
 use support::in_process::InProcessGateway;
-use support::wix::{ACCOUNT_ID, API_KEY, Failure, SITE_ID, Wixapis, World};
+use support::wix::{ACCOUNT_ID, API_KEY, SITE_ID, Wixapis, World};
 use support::woocommerce::{self as shop, Shop};
 
 use crate::reconcile::changed;
 
-const SITE: &str = "polled-site";
-const ORDERS: &str = "/ecom/v1/orders/search";
+pub(crate) const SITE: &str = "polled-site";
+pub(crate) const ORDERS: &str = "/ecom/v1/orders/search";
 const CONTACTS: &str = "/contacts/v4/contacts/query";
 const PRODUCTS_V1: &str = "/stores-reader/v1/products/query";
 const INVENTORY_V1: &str = "/stores-reader/v2/inventoryItems/query";
@@ -19,11 +19,11 @@ const COLLECTIONS_V1: &str = "/stores-reader/v1/collections/query";
 const PRODUCTS_V3: &str = "/stores/v3/products/query";
 const INVENTORY_V3: &str = "/stores/v3/inventory-items/query";
 
-fn ago(seconds: i64) -> String {
+pub(crate) fn ago(seconds: i64) -> String {
     (Timestamp::now() - SignedDuration::from_secs(seconds)).to_string()
 }
 
-fn order(id: &str, seconds_ago: i64, payment_status: &str) -> Value {
+pub(crate) fn order(id: &str, seconds_ago: i64, payment_status: &str) -> Value {
     json!({
         "id": id, "number": "10001", "currency": "EUR", "status": "APPROVED",
         "paymentStatus": payment_status, "fulfillmentStatus": "NOT_FULFILLED",
@@ -40,13 +40,18 @@ fn contact(id: &str) -> Value {
 }
 
 /// A gateway that polls each second, with a site that is followed from this time on.
-async fn polling(wix: &Wixapis, from: &str) -> InProcessGateway {
+pub(crate) async fn polling(wix: &Wixapis, from: &str) -> InProcessGateway {
     let gateway = InProcessGateway::with(|args| {
         args.stores.allow_private_stores = true;
         args.reconcile_interval_seconds = "0".to_owned();
         args.poll_interval_seconds = "1".to_owned();
     })
     .await;
+    connect_site(&gateway, wix, from).await;
+    gateway
+}
+
+pub(crate) async fn connect_site(gateway: &InProcessGateway, wix: &Wixapis, from: &str) {
     let settings = [
         ("site_id", SITE_ID),
         ("account_id", ACCOUNT_ID),
@@ -55,10 +60,9 @@ async fn polling(wix: &Wixapis, from: &str) -> InProcessGateway {
     ];
     let secrets = [("api-key", API_KEY)];
     gateway.connect("wix-site", SITE, &settings, &secrets).await;
-    gateway
 }
 
-fn world(catalog_version: &str, lists: &[(&str, Vec<Value>)]) -> World {
+pub(crate) fn world(catalog_version: &str, lists: &[(&str, Vec<Value>)]) -> World {
     let lists = lists.iter().cloned();
     World {
         catalog_version: catalog_version.to_owned(),
@@ -68,7 +72,11 @@ fn world(catalog_version: &str, lists: &[(&str, Vec<Value>)]) -> World {
 }
 
 /// The events of a connection's entities, as type and id, in the order of their names.
-async fn events(gateway: &InProcessGateway, connection: &str, count: usize) -> Vec<String> {
+pub(crate) async fn events(
+    gateway: &InProcessGateway,
+    connection: &str,
+    count: usize,
+) -> Vec<String> {
     let events = gateway
         .events(&format!("connection={connection}"), count + 1)
         .await;
@@ -86,7 +94,7 @@ async fn events(gateway: &InProcessGateway, connection: &str, count: usize) -> V
     names
 }
 
-const BEGIN: &str = "1970-01-01T00:00:00Z";
+pub(crate) const BEGIN: &str = "1970-01-01T00:00:00Z";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn site_with_catalog_v1_is_followed() {
@@ -201,23 +209,6 @@ async fn order_that_is_paid_between_two_polls_has_one_paid_event() {
     assert_eq!(events(&gateway, SITE, 4).await.len(), 4);
     let paid = format!("connection={SITE}&type=cartwire.order.paid");
     assert_eq!(gateway.events(&paid, 1).await.len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn expired_cursor_and_outage_repeat_and_lose_nothing() {
-    let mut world = world("STORES_NOT_INSTALLED", &[]);
-    world.rows_a_page = 2;
-    let rows = (0..7).map(|n| order(&format!("o{n}"), 400 - n, "PAID"));
-    world.lists.insert(ORDERS.to_owned(), rows.collect());
-    let wix = Wixapis::start(world);
-    // The first request succeeds, and the cursor of the second one is refused.
-    wix.fail_after(ORDERS, 1, Failure::Status(400), 1);
-    wix.fail_after(ORDERS, 3, Failure::Html(202, "<html>captcha</html>"), 1);
-    wix.fail_after(ORDERS, 5, Failure::CutOff, 1);
-    let gateway = polling(&wix, BEGIN).await;
-    let orders = events(&gateway, SITE, 7).await;
-    let expected: Vec<_> = (0..7).map(|n| format!("order.created o{n}")).collect();
-    assert_eq!(orders, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

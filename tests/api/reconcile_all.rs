@@ -51,16 +51,11 @@ async fn deletion_that_skips_the_trash_is_published_once() {
     let shop = Shop::start(shop::Options::default());
     let gateway = reading(&shop, "0").await;
     for (id, nonce) in [(8, 1), (9, 2), (10, 3), (120, 4)] {
-        send(
-            &gateway,
-            "order.created",
-            &changed(id, 600, "processing"),
-            nonce,
-        )
-        .await;
-    }
-    for id in [8, 10] {
-        shop.keep("orders", changed(id, 600, "processing"));
+        let order = changed(id, 600, "processing");
+        send(&gateway, "order.created", &order, nonce).await;
+        if id == 8 || id == 10 {
+            shop.keep("orders", order);
+        }
     }
     let found = read_list(&gateway, "order", "order_ids").await;
     assert_eq!(
@@ -159,4 +154,18 @@ async fn refund_that_moves_no_date_is_found_once() {
     );
     let found = read_list(&gateway, "order", "recent_orders").await;
     assert_eq!((found.late.count, found.deleted.count), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_that_returns_to_an_earlier_quantity_is_found_each_time() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    send(&gateway, "product.updated", &product(5), 1).await;
+    for (sales, quantity) in [(1, 4), (2, 5), (3, 4)] {
+        shop.keep("products", product(quantity));
+        let found = read_list(&gateway, "product", "all_products").await;
+        assert_eq!(found.late.ids, ["5"], "{sales}");
+        let query = format!("connection={SHOP}&type=cartwire.product.updated");
+        gateway.events(&query, sales + 1).await;
+    }
 }

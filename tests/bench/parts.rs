@@ -14,7 +14,7 @@ use cartwire::platforms::{
     SignedRequest, Unsigned, VerificationKey, Verified, VerifiedDelivery, WebhookPlatform, platform,
 };
 use cartwire::publisher::message::Message;
-use cartwire::replay::fixture::{self, Fixture};
+use cartwire::replay::fixture;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
 
@@ -46,18 +46,13 @@ struct Order {
 
 impl Order {
     fn all() -> Vec<Self> {
-        let fixtures = support::fixtures();
         let order = |(name, topic, path): &(&str, &'static str, &str)| {
             let platform = platform(name).expect("a platform");
-            let payload = fixtures.iter().find_map(|fixture| match fixture {
-                Fixture::Case(case) if case.path == *path => Some(case.payload.clone()),
-                _ => None,
-            });
             let key = |name| fixture::test_key(platform, name).expect("a key of the fixtures");
             Self {
                 platform,
                 topic,
-                payload: payload.expect("the fixture is there"),
+                payload: support::fixture_payload(path),
                 signing: key("signing"),
                 verification: platform
                     .verification_key(&key("verification"))

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cartwire::platforms::{Unsigned, platform};
-use cartwire::replay::fixture::{self, Fixture};
+use cartwire::replay::fixture;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey};
@@ -70,13 +70,8 @@ fn order(shop: Shop, bytes: usize) -> String {
         Shop::WooCommerce => "woocommerce/order.created/v3",
         Shop::Wix => "wix/wix.ecom.v1.order_created/entity",
     };
-    let fixtures = support::fixtures();
-    let payload = fixtures.iter().find_map(|fixture| match fixture {
-        Fixture::Case(found) if found.path == case => Some(found.payload.clone()),
-        _ => None,
-    });
-    let payload = String::from_utf8(payload.expect("the fixture should be readable"))
-        .expect("the fixture should be text");
+    let payload =
+        String::from_utf8(support::fixture_payload(case)).expect("the fixture should be text");
     match shop {
         Shop::WooCommerce => shop_order(&payload, bytes),
         Shop::Wix => {

@@ -155,3 +155,15 @@ pub fn fixtures() -> Vec<cartwire::replay::fixture::Fixture> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures");
     cartwire::replay::fixture::read(std::path::Path::new(folder)).expect("the fixtures can be read")
 }
+
+/// The payload of a fixture, such as `woocommerce/order.created/v3`.
+pub fn fixture_payload(name: &str) -> Vec<u8> {
+    use cartwire::replay::fixture::Fixture;
+
+    let end = format!("/{name}");
+    let payload = fixtures().into_iter().find_map(|fixture| match fixture {
+        Fixture::Case(case) if case.path.ends_with(&end) => Some(case.payload),
+        Fixture::Case(_) | Fixture::Recorded(_) => None,
+    });
+    payload.expect("the fixture should exist")
+}

@@ -15,6 +15,8 @@ use crate::platforms::wix::payload::{Members, members};
 
 /// Number of entities per page: the platform's maximum for most queries.
 pub(super) const ROWS_PER_PAGE: usize = 100;
+/// Number of rows that a page with an offset has in common with the page before.
+const OVERLAP: usize = 10;
 
 /// A query that returns a list of entities.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,7 +123,8 @@ impl PageCursor {
             };
             members.insert(name.to_owned(), value);
         };
-        if query.changed_at.is_none() || has_filter {
+        // Only a refused filter of a query with cursors is left out together with its order.
+        if query.paging != Paging::Cursor || has_filter {
             add("sort", query.order());
         }
         if !filter.is_empty() {
@@ -147,40 +150,63 @@ impl PageCursor {
     /// The place of the next page.
     ///
     /// # Errors
-    /// [`EndlessPages`] if the response is that of the page before.
-    pub(super) fn next(&self, page: &Page<'_>) -> Result<PageStart, EndlessPages> {
-        if page.rows.is_empty() {
-            return Ok(PageStart::First);
+    /// [`PageFault`] if the response cannot be a page of this list.
+    pub(super) fn next(&self, page: &Page<'_>) -> Result<PageStart, PageFault> {
+        match self.query.paging {
+            Paging::Cursor => self.next_by_cursor(page),
+            Paging::Offset => Ok(self.next_by_offset(page)),
+            Paging::NumericId => self.next_by_id(page),
         }
-        if self.query.paging == Paging::Cursor {
-            let next = match page.next_cursor() {
-                None => return Ok(PageStart::First),
-                Some(cursor) => PageStart::Cursor(cursor),
-            };
-            return if next == self.place {
-                Err(EndlessPages)
-            } else {
-                Ok(next)
-            };
-        }
-        let from = offset(&self.place);
-        let is_full = page.rows.len() >= ROWS_PER_PAGE;
-        // A total that is too low must not end the read, and one that is too high ends it with an empty page.
-        let has_more = page
-            .total()
-            .is_some_and(|total| from + page.rows.len() < total);
-        if !is_full && !has_more {
-            return Ok(PageStart::First);
-        }
-        let last = page.rows.last().and_then(|row| numeric_id(row.get()));
-        match (self.query.paging, &self.place, last) {
-            (Paging::NumericId, PageStart::NumericId(before), Some(last)) if last <= *before => {
-                Err(EndlessPages)
+    }
+
+    fn next_by_cursor(&self, page: &Page<'_>) -> Result<PageStart, PageFault> {
+        match page.next_cursor() {
+            NextCursor::At(cursor) if self.place == PageStart::Cursor(cursor.clone()) => {
+                Err(PageFault::Endless)
             }
-            (Paging::NumericId, _, Some(last)) => Ok(PageStart::NumericId(last)),
-            (Paging::NumericId, PageStart::NumericId(_), None) => Err(EndlessPages),
-            _ => Ok(PageStart::Offset(from + page.rows.len())),
+            NextCursor::At(cursor) => Ok(PageStart::Cursor(cursor)),
+            NextCursor::End => Ok(PageStart::First),
+            // A full page without a word about the next one is cut.
+            NextCursor::Unknown if page.rows.len() >= ROWS_PER_PAGE => Err(PageFault::Incomplete),
+            NextCursor::Unknown => Ok(PageStart::First),
         }
+    }
+
+    /// Pages overlap, because the rows move up when an entity before them is deleted.
+    fn next_by_offset(&self, page: &Page<'_>) -> PageStart {
+        if !self.has_more(page) {
+            return PageStart::First;
+        }
+        let rows = page.rows.len();
+        let overlap = if rows > OVERLAP { OVERLAP } else { 0 };
+        PageStart::Offset(offset(&self.place) + rows - overlap)
+    }
+
+    fn next_by_id(&self, page: &Page<'_>) -> Result<PageStart, PageFault> {
+        if !self.has_more(page) {
+            return Ok(PageStart::First);
+        }
+        let ids: Option<Vec<u64>> = page.rows.iter().map(|row| numeric_id(row.get())).collect();
+        let before = match self.place {
+            PageStart::NumericId(before) => before,
+            // Entities without numeric ids are counted.
+            _ if ids.is_none() => return Ok(self.next_by_offset(page)),
+            _ => 0,
+        };
+        let ids = ids.ok_or(PageFault::Endless)?;
+        let is_ascending = ids.is_sorted_by(|left, right| left < right)
+            && ids.first().is_some_and(|first| *first > before);
+        match ids.last() {
+            Some(last) if is_ascending => Ok(PageStart::NumericId(*last)),
+            _ => Err(PageFault::Endless),
+        }
+    }
+
+    /// A total that is too low does not end the list, and one that is too high ends it with an empty page.
+    fn has_more(&self, page: &Page<'_>) -> bool {
+        let rows = page.rows.len();
+        let total = page.total().unwrap_or_default();
+        rows > 0 && (rows >= ROWS_PER_PAGE || offset(&self.place) + rows < total)
     }
 }
 
@@ -196,9 +222,21 @@ fn numeric_id(row: &str) -> Option<u64> {
     Node::root(&document).get("numericId").id()?.parse().ok()
 }
 
-/// The pages have no end.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct EndlessPages;
+/// Why a response cannot be a page of its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PageFault {
+    /// It repeats rows, or its rows are not in order: the pages may have no end.
+    Endless,
+    /// It does not state whether another page follows.
+    Incomplete,
+}
+
+/// What a response states about the next page.
+enum NextCursor {
+    At(String),
+    End,
+    Unknown,
+}
 
 /// The response with a page.
 pub(super) struct Page<'a> {
@@ -232,10 +270,18 @@ impl<'a> Page<'a> {
             .unwrap_or_default()
     }
 
-    fn next_cursor(&self) -> Option<String> {
+    fn next_cursor(&self) -> NextCursor {
         let metadata = self.metadata();
-        let next = metadata["cursors"]["next"].as_str()?;
-        (!next.is_empty() && metadata["hasNext"] != json!(false)).then(|| next.to_owned())
+        let next = metadata["cursors"]["next"].as_str().unwrap_or_default();
+        if metadata["hasNext"] == json!(false) {
+            NextCursor::End
+        } else if !next.is_empty() {
+            NextCursor::At(next.to_owned())
+        } else if metadata.is_object() && metadata["hasNext"] != json!(true) {
+            NextCursor::End
+        } else {
+            NextCursor::Unknown
+        }
     }
 
     fn total(&self) -> Option<usize> {

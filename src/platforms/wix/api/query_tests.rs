@@ -18,9 +18,14 @@ fn at(query: &'static Query, place: PageStart) -> PageCursor {
     PageCursor { query, place }
 }
 
-/// The next page after a response with this many rows with numeric ids from 1 on.
-fn next(cursor: &PageCursor, count: usize, metadata: &str) -> Result<PageStart, EndlessPages> {
-    let rows: Vec<_> = (1..=count).map(|id| json!({"numericId": id})).collect();
+/// The next page after a response with this many rows, with numeric ids from 1 on.
+fn next(cursor: &PageCursor, count: usize, metadata: &str) -> Result<PageStart, PageFault> {
+    let ids: Vec<_> = (1..=count).collect();
+    next_of(cursor, &ids, metadata)
+}
+
+fn next_of(cursor: &PageCursor, ids: &[usize], metadata: &str) -> Result<PageStart, PageFault> {
+    let rows: Vec<_> = ids.iter().map(|id| json!({"numericId": id})).collect();
     let text = format!(r#"{{"{}":{}{metadata}}}"#, cursor.query.rows, json!(rows));
     cursor.next(&Page::read(cursor.query, &text).expect("a page"))
 }
@@ -75,6 +80,8 @@ fn filter_and_order_of_catalog_v1_are_json_texts() {
     );
     assert_eq!(body["query"]["sort"], r#"[{"numericId":"asc"}]"#);
     assert_eq!(body["includeVariants"], true);
+    let all = at(&PRODUCTS_V1, PageStart::First).body(&request(), false);
+    assert_eq!(all["query"]["sort"], r#"[{"numericId":"asc"}]"#);
     let all = at(&INVENTORY_V1, PageStart::First).body(&request(), false);
     assert_eq!(all["query"].get("filter"), None);
     let collections = at(&COLLECTIONS_V1, PageStart::Offset(100)).body(&request(), false);
@@ -105,19 +112,26 @@ fn pages_with_cursors_end_without_a_cursor() {
     }
     let again = at(&ORDERS, PageStart::Cursor("x".to_owned()));
     let metadata = r#","metadata":{"cursors":{"next":"x"}}"#;
-    assert_eq!(next(&again, 1, metadata), Err(EndlessPages));
-    assert_eq!(next(&again, 0, metadata), Ok(PageStart::First));
+    assert_eq!(next(&again, 1, metadata), Err(PageFault::Endless));
+    assert_eq!(
+        next(&first, 0, metadata),
+        second,
+        "an empty page does not end the list"
+    );
+    assert_eq!(next(&first, 100, ""), Err(PageFault::Incomplete));
+    assert_eq!(next(&first, 99, ""), Ok(PageStart::First));
 }
 
 #[test]
 fn pages_with_offsets_end_whatever_the_total_states() {
     let first = at(&CONTACTS, PageStart::First);
-    assert_eq!(next(&first, 100, ""), Ok(PageStart::Offset(100)));
+    assert_eq!(next(&first, 100, ""), Ok(PageStart::Offset(90)));
     let low = r#","pagingMetadata":{"total":3}"#;
-    assert_eq!(next(&first, 100, low), Ok(PageStart::Offset(100)));
+    assert_eq!(next(&first, 100, low), Ok(PageStart::Offset(90)));
     // The platform may return fewer rows per page than requested.
     let high = r#","pagingMetadata":{"total":900}"#;
-    assert_eq!(next(&first, 50, high), Ok(PageStart::Offset(50)));
+    assert_eq!(next(&first, 50, high), Ok(PageStart::Offset(40)));
+    assert_eq!(next(&first, 10, high), Ok(PageStart::Offset(10)));
     assert_eq!(next(&first, 0, high), Ok(PageStart::First));
     assert_eq!(next(&first, 99, ""), Ok(PageStart::First));
 }
@@ -131,10 +145,12 @@ fn pages_of_catalog_v1_begin_after_the_last_numeric_id() {
         Ok(PageStart::NumericId(50))
     );
     let repeated = at(&PRODUCTS_V1, PageStart::NumericId(100));
-    assert_eq!(next(&repeated, 100, ""), Err(EndlessPages));
+    assert_eq!(next(&repeated, 100, ""), Err(PageFault::Endless));
+    let descending: Vec<_> = (901..=1000).rev().collect();
+    assert_eq!(next_of(&first, &descending, ""), Err(PageFault::Endless));
     let text = json!({"products": vec![json!({}); 100]}).to_string();
     let page = Page::read(&PRODUCTS_V1, &text).expect("a page");
-    assert_eq!(first.next(&page), Ok(PageStart::Offset(100)));
+    assert_eq!(first.next(&page), Ok(PageStart::Offset(90)));
 }
 
 #[test]

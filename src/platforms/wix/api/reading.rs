@@ -10,7 +10,7 @@ use super::fetch::good;
 use super::instance::catalog_version;
 use super::query::{
     COLLECTIONS_V1, CONTACTS, INVENTORY_V1, INVENTORY_V3, ORDERS, PRODUCTS_V1, PRODUCTS_V3, Page,
-    PageCursor, PageStart, Query,
+    PageCursor, PageFault, PageStart, Query,
 };
 use super::resource::ListedResource;
 use crate::delivery::Enrichment;
@@ -85,8 +85,13 @@ pub(in crate::platforms::wix) fn read_page(
         // A page of a proxy or a cut response is often temporary.
         return Ok(failure("answer_unreadable"));
     };
-    let Ok(place) = cursor.next(&page) else {
-        return Ok(failure("pages_without_end"));
+    let place = match cursor.next(&page) {
+        Ok(place) => place,
+        Err(PageFault::Endless) => {
+            let failure = PageFailure::new("pages_without_end", FailureScope::Cursor);
+            return Ok(Err(failure));
+        }
+        Err(PageFault::Incomplete) => return Ok(failure("answer_unreadable")),
     };
     let resource = cursor.query.resource;
     let rows = page.rows.iter().map(|row| resource.row(row)).collect();
@@ -156,10 +161,12 @@ fn answer<'a>(
         body["includeHiddenProducts"] = false.into();
         result = dialogue.ask(search(body))?;
     }
-    let has_expired = status(result) == Some(400) && matches!(cursor.place, PageStart::Cursor(_));
+    let is_place_refused = cursor.place != PageStart::First
+        && matches!(status(result), Some(400 | 404 | 410 | 422 | 428 | 501));
     Ok(match good(result) {
         Ok(answer) => Ok(answer),
-        Err(_) if has_expired => Err(PageFailure::new("cursor_expired", FailureScope::Cursor)),
+        // A cursor expires, and a site may have got another catalog.
+        Err(_) if is_place_refused => Err(PageFailure::new("cursor_expired", FailureScope::Cursor)),
         Err(fetched) => Err(failed(fetched)),
     })
 }

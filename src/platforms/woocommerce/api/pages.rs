@@ -22,6 +22,13 @@ pub(super) struct Cursor {
     pub(super) page: u32,
 }
 
+/// `true` if no page follows. A plugin may hide rows of a full page, so a short page is the last one only if the store does not
+/// count more pages. `pages` is the store's number of pages, which may be wrong: then an empty page ends the list.
+pub(super) fn is_last(rows: usize, cursor: Cursor, pages: Option<u32>) -> bool {
+    let has_more = pages.is_some_and(|pages| pages > cursor.page);
+    rows == 0 || rows < ROWS_PER_PAGE && !has_more
+}
+
 /// There are too many pages.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WithoutEnd;
@@ -60,8 +67,9 @@ pub(super) fn next_of_changes(
     first: Cursor,
     cursor: Cursor,
     times: &[Option<i64>],
+    is_last: bool,
 ) -> Result<Option<Cursor>, WithoutEnd> {
-    if times.len() < ROWS_PER_PAGE {
+    if is_last {
         let trash = Cursor {
             is_trash: true,
             ..first
@@ -87,8 +95,8 @@ pub(super) fn next_of_changes(
 pub(super) fn next_by_id(
     cursor: Cursor,
     ids: &[Option<u64>],
+    is_last: bool,
 ) -> Result<(Option<Cursor>, Option<PageIds>), WithoutEnd> {
-    let is_last = ids.len() < ROWS_PER_PAGE;
     let after = u64::try_from(cursor.after).unwrap_or_default();
     let known: Option<Vec<u64>> = ids.iter().copied().collect();
     let sorted = known.filter(|ids| {
@@ -126,7 +134,7 @@ mod tests {
 
     fn after(cursor: Cursor, times: &[i64]) -> Result<Option<Cursor>, WithoutEnd> {
         let times: Vec<_> = times.iter().map(|time| Some(*time)).collect();
-        next_of_changes(FIRST, cursor, &times)
+        next_of_changes(FIRST, cursor, &times, is_last(times.len(), cursor, None))
     }
 
     #[test]
@@ -172,7 +180,7 @@ mod tests {
         ids: impl IntoIterator<Item = u64>,
     ) -> (Option<Cursor>, Option<PageIds>) {
         let ids: Vec<_> = ids.into_iter().map(Some).collect();
-        next_by_id(cursor, &ids).expect("a page")
+        next_by_id(cursor, &ids, is_last(ids.len(), cursor, None)).expect("a page")
     }
 
     #[test]
@@ -201,6 +209,20 @@ mod tests {
             None,
             "the page before was repeated"
         );
-        assert_eq!(next_by_id(first, &[Some(1), None]), Ok((None, None)));
+        assert_eq!(next_by_id(first, &[Some(1), None], true), Ok((None, None)));
+    }
+
+    #[test]
+    fn short_page_is_not_the_last_one_if_the_store_counts_more() {
+        for (rows, pages, expected) in [
+            (100, None, false),
+            (100, Some(1), false),
+            (99, Some(2), false),
+            (99, Some(1), true),
+            (99, None, true),
+            (0, Some(9), true),
+        ] {
+            assert_eq!(is_last(rows, FIRST, pages), expected, "{rows} {pages:?}");
+        }
     }
 }

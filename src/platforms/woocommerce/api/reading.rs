@@ -13,7 +13,7 @@ use url::form_urlencoded::Serializer;
 
 use super::body::json_text;
 use super::enrichment::caller;
-use super::pages::{Cursor, ROWS_PER_PAGE, next_by_id, next_of_changes};
+use super::pages::{Cursor, ROWS_PER_PAGE, is_last, next_by_id, next_of_changes};
 use super::rows::{id, modified_at, rows};
 use crate::platforms::api::{
     ChangeKind, ConnectionContext, Dialogue, FailureScope, ListKind, Method, PageFailure,
@@ -119,12 +119,16 @@ pub(in crate::platforms::woocommerce) fn read_page(
         // A page of a firewall or a cut response is often temporary.
         return Ok(failure("no_json"));
     };
+    let pages = answer
+        .header("x-wp-totalpages")
+        .and_then(|pages| pages.trim().parse().ok());
+    let is_last = is_last(rows.len(), cursor, pages);
     let next = if has_window {
         let times: Vec<Option<i64>> = rows.iter().map(|row| modified_at(row.get())).collect();
-        next_of_changes(first, cursor, &times).map(|next| (next, None))
+        next_of_changes(first, cursor, &times, is_last).map(|next| (next, None))
     } else {
         let ids: Vec<Option<u64>> = rows.iter().map(|row| id(row.get())).collect();
-        next_by_id(cursor, &ids)
+        next_by_id(cursor, &ids, is_last)
     };
     let Ok((next, ids)) = next else {
         return Ok(failure("pages_without_end"));

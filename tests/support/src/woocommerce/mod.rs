@@ -29,6 +29,6 @@ mod shop;
 mod state;
 mod webhooks;
 
-pub use options::{Fault, KEY, Options, Permalinks, Permission, SECRET};
+pub use options::{Fault, KEY, ListFault, Options, Permalinks, Permission, SECRET};
 pub use shop::Shop;
 pub use state::{ShopRequest, Webhook};

@@ -129,4 +129,27 @@ pub enum Fault {
     HiddenInLists(u64),
     /// The list of this resource answers with a page.
     HtmlFor(&'static str),
+    /// Lists are wrong.
+    InLists(ListFault),
+}
+
+/// A fault of the pages of all lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFault {
+    /// Each page after the first is a captcha with status 202.
+    Captcha,
+    /// Each page after the first is cut off.
+    Cut,
+    /// Each page after the first is a PHP error with status 500.
+    ServerError,
+    /// The rows of each page have the reverse order.
+    Reversed,
+    /// Each row comes twice, so that a page has the double number of rows.
+    Repeated,
+    /// Each page lacks its first row.
+    Short,
+    /// The store counts no rows and no pages.
+    CountsNone,
+    /// The store counts a thousand pages.
+    CountsTooMany,
 }

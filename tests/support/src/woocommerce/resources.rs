@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::lists::listed;
+use super::options::{Fault, ListFault};
 use super::reply::Reply;
 use super::state::{ShopRequest, State};
 
@@ -65,7 +66,14 @@ pub(super) fn woocommerce(
             single(delete(id, state, home), 200)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", None, _) => {
-            page_of(listed(resource, state, &asked.query), &asked.query)
+            let page = page_of(listed(resource, state, &asked.query), &asked.query);
+            match state.fault {
+                Fault::InLists(fault) => {
+                    state.faulty_pages += 1;
+                    spoiled(page, fault, state.faulty_pages > 1)
+                }
+                _ => page,
+            }
         }
         ("GET", "orders" | "products" | "customers" | "coupons", _, Some(id)) => {
             let entity = state.entities.get(&(resource.to_owned(), id)).cloned();
@@ -142,6 +150,42 @@ fn page_of(all: Vec<Value>, query: &str) -> Reply {
     Reply::json(200, &Value::Array(shown))
         .with("X-WP-Total", all.len().to_string())
         .with("X-WP-TotalPages", all.len().div_ceil(per_page).to_string())
+}
+
+/// A page with a fault.
+fn spoiled(page: Reply, fault: ListFault, is_later: bool) -> Reply {
+    let mut rows: Vec<Value> = serde_json::from_str(&page.body).expect("a page");
+    let counted = |reply: Reply, pages: &str| Reply {
+        headers: vec![("X-WP-TotalPages", pages.to_owned())],
+        ..reply
+    };
+    match fault {
+        ListFault::Captcha if is_later => Reply::html(202, "Are you human?"),
+        ListFault::ServerError if is_later => Reply::html(500, "There has been a critical error."),
+        ListFault::Cut if is_later => Reply {
+            body: page.body[..page.body.len() / 2].to_owned(),
+            ..page
+        },
+        ListFault::Captcha | ListFault::ServerError | ListFault::Cut => page,
+        ListFault::CountsNone => counted(page, "0"),
+        ListFault::CountsTooMany => counted(page, "1000"),
+        ListFault::Reversed | ListFault::Repeated | ListFault::Short => {
+            match fault {
+                ListFault::Reversed => rows.reverse(),
+                ListFault::Repeated => {
+                    rows = rows
+                        .into_iter()
+                        .flat_map(|row| [row.clone(), row])
+                        .collect();
+                }
+                _ => drop(rows.drain(..1.min(rows.len()))),
+            }
+            Reply {
+                body: Value::Array(rows).to_string(),
+                ..page
+            }
+        }
+    }
 }
 
 fn system_status(state: &State, home: &str, query: &str) -> Value {

@@ -134,6 +134,7 @@ fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
         | Fault::AuthorizationStripped
         | Fault::WritesUnheard
         | Fault::HtmlFor(_)
+        | Fault::InLists(_)
         | Fault::HiddenInLists(_) => return None,
     };
     Some(reply)

@@ -43,6 +43,7 @@ impl Shop {
             asked: Vec::new(),
             nonces: BTreeSet::new(),
             deliveries: 0,
+            faulty_pages: 0,
         }));
         let closed = Arc::new(AtomicBool::new(false));
         let (inside, closing, base) = (state.clone(), closed.clone(), url.clone());
@@ -72,7 +73,9 @@ impl Shop {
 
     /// Sets the fault of all further requests.
     pub fn fail(&self, fault: Fault) {
-        self.state().fault = fault;
+        let mut state = self.state();
+        state.fault = fault;
+        state.faulty_pages = 0;
     }
 
     /// Changes the shop's configuration.

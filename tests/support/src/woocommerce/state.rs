@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) asked: Vec<ShopRequest>,
     pub(super) nonces: BTreeSet<String>,
     pub(super) deliveries: u64,
+    /// Number of pages of lists since a fault of lists.
+    pub(super) faulty_pages: u64,
 }
 
 /// Ignores a poisoned lock: the panic that poisoned it is the test's real failure.
