@@ -141,6 +141,7 @@ impl Store<'_> {
             Ok(page) => self.take_page(read, page).await,
             Err(failure) => {
                 read.report.failure = Some(failure.reason.to_owned());
+                read.report.is_known_failure = read.report.failure == read.window.last_failure;
                 read.report.is_store_away = failure.scope == FailureScope::Store;
                 if failure.scope == FailureScope::Cursor {
                     read.window.cursor = None;

@@ -79,6 +79,9 @@ pub struct EntityReport {
     /// Reason code if the read stopped. It continues at the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// `true` if the read before failed for the same reason.
+    #[serde(skip)]
+    pub is_known_failure: bool,
     /// `true` if the read of other lists will fail too.
     #[serde(skip)]
     pub is_store_away: bool,

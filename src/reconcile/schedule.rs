@@ -290,11 +290,23 @@ fn log(report: &StoreReport) {
             deleted,
             unreadable,
             failure,
+            is_known_failure,
             is_store_away: _,
-            goes_on: _,
+            goes_on,
         } = entity;
         let (missing, late, deleted) = (missing.count, late.count, deleted.count);
-        if let Some(reason) = failure {
+        // A missing permission fails each read, and is logged once.
+        if let Some(reason) = failure
+            && (*is_known_failure || *goes_on)
+        {
+            tracing::debug!(
+                connection,
+                entity,
+                reason,
+                read,
+                "reading a store stopped again"
+            );
+        } else if let Some(reason) = failure {
             tracing::warn!(
                 connection,
                 entity,

@@ -33,6 +33,8 @@ pub(super) struct Window {
     pub(super) cursor: Option<String>,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) stores: Stores,
+    /// Reason code, if the last read of the list failed.
+    pub(super) last_failure: Option<String>,
 }
 
 /// What a read stores.
@@ -62,6 +64,7 @@ impl Window {
             cursor: read.and_then(|read| read.cursor.clone()),
             finished_at: read.and_then(|read| read.finished_at),
             stores: Stores::ChangesAndProgress,
+            last_failure: read.and_then(|read| read.failure.clone()),
         }
     }
 
@@ -74,6 +77,7 @@ impl Window {
             cursor: None,
             finished_at: None,
             stores: Stores::Changes,
+            last_failure: None,
         }
     }
 

@@ -115,6 +115,43 @@ pub struct ReadableList {
     pub poll_interval: SignedDuration,
 }
 
+impl ReadableList {
+    /// A list of the changes of an entity, with the entity's name.
+    #[must_use]
+    pub const fn changes(name: &'static str, poll_interval: SignedDuration) -> Self {
+        Self {
+            name,
+            entity: name,
+            kind: ListKind::Changes,
+            poll_interval,
+        }
+    }
+
+    /// A list that is read once in an interval, also for a connection that is followed by polling.
+    #[must_use]
+    pub const fn in_intervals(name: &'static str, entity: &'static str, kind: ListKind) -> Self {
+        let poll_interval = match kind.interval() {
+            Some(interval) => interval,
+            None => SignedDuration::ZERO,
+        };
+        Self {
+            name,
+            entity,
+            kind,
+            poll_interval,
+        }
+    }
+
+    /// The list with another interval for connections that are followed by polling.
+    #[must_use]
+    pub const fn polled_every(self, poll_interval: SignedDuration) -> Self {
+        Self {
+            poll_interval,
+            ..self
+        }
+    }
+}
+
 /// What a list contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListKind {
@@ -142,7 +179,7 @@ pub enum ListKind {
 impl ListKind {
     /// Time between two reads; `None` for a list with a window, which is read at each run.
     #[must_use]
-    pub fn interval(self) -> Option<SignedDuration> {
+    pub const fn interval(self) -> Option<SignedDuration> {
         match self {
             Self::Changes => None,
             Self::All { interval } | Self::Recent { interval, .. } | Self::Ids { interval } => {

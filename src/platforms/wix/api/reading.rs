@@ -26,38 +26,20 @@ const OF_POLLED: SignedDuration = SignedDuration::from_mins(5);
 /// Between two reads of lists without a filter.
 const OF_UNFILTERED: SignedDuration = SignedDuration::from_hours(1);
 
-const fn changes(name: &'static str, poll_interval: SignedDuration) -> ReadableList {
-    ReadableList {
-        name,
-        entity: name,
-        kind: ListKind::Changes,
-        poll_interval,
-    }
-}
-
-const fn all(
-    name: &'static str,
-    entity: &'static str,
-    interval: SignedDuration,
-    poll_interval: SignedDuration,
-) -> ReadableList {
-    ReadableList {
-        name,
-        entity,
-        kind: ListKind::All { interval },
-        poll_interval,
-    }
+const fn all(interval: SignedDuration) -> ListKind {
+    ListKind::All { interval }
 }
 
 /// The lists, in the order of reading.
 pub(in crate::platforms::wix) const READABLE: &[ReadableList] = &[
-    changes("order", SignedDuration::ZERO),
-    changes("product", OF_POLLED),
-    changes("inventory", OF_POLLED),
-    changes("customer", OF_POLLED),
-    all("all_inventory", "inventory", OF_UNFILTERED, OF_POLLED),
-    all("collection", "collection", DAILY, OF_UNFILTERED),
-    all("all_products", "product", DAILY, DAILY),
+    ReadableList::changes("order", SignedDuration::ZERO),
+    ReadableList::changes("product", OF_POLLED),
+    ReadableList::changes("inventory", OF_POLLED),
+    ReadableList::changes("customer", OF_POLLED),
+    ReadableList::in_intervals("all_inventory", "inventory", all(OF_UNFILTERED))
+        .polled_every(OF_POLLED),
+    ReadableList::in_intervals("collection", "collection", all(DAILY)).polled_every(OF_UNFILTERED),
+    ReadableList::in_intervals("all_products", "product", all(DAILY)),
 ];
 
 pub(in crate::platforms::wix) fn read_page(

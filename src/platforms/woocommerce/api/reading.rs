@@ -30,60 +30,27 @@ const OF_POLLED_CUSTOMERS: SignedDuration = SignedDuration::from_hours(1);
 /// Between two reads of changes of a polled store that are less urgent than orders.
 const OF_POLLED: SignedDuration = SignedDuration::from_mins(5);
 
-const fn changes(name: &'static str, poll_interval: SignedDuration) -> ReadableList {
-    ReadableList {
-        name,
-        entity: name,
-        kind: ListKind::Changes,
-        poll_interval,
-    }
+const fn all(interval: SignedDuration) -> ListKind {
+    ListKind::All { interval }
 }
 
-const fn all(
-    name: &'static str,
-    entity: &'static str,
-    interval: SignedDuration,
-    poll_interval: SignedDuration,
-) -> ReadableList {
-    ReadableList {
-        name,
-        entity,
-        kind: ListKind::All { interval },
-        poll_interval,
-    }
-}
-
-const fn recent(name: &'static str, entity: &'static str) -> ReadableList {
-    ReadableList {
-        name,
-        entity,
-        kind: ListKind::Recent {
-            interval: DAILY,
-            age: SignedDuration::from_hours(30 * 24),
-        },
-        poll_interval: DAILY,
-    }
-}
-
-const fn ids(name: &'static str, entity: &'static str) -> ReadableList {
-    ReadableList {
-        name,
-        entity,
-        kind: ListKind::Ids { interval: DAILY },
-        poll_interval: DAILY,
-    }
-}
+const RECENT: ListKind = ListKind::Recent {
+    interval: DAILY,
+    age: SignedDuration::from_hours(30 * 24),
+};
+const IDS: ListKind = ListKind::Ids { interval: DAILY };
 
 /// The lists, in the order of reading.
 pub(in crate::platforms::woocommerce) const READABLE: &[ReadableList] = &[
-    changes("order", SignedDuration::ZERO),
-    changes("product", OF_POLLED),
-    changes("coupon", OF_POLLED),
-    all("customer", "customer", OF_CUSTOMERS, OF_POLLED_CUSTOMERS),
-    all("all_products", "product", DAILY, DAILY),
-    recent("recent_orders", "order"),
-    ids("order_ids", "order"),
-    ids("coupon_ids", "coupon"),
+    ReadableList::changes("order", SignedDuration::ZERO),
+    ReadableList::changes("product", OF_POLLED),
+    ReadableList::changes("coupon", OF_POLLED),
+    ReadableList::in_intervals("customer", "customer", all(OF_CUSTOMERS))
+        .polled_every(OF_POLLED_CUSTOMERS),
+    ReadableList::in_intervals("all_products", "product", all(DAILY)),
+    ReadableList::in_intervals("recent_orders", "order", RECENT),
+    ReadableList::in_intervals("order_ids", "order", IDS),
+    ReadableList::in_intervals("coupon_ids", "coupon", IDS),
 ];
 
 pub(in crate::platforms::woocommerce) fn read_page(
