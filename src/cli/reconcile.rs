@@ -6,11 +6,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 
 use super::exit::{Exit, fail};
-use super::output::{Output, note, table};
+use super::output::{Output, bar, note, table};
 use super::past_time::past_time;
 use super::stores::{self, no_such};
 use crate::config::DataArgs;
@@ -99,7 +98,7 @@ fn read(data: &DataArgs, request: &ReconcileRequest, output: Output) -> anyhow::
         return Err(fail(Exit::Unavailable, text.to_owned()));
     }
     let id = DataFile::open(&data.data_dir)?.request_reconcile(&serde_json::to_string(request)?)?;
-    let progress = ProgressBar::new_spinner();
+    let progress = bar(0, "rows");
     let reports = loop {
         if let Some(report) = reader.reconcile_report(id)? {
             break serde_json::from_str::<Vec<StoreReport>>(&report)?;
@@ -108,9 +107,9 @@ fn read(data: &DataArgs, request: &ReconcileRequest, output: Output) -> anyhow::
             let text = "the gateway ended before the stores were read; the read continues after its next start";
             return Err(fail(Exit::Unavailable, text.to_owned()));
         }
-        let rows = reader.rows_read(id)?;
-        progress.set_message(format!("reading stores: {rows} rows so far"));
-        progress.tick();
+        let count = reader.row_count(id)?;
+        progress.set_length(count.expected);
+        progress.set_position(count.read);
         std::thread::sleep(POLL_INTERVAL);
     };
     progress.finish_and_clear();

@@ -116,5 +116,5 @@ pub use reader::{DeliverySummary, Reader};
 pub use redrive::{DeliveryFilter, Progress};
 pub use search::SEARCHED_BODIES;
 pub use standing::{DeclaredBinding, GatewayTrouble};
-pub use store_reads::DayOfGaps;
+pub use store_reads::{DayOfGaps, RowCount};
 pub use usage::LogGap;

@@ -33,6 +33,15 @@ pub struct DayOfGaps {
     pub unreadable: Vec<String>,
 }
 
+/// The rows of a request to read stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowCount {
+    /// Number of rows that were read.
+    pub read: u64,
+    /// Number of rows of the lists that were begun, as the stores count, with those that were read.
+    pub expected: u64,
+}
+
 /// Maximum number of requests of the command line that are open at the same time. Others wait.
 const MAX_OPEN_REQUESTS: u32 = 16;
 
@@ -77,13 +86,14 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub async fn note_rows_read(&self, id: i64, rows: u64) -> Result<(), JournalError> {
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    pub async fn note_rows(&self, id: i64, count: RowCount) -> Result<(), JournalError> {
+        let [read, expected] = [count.read, count.expected].map(u64::cast_signed);
         self.write(move |transaction| {
             transaction
                 .execute(
-                    "UPDATE reconcile_requests SET rows_read = ?2 WHERE id = ?1 AND rows_read <> ?2",
-                    [id, rows],
+                    "UPDATE reconcile_requests SET rows_read = ?2, rows_expected = ?3
+                     WHERE id = ?1 AND (rows_read <> ?2 OR rows_expected <> ?3)",
+                    [id, read, expected],
                 )
                 .map(drop)
         })
@@ -156,17 +166,25 @@ impl Reader {
             .collect()
     }
 
-    /// Number of rows that were read so far for a request.
+    /// The rows of a request so far.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn rows_read(&self, id: i64) -> rusqlite::Result<u64> {
-        let rows: Option<i64> = self
+    pub fn row_count(&self, id: i64) -> rusqlite::Result<RowCount> {
+        let count = self
             .0
-            .prepare_cached("SELECT rows_read FROM reconcile_requests WHERE id = ?1")?
-            .query_row([id], |row| row.get(0))
+            .prepare_cached(
+                "SELECT rows_read, rows_expected FROM reconcile_requests WHERE id = ?1",
+            )?
+            .query_row([id], |row| {
+                let number = |index| row.get(index).map(i64::unsigned_abs);
+                Ok(RowCount {
+                    read: number(0)?,
+                    expected: number(1)?,
+                })
+            })
             .optional()?;
-        Ok(rows.unwrap_or_default().unsigned_abs())
+        Ok(count.unwrap_or_default())
     }
 
     /// The report of a request, if the gateway has finished it.

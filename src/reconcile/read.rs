@@ -142,7 +142,9 @@ impl Store<'_> {
             Err(failure) => {
                 read.report.failure = Some(failure.reason.to_owned());
                 read.report.is_known_failure = read.report.failure == read.window.last_failure;
-                read.report.is_store_away = failure.scope == FailureScope::Store;
+                read.report.is_outage = failure.scope == FailureScope::Outage;
+                read.report.is_store_away =
+                    read.report.is_outage || failure.scope == FailureScope::Store;
                 if failure.scope == FailureScope::Cursor {
                     read.window.cursor = None;
                 }
@@ -165,6 +167,9 @@ impl Store<'_> {
             read_at: Timestamp::now(),
             is_polled: self.kind == EntryKind::Polled,
         };
+        if let Some(left) = page.rows_left {
+            read.report.expected = read.report.read + left;
+        }
         read.report.read += match (read.list.kind, &page.ids) {
             (ListKind::Ids { .. }, Some(ids)) => ids.present.len() as u64,
             _ => page.rows.len() as u64,

@@ -36,6 +36,9 @@ impl StoreReport {
 
 impl EntityReport {
     fn continue_with(&mut self, next: Self) {
+        if next.expected > 0 {
+            self.expected = self.read + next.expected;
+        }
         self.read += next.read;
         self.unreadable += next.unreadable;
         self.missing.continue_with(next.missing);
@@ -43,6 +46,7 @@ impl EntityReport {
         self.deleted.continue_with(next.deleted);
         self.failure = next.failure;
         self.goes_on = next.goes_on;
+        self.is_outage = next.is_outage;
     }
 }
 
@@ -68,6 +72,9 @@ pub struct EntityReport {
     pub entity: String,
     /// Number of rows.
     pub read: u64,
+    /// Number of rows that the store counts, with those that are read; 0 if it does not count.
+    #[serde(skip)]
+    pub expected: u64,
     /// Entities that were never seen.
     pub missing: FoundIds,
     /// Entities that are newer than their known state.
@@ -85,6 +92,9 @@ pub struct EntityReport {
     /// `true` if the read of other lists will fail too.
     #[serde(skip)]
     pub is_store_away: bool,
+    /// `true` if the store is away for a time.
+    #[serde(skip)]
+    pub is_outage: bool,
     /// `true` if the read made room for others, and goes on later.
     #[serde(skip)]
     pub goes_on: bool,

@@ -102,7 +102,7 @@ impl Reconciler {
             && schedule.requests.running() < MAX_REQUESTED_READS
         {
             let busy = schedule.busy(now);
-            let Some(requested) = schedule.requests.next(&busy) else {
+            let Some(requested) = schedule.requests.next(&busy, now) else {
                 break;
             };
             let lists = Lists::Requested(requested.request.clone());
@@ -285,6 +285,7 @@ fn log(report: &StoreReport) {
         let EntityReport {
             entity,
             read,
+            expected: _,
             missing,
             late,
             deleted,
@@ -292,6 +293,7 @@ fn log(report: &StoreReport) {
             failure,
             is_known_failure,
             is_store_away: _,
+            is_outage: _,
             goes_on,
         } = entity;
         let (missing, late, deleted) = (missing.count, late.count, deleted.count);

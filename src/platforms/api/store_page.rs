@@ -27,6 +27,8 @@ pub struct StorePage {
     pub rows: Vec<StoreRow>,
     /// Where the next page begins; `None` after the last page.
     pub next: Option<String>,
+    /// Number of rows from the begin of this page to the end of the list, as the store counts; `None` if it does not count.
+    pub rows_left: Option<u64>,
     /// Of a list of all entities, if its ids are in order: which ones the page shows to exist.
     pub ids: Option<PageIds>,
 }
@@ -70,6 +72,8 @@ pub struct PageFailure {
 pub enum FailureScope {
     /// The store: the read of other lists would fail too.
     Store,
+    /// The store, for a time.
+    Outage,
     /// Perhaps only this list.
     List,
     /// Only the place of the page: the store does not accept its cursor any more. The next read begins with the first page.
@@ -90,15 +94,16 @@ impl PageFailure {
     /// The failure of a whole store, from the result of a failed request.
     #[must_use]
     pub fn of_store(fetched: Fetched) -> Self {
-        let (reason, retry_after) = match fetched {
-            Fetched::Retry { reason, after } => (reason, after),
-            Fetched::Done(Enrichment::Unavailable(Cow::Borrowed(reason))) => (reason, None),
-            Fetched::Done(_) => ("store_refuses", None),
-        };
-        Self {
-            reason,
-            retry_after,
-            scope: FailureScope::Store,
+        match fetched {
+            Fetched::Retry { reason, after } => Self {
+                reason,
+                retry_after: after,
+                scope: FailureScope::Outage,
+            },
+            Fetched::Done(Enrichment::Unavailable(Cow::Borrowed(reason))) => {
+                Self::new(reason, FailureScope::Store)
+            }
+            Fetched::Done(_) => Self::new("store_refuses", FailureScope::Store),
         }
     }
 }

@@ -202,6 +202,12 @@ impl PageCursor {
         }
     }
 
+    /// Number of rows from the begin of the page on, if the platform counts them.
+    pub(super) fn rows_left(&self, page: &Page<'_>) -> Option<u64> {
+        let left = page.total()?.saturating_sub(offset(&self.place));
+        u64::try_from(left).ok()
+    }
+
     /// A total that is too low does not end the list, and one that is too high ends it with an empty page.
     fn has_more(&self, page: &Page<'_>) -> bool {
         let rows = page.rows.len();

@@ -80,6 +80,7 @@ pub(in crate::platforms::wix) fn read_page(
     let query = cursor.query;
     Ok(Ok(StorePage {
         rows,
+        rows_left: cursor.rows_left(&page),
         next: PageCursor { query, place }.text(),
         ids: None,
     }))

@@ -127,7 +127,7 @@ fn failure_concerns_the_list_or_the_site() {
         let failure = page.expect_err("a failure");
         (failure.reason, failure.scope)
     };
-    let (list, store) = (FailureScope::List, FailureScope::Store);
+    let (list, outage) = (FailureScope::List, FailureScope::Outage);
     assert_eq!(
         failure(Ok(answer(403, r#"{"message":"permission"}"#))),
         ("scope_missing", list)
@@ -135,10 +135,13 @@ fn failure_concerns_the_list_or_the_site() {
     assert_eq!(failure(Ok(answer(400, "{}"))), ("refused", list));
     assert_eq!(
         failure(Ok(answer(401, "{}"))),
-        ("credentials_refused", store)
+        ("credentials_refused", FailureScope::Store)
     );
-    assert_eq!(failure(Ok(answer(503, "{}"))), ("store_unavailable", store));
-    assert_eq!(failure(Err(CallFailure::TimedOut)).1, store);
+    assert_eq!(
+        failure(Ok(answer(503, "{}"))),
+        ("store_unavailable", outage)
+    );
+    assert_eq!(failure(Err(CallFailure::TimedOut)).1, outage);
     for text in ["<html>", "{}", r#"{"contacts":[{"id":"a"}"#] {
         assert_eq!(failure(Ok(answer(200, text))), ("answer_unreadable", list));
     }

@@ -86,9 +86,10 @@ pub(in crate::platforms::woocommerce) fn read_page(
         // A page of a firewall or a cut response is often temporary.
         return Ok(failure("no_json"));
     };
-    let pages = answer
-        .header("x-wp-totalpages")
-        .and_then(|pages| pages.trim().parse().ok());
+    let counted = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
+    let pages = counted("x-wp-totalpages");
+    let rows_before = u64::from(cursor.page - 1) * ROWS_PER_PAGE as u64;
+    let rows_left = counted("x-wp-total").map(|rows| u64::from(rows).saturating_sub(rows_before));
     let is_last = is_last(rows.len(), cursor, pages);
     let next = if has_window {
         let times: Vec<Option<i64>> = rows.iter().map(|row| modified_at(row.get())).collect();
@@ -109,6 +110,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
     });
     Ok(Ok(StorePage {
         rows: found.collect(),
+        rows_left,
         next: next.map(Cursor::text),
         // An old entity is not deleted because a list of recent ones lacks it.
         ids: ids.filter(|_| !matches!(request.list.kind, ListKind::Recent { .. })),
