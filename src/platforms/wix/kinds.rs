@@ -19,7 +19,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "app-id",
                 value: "UUID",
-                help: "the app's id, from its dashboard under \"View ID & keys\"",
+                help: "The app's id, from its dashboard under \"View ID & keys\"",
                 required: true,
                 role: FieldRole::Setting,
                 check: uuid,
@@ -27,7 +27,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "public-key",
                 value: "PEM",
-                help: "the app's public key, from its dashboard under Webhooks, \"Get Public Key\"",
+                help: "The app's public key, from its dashboard under Webhooks, \"Get Public Key\"",
                 required: true,
                 role: FieldRole::VerificationKey,
                 check: |text| {
@@ -39,7 +39,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "app-secret",
                 value: "SECRET",
-                help: "the app's secret key, to fetch the details that a webhook leaves out",
+                help: "The app's secret key, to fetch the details that a webhook leaves out",
                 required: false,
                 role: FieldRole::Credential,
                 check: secret,
@@ -47,7 +47,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "signing-key",
                 value: "PEM",
-                help: "for tests only: the private key of the key pair, with which `replay` signs",
+                help: "For tests only: the private key of the key pair, with which `replay` signs",
                 required: false,
                 role: FieldRole::Credential,
                 check: |text| tried_private_key(text).map_err(|error| error.to_string()),
@@ -67,7 +67,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "site-id",
                 value: "UUID_OR_URL",
-                help: "the site's id, or the address of its dashboard: https://manage.wix.com/dashboard/SITE_ID/home",
+                help: "The site's id, or the address of its dashboard: https://manage.wix.com/dashboard/SITE_ID/home",
                 required: true,
                 role: FieldRole::Setting,
                 check: site_id,
@@ -75,7 +75,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "account-id",
                 value: "UUID",
-                help: "the account's id, as shown at https://manage.wix.com/account/api-keys",
+                help: "The account's id, as shown at https://manage.wix.com/account/api-keys",
                 required: true,
                 role: FieldRole::Setting,
                 check: account_id,
@@ -83,7 +83,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
             Field {
                 name: "api-key",
                 value: "KEY",
-                help: "an API key of the account that owns the site",
+                help: "An API key of the account that owns the site",
                 required: true,
                 role: FieldRole::Credential,
                 check: api_key,
@@ -97,7 +97,7 @@ pub(super) const KINDS: &[ConnectionKind] = &[
 const API_BASE: Field = Field {
     name: "api-base",
     value: "URL",
-    help: "base URL of the platform's API, for tests",
+    help: "Base URL of the platform's API, for tests",
     required: false,
     role: FieldRole::Setting,
     check: api_base,
