@@ -64,7 +64,7 @@ pub(super) fn run(data: &DataArgs, args: ReconcileArgs, output: Output) -> anyho
         entity: args.entity,
         since: args.since,
         dry_run: args.dry_run,
-        is_backfill: false,
+        ..ReconcileRequest::default()
     };
     read(data, &request, output)
 }
@@ -81,6 +81,7 @@ pub(super) fn backfill(
         since: Some(args.since),
         dry_run: false,
         is_backfill: true,
+        ..ReconcileRequest::default()
     };
     read(data, &request, output)
 }

@@ -29,6 +29,12 @@ impl ReadEntity {
     pub(super) fn updated_at(&self) -> Option<Timestamp> {
         time(&self.form, "updated_at")
     }
+
+    /// `true` if the store changed the row after the known state.
+    pub(super) fn is_newer_than(&self, known: &EntityState) -> bool {
+        let known = known.version.updated_at;
+        known.is_some() && self.updated_at() > known
+    }
 }
 
 /// Where a row comes from.

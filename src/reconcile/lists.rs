@@ -85,6 +85,10 @@ impl Lists {
                 let is_named = request.entity.as_deref() == Some(list.entity);
                 let is_wanted =
                     is_named || request.entity.is_none() && (is_due || request.since.is_some());
+                let is_finished = request.finished_lists.iter().any(|name| name == list.name);
+                if is_finished {
+                    return None;
+                }
                 if request.is_backfill {
                     // Ids show only deletions, and the list of changes has recent entities.
                     let is_past =

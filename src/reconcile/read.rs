@@ -142,9 +142,9 @@ impl Store<'_> {
             Err(failure) => {
                 read.report.failure = Some(failure.reason.to_owned());
                 read.report.is_known_failure = read.report.failure == read.window.last_failure;
-                read.report.is_outage = failure.scope == FailureScope::Outage;
+                read.report.is_passing_failure = failure.scope.is_passing();
                 read.report.is_store_away =
-                    read.report.is_outage || failure.scope == FailureScope::Store;
+                    matches!(failure.scope, FailureScope::Outage | FailureScope::Store);
                 if failure.scope == FailureScope::Cursor {
                     read.window.cursor = None;
                 }
@@ -258,9 +258,9 @@ impl Store<'_> {
     ) -> Result<Vec<FoundChange>, JournalError> {
         let after = earlier(read.window.after, read.clock_lead);
         let newest = read.newest;
-        // Some stores cannot filter by the end of the window. The webhooks of later changes may be on their way.
-        let has_window = read.list.kind == ListKind::Changes && self.kind == EntryKind::Found;
-        let until = has_window.then(|| later(read.window.until, read.clock_lead));
+        // Some lists cannot be filtered by the end of the window. The webhooks of later changes may be on their way.
+        let has_webhooks = self.kind == EntryKind::Found;
+        let until = has_webhooks.then(|| later(read.window.until, read.clock_lead));
         let (mut entities, mut changes) = (Vec::new(), Vec::new());
         for row in rows {
             match source.read(row) {
@@ -275,7 +275,11 @@ impl Store<'_> {
             .into_iter()
             .zip(&states)
             // A webhook that arrived after the page was requested can be newer than the row.
-            .filter(|(_, known)| known.as_ref().is_none_or(|known| known.position <= newest))
+            .filter(|(entity, known)| {
+                known
+                    .as_ref()
+                    .is_none_or(|known| known.position <= newest || entity.is_newer_than(known))
+            })
             .filter_map(|(entity, known)| source.change(entity, known.as_ref(), after));
         changes.extend(found);
         // A page begins with the last rows of the page before.

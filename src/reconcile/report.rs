@@ -17,6 +17,9 @@ pub struct ReconcileRequest {
     /// `true` to publish the past with origin `poll`, more slowly, and with a progress that is stored.
     #[serde(default)]
     pub is_backfill: bool,
+    /// The lists that earlier parts of the same read have finished.
+    #[serde(skip)]
+    pub finished_lists: Vec<String>,
 }
 
 impl StoreReport {
@@ -24,6 +27,7 @@ impl StoreReport {
     pub(super) fn continue_with(&mut self, next: Self) {
         self.skipped = next.skipped;
         self.waits = next.waits;
+        self.is_journal_failure = next.is_journal_failure;
         for entity in next.entities {
             let mut known = self.entities.iter_mut();
             match known.find(|known| known.entity == entity.entity) {
@@ -46,7 +50,7 @@ impl EntityReport {
         self.deleted.continue_with(next.deleted);
         self.failure = next.failure;
         self.goes_on = next.goes_on;
-        self.is_outage = next.is_outage;
+        self.is_passing_failure = next.is_passing_failure;
     }
 }
 
@@ -63,6 +67,9 @@ pub struct StoreReport {
     /// `true` if the store was not read because deliveries of it are pending.
     #[serde(skip)]
     pub waits: bool,
+    /// `true` if the journal could not be read or written.
+    #[serde(skip)]
+    pub is_journal_failure: bool,
     pub entities: Vec<EntityReport>,
 }
 
@@ -92,9 +99,9 @@ pub struct EntityReport {
     /// `true` if the read of other lists will fail too.
     #[serde(skip)]
     pub is_store_away: bool,
-    /// `true` if the store is away for a time.
+    /// `true` if the read failed, and a later attempt may succeed by itself.
     #[serde(skip)]
-    pub is_outage: bool,
+    pub is_passing_failure: bool,
     /// `true` if the read made room for others, and goes on later.
     #[serde(skip)]
     pub goes_on: bool,

@@ -12,10 +12,10 @@ use crate::delivery::ConnectionId;
 use crate::journal::{Journal, RowCount};
 use crate::report::ErrorChain;
 
-/// A backfill waits for this time when the store is away.
-const OUTAGE_WAIT: Duration = Duration::from_secs(60);
-/// Number of these waits in a row after which a backfill gives up.
-const MAX_OUTAGES: u32 = 30;
+/// A backfill waits for this time after a failure that may pass by itself.
+const FAILURE_WAIT: Duration = Duration::from_secs(60);
+/// Number of these waits without progress after which a backfill gives up.
+const MAX_FAILURES: u32 = 30;
 
 /// The requests that are not finished.
 #[derive(Default)]
@@ -28,8 +28,14 @@ struct OpenRequest {
     waiting: Vec<WaitingStore>,
     tasks: HashSet<Id>,
     reports: HashMap<String, StoreReport>,
-    /// By connection: the number of outages in a row.
-    outages: HashMap<ConnectionId, u32>,
+    /// By connection: the number of failures without progress, and the finished lists.
+    backfills: HashMap<ConnectionId, BackfillProgress>,
+}
+
+#[derive(Default)]
+struct BackfillProgress {
+    failures: u32,
+    finished_lists: Vec<String>,
 }
 
 /// A store that a request has still to read.
@@ -44,15 +50,27 @@ impl OpenRequest {
         if !self.request.is_backfill {
             return None;
         }
-        let is_outage = report.entities.iter().any(|entity| entity.is_outage);
-        if is_outage {
-            let outages = self.outages.entry(connection.clone()).or_default();
-            *outages += 1;
-            return (*outages <= MAX_OUTAGES).then(|| Instant::now() + OUTAGE_WAIT);
+        let progress = self.backfills.entry(connection.clone()).or_default();
+        let finished = report.entities.iter().filter(|list| list.failure.is_none());
+        let before = progress.finished_lists.len();
+        progress
+            .finished_lists
+            .extend(finished.map(|list| list.entity.clone()));
+        let has_finished_a_list = progress.finished_lists.len() > before;
+        let goes_on = report.entities.iter().any(|list| list.goes_on);
+        if goes_on || has_finished_a_list {
+            progress.failures = 0;
         }
-        self.outages.remove(connection);
-        let goes_on = report.waits || report.entities.iter().any(|entity| entity.goes_on);
-        goes_on.then(Instant::now)
+        let passes =
+            report.is_journal_failure || report.entities.iter().any(|list| list.is_passing_failure);
+        if goes_on || report.waits {
+            Some(Instant::now())
+        } else if passes && progress.failures < MAX_FAILURES {
+            progress.failures += 1;
+            Some(Instant::now() + FAILURE_WAIT)
+        } else {
+            None
+        }
     }
 }
 
@@ -98,7 +116,7 @@ impl Requests {
                 waiting: connections.into_iter().map(at_once).collect(),
                 tasks: HashSet::new(),
                 reports: HashMap::new(),
-                outages: HashMap::new(),
+                backfills: HashMap::new(),
             });
         }
     }
@@ -117,14 +135,28 @@ impl Requests {
         let is_ready = |waiting: &WaitingStore| {
             waiting.not_before <= now && !busy.contains(&waiting.connection)
         };
-        self.0.iter_mut().find_map(|open| {
-            let index = open.waiting.iter().position(is_ready)?;
-            Some(RequestedRead {
+        let index = self
+            .0
+            .iter()
+            .position(|open| open.waiting.iter().any(is_ready))?;
+        // The requests take turns.
+        let mut open = self.0.remove(index);
+        let store = open.waiting.iter().position(is_ready);
+        let connection = store.map(|store| open.waiting.remove(store).connection);
+        let read = connection.map(|connection| {
+            let progress = open.backfills.get(&connection);
+            let finished_lists = progress.map(|progress| progress.finished_lists.clone());
+            RequestedRead {
                 request_id: open.id,
-                connection: open.waiting.remove(index).connection,
-                request: open.request.clone(),
-            })
-        })
+                connection,
+                request: ReconcileRequest {
+                    finished_lists: finished_lists.unwrap_or_default(),
+                    ..open.request.clone()
+                },
+            }
+        });
+        self.0.push(open);
+        read
     }
 
     pub(super) fn began(&mut self, read: &RequestedRead, task: Id) {
@@ -198,44 +230,86 @@ mod tests {
             waiting: Vec::new(),
             tasks: HashSet::new(),
             reports: HashMap::new(),
-            outages: HashMap::new(),
+            backfills: HashMap::new(),
         }
     }
 
-    fn report(entity: EntityReport) -> StoreReport {
+    fn report(entities: Vec<EntityReport>) -> StoreReport {
         StoreReport {
             connection: "shop".to_owned(),
             skipped: None,
             is_polled: false,
             waits: false,
-            entities: vec![entity],
+            is_journal_failure: false,
+            entities,
         }
     }
 
     #[test]
-    fn backfill_goes_on_after_an_outage_but_not_for_ever() {
+    fn backfill_goes_on_after_failures_but_not_without_progress_for_ever() {
         let connection = ConnectionId::new("shop").expect("an id");
-        let outage = report(EntityReport {
-            is_outage: true,
+        let list = |name: &str| EntityReport {
+            entity: name.to_owned(),
             ..EntityReport::default()
-        });
-        let part = report(EntityReport {
+        };
+        let failed = |name| EntityReport {
+            failure: Some("store_unavailable".to_owned()),
+            is_passing_failure: true,
+            ..list(name)
+        };
+        let part = EntityReport {
+            failure: Some("continues_later".to_owned()),
             goes_on: true,
-            ..EntityReport::default()
-        });
-        let finished = report(EntityReport::default());
+            ..list("order")
+        };
         let mut backfill = open(true);
+        let mut next = |entities| backfill.next_part(&connection, &report(entities));
         for _ in 0..2 {
-            for _ in 0..MAX_OUTAGES {
-                let next = backfill.next_part(&connection, &outage);
+            for _ in 0..MAX_FAILURES {
+                let next = next(vec![failed("order")]);
                 assert!(next.is_some_and(|next| next > Instant::now()));
             }
-            // A part that was read begins the count again.
-            assert!(backfill.next_part(&connection, &part).is_some());
+            // Progress of one list begins the count again, also if another list fails each time.
+            let next = next(vec![part.clone(), failed("customer")]);
+            assert!(next.is_some_and(|next| next <= Instant::now()));
         }
-        assert!(backfill.next_part(&connection, &finished).is_none());
-        let outages = (0..=MAX_OUTAGES).map(|_| backfill.next_part(&connection, &outage));
-        assert!(outages.last().flatten().is_none());
+        assert!(next(vec![list("order"), failed("customer")]).is_some());
+        for _ in 1..MAX_FAILURES {
+            assert!(next(vec![failed("customer")]).is_some());
+        }
+        assert!(next(vec![failed("customer")]).is_none());
+        assert!(next(vec![list("customer")]).is_none(), "it is finished");
+        assert_eq!(
+            backfill.backfills[&connection].finished_lists,
+            ["order", "customer"]
+        );
+        let refused = EntityReport {
+            failure: Some("credentials_refused".to_owned()),
+            ..list("order")
+        };
+        let refused = report(vec![refused]);
+        assert!(open(true).next_part(&connection, &refused).is_none());
+        let part = report(vec![part]);
         assert!(open(false).next_part(&connection, &part).is_none());
+    }
+
+    #[test]
+    fn requests_take_turns() {
+        let now = Instant::now();
+        let request = |id| OpenRequest {
+            id,
+            waiting: ["a", "b"]
+                .map(|name| WaitingStore {
+                    connection: ConnectionId::new(name).expect("an id"),
+                    not_before: now,
+                })
+                .into(),
+            ..open(true)
+        };
+        let mut requests = Requests(vec![request(1), request(2)]);
+        let busy = HashSet::new();
+        let order = std::iter::from_fn(|| requests.next(&busy, now));
+        let order: Vec<_> = order.map(|read| read.request_id).collect();
+        assert_eq!(order, [1, 2, 1, 2]);
     }
 }

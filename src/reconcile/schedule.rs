@@ -199,6 +199,7 @@ impl Reconciler {
             skipped: None,
             is_polled: false,
             waits: false,
+            is_journal_failure: false,
             entities: Vec::new(),
         };
         match self.read_store(&id, &lists, &mut report).await {
@@ -206,6 +207,7 @@ impl Reconciler {
             Err(error) => {
                 tracing::error!(connection = %id, error = %ErrorChain(&error), "reading a store failed");
                 report.skipped = Some("journal_failed".to_owned());
+                report.is_journal_failure = true;
             }
         }
         report
@@ -293,7 +295,7 @@ fn log(report: &StoreReport) {
             failure,
             is_known_failure,
             is_store_away: _,
-            is_outage: _,
+            is_passing_failure: _,
             goes_on,
         } = entity;
         let (missing, late, deleted) = (missing.count, late.count, deleted.count);

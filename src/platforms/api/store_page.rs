@@ -76,8 +76,21 @@ pub enum FailureScope {
     Outage,
     /// Perhaps only this list.
     List,
+    /// Perhaps only this page, for a time: something in front of the store answers, or the response was cut.
+    Page,
     /// Only the place of the page: the store does not accept its cursor any more. The next read begins with the first page.
     Cursor,
+}
+
+impl FailureScope {
+    /// `true` if a later attempt may succeed without a change by an operator.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        match self {
+            Self::Outage | Self::Page | Self::Cursor => true,
+            Self::Store | Self::List => false,
+        }
+    }
 }
 
 impl PageFailure {

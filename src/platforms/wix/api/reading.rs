@@ -65,7 +65,10 @@ pub(in crate::platforms::wix) fn read_page(
     let text = replace_lone_surrogates(answer.text());
     let Some(page) = Page::read(cursor.query, &text) else {
         // A page of a proxy or a cut response is often temporary.
-        return Ok(failure("answer_unreadable"));
+        return Ok(Err(PageFailure::new(
+            "answer_unreadable",
+            FailureScope::Page,
+        )));
     };
     let place = match cursor.next(&page) {
         Ok(place) => place,
@@ -73,7 +76,12 @@ pub(in crate::platforms::wix) fn read_page(
             let failure = PageFailure::new("pages_without_end", FailureScope::Cursor);
             return Ok(Err(failure));
         }
-        Err(PageFault::Incomplete) => return Ok(failure("answer_unreadable")),
+        Err(PageFault::Incomplete) => {
+            return Ok(Err(PageFailure::new(
+                "answer_unreadable",
+                FailureScope::Page,
+            )));
+        }
     };
     let resource = cursor.query.resource;
     let rows = page.rows.iter().map(|row| resource.row(row)).collect();
@@ -115,7 +123,7 @@ fn first(
         Some("V3_CATALOG") => Ok(of_v3.map(begin)),
         Some(_) => Ok(None),
         None => match good(result) {
-            Ok(_) => Err(PageFailure::new("answer_unreadable", FailureScope::List)),
+            Ok(_) => Err(PageFailure::new("answer_unreadable", FailureScope::Page)),
             Err(fetched) => Err(failed(fetched)),
         },
     })

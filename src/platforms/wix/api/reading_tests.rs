@@ -143,7 +143,8 @@ fn failure_concerns_the_list_or_the_site() {
     );
     assert_eq!(failure(Err(CallFailure::TimedOut)).1, outage);
     for text in ["<html>", "{}", r#"{"contacts":[{"id":"a"}"#] {
-        assert_eq!(failure(Ok(answer(200, text))), ("answer_unreadable", list));
+        let page = FailureScope::Page;
+        assert_eq!(failure(Ok(answer(200, text))), ("answer_unreadable", page));
     }
 }
 

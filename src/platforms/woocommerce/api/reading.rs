@@ -84,7 +84,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
     let text = replace_lone_surrogates(json_text(answer));
     let Some(rows) = rows(&text) else {
         // A page of a firewall or a cut response is often temporary.
-        return Ok(failure("no_json"));
+        return Ok(Err(PageFailure::new("no_json", FailureScope::Page)));
     };
     let counted = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
     let pages = counted("x-wp-totalpages");
