@@ -211,3 +211,26 @@ fn unreachable_store_is_removed_only_if_webhooks_may_stay() {
         .ends(0);
     assert_eq!(bench.standing(), []);
 }
+
+#[test]
+fn followed_store_needs_a_key_that_reads_and_no_public_url() {
+    let bench = Bench::new();
+    let shop = Shop::start(Options {
+        permission: Permission::Read,
+        ..Options::default()
+    });
+    let added = bench
+        .add(&shop.url, &["--follow", "--from", "2026-11-21"])
+        .ends(0)
+        .json();
+    assert_eq!(
+        (&added["secret"], &added["url"], &added["registered"]),
+        (&json!(null), &json!(null), &json!(false))
+    );
+    bench.check(&["--fix"]).ends(0);
+    assert!(shop.webhooks().is_empty());
+    let listed = bench.run(&["connections", "list", "--json"]).ends(0).json();
+    let listed = &listed["connections"][0];
+    assert_eq!(listed["followed_by"], "polling");
+    assert_eq!(listed["settings"]["poll_from"], "2026-11-21T00:00:00Z");
+}
