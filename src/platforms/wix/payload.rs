@@ -257,8 +257,7 @@ pub(super) struct Broken {
 }
 
 impl Opened {
-    /// The event type of the envelope, or else of the payload. Empty if both are absent, or if the chosen type is not a valid
-    /// topic.
+    /// The event type of the envelope, or else of the payload. Empty if neither is a valid topic.
     pub(super) fn topic(&self) -> String {
         let named = self
             .payload
@@ -268,12 +267,8 @@ impl Opened {
         let fits = |topic: &&str| {
             topic.len() <= MAX_TOPIC_BYTES && !topic.is_empty() && !topic.contains(char::is_control)
         };
-        self.event_type
-            .as_deref()
-            .or(named)
-            .filter(fits)
-            .unwrap_or_default()
-            .to_owned()
+        let valid = self.event_type.as_deref().filter(fits);
+        valid.or(named.filter(fits)).unwrap_or_default().to_owned()
     }
 }
 
@@ -540,6 +535,16 @@ mod tests {
             .topic(),
             ""
         );
+    }
+
+    #[test]
+    fn invalid_event_type_gives_way_to_that_of_the_payload() {
+        let payload = r#"{"entityFqdn":"wix.x","slug":"made","id":"e1"}"#;
+        let long = "x".repeat(201);
+        for given in ["A\\u0000B", long.as_str()] {
+            let claims = format!(r#"{{"data":{{"eventType":"{given}","data":{payload}}}}}"#);
+            assert_eq!(open(&claims).topic(), "wix.x_made");
+        }
     }
 
     #[test]
