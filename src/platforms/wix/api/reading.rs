@@ -48,7 +48,7 @@ pub(in crate::platforms::wix) fn read_page(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
     let Some(caller) = WixClient::of(context) else {
-        return Ok(failure("not_readable"));
+        return Ok(Err(PageFailure::new("not_readable", FailureScope::Store)));
     };
     let cursor = match request.cursor.and_then(PageCursor::parse) {
         Some(cursor) => cursor,
@@ -181,10 +181,6 @@ fn failed(fetched: Fetched) -> PageFailure {
     } else {
         failure
     }
-}
-
-fn failure(reason: &'static str) -> Result<StorePage, PageFailure> {
-    Err(PageFailure::new(reason, FailureScope::List))
 }
 
 #[cfg(test)]

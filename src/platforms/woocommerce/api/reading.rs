@@ -88,7 +88,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
     };
     let counted = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
     let pages = counted("x-wp-totalpages");
-    let rows_before = u64::from(cursor.page - 1) * ROWS_PER_PAGE as u64;
+    let rows_before = u64::from(cursor.page.saturating_sub(1)) * ROWS_PER_PAGE as u64;
     let rows_left = counted("x-wp-total").map(|rows| u64::from(rows).saturating_sub(rows_before));
     let is_last = is_last(rows.len(), cursor, pages);
     let next = if has_window {
