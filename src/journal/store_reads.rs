@@ -153,6 +153,31 @@ impl Reader {
         Ok(oldest.is_some_and(|oldest| oldest < before.as_millisecond()))
     }
 
+    /// The number of deliveries of the connection that are not settled, up to a limit.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn count_pending(
+        &self,
+        connection: &ConnectionId,
+        limit: usize,
+    ) -> rusqlite::Result<usize> {
+        let count: u32 = self
+            .0
+            .prepare_cached(
+                "SELECT count(*) FROM (SELECT 1 FROM entries WHERE state = 0
+                 AND usage = (SELECT id FROM usage WHERE connection = ?1) LIMIT ?2)",
+            )?
+            .query_row(
+                params![
+                    connection.as_str(),
+                    u32::try_from(limit).unwrap_or(u32::MAX)
+                ],
+                |row| row.get(0),
+            )?;
+        Ok(count as usize)
+    }
+
     /// The oldest requests of the command line without a report: id and text.
     ///
     /// # Errors

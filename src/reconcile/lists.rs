@@ -90,7 +90,7 @@ impl Lists {
                     return None;
                 }
                 if request.is_backfill {
-                    // Ids show only deletions, and the list of changes has recent entities.
+                    // Ids show only deletions, and the list of changes has the recent entities too.
                     let is_past =
                         !matches!(list.kind, ListKind::Ids { .. } | ListKind::Recent { .. });
                     return (is_wanted && is_past).then_some(scheduled);

@@ -15,6 +15,8 @@ pub(super) struct NextRead {
     /// When the lists of all entities are read next, if one is due.
     full_at: Instant,
     is_degraded: bool,
+    /// `true` if the last read failed because the store was away.
+    is_away: bool,
 }
 
 impl NextRead {
@@ -23,6 +25,7 @@ impl NextRead {
             at: first,
             full_at: first,
             is_degraded: false,
+            is_away: false,
         }
     }
 
@@ -32,6 +35,15 @@ impl NextRead {
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.at <= now
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// A read has ended.
+    pub(super) fn ended(&mut self, is_away: bool) {
+        self.is_away = is_away;
     }
 
     /// `true` if lists of all entities may be due, and wait longer than the lists of changes.
@@ -54,6 +66,7 @@ impl NextRead {
         let due = if is_degraded {
             now
         } else {
+            self.is_away = false;
             now + LAG.unsigned_abs()
         };
         self.at = self.at.min(due);
@@ -75,6 +88,20 @@ mod tests {
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn store_is_away_until_a_read_succeeds_or_it_is_well_again() {
+        let now = Instant::now();
+        let mut next = NextRead::new(now);
+        next.update(true, now);
+        next.ended(true);
+        assert!(next.is_away());
+        next.ended(false);
+        assert!(!next.is_away());
+        next.ended(true);
+        next.update(false, now);
+        assert!(!next.is_away());
+    }
 
     #[test]
     fn degraded_store_is_read_at_once_and_again_when_it_is_well() {

@@ -25,6 +25,8 @@ const MAX_PAGES: usize = 200;
 /// As [`MAX_PAGES`], for a read without a deadline. A store may return the same pages for ever.
 const MAX_REQUESTED_PAGES: usize = 50_000;
 
+/// A store that counts more rows is not believed. The sums of its numbers stay small.
+const MAX_COUNTED_ROWS: u64 = 1 << 40;
 /// Maximum number of deletions that one read confirms, one request each.
 const MAX_CONFIRMED_DELETIONS: usize = 100;
 /// A difference of the clocks up to this one is covered by the overlap and the lag.
@@ -168,7 +170,7 @@ impl Store<'_> {
             is_polled: self.kind == EntryKind::Polled,
         };
         if let Some(left) = page.rows_left {
-            read.report.expected = read.report.read + left;
+            read.report.expected = read.report.read + left.min(MAX_COUNTED_ROWS);
         }
         read.report.read += match (read.list.kind, &page.ids) {
             (ListKind::Ids { .. }, Some(ids)) => ids.present.len() as u64,

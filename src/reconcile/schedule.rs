@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::lists::{Lists, ScheduledRead};
 use super::next_read::NextRead;
-use super::plan::ReadPlan;
+use super::plan::{MAX_COUNTED_PENDING, PendingDeliveries, ReadPlan};
 use super::report::{EntityReport, StoreReport};
 use super::requests::Requests;
 use super::store::Store;
@@ -29,6 +29,8 @@ const MAX_CONCURRENT_READS: usize = 8;
 const MAX_REQUESTED_READS: usize = 2;
 /// Of these, maximum number whose lists of all entities are read. The others are free for changes, also after an outage.
 const MAX_FULL_READS: usize = 2;
+/// Of these, maximum number of stores that were away at their last read. A request to such a store may last minutes.
+const MAX_AWAY_READS: usize = 2;
 /// Time between two searches for stores that are due.
 const TICK: Duration = Duration::from_secs(1);
 /// The first read of a store is at a random moment of this time after the start.
@@ -56,6 +58,8 @@ struct Schedule {
     running: HashMap<ConnectionId, Id>,
     /// The tasks that read lists of all entities.
     full_reads: HashSet<Id>,
+    /// The tasks that read stores which were away.
+    away_reads: HashSet<Id>,
     requests: Requests,
     /// The connections whose last read was for a request.
     requested_last: HashSet<ConnectionId>,
@@ -155,25 +159,33 @@ impl Reconciler {
             .entry(id.clone())
             .or_insert(NextRead::new(first));
         next.update(store.is_degraded, now);
-        let is_free =
-            schedule.running.len() < MAX_CONCURRENT_READS && !schedule.running.contains_key(&id);
+        let is_away = next.is_away();
+        let is_free = schedule.running.len() < MAX_CONCURRENT_READS
+            && !schedule.running.contains_key(&id)
+            && !(is_away && schedule.away_reads.len() >= MAX_AWAY_READS);
         if !is_free {
             return;
         }
         let may_read_full = schedule.full_reads.len() < MAX_FULL_READS;
-        if may_read_full && next.is_full_first(now) {
+        let lists = if may_read_full && next.is_full_first(now) {
             next.read_full(interval, now);
-            let read = self.clone().read(id.clone(), Lists::Full);
-            let task = reads.spawn(read).id();
-            schedule.full_reads.insert(task);
-            schedule.requested_last.remove(&id);
-            schedule.running.insert(id, task);
+            Lists::Full
         } else if next.is_due(now) {
             next.read(interval, now);
-            schedule.requested_last.remove(&id);
-            let read = self.clone().read(id.clone(), Lists::Changes);
-            schedule.running.insert(id, reads.spawn(read).id());
+            Lists::Changes
+        } else {
+            return;
+        };
+        let is_full = matches!(lists, Lists::Full);
+        let task = reads.spawn(self.clone().read(id.clone(), lists)).id();
+        if is_full {
+            schedule.full_reads.insert(task);
         }
+        if is_away {
+            schedule.away_reads.insert(task);
+        }
+        schedule.requested_last.remove(&id);
+        schedule.running.insert(id, task);
     }
 
     async fn end(&self, schedule: &mut Schedule, ended: Result<(Id, StoreReport), JoinError>) {
@@ -184,8 +196,17 @@ impl Reconciler {
                 (error.id(), None)
             }
         };
-        schedule.running.retain(|_, running| *running != task);
         schedule.full_reads.remove(&task);
+        schedule.away_reads.remove(&task);
+        let ended = schedule
+            .running
+            .extract_if(|_, running| *running == task)
+            .next();
+        if let (Some((id, _)), Some(report)) = (ended, &report)
+            && let Some(next) = schedule.next.get_mut(&id)
+        {
+            next.ended(report.entities.iter().any(|list| list.is_store_away));
+        }
         if let Some(report) = &report {
             log(report);
         }
@@ -203,7 +224,8 @@ impl Reconciler {
             entities: Vec::new(),
         };
         match self.read_store(&id, &lists, &mut report).await {
-            Ok(skipped) => report.skipped = skipped.map(str::to_owned),
+            Ok(None) => {}
+            Ok(Some(skipped)) => report.skipped = Some(skipped.to_owned()),
             Err(error) => {
                 tracing::error!(connection = %id, error = %ErrorChain(&error), "reading a store failed");
                 report.skipped = Some("journal_failed".to_owned());
@@ -223,13 +245,16 @@ impl Reconciler {
         let now = Timestamp::now();
         let (seal, connection) = (self.seal.clone(), id.clone());
         let read = self.journal.read(move |reader| {
-            let pending = reader.has_pending_before(&connection, now - MAX_PENDING_AGE)?;
+            let pending = PendingDeliveries {
+                is_old: reader.has_pending_before(&connection, now - MAX_PENDING_AGE)?,
+                count: reader.count_pending(&connection, MAX_COUNTED_PENDING)?,
+            };
             let reads = reader.store_reads(&connection)?;
             let context = reader.connection_context(&seal, &connection, None);
             let found = reader.connection(&connection)?;
             Ok((pending, reads, context, found))
         });
-        let (has_pending, reads, context, connection) = read.await?;
+        let (pending, reads, context, connection) = read.await?;
         let (Ok(Some(context)), Some(connection)) = (context, connection) else {
             return Ok(Some("no_such_connection"));
         };
@@ -240,7 +265,7 @@ impl Reconciler {
         };
         let plan = ReadPlan::of(lists, &connection, api);
         report.is_polled = plan.kind == EntryKind::Polled;
-        report.waits = has_pending && plan.waits_for_pending;
+        report.waits = pending.is_old && plan.waits_for_pending;
         if report.waits {
             return Ok(Some("deliveries_pending"));
         }
@@ -260,6 +285,10 @@ impl Reconciler {
             let Some(window) = lists.window(*list, scheduled) else {
                 continue;
             };
+            if plan.max_pending(*list) < pending.count {
+                report.skipped = Some("deliveries_pending".to_owned());
+                continue;
+            }
             let read = store.read_window((*list, name), window).await?;
             // A list that fails by itself must not keep the others unread.
             let is_away = read.is_store_away;
