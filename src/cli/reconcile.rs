@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use jiff::{SignedDuration, Timestamp};
 
 use super::exit::{Exit, fail};
@@ -99,7 +100,8 @@ fn read(data: &DataArgs, request: &ReconcileRequest, output: Output) -> anyhow::
         return Err(fail(Exit::Unavailable, text.to_owned()));
     }
     let id = DataFile::open(&data.data_dir)?.request_reconcile(&serde_json::to_string(request)?)?;
-    let progress = bar(0, "rows");
+    let (spinner, progress) = (ProgressBar::new_spinner(), bar(0, "rows"));
+    spinner.set_message("reading stores");
     let reports = loop {
         if let Some(report) = reader.reconcile_report(id)? {
             break serde_json::from_str::<Vec<StoreReport>>(&report)?;
@@ -109,10 +111,16 @@ fn read(data: &DataArgs, request: &ReconcileRequest, output: Output) -> anyhow::
             return Err(fail(Exit::Unavailable, text.to_owned()));
         }
         let count = reader.row_count(id)?;
-        progress.set_length(count.expected);
-        progress.set_position(count.read);
+        if count.expected == 0 {
+            spinner.tick();
+        } else {
+            spinner.finish_and_clear();
+            progress.set_length(count.expected);
+            progress.set_position(count.read);
+        }
         std::thread::sleep(POLL_INTERVAL);
     };
+    spinner.finish_and_clear();
     progress.finish_and_clear();
     output.value(&serde_json::json!({"stores": reports}), || {
         report_table(&reports)

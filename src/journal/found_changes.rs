@@ -50,9 +50,9 @@ impl Gap {
 
 /// The gap of a change that no webhook should have reported.
 pub(super) const POLLED: &str = "polled";
-/// The changes of the store are reported for this time.
+/// A gap is reported for this time.
 const REPORTED_FOR: SignedDuration = SignedDuration::from_hours(24 * 400);
-/// A polled change is known for this time. By then the state of its entity is known.
+/// A polled change is remembered for this time. By then the state of its entity is known.
 const POLLED_FOR: SignedDuration = SignedDuration::from_hours(48);
 
 /// A change that was found by reading a store.
@@ -68,7 +68,7 @@ pub struct FoundChange {
     pub body: Vec<u8>,
     /// The response that completes a thin webhook, if the list had it.
     pub details: Option<Vec<u8>>,
-    /// The state of the entity that the change leads to. The same change is stored once.
+    /// The known state before the change, and the content and time after it. The same change is stored once.
     pub version: Vec<u8>,
 }
 
@@ -148,6 +148,7 @@ pub(super) fn store_page(
     Ok(Some(added))
 }
 
+/// Removes the changes that are neither reported nor compared any more.
 fn forget_old(
     transaction: &Transaction<'_>,
     connection: &ConnectionId,

@@ -31,7 +31,7 @@ CREATE TABLE store_reads (
     failure TEXT,
     PRIMARY KEY (connection, entity)
 ) WITHOUT ROWID;
--- The changes that were found by reading a store, by the key of their delivery.
+-- The changes that were found by reading a store, by a key that is the same if a change is found again.
 CREATE TABLE found_changes (
     key BLOB PRIMARY KEY,
     connection TEXT NOT NULL,
