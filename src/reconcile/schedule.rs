@@ -89,18 +89,19 @@ impl Reconciler {
                 Some(ended) = reads.join_next_with_id() => Some(ended),
             };
             match ended {
-                Some(ended) => {
-                    self.end(&mut schedule, ended).await;
-                    self.begin_scheduled(&mut schedule, &mut reads);
-                }
-                None => self.begin(&mut schedule, &mut reads).await,
+                Some(ended) => self.end(&mut schedule, ended).await,
+                None => schedule.requests.open(&self.journal, &self.directory).await,
             }
+            // A request waits for the end of a running read, and the next scheduled read must not begin before it.
+            self.begin_requested(&mut schedule, &mut reads);
+            schedule.requests.report(&self.journal).await;
+            self.begin_scheduled(&mut schedule, &mut reads);
         }
         reads.shutdown().await;
     }
 
-    async fn begin(&self, schedule: &mut Schedule, reads: &mut JoinSet<StoreReport>) {
-        schedule.requests.open(&self.journal, &self.directory).await;
+    /// Begins the reads that requests wait for, as far as there are places.
+    fn begin_requested(&self, schedule: &mut Schedule, reads: &mut JoinSet<StoreReport>) {
         let now = Instant::now();
         while schedule.running.len() < MAX_CONCURRENT_READS
             && schedule.requests.running() < MAX_REQUESTED_READS
@@ -117,8 +118,6 @@ impl Reconciler {
             schedule.requested_last.insert(connection.clone());
             schedule.running.insert(connection, task);
         }
-        schedule.requests.report(&self.journal).await;
-        self.begin_scheduled(schedule, reads);
     }
 
     /// Begins the reads that are due, as far as there are places.
@@ -211,7 +210,6 @@ impl Reconciler {
             log(report);
         }
         schedule.requests.ended(task, report);
-        schedule.requests.report(&self.journal).await;
     }
 
     async fn read(self, id: ConnectionId, lists: Lists) -> StoreReport {

@@ -1,5 +1,7 @@
 //! A store that answers wrongly while it is read loses nothing, and nothing is deleted by mistake.
 
+use std::time::Duration;
+
 use cartwire::reconcile::{ReconcileRequest, StoreReport};
 use serde_json::{Value, json};
 use support::in_process::InProcessGateway;
@@ -96,4 +98,19 @@ async fn rows_that_a_page_hides_are_not_deleted_and_the_list_goes_on() {
     assert!(report.entities[0].missing.count > 200, "{report:?}");
     let deleted: u64 = report.entities.iter().map(|list| list.deleted.count).sum();
     assert_eq!(deleted, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_store_that_is_always_read_is_also_read_on_request() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "1").await;
+    shop.keep("orders", changed(1, 90, "processing"));
+    shop.fail(Fault::Slow(Duration::from_millis(700)));
+    assert_eq!(orders(&gateway, 1).await, ["created 1 reconcile"]);
+    let customers = ReconcileRequest {
+        entity: Some("customer".to_owned()),
+        ..ReconcileRequest::default()
+    };
+    let report = read(&gateway, customers).await;
+    assert_eq!(report.entities[0].failure, None);
 }
