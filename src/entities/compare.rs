@@ -1,6 +1,5 @@
 //! Compares a new event with the known state of its entity.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -8,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Number, Value};
 
 use super::changes::{Changes, changes};
-use super::state::{EntityState, EntityVersion, status};
+use super::form::{EntityForm, FormFacts};
+use super::state::{EntityState, EntityVersion};
 use super::stock::Stock;
 use super::transition::{Derived, EntityTransition};
 use super::transitions::transitions;
@@ -60,7 +60,7 @@ pub(crate) struct Observation<'a> {
     pub(crate) entity: &'a str,
     pub(crate) verb: &'a str,
     /// The normalized entity.
-    pub(crate) form: Value,
+    pub(crate) form: EntityForm,
     pub(crate) content: ContentDigest,
     pub(crate) version: EntityVersion,
     /// When the change happened at the store, or when the delivery arrived.
@@ -151,7 +151,7 @@ fn is_same(known: &EntityState, seen: &Observation<'_>) -> bool {
         return known.content == seen.content && known.is_whole == seen.is_whole;
     }
     let form = known.value();
-    merged(&form, &seen.form) == form
+    merged(&form, &seen.form.value()) == form
 }
 
 /// Without versions, the order of arrival decides.
@@ -160,7 +160,8 @@ fn is_older(known: &EntityState, seen: &Observation<'_>) -> bool {
         Some(Ordering::Less) => true,
         Some(Ordering::Equal) => {
             known.is_deleted
-                || known.content != seen.content && goes_back(&known.value(), &seen.form)
+                || known.content != seen.content
+                    && goes_back(&FormFacts::of(&known.form), &seen.form.facts)
         }
         Some(Ordering::Greater) => false,
         None => seen.position < known.position,
@@ -183,14 +184,13 @@ fn returns(known: &EntityState, seen: &Observation<'_>) -> bool {
 }
 
 /// `true` if an order of the same second is a step back: out of a final status, or to an earlier step of payment.
-fn goes_back(known: &Value, new: &Value) -> bool {
-    let text =
-        |form: &'_ Value, name: &str| form.get(name).and_then(Value::as_str).map(str::to_owned);
-    let is_final = |form: &Value| {
-        text(form, "status").is_some_and(|status| FINAL_ORDER_STATUSES.contains(&&*status))
+fn goes_back(known: &FormFacts, new: &FormFacts) -> bool {
+    let is_final = |facts: &FormFacts| {
+        let status = facts.status.as_deref();
+        status.is_some_and(|status| FINAL_ORDER_STATUSES.contains(&status))
     };
-    let step = |form: &Value| {
-        let status = text(form, "payment_status")?;
+    let step = |facts: &FormFacts| {
+        let status = facts.payment_status.as_deref()?;
         PAYMENT_STEPS.iter().position(|step| *step == status)
     };
     is_final(known) && !is_final(new)
@@ -200,29 +200,29 @@ fn goes_back(known: &Value, new: &Value) -> bool {
 }
 
 fn first_seen(seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
-    let created_at = seen.form.get("created_at").and_then(Value::as_str);
-    let is_new = created_at
-        .and_then(|time| time.parse::<Timestamp>().ok())
+    let facts = &seen.form.facts;
+    let is_new = facts
+        .created_at
         .is_some_and(|time| time >= rules.complete_since);
     let derived = if is_new && seen.is_whole && seen.verb != verbs::DELETED {
-        derive(&Value::Null, &seen.form, seen, rules)
+        derive(None, facts, seen, rules)
     } else {
         Vec::new()
     };
     let mut next = EntityState {
         revision: 1,
         position: seen.position,
-        form: seen.form.to_string().into(),
-        status: status(&seen.form),
+        form: seen.form.text.clone(),
+        status: facts.status.clone(),
         content: seen.content,
         version: seen.version,
         is_deleted: false,
-        is_low: Stock::of(seen.entity, &seen.form, rules.low_stock).is_low(),
+        is_low: Stock::of(seen.entity, facts, rules.low_stock).is_low(),
         is_whole: seen.is_whole,
-        published_verbs: published(&BTreeSet::new(), &seen.form, seen.verb, &derived),
+        published_verbs: published(&BTreeSet::new(), facts, seen.verb, &derived),
     };
     if seen.verb == verbs::DELETED {
-        next = after_deletion(next, &seen.form, seen);
+        next = after_deletion(next, &seen.form.value(), seen);
     }
     Comparison::Changed {
         is_created_again: false,
@@ -249,15 +249,17 @@ fn deleted(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
     next.version = known.version.newest(seen.version);
     let (form, found) = if seen.is_whole {
         next.content = seen.content;
-        (&seen.form, Some(changes(&known_form, &seen.form)))
+        let form = seen.form.value();
+        let found = changes(&known_form, &form);
+        (form, Some(found))
     } else {
-        (&known_form, None)
+        (known_form, None)
     };
     Comparison::Changed {
         is_created_again: false,
         changes: found,
         derived: Vec::new(),
-        next: Box::new(after_deletion(next, form, seen)),
+        next: Box::new(after_deletion(next, &form, seen)),
     }
 }
 
@@ -272,9 +274,10 @@ fn after_deletion(state: EntityState, form: &Value, seen: &Observation<'_>) -> E
             .collect(),
         _ => serde_json::Map::new(),
     });
+    let kept = EntityForm::from_text(kept.to_string().into());
     EntityState {
-        status: status(&kept),
-        form: kept.to_string().into(),
+        status: kept.facts.status,
+        form: kept.text,
         is_deleted: true,
         is_low: false,
         is_whole: false,
@@ -304,29 +307,25 @@ fn stale_but_news(known: &EntityState, seen: &Observation<'_>) -> Comparison {
 }
 
 fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Comparison {
-    let known_form = known.value();
     let form = if seen.is_whole {
-        Cow::Borrowed(&seen.form)
+        seen.form.clone()
     } else {
-        Cow::Owned(merged(&known_form, &seen.form))
+        let merged = merged(&known.value(), &seen.form.value());
+        EntityForm::from_text(merged.to_string().into())
     };
-    let text = form.to_string();
-    // Most of the time of a comparison is needed for the difference.
-    let is_same_form = text == *known.form;
-    let (changes, derived) = if is_same_form {
+    let (changes, derived) = if form.text == known.form {
         (Changes::default(), Vec::new())
     } else {
-        let mut derived = derive(&known_form, &form, seen, rules);
+        let mut derived = derive(Some(&FormFacts::of(&known.form)), &form.facts, seen, rules);
         derived.retain(|derived| {
             let verb = derived.transition.verb();
             !is_published_once(verb) || !known.published_verbs.contains(verb)
         });
-        (changes(&known_form, &form), derived)
+        (changes(&known.value(), &form.value()), derived)
     };
     let next = Box::new(EntityState {
         revision: known.revision + 1,
         position: known.position.max(seen.position),
-        status: status(&form),
         content: seen.content,
         version: if known.is_deleted {
             seen.version
@@ -334,10 +333,11 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
             known.version.newest(seen.version)
         },
         is_deleted: false,
-        is_low: Stock::of(seen.entity, &form, rules.low_stock).is_low(),
+        is_low: Stock::of(seen.entity, &form.facts, rules.low_stock).is_low(),
         is_whole: known.is_whole || seen.is_whole,
-        published_verbs: published(&known.published_verbs, &form, seen.verb, &derived),
-        form: text.into(),
+        published_verbs: published(&known.published_verbs, &form.facts, seen.verb, &derived),
+        status: form.facts.status,
+        form: form.text,
     });
     let is_created_again = seen.verb == verbs::CREATED
         && !known.is_deleted
@@ -352,7 +352,12 @@ fn changed(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
     }
 }
 
-fn derive(known: &Value, new: &Value, seen: &Observation<'_>, rules: &Rules<'_>) -> Vec<Derived> {
+fn derive(
+    known: Option<&FormFacts>,
+    new: &FormFacts,
+    seen: &Observation<'_>,
+    rules: &Rules<'_>,
+) -> Vec<Derived> {
     let all = transitions(seen.entity, known, new, rules.low_stock);
     let is_reported = |transition: EntityTransition| {
         let own = (transition.entity(), transition.verb());
@@ -391,14 +396,14 @@ fn is_published_once(verb: &str) -> bool {
 /// The verbs that are published with this event, and the earlier ones that still hold.
 fn published(
     earlier: &BTreeSet<String>,
-    form: &Value,
+    facts: &FormFacts,
     verb: &str,
     derived: &[Derived],
 ) -> BTreeSet<String> {
     let holds = |verb: &str| {
         LASTING
             .iter()
-            .any(|transition| transition.verb() == verb && transition.still_holds(form))
+            .any(|transition| transition.verb() == verb && transition.still_holds(facts))
             || verb == verbs::CREATED
     };
     let new = derived.iter().map(|derived| derived.transition.verb());

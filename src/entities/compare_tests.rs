@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Comparison, Observation, Rules, compare};
+use crate::entities::form::EntityForm;
 use crate::entities::state::{EntityState, EntityVersion};
 use crate::platforms::ContentDigest;
 
@@ -25,6 +26,10 @@ fn order(second: i64, status: &str, payment: &str) -> Value {
         "created_at": "2026-01-01T00:00:00Z",
         "updated_at": jiff::Timestamp::from_second(second).expect("a time").to_string(),
     })
+}
+
+fn form_of(form: &Value) -> EntityForm {
+    EntityForm::from_text(form.to_string().into())
 }
 
 fn digest(form: &Value) -> ContentDigest {
@@ -54,7 +59,7 @@ fn seen(verb: &'static str, form: Value) -> Observation<'static> {
             sequence: None,
             updated_at: time,
         },
-        form,
+        form: form_of(&form),
         time: time.unwrap_or_default(),
         position: 0,
         is_whole: true,

@@ -11,6 +11,7 @@
 
 mod changes;
 mod compare;
+mod form;
 mod kept;
 mod record;
 mod state;
@@ -19,6 +20,7 @@ mod transition;
 mod transitions;
 
 pub(crate) use compare::{Comparison, Observation, Rules, compare};
+pub(crate) use form::EntityForm;
 pub(crate) use kept::{ENTITIES, entity_name};
 pub use record::{DeliveryComparison, DeliveryRecord};
 pub(crate) use record::{EventRecord, UNCHANGED};

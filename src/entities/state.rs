@@ -35,11 +35,6 @@ pub(crate) struct EntityState {
     pub(crate) published_verbs: BTreeSet<String>,
 }
 
-/// The status in a normalized form.
-pub(super) fn status(form: &Value) -> Option<String> {
-    Some(form.get("status")?.as_str()?.to_owned())
-}
-
 impl EntityState {
     /// The normalized entity as a value; `null` if the text is no JSON.
     pub(crate) fn value(&self) -> Value {

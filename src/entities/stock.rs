@@ -1,9 +1,10 @@
 //! How much there is of a product.
 
 use rust_decimal::Decimal;
-use serde_json::{Number, Value};
+use serde_json::Number;
 
-use super::transition::{EntityTransition, text};
+use super::form::FormFacts;
+use super::transition::EntityTransition;
 
 /// How much there is of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,30 +16,24 @@ pub(super) enum Stock {
 }
 
 impl Stock {
-    /// The stock in the normalized form of a product, a variant or a stock item. `low_stock` is the quantity from which on the
-    /// stock is low, for a store that sends no threshold.
-    pub(super) fn of(entity: &str, form: &Value, low_stock: Option<&Number>) -> Self {
-        let inventory = match entity {
-            "inventory" => Some(form),
-            "product" | "variant" => form.get("inventory"),
-            _ => None,
+    /// The stock of a product, a variant or a stock item. `low_stock` is the quantity from which on the stock is low, for a
+    /// store that sends no threshold.
+    pub(super) fn of(entity: &str, facts: &FormFacts, low_stock: Option<&Number>) -> Self {
+        let (status, quantity, threshold) = match (entity, &facts.inventory) {
+            ("inventory", _) => (&facts.status, &facts.quantity, &facts.low_stock_threshold),
+            ("product" | "variant", Some(stock)) => {
+                (&stock.status, &stock.quantity, &stock.low_stock_threshold)
+            }
+            _ => return Stock::Unknown,
         };
-        let Some(inventory) = inventory else {
-            return Stock::Unknown;
-        };
-        let number = |pointer: &str| inventory.pointer(pointer).and_then(Value::as_number);
-        let quantity =
-            number("/quantity").and_then(|number| number.as_str().parse::<Decimal>().ok());
-        let low = number("/low_stock_threshold")
-            .or(low_stock)
-            .and_then(|number| number.as_str().parse::<Decimal>().ok());
-        match (text(inventory, "/status"), quantity) {
+        let decimal = |number: &Number| number.as_str().parse::<Decimal>().ok();
+        let quantity = quantity.as_ref().and_then(decimal);
+        let low = threshold.as_ref().or(low_stock).and_then(decimal);
+        match (status.as_deref(), quantity) {
             (Some("out_of_stock"), _) => Stock::Out,
+            (None, Some(quantity)) if quantity <= Decimal::ZERO => Stock::Out,
             (Some("in_stock" | "partially_in_stock" | "backorder") | None, Some(quantity)) => {
                 match low {
-                    _ if quantity <= Decimal::ZERO && text(inventory, "/status").is_none() => {
-                        Stock::Out
-                    }
                     Some(low) if quantity <= low => Stock::Low,
                     _ => Stock::Enough,
                 }

@@ -1,8 +1,8 @@
 //! The transitions for which an event is derived.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::form::FormFacts;
 use crate::event::verbs;
 
 /// Payment statuses of an order that was paid in full at some time.
@@ -64,22 +64,19 @@ impl EntityTransition {
 
     /// `true` if the transition's verb still describes a state of this form. A verb that does not is published again at
     /// the next transition.
-    pub(crate) fn still_holds(self, form: &Value) -> bool {
+    pub(super) fn still_holds(self, form: &FormFacts) -> bool {
         match self {
             EntityTransition::OrderPaid => is_paid(form),
-            EntityTransition::OrderCancelled => text(form, "/status") == Some("cancelled"),
+            EntityTransition::OrderCancelled => form.status.as_deref() == Some("cancelled"),
             EntityTransition::OrderFulfilled => {
-                text(form, "/fulfillment_status") == Some("fulfilled")
+                form.fulfillment_status.as_deref() == Some("fulfilled")
             }
             _ => false,
         }
     }
 }
 
-pub(super) fn text<'a>(form: &'a Value, pointer: &str) -> Option<&'a str> {
-    form.pointer(pointer)?.as_str()
-}
-
-pub(super) fn is_paid(order: &Value) -> bool {
-    text(order, "/payment_status").is_some_and(|status| PAID_STATUSES.contains(&status))
+pub(super) fn is_paid(order: &FormFacts) -> bool {
+    let status = order.payment_status.as_deref();
+    status.is_some_and(|status| PAID_STATUSES.contains(&status))
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::delivery::{ConnectionId, Enriched, Enrichment, JournaledDelivery};
-use crate::entities::{EntityKey, EntityState, EntityVersion};
+use crate::entities::{EntityForm, EntityKey, EntityState, EntityVersion};
 use crate::event::Authority;
 use crate::journal::{FoundChange, Gap};
 use crate::platforms::api::{ChangeKind, StoreRow};
@@ -19,7 +19,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub(super) struct ReadEntity {
     pub(super) key: EntityKey,
     row: StoreRow,
-    form: Value,
+    form: EntityForm,
     content: Content,
     /// `false` if the list leaves out a part of the entity. The relay then fetches the whole entity, as for a thin webhook.
     is_whole: bool,
@@ -27,7 +27,7 @@ pub(super) struct ReadEntity {
 
 impl ReadEntity {
     pub(super) fn updated_at(&self) -> Option<Timestamp> {
-        time(&self.form, "updated_at")
+        self.form.updated_at()
     }
 
     /// `true` if the store changed the row after the known state.
@@ -85,7 +85,7 @@ impl RowSource<'_> {
             Some((key, event, content)) => Ok(ReadEntity {
                 key,
                 row,
-                form: event.entity.to_json(),
+                form: EntityForm::of(&event.entity),
                 content,
                 is_whole: event.authority == Authority::Full,
             }),
@@ -119,7 +119,7 @@ impl RowSource<'_> {
         let (gap, change) = match known {
             None if read.row.is_in_trash => return None,
             None => {
-                let times = ["created_at", "updated_at"].map(|name| time(&read.form, name));
+                let times = [read.form.created_at(), read.form.updated_at()];
                 let [is_new, is_changed] = times.map(|time| time.is_some_and(|time| time > after));
                 // A list without a window has entities from before the store was connected. Without a time, their age is
                 // unknown: a polled store has no other report of them.
@@ -148,7 +148,7 @@ impl RowSource<'_> {
             Some(known) => {
                 let age = version.compare(&known.version);
                 let content = read.content.digest;
-                let is_same = known.content == content || known.value() == read.form;
+                let is_same = known.content == content || read.form.is_same(&known.form);
                 // A part of an entity differs from the whole also if nothing changed.
                 let is_not_newer = !read.is_whole && age != Some(Ordering::Greater);
                 if is_same || is_not_newer || age == Some(Ordering::Less) {
@@ -212,8 +212,4 @@ fn identity(
     let milliseconds = updated_at.map(Timestamp::as_millisecond);
     identity.extend(milliseconds.unwrap_or_default().to_be_bytes());
     identity
-}
-
-fn time(form: &Value, name: &str) -> Option<Timestamp> {
-    form.get(name)?.as_str()?.parse().ok()
 }

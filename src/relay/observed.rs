@@ -1,6 +1,6 @@
 //! An event as the comparison sees it, and the state that it leads to. Pure.
 
-use crate::entities::{Comparison, EntityKey, EntityState, EntityVersion, Observation};
+use crate::entities::{Comparison, EntityForm, EntityKey, EntityState, EntityVersion, Observation};
 use crate::event::{Authority, Event, Origin, Weigh, verbs};
 use crate::journal::entry::Position;
 use crate::platforms::{Content, platform};
@@ -23,15 +23,14 @@ pub(super) fn observation<'a>(
     if normalized.authority == Authority::Reference && normalized.verb != verbs::DELETED {
         return None;
     }
-    let form = normalized.entity.to_json();
-    let updated_at = form.get("updated_at").and_then(serde_json::Value::as_str);
+    let form = EntityForm::of(&normalized.entity);
     Some(Observation {
         entity,
         verb: &normalized.verb,
         content: content.digest,
         version: EntityVersion {
             sequence: content.sequence,
-            updated_at: updated_at.and_then(|time| time.parse().ok()),
+            updated_at: form.updated_at(),
         },
         form,
         time: event.time,

@@ -72,25 +72,25 @@ impl Entity {
         })
     }
 
-    /// The entity's JSON under `data.{name}`.
+    /// The entity's JSON under `data.{name}`, as text.
     #[must_use]
-    pub fn to_json(&self) -> Value {
+    pub fn to_text(&self) -> String {
         let written = match self {
-            Entity::Order(order) => serde_json::to_value(order),
-            Entity::Subscription(subscription) => serde_json::to_value(subscription),
-            Entity::Product(product) | Entity::Variant(product) => serde_json::to_value(product),
-            Entity::Collection(collection) => serde_json::to_value(collection),
-            Entity::Inventory(inventory) => serde_json::to_value(inventory),
-            Entity::Fulfillment(fulfillment) => serde_json::to_value(fulfillment),
-            Entity::Payment(payment) => serde_json::to_value(payment),
-            Entity::Customer(customer) => serde_json::to_value(customer),
-            Entity::Coupon(coupon) => serde_json::to_value(coupon),
-            Entity::Checkout(checkout) => serde_json::to_value(checkout),
-            Entity::App(app) => serde_json::to_value(app),
-            Entity::Site(site) => serde_json::to_value(site),
-            Entity::Connection(connection) => serde_json::to_value(connection),
-            Entity::Action(action) => serde_json::to_value(action),
-            Entity::Unrecognized(unrecognized) => serde_json::to_value(unrecognized),
+            Entity::Order(order) => serde_json::to_string(order),
+            Entity::Subscription(subscription) => serde_json::to_string(subscription),
+            Entity::Product(product) | Entity::Variant(product) => serde_json::to_string(product),
+            Entity::Collection(collection) => serde_json::to_string(collection),
+            Entity::Inventory(inventory) => serde_json::to_string(inventory),
+            Entity::Fulfillment(fulfillment) => serde_json::to_string(fulfillment),
+            Entity::Payment(payment) => serde_json::to_string(payment),
+            Entity::Customer(customer) => serde_json::to_string(customer),
+            Entity::Coupon(coupon) => serde_json::to_string(coupon),
+            Entity::Checkout(checkout) => serde_json::to_string(checkout),
+            Entity::App(app) => serde_json::to_string(app),
+            Entity::Site(site) => serde_json::to_string(site),
+            Entity::Connection(connection) => serde_json::to_string(connection),
+            Entity::Action(action) => serde_json::to_string(action),
+            Entity::Unrecognized(unrecognized) => serde_json::to_string(unrecognized),
         };
         written.unwrap_or_default()
     }
