@@ -235,6 +235,7 @@ fn inventory(product: &Product) -> Inventory {
         sku: product.sku.clone(),
         managed: stock.managed,
         quantity: stock.quantity,
+        low_stock_threshold: stock.low_stock_threshold,
         status: stock.status,
         updated_at: product.updated_at,
         ..Inventory::default()

@@ -157,12 +157,13 @@ async fn refund_in_part_is_an_event_with_its_amount() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_that_runs_out_and_returns_gives_events_of_the_inventory() {
-    let gateway = InProcessGateway::with(|args| args.low_stock = Some(3)).await;
+    // The threshold of the product counts before that of the option.
+    let gateway = InProcessGateway::with(|args| args.low_stock = Some(1)).await;
     let product = |second: u32, quantity: i32, status: &str, price: &str| {
         let product = json!({
             "id": 5, "name": "Mug", "type": "simple", "status": "publish", "price": price, "regular_price": price,
             "manage_stock": true, "stock_quantity": quantity, "stock_status": status,
-            "date_modified_gmt": format!("2026-01-01T10:00:{second:02}"),
+            "low_stock_amount": 3, "date_modified_gmt": format!("2026-01-01T10:00:{second:02}"),
         });
         ("product.updated", product.to_string())
     };

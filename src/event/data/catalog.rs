@@ -171,6 +171,8 @@ shape! {
         managed: bool,
         /// The number of units in stock; may be negative. Absent if the stock is not counted.
         quantity: Number,
+        /// The number of units at which the stock is low, if the merchant set one for the product.
+        low_stock_threshold: Number,
         /// The availability of the product.
         status: StockStatus,
     }
@@ -219,6 +221,8 @@ shape! {
         managed: bool,
         /// The number of units in stock; may be negative.
         quantity: Number,
+        /// The number of units at which the stock is low, if the merchant set one for the product.
+        low_stock_threshold: Number,
         /// The availability of the product.
         status: StockStatus,
         /// Why the stock changed, the platform's own value, for example `ORDER` or `MANUAL`.

@@ -81,6 +81,7 @@ pub(super) fn product(source: Node<'_>, id: String) -> Product {
                 .str()
                 .map(self::stock)
                 .or_else(|| in_stock(stock)),
+            ..ProductInventory::default()
         }),
         weight: source.get("weight").amount().or_else(|| {
             range
@@ -201,6 +202,7 @@ pub(super) fn variant_of(product: Node<'_>, id: &str, parent: Option<String>) ->
             managed: stock.first(&["trackQuantity", "trackInventory"]).flag(),
             quantity: stock.get("quantity").number(),
             status: in_stock(stock),
+            ..ProductInventory::default()
         }),
         weight: source.get("weight").amount(),
         currency,

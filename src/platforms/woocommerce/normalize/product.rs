@@ -175,6 +175,7 @@ fn inventory(node: Node<'_>) -> ProductInventory {
             .get("stock_quantity")
             .number()
             .filter(|_| managed != Some(false)),
+        low_stock_threshold: node.get("low_stock_amount").number(),
         status: stock_status(node),
     }
 }
