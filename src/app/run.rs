@@ -20,7 +20,7 @@ use crate::journal::{Journal, Marks};
 use crate::monitor::BackgroundMonitor;
 use crate::outbound::Outbound;
 use crate::publisher::rabbitmq::RabbitMq;
-use crate::publisher::{EventLogOnly, Publish};
+use crate::publisher::{EventLogOnly, ExchangePublisher, Publish};
 use crate::receiver;
 use crate::reconcile::Reconciler;
 use crate::relay::{Fetcher, Relay};
@@ -71,25 +71,28 @@ impl App {
                     obsolete,
                     self.config.max_event_bytes.clone(),
                 ));
-                let result = self.run(publisher, stop).await;
+                let exchanges = Some(publisher.exchanges());
+                let result = self.run(publisher, exchanges, stop).await;
                 follow.abort();
                 result
             }
-            None => self.run(EventLogOnly, stop).await,
+            None => self.run(EventLogOnly, None, stop).await,
         }
     }
 
     async fn run<P: Publish>(
         self,
         publisher: P,
+        exchanges: Option<ExchangePublisher>,
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         let shared = Shared::default();
         let publisher = Arc::new(publisher);
         let outbound = Outbound::new(&self.config.stores)?;
         let metrics = telemetry::count().map_err(anyhow::Error::msg)?;
+        let publishers = (&publisher, exchanges);
         let mut tasks = self
-            .start_tasks(&publisher, &shared, &outbound, &metrics)
+            .start_tasks(publishers, &shared, &outbound, &metrics)
             .await?;
         let admin_parts = AdminParts {
             broker_status: publisher.status(),
@@ -122,7 +125,7 @@ impl App {
 
     async fn start_tasks<P: Publish>(
         &self,
-        publisher: &Arc<P>,
+        (publisher, exchanges): (&Arc<P>, Option<ExchangePublisher>),
         shared: &Shared,
         outbound: &Outbound,
         metrics: &PrometheusHandle,
@@ -154,6 +157,8 @@ impl App {
             directory: self.directory.clone(),
             seal: self.seal.clone(),
             outbound: outbound.clone(),
+            exchanges,
+            max_event_bytes: self.config.max_event_bytes.clone(),
             interval: self.config.reconcile_interval,
             poll_interval: self.config.poll_interval,
         };

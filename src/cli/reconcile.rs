@@ -20,6 +20,8 @@ use crate::journal::{DataFile, DayOfGaps, Reader};
 use crate::reconcile::{EntityReport, ReconcileRequest, StoreReport};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// AMQP's limit.
+const MAX_EXCHANGE_NAME: usize = 255;
 /// Days that `gaps` reports.
 const DEFAULT_GAP_DAYS: i64 = 7;
 
@@ -48,6 +50,17 @@ pub(super) struct BackfillArgs {
     /// Only this kind of entity, for example order
     #[arg(long, value_name = "ENTITY")]
     entity: Option<String>,
+    /// Publish to this exchange for a new consumer, also what is known already. Bind the consumer's queue first
+    #[arg(long, value_name = "NAME", value_parser = exchange_name)]
+    exchange: Option<String>,
+}
+
+/// The name of an exchange.
+fn exchange_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_EXCHANGE_NAME {
+        return Err(format!("a name of 1 to {MAX_EXCHANGE_NAME} bytes"));
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -82,6 +95,7 @@ pub(super) fn backfill(
         since: Some(args.since),
         dry_run: false,
         is_backfill: true,
+        exchange: args.exchange,
         ..ReconcileRequest::default()
     };
     read(data, &request, output)
@@ -123,8 +137,13 @@ fn read(data: &DataArgs, request: &ReconcileRequest, output: Output) -> anyhow::
     spinner.finish_and_clear();
     progress.finish_and_clear();
     output.value(&serde_json::json!({"stores": reports}), || {
-        report_table(&reports)
+        if request.exchange.is_some() {
+            published_table(&reports)
+        } else {
+            report_table(&reports)
+        }
     })?;
+    note_unrouted(&reports);
     let has_failed = |report: &StoreReport| {
         report.skipped.is_some()
             || report
@@ -149,12 +168,7 @@ fn report_table(reports: &[StoreReport]) -> String {
     ];
     let mut rows = Vec::new();
     for report in reports {
-        if let Some(reason) = &report.skipped {
-            let mut row = vec![report.connection.clone()];
-            row.resize(head.len() - 1, "-".to_owned());
-            row.push(format!("not read: {reason}"));
-            rows.push(row);
-        }
+        rows.extend(skipped_row(report, head.len()));
         let of_entity = |entity: &EntityReport| {
             vec![
                 report.connection.clone(),
@@ -164,10 +178,7 @@ fn report_table(reports: &[StoreReport]) -> String {
                 entity.late.count.to_string(),
                 entity.deleted.count.to_string(),
                 entity.unreadable.to_string(),
-                match &entity.failure {
-                    Some(reason) => format!("stopped: {reason}"),
-                    None => "complete".to_owned(),
-                },
+                result_of(entity),
             ]
         };
         rows.extend(report.entities.iter().map(of_entity));
@@ -177,6 +188,65 @@ fn report_table(reports: &[StoreReport]) -> String {
             .to_owned();
     }
     table(&head, &rows)
+}
+
+/// The report of a backfill to an exchange of its own.
+fn published_table(reports: &[StoreReport]) -> String {
+    let head = [
+        "CONNECTION",
+        "ENTITY",
+        "READ",
+        "PUBLISHED",
+        "UNROUTED",
+        "UNREADABLE",
+        "RESULT",
+    ];
+    let mut rows = Vec::new();
+    for report in reports {
+        rows.extend(skipped_row(report, head.len()));
+        rows.extend(report.entities.iter().map(|entity| {
+            let published = entity.published.unwrap_or_default();
+            vec![
+                report.connection.clone(),
+                entity.entity.clone(),
+                entity.read.to_string(),
+                published.events.to_string(),
+                published.unrouted.to_string(),
+                entity.unreadable.to_string(),
+                result_of(entity),
+            ]
+        }));
+    }
+    table(&head, &rows)
+}
+
+/// The row of a store that was not read.
+fn skipped_row(report: &StoreReport, columns: usize) -> Option<Vec<String>> {
+    let reason = report.skipped.as_ref()?;
+    let mut row = vec![report.connection.clone()];
+    row.resize(columns - 1, "-".to_owned());
+    row.push(format!("not read: {reason}"));
+    Some(row)
+}
+
+fn result_of(entity: &EntityReport) -> String {
+    match &entity.failure {
+        Some(reason) => format!("stopped: {reason}"),
+        None => "complete".to_owned(),
+    }
+}
+
+fn note_unrouted(reports: &[StoreReport]) {
+    let entities = reports.iter().flat_map(|report| &report.entities);
+    let unrouted: u64 = entities
+        .filter_map(|entity| entity.published)
+        .map(|published| published.unrouted)
+        .sum();
+    if unrouted > 0 {
+        note(&format!(
+            "{unrouted} events reached no queue: bind a queue to the exchange, then run the command again"
+        ));
+    }
 }
 
 /// Prints what webhooks reported on each day, and what was found by reading only.

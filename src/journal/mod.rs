@@ -116,5 +116,6 @@ pub use reader::{DeliverySummary, Reader};
 pub use redrive::{DeliveryFilter, Progress};
 pub use search::SEARCHED_BODIES;
 pub use standing::{DeclaredBinding, GatewayTrouble};
+pub(crate) use store_reads::exchange_progress;
 pub use store_reads::{DayOfGaps, RowCount};
 pub use usage::LogGap;

@@ -42,6 +42,12 @@ pub struct RowCount {
     pub expected: u64,
 }
 
+/// The name under which the progress of a list is stored for a request with an exchange of its own. It is removed with the
+/// request.
+pub(crate) fn exchange_progress(request: i64, list: &str) -> String {
+    format!("exchange/{request}/{list}")
+}
+
 /// Maximum number of requests of the command line that are open at the same time. Others wait.
 const MAX_OPEN_REQUESTS: u32 = 16;
 
@@ -69,6 +75,10 @@ impl Journal {
             transaction.execute(
                 "UPDATE reconcile_requests SET report = ?2 WHERE id = ?1",
                 params![id, report],
+            )?;
+            transaction.execute(
+                "DELETE FROM store_reads WHERE substr(entity, 1, length(?1)) = ?1",
+                [exchange_progress(id, "")],
             )?;
             // A command that was aborted leaves its report behind.
             let day_ago = Timestamp::now().as_millisecond() - 86_400_000;

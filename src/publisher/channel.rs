@@ -294,7 +294,7 @@ pub(super) enum Alone {
     ConnectionLost,
 }
 
-async fn publish(
+pub(super) async fn publish(
     channel: &Channel,
     exchange: &str,
     message: &Message,
@@ -315,12 +315,12 @@ async fn publish(
         .await
 }
 
-async fn close(channel: Channel) {
+pub(super) async fn close(channel: Channel) {
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, channel.close(200, "bye".into())).await;
 }
 
 /// The broker's reason for closing the channel. `None` if the connection is lost.
-fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
+pub(super) fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
     match error.kind() {
         lapin::ErrorKind::ProtocolError(error) => match error.kind() {
             AMQPErrorKind::Soft(soft) => Some(soft.clone()),
@@ -331,7 +331,7 @@ fn soft_error(error: &lapin::Error) -> Option<AMQPSoftError> {
 }
 
 /// Reads `message size 70000 is larger than configured max size 65536`. The broker names its limit only in this error.
-fn size_limit(error: &lapin::Error) -> Option<usize> {
+pub(super) fn size_limit(error: &lapin::Error) -> Option<usize> {
     let lapin::ErrorKind::ProtocolError(error) = error.kind() else {
         return None;
     };

@@ -64,6 +64,10 @@ impl Keeper {
         &self.topology.exchange
     }
 
+    pub(super) fn mode(&self) -> TopologyMode {
+        self.topology.mode
+    }
+
     pub(super) fn status(&self) -> watch::Receiver<BrokerStatus> {
         self.status.subscribe()
     }

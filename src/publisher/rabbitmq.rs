@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::broker_status::BrokerStatus;
 use super::channel::{self, Alone, MAX_CONFIRM_WAIT};
+use super::exchange::ExchangePublisher;
 use super::keeper::{Keeper, TopologyAssessment};
 use super::live::{Live, OPEN_TIMEOUT, open_channel};
 use super::message::routing_key;
@@ -53,6 +54,12 @@ impl RabbitMq {
             closing,
             supervisor: Mutex::new(Some(supervisor)),
         }
+    }
+
+    /// Publishes to other exchanges on the same connection.
+    #[must_use]
+    pub fn exchanges(&self) -> ExchangePublisher {
+        ExchangePublisher::new(self.live.clone(), Arc::clone(&self.keeper))
     }
 
     /// The connection, as soon as there is one. `None` if the supervisor has ended.

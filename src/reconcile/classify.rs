@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::delivery::{ConnectionId, Enriched, Enrichment, JournaledDelivery};
+use crate::delivery::{ConnectionId, DeliveryKey, Enriched, Enrichment, JournaledDelivery};
 use crate::entities::{EntityForm, EntityKey, EntityState, EntityVersion};
 use crate::event::Authority;
+use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{FoundChange, Gap};
 use crate::platforms::api::{ChangeKind, StoreRow};
 use crate::platforms::{Content, ContentDigest, Normalized, StoreApi};
@@ -28,6 +29,17 @@ pub(super) struct ReadEntity {
 impl ReadEntity {
     pub(super) fn updated_at(&self) -> Option<Timestamp> {
         self.form.updated_at()
+    }
+
+    /// Whether the entity was created, and changed, after a time.
+    fn is_after(&self, after: Timestamp) -> [bool; 2] {
+        let times = [self.form.created_at(), self.form.updated_at()];
+        times.map(|time| time.is_some_and(|time| time > after))
+    }
+
+    /// `false` if the store does not say when the entity was created or changed.
+    fn has_time(&self) -> bool {
+        self.form.created_at().is_some() || self.form.updated_at().is_some()
     }
 
     /// `true` if the store changed the row after the known state.
@@ -53,20 +65,7 @@ impl RowSource<'_> {
     /// Reads a row. The error is the change to store for a row that cannot be read.
     pub(super) fn read(self, row: StoreRow) -> Result<ReadEntity, Box<FoundChange>> {
         let topic = self.api.topic_of_change(row.resource, ChangeKind::Updated);
-        let enriched = row.details.as_ref().map(|details| Enriched {
-            enrichment: Enrichment::Complete(details.clone().into()),
-            fetched_at: self.read_at,
-        });
-        let delivery = JournaledDelivery {
-            platform: self.api.name().to_owned(),
-            endpoint: self.connection.clone(),
-            connection: self.connection.clone(),
-            topic: topic.clone(),
-            received_at: Timestamp::UNIX_EPOCH,
-            headers: Vec::new(),
-            body: row.body.clone().into(),
-            enriched,
-        };
+        let delivery = self.delivery(&row, topic.clone());
         // A panic of the normalizer must not end the read.
         let normalized = catch_unwind(AssertUnwindSafe(|| self.api.normalize(&delivery)));
         let found = match normalized {
@@ -105,6 +104,61 @@ impl RowSource<'_> {
         }
     }
 
+    /// A row as the webhook that would have reported it.
+    fn delivery(self, row: &StoreRow, topic: String) -> JournaledDelivery {
+        let enriched = row.details.as_ref().map(|details| Enriched {
+            enrichment: Enrichment::Complete(details.clone().into()),
+            fetched_at: self.read_at,
+        });
+        JournaledDelivery {
+            platform: self.api.name().to_owned(),
+            endpoint: self.connection.clone(),
+            connection: self.connection.clone(),
+            topic,
+            received_at: self.read_at,
+            headers: Vec::new(),
+            body: row.body.clone().into(),
+            enriched,
+        }
+    }
+
+    /// The entry of an entity of the past, for the events of an exchange; `None` if the entity is older than the past that
+    /// begins at `after`. The same content has the same event ids each time.
+    pub(super) fn past_entry(
+        self,
+        read: ReadEntity,
+        after: Timestamp,
+        (exchange, newest): (&str, Position),
+    ) -> Option<Entry> {
+        let [is_new, is_changed] = read.is_after(after);
+        if !is_new && !is_changed && read.has_time() {
+            return None;
+        }
+        let change = if is_new {
+            ChangeKind::Created
+        } else {
+            ChangeKind::Updated
+        };
+        let topic = self.api.topic_of_change(read.row.resource, change);
+        Some(Entry {
+            position: newest,
+            key: DeliveryKey::of(&[
+                b"backfill",
+                exchange.as_bytes(),
+                self.connection.as_str().as_bytes(),
+                read.key.entity.as_bytes(),
+                read.key.id.as_bytes(),
+                topic.as_bytes(),
+                &identity(None, &read.content.digest, read.updated_at()),
+            ]),
+            kind: EntryKind::Polled,
+            redriven: false,
+            attempts: 0,
+            delivery: self.delivery(&read.row, topic),
+            record: None,
+        })
+    }
+
     /// The change that the store failed to report; `None` if the known state is as new. `after` is the begin of the window.
     pub(super) fn change(
         self,
@@ -119,12 +173,10 @@ impl RowSource<'_> {
         let (gap, change) = match known {
             None if read.row.is_in_trash => return None,
             None => {
-                let times = [read.form.created_at(), read.form.updated_at()];
-                let [is_new, is_changed] = times.map(|time| time.is_some_and(|time| time > after));
+                let [is_new, is_changed] = read.is_after(after);
                 // A list without a window has entities from before the store was connected. Without a time, their age is
                 // unknown: a polled store has no other report of them.
-                let has_no_time = times == [None, None];
-                let is_news = is_new || is_changed || (has_no_time && self.is_polled);
+                let is_news = is_new || is_changed || (!read.has_time() && self.is_polled);
                 if !is_news {
                     return None;
                 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::report::ReconcileRequest;
 use super::window::{Following, Stores, Window};
-use crate::journal::StoreRead;
+use crate::journal::{StoreRead, exchange_progress};
 use crate::platforms::api::{ListKind, ReadableList};
 
 /// The scheduled read of a list.
@@ -62,11 +62,29 @@ impl Lists {
         }
     }
 
-    /// The name under which the progress of a list is stored. A backfill since the same time continues the one before.
+    /// The exchange for the past; `None` for a read whose changes are stored as deliveries.
+    pub(super) fn exchange(&self) -> Option<&str> {
+        match self {
+            Lists::Requested(request) => request.exchange.as_deref(),
+            Lists::Changes | Lists::Full => None,
+        }
+    }
+
+    pub(super) fn is_for_exchange(&self) -> bool {
+        self.exchange().is_some()
+    }
+
+    /// The name under which the progress of a list is stored. A backfill since the same time continues the one before. One to
+    /// an exchange of its own begins from the start, because the consumer may have lost the events.
     pub(super) fn progress_name(&self, list: ReadableList) -> String {
-        match self.backfill_since() {
-            Some(since) => format!("backfill/{}/{}", since.as_second(), list.name),
-            None => list.name.to_owned(),
+        match self {
+            Lists::Requested(request) if request.exchange.is_some() => {
+                exchange_progress(request.id, list.name)
+            }
+            _ => match self.backfill_since() {
+                Some(since) => format!("backfill/{}/{}", since.as_second(), list.name),
+                None => list.name.to_owned(),
+            },
         }
     }
 

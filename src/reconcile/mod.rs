@@ -19,6 +19,7 @@ mod classify;
 mod deletions;
 mod lists;
 mod next_read;
+mod past;
 mod plan;
 mod progress;
 mod read;

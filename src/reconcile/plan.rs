@@ -37,6 +37,8 @@ pub(super) struct ReadPlan {
     pub(super) max_time: Option<Duration>,
     /// Time between two pages.
     pub(super) pause: Duration,
+    /// `true` if no deliveries are stored.
+    is_for_exchange: bool,
     /// `true` if the store is not read while deliveries of it are pending.
     pub(super) waits_for_pending: bool,
 }
@@ -44,7 +46,10 @@ pub(super) struct ReadPlan {
 impl ReadPlan {
     /// The number of pending deliveries with which a list is still read.
     pub(super) fn max_pending(&self, list: ReadableList) -> usize {
-        match (self.waits_for_pending, list.poll_interval.is_zero()) {
+        match (
+            self.waits_for_pending || self.is_for_exchange,
+            list.poll_interval.is_zero(),
+        ) {
             (true, _) => usize::MAX,
             (false, true) => MAX_PENDING_OF_URGENT,
             (false, false) => MAX_PENDING_OF_OTHERS,
@@ -72,9 +77,11 @@ impl ReadPlan {
                 Lists::Changes | Lists::Full => Some(MAX_READ_TIME),
                 Lists::Requested(_) => backfill_since.map(|_| MAX_BACKFILL_TIME),
             },
+            is_for_exchange: lists.is_for_exchange(),
             pause: backfill_since.map_or(Duration::ZERO, |_| pause),
             // What is pending would be counted as a gap. A backfill makes no more work than is done.
-            waits_for_pending: polling.is_none() || backfill_since.is_some(),
+            waits_for_pending: !lists.is_for_exchange()
+                && (polling.is_none() || backfill_since.is_some()),
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::classify::RowSource;
 use super::deletions::DeletionSearch;
+use super::past::{PastPage, TargetExchange};
 use super::report::EntityReport;
 use super::store::Store;
 use super::window::{Stores, Window, earlier, later};
@@ -39,7 +40,7 @@ struct ListRead {
     name: String,
     window: Window,
     report: EntityReport,
-    /// The changes of the last page.
+    /// What the last page had found.
     found_before: HashSet<Vec<u8>>,
     /// The newest delivery before the page was requested.
     newest: Position,
@@ -176,6 +177,9 @@ impl Store<'_> {
             (ListKind::Ids { .. }, Some(ids)) => ids.present.len() as u64,
             _ => page.rows.len() as u64,
         };
+        if let Some(exchange) = &self.exchange {
+            return self.publish_page(read, (exchange, source), page).await;
+        }
         let mut changes = self.changes(read, source, page.rows).await?;
         let search = DeletionSearch {
             source,
@@ -192,7 +196,48 @@ impl Store<'_> {
             self.store(read, read.progress(), changes).await?;
             return Ok(Next::Later);
         }
-        read.window.cursor = page.next;
+        self.finish_page(read, page.next, changes).await
+    }
+
+    /// Publishes a page to an exchange of its own.
+    async fn publish_page(
+        &self,
+        read: &mut ListRead,
+        (exchange, source): (&TargetExchange<'_>, RowSource<'_>),
+        page: StorePage,
+    ) -> Result<Next, JournalError> {
+        let past = PastPage {
+            source,
+            rows: page.rows,
+            after: read.window.after,
+            newest: read.newest,
+            page_before: &mut read.found_before,
+        };
+        match exchange.publish(past).await {
+            Ok((published, unreadable)) => {
+                let counter = metrics::counter!("cartwire_backfilled_events_total", "platform" => self.api.name());
+                counter.increment(published.events);
+                read.report.unreadable += unreadable;
+                let total = read.report.published.get_or_insert_default();
+                total.add(published);
+                self.finish_page(read, page.next, Vec::new()).await
+            }
+            Err(failure) => {
+                read.report.failure = Some(failure.as_str().to_owned());
+                read.report.is_passing_failure = true;
+                Ok(Next::End)
+            }
+        }
+    }
+
+    /// Stores the changes of a page that was read to its end, and where the next page begins.
+    async fn finish_page(
+        &self,
+        read: &mut ListRead,
+        next: Option<String>,
+        changes: Vec<FoundChange>,
+    ) -> Result<Next, JournalError> {
+        read.window.cursor = next;
         let mut progress = read.progress();
         let is_last = read.window.cursor.is_none();
         if is_last {

@@ -17,6 +17,12 @@ pub struct ReconcileRequest {
     /// `true` to publish the past with origin `poll`, more slowly, and with a progress that is stored.
     #[serde(default)]
     pub is_backfill: bool,
+    /// The exchange for the past; `None` for the gateway's own.
+    #[serde(default)]
+    pub exchange: Option<String>,
+    /// The id of the request in the data file.
+    #[serde(skip)]
+    pub id: i64,
     /// The lists that earlier parts of the same read have finished.
     #[serde(skip)]
     pub finished_lists: Vec<String>,
@@ -45,6 +51,9 @@ impl EntityReport {
         }
         self.read += next.read;
         self.unreadable += next.unreadable;
+        if let Some(next) = next.published {
+            self.published.get_or_insert_default().add(next);
+        }
         self.missing.continue_with(next.missing);
         self.late.continue_with(next.late);
         self.deleted.continue_with(next.deleted);
@@ -90,6 +99,9 @@ pub struct EntityReport {
     pub deleted: FoundIds,
     /// Number of rows that cannot be read.
     pub unreadable: u64,
+    /// The events that were published to an exchange of their own; `None` for other reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedEvents>,
     /// Reason code if the read stopped. It continues at the next run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -105,6 +117,22 @@ pub struct EntityReport {
     /// `true` if the read made room for others, and goes on later.
     #[serde(skip)]
     pub goes_on: bool,
+}
+
+/// Events that were published to an exchange of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedEvents {
+    /// Number of events that the broker confirmed.
+    pub events: u64,
+    /// Number of these that reached no queue, because none is bound for them.
+    pub unrouted: u64,
+}
+
+impl PublishedEvents {
+    pub(super) fn add(&mut self, next: Self) {
+        self.events += next.events;
+        self.unrouted += next.unrouted;
+    }
 }
 
 /// Maximum number of ids in a report. `cartwire gaps` lists all.

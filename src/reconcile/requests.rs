@@ -150,6 +150,7 @@ impl Requests {
                 request_id: open.id,
                 connection,
                 request: ReconcileRequest {
+                    id: open.id,
                     finished_lists: finished_lists.unwrap_or_default(),
                     ..open.request.clone()
                 },

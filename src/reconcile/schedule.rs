@@ -11,16 +11,20 @@ use tokio::time::Instant;
 
 use super::lists::{Lists, ScheduledRead};
 use super::next_read::NextRead;
+use super::past::TargetExchange;
 use super::plan::{MAX_COUNTED_PENDING, PendingDeliveries, ReadPlan};
 use super::report::{EntityReport, StoreReport};
 use super::requests::Requests;
 use super::store::Store;
-use crate::connections::{Directory, ReadableStore, Seal};
+use crate::connections::{Connection, Directory, ReadableStore, Seal};
 use crate::delivery::ConnectionId;
+use crate::event::SizeLimit;
 use crate::journal::entry::EntryKind;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, StoreRead};
 use crate::outbound::Outbound;
+use crate::platforms::api::ConnectionContext;
 use crate::platforms::store_api;
+use crate::publisher::{ExchangeFailure, ExchangePublisher};
 use crate::report::ErrorChain;
 
 /// Maximum number of stores that are read at once.
@@ -45,10 +49,21 @@ pub struct Reconciler {
     pub directory: Directory,
     pub seal: Seal,
     pub outbound: Outbound,
+    /// Publishes the past of stores to exchanges of their own; `None` without a broker.
+    pub exchanges: Option<ExchangePublisher>,
+    pub max_event_bytes: SizeLimit,
     /// Each store with webhooks is read once in this time; `None` to read it on request only.
     pub interval: Option<Duration>,
     /// Each store without webhooks is read once in this time, if its connection has no interval of its own.
     pub poll_interval: Duration,
+}
+
+/// What the data file has of a store.
+struct StoredStore {
+    connection: Connection,
+    context: ConnectionContext,
+    reads: Vec<StoreRead>,
+    pending: PendingDeliveries,
 }
 
 #[derive(Default)]
@@ -233,6 +248,49 @@ impl Reconciler {
         report
     }
 
+    /// What the data file has of a store; `None` if its connection was removed.
+    async fn stored(
+        &self,
+        id: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<Option<StoredStore>, JournalError> {
+        let (seal, id) = (self.seal.clone(), id.clone());
+        let read = self.journal.read(move |reader| {
+            let context = reader.connection_context(&seal, &id, None);
+            let (Ok(Some(context)), Some(connection)) = (context, reader.connection(&id)?) else {
+                return Ok(None);
+            };
+            Ok(Some(StoredStore {
+                connection,
+                context,
+                reads: reader.store_reads(&id)?,
+                pending: PendingDeliveries {
+                    is_old: reader.has_pending_before(&id, now - MAX_PENDING_AGE)?,
+                    count: reader.count_pending(&id, MAX_COUNTED_PENDING)?,
+                },
+            }))
+        });
+        read.await
+    }
+
+    /// The exchange with this name for the past of a store. The error is the reason code why nothing can be published to it.
+    fn target_exchange<'a>(&'a self, name: &'a str) -> Result<TargetExchange<'a>, &'static str> {
+        let Some(publisher) = &self.exchanges else {
+            return Err("no_broker");
+        };
+        if publisher.is_own(name) {
+            return Err("own_exchange");
+        }
+        if !publisher.is_ready() {
+            return Err(ExchangeFailure::BrokerAway.as_str());
+        }
+        Ok(TargetExchange {
+            publisher,
+            name,
+            max_event_bytes: self.max_event_bytes.bytes(),
+        })
+    }
+
     /// Reads the entities of a store. Returns a reason code if the store is not read.
     async fn read_store(
         &self,
@@ -241,19 +299,13 @@ impl Reconciler {
         report: &mut StoreReport,
     ) -> Result<Option<&'static str>, JournalError> {
         let now = Timestamp::now();
-        let (seal, connection) = (self.seal.clone(), id.clone());
-        let read = self.journal.read(move |reader| {
-            let pending = PendingDeliveries {
-                is_old: reader.has_pending_before(&connection, now - MAX_PENDING_AGE)?,
-                count: reader.count_pending(&connection, MAX_COUNTED_PENDING)?,
-            };
-            let reads = reader.store_reads(&connection)?;
-            let context = reader.connection_context(&seal, &connection, None);
-            let found = reader.connection(&connection)?;
-            Ok((pending, reads, context, found))
-        });
-        let (pending, reads, context, connection) = read.await?;
-        let (Ok(Some(context)), Some(connection)) = (context, connection) else {
+        let Some(StoredStore {
+            connection,
+            context,
+            reads,
+            pending,
+        }) = self.stored(id, now).await?
+        else {
             return Ok(Some("no_such_connection"));
         };
         let Some(api) = store_api(&connection.platform).filter(|api| {
@@ -267,12 +319,21 @@ impl Reconciler {
         if report.waits {
             return Ok(Some("deliveries_pending"));
         }
+        let exchange = match lists.exchange().map(|name| self.target_exchange(name)) {
+            None => None,
+            Some(Ok(exchange)) => Some(exchange),
+            Some(Err(reason)) => {
+                report.waits = reason == ExchangeFailure::BrokerAway.as_str();
+                return Ok(Some(reason));
+            }
+        };
         let store = Store {
             journal: &self.journal,
             outbound: &self.outbound,
             api,
             context: &context,
             kind: plan.kind,
+            exchange,
             deadline: plan.max_time.map(|time| Instant::now() + time),
             pause: plan.pause,
         };
@@ -324,6 +385,7 @@ fn log(report: &StoreReport) {
             is_store_away: _,
             is_passing_failure: _,
             goes_on,
+            published: _,
         } = entity;
         let (missing, late, deleted) = (missing.count, late.count, deleted.count);
         // A missing permission fails each read, and is logged once.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::past::TargetExchange;
 use crate::delivery::ConnectionId;
 use crate::journal::Journal;
 use crate::journal::entry::EntryKind;
@@ -19,6 +20,8 @@ pub(super) struct Store<'a> {
     pub(super) context: &'a ConnectionContext,
     /// The kind of the entries for found changes.
     pub(super) kind: EntryKind,
+    /// The exchange for the past; `None` if found changes are stored as deliveries.
+    pub(super) exchange: Option<TargetExchange<'a>>,
     /// The read of a list ends with the first page after this time, so that other stores get their turn.
     pub(super) deadline: Option<Instant>,
     /// Time between two pages.

@@ -181,6 +181,10 @@ const DESCRIPTIONS: &[Description] = &[
         "cartwire_found_changes_total",
         "Changes that were found by reading a store, by platform and gap (missing, late, deleted, unreadable)",
     ),
+    counter(
+        "cartwire_backfilled_events_total",
+        "Events that `backfill --exchange` published, by platform",
+    ),
     gauge(
         "cartwire_broker_connected",
         "1 while connected to the broker",

@@ -54,6 +54,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "publisher/channel.rs",
             "publisher/declare.rs",
+            "publisher/exchange.rs",
             "publisher/inspect.rs",
             "publisher/keeper.rs",
             "publisher/live.rs",

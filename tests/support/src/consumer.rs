@@ -218,6 +218,25 @@ impl Consumer {
             .expect("the queue should be bound");
     }
 
+    /// Declares a topic exchange with a queue of the same name that gets all its events.
+    pub async fn declare_exchange_with_queue(&self, name: &str) {
+        let options = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let (topic, none) = (ExchangeKind::Topic, FieldTable::default());
+        self.channel
+            .exchange_declare(name.into(), topic, options, none.clone())
+            .await
+            .expect("the exchange should be declared");
+        assert!(self.declares(name, quorum(&[])).await, "no queue {name}");
+        let options = QueueBindOptions::default();
+        self.channel
+            .queue_bind(name.into(), name.into(), "#".into(), options, none)
+            .await
+            .expect("the queue should be bound");
+    }
+
     pub async fn unbind(&self, queue: &str, pattern: &str) {
         let queue = queue.into();
         self.channel
