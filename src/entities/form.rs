@@ -40,6 +40,17 @@ impl EntityForm {
         self.facts.created_at
     }
 
+    /// `true` if the stored text of a form has all members of this one, with the same values.
+    pub(crate) fn is_part_of(&self, stored: &str) -> bool {
+        let stored: Value = serde_json::from_str(stored).unwrap_or_default();
+        let Value::Object(members) = self.value() else {
+            return false;
+        };
+        members
+            .iter()
+            .all(|(name, value)| stored.get(name) == Some(value))
+    }
+
     /// `true` if the stored text of a form has the same members. An earlier version may have written them in another order.
     pub(crate) fn is_same(&self, stored: &str) -> bool {
         *self.text == *stored
@@ -134,5 +145,7 @@ mod tests {
         let form = EntityForm::from_text(r#"{"id":"1","status":"open"}"#.into());
         assert!(form.is_same(r#"{"status":"open","id":"1"}"#));
         assert!(!form.is_same(r#"{"status":"closed","id":"1"}"#));
+        assert!(form.is_part_of(r#"{"status":"open","id":"1","sku":"x"}"#));
+        assert!(!form.is_part_of(r#"{"id":"1"}"#));
     }
 }

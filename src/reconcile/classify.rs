@@ -130,10 +130,10 @@ impl RowSource<'_> {
         after: Timestamp,
         (exchange, newest): (&str, Position),
     ) -> Option<Entry> {
-        let [is_new, is_changed] = read.is_after(after);
-        if !is_new && !is_changed && read.has_time() {
+        if !self.is_past(&read, after) {
             return None;
         }
+        let [is_new, _] = read.is_after(after);
         let change = if is_new {
             ChangeKind::Created
         } else {
@@ -157,6 +157,12 @@ impl RowSource<'_> {
             delivery: self.delivery(&read.row, topic),
             record: None,
         })
+    }
+
+    /// `true` if the entity belongs to the past that begins at `after`.
+    pub(super) fn is_past(self, read: &ReadEntity, after: Timestamp) -> bool {
+        let [is_new, is_changed] = read.is_after(after);
+        is_new || is_changed || !read.has_time()
     }
 
     /// The change that the store failed to report; `None` if the known state is as new. `after` is the begin of the window.
@@ -200,7 +206,10 @@ impl RowSource<'_> {
             Some(known) => {
                 let age = version.compare(&known.version);
                 let content = read.content.digest;
-                let is_same = known.content == content || read.form.is_same(&known.form);
+                let is_part = read.row.whole.is_some();
+                let is_same = known.content == content
+                    || read.form.is_same(&known.form)
+                    || is_part && read.form.is_part_of(&known.form);
                 // A part of an entity differs from the whole also if nothing changed.
                 let is_not_newer = !read.is_whole && age != Some(Ordering::Greater);
                 if is_same || is_not_newer || age == Some(Ordering::Less) {

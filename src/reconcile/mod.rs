@@ -27,6 +27,7 @@ mod report;
 mod requests;
 mod schedule;
 mod store;
+mod whole_rows;
 mod window;
 
 pub use progress::ReadProgress;

@@ -142,27 +142,38 @@ impl Store<'_> {
         }
         match page {
             Ok(page) => self.take_page(read, page).await,
-            Err(failure) => {
-                read.report.failure = Some(failure.reason.to_owned());
-                read.report.is_known_failure = read.report.failure == read.window.last_failure;
-                read.report.is_passing_failure = failure.scope.is_passing();
-                read.report.is_store_away =
-                    matches!(failure.scope, FailureScope::Outage | FailureScope::Store);
-                if failure.scope == FailureScope::Cursor {
-                    read.window.cursor = None;
-                }
-                let progress = StoreRead {
-                    failure: read.report.failure.clone(),
-                    ..read.progress()
-                };
-                self.store(read, progress, Vec::new()).await?;
-                Ok(Next::End)
-            }
+            Err(failure) => self.page_failed(read, failure).await,
         }
     }
 
+    /// Ends the read. It goes on with the same page later.
+    async fn page_failed(
+        &self,
+        read: &mut ListRead,
+        failure: PageFailure,
+    ) -> Result<Next, JournalError> {
+        read.report.failure = Some(failure.reason.to_owned());
+        read.report.is_known_failure = read.report.failure == read.window.last_failure;
+        read.report.is_passing_failure = failure.scope.is_passing();
+        read.report.is_store_away =
+            matches!(failure.scope, FailureScope::Outage | FailureScope::Store);
+        if failure.scope == FailureScope::Cursor {
+            read.window.cursor = None;
+        }
+        let progress = StoreRead {
+            failure: read.report.failure.clone(),
+            ..read.progress()
+        };
+        self.store(read, progress, Vec::new()).await?;
+        Ok(Next::End)
+    }
+
     /// Stores what a page shows, with the position of the read after it.
-    async fn take_page(&self, read: &mut ListRead, page: StorePage) -> Result<Next, JournalError> {
+    async fn take_page(
+        &self,
+        read: &mut ListRead,
+        mut page: StorePage,
+    ) -> Result<Next, JournalError> {
         let source = RowSource {
             api: self.api,
             connection: self.connection(),
@@ -176,6 +187,11 @@ impl Store<'_> {
         read.report.read += match (read.list.kind, &page.ids) {
             (ListKind::Ids { .. }, Some(ids)) => ids.present.len() as u64,
             _ => page.rows.len() as u64,
+        };
+        let after = earlier(read.window.after, read.clock_lead);
+        page.rows = match self.whole_rows(source, page.rows, after).await? {
+            Ok(rows) => rows,
+            Err(failure) => return self.page_failed(read, failure).await,
         };
         if let Some(exchange) = &self.exchange {
             return self.publish_page(read, (exchange, source), page).await;

@@ -37,6 +37,7 @@ mod relay;
 mod retention;
 mod tls;
 mod unwritable;
+mod variations;
 mod wix_api;
 mod wix_failures;
 mod woocommerce_api;

@@ -55,6 +55,9 @@ pub struct StoreRow {
     pub details: Option<Vec<u8>>,
     /// `true` if the entity is in the store's trash.
     pub is_in_trash: bool,
+    /// If the row has only a part of the entity: the request by which [`StoreApi::fetch`](crate::platforms::StoreApi::fetch)
+    /// returns the body of the webhook.
+    pub whole: Option<String>,
 }
 
 /// Why a page cannot be read. The run stops, and continues later at the same page.

@@ -91,6 +91,7 @@ impl ListedResource {
             body: format!(r#"{{"data":{{"data":{payload}}}}}"#).into_bytes(),
             details,
             is_in_trash: false,
+            whole: None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod diagnosis;
 mod enrichment;
 mod facts;
 mod learn;
+mod list_page;
 mod listing;
 mod mode;
 mod outcome;
@@ -30,6 +31,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod urls;
+mod variations;
 mod webhooks;
 mod write;
 

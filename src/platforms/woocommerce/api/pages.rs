@@ -49,6 +49,11 @@ impl Cursor {
         format!("{list}.{}.{}", self.after, self.page)
     }
 
+    /// The next page of a list whose pages are only counted.
+    pub(super) fn next_page(self, is_last: bool) -> Result<Option<Self>, WithoutEnd> {
+        if is_last { Ok(None) } else { self.counted() }
+    }
+
     /// The next page of the same rows, by number.
     fn counted(self) -> Result<Option<Self>, WithoutEnd> {
         if self.page >= MAX_COUNTED_PAGES {

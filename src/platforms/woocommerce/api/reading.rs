@@ -5,21 +5,21 @@
 //! time zone of the shop (observed on 6.0 and 11.0). The trash is a list of its own.
 //!
 //! Some changes move no date: a sale changes the stock, WooCommerce 6 refunds an order, plugins write meta data, and an entity can
-//! be deleted without the trash. So once a day all products, the orders of the last 30 days and all ids are read. Customers have no filter by time, so all of them are read more often.
+//! be deleted without the trash. So once a day all products with their variations, the orders of the last 30 days and all ids are read. Customers have no filter by time, so all of them are read more often.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded::Serializer;
 
-use super::body::json_text;
 use super::enrichment::caller;
+use super::list_page::{ListPage, list_failure};
 use super::pages::{Cursor, ROWS_PER_PAGE, is_last, next_by_id, next_of_changes};
-use super::rows::{id, modified_at, rows};
+use super::rows::{id, modified_at};
+use super::variations;
 use crate::platforms::api::{
-    ChangeKind, ConnectionContext, Dialogue, FailureScope, ListKind, Method, PageFailure,
-    PageRequest, ReadableList, StorePage, StoreRow, Unanswered, usable_answer,
+    ChangeKind, ConnectionContext, Dialogue, ListKind, PageFailure, PageRequest, ReadableList,
+    StorePage, StoreRow, Unanswered,
 };
-use crate::platforms::text::replace_lone_surrogates;
 use crate::platforms::woocommerce::entity_request::EntityRequest;
 use crate::platforms::woocommerce::resource::Resource;
 
@@ -29,6 +29,9 @@ const OF_POLLED_CUSTOMERS: SignedDuration = SignedDuration::from_hours(1);
 
 /// Between two reads of changes of a polled store that are less urgent than orders.
 const OF_POLLED: SignedDuration = SignedDuration::from_mins(5);
+
+/// The list of the variations of all products.
+const VARIATIONS: &str = "variations";
 
 const fn all(interval: SignedDuration) -> ListKind {
     ListKind::All { interval }
@@ -48,6 +51,7 @@ pub(in crate::platforms::woocommerce) const READABLE: &[ReadableList] = &[
     ReadableList::in_intervals("customer", "customer", all(OF_CUSTOMERS))
         .polled_every(OF_POLLED_CUSTOMERS),
     ReadableList::in_intervals("all_products", "product", all(DAILY)),
+    ReadableList::in_intervals(VARIATIONS, "product", all(DAILY)).polled_every(OF_CUSTOMERS),
     ReadableList::in_intervals("recent_orders", "order", RECENT),
     ReadableList::in_intervals("order_ids", "order", IDS),
     ReadableList::in_intervals("coupon_ids", "coupon", IDS),
@@ -60,7 +64,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
 ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
     let (Some(resource), Some(caller)) = (Resource::parse(request.list.entity), caller(context))
     else {
-        return Ok(failure("not_readable"));
+        return Ok(Err(list_failure("not_readable")));
     };
     let has_window = request.list.kind == ListKind::Changes;
     let first = Cursor {
@@ -74,23 +78,22 @@ pub(in crate::platforms::woocommerce) fn read_page(
         page: 1,
     };
     let cursor = request.cursor.and_then(Cursor::parse).unwrap_or(first);
+    if request.list.name == VARIATIONS {
+        return variations::read_page(cursor, &caller, dialogue);
+    }
     let path = path(resource, request, cursor);
-    let answer = dialogue.ask(caller.request("entities.list", Method::Get, &path, None))?;
-    let answer = match usable_answer(answer) {
-        Ok(answer) if answer.status == 200 => answer,
-        Ok(_) => return Ok(failure("store_refuses")),
-        Err(fetched) => return Ok(Err(PageFailure::of_store(fetched))),
+    let list_page = match ListPage::request(&caller, &path, dialogue)? {
+        Ok(list_page) => list_page,
+        Err(failure) => return Ok(Err(failure)),
     };
-    let text = replace_lone_surrogates(json_text(answer));
-    let Some(rows) = rows(&text) else {
-        // A page of a firewall or a cut response is often temporary.
-        return Ok(Err(PageFailure::new("no_json", FailureScope::Page)));
+    let rows = match list_page.rows() {
+        Ok(rows) => rows,
+        Err(failure) => return Ok(Err(failure)),
     };
-    let counted = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
-    let pages = counted("x-wp-totalpages");
     let rows_before = u64::from(cursor.page.saturating_sub(1)) * ROWS_PER_PAGE as u64;
-    let rows_left = counted("x-wp-total").map(|rows| u64::from(rows).saturating_sub(rows_before));
-    let is_last = is_last(rows.len(), cursor, pages);
+    let count = list_page.count;
+    let rows_left = count.map(|rows| u64::from(rows).saturating_sub(rows_before));
+    let is_last = is_last(rows.len(), cursor, list_page.pages);
     let next = if has_window {
         let times: Vec<Option<i64>> = rows.iter().map(|row| modified_at(row.get())).collect();
         next_of_changes(first, cursor, &times, is_last).map(|next| (next, None))
@@ -99,7 +102,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
         next_by_id(cursor, &ids, is_last)
     };
     let Ok((next, ids)) = next else {
-        return Ok(failure("pages_without_end"));
+        return Ok(Err(list_failure("pages_without_end")));
     };
     let has_entities = !matches!(request.list.kind, ListKind::Ids { .. });
     let found = rows.iter().filter(|_| has_entities).map(|row| StoreRow {
@@ -107,6 +110,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
         body: row.get().as_bytes().to_vec(),
         details: None,
         is_in_trash: cursor.is_trash,
+        whole: None,
     });
     Ok(Ok(StorePage {
         rows: found.collect(),
@@ -168,10 +172,6 @@ fn gmt(second: i64) -> String {
     let time = Timestamp::from_second(second).unwrap_or_default();
     let time = time.to_zoned(TimeZone::UTC);
     time.strftime("%Y-%m-%dT%H:%M:%S").to_string()
-}
-
-fn failure(reason: &'static str) -> Result<StorePage, PageFailure> {
-    Err(PageFailure::new(reason, FailureScope::List))
 }
 
 /// The topic of the webhook that would report a change.

@@ -33,6 +33,7 @@ pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
         let is_hidden =
             matches!(state.fault, Fault::HiddenInLists(id) if entity["id"].as_u64() == Some(id));
         (entity["status"] == "trash") == is_trash
+            && entity["type"] != "variation"
             && is_recent
             && is_after
             && is_before
@@ -57,6 +58,25 @@ pub(super) fn listed(resource: &str, state: &State, query: &str) -> Vec<Value> {
             .collect();
     }
     found
+}
+
+/// The variations of a product in the form of WooCommerce 6: without type, parent and the name of the product.
+pub(super) fn variations_of(product: u64, state: &State) -> Vec<Value> {
+    let is_of_product = |entity: &Value| {
+        entity["type"] == "variation" && entity["parent_id"].as_u64() == Some(product)
+    };
+    let listed = |entity: &Value| {
+        let mut row = entity.clone();
+        let members = row.as_object_mut().expect("an object");
+        for name in ["type", "parent_id", "images", "name", "categories"] {
+            members.remove(name);
+        }
+        members.insert("image".to_owned(), Value::Null);
+        row
+    };
+    let entities = state.entities.values();
+    let of_product = entities.filter(|entity| is_of_product(entity));
+    of_product.map(listed).collect()
 }
 
 fn modified_at(entity: &Value) -> Option<Timestamp> {

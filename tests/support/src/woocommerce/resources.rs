@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::lists::listed;
+use super::lists::{listed, variations_of};
 use super::options::{Fault, ListFault};
 use super::reply::Reply;
 use super::state::{ShopRequest, State};
@@ -74,6 +74,9 @@ pub(super) fn woocommerce(
                 }
                 _ => page,
             }
+        }
+        ("GET", "products", _, Some(id)) if parts.next() == Some("variations") => {
+            page_of(variations_of(id, state), &asked.query)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", _, Some(id)) => {
             let entity = state.entities.get(&(resource.to_owned(), id)).cloned();
