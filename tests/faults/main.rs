@@ -21,6 +21,7 @@ mod honest;
 mod machine;
 mod network;
 mod proxy;
+mod reading;
 mod report;
 mod scene;
 mod senders;
@@ -46,8 +47,9 @@ const FAMILIES: [&[Fault]; 7] = [
     broker::FAULTS,
     attack::FAULTS,
 ];
-/// Attacks that need the rest of the scene intact. They are never part of a combination.
-const LONE_FAMILIES: [&[Fault]; 3] = [
+/// Faults that need the rest of the scene intact. They are never part of a combination.
+const LONE_FAMILIES: [&[Fault]; 4] = [
+    reading::FAULTS,
     attack_cost::FAULTS,
     attack_broker::FAULTS,
     attack_store::FAULTS,

@@ -15,6 +15,7 @@ use support::{Dice, eventually};
 
 use crate::honest::{Delays, HONEST, HONEST_SECRET, HonestStore};
 use crate::proxy::Proxy;
+use crate::reading::{self, READ_STORE, ReadStore};
 
 /// Orders that are updated concurrently, half of them on each platform. Each order has its own sender.
 const SENDERS: u64 = 24;
@@ -29,6 +30,8 @@ pub(crate) struct Scene {
     pub(crate) gateway: ProcessGateway,
     pub(crate) store: Store,
     pub(crate) load: Load,
+    /// Set only for faults of a store that is read.
+    pub(crate) read_store: Option<ReadStore>,
     /// Set only during an attack.
     honest: Option<HonestStore>,
     pub(crate) dice: Dice,
@@ -101,6 +104,7 @@ impl Scene {
             gateway,
             store,
             load,
+            read_store: None,
             honest,
             dice,
             long: terms.long,
@@ -225,7 +229,13 @@ impl Scene {
                     .as_str()
                     .is_some_and(|key| attack_keys.contains(key))
             });
+        let (of_read_store, others): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|event| event["connection"] == READ_STORE);
         let mut comparison = ledger.compare(&others);
+        if self.read_store.is_some() {
+            reading::compare(&of_read_store, &mut comparison);
+        }
         comparison.lost.extend(self.attack.missing_from(&of_attack));
         let counted = Counted {
             answered: ledger.0.len(),

@@ -84,6 +84,11 @@ impl ProcessGateway {
         self.environment = environment;
     }
 
+    /// Adds a variable to the environment of all further processes.
+    pub fn add_environment(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.into()));
+    }
+
     /// The stores that have the keys of the connections.
     pub fn store(&self) -> Store {
         Store::new(&format!("http://127.0.0.1:{}", self.port))
