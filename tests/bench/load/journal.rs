@@ -1,4 +1,5 @@
-//! Prepared data folders: with many stores, or with a million deliveries that were settled long ago.
+//! Prepared data folders: with many stores, with a million deliveries that were settled long ago, or with a
+//! million known orders.
 //!
 //! Rows are written directly into the journal's tables in its own format. Sending the deliveries to a gateway would
 //! take longer than the measurement.
@@ -6,13 +7,15 @@
 use std::path::{Path, PathBuf};
 
 use cartwire::connections::{Connection, Seal, SealedSecret};
-use cartwire::delivery::{ConnectionId, DeliveryKey};
+use cartwire::delivery::{ConnectionId, DeliveryKey, JournaledDelivery};
+use cartwire::event::data::Entity;
 use cartwire::journal::entry::{DeliveryState, EntryKind};
 use cartwire::journal::{Changed, ConnectionChange, DataFile};
+use cartwire::platforms::{Normalized, platform};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use super::requests::{Requests, Shop, connection};
+use super::requests::{Requests, Shop, connection, order_id};
 
 /// Creates a data folder with the connections `shop-00000` and so on: WooCommerce stores or Wix apps.
 pub(crate) fn with_connections(folder: &Path, shop: Shop, many: u32) {
@@ -106,6 +109,62 @@ pub(crate) fn with_settled(folder: &Path, shop: Shop, bytes: usize, many: u64) {
             .expect("the file should be copied");
     }
     rustix::fs::sync();
+}
+
+/// A data folder with one connection and this many known orders, which are the first ones that the senders send.
+pub(crate) fn with_known(folder: &Path, shop: Shop, bytes: usize, many: u64) {
+    with_connections(folder, shop, 1);
+    let (form, id) = known_form(shop, bytes);
+    let mut sqlite = empty(folder);
+    sqlite
+        .pragma_update(None, "synchronous", 0)
+        .expect("the pragma should be set");
+    let transaction = sqlite.transaction().expect("the transaction should begin");
+    for number in 0..many {
+        let own = order_id(number);
+        transaction
+            .prepare_cached(
+                "INSERT INTO entities (connection, entity, id, form, content, updated_at, is_deleted, is_whole, verbs, status,
+                 is_low, position, seen_at, revision) VALUES (?1, 'order', ?2, ?3, zeroblob(16), 0, 0, 1, '[]', 'open', 0, 0, 0, 1)",
+            )
+            .expect("the SQL should be valid")
+            .execute(params![connection(0), own, form.replace(&id, &own)])
+            .expect("the state should be written");
+    }
+    transaction.commit().expect("the transaction should commit");
+    sqlite
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .expect("the checkpoint should succeed");
+    rustix::fs::sync();
+}
+
+/// The normalized form of the first order with another status, and the order's id.
+fn known_form(shop: Shop, bytes: usize) -> (String, String) {
+    let connection = ConnectionId::new(&connection(0)).expect("the connection id should be valid");
+    let delivery = JournaledDelivery {
+        platform: shop.name().to_owned(),
+        endpoint: connection.clone(),
+        connection,
+        topic: shop.topic().to_owned(),
+        received_at: Timestamp::now(),
+        headers: Vec::new(),
+        body: Requests::prepare(shop, bytes, 1, 1, false).body(0).into(),
+        enriched: None,
+    };
+    let platform = platform(shop.name()).expect("the platform should exist");
+    let Normalized::Events {
+        normalized_events, ..
+    } = platform.normalize(&delivery)
+    else {
+        panic!("the order should give an event");
+    };
+    let Entity::Order(order) = &normalized_events[0].entity else {
+        panic!("the event should be about an order");
+    };
+    let mut order = order.clone();
+    order.platform_status = Some("on-hold".to_owned());
+    let id = order.id.clone();
+    (Entity::Order(order).to_text(), id)
 }
 
 /// The path contains the day, because retention would remove deliveries that are a month old.

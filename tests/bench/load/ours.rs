@@ -16,13 +16,15 @@ pub(crate) enum Before {
     Connections(u32),
     /// One connection, and this many deliveries that were published long ago.
     Settled { bytes: usize, many: u64 },
+    /// One connection, and this many known orders.
+    Known { bytes: usize, many: u64 },
 }
 
 impl Before {
     pub(crate) fn connections(self) -> u32 {
         match self {
             Before::Connections(many) => many,
-            Before::Settled { .. } => 1,
+            Before::Settled { .. } | Before::Known { .. } => 1,
         }
     }
 }
@@ -34,6 +36,7 @@ pub(crate) fn start(shop: Shop, before: Before, broker: Option<&Broker>) -> Serv
     match before {
         Before::Connections(many) => journal::with_connections(&data, shop, many),
         Before::Settled { bytes, many } => journal::with_settled(&data, shop, bytes, many),
+        Before::Known { bytes, many } => journal::with_known(&data, shop, bytes, many),
     }
     let (port, admin, nowhere) = (free_port(), free_port(), free_port());
     let url = broker.map_or_else(|| format!("amqp://127.0.0.1:{nowhere}/%2f"), Broker::url);

@@ -278,7 +278,7 @@ fn gateway() -> Vec<Case> {
 
 fn growth() -> Vec<Case> {
     let mut all = Vec::new();
-    let mut both = |name: &str, variant: Variant| {
+    let both = |all: &mut Vec<Case>, name: &str, variant: Variant| {
         all.push(ours(format!("ours a woocommerce, {name}"), variant));
         all.push(ours(
             format!("ours b woocommerce, {name}"),
@@ -290,6 +290,7 @@ fn growth() -> Vec<Case> {
     };
     for many in [100, 10_000] {
         both(
+            &mut all,
             &format!("{many} connections"),
             Variant {
                 before: Before::Connections(many),
@@ -303,9 +304,21 @@ fn growth() -> Vec<Case> {
         ("300 KB", 300 << 10),
         ("1 MB", 1 << 20),
     ] {
-        both(name, Variant { bytes, ..PLAIN });
+        both(&mut all, name, Variant { bytes, ..PLAIN });
     }
+    all.push(ours(
+        "ours b woocommerce, 1000000 known",
+        Variant {
+            before: Before::Known {
+                bytes: ORDER,
+                many: 1_000_000,
+            },
+            published: true,
+            ..PLAIN
+        },
+    ));
     both(
+        &mut all,
         "1000000 settled",
         Variant {
             before: Before::Settled {

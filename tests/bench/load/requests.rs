@@ -55,6 +55,11 @@ pub(crate) fn connection(number: u32) -> String {
     format!("shop-{number:05}")
 }
 
+/// The id of a WooCommerce order that the senders send.
+pub(crate) fn order_id(number: u64) -> String {
+    (FIRST + number).to_string()
+}
+
 /// The placeholder for the number in a template.
 const MARK: &str = "111111111111";
 /// Number of digits of a WooCommerce order id. A Wix id ends with as many digits as the placeholder has.

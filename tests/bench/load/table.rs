@@ -232,6 +232,11 @@ pub(crate) fn reached(rows: &[Row]) -> Vec<Target> {
             rate("ours b woocommerce, 1000000 settled", "ours b woocommerce"),
         ),
         least(
+            "b with a million known orders / none",
+            0.9,
+            rate("ours b woocommerce, 1000000 known", "ours b woocommerce"),
+        ),
+        least(
             "d / empty handler with HMAC",
             0.8,
             rate("ours d woocommerce", "ceiling: empty + HMAC"),
