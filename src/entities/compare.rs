@@ -247,19 +247,16 @@ fn deleted(known: &EntityState, seen: &Observation<'_>, rules: &Rules<'_>) -> Co
     let known_form = known.value();
     let mut next = next_of(known, known.position.max(seen.position));
     next.version = known.version.newest(seen.version);
-    let (form, found) = if seen.is_whole {
+    let found = seen.is_whole.then(|| {
         next.content = seen.content;
-        let form = seen.form.value();
-        let found = changes(&known_form, &form);
-        (form, Some(found))
-    } else {
-        (known_form, None)
-    };
+        changes(&known_form, &seen.form.value())
+    });
     Comparison::Changed {
         is_created_again: false,
         changes: found,
         derived: Vec::new(),
-        next: Box::new(after_deletion(next, &form, seen)),
+        // The trash is a status of its own. A restored entity is compared with its status before.
+        next: Box::new(after_deletion(next, &known_form, seen)),
     }
 }
 
@@ -286,7 +283,7 @@ fn after_deletion(state: EntityState, form: &Value, seen: &Observation<'_>) -> E
             updated_at: state.version.updated_at.max(Some(seen.time)),
             ..state.version
         },
-        published_verbs: BTreeSet::from([verbs::DELETED.to_owned()]),
+        published_verbs: after_deletion_published(&state.published_verbs),
         ..state
     }
 }
@@ -391,6 +388,13 @@ fn merged(known: &Value, part: &Value) -> Value {
 /// for each change.
 fn is_published_once(verb: &str) -> bool {
     verb == verbs::CREATED || LASTING.iter().any(|transition| transition.verb() == verb)
+}
+
+/// The verb of a deletion, and the lasting verbs before it: a restored entity does not publish them again.
+fn after_deletion_published(earlier: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_lasting = |verb: &&str| LASTING.iter().any(|transition| transition.verb() == *verb);
+    let lasting = earlier.iter().map(String::as_str).filter(is_lasting);
+    lasting.chain([verbs::DELETED]).map(str::to_owned).collect()
 }
 
 /// The verbs that are published with this event, and the earlier ones that still hold.

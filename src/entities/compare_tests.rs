@@ -443,6 +443,34 @@ fn deleted_order_keeps_no_personal_data_and_is_not_paid_twice() {
 }
 
 #[test]
+fn restored_order_is_compared_with_its_status_before_the_trash() {
+    let form = |second: i64, platform_status: &str, fulfillment: &str| {
+        let mut form = order(second, "completed", "paid");
+        form["platform_status"] = json!(platform_status);
+        form["fulfillment_status"] = json!(fulfillment);
+        form
+    };
+    let all = vec![
+        at(1, seen("created", form(10, "completed", "fulfilled"))),
+        at(2, seen("deleted", form(20, "trash", "unknown"))),
+        at(3, seen("restored", form(30, "completed", "fulfilled"))),
+        at(4, seen("updated", form(40, "refunded", "fulfilled"))),
+    ];
+    assert_eq!(
+        published(all, &RULES),
+        [
+            "created",
+            "+paid",
+            "+fulfilled",
+            "deleted",
+            "restored",
+            "updated",
+            "+status_changed"
+        ]
+    );
+}
+
+#[test]
 fn events_without_versions_count_in_the_order_of_their_arrival() {
     let without = |position: i64, status: &str| Observation {
         version: EntityVersion::default(),
