@@ -18,6 +18,8 @@ pub(super) struct BelievedClock {
     /// Milliseconds since 1970, at the instant `at`.
     believed: i64,
     at: Instant,
+    /// `false` until the first reading after a start.
+    has_run: bool,
     /// For a system clock that is ahead: the lead in milliseconds, and since when.
     ahead: Option<(i64, Instant)>,
 }
@@ -27,6 +29,7 @@ impl BelievedClock {
         Self {
             believed,
             at,
+            has_run: false,
             ahead: None,
         }
     }
@@ -38,6 +41,7 @@ impl BelievedClock {
             .believed
             .saturating_add(i64::try_from(elapsed).unwrap_or(0));
         self.at = now;
+        let has_run = std::mem::replace(&mut self.has_run, true);
         let ahead = system.saturating_sub(self.believed);
         if ahead <= TOLERANCE {
             self.believed = system;
@@ -52,14 +56,25 @@ impl BelievedClock {
                 }
             }
             _ => {
-                tracing::warn!(
-                    ahead_seconds = ahead / 1_000,
-                    "system clock is ahead of the journal's time; retention by age ignores it for an hour"
-                );
+                report(ahead / 1_000, has_run);
                 self.ahead = Some((ahead, now));
             }
         }
         self.believed
+    }
+}
+
+fn report(ahead_seconds: i64, has_run: bool) {
+    if has_run {
+        tracing::warn!(
+            ahead_seconds,
+            "system clock was set ahead; retention by age ignores it for an hour"
+        );
+    } else {
+        tracing::info!(
+            ahead_seconds,
+            "the gateway did not run for a time, or the system clock was set ahead; retention by age ignores that time for an hour"
+        );
     }
 }
 

@@ -29,6 +29,8 @@ use crate::report::ErrorChain;
 
 /// Delay of the early check after a registered webhook was rejected. The store must first record its delivery attempt.
 const REFUSAL_SETTLE_TIME: SignedDuration = SignedDuration::from_secs(3);
+/// Time from a repair to the check that shows whether it helped.
+const CHECK_AFTER_REPAIR: Duration = Duration::from_secs(10);
 /// Minimum time between two checks of one connection if the second check is early.
 const EARLY_CHECK_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 /// Maximum number of concurrent checks.
@@ -103,14 +105,14 @@ impl BackgroundMonitor {
             if checks.len() >= MAX_CONCURRENT_CHECKS {
                 break;
             }
-            watched.next_check = now + self.interval;
             watched.checked_at = Timestamp::now();
-            let mode = if watched.repairs.is_due {
+            let (mode, wait) = if watched.repairs.is_due {
                 watched.repairs.begin(now);
-                CheckMode::Fix
+                (CheckMode::Fix, CHECK_AFTER_REPAIR.min(self.interval))
             } else {
-                CheckMode::Check
+                (CheckMode::Check, self.interval)
             };
+            watched.next_check = now + wait;
             let task = checks.spawn(self.clone().check(id.clone(), mode)).id();
             watched.running = Some(RunningCheck { task, last_locked });
         }

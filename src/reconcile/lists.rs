@@ -1,6 +1,6 @@
 //! Which lists of a store a read covers.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::report::ReconcileRequest;
 use super::window::{Following, Stores, Window};
@@ -41,14 +41,32 @@ impl ScheduledRead {
             is_due,
         }
     }
+
+    /// The read with the gap of its connection: a list of all entities that was read before the end of the gap is due.
+    pub(super) fn after_gap(self, lists: &Lists, now: Timestamp) -> Self {
+        let finished_at = self.window.finished_at.unwrap_or(self.following.from);
+        let is_missed = lists.gap_ended_at().is_some_and(|ended_at| {
+            finished_at < ended_at && now.duration_since(finished_at) >= MIN_GAP_INTERVAL
+        });
+        Self {
+            is_due: self.is_due || is_missed && !self.following.is_polled,
+            ..self
+        }
+    }
 }
+
+/// A list of all entities is read at most once in this time because of gaps.
+const MIN_GAP_INTERVAL: SignedDuration = SignedDuration::from_mins(2);
 
 /// The lists of a store that are read.
 pub(super) enum Lists {
     /// The lists of changes.
     Changes,
     /// The lists of all entities that are due.
-    Full,
+    Full {
+        /// When the connection was last well again, if it was degraded. A list that was read before is due.
+        gap_ended_at: Option<Timestamp>,
+    },
     /// The lists that a request of the command line names.
     Requested(ReconcileRequest),
 }
@@ -58,7 +76,15 @@ impl Lists {
     pub(super) fn backfill_since(&self) -> Option<Timestamp> {
         match self {
             Lists::Requested(request) => request.since.filter(|_| request.is_backfill),
-            Lists::Changes | Lists::Full => None,
+            Lists::Changes | Lists::Full { .. } => None,
+        }
+    }
+
+    /// When the connection was last well again, for lists of all entities.
+    pub(super) fn gap_ended_at(&self) -> Option<Timestamp> {
+        match self {
+            Lists::Full { gap_ended_at } => *gap_ended_at,
+            Lists::Changes | Lists::Requested(_) => None,
         }
     }
 
@@ -66,7 +92,7 @@ impl Lists {
     pub(super) fn exchange(&self) -> Option<&str> {
         match self {
             Lists::Requested(request) => request.exchange.as_deref(),
-            Lists::Changes | Lists::Full => None,
+            Lists::Changes | Lists::Full { .. } => None,
         }
     }
 
@@ -98,7 +124,7 @@ impl Lists {
         let is_full = list.kind.interval().is_some();
         match self {
             Lists::Changes => (!is_full && is_due).then_some(scheduled),
-            Lists::Full => (is_full && is_due).then_some(scheduled),
+            Lists::Full { .. } => (is_full && is_due).then_some(scheduled),
             Lists::Requested(request) => {
                 let is_named = request.entity.as_deref() == Some(list.entity);
                 let is_wanted =
@@ -132,11 +158,11 @@ impl Lists {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
 
     use super::*;
 
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
+    const FULL: Lists = Lists::Full { gap_ended_at: None };
 
     fn list(kind: ListKind, poll_interval: SignedDuration) -> ReadableList {
         ReadableList {
@@ -162,7 +188,8 @@ mod tests {
             is_polled,
         };
         let now = Timestamp::UNIX_EPOCH + age;
-        let scheduled = ScheduledRead::next(list, Some(&last), following, now);
+        let scheduled =
+            ScheduledRead::next(list, Some(&last), following, now).after_gap(lists, now);
         lists.window(list, scheduled).is_some()
     }
 
@@ -180,7 +207,15 @@ mod tests {
     #[test]
     fn scheduled_reads_of_changes_do_not_wait_for_lists_of_all_entities() {
         assert_eq!(read(&Lists::Changes), [true, false, false]);
-        assert_eq!(read(&Lists::Full), [false, true, false]);
+        assert_eq!(read(&FULL), [false, true, false]);
+        let after_gap = Lists::Full {
+            gap_ended_at: Some(Timestamp::UNIX_EPOCH + HOUR / 4),
+        };
+        assert_eq!(read(&after_gap), [false, true, true]);
+        let before_the_last_read = Lists::Full {
+            gap_ended_at: Some(Timestamp::UNIX_EPOCH - HOUR),
+        };
+        assert_eq!(read(&before_the_last_read), [false, true, false]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! When one store is read next. Pure.
+//! When one store is read next.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::window::LAG;
@@ -17,6 +18,8 @@ pub(super) struct NextRead {
     is_degraded: bool,
     /// `true` if the last read failed because the store was away.
     is_away: bool,
+    /// When the connection was last well again. Webhooks may have been lost before.
+    gap_ended_at: Option<Timestamp>,
 }
 
 impl NextRead {
@@ -26,6 +29,7 @@ impl NextRead {
             full_at: first,
             is_degraded: false,
             is_away: false,
+            gap_ended_at: None,
         }
     }
 
@@ -35,6 +39,10 @@ impl NextRead {
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.at <= now
+    }
+
+    pub(super) fn gap_ended_at(&self) -> Option<Timestamp> {
+        self.gap_ended_at
     }
 
     pub(super) fn is_away(&self) -> bool {
@@ -57,7 +65,7 @@ impl NextRead {
     }
 
     /// A connection that is degraded may have lost webhooks, and is read at once. One that is well again is read as soon as the
-    /// window of a read has its last lost webhooks.
+    /// window of a read has its last lost webhooks, with the lists of all entities.
     pub(super) fn update(&mut self, is_degraded: bool, now: Instant) {
         if self.is_degraded == is_degraded {
             return;
@@ -67,7 +75,10 @@ impl NextRead {
             now
         } else {
             self.is_away = false;
-            now + LAG.unsigned_abs()
+            self.gap_ended_at = Some(Timestamp::now());
+            let due = now + LAG.unsigned_abs();
+            self.full_at = self.full_at.min(due);
+            due
         };
         self.at = self.at.min(due);
     }
@@ -119,5 +130,6 @@ mod tests {
         assert_eq!(next.at, now + LAG.unsigned_abs());
         next.read(INTERVAL, now);
         assert_eq!(next.at, now + INTERVAL);
+        assert!(next.gap_ended_at().is_some());
     }
 }

@@ -74,7 +74,7 @@ impl ReadPlan {
                 EntryKind::Found
             },
             max_time: match lists {
-                Lists::Changes | Lists::Full => Some(MAX_READ_TIME),
+                Lists::Changes | Lists::Full { .. } => Some(MAX_READ_TIME),
                 Lists::Requested(_) => backfill_since.map(|_| MAX_BACKFILL_TIME),
             },
             is_for_exchange: lists.is_for_exchange(),
@@ -94,6 +94,8 @@ mod tests {
     use crate::delivery::ConnectionId;
     use crate::platforms::store_api;
 
+    const FULL: Lists = Lists::Full { gap_ended_at: None };
+
     fn max_pending(kind: &str, lists: &Lists) -> [usize; 2] {
         let id = ConnectionId::new("shop").expect("an id");
         let connection = Connection::new(id, "wix", kind, Timestamp::UNIX_EPOCH);
@@ -109,6 +111,6 @@ mod tests {
             max_pending("wix-site", &Lists::Changes),
             [MAX_PENDING_OF_URGENT, MAX_PENDING_OF_OTHERS]
         );
-        assert_eq!(max_pending("wix-app", &Lists::Full), [usize::MAX; 2]);
+        assert_eq!(max_pending("wix-app", &FULL), [usize::MAX; 2]);
     }
 }

@@ -183,14 +183,16 @@ impl Reconciler {
         let may_read_full = schedule.full_reads.len() < MAX_FULL_READS;
         let lists = if may_read_full && next.is_full_first(now) {
             next.read_full(interval, now);
-            Lists::Full
+            Lists::Full {
+                gap_ended_at: next.gap_ended_at(),
+            }
         } else if next.is_due(now) {
             next.read(interval, now);
             Lists::Changes
         } else {
             return;
         };
-        let is_full = matches!(lists, Lists::Full);
+        let is_full = matches!(lists, Lists::Full { .. });
         let task = reads.spawn(self.clone().read(id.clone(), lists)).id();
         if is_full {
             schedule.full_reads.insert(task);
@@ -299,15 +301,10 @@ impl Reconciler {
         report: &mut StoreReport,
     ) -> Result<Option<&'static str>, JournalError> {
         let now = Timestamp::now();
-        let Some(StoredStore {
-            connection,
-            context,
-            reads,
-            pending,
-        }) = self.stored(id, now).await?
-        else {
+        let Some(stored) = self.stored(id, now).await? else {
             return Ok(Some("no_such_connection"));
         };
+        let (connection, context, pending) = (stored.connection, stored.context, stored.pending);
         let Some(api) = store_api(&connection.platform).filter(|api| {
             api.can_request(&context.configured()) && !api.readable_lists().is_empty()
         }) else {
@@ -339,8 +336,9 @@ impl Reconciler {
         };
         for list in api.readable_lists() {
             let name = lists.progress_name(*list);
-            let last = reads.iter().find(|read| read.entity == name);
-            let scheduled = ScheduledRead::next(*list, last, plan.following, now);
+            let last = stored.reads.iter().find(|read| read.entity == name);
+            let scheduled =
+                ScheduledRead::next(*list, last, plan.following, now).after_gap(lists, now);
             let Some(window) = lists.window(*list, scheduled) else {
                 continue;
             };
