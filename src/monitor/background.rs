@@ -110,7 +110,10 @@ impl BackgroundMonitor {
                 watched.repairs.begin(now);
                 (CheckMode::Fix, CHECK_AFTER_REPAIR.min(self.interval))
             } else {
-                (CheckMode::Check, self.interval)
+                (
+                    CheckMode::Check,
+                    watched.second_check.take().unwrap_or(self.interval),
+                )
             };
             watched.next_check = now + wait;
             let task = checks.spawn(self.clone().check(id.clone(), mode)).id();

@@ -15,9 +15,14 @@ use super::store_lock::LastLocked;
 use crate::connections::RejectionCount;
 use crate::delivery::ConnectionId;
 
+/// The first check of a connection is at a random moment of this time after a start.
+const FIRST_CHECK_SPREAD: Duration = Duration::from_secs(60);
+
 /// A connection between two checks.
 pub(super) struct WatchedConnection {
     pub(super) next_check: Instant,
+    /// Time from the first check to the second one; `None` after the first one.
+    pub(super) second_check: Option<Duration>,
     pub(super) running: Option<RunningCheck>,
     /// When the last check began.
     pub(super) checked_at: Timestamp,
@@ -69,8 +74,8 @@ impl WatchList {
         removed
     }
 
-    /// Adds a connection. Its first check is at a random time within the interval, so that the checks of many
-    /// connections are spread out.
+    /// Adds a connection. Its first check is soon, because stores disable webhooks while the gateway does not run. The second
+    /// one is at a random time, so that the checks of many connections are spread out.
     pub(super) fn add(
         &mut self,
         id: ConnectionId,
@@ -79,7 +84,8 @@ impl WatchList {
     ) {
         let phase = f64::from((self.phases.hash_one(&id) >> 32) as u32) / f64::from(u32::MAX);
         let watched = WatchedConnection {
-            next_check: Instant::now() + interval.mul_f64(phase),
+            next_check: Instant::now() + FIRST_CHECK_SPREAD.min(interval).mul_f64(phase),
+            second_check: Some(interval.mul_f64(0.5 + phase)),
             running: None,
             checked_at: Timestamp::UNIX_EPOCH,
             outage: None,

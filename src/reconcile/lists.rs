@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::report::ReconcileRequest;
-use super::window::{Following, Stores, Window};
+use super::window::{Following, LAG, Stores, Window};
 use crate::journal::{StoreRead, exchange_progress};
 use crate::platforms::api::{ListKind, ReadableList};
 
@@ -46,7 +46,10 @@ impl ScheduledRead {
     pub(super) fn after_gap(self, lists: &Lists, now: Timestamp) -> Self {
         let finished_at = self.window.finished_at.unwrap_or(self.following.from);
         let is_missed = lists.gap_ended_at().is_some_and(|ended_at| {
-            finished_at < ended_at && now.duration_since(finished_at) >= MIN_GAP_INTERVAL
+            // The window of an earlier read ends before the end of the gap.
+            let covered_at = ended_at + LAG;
+            let is_recent = now.duration_since(finished_at) < MIN_GAP_INTERVAL;
+            covered_at <= now && finished_at < covered_at && !is_recent
         });
         Self {
             is_due: self.is_due || is_missed && !self.following.is_polled,
