@@ -20,7 +20,7 @@ use crate::normalize::{assemble_page, assemble_row};
 use crate::platforms::api::Finding;
 use crate::reconcile::ReadProgress;
 
-type Answer = Result<HttpResponse, ApiError>;
+type ApiResult = Result<HttpResponse, ApiError>;
 
 /// A page of events with the cursor of the next one. Its events are made one after the other while it is written.
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ fn write_events<S: Serializer>(page: &LogPage, serializer: S) -> Result<S::Ok, S
 }
 
 /// `GET /api/events`: oldest first, after a cursor.
-pub(super) async fn events(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+pub(super) async fn events(request: HttpRequest, admin: web::Data<Admin>) -> ApiResult {
     let parameters = Parameters::of(&request, EVENT_PARAMETERS)?;
     let query = LogQuery {
         parameter: "after",
@@ -58,7 +58,7 @@ pub(super) async fn event(
     request: HttpRequest,
     admin: web::Data<Admin>,
     id: web::Path<String>,
-) -> Answer {
+) -> ApiResult {
     Parameters::of(&request, &[])?;
     let id = EventId::parse(&id).ok_or(ApiError::NotFound)?;
     let slot = admin.limits.answer().await?;
@@ -75,7 +75,7 @@ pub(super) async fn event(
 }
 
 /// `GET /api/deliveries`: newest first, before a cursor.
-pub(super) async fn deliveries(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+pub(super) async fn deliveries(request: HttpRequest, admin: web::Data<Admin>) -> ApiResult {
     let parameters = Parameters::of(&request, DELIVERY_PARAMETERS)?;
     let (before, limit) = (parameters.before()?, parameters.limit()?);
     let filter = parameters.delivery_filter()?;
@@ -97,7 +97,7 @@ pub(super) async fn delivery(
     request: HttpRequest,
     admin: web::Data<Admin>,
     id: web::Path<String>,
-) -> Answer {
+) -> ApiResult {
     Parameters::of(&request, &[])?;
     let key = delivery_key(&id)?;
     let slot = admin.limits.answer().await?;
@@ -127,7 +127,7 @@ pub(super) async fn redrive(
     request: HttpRequest,
     admin: web::Data<Admin>,
     id: web::Path<String>,
-) -> Answer {
+) -> ApiResult {
     Parameters::of(&request, &[])?;
     let key = delivery_key(&id)?;
     let filter = DeliveryFilter {
@@ -152,7 +152,7 @@ pub(super) async fn acknowledge(
     request: HttpRequest,
     admin: web::Data<Admin>,
     id: web::Path<String>,
-) -> Answer {
+) -> ApiResult {
     Parameters::of(&request, &[])?;
     let key = delivery_key(&id)?;
     let filter = DeliveryFilter {
@@ -174,7 +174,7 @@ pub(super) async fn acknowledge(
 }
 
 /// `POST /api/deliveries/acknowledge`: all deliveries that the query of `GET /api/deliveries` finds. It must not be empty.
-pub(super) async fn acknowledge_all(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+pub(super) async fn acknowledge_all(request: HttpRequest, admin: web::Data<Admin>) -> ApiResult {
     let filter = Parameters::of(&request, CHANGED_DELIVERIES_PARAMETERS)?.changed_deliveries()?;
     let (mut after, mut acknowledged) = (0, 0);
     loop {
@@ -208,7 +208,7 @@ struct ConnectionView {
 }
 
 /// `GET /api/connections`
-pub(super) async fn connections(request: HttpRequest, admin: web::Data<Admin>) -> Answer {
+pub(super) async fn connections(request: HttpRequest, admin: web::Data<Admin>) -> ApiResult {
     Parameters::of(&request, &[])?;
     let slot = admin.limits.answer().await?;
     let connections = admin
@@ -232,7 +232,7 @@ pub(super) async fn connection(
     request: HttpRequest,
     admin: web::Data<Admin>,
     id: web::Path<String>,
-) -> Answer {
+) -> ApiResult {
     Parameters::of(&request, &[])?;
     let id = ConnectionId::new(&id).map_err(|_| ApiError::NotFound)?;
     let connection = admin
@@ -271,13 +271,13 @@ fn view(admin: &Admin, (connection, progress): (Connection, ReadProgress)) -> Co
 }
 
 /// `GET /api/openapi.json`
-pub(super) async fn openapi(request: HttpRequest) -> Answer {
+pub(super) async fn openapi(request: HttpRequest) -> ApiResult {
     Parameters::of(&request, &[])?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .body(include_str!("openapi.json")))
 }
 
-pub(super) async fn not_found() -> Answer {
+pub(super) async fn not_found() -> ApiResult {
     Err(ApiError::NotFound)
 }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::connections::Connection;
 use crate::outbound::Outbound;
 use crate::platforms::api::{
-    Answer, CheckMode, CheckReport, ConnectionContext, FindingCode, Severity,
+    CheckMode, CheckReport, ConnectionContext, FindingCode, Severity, StoreResponse,
 };
 use crate::platforms::store_api;
 
@@ -93,7 +93,7 @@ fn timed_out() -> CheckReport {
 }
 
 /// How far the clock of the server that responded is ahead of this machine's clock.
-pub(crate) fn clock_lead_of(answer: &Answer) -> Option<SignedDuration> {
+pub(crate) fn clock_lead_of(answer: &StoreResponse) -> Option<SignedDuration> {
     let date = jiff::fmt::rfc2822::parse(answer.header("date")?)
         .ok()?
         .timestamp();
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_clock_lead_is_known_if_the_store_sends_a_valid_date() {
-        let answer = |headers: &[(&str, &str)]| Answer {
+        let answer = |headers: &[(&str, &str)]| StoreResponse {
             status: 200,
             headers: headers
                 .iter()

@@ -12,7 +12,7 @@ use super::token_cache::TokenCache;
 use crate::delivery::ConnectionId;
 use crate::platforms::StoreApi;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Unanswered,
+    ApiRequest, Auth, CallFailure, CallResult, Dialogue, StoreResponse, Unanswered,
 };
 
 /// Maximum attempts of a call that may be retried.
@@ -109,7 +109,7 @@ impl Outbound {
             attempts += 1;
             let attempt = session.authorized(&request).await;
             // The store may have revoked the cached token, so a new token is fetched once.
-            if let (Ok(Answer { status: 401, .. }), Auth::Token(grant), Some(token), false) = (
+            if let (Ok(StoreResponse { status: 401, .. }), Auth::Token(grant), Some(token), false) = (
                 &attempt.result,
                 &request.auth,
                 attempt.token,

@@ -10,7 +10,7 @@ use reqwest::{Certificate, Client, Response, Url, redirect};
 use super::guard::Guard;
 use super::http_failure::classify;
 use super::options::{Options, OutboundError};
-use crate::platforms::api::{Answer, ApiRequest, CallFailure, CallResult, Method};
+use crate::platforms::api::{ApiRequest, CallFailure, CallResult, Method, StoreResponse};
 
 /// Maximum time to connect, with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,7 +94,7 @@ impl HttpClient {
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), text(value)))
             .collect();
-        Ok(Answer {
+        Ok(StoreResponse {
             status,
             headers,
             body: body(response).await?,

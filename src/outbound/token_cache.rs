@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use crate::platforms::api::{Answer, CallFailure, CallResult, TokenGrant};
+use crate::platforms::api::{CallFailure, CallResult, StoreResponse, TokenGrant};
 
 /// Time that a refusal is cached, because hundreds of requests may need the token of a removed installation.
 const REFUSAL_CACHE_TIME: Duration = Duration::from_secs(3);
@@ -27,7 +27,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<CachedToken>>>;
 pub(super) type Token = Arc<SecretString>;
 
 struct CachedToken {
-    token: Result<Token, Answer>,
+    token: Result<Token, StoreResponse>,
     until: Instant,
 }
 
@@ -67,7 +67,7 @@ impl TokenCache {
             // An outage of the platform is not a refusal of the credentials.
             408 | 429 | 500.. => return Err(CallFailure::TokenRefused(answer)),
             _ => (
-                Err(Answer {
+                Err(StoreResponse {
                     body: answer
                         .body
                         .slice(..answer.body.len().min(MAX_REFUSAL_BYTES)),

@@ -13,7 +13,8 @@ mod store_page;
 pub use fetched::Fetched;
 pub use finding_code::FindingCode;
 pub use http::{
-    AccessToken, Answer, ApiRequest, Auth, CallFailure, CallResult, Method, TlsFault, TokenGrant,
+    AccessToken, ApiRequest, Auth, CallFailure, CallResult, Method, StoreResponse, TlsFault,
+    TokenGrant,
 };
 
 pub use store_page::{
@@ -284,7 +285,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// Parses the `Retry-After` header in seconds or as a date. At most one hour.
 #[must_use]
-pub fn retry_after(answer: &Answer) -> Option<Duration> {
+pub fn retry_after(answer: &StoreResponse) -> Option<Duration> {
     let value = answer.header("retry-after")?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number that overflows counts as the maximum.
@@ -308,7 +309,7 @@ pub fn retry_after(answer: &Answer) -> Option<Duration> {
 ///
 /// # Errors
 /// The result of the fetch for all other failures.
-pub fn usable_answer(result: &CallResult) -> Result<&Answer, Fetched> {
+pub fn usable_response(result: &CallResult) -> Result<&StoreResponse, Fetched> {
     match result {
         Err(CallFailure::TokenRefused(answer))
             if (500..600).contains(&answer.status) || answer.status == 429 =>
@@ -348,12 +349,12 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, headers: &[(&str, &str)]) -> Answer {
+    fn answer(status: u16, headers: &[(&str, &str)]) -> StoreResponse {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        Answer {
+        StoreResponse {
             status,
             headers,
             body: Bytes::new(),
@@ -428,24 +429,24 @@ mod tests {
     #[test]
     fn an_outage_is_asked_again_and_a_refusal_is_not() {
         assert!(matches!(
-            usable_answer(&Err(CallFailure::TimedOut)),
+            usable_response(&Err(CallFailure::TimedOut)),
             Err(Fetched::Retry {
                 reason: "timed_out",
                 after: None
             })
         ));
         assert!(matches!(
-            usable_answer(&Ok(answer(503, &[("retry-after", "2")]))),
+            usable_response(&Ok(answer(503, &[("retry-after", "2")]))),
             Err(Fetched::Retry { after: Some(_), .. })
         ));
         assert_eq!(
-            usable_answer(&Ok(answer(401, &[]))).err(),
+            usable_response(&Ok(answer(401, &[]))).err(),
             Some(Fetched::unavailable("credentials_refused"))
         );
         assert_eq!(
-            usable_answer(&Err(CallFailure::AddressRefused("::1".to_owned()))).err(),
+            usable_response(&Err(CallFailure::AddressRefused("::1".to_owned()))).err(),
             Some(Fetched::unavailable("address_refused"))
         );
-        assert!(usable_answer(&Ok(answer(404, &[]))).is_ok());
+        assert!(usable_response(&Ok(answer(404, &[]))).is_ok());
     }
 }

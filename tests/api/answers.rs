@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use support::http::{Answer, Peer, Request};
+use support::http::{HttpResponse, Peer, Request};
 use support::in_process::{APP, InProcessGateway, SHOP, order, token};
 
 const ORDER: &str = r#"{"id":17,"status":"processing","total":"19.90","currency":"EUR"}"#;
@@ -192,7 +192,7 @@ async fn token_with_white_space_and_any_content_type_is_accepted() {
     let gateway = InProcessGateway::start().await;
     let signed = token("AppInstalled", r#"{"appId":"a"}"#, "site-1");
     let text = String::from_utf8(signed.body.to_vec()).expect("a token is text");
-    let send = async |content_type: Option<&str>, body: String| -> Answer {
+    let send = async |content_type: Option<&str>, body: String| -> HttpResponse {
         let request = Request::new("POST", APP).body(body);
         match content_type {
             Some(content_type) => request.header("Content-Type", content_type),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
-use support::http::{Answer, Request};
+use support::http::{HttpResponse, Request};
 use support::in_process::{APP, FOREIGN_APP, InProcessGateway, SHOP, key, order, token};
 
 use crate::bad_input::{ORDER, SIGNATURE, assert_nothing_kept};
@@ -15,7 +15,7 @@ use crate::bad_input::{ORDER, SIGNATURE, assert_nothing_kept};
 pub(crate) async fn tampered(
     gateway: &InProcessGateway,
     change: impl Fn(&str, &str) -> Vec<(String, Vec<u8>)>,
-) -> Answer {
+) -> HttpResponse {
     let signed = order("order.updated", ORDER, 1);
     let changed = signed
         .headers
@@ -28,7 +28,7 @@ pub(crate) async fn tampered(
 }
 
 /// The same with another signature header, or several, or none.
-async fn signed_as(gateway: &InProcessGateway, signatures: &[&[u8]]) -> Answer {
+async fn signed_as(gateway: &InProcessGateway, signatures: &[&[u8]]) -> HttpResponse {
     tampered(gateway, |name, value| match name {
         SIGNATURE => signatures
             .iter()
@@ -63,7 +63,7 @@ fn claims(more: &Value) -> Value {
 }
 
 /// The response as a sender without keys sees it, without the parts that differ in each response.
-fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+fn seen(answer: &HttpResponse) -> (u16, Vec<(String, String)>, String) {
     let mut headers = answer.headers.clone();
     headers.retain(|(name, _)| name != "x-request-id" && name != "date");
     headers.sort();

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use support::http::{Answer, Peer, Request};
+use support::http::{HttpResponse, Peer, Request};
 use support::in_process::{APP, InProcessGateway, SHOP, order, token};
 
 const ORDER: &str = r#"{"id":17,"total":"19.90","currency":"EUR"}"#;
 
-async fn answer_to(address: std::net::SocketAddr, bytes: &[u8]) -> Answer {
+async fn answer_to(address: std::net::SocketAddr, bytes: &[u8]) -> HttpResponse {
     let mut peer = Peer::connect(address).await;
     peer.try_write(bytes).await;
     peer.next_answer().await

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use support::eventually;
-use support::http::{Answer, Peer, Request};
+use support::http::{HttpResponse, Peer, Request};
 use support::in_process::InProcessGateway;
 
 /// A gateway whose event log ends with five orders.
@@ -19,14 +19,14 @@ async fn with_orders() -> InProcessGateway {
     gateway
 }
 
-async fn head_of(gateway: &InProcessGateway, request: Request) -> Answer {
+async fn head_of(gateway: &InProcessGateway, request: Request) -> HttpResponse {
     let mut peer = Peer::connect(gateway.admin).await;
     peer.write(&request.parts(gateway.admin).0).await;
     peer.head().await
 }
 
 /// The next answer with its body, also from a connection that stays open.
-async fn answer_of(gateway: &InProcessGateway, request: Request) -> Answer {
+async fn answer_of(gateway: &InProcessGateway, request: Request) -> HttpResponse {
     let mut peer = Peer::connect(gateway.admin).await;
     peer.write(&request.parts(gateway.admin).0).await;
     peer.next_answer().await

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::server::{api, call, http, outbound, server, status};
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{
-    AccessToken, Answer, ApiRequest, Auth, CallFailure, Method, TokenGrant,
+    AccessToken, ApiRequest, Auth, CallFailure, Method, StoreResponse, TokenGrant,
 };
 
 /// A request with an access token. The body of the token's response is the token.
@@ -83,7 +83,7 @@ async fn a_refused_token_is_reported_and_cached() {
         assert!(
             matches!(
                 refused,
-                Err(CallFailure::TokenRefused(Answer { status: 403, .. }))
+                Err(CallFailure::TokenRefused(StoreResponse { status: 403, .. }))
             ),
             "{refused:?}"
         );

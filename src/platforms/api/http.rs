@@ -100,7 +100,7 @@ pub struct TokenGrant {
     /// The request that fetches the token.
     pub request: ApiRequest,
     /// Parses the token from a successful response.
-    pub read: fn(&Answer) -> Option<AccessToken>,
+    pub read: fn(&StoreResponse) -> Option<AccessToken>,
 }
 
 /// An access token.
@@ -114,7 +114,7 @@ pub struct AccessToken {
 
 /// The response of a store.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct StoreResponse {
     pub status: u16,
     /// Lower-case names with their values.
     pub headers: Vec<(String, String)>,
@@ -124,7 +124,7 @@ pub struct Answer {
     pub received_at: Timestamp,
 }
 
-impl Answer {
+impl StoreResponse {
     /// The first value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -213,7 +213,7 @@ pub enum CallFailure {
     RateLimited(Duration),
     /// The platform refused to issue an access token; with its response.
     #[error("the platform issues no access token")]
-    TokenRefused(Answer),
+    TokenRefused(StoreResponse),
 }
 
 impl CallFailure {
@@ -252,4 +252,4 @@ impl CallFailure {
     }
 }
 
-pub type CallResult = Result<Answer, CallFailure>;
+pub type CallResult = Result<StoreResponse, CallFailure>;

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use cartwire::delivery::ConnectionId;
 use cartwire::delivery::Enrichment;
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
-    Dialogue, Fetched, TlsFault, Unanswered,
+    ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext, Dialogue,
+    Fetched, StoreResponse, TlsFault, Unanswered,
 };
 use cartwire::platforms::{
     Normalized, StoreApi, Unsigned, VerifiedDelivery, WebhookPlatform, connection_kind,
@@ -238,7 +238,7 @@ fn answer(chunk: &[u8]) -> Option<CallResult> {
             .into_iter()
             .map(|(name, value)| (name, text(value)))
             .collect();
-        Some(Answer {
+        Some(StoreResponse {
             status,
             headers,
             body: Bytes::copy_from_slice(request.body),

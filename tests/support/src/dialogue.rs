@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cartwire::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, Unanswered,
+    ApiRequest, Auth, CallFailure, CallResult, Dialogue, Method, StoreResponse, Unanswered,
 };
 use cartwire::platforms::oauth1::Placement;
 use jiff::Timestamp;
@@ -145,7 +145,7 @@ async fn execute(request: reqwest::RequestBuilder) -> CallResult {
         .map(|(name, value)| (name.as_str().to_owned(), text(value)))
         .collect();
     let body = response.bytes().await.map_err(failure)?;
-    Ok(Answer {
+    Ok(StoreResponse {
         status,
         headers,
         body,

@@ -12,13 +12,13 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A complete response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -115,7 +115,7 @@ impl Request {
     }
 
     /// Sends the request and reads the response.
-    pub async fn send(self, address: SocketAddr) -> Answer {
+    pub async fn send(self, address: SocketAddr) -> HttpResponse {
         let (mut bytes, body) = self.parts(address);
         bytes.extend_from_slice(&body);
         let mut peer = Peer::connect(address).await;
@@ -184,7 +184,7 @@ impl Peer {
     }
 
     /// Reads the status and the headers of a response.
-    pub async fn head(&mut self) -> Answer {
+    pub async fn head(&mut self) -> HttpResponse {
         let head = self.until("\r\n\r\n").await;
         let mut lines = head.trim_end().split("\r\n");
         let status = lines
@@ -195,7 +195,7 @@ impl Peer {
         let headers = headers
             .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
             .collect();
-        Answer {
+        HttpResponse {
             status: status.unwrap_or_else(|| panic!("no status in {head:?}")),
             headers,
             body: Vec::new(),
@@ -203,7 +203,7 @@ impl Peer {
     }
 
     /// Reads one of several responses on a connection. The response must have a Content-Length.
-    pub async fn next_answer(&mut self) -> Answer {
+    pub async fn next_answer(&mut self) -> HttpResponse {
         let mut answer = self.head().await;
         let length = answer
             .header("content-length")
@@ -228,7 +228,7 @@ impl Peer {
     }
 
     /// Reads a complete response. Skips a response with status 100 before it.
-    pub async fn answer(&mut self) -> Answer {
+    pub async fn answer(&mut self) -> HttpResponse {
         let mut answer = self.head().await;
         if answer.status == 100 {
             answer = self.head().await;

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::eventually;
-use crate::http::{Answer, RESPONSE_TIMEOUT, Request};
+use crate::http::{HttpResponse, RESPONSE_TIMEOUT, Request};
 
 /// The WooCommerce store of every test.
 pub const SHOP: &str = "/webhooks/woocommerce/shop-a";
@@ -111,7 +111,7 @@ impl InProcessGateway {
     }
 
     /// Posts to the public listener.
-    pub async fn post(&self, path: &str, request: &SignedRequest) -> Answer {
+    pub async fn post(&self, path: &str, request: &SignedRequest) -> HttpResponse {
         Request::new("POST", path)
             .headers(&request.headers)
             .body(&request.body)
@@ -127,7 +127,7 @@ impl InProcessGateway {
     }
 
     /// Sends a GET to the admin listener.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> HttpResponse {
         self.admin_request("GET", path).send(self.admin).await
     }
 

@@ -14,8 +14,8 @@ use super::refusal::{RefusalCause, refusal_cause};
 use super::settings::Settings;
 use crate::delivery::Enrichment;
 use crate::platforms::api::{
-    Answer, ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Fetched, Unanswered,
-    usable_answer,
+    ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Fetched, StoreResponse,
+    Unanswered, usable_response,
 };
 use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
@@ -126,7 +126,7 @@ pub(in crate::platforms::wix) fn fetch(
 }
 
 /// The response if it is successful, or else the outcome of the fetch.
-pub(super) fn good(result: &CallResult) -> Result<&Answer, Fetched> {
+pub(super) fn good(result: &CallResult) -> Result<&StoreResponse, Fetched> {
     // The platform accepted the token, so status 403 means a missing permission, unless the refusal names the installation.
     // A check of the connection reports the missing scope.
     if let Ok(answer) = result
@@ -135,7 +135,7 @@ pub(super) fn good(result: &CallResult) -> Result<&Answer, Fetched> {
     {
         return Err(Fetched::unavailable("scope_missing"));
     }
-    let answer = usable_answer(result)?;
+    let answer = usable_response(result)?;
     match answer.status {
         200..=299 => Ok(answer),
         404 | 410 => Err(Fetched::unavailable("not_found")),
@@ -156,7 +156,7 @@ fn whole(result: &CallResult, member: &str, id: &str) -> Fetched {
 
 /// The outcome of a successful response without the requested entity. A response that is not JSON comes from a proxy or an
 /// outage, so the request is retried.
-fn unreadable(answer: &Answer) -> Fetched {
+fn unreadable(answer: &StoreResponse) -> Fetched {
     let reason = "answer_unreadable";
     match read(answer.text()) {
         Ok(_) => Fetched::unavailable(reason),
@@ -168,7 +168,7 @@ fn unreadable(answer: &Answer) -> Fetched {
     }
 }
 
-fn holds(answer: &Answer, member: &str, id: &str) -> bool {
+fn holds(answer: &StoreResponse, member: &str, id: &str) -> bool {
     let document = parse(answer.text());
     let entity = document
         .as_ref()
@@ -298,7 +298,7 @@ fn installation(
 }
 
 /// The members `names` of the response's member `member`, as raw JSON. `None` if `member` is not an object.
-fn picked(answer: &Answer, member: &str, names: &[&str]) -> Option<Box<RawValue>> {
+fn picked(answer: &StoreResponse, member: &str, names: &[&str]) -> Option<Box<RawValue>> {
     let outer = members(answer.text())?;
     let mut inner = members(outer.get(member)?.get())?;
     inner.retain(|name, _| names.contains(&name.as_str()));

@@ -13,7 +13,8 @@ use super::refusal::{
 use super::scopes::{CATALOG_VERSION, INSTALLATION, missing};
 use super::{settings, token};
 use crate::platforms::api::{
-    Answer, CheckReport, ConnectionContext, Dialogue, FindingCode, Scope, Severity, Unanswered,
+    CheckReport, ConnectionContext, Dialogue, FindingCode, Scope, Severity, StoreResponse,
+    Unanswered,
 };
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -141,7 +142,7 @@ pub(super) fn examine(
 /// Adds the settings of an installation, and a finding if permissions are missing.
 fn report_installation(
     found: &mut CheckReport,
-    answer: &Answer,
+    answer: &StoreResponse,
     caller: &WixClient<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<(), Unanswered> {
@@ -258,7 +259,7 @@ pub(in crate::platforms::wix) fn known(answer: Node<'_>) -> BTreeMap<String, Str
 /// removed, even if the refusal names the secret: the platform does not document its response for a removed installation.
 fn no_token(
     found: &mut CheckReport,
-    refusal: &Answer,
+    refusal: &StoreResponse,
     instance: &ConnectionContext,
     app: &ConnectionContext,
     dialogue: &mut Dialogue<'_>,

@@ -15,8 +15,8 @@ use super::query::{
 use super::resource::ListedResource;
 use crate::delivery::Enrichment;
 use crate::platforms::api::{
-    Answer, CallResult, ConnectionContext, Dialogue, FailureScope, Fetched, ListKind, PageFailure,
-    PageRequest, ReadableList, StorePage, Unanswered,
+    CallResult, ConnectionContext, Dialogue, FailureScope, Fetched, ListKind, PageFailure,
+    PageRequest, ReadableList, StorePage, StoreResponse, Unanswered,
 };
 use crate::platforms::text::replace_lone_surrogates;
 
@@ -135,7 +135,7 @@ fn answer<'a>(
     cursor: &PageCursor,
     caller: &WixClient<'_>,
     dialogue: &mut Dialogue<'a>,
-) -> Result<Result<&'a Answer, PageFailure>, Unanswered> {
+) -> Result<Result<&'a StoreResponse, PageFailure>, Unanswered> {
     let query = cursor.query;
     let has_window = request.list.kind == ListKind::Changes;
     let search = |body| caller.search(query.call, query.path, &body);

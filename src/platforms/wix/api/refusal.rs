@@ -3,53 +3,56 @@
 //! The platform documents the format of its errors, but not the errors for wrong credentials. So the cause of a refusal is
 //! known only if its texts name the cause, or if its status has no other meaning.
 
-use crate::platforms::api::{Answer, CallFailure, CallResult, CheckReport, FindingCode, Severity};
+use crate::platforms::api::{
+    CallFailure, CallResult, CheckReport, FindingCode, Severity, StoreResponse,
+};
 use crate::platforms::json::{Json, parse};
 
 /// The result of a request.
 pub(super) enum ApiOutcome<'a> {
     /// A response with a status from 200 to 299.
-    Success(&'a Answer),
+    Success(&'a StoreResponse),
     /// The platform refused the request.
-    Refused(&'a Answer),
+    Refused(&'a StoreResponse),
     /// The platform refused the access token for the request.
-    TokenRefused(&'a Answer),
+    TokenRefused(&'a StoreResponse),
     /// An outage or a rate limit, which proves nothing about the connection. [`classify`] has reported the finding.
     Unavailable,
 }
 
 /// Separates responses and refusals from outages, and reports an outage as a finding.
 pub(super) fn classify<'a>(found: &mut CheckReport, result: &'a CallResult) -> ApiOutcome<'a> {
-    let (answer, refused): (&'a Answer, fn(&'a Answer) -> ApiOutcome<'a>) = match result {
-        Ok(answer) => (answer, ApiOutcome::Refused),
-        Err(CallFailure::TokenRefused(answer)) => (answer, ApiOutcome::TokenRefused),
-        Err(CallFailure::RateLimited(_)) => {
-            report_rate_limit(found);
-            return ApiOutcome::Unavailable;
-        }
-        Err(failure) => {
-            let (severity, remedy) = match failure {
-                CallFailure::AddressInvalid | CallFailure::AddressRefused(_) => {
-                    (Severity::Broken, ADDRESS)
-                }
-                CallFailure::HostUnknown
-                | CallFailure::Unreachable
-                | CallFailure::Tls(_)
-                | CallFailure::TimedOut
-                | CallFailure::CutOff
-                | CallFailure::TooLarge
-                | CallFailure::RateLimited(_)
-                | CallFailure::TokenRefused(_) => (Severity::Unavailable, WAIT),
-            };
-            found.add(
-                severity,
-                FindingCode::StoreUnreachable,
-                format!("Wix cannot be reached: {failure}"),
-                remedy,
-            );
-            return ApiOutcome::Unavailable;
-        }
-    };
+    let (answer, refused): (&'a StoreResponse, fn(&'a StoreResponse) -> ApiOutcome<'a>) =
+        match result {
+            Ok(answer) => (answer, ApiOutcome::Refused),
+            Err(CallFailure::TokenRefused(answer)) => (answer, ApiOutcome::TokenRefused),
+            Err(CallFailure::RateLimited(_)) => {
+                report_rate_limit(found);
+                return ApiOutcome::Unavailable;
+            }
+            Err(failure) => {
+                let (severity, remedy) = match failure {
+                    CallFailure::AddressInvalid | CallFailure::AddressRefused(_) => {
+                        (Severity::Broken, ADDRESS)
+                    }
+                    CallFailure::HostUnknown
+                    | CallFailure::Unreachable
+                    | CallFailure::Tls(_)
+                    | CallFailure::TimedOut
+                    | CallFailure::CutOff
+                    | CallFailure::TooLarge
+                    | CallFailure::RateLimited(_)
+                    | CallFailure::TokenRefused(_) => (Severity::Unavailable, WAIT),
+                };
+                found.add(
+                    severity,
+                    FindingCode::StoreUnreachable,
+                    format!("Wix cannot be reached: {failure}"),
+                    remedy,
+                );
+                return ApiOutcome::Unavailable;
+            }
+        };
     match answer.status {
         200..=299 => ApiOutcome::Success(answer),
         429 => {
@@ -74,7 +77,7 @@ fn report_rate_limit(found: &mut CheckReport) {
 }
 
 /// Reports a status that proves nothing about the connection.
-pub(super) fn report_unexpected_status(found: &mut CheckReport, answer: &Answer) {
+pub(super) fn report_unexpected_status(found: &mut CheckReport, answer: &StoreResponse) {
     found.add(
         Severity::Unavailable,
         FindingCode::StoreUnreachable,
@@ -112,7 +115,7 @@ pub(super) enum RefusalCause {
 }
 
 /// Reads the cause from the texts of a refusal and its status.
-pub(super) fn refusal_cause(answer: &Answer) -> RefusalCause {
+pub(super) fn refusal_cause(answer: &StoreResponse) -> RefusalCause {
     // A response that is not JSON may be the page of a proxy, which names no cause.
     let Some(document) = parse(answer.text()) else {
         return RefusalCause::Unclear;
@@ -137,7 +140,7 @@ pub(super) fn refusal_cause(answer: &Answer) -> RefusalCause {
 }
 
 /// All texts of a refusal in lower case, separated by spaces. Empty if the response is not JSON.
-pub(super) fn words(answer: &Answer) -> String {
+pub(super) fn words(answer: &StoreResponse) -> String {
     parse(answer.text())
         .map(|document| texts_of(&document))
         .unwrap_or_default()

@@ -8,11 +8,11 @@ use secrecy::SecretString;
 
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{
-    Answer, ApiRequest, CallResult, ConnectionContext, Dialogue, Unanswered,
+    ApiRequest, CallResult, ConnectionContext, Dialogue, StoreResponse, Unanswered,
 };
 
-pub(super) fn answer(status: u16, body: &str) -> Answer {
-    Answer {
+pub(super) fn answer(status: u16, body: &str) -> StoreResponse {
+    StoreResponse {
         status,
         headers: Vec::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),

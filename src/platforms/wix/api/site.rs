@@ -10,7 +10,7 @@ use super::caller::WixClient;
 use super::refusal::{ApiOutcome, classify, unreadable, words};
 use super::settings::Settings;
 use crate::platforms::api::{
-    Answer, CheckReport, ConnectionContext, Dialogue, FindingCode, Severity, Unanswered,
+    CheckReport, ConnectionContext, Dialogue, FindingCode, Severity, StoreResponse, Unanswered,
 };
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -109,7 +109,7 @@ fn mixed_up(context: &ConnectionContext) -> Option<MixedUp> {
     })
 }
 
-fn learn(found: &mut CheckReport, answer: &Answer) {
+fn learn(found: &mut CheckReport, answer: &StoreResponse) {
     let document = parse(answer.text());
     let properties = document
         .as_ref()
@@ -163,7 +163,7 @@ enum Listed<'a> {
         all: bool,
     },
     /// The platform refused to list the sites.
-    Refused(&'a Answer),
+    Refused(&'a StoreResponse),
     /// The list is unavailable or unreadable, which is already reported, or the account id is not known.
     Nothing,
 }
@@ -273,7 +273,7 @@ fn confirm(found: &mut CheckReport, listed: &Listed<'_>, site: &str) {
 }
 
 /// Reports why neither the site (refusal `site`) nor the account's list (refusal `account`) can be read.
-fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
+fn accuse(found: &mut CheckReport, site: &StoreResponse, account: &StoreResponse) {
     let (code, cause, remedy) = match (site.status, account.status) {
         (401, 401) => (
             FindingCode::ApiKeyRefused,
@@ -300,7 +300,7 @@ fn accuse(found: &mut CheckReport, site: &Answer, account: &Answer) {
 }
 
 /// Reports a site that belongs to the account, but whose properties cannot be read.
-fn site_refused(found: &mut CheckReport, refusal: &Answer) {
+fn site_refused(found: &mut CheckReport, refusal: &StoreResponse) {
     let cause = format!(
         "the API key has no access to this site: Wix responds with status {}",
         refusal.status

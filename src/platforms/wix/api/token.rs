@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::settings::Settings;
 use crate::platforms::api::{
-    AccessToken, Answer, ApiRequest, ConnectionContext, Method, TokenGrant,
+    AccessToken, ApiRequest, ConnectionContext, Method, StoreResponse, TokenGrant,
 };
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -45,7 +45,7 @@ pub(super) fn request(app: &ConnectionContext, instance: &str) -> Option<ApiRequ
 }
 
 /// Reads the token from the response, or from a JSON string in the member `body` of the response. `None` if there is no token.
-pub(super) fn read(answer: &Answer) -> Option<AccessToken> {
+pub(super) fn read(answer: &StoreResponse) -> Option<AccessToken> {
     let outer = parse(answer.text())?;
     let inner = Node::root(&outer).get("body").str().and_then(parse);
     let granted = Node::root(inner.as_ref().unwrap_or(&outer));

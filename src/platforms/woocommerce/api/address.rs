@@ -13,14 +13,14 @@ use super::redirect::{follow, is_refused_redirect, redirect};
 use super::refusal;
 use super::urls::{is_same_store, named, show};
 use crate::platforms::api::{
-    Answer, ApiRequest, Dialogue, Finding, FindingCode, Severity, Unanswered,
+    ApiRequest, Dialogue, Finding, FindingCode, Severity, StoreResponse, Unanswered,
 };
 use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entities;
 
 /// A store with a REST API.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct StoreAddress {
     /// The REST root, with a slash at its end.
     pub(super) root: Url,
     /// The store's address, without a slash at its end.
@@ -54,7 +54,7 @@ const RELATION: &str = "https://api.w.org/";
 const FIELDS: &str = "_fields=name,url,home,gmt_offset,timezone_string,namespaces";
 
 /// Finds the REST root.
-pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place, End> {
+pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<StoreAddress, End> {
     let start = Url::parse(&format!("{}/", typed.trim_end_matches('/'))).map_err(|_| {
         let remedy = "Give the store's URL, as in https://shop.example.";
         finding(
@@ -85,9 +85,11 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Place
         match follow(dialogue, "rest.root", &asked) {
             Err(End::Found(trouble)) => troubles.push(trouble),
             Err(unanswered) => return Err(unanswered),
-            Ok((at, answer)) => match place(&at, answer, is_plain) {
-                Some(place) if is_query_root(&at) => return Err(only_plain(&place).into()),
-                Some(place) => return Ok(place),
+            Ok((at, answer)) => match store_address(&at, answer, is_plain) {
+                Some(store_address) if is_query_root(&at) => {
+                    return Err(only_plain(&store_address).into());
+                }
+                Some(store_address) => return Ok(store_address),
                 None => troubles.extend(refusal::of_answer(answer, at.as_str())),
             },
         }
@@ -131,7 +133,7 @@ fn perhaps_plain(
 }
 
 /// The root that the page names in its head or in its headers, at the requested host.
-fn told_root(page: &Answer, home: &Url) -> Option<Url> {
+fn told_root(page: &StoreResponse, home: &Url) -> Option<Url> {
     let link = page.all("link").find_map(|value| {
         let links = value
             .split('<')
@@ -220,7 +222,7 @@ fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
 }
 
 /// The store, if the response is that of a REST root.
-fn place(at: &Url, answer: &Answer, is_plain: bool) -> Option<Place> {
+fn store_address(at: &Url, answer: &StoreResponse, is_plain: bool) -> Option<StoreAddress> {
     let document = json(answer).filter(|_| answer.is_good())?;
     let root = Node::root(&document);
     let namespaces = root.get("namespaces").scalars().known()?;
@@ -243,7 +245,7 @@ fn place(at: &Url, answer: &Answer, is_plain: bool) -> Option<Place> {
         found if found.iter().any(|name| name.starts_with("wc/")) => Api::Old,
         _ => Api::Missing,
     };
-    Some(Place {
+    Some(StoreAddress {
         root: rest,
         url: show(&store),
         home: root
@@ -282,20 +284,20 @@ fn offset(hours: Node<'_>) -> Option<String> {
     Some(text)
 }
 
-fn only_plain(place: &Place) -> Finding {
+fn only_plain(address: &StoreAddress) -> Finding {
     finding(
         Severity::Broken,
         FindingCode::PermalinksPlain,
         format!(
             "The permalinks of {} are plain: its REST API is only at ?rest_route=/, where WooCommerce takes no keys.",
-            place.url
+            address.url
         ),
         "In WordPress, open Settings > Permalinks, choose \"Post name\" (anything but \"Plain\") and save.",
     )
 }
 
 /// The finding if no root was found.
-fn nothing_found(start: &Url, page: Option<&Answer>, troubles: Vec<Finding>) -> Finding {
+fn nothing_found(start: &Url, page: Option<&StoreResponse>, troubles: Vec<Finding>) -> Finding {
     // A block says more about the cause than a missing page.
     if let Some(position) = troubles
         .iter()

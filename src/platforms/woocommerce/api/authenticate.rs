@@ -8,19 +8,19 @@
 use url::Url;
 
 use super::body::json;
-use super::client::{Keys, Mode, StoreClient, is_woocommerce, rest_error, wrong_role};
-use super::diagnosis::{Refused, diagnose};
+use super::client::{ApiKey, AuthMethod, StoreClient, is_woocommerce, rest_error, wrong_role};
+use super::diagnosis::{RejectedAuth, diagnose};
 use super::outcome::{End, finding};
-use super::{facts, refusal};
+use super::{description, refusal};
 use crate::platforms::api::{
-    Answer, CallFailure, CallResult, Dialogue, Finding, FindingCode, Method, Severity,
+    CallFailure, CallResult, Dialogue, Finding, FindingCode, Method, Severity, StoreResponse,
 };
 use crate::platforms::oauth1::Placement;
 
 /// The result of one attempt to authenticate.
 enum Try<'a> {
     /// The store accepted the keys.
-    Taken(&'a Answer),
+    Taken(&'a StoreResponse),
     /// The store saw no key: the key is unknown, or none arrived.
     Unseen,
     /// The store saw the key and rejected it, with a message in its language and the difference of its clock.
@@ -50,7 +50,7 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
             | "woocommerce_rest_authentication_missing_parameter",
         ) => Try::Refused {
             message,
-            apart: facts::apart(answer),
+            apart: description::apart(answer),
         },
         (401, code) if is_woocommerce(code) => Try::Unseen,
         (403, code) if is_woocommerce(code) => Try::Other(wrong_role(code)),
@@ -69,18 +69,18 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
 pub(super) fn choose<'a>(
     root: &Url,
     home: Option<&Url>,
-    keys: &Keys,
+    keys: &ApiKey,
     dialogue: &mut Dialogue<'a>,
-) -> Result<(StoreClient, Option<&'a Answer>), End> {
-    let mut refused: Vec<Refused> = Vec::new();
+) -> Result<(StoreClient, Option<&'a StoreResponse>), End> {
+    let mut refused: Vec<RejectedAuth> = Vec::new();
     let mut foreign = None;
     // WooCommerce has an error of its own for every signature that it sees, even of an unknown key. Without that error the
     // header did not arrive.
     let mut header_arrives = true;
     for mode in modes(root, home) {
         let placement = match &mode {
-            Mode::Basic => None,
-            Mode::OAuth { placement, .. } => Some(*placement),
+            AuthMethod::Basic => None,
+            AuthMethod::OAuth { placement, .. } => Some(*placement),
         };
         if placement == Some(Placement::Query) && header_arrives
             || placement == Some(Placement::Header) && !header_arrives
@@ -99,8 +99,8 @@ pub(super) fn choose<'a>(
             Try::Foreign(trouble) => foreign = Some(trouble),
             Try::Refused { message, apart } => {
                 // WooCommerce evaluates Basic first, so no other mode can succeed.
-                let is_certain = caller.mode == Mode::Basic;
-                refused.push(Refused {
+                let is_certain = caller.mode == AuthMethod::Basic;
+                refused.push(RejectedAuth {
                     caller,
                     message,
                     apart,
@@ -137,10 +137,10 @@ pub(super) fn choose<'a>(
 }
 
 /// The authentication modes to try, the likeliest first.
-fn modes(root: &Url, home: Option<&Url>) -> Vec<Mode> {
+fn modes(root: &Url, home: Option<&Url>) -> Vec<AuthMethod> {
     let mut modes = Vec::new();
     if root.scheme() == "https" {
-        modes.push(Mode::Basic);
+        modes.push(AuthMethod::Basic);
     }
     // First the address that is called. Behind a proxy WordPress may know itself by another host or scheme.
     let mut roots = vec![root.to_string()];
@@ -153,7 +153,7 @@ fn modes(root: &Url, home: Option<&Url>) -> Vec<Mode> {
         }
     }
     for placement in [Placement::Header, Placement::Query] {
-        modes.extend(roots.iter().map(|root| Mode::OAuth {
+        modes.extend(roots.iter().map(|root| AuthMethod::OAuth {
             root: root.clone(),
             placement,
         }));

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::address::{Api, Place};
+use super::address::{Api, StoreAddress};
 use super::body::json;
-use super::client::{Keys, StoreClient};
+use super::client::{ApiKey, StoreClient};
 use super::learn::learn;
 use super::outcome::{End, NOT_WOOCOMMERCE, SET_CREDENTIALS, WOOCOMMERCE_TOO_OLD, add, finding};
 use super::session::CheckSession;
 use super::settings::StoreSettings;
 use super::{address, authenticate, mode, reachable, refusal};
 use crate::platforms::api::{
-    Answer, CallFailure, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue,
-    Finding, FindingCode, Pace, Scope, Severity, Unanswered,
+    CallFailure, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Finding,
+    FindingCode, Pace, Scope, Severity, StoreResponse, Unanswered,
 };
 use crate::platforms::registered::RegisteredWebhooks;
 
@@ -74,7 +74,7 @@ fn run(
     dialogue: &mut Dialogue<'_>,
     report: &mut CheckReport,
 ) -> Result<(), End> {
-    let Some(keys) = Keys::of(context) else {
+    let Some(keys) = ApiKey::of(context) else {
         report.add(
             Severity::Note,
             FindingCode::NoKeys,
@@ -90,7 +90,7 @@ fn run(
     let settings = StoreSettings::parse(&context.settings);
     let Reached {
         caller,
-        place,
+        address,
         status,
     } = reach(&settings, &keys, dialogue, report)?;
     let mut session = CheckSession {
@@ -100,23 +100,23 @@ fn run(
         dialogue,
         report,
     };
-    let facts = learn(&mut session, place.as_ref(), status);
-    mode::run(&mut session, mode, &facts)
+    let description = learn(&mut session, address.as_ref(), status);
+    mode::run(&mut session, mode, &description)
 }
 
 /// A store that accepted the key.
 struct Reached<'a> {
     caller: StoreClient,
     /// Where the store was found; `None` if the address that an earlier check stored still works.
-    place: Option<Place>,
+    address: Option<StoreAddress>,
     /// The store's status; `None` if the store is too slow for it.
-    status: Option<&'a Answer>,
+    status: Option<&'a StoreResponse>,
 }
 
 /// Reaches the store by the address and the authentication that an earlier check stored, or else by the operator's URL.
 fn reach<'a>(
     settings: &StoreSettings,
-    keys: &Keys,
+    keys: &ApiKey,
     dialogue: &mut Dialogue<'a>,
     report: &mut CheckReport,
 ) -> Result<Reached<'a>, End> {
@@ -125,7 +125,7 @@ fn reach<'a>(
             Ok(answer) if answer.is_good() && json(answer).is_some() => {
                 return Ok(Reached {
                     caller,
-                    place: None,
+                    address: None,
                     status: Some(answer),
                 });
             }
@@ -142,34 +142,35 @@ fn reach<'a>(
             Ok(_) | Err(_) => {}
         }
     }
-    let place = address::discover(settings.url.as_deref().unwrap_or_default(), dialogue)?;
-    judge_place(&place, report)?;
-    let (caller, status) = authenticate::choose(&place.root, place.home.as_ref(), keys, dialogue)?;
+    let address = address::discover(settings.url.as_deref().unwrap_or_default(), dialogue)?;
+    judge_address(&address, report)?;
+    let (caller, status) =
+        authenticate::choose(&address.root, address.home.as_ref(), keys, dialogue)?;
     Ok(Reached {
         caller,
-        place: Some(place),
+        address: Some(address),
         status,
     })
 }
 
 /// Checks what the REST root shows without a key.
-fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
-    if place.is_plain {
+fn judge_address(address: &StoreAddress, report: &mut CheckReport) -> Result<(), End> {
+    if address.is_plain {
         report.add(
             Severity::Note,
             FindingCode::PermalinksPlain,
-            format!("The permalinks of {} are plain, so its REST API is reachable only through index.php.", place.url),
+            format!("The permalinks of {} are plain, so its REST API is reachable only through index.php.", address.url),
             "In WordPress, open Settings > Permalinks, choose \"Post name\" and save. The connection works without this change, but not with every host.",
         );
     }
-    match place.version {
+    match address.version {
         Api::Current => Ok(()),
         Api::Old => Err(finding(
             Severity::Broken,
             WOOCOMMERCE_TOO_OLD,
             format!(
                 "The WooCommerce at {} is too old: it has no REST API v3. Cartwire needs WooCommerce 6.0 or newer.",
-                place.url
+                address.url
             ),
             "Update WooCommerce under Dashboard > Updates in WordPress.",
         )
@@ -177,7 +178,7 @@ fn judge_place(place: &Place, report: &mut CheckReport) -> Result<(), End> {
         Api::Missing => Err(finding(
             Severity::Broken,
             NOT_WOOCOMMERCE,
-            format!("{} is a WordPress site, but WooCommerce's REST API is not there.", place.url),
+            format!("{} is a WordPress site, but WooCommerce's REST API is not there.", address.url),
             "Activate WooCommerce under Plugins in WordPress. If the shop is in a folder or on another host of this site, use \
              that URL.",
         )

@@ -10,22 +10,22 @@ use super::outcome::{End, finding};
 use super::settings::{AuthScheme, StoreSettings};
 use super::urls::is_same_store;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallResult, ConnectionContext, Dialogue, Finding, FindingCode,
-    Method, Severity,
+    ApiRequest, Auth, CallResult, ConnectionContext, Dialogue, Finding, FindingCode, Method,
+    Severity, StoreResponse,
 };
 use crate::platforms::lenient::Node;
 use crate::platforms::oauth1::{OAuth1, Placement};
 
 /// A REST API key.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(super) struct ApiKey {
     pub(super) key: SecretString,
     pub(super) secret: SecretString,
 }
 
 /// How a request is authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum AuthMethod {
     /// Key and secret in the `Authorization` header, over https only.
     Basic,
     /// An OAuth 1.0a signature for the REST root as the store knows it.
@@ -37,11 +37,11 @@ pub(super) enum Mode {
     },
 }
 
-impl Mode {
+impl AuthMethod {
     pub(super) fn scheme(&self) -> AuthScheme {
         match self {
-            Mode::Basic => AuthScheme::Basic,
-            Mode::OAuth { placement, .. } => AuthScheme::OAuth1(*placement),
+            AuthMethod::Basic => AuthScheme::Basic,
+            AuthMethod::OAuth { placement, .. } => AuthScheme::OAuth1(*placement),
         }
     }
 }
@@ -51,11 +51,11 @@ impl Mode {
 pub(super) struct StoreClient {
     /// The REST root, with a slash at its end.
     pub(super) root: String,
-    pub(super) mode: Mode,
-    pub(super) keys: Keys,
+    pub(super) mode: AuthMethod,
+    pub(super) keys: ApiKey,
 }
 
-impl Keys {
+impl ApiKey {
     /// The keys of a connection; `None` unless both halves are stored.
     pub(super) fn of(context: &ConnectionContext) -> Option<Self> {
         let secret = |name: &str| context.secrets.get(name).cloned();
@@ -68,7 +68,7 @@ impl Keys {
 
 impl StoreClient {
     /// The caller that worked at an earlier check; `None` if the URL was changed since.
-    pub(super) fn remembered(settings: &StoreSettings, keys: &Keys) -> Option<Self> {
+    pub(super) fn remembered(settings: &StoreSettings, keys: &ApiKey) -> Option<Self> {
         let root = settings.rest_root.as_ref()?;
         let (root_url, typed) = (
             Url::parse(root).ok()?,
@@ -78,9 +78,9 @@ impl StoreClient {
         let fits = is_same_store(&root_url, &typed)
             && !(typed.scheme() == "https" && root_url.scheme() == "http");
         let mode = match settings.auth? {
-            AuthScheme::Basic if root_url.scheme() == "https" => Mode::Basic,
+            AuthScheme::Basic if root_url.scheme() == "https" => AuthMethod::Basic,
             AuthScheme::Basic => return None,
-            AuthScheme::OAuth1(placement) => Mode::OAuth {
+            AuthScheme::OAuth1(placement) => AuthMethod::OAuth {
                 root: settings.oauth_address.as_ref().unwrap_or(root).to_owned(),
                 placement,
             },
@@ -102,7 +102,7 @@ impl StoreClient {
     ) -> ApiRequest {
         let url = format!("{}wc/v3/{path}", self.root);
         let auth = match &self.mode {
-            Mode::Basic => {
+            AuthMethod::Basic => {
                 let pair = format!(
                     "{}:{}",
                     self.keys.key.expose_secret(),
@@ -113,7 +113,7 @@ impl StoreClient {
                     format!("Basic {}", STANDARD.encode(pair)).into(),
                 )
             }
-            Mode::OAuth { root, placement } => {
+            AuthMethod::OAuth { root, placement } => {
                 let address = (*root != self.root).then(|| format!("{root}wc/v3/{path}"));
                 Auth::OAuth1(OAuth1 {
                     placement: *placement,
@@ -145,7 +145,7 @@ impl StoreClient {
 }
 
 /// The code and the message of a REST API error.
-pub(super) fn rest_error(answer: &Answer) -> Option<(String, String)> {
+pub(super) fn rest_error(answer: &StoreResponse) -> Option<(String, String)> {
     if answer.is_good() {
         return None;
     }

@@ -8,14 +8,14 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::client::{Keys, Mode, StoreClient, is_woocommerce, rest_error};
-use super::facts::clock_off;
+use super::client::{ApiKey, AuthMethod, StoreClient, is_woocommerce, rest_error};
+use super::description::clock_off;
 use super::outcome::finding;
 use crate::platforms::api::{Dialogue, Finding, FindingCode, Method, Severity, Unanswered};
 
 /// One rejected authentication mode.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RejectedAuth {
     pub(super) caller: StoreClient,
     /// The store's message, in its language. Only compared with another message of the same store.
     pub(super) message: String,
@@ -28,7 +28,7 @@ const IMPOSSIBLE_KEY: &str = "ck_0000000000000000000000000000000000000000";
 
 /// The finding for rejected keys of a wrong length. Keys that a program created can have any length, so the length alone is no
 /// fault.
-fn misshapen(keys: &Keys) -> Option<Finding> {
+fn misshapen(keys: &ApiKey) -> Option<Finding> {
     let halves = [
         ("consumer key", "ck_", &keys.key),
         ("consumer secret", "cs_", &keys.secret),
@@ -58,8 +58,8 @@ fn misshapen(keys: &Keys) -> Option<Finding> {
 
 /// The finding for keys that were rejected in every mode.
 pub(super) fn diagnose(
-    keys: &Keys,
-    refused: &[Refused],
+    keys: &ApiKey,
+    refused: &[RejectedAuth],
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Finding, Unanswered> {
     let Some(first) = refused.first() else {
@@ -68,7 +68,7 @@ pub(super) fn diagnose(
     // Basic authentication has no timestamp, so a rejection by Basic has another reason than the clock.
     let by_basic = refused
         .iter()
-        .any(|refused| refused.caller.mode == Mode::Basic);
+        .any(|refused| refused.caller.mode == AuthMethod::Basic);
     if !by_basic && let Some(apart) = refused.iter().find_map(|refused| refused.apart) {
         return Ok(clock_off(apart, Severity::Broken));
     }
@@ -90,7 +90,7 @@ pub(super) fn diagnose(
 }
 
 /// `true` if the store gives the same error for a key that cannot exist.
-fn is_unknown(refused: &Refused, dialogue: &mut Dialogue<'_>) -> Result<bool, Unanswered> {
+fn is_unknown(refused: &RejectedAuth, dialogue: &mut Dialogue<'_>) -> Result<bool, Unanswered> {
     let mut caller = refused.caller.clone();
     caller.keys.key = IMPOSSIBLE_KEY.into();
     let path = "system_status?_fields=environment,settings";

@@ -9,11 +9,11 @@
 //! - no usable response: [`Enrichment::Unavailable`] or [`Fetched::Retry`].
 
 use super::body::json_text;
-use super::client::{Keys, Mode, StoreClient, rest_error};
+use super::client::{ApiKey, AuthMethod, StoreClient, rest_error};
 use super::settings::StoreSettings;
 use crate::delivery::Enrichment;
 use crate::platforms::api::{
-    Answer, ConnectionContext, Dialogue, Fetched, Method, Unanswered, usable_answer,
+    ConnectionContext, Dialogue, Fetched, Method, StoreResponse, Unanswered, usable_response,
 };
 use crate::platforms::json::{Json, Unread, read};
 use crate::platforms::lenient::Node;
@@ -38,7 +38,7 @@ pub(in crate::platforms::woocommerce) fn fetch(
     };
     let path = format!("{}/{id}", resource.path());
     let result = dialogue.ask(caller.request(call, Method::Get, &path, None))?;
-    let answer = match usable_answer(result) {
+    let answer = match usable_response(result) {
         Ok(answer) => answer,
         Err(fetched) => return Ok(fetched),
     };
@@ -65,7 +65,7 @@ pub(in crate::platforms::woocommerce) fn fetch(
 }
 
 /// The result of a response without the entity.
-fn refused(request: &EntityRequest, answer: &Answer) -> Fetched {
+fn refused(request: &EntityRequest, answer: &StoreResponse) -> Fetched {
     // Only WooCommerce itself can state that an entity does not exist; a web server's 404 says nothing about it.
     let is_gone = rest_error(answer).is_some_and(|(code, _)| code.ends_with("invalid_id"));
     match request {
@@ -81,7 +81,7 @@ fn refused(request: &EntityRequest, answer: &Answer) -> Fetched {
 }
 
 /// The result of a response with the entity.
-fn found(request: &EntityRequest, entity: Node<'_>, answer: &Answer) -> Fetched {
+fn found(request: &EntityRequest, entity: Node<'_>, answer: &StoreResponse) -> Fetched {
     let complete = || {
         let body = json_text(answer).as_bytes().to_vec();
         Fetched::Done(Enrichment::Complete(body.into()))
@@ -108,16 +108,16 @@ const GONE: &str = r#"{"confirmed":"gone"}"#;
 
 /// The client that a check found to work, else the one that works with most stores.
 pub(super) fn caller(context: &ConnectionContext) -> Option<StoreClient> {
-    let keys = Keys::of(context)?;
+    let keys = ApiKey::of(context)?;
     let settings = StoreSettings::parse(&context.settings);
     if let Some(caller) = StoreClient::remembered(&settings, &keys) {
         return Some(caller);
     }
     let root = format!("{}/wp-json/", settings.url?.trim_end_matches('/'));
     let mode = if root.starts_with("https://") {
-        Mode::Basic
+        AuthMethod::Basic
     } else {
-        Mode::OAuth {
+        AuthMethod::OAuth {
             root: root.clone(),
             placement: Placement::Header,
         }

@@ -1,11 +1,11 @@
 //! Stores what a check learned about a store: how it is reached, and what it says about itself.
 
-use super::address::Place;
-use super::client::Mode;
-use super::facts::{self, Facts};
+use super::address::StoreAddress;
+use super::client::AuthMethod;
+use super::description::{self, StoreDescription};
 use super::session::CheckSession;
 use super::settings::{AuthScheme, name};
-use crate::platforms::api::{Answer, FindingCode, Severity};
+use crate::platforms::api::{FindingCode, Severity, StoreResponse};
 use crate::platforms::oauth1::Placement;
 
 /// Settings that a check keeps as they are, unless a later step changes them.
@@ -20,16 +20,16 @@ const KEPT: [&str; 5] = [
 /// Adds the settings to the report, and findings about version, clock and authentication.
 pub(super) fn learn(
     session: &mut CheckSession<'_, '_>,
-    place: Option<&Place>,
-    status: Option<&Answer>,
-) -> Facts {
-    let facts = status.map(Facts::of).unwrap_or_default();
-    store_settings(session, place, &facts);
+    address: Option<&StoreAddress>,
+    status: Option<&StoreResponse>,
+) -> StoreDescription {
+    let description = status.map(StoreDescription::of).unwrap_or_default();
+    store_settings(session, address, &description);
     report_authentication(session);
     match status {
         Some(status) => {
-            facts.judge(session.report);
-            facts::clock(status, &session.caller.mode, session.report);
+            description.judge(session.report);
+            description::clock(status, &session.caller.mode, session.report);
         }
         None => session.report.add(
             Severity::Note,
@@ -38,28 +38,38 @@ pub(super) fn learn(
             "Open WooCommerce > Status in the store and find out why it is slow.",
         ),
     }
-    facts
+    description
 }
 
-fn store_settings(session: &mut CheckSession<'_, '_>, place: Option<&Place>, facts: &Facts) {
+fn store_settings(
+    session: &mut CheckSession<'_, '_>,
+    store: Option<&StoreAddress>,
+    description: &StoreDescription,
+) {
     let (context, caller) = (session.context, &session.caller);
     let address = match &caller.mode {
-        Mode::OAuth { root, .. } if *root != caller.root => root.as_str(),
-        Mode::Basic | Mode::OAuth { .. } => "",
+        AuthMethod::OAuth { root, .. } if *root != caller.root => root.as_str(),
+        AuthMethod::Basic | AuthMethod::OAuth { .. } => "",
     };
     let new = [
-        (name::URL, place.map(|place| place.url.clone())),
+        (name::URL, store.map(|store| store.url.clone())),
         (name::REST_ROOT, Some(caller.root.clone())),
         (name::AUTH, Some(caller.mode.scheme().as_str().to_owned())),
         (name::OAUTH_ADDRESS, Some(address.to_owned())),
-        (name::STORE_NAME, place.and_then(|place| place.name.clone())),
+        (name::STORE_NAME, store.and_then(|store| store.name.clone())),
         (
             name::TIME_ZONE,
-            place.and_then(|place| place.time_zone.clone()),
+            store.and_then(|store| store.time_zone.clone()),
         ),
-        (name::CURRENCY, facts.currency.clone()),
-        (name::WOOCOMMERCE_VERSION, facts.woocommerce_version.clone()),
-        (name::WORDPRESS_VERSION, facts.wordpress_version.clone()),
+        (name::CURRENCY, description.currency.clone()),
+        (
+            name::WOOCOMMERCE_VERSION,
+            description.woocommerce_version.clone(),
+        ),
+        (
+            name::WORDPRESS_VERSION,
+            description.wordpress_version.clone(),
+        ),
     ];
     let kept = KEPT.map(|setting| (setting, None));
     for (setting, value) in new.into_iter().chain(kept) {
@@ -71,8 +81,8 @@ fn store_settings(session: &mut CheckSession<'_, '_>, place: Option<&Place>, fac
 
 fn report_authentication(session: &mut CheckSession<'_, '_>) {
     let how = match &session.caller.mode {
-        Mode::Basic => "Basic over https",
-        Mode::OAuth { placement, .. } => match placement {
+        AuthMethod::Basic => "Basic over https",
+        AuthMethod::OAuth { placement, .. } => match placement {
             Placement::Header => "OAuth 1.0a",
             Placement::Query => "OAuth 1.0a in the query",
         },

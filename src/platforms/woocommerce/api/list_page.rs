@@ -6,7 +6,7 @@ use super::body::json_text;
 use super::client::{StoreClient, rest_error};
 use super::rows::rows;
 use crate::platforms::api::{
-    Answer, Dialogue, FailureScope, Method, PageFailure, Unanswered, usable_answer,
+    Dialogue, FailureScope, Method, PageFailure, StoreResponse, Unanswered, usable_response,
 };
 use crate::platforms::text::replace_lone_surrogates;
 
@@ -38,7 +38,7 @@ impl ListPage {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Result<Option<Self>, PageFailure>, Unanswered> {
         let answer = dialogue.ask(caller.request("entities.list", Method::Get, path, None))?;
-        Ok(match usable_answer(answer) {
+        Ok(match usable_response(answer) {
             Ok(answer) if answer.status == 200 => Ok(Some(Self::of(answer))),
             Ok(answer) if is_missing(answer) => Ok(None),
             Ok(_) => Err(list_failure("store_refuses")),
@@ -46,7 +46,7 @@ impl ListPage {
         })
     }
 
-    fn of(answer: &Answer) -> Self {
+    fn of(answer: &StoreResponse) -> Self {
         let counted = |name: &str| answer.header(name)?.trim().parse::<u32>().ok();
         Self {
             text: replace_lone_surrogates(json_text(answer)).into_owned(),
@@ -62,7 +62,7 @@ impl ListPage {
     }
 }
 
-fn is_missing(answer: &Answer) -> bool {
+fn is_missing(answer: &StoreResponse) -> bool {
     rest_error(answer).is_some_and(|(code, _)| code.ends_with("invalid_id"))
 }
 

@@ -10,7 +10,7 @@ use super::outcome::{End, finding};
 use super::refusal;
 use super::session::CheckSession;
 use super::webhooks::{Own, Webhook};
-use crate::platforms::api::{Answer, CallFailure, Finding, FindingCode, Method, Severity};
+use crate::platforms::api::{CallFailure, Finding, FindingCode, Method, Severity, StoreResponse};
 use crate::platforms::json::Json;
 use crate::platforms::lenient::Node;
 
@@ -85,7 +85,7 @@ fn items<'a>(document: &'a Json<'a>) -> Option<Vec<Node<'a>>> {
 }
 
 /// The finding for a refused list, after the store accepted the key.
-fn refused(answer: &Answer, url: &str) -> Finding {
+fn refused(answer: &StoreResponse, url: &str) -> Finding {
     if let Some(other) = refusal::of_answer(answer, url) {
         return other;
     }

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::change::{Repaired, Wanted, read_only};
 use super::compare::{compare, watch};
-use super::facts::{self, Facts};
+use super::description::{self, StoreDescription};
 use super::listing::list;
 use super::outcome::{End, add, finding};
 use super::session::CheckSession;
@@ -21,7 +21,7 @@ use crate::platforms::api::{CheckMode, CheckReport, Finding, FindingCode, Severi
 pub(super) fn run(
     session: &mut CheckSession<'_, '_>,
     mode: CheckMode,
-    facts: &Facts,
+    description: &StoreDescription,
 ) -> Result<(), End> {
     if session.context.is_polled() && mode != CheckMode::Remove {
         let good = "the store is followed by polling, so it needs no webhooks";
@@ -30,7 +30,7 @@ pub(super) fn run(
     }
     match mode {
         CheckMode::Check => check(session),
-        CheckMode::Fix => fix(session, facts),
+        CheckMode::Fix => fix(session, description),
         CheckMode::Remove => remove(session),
     }
 }
@@ -88,7 +88,7 @@ fn check(session: &mut CheckSession<'_, '_>) -> Result<(), End> {
     Ok(())
 }
 
-fn fix(session: &mut CheckSession<'_, '_>, facts: &Facts) -> Result<(), End> {
+fn fix(session: &mut CheckSession<'_, '_>, description: &StoreDescription) -> Result<(), End> {
     let context = session.context;
     let Some(target) = context.delivery_url.as_deref() else {
         add(session.report, no_public_url(Severity::Broken));
@@ -113,7 +113,7 @@ fn fix(session: &mut CheckSession<'_, '_>, facts: &Facts) -> Result<(), End> {
     let wanted = Wanted {
         own: &own,
         secret: secret.expose_secret(),
-        with_optional: has_optional_topic(session.settings, facts),
+        with_optional: has_optional_topic(session.settings, description),
     };
     let repaired = repair::repair(session, &wanted, listed)?;
     record(session, &own, watched, repaired);
@@ -121,11 +121,11 @@ fn fix(session: &mut CheckSession<'_, '_>, facts: &Facts) -> Result<(), End> {
 }
 
 /// `true` if the store's version has the optional topic.
-fn has_optional_topic(settings: &StoreSettings, facts: &Facts) -> bool {
+fn has_optional_topic(settings: &StoreSettings, description: &StoreDescription) -> bool {
     let known = settings.woocommerce_version.as_deref();
-    let version = facts.woocommerce_version.as_deref().or(known);
+    let version = description.woocommerce_version.as_deref().or(known);
     version
-        .and_then(facts::version)
+        .and_then(description::version)
         .is_some_and(|version| version >= (10, 9))
 }
 

@@ -6,7 +6,7 @@ use super::outcome::{End, SET_URL, finding};
 use super::refusal;
 use super::urls::{is_same_store, named, origin, show};
 use crate::platforms::address::is_private_url;
-use crate::platforms::api::{Answer, ApiRequest, Dialogue, Finding, FindingCode, Severity};
+use crate::platforms::api::{ApiRequest, Dialogue, Finding, FindingCode, Severity, StoreResponse};
 
 /// Maximum number of redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -16,7 +16,7 @@ pub(super) fn follow<'a>(
     dialogue: &mut Dialogue<'a>,
     call: &'static str,
     from: &Url,
-) -> Result<(Url, &'a Answer), End> {
+) -> Result<(Url, &'a StoreResponse), End> {
     let mut at = from.clone();
     for _ in 0..=MAX_REDIRECTS {
         let result = dialogue.ask(ApiRequest::get(call, at.as_str()))?;
@@ -40,7 +40,7 @@ pub(super) fn follow<'a>(
 }
 
 /// The target of a redirect.
-pub(super) fn redirect(answer: &Answer) -> Option<&str> {
+pub(super) fn redirect(answer: &StoreResponse) -> Option<&str> {
     matches!(answer.status, 301 | 302 | 303 | 307 | 308).then(|| answer.header("location"))?
 }
 

@@ -9,7 +9,7 @@ use url::Url;
 use super::body::json;
 use super::outcome::{SET_URL, finding};
 use super::urls::origin;
-use crate::platforms::api::{Answer, CallFailure, Finding, FindingCode, Severity, TlsFault};
+use crate::platforms::api::{CallFailure, Finding, FindingCode, Severity, StoreResponse, TlsFault};
 use crate::platforms::lenient::Node;
 
 /// Error codes of plugins that close the REST API, or allow it only to logged-in users.
@@ -138,7 +138,7 @@ fn of_tls(fault: &TlsFault, at: &str) -> Finding {
 }
 
 /// The finding for a response that is not the REST API's; `None` if it is.
-pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
+pub(super) fn of_answer(answer: &StoreResponse, url: &str) -> Option<Finding> {
     let at = Url::parse(url).map_or_else(
         |_| url.to_owned(),
         |url| format!("{}{}", origin(&url), url.path()),
@@ -195,7 +195,7 @@ pub(super) fn of_answer(answer: &Answer, url: &str) -> Option<Finding> {
 }
 
 /// The finding for a refusal in JSON that is not WooCommerce's.
-pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
+pub(super) fn of_other(answer: &StoreResponse, url: &str) -> Finding {
     let at = Url::parse(url).map_or_else(
         |_| url.to_owned(),
         |url| format!("{}{}", origin(&url), url.path()),
@@ -220,7 +220,7 @@ pub(super) fn of_other(answer: &Answer, url: &str) -> Finding {
 }
 
 /// `true` if Cloudflare itself blocked the request. Its headers are on every response of a store behind it.
-fn is_of_cloudflare(answer: &Answer) -> bool {
+fn is_of_cloudflare(answer: &StoreResponse) -> bool {
     const PAGES: [&str; 3] = [
         "attention required! | cloudflare",
         "cf-error-details",
@@ -233,7 +233,7 @@ fn is_of_cloudflare(answer: &Answer) -> bool {
     matches!(answer.status, 403 | 503) && PAGES.iter().any(|words| text.contains(words))
 }
 
-fn rate_limited(answer: &Answer, at: &str) -> Finding {
+fn rate_limited(answer: &StoreResponse, at: &str) -> Finding {
     let wait = crate::platforms::api::retry_after(answer)
         .map(|wait| format!(" for {} seconds", wait.as_secs()))
         .unwrap_or_default();
@@ -245,7 +245,7 @@ fn rate_limited(answer: &Answer, at: &str) -> Finding {
     )
 }
 
-fn server_error(answer: &Answer, at: &str) -> Finding {
+fn server_error(answer: &StoreResponse, at: &str) -> Finding {
     if answer.status == 503 {
         return finding(
             Severity::Unavailable,
@@ -265,7 +265,7 @@ fn server_error(answer: &Answer, at: &str) -> Finding {
 }
 
 /// The finding for a page in place of a response.
-fn page(answer: &Answer, at: &str) -> Finding {
+fn page(answer: &StoreResponse, at: &str) -> Finding {
     let by = product(answer)
         .map(|product| format!(", by the look of it {product}"))
         .unwrap_or_default();
@@ -339,7 +339,7 @@ fn page(answer: &Answer, at: &str) -> Finding {
 }
 
 /// The product that made the page.
-fn product(answer: &Answer) -> Option<&'static str> {
+fn product(answer: &StoreResponse) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 8] = [
         ("wordfence", "Wordfence"),
         ("sucuri", "Sucuri"),

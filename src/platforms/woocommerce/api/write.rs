@@ -10,7 +10,7 @@ use super::client::{rest_error, wrong_role};
 use super::refusal;
 use super::session::CheckSession;
 use super::webhooks::{Webhook, name};
-use crate::platforms::api::{Answer, ApiRequest, Method};
+use crate::platforms::api::{ApiRequest, Method, StoreResponse};
 use crate::platforms::lenient::Node;
 
 /// The body of one change.
@@ -156,7 +156,7 @@ fn single_request(
 }
 
 /// The stop for a refusal that every further change would meet too; `None` if the refusal may concern this change only.
-fn whole_refusal(answer: &Answer, url: &str, repaired: &mut Repaired) -> Option<Stop> {
+fn whole_refusal(answer: &StoreResponse, url: &str, repaired: &mut Repaired) -> Option<Stop> {
     if answer.status == 429 {
         return refusal::of_answer(answer, url).map(Stop::Trouble);
     }

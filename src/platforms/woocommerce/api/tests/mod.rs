@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use super::check as examine;
 use crate::delivery::ConnectionId;
 use crate::platforms::api::{
-    Answer, ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext,
-    Dialogue, Method, Unanswered,
+    ApiRequest, Auth, CallFailure, CallResult, CheckMode, CheckReport, ConnectionContext, Dialogue,
+    Method, StoreResponse, Unanswered,
 };
 
 const KEY: &str = "ck_0123456789abcdef0123456789abcdef01234567";
@@ -71,8 +71,8 @@ impl Default for Store {
     }
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
-    Answer {
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> StoreResponse {
+    StoreResponse {
         status,
         headers: headers
             .iter()
@@ -83,7 +83,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     }
 }
 
-fn page(status: u16, text: &str) -> Answer {
+fn page(status: u16, text: &str) -> StoreResponse {
     answer(
         status,
         &[("content-type", "text/html")],
@@ -91,7 +91,7 @@ fn page(status: u16, text: &str) -> Answer {
     )
 }
 
-fn told(status: u16, body: &Value) -> Answer {
+fn told(status: u16, body: &Value) -> StoreResponse {
     answer(
         status,
         &[
@@ -106,7 +106,7 @@ fn problem(status: u16, code: &str) -> Value {
     json!({ "code": code, "message": "In der Sprache des Ladens.", "data": { "status": status } })
 }
 
-fn refusal(status: u16, code: &str) -> Answer {
+fn refusal(status: u16, code: &str) -> StoreResponse {
     told(status, &problem(status, code))
 }
 
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// WooCommerce looks at Basic over TLS that it notices, and at signatures of the address that it knows.
-    fn unproved(&self, request: &ApiRequest) -> Option<Answer> {
+    fn unproved(&self, request: &ApiRequest) -> Option<StoreResponse> {
         match &request.auth {
             Auth::Header("authorization", value)
                 if self.notices_tls && self.url.starts_with("https") =>
@@ -196,7 +196,7 @@ impl Store {
         (writes && !self.may_write).then(|| refusal(401, "woocommerce_rest_authentication_error"))
     }
 
-    fn woocommerce(&mut self, request: &ApiRequest, route: &str, query: &str) -> Answer {
+    fn woocommerce(&mut self, request: &ApiRequest, route: &str, query: &str) -> StoreResponse {
         let sent: Value = request.body.as_ref().map_or(Value::Null, |body| {
             serde_json::from_slice(body).expect("JSON")
         });
@@ -350,7 +350,7 @@ impl Store {
     }
 }
 
-fn single(result: Result<Value, Value>) -> Answer {
+fn single(result: Result<Value, Value>) -> StoreResponse {
     match result {
         Ok(value) => told(200, &value),
         Err(problem) => told(

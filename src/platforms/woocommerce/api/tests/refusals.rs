@@ -28,7 +28,7 @@ fn found(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> (&'stat
 }
 
 /// Wherever the REST API is asked.
-fn rest(answer: Answer) -> (&'static str, Severity) {
+fn rest(answer: StoreResponse) -> (&'static str, Severity) {
     found(move |request| {
         request
             .url
@@ -38,7 +38,7 @@ fn rest(answer: Answer) -> (&'static str, Severity) {
 }
 
 /// Wherever keys are needed.
-fn keyed(answer: Answer) -> (&'static str, Severity) {
+fn keyed(answer: StoreResponse) -> (&'static str, Severity) {
     found(move |request| (!matches!(request.auth, Auth::None)).then(|| Ok(answer.clone())))
 }
 

@@ -3,9 +3,9 @@
 //! Only problems that would break a connection are reported.
 
 use super::body::json;
-use super::client::Mode;
+use super::client::AuthMethod;
 use super::outcome::{WOOCOMMERCE_TOO_OLD, finding};
-use crate::platforms::api::{Answer, CheckReport, Finding, FindingCode, Severity};
+use crate::platforms::api::{CheckReport, Finding, FindingCode, Severity, StoreResponse};
 use crate::platforms::lenient::Node;
 
 /// The oldest version that was tried.
@@ -15,14 +15,14 @@ const APART: u64 = 15 * 60;
 
 /// The description that a store gives of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct StoreDescription {
     pub(super) woocommerce_version: Option<String>,
     pub(super) wordpress_version: Option<String>,
     pub(super) currency: Option<String>,
 }
 
-impl Facts {
-    pub(super) fn of(answer: &Answer) -> Self {
+impl StoreDescription {
+    pub(super) fn of(answer: &StoreResponse) -> Self {
         let document = json(answer);
         let root = document.as_ref().map_or_else(Node::nowhere, Node::root);
         let (environment, settings) = (root.get("environment"), root.get("settings"));
@@ -61,7 +61,7 @@ pub(super) fn version(text: &str) -> Option<(u64, u64)> {
 }
 
 /// The seconds by which the store's clock is ahead, if they are too many.
-pub(super) fn apart(answer: &Answer) -> Option<i64> {
+pub(super) fn apart(answer: &StoreResponse) -> Option<i64> {
     let date = answer
         .header("date")
         .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())?;
@@ -95,11 +95,11 @@ pub(super) fn clock_off(apart: i64, severity: Severity) -> Finding {
 }
 
 /// Compares the store's clock with this machine's clock.
-pub(super) fn clock(answer: &Answer, mode: &Mode, report: &mut CheckReport) {
+pub(super) fn clock(answer: &StoreResponse, mode: &AuthMethod, report: &mut CheckReport) {
     let Some(apart) = apart(answer) else { return };
     let severity = match mode {
-        Mode::Basic => Severity::Note,
-        Mode::OAuth { .. } => Severity::Broken,
+        AuthMethod::Basic => Severity::Note,
+        AuthMethod::OAuth { .. } => Severity::Broken,
     };
     report
         .findings
