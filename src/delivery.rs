@@ -2,8 +2,11 @@
 //!
 //! A delivery is one webhook request of a platform. `platforms` verifies deliveries, and `journal` stores them.
 
-use std::borrow::Cow;
+mod reason;
+
 use std::fmt;
+
+pub use reason::{Reason, ReasonCode};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -227,9 +230,6 @@ pub enum Enrichment {
     /// The data cannot be fetched; with a reason code. The delivery is published without the data.
     Unavailable(Reason),
 }
-
-/// A reason code. Codes of other versions are read from the journal as they are.
-pub type Reason = Cow<'static, str>;
 
 impl JournaledDelivery {
     /// The size in bytes of the body and of the store's response.

@@ -1,17 +1,15 @@
 //! Makes the events of a journal entry. Pure, so that the relay, the admin API and the commands all show the same event.
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::delivery::{Enriched, Enrichment};
+use crate::delivery::{Enriched, Enrichment, Reason, ReasonCode};
 use crate::event::data::ConnectionHealth;
 use crate::event::{
-    Authority, Difference, EVENT_TOO_LARGE, Entity, Event, NormalizedEvent, Sequence, fit,
-    limit_copies,
+    Authority, Difference, Entity, Event, NormalizedEvent, Sequence, fit, limit_copies,
 };
 use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{LogPage, LogRow};
@@ -29,9 +27,9 @@ pub enum Assembled {
         content: Option<Content>,
     },
     /// No event, by design; with a reason code.
-    Ignored(Cow<'static, str>),
+    Ignored(Reason),
     /// The entry cannot be read; with a reason code.
-    Unreadable(&'static str),
+    Unreadable(ReasonCode),
 }
 
 /// Makes an entry's events.
@@ -44,7 +42,7 @@ pub fn assemble(entry: &Entry) -> Assembled {
         .map(|enriched| &enriched.enrichment)
     {
         Some(Enrichment::Contradicted(reason)) => return Assembled::Ignored(reason.clone()),
-        Some(Enrichment::NotFound) => return Assembled::Ignored("not_there".into()),
+        Some(Enrichment::NotFound) => return Assembled::Ignored(ReasonCode::NotThere.into()),
         Some(Enrichment::Complete(_) | Enrichment::Unavailable(_)) | None => {}
     }
     let normalized = match entry.kind {
@@ -55,11 +53,11 @@ pub fn assemble(entry: &Entry) -> Assembled {
                 Some(platform) => {
                     catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery)))
                         .unwrap_or(Normalized::Unreadable {
-                            reason: "normalizer_failed",
+                            reason: ReasonCode::NormalizerFailed,
                         })
                 }
                 None => Normalized::Unreadable {
-                    reason: "unknown_platform",
+                    reason: ReasonCode::UnknownPlatform,
                 },
             }
         }
@@ -70,7 +68,7 @@ pub fn assemble(entry: &Entry) -> Assembled {
         Normalized::Events {
             normalized_events, ..
         } if normalized_events.len() > usize::from(u16::MAX) => {
-            Assembled::Unreadable("too_many_events")
+            Assembled::Unreadable(ReasonCode::TooManyEvents)
         }
         Normalized::Events {
             normalized_events,
@@ -108,7 +106,7 @@ pub fn assemble_within(entry: &Entry, limit: usize) -> Assembled {
         && let Some(error) = events.iter_mut().find_map(|event| fit(event, limit).err())
     {
         tracing::warn!(delivery = %entry.key, %error, "event too large to be published");
-        return Assembled::Unreadable(EVENT_TOO_LARGE);
+        return Assembled::Unreadable(ReasonCode::EventTooLarge);
     }
     assembled
 }
@@ -187,7 +185,7 @@ fn enriched(entry: &Entry, normalized: &NormalizedEvent) -> Option<Enriched> {
 /// An announcement. `journal::transition` wrote the body.
 fn announcement(entry: &Entry) -> Normalized {
     let unreadable = Normalized::Unreadable {
-        reason: "announcement_unreadable",
+        reason: ReasonCode::AnnouncementUnreadable,
     };
     let delivery = &entry.delivery;
     let Ok(text) = std::str::from_utf8(&delivery.body) else {

@@ -11,8 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::delivery::ConnectionId;
-use crate::platforms::TOPIC_MISMATCH;
+use crate::delivery::{ConnectionId, Reason, ReasonCode};
 
 /// Maximum number of connections in memory: a sender with a key can name any number of installations.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -24,7 +23,7 @@ const MIN_DELIVERIES: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableRun {
     /// The reason code of the latest one.
-    pub reason: String,
+    pub reason: Reason,
     /// When the first one was processed.
     pub since: Timestamp,
     /// Unreadable deliveries in the run.
@@ -41,7 +40,7 @@ impl fmt::Display for UnreadableRun {
             count,
             delivery,
         } = self;
-        write!(f, "{reason} {since:.0} {count} {delivery}")
+        write!(f, "{} {since:.0} {count} {delivery}", reason.as_str())
     }
 }
 
@@ -56,7 +55,7 @@ impl FromStr for UnreadableRun {
         let mut fields = text.split_whitespace();
         let mut field = || fields.next().ok_or(InvalidRun);
         Ok(Self {
-            reason: field()?.to_owned(),
+            reason: Reason::from_text(field()?.to_owned()),
             since: field()?.parse().map_err(|_| InvalidRun)?,
             count: field()?.parse().map_err(|_| InvalidRun)?,
             delivery: field()?.to_owned(),
@@ -70,7 +69,7 @@ pub struct UnreadableDelivery<'a> {
     /// The delivery's id.
     pub id: &'a str,
     /// The dead letter's reason code.
-    pub reason: &'static str,
+    pub reason: ReasonCode,
     pub body: &'a [u8],
 }
 
@@ -79,7 +78,7 @@ impl UnreadableDelivery<'_> {
     /// mismatches, and count as one delivery.
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        if self.reason == TOPIC_MISMATCH {
+        if self.reason == ReasonCode::TopicMismatch {
             self.body.hash(&mut hasher);
         } else {
             self.id.hash(&mut hasher);
@@ -119,13 +118,13 @@ impl UnreadableBodies {
         }
         let history = all.entry(id.clone()).or_default();
         let run = history.run.get_or_insert_with(|| UnreadableRun {
-            reason: String::new(),
+            reason: delivery.reason.into(),
             since: now,
             count: 0,
             delivery: String::new(),
         });
         run.count += 1;
-        delivery.reason.clone_into(&mut run.reason);
+        run.reason = delivery.reason.into();
         delivery.id.clone_into(&mut run.delivery);
         let fingerprint = delivery.fingerprint();
         if history.distinct.len() < MIN_DELIVERIES && !history.distinct.contains(&fingerprint) {
@@ -225,7 +224,7 @@ mod tests {
         Timestamp::from_second(second).expect("a time")
     }
 
-    fn count(bodies: &UnreadableBodies, shop: &ConnectionId, second: i64, reason: &'static str) {
+    fn count(bodies: &UnreadableBodies, shop: &ConnectionId, second: i64, reason: ReasonCode) {
         let (id, body) = (format!("d{second}"), format!("body {second}"));
         let delivery = UnreadableDelivery {
             id: &id,
@@ -242,14 +241,14 @@ mod tests {
             ConnectionId::new("shop").expect("an id"),
         );
         for second in 0..4 {
-            count(&bodies, &shop, second, "not_json");
+            count(&bodies, &shop, second, ReasonCode::NotJson);
         }
         bodies.end(&shop, at(4));
         for second in 5..9 {
-            count(&bodies, &shop, second, "empty_body");
+            count(&bodies, &shop, second, ReasonCode::EmptyBody);
         }
         assert_eq!(bodies.established(&shop), None, "one between them was read");
-        count(&bodies, &shop, 9, TOPIC_MISMATCH);
+        count(&bodies, &shop, 9, ReasonCode::TopicMismatch);
         let run = bodies.established(&shop).expect("a finding");
         assert_eq!(run.to_string(), "topic_mismatch 1970-01-01T00:00:05Z 5 d9");
         assert_eq!(run.to_string().parse(), Ok(run));
@@ -269,7 +268,7 @@ mod tests {
             let id = format!("d{number}");
             let copy = UnreadableDelivery {
                 id: &id,
-                reason: TOPIC_MISMATCH,
+                reason: ReasonCode::TopicMismatch,
                 body: b"{}",
             };
             bodies.count(&shop, copy, at(number));
@@ -282,7 +281,7 @@ mod tests {
         let shop = ConnectionId::new("shop").expect("an id");
         let stored = || "not_json 1970-01-01T00:00:01Z 7 d1".parse().ok();
         let bodies = UnreadableBodies::default();
-        count(&bodies, &shop, 20, "not_json");
+        count(&bodies, &shop, 20, ReasonCode::NotJson);
         bodies.restore(&shop, stored());
         bodies.restore(&shop, stored());
         let run = bodies.established(&shop).expect("a finding");

@@ -22,6 +22,6 @@ mod transitions;
 pub(crate) use compare::{Comparison, Observation, Rules, compare};
 pub(crate) use form::EntityForm;
 pub(crate) use kept::{ENTITIES, entity_name};
+pub(crate) use record::EventRecord;
 pub use record::{DeliveryComparison, DeliveryRecord};
-pub(crate) use record::{EventRecord, UNCHANGED};
 pub(crate) use state::{EntityKey, EntityState, EntityVersion, NewState};

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::compare::Comparison;
 use super::state::NewState;
 use super::transition::{Derived, EntityTransition};
+use crate::delivery::ReasonCode;
 use crate::event::data::{Inventory, Product};
 use crate::event::{Amount, Authority, Difference, Entity, Event, EventId, Sequence, verbs};
 
@@ -80,17 +81,12 @@ enum RecordedResult {
     Changed,
 }
 
-/// Reason code of a delivery whose content is known and was published.
-pub(crate) const UNCHANGED: &str = "unchanged";
-/// Reason code of an update that is older than the known state of its entity.
-const STALE: &str = "stale";
-
 impl EventRecord {
     /// The reason code of an event that is not published; `None` if it is published.
-    pub(crate) fn reason_ignored(&self) -> Option<&'static str> {
+    pub(crate) fn reason_ignored(&self) -> Option<ReasonCode> {
         match self.result {
-            RecordedResult::Unchanged => Some(UNCHANGED),
-            RecordedResult::Stale => Some(STALE),
+            RecordedResult::Unchanged => Some(ReasonCode::Unchanged),
+            RecordedResult::Stale => Some(ReasonCode::Stale),
             RecordedResult::StaleButNews | RecordedResult::Changed => None,
         }
     }

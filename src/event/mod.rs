@@ -26,7 +26,7 @@ pub use normalized::NormalizedEvent;
 pub use origin::{Authority, Origin};
 pub use schema::json_schema;
 pub(crate) use size::limit_copies;
-pub use size::{DEFAULT_MAX_EVENT_BYTES, EVENT_TOO_LARGE, SizeLimit, TooLarge, fit, json_bytes};
+pub use size::{DEFAULT_MAX_EVENT_BYTES, SizeLimit, TooLarge, fit, json_bytes};
 pub use types::{EVENT_TYPES, is_event_type};
 pub(crate) use weigh::Weigh;
 pub use weight::weight;

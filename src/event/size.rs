@@ -13,8 +13,6 @@ use super::weigh::Weigh;
 
 /// The default of `--max-event-bytes`: below RabbitMQ 4's limit of 16 MiB, minus the size of a message's properties.
 pub const DEFAULT_MAX_EVENT_BYTES: usize = 15 << 20;
-/// Reason code of a delivery with an event that is too large even without `data.raw`.
-pub const EVENT_TOO_LARGE: &str = "event_too_large";
 
 /// Maximum bytes of `raw` in all events of one delivery together. Each of up to 1000 events carries the whole payload, so
 /// without this limit the sum would grow with the square of the payload.

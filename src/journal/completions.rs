@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::entry::Position;
 use super::usage;
 use crate::database::rows::instant;
-use crate::delivery::{Enriched, Enrichment};
+use crate::delivery::{Enriched, Enrichment, Reason};
 
 /// The columns of a query that reads a result, and the join that the query needs.
 pub(super) const COLUMNS: &str = "c.outcome, c.reason, c.answer, a.body, c.asked_at";
@@ -50,7 +50,7 @@ pub(super) fn store(
         insert.execute(params![
             position,
             code,
-            reason,
+            reason.map(Reason::as_str),
             response,
             enriched.fetched_at.as_millisecond()
         ])?;
@@ -105,7 +105,7 @@ impl EnrichedReader {
         };
         let reason = || {
             row.get::<_, Option<String>>(first + 1)
-                .map(|reason| reason.unwrap_or_default().into())
+                .map(|reason| Reason::from_text(reason.unwrap_or_default()))
         };
         let enrichment = match code {
             COMPLETE => Enrichment::Complete(self.response(row, first + 2)?),

@@ -54,9 +54,6 @@ const HEADER_BYTES: usize = 32 + 16 * ENDS;
 /// The number of trials that end the process, after which an entry is a dead letter.
 const MAX_ENDS: u64 = 2;
 
-/// Reason code of a delivery that ended the process while it was tried alone, twice.
-pub const CRASHED_GATEWAY: &str = "crashed_gateway";
-
 /// The notes of a running relay.
 #[derive(Debug)]
 pub struct CrashGuard {

@@ -16,8 +16,8 @@ use super::error::JournalError;
 use super::handle::Journal;
 use super::reader::Reader;
 use crate::database::rows::instant;
-use crate::delivery::ConnectionId;
-use crate::entities::{EntityKey, EntityState, EntityVersion, NewState, UNCHANGED};
+use crate::delivery::{ConnectionId, ReasonCode};
+use crate::entities::{EntityKey, EntityState, EntityVersion, NewState};
 use crate::platforms::ContentDigest;
 
 const STATE: &str = "form, content, sequence, updated_at, is_deleted, is_whole, verbs, is_low, status, revision, position";
@@ -125,7 +125,7 @@ impl Reader {
                 DeliveryState::Unrouted.code(),
                 DeliveryState::Unsubscribed.code(),
                 DeliveryState::Ignored.code(),
-                UNCHANGED,
+                ReasonCode::Unchanged.as_str(),
                 EntryKind::Announcement.code(),
                 limit
             ],

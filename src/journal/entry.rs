@@ -12,11 +12,9 @@
 //! ```
 //! Only `Pending` entries are claimed. Retention removes settled entries; a pending one is never removed.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::JournaledDelivery;
+use crate::delivery::{JournaledDelivery, Reason, ReasonCode};
 use crate::entities::{DeliveryComparison, DeliveryRecord};
 use crate::event::{EventId, Origin};
 
@@ -181,9 +179,9 @@ pub enum Outcome {
     /// The broker confirmed all events and returned some that no configured queue is meant to receive.
     Unsubscribed(Vec<LoggedEvent>),
     /// No event, by design; with a reason code.
-    Ignored(Cow<'static, str>),
+    Ignored(Reason),
     /// The delivery cannot be read, or its events cannot be published; with a reason code.
-    DeadLettered(&'static str),
+    DeadLettered(ReasonCode),
 }
 
 impl Outcome {
@@ -204,8 +202,8 @@ impl Outcome {
             Outcome::Logged(_) | Outcome::Published(_) => None,
             Outcome::Unrouted(_) => Some("no_queue_bound"),
             Outcome::Unsubscribed(_) => Some("no_subscriber"),
-            Outcome::Ignored(reason) => Some(reason),
-            Outcome::DeadLettered(reason) => Some(reason),
+            Outcome::Ignored(reason) => Some(reason.as_str()),
+            Outcome::DeadLettered(reason) => Some(reason.as_str()),
         }
     }
 

@@ -96,7 +96,7 @@ pub(crate) use ballast::release_if_full;
 pub use budget::Budget;
 pub use claimed::{Claimed, Damaged, Excluded, PendingConnections, Want};
 pub use connection_change::{Changed, ConnectionChange};
-pub use crash_guard::{CRASHED_GATEWAY, CrashGuard, Suspects};
+pub use crash_guard::{CrashGuard, Suspects};
 pub use cursor::{EventCursor, InvalidCursor, LogRead};
 pub use damaged::DamagedRow;
 pub use data_file::{DataFile, UnlockError};

@@ -3,9 +3,9 @@
 use super::delivery_problem::DeliveryProblem;
 use super::settings::SettingsUpdate;
 use crate::connections::{Assessment, Connection, UnreadableRun};
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, ReasonCode};
 use crate::platforms::api::{Finding, Severity};
-use crate::platforms::{TOPIC_MISMATCH, platform, reported_problem};
+use crate::platforms::{platform, reported_problem};
 
 /// The finding for a reason code, with the details that are stored; `None` if the code is neither a [`DeliveryProblem`] nor a
 /// problem that the platform's deliveries report.
@@ -63,15 +63,20 @@ fn describe(run: &UnreadableRun, connection: &Connection, finding: &mut Finding)
         delivery,
     } = run;
     finding.cause = format!(
-        "{count} deliveries since {since:.0} have a valid signature and cannot be read ({reason}), for example {delivery}"
+        "{count} deliveries since {since:.0} have a valid signature and cannot be read ({}), for example {delivery}",
+        reason.as_str()
     );
-    let remedy = if reason == TOPIC_MISMATCH {
+    let code = reason.code();
+    let remedy = if code == Some(ReasonCode::TopicMismatch) {
         format!(
             "run `cartwire connections check {id} --fix`, which registers the webhooks again with their topics"
         )
     } else {
         let platform = platform(&connection.platform);
-        match platform.and_then(|platform| platform.unreadable_remedy(reason)) {
+        match platform
+            .zip(code)
+            .and_then(|(platform, code)| platform.unreadable_remedy(code))
+        {
             Some(remedy) => remedy.to_owned(),
             None => return,
         }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::delivery_problem::DeliveryProblem;
 use super::settings;
 use crate::connections::{Assessment, Condition, Connection};
+use crate::delivery::ReasonCode;
 use crate::platforms::api::{CheckReport, FindingCode, Severity};
-use crate::platforms::{TOPIC_MISMATCH, reported_problem};
+use crate::platforms::reported_problem;
 
 /// The evidence about a connection at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -135,7 +136,8 @@ impl<'a> Evidence<'a> {
 
     /// `true` if `check --fix` ends the unreadable deliveries: it registers webhooks with a wrong topic again.
     fn is_repairable_run(&self) -> bool {
-        settings::unreadable_run(self.connection).is_some_and(|run| run.reason == TOPIC_MISMATCH)
+        settings::unreadable_run(self.connection)
+            .is_some_and(|run| run.reason.code() == Some(ReasonCode::TopicMismatch))
     }
 
     /// `true` if the problem was one that deliveries end. Only for evidence that shows that it has ended.

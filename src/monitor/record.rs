@@ -7,9 +7,9 @@ use super::delivery_findings::{add_unreadable, finding_of, unproved};
 use super::settings::{self, SettingsUpdate};
 use crate::connections::lifecycle::{LifecycleEvent, transition};
 use crate::connections::{Assessment, Condition, Connection, UnregisteredWebhook};
+use crate::delivery::ReasonCode;
 use crate::journal::entry::DeliveryState;
 use crate::journal::{Changed, ConnectionChange, DeliveryFilter};
-use crate::platforms::TOPIC_MISMATCH;
 use crate::platforms::api::{Finding, Severity};
 use crate::report::ErrorChain;
 
@@ -89,7 +89,7 @@ impl BackgroundMonitor {
                 states: vec![DeliveryState::DeadLettered],
                 connection: Some(connection.clone()),
                 topic: Some(webhook.topic),
-                reason: Some(TOPIC_MISMATCH.to_owned()),
+                reason: Some(ReasonCode::TopicMismatch.to_string()),
                 since: Some(first_at.as_millisecond()),
                 ..DeliveryFilter::default()
             };

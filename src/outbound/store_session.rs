@@ -136,7 +136,7 @@ impl StoreSession<'_> {
                 400..=499 => "client_error",
                 _ => "server_error",
             },
-            Err(failure) => failure.reason(),
+            Err(failure) => failure.reason().as_str(),
         };
         let platform = self.api.name();
         let labels = [

@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::kind::{FOLLOWED_BY, POLLING};
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, ReasonCode};
 
 /// The next request of a dialogue: it has no response yet.
 #[derive(Debug)]
@@ -315,12 +315,12 @@ pub fn usable_response(result: &CallResult) -> Result<&StoreResponse, Fetched> {
             if (500..600).contains(&answer.status) || answer.status == 429 =>
         {
             Err(Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: retry_after(answer),
             })
         }
         Err(CallFailure::RateLimited(rest)) => Err(Fetched::Retry {
-            reason: "rate_limited",
+            reason: ReasonCode::RateLimited,
             after: Some(*rest),
         }),
         Err(failure) if failure.is_passing() => Err(Fetched::Retry {
@@ -330,14 +330,14 @@ pub fn usable_response(result: &CallResult) -> Result<&StoreResponse, Fetched> {
         Err(failure) => Err(Fetched::unavailable(failure.reason())),
         Ok(answer) => match answer.status {
             429 => Err(Fetched::Retry {
-                reason: "rate_limited",
+                reason: ReasonCode::RateLimited,
                 after: retry_after(answer),
             }),
             408 | 425 | 500..=599 => Err(Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: retry_after(answer),
             }),
-            401 | 403 => Err(Fetched::unavailable("credentials_refused")),
+            401 | 403 => Err(Fetched::unavailable(ReasonCode::CredentialsRefused)),
             _ => Ok(answer),
         },
     }
@@ -431,7 +431,7 @@ mod tests {
         assert!(matches!(
             usable_response(&Err(CallFailure::TimedOut)),
             Err(Fetched::Retry {
-                reason: "timed_out",
+                reason: ReasonCode::TimedOut,
                 after: None
             })
         ));
@@ -441,11 +441,11 @@ mod tests {
         ));
         assert_eq!(
             usable_response(&Ok(answer(401, &[]))).err(),
-            Some(Fetched::unavailable("credentials_refused"))
+            Some(Fetched::unavailable(ReasonCode::CredentialsRefused))
         );
         assert_eq!(
             usable_response(&Err(CallFailure::AddressRefused("::1".to_owned()))).err(),
-            Some(Fetched::unavailable("address_refused"))
+            Some(Fetched::unavailable(ReasonCode::AddressRefused))
         );
         assert!(usable_response(&Ok(answer(404, &[]))).is_ok());
     }

@@ -15,7 +15,7 @@ use super::normalized::{Normalized, ReportedProblem};
 use super::registered::{ClaimedWebhook, RegisteredWebhooks};
 use super::signing::{SignedRequest, Unsigned};
 use super::verified::{InvalidKey, Rejection, VerificationKey, Verified};
-use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
+use crate::delivery::{Headers, JournaledDelivery, RawDelivery, ReasonCode};
 use crate::event::NormalizedEvent;
 
 /// A platform that sends webhooks.
@@ -77,7 +77,7 @@ pub trait WebhookPlatform: Send + Sync {
 
     /// What the operator has to do at the store about deliveries that are unreadable for this reason code, if the platform
     /// knows.
-    fn unreadable_remedy(&self, _reason: &str) -> Option<&'static str> {
+    fn unreadable_remedy(&self, _reason: ReasonCode) -> Option<&'static str> {
         None
     }
 
@@ -194,7 +194,10 @@ pub trait StoreApi: WebhookPlatform {
         _context: &ConnectionContext,
         _dialogue: &mut Dialogue<'_>,
     ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
-        Ok(Err(PageFailure::new("not_readable", FailureScope::Store)))
+        Ok(Err(PageFailure::new(
+            ReasonCode::NotReadable,
+            FailureScope::Store,
+        )))
     }
 
     /// The topic of the webhook that would report a change that was found by reading. `resource` is that of the row, or the

@@ -25,8 +25,6 @@ pub(crate) const MAX_ITEMS: usize = 50_000;
 /// Size of a value with its name, without their texts.
 #[cfg(test)]
 const VALUE_BYTES: usize = 48;
-/// Reason code of a delivery whose payload exceeds [`MAX_VALUES`] or [`MAX_ITEMS`].
-pub(crate) const TOO_COMPLEX: &str = "too_complex";
 
 /// A value in a document.
 #[derive(Clone, Debug)]

@@ -26,7 +26,7 @@ pub use content::{Content, ContentDigest};
 pub use contract::{StoreApi, WebhookPlatform};
 pub use kind::{ConnectionKind, FOLLOWED_BY, Field, FieldRole, POLLING};
 pub use normalized::{ConnectionSignal, Normalized, ReportedProblem};
-pub use registered::{ClaimedWebhook, RegisteredWebhooks, TOPIC_MISMATCH, WebhookList};
+pub use registered::{ClaimedWebhook, RegisteredWebhooks, WebhookList};
 pub use registry::{
     PLATFORMS, connection_kind, platform, registered_webhooks, reported_problem, store_api,
 };

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::content::Content;
+use crate::delivery::ReasonCode;
 use crate::event::NormalizedEvent;
 use crate::platforms::api::FindingCode;
 
@@ -26,12 +27,12 @@ pub enum Normalized {
     /// The delivery gives no event, by design.
     Ignored {
         /// Reason code.
-        reason: &'static str,
+        reason: ReasonCode,
     },
     /// The payload is invalid: the delivery is dead-lettered.
     Unreadable {
         /// Reason code.
-        reason: &'static str,
+        reason: ReasonCode,
     },
 }
 

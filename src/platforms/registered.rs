@@ -6,9 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Reason code of a dead-lettered delivery whose topic does not fit its webhook or its body.
-pub const TOPIC_MISMATCH: &str = "topic_mismatch";
-
 /// The webhook that a delivery's headers name. Not proved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedWebhook {

@@ -16,6 +16,7 @@ use super::keeper::Keeper;
 use super::live::{Live, open_channel};
 use super::message::Message;
 use super::topology::TopologyMode;
+use crate::delivery::ReasonCode;
 use crate::event::Event;
 use crate::report::ErrorChain;
 
@@ -53,12 +54,12 @@ pub enum ExchangeFailure {
 impl ExchangeFailure {
     /// The reason code.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn reason(self) -> ReasonCode {
         match self {
-            Self::Missing => "exchange_missing",
-            Self::Forbidden => "exchange_forbidden",
-            Self::Refused => "events_refused",
-            Self::BrokerAway => "broker_away",
+            Self::Missing => ReasonCode::ExchangeMissing,
+            Self::Forbidden => ReasonCode::ExchangeForbidden,
+            Self::Refused => ReasonCode::EventsRefused,
+            Self::BrokerAway => ReasonCode::BrokerAway,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::broker_status::BrokerStatus;
+use crate::delivery::ReasonCode;
 use crate::event::Event;
 
 /// How an event is sent.
@@ -67,11 +68,11 @@ pub enum PublishFailure {
 impl PublishFailure {
     /// The reason code.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn reason(self) -> ReasonCode {
         match self {
-            Self::Unrenderable => "unrenderable",
-            Self::RefusedByBroker => "refused_by_broker",
-            Self::ClosesBrokerConnection => "closes_broker_connection",
+            Self::Unrenderable => ReasonCode::Unrenderable,
+            Self::RefusedByBroker => ReasonCode::RefusedByBroker,
+            Self::ClosesBrokerConnection => ReasonCode::ClosesBrokerConnection,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::past::{PastPage, TargetExchange};
 use super::report::EntityReport;
 use super::store::Store;
 use super::window::{Stores, Window, earlier, later};
+use crate::delivery::ReasonCode;
 use crate::journal::entry::{EntryKind, Position};
 use crate::journal::{FoundChange, FoundPage, Gap, JournalError, StoreRead};
 use crate::monitor::check::clock_lead_of;
@@ -121,7 +122,7 @@ impl Store<'_> {
             }
         }
         read.report.goes_on = true;
-        read.report.failure = Some("continues_later".to_owned());
+        read.report.failure = Some(ReasonCode::ContinuesLater.to_string());
         Ok(read.report)
     }
 
@@ -152,7 +153,7 @@ impl Store<'_> {
         read: &mut ListRead,
         failure: PageFailure,
     ) -> Result<Next, JournalError> {
-        read.report.failure = Some(failure.reason.to_owned());
+        read.report.failure = Some(failure.reason.to_string());
         read.report.is_known_failure = read.report.failure == read.window.last_failure;
         read.report.is_passing_failure = failure.scope.is_passing();
         read.report.is_store_away =
@@ -239,7 +240,7 @@ impl Store<'_> {
                 self.finish_page(read, page.next, Vec::new()).await
             }
             Err(failure) => {
-                read.report.failure = Some(failure.as_str().to_owned());
+                read.report.failure = Some(failure.reason().to_string());
                 read.report.is_passing_failure = true;
                 Ok(Next::End)
             }
@@ -261,7 +262,7 @@ impl Store<'_> {
             (progress.until, progress.finished_at) = (None, Some(Timestamp::now()));
         }
         if !self.store(read, progress, changes).await? {
-            read.report.failure = Some("no_such_connection".to_owned());
+            read.report.failure = Some(ReasonCode::NoSuchConnection.to_string());
             read.report.is_store_away = true;
             return Ok(Next::End);
         }

@@ -17,14 +17,14 @@ use super::report::{EntityReport, StoreReport};
 use super::requests::Requests;
 use super::store::Store;
 use crate::connections::{Connection, Directory, ReadableStore, Seal};
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, ReasonCode};
 use crate::event::SizeLimit;
 use crate::journal::entry::EntryKind;
 use crate::journal::{Journal, JournalError, StoreRead};
 use crate::outbound::Outbound;
 use crate::platforms::api::ConnectionContext;
 use crate::platforms::store_api;
-use crate::publisher::{ExchangeFailure, ExchangePublisher};
+use crate::publisher::ExchangePublisher;
 use crate::report::ErrorChain;
 
 /// Maximum number of stores that are read at once.
@@ -240,10 +240,10 @@ impl Reconciler {
         };
         match self.read_store(&id, &lists, &mut report).await {
             Ok(None) => {}
-            Ok(Some(skipped)) => report.skipped = Some(skipped.to_owned()),
+            Ok(Some(skipped)) => report.skipped = Some(skipped.to_string()),
             Err(error) => {
                 tracing::error!(connection = %id, error = %ErrorChain(&error), "reading a store failed");
-                report.skipped = Some("journal_failed".to_owned());
+                report.skipped = Some(ReasonCode::JournalFailed.to_string());
                 report.is_journal_failure = true;
             }
         }
@@ -276,15 +276,15 @@ impl Reconciler {
     }
 
     /// The exchange with this name for the past of a store. The error is the reason code why nothing can be published to it.
-    fn target_exchange<'a>(&'a self, name: &'a str) -> Result<TargetExchange<'a>, &'static str> {
+    fn target_exchange<'a>(&'a self, name: &'a str) -> Result<TargetExchange<'a>, ReasonCode> {
         let Some(publisher) = &self.exchanges else {
-            return Err("no_broker");
+            return Err(ReasonCode::NoBroker);
         };
         if publisher.is_own(name) {
-            return Err("own_exchange");
+            return Err(ReasonCode::OwnExchange);
         }
         if !publisher.is_ready() {
-            return Err(ExchangeFailure::BrokerAway.as_str());
+            return Err(ReasonCode::BrokerAway);
         }
         Ok(TargetExchange {
             publisher,
@@ -299,28 +299,28 @@ impl Reconciler {
         id: &ConnectionId,
         lists: &Lists,
         report: &mut StoreReport,
-    ) -> Result<Option<&'static str>, JournalError> {
+    ) -> Result<Option<ReasonCode>, JournalError> {
         let now = Timestamp::now();
         let Some(stored) = self.stored(id, now).await? else {
-            return Ok(Some("no_such_connection"));
+            return Ok(Some(ReasonCode::NoSuchConnection));
         };
         let (connection, context, pending) = (stored.connection, stored.context, stored.pending);
         let Some(api) = store_api(&connection.platform).filter(|api| {
             api.can_request(&context.configured()) && !api.readable_lists().is_empty()
         }) else {
-            return Ok(Some("not_readable"));
+            return Ok(Some(ReasonCode::NotReadable));
         };
         let plan = ReadPlan::of(lists, &connection, api);
         report.is_polled = plan.kind == EntryKind::Polled;
         report.waits = pending.is_old && plan.waits_for_pending;
         if report.waits {
-            return Ok(Some("deliveries_pending"));
+            return Ok(Some(ReasonCode::DeliveriesPending));
         }
         let exchange = match lists.exchange().map(|name| self.target_exchange(name)) {
             None => None,
             Some(Ok(exchange)) => Some(exchange),
             Some(Err(reason)) => {
-                report.waits = reason == ExchangeFailure::BrokerAway.as_str();
+                report.waits = reason == ReasonCode::BrokerAway;
                 return Ok(Some(reason));
             }
         };
@@ -343,7 +343,7 @@ impl Reconciler {
                 continue;
             };
             if plan.max_pending(*list) < pending.count {
-                report.skipped = Some("deliveries_pending".to_owned());
+                report.skipped = Some(ReasonCode::DeliveriesPending.to_string());
                 continue;
             }
             let read = store.read_window((*list, name), window).await?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::classify::RowSource;
 use super::store::Store;
-use crate::delivery::Enrichment;
+use crate::delivery::{Enrichment, ReasonCode};
 use crate::journal::JournalError;
 use crate::platforms::api::{FailureScope, Fetched, PageFailure, StoreRow};
 
@@ -80,7 +80,11 @@ impl Store<'_> {
                 whole: None,
             })),
             Fetched::Done(Enrichment::NotFound | Enrichment::Contradicted(_)) => Ok(None),
-            Fetched::Done(Enrichment::Unavailable(reason)) if reason == "not_there" => Ok(None),
+            Fetched::Done(Enrichment::Unavailable(reason))
+                if reason.code() == Some(ReasonCode::NotThere) =>
+            {
+                Ok(None)
+            }
             failed @ (Fetched::Done(Enrichment::Unavailable(_)) | Fetched::Retry { .. }) => {
                 let failure = PageFailure::of_store(failed);
                 let scope = match failure.scope {

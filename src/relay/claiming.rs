@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::backlog::Grant;
 use super::state::{JOURNAL_RETRY_DELAY, Relay};
 use super::take_in::TakenIn;
-use crate::delivery::ConnectionId;
+use crate::delivery::{ConnectionId, ReasonCode};
 use crate::journal::entry::{Outcome, Position, Settlement};
 use crate::journal::{Claimed, Damaged, Excluded, JournalError, Want};
 use crate::publisher::Publish;
@@ -22,9 +22,6 @@ const MIN_CLAIM_ENTRIES: usize = 8;
 const MIN_CLAIM_BYTES: usize = 64 << 10;
 /// Minimum time between two claims, because each read of the journal has a fixed cost.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Reason code of a dead-lettered delivery whose row in the journal cannot be read.
-const DAMAGED_ROW: &str = "damaged_row";
 
 impl<P: Publish> Relay<P> {
     pub(super) async fn claim(&mut self) {
@@ -212,7 +209,7 @@ impl<P: Publish> Relay<P> {
             redriven: false,
             attempts: 0,
             comparison: None,
-            outcome: Outcome::DeadLettered(DAMAGED_ROW),
+            outcome: Outcome::DeadLettered(ReasonCode::DamagedRow),
         });
     }
 

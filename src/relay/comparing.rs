@@ -14,6 +14,7 @@ use super::observed::{next_state, observation, possible_keys, sent_types};
 use super::state::{Finished, InFlightEntry, JOURNAL_RETRY_DELAY, Relay};
 use super::take_in::logged;
 use super::task::{Suspicion, Task, partition_of};
+use crate::delivery::ReasonCode;
 use crate::entities::{EntityKey, EntityState, EventRecord, NewState, Rules, compare};
 use crate::event::{Event, fit};
 use crate::journal::JournalError;
@@ -81,7 +82,7 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Compares an event that is about to be published. Returns the reason code if the event is not published.
-    pub(super) fn compare(&mut self, task: &mut Task) -> Option<&'static str> {
+    pub(super) fn compare(&mut self, task: &mut Task) -> Option<ReasonCode> {
         let Comparing::Pending(content) = task.comparing else {
             return None;
         };

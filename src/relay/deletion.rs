@@ -7,12 +7,9 @@
 use bytes::Bytes;
 
 use super::fetch::FetchTarget;
-use crate::delivery::{Enriched, Enrichment};
+use crate::delivery::{Enriched, Enrichment, ReasonCode};
 use crate::event::{Authority, Event, verbs};
 use crate::journal::{Journal, JournalError};
-
-/// Reason code of an ignored deletion without a confirmation.
-pub(super) const UNCONFIRMED: &str = "unconfirmed_deletion";
 
 /// The response for a confirmed deletion of an entity of which the store has nothing left.
 const CONFIRMED_RESPONSE: &[u8] = br#"{"confirmed":"gone"}"#;
@@ -57,7 +54,7 @@ pub(super) async fn decide(
             .await?;
     let enrichment = match (is_known, is_absent) {
         (true, true) => Enrichment::Complete(Bytes::from_static(CONFIRMED_RESPONSE)),
-        (false, false) => Enrichment::Contradicted(UNCONFIRMED.into()),
+        (false, false) => Enrichment::Contradicted(ReasonCode::UnconfirmedDeletion.into()),
         (true, false) | (false, true) => enriched.enrichment,
     };
     Ok(Enriched {

@@ -12,20 +12,13 @@ use super::partitions::EnrichedEvents;
 use super::state::{Finished, JOURNAL_RETRY_DELAY, Relay};
 use super::task::partition;
 use crate::connections::Ownership;
-use crate::delivery::{Enriched, Enrichment};
+use crate::delivery::{Enriched, Enrichment, ReasonCode};
 use crate::event::{Authority, Event, NormalizedEvent, weight};
 use crate::journal::entry::{Entry, EntryKind, Position};
 use crate::journal::{Journal, JournalError};
 use crate::normalize::{Assembled, assemble_within};
 use crate::platforms::{Content, store_api};
 use crate::publisher::Publish;
-
-/// Reason code of a deletion without a confirmation, because its connection was removed.
-pub(super) const CONNECTION_REMOVED: &str = "connection_removed";
-/// Reason code of a doubtful deletion of a connection without credentials.
-const NOT_FETCHED: &str = "not_asked";
-/// Reason code of a delivery that is published without its data because too many deliveries wait.
-const TOO_MANY_WAITING: &str = "too_many_waiting";
 
 impl<P: Publish> Relay<P> {
     /// Starts as many fetches as are allowed now.
@@ -108,8 +101,8 @@ impl<P: Publish> Relay<P> {
         let is_doubtful =
             store_api(&delivery.platform).is_some_and(|api| api.must_be_confirmed(&target.request));
         let reason = match (is_removed, is_doubtful) {
-            (true, _) => CONNECTION_REMOVED,
-            (false, true) => NOT_FETCHED,
+            (true, _) => ReasonCode::ConnectionRemoved,
+            (false, true) => ReasonCode::NotAsked,
             (false, false) => return Ok(false),
         };
         let enriched = unavailable(reason);
@@ -150,14 +143,14 @@ impl<P: Publish> Relay<P> {
             return;
         }
         let count = positions.len() as u64;
-        let enriched = unavailable(TOO_MANY_WAITING);
+        let enriched = unavailable(ReasonCode::TooManyWaiting);
         match self
             .journal
             .store_enrichment(positions.clone(), enriched.clone())
             .await
         {
             Ok(()) => {
-                metrics::counter!("cartwire_completions_total", "platform" => "", "result" => TOO_MANY_WAITING).increment(count);
+                metrics::counter!("cartwire_completions_total", "platform" => "", "result" => ReasonCode::TooManyWaiting.as_str()).increment(count);
                 for position in positions {
                     self.entry_enriched(position, &enriched).await;
                 }
@@ -282,7 +275,7 @@ fn are_same_events(before: &[Event], now: &[Event]) -> bool {
     before.len() == now.len() && before.iter().zip(now).all(has_same_key)
 }
 
-fn unavailable(reason: &'static str) -> Enriched {
+fn unavailable(reason: ReasonCode) -> Enriched {
     Enriched {
         enrichment: Enrichment::Unavailable(reason.into()),
         fetched_at: Timestamp::now(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::backoff;
 use super::fetch::{Fetch, FetchTarget};
 use crate::connections::Seal;
-use crate::delivery::{Enriched, Enrichment};
+use crate::delivery::{Enriched, Enrichment, ReasonCode};
 use crate::journal::Journal;
 use crate::outbound::Outbound;
 use crate::platforms::api::{Dialogue, Fetched};
@@ -50,7 +50,7 @@ impl Fetcher {
         let left = || self.max_wait.saturating_sub(fetch.since.elapsed());
         let fetched = if left().is_zero() && fetch.failures == 0 {
             // So many deliveries wait that this one exceeded its maximum wait before its first fetch.
-            Fetched::unavailable("waited_too_long")
+            Fetched::unavailable(ReasonCode::WaitedTooLong)
         } else {
             self.fetch_within(journal, fetch, left().max(MIN_FETCH_TIMEOUT))
                 .await
@@ -63,17 +63,17 @@ impl Fetcher {
             Fetched::Done(Enrichment::Contradicted(_) | Enrichment::NotFound)
                 if fetch.contradictions == 0 =>
             {
-                (retry(CONTRADICTION_RETRY_DELAY, true), "again".into())
+                (retry(CONTRADICTION_RETRY_DELAY, true), "again".to_owned())
             }
             Fetched::Retry { after, .. } if !left().is_zero() => {
-                (retry(after.unwrap_or_default(), false), "again".into())
+                (retry(after.unwrap_or_default(), false), "again".to_owned())
             }
             Fetched::Retry { reason, .. } => {
                 let enrichment = Enrichment::Unavailable(reason.into());
                 done(enrichment, fetched_at)
             }
             Fetched::Done(Enrichment::Complete(body)) if body.len() > MAX_RESPONSE_BYTES => {
-                let enrichment = Enrichment::Unavailable("answer_too_large".into());
+                let enrichment = Enrichment::Unavailable(ReasonCode::AnswerTooLarge.into());
                 done(enrichment, fetched_at)
             }
             Fetched::Done(enrichment) => done(enrichment, fetched_at),
@@ -88,11 +88,11 @@ impl Fetcher {
         let (fetcher, target) = (self.clone(), fetch.target.clone());
         let mut task = tokio::spawn(async move { fetcher.request(&journal, &target).await });
         match tokio::time::timeout(timeout, &mut task).await {
-            Ok(fetched) => fetched.unwrap_or(Fetched::unavailable("completing_failed")),
+            Ok(fetched) => fetched.unwrap_or(Fetched::unavailable(ReasonCode::CompletingFailed)),
             Err(_) => {
                 task.abort();
                 Fetched::Retry {
-                    reason: "timed_out",
+                    reason: ReasonCode::TimedOut,
                     after: None,
                 }
             }
@@ -101,7 +101,7 @@ impl Fetcher {
 
     async fn request(&self, journal: &Journal, target: &FetchTarget) -> Fetched {
         let Some(api) = store_api(&target.platform) else {
-            return Fetched::unavailable("unknown_platform");
+            return Fetched::unavailable(ReasonCode::UnknownPlatform);
         };
         let seal = self.seal.clone();
         let (connection, endpoint) = (target.connection.clone(), target.endpoint.clone());
@@ -110,14 +110,14 @@ impl Fetcher {
             .await;
         let context = match read {
             Ok(Ok(Some(context))) if api.can_request(&context.configured()) => context,
-            Ok(Ok(_)) => return Fetched::unavailable("no_credentials"),
+            Ok(Ok(_)) => return Fetched::unavailable(ReasonCode::NoCredentials),
             Ok(Err(error)) => {
                 tracing::error!(connection = %target.connection, error = %ErrorChain(&error), "cannot read the credentials for a request to a store");
-                return Fetched::unavailable("credentials_unreadable");
+                return Fetched::unavailable(ReasonCode::CredentialsUnreadable);
             }
             Err(_) => {
                 return Fetched::Retry {
-                    reason: "journal_unreadable",
+                    reason: ReasonCode::JournalUnreadable,
                     after: None,
                 };
             }
@@ -128,12 +128,12 @@ impl Fetcher {
 }
 
 /// A final result, and its metric label.
-fn done(enrichment: Enrichment, fetched_at: Timestamp) -> (FetchAttempt, crate::delivery::Reason) {
+fn done(enrichment: Enrichment, fetched_at: Timestamp) -> (FetchAttempt, String) {
     let label = match &enrichment {
-        Enrichment::Complete(_) => "completed".into(),
-        Enrichment::Contradicted(_) => "untrue".into(),
-        Enrichment::NotFound => "absent".into(),
-        Enrichment::Unavailable(reason) => reason.clone(),
+        Enrichment::Complete(_) => "completed".to_owned(),
+        Enrichment::Contradicted(_) => "untrue".to_owned(),
+        Enrichment::NotFound => "absent".to_owned(),
+        Enrichment::Unavailable(reason) => reason.as_str().to_owned(),
     };
     let enriched = Enriched {
         enrichment,

@@ -2,18 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::enriching::CONNECTION_REMOVED;
 use super::state::{Installation, Relay};
-use super::take_in::FOREIGN;
 use crate::connections::Ownership;
-use crate::delivery::{ConnectionId, JournaledDelivery};
+use crate::delivery::{ConnectionId, JournaledDelivery, Reason, ReasonCode};
 use crate::journal::entry::{Entry, Outcome, Position};
 use crate::journal::{Changed, ConnectionChange, JournalError};
 use crate::platforms::ConnectionSignal;
 use crate::publisher::Publish;
-
-/// Reason code of an installation or a removal that is older than one that was applied before.
-const STALE: &str = "stale";
 
 impl<P: Publish> Relay<P> {
     fn is_known(&self, delivery: &JournaledDelivery) -> bool {
@@ -61,7 +56,7 @@ impl<P: Publish> Relay<P> {
                 return Ok(true);
             };
             if self.is_superseded(entry, signal) {
-                self.settle_without_publishing(entry, Outcome::Ignored(STALE.into()));
+                self.settle_without_publishing(entry, Outcome::Ignored(ReasonCode::Stale.into()));
                 return Ok(false);
             }
         }
@@ -81,7 +76,10 @@ impl<P: Publish> Relay<P> {
         }
         // The change of the connection is announced once, by an entry of its own.
         if let Some(reason) = degraded {
-            self.settle_without_publishing(entry, Outcome::Ignored(reason.as_str().into()));
+            self.settle_without_publishing(
+                entry,
+                Outcome::Ignored(Reason::from_text(reason.to_string())),
+            );
             return Ok(false);
         }
         Ok(true)
@@ -127,10 +125,10 @@ impl<P: Publish> Relay<P> {
             Changed::NoSuchConnection => None,
             Changed::Stale => {
                 self.enrichment.captured.insert(installation(delivery));
-                Some(Outcome::Ignored(STALE.into()))
+                Some(Outcome::Ignored(ReasonCode::Stale.into()))
             }
-            Changed::Removed => Some(Outcome::Ignored(CONNECTION_REMOVED.into())),
-            Changed::Taken => Some(Outcome::DeadLettered(FOREIGN)),
+            Changed::Removed => Some(Outcome::Ignored(ReasonCode::ConnectionRemoved.into())),
+            Changed::Taken => Some(Outcome::DeadLettered(ReasonCode::ConnectionOfAnother)),
         })
     }
 

@@ -44,7 +44,7 @@ pub(super) fn retry_reason(outcome: PublishOutcome) -> Option<&'static str> {
 /// The outcome of a delivery: the worst one of its events.
 pub(super) fn of_delivery(outcomes: &[PublishOutcome], events: Vec<LoggedEvent>) -> Outcome {
     let dead = outcomes.iter().find_map(|outcome| match outcome {
-        PublishOutcome::Impossible(reason) => Some(reason.as_str()),
+        PublishOutcome::Impossible(reason) => Some(reason.reason()),
         _ => None,
     });
     if let Some(reason) = dead {
@@ -69,6 +69,7 @@ pub(super) fn of_delivery(outcomes: &[PublishOutcome], events: Vec<LoggedEvent>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::ReasonCode;
     use crate::publisher::PublishFailure;
 
     #[test]
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(of(&[Unsubscribed, Returned]), Outcome::Unrouted(vec![]));
         assert_eq!(
             of(&[Returned, Impossible(PublishFailure::RefusedByBroker)]),
-            Outcome::DeadLettered("refused_by_broker")
+            Outcome::DeadLettered(ReasonCode::RefusedByBroker)
         );
     }
 }

@@ -8,6 +8,7 @@ use super::state::{Finished, Relay};
 use super::task::{Task, partition};
 use super::window::Flight;
 use super::{backoff, settle};
+use crate::delivery::ReasonCode;
 use crate::event::{Event, json_bytes};
 use crate::journal::entry::LoggedEvent;
 use crate::publisher::{Publish, PublishFailure, PublishOutcome};
@@ -171,8 +172,9 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Finishes an event that is not published: its content is known, or older than the known state.
-    fn ignore_event(&mut self, task: Task, reason: &'static str) {
-        metrics::counter!("cartwire_events_ignored_total", "reason" => reason).increment(1);
+    fn ignore_event(&mut self, task: Task, reason: ReasonCode) {
+        metrics::counter!("cartwire_events_ignored_total", "reason" => reason.as_str())
+            .increment(1);
         let key = partition(&task.event);
         self.accept_state(task.position, task.comparing);
         if let Some(entry) = self.in_flight.entries.get_mut(&task.position) {

@@ -20,7 +20,7 @@ use super::shares::{Quotas, Shares};
 use super::trials::Trials;
 use super::window::PublishWindow;
 use crate::connections::{Directory, UnreadableBodies};
-use crate::delivery::{ConnectionId, Enriched};
+use crate::delivery::{ConnectionId, Enriched, ReasonCode};
 use crate::entities::{
     DeliveryComparison, DeliveryRecord, EntityKey, EntityState, EventRecord, NewState,
 };
@@ -135,7 +135,7 @@ pub(super) struct InFlightEntry {
     /// The entities of its events whose states are kept in memory for it.
     pub(super) entities: Vec<EntityKey>,
     /// Reason code of an event that is not published after its comparison.
-    pub(super) reason_ignored: Option<&'static str>,
+    pub(super) reason_ignored: Option<ReasonCode>,
     pub(super) records: Vec<EventRecord>,
     pub(super) states: Vec<NewState>,
 }

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use super::state::{JOURNAL_RETRY_DELAY, Relay};
 use super::trials::{NextStep, Suspect};
+use crate::delivery::ReasonCode;
 use crate::journal::entry::{Entry, Outcome, Position, Settlement};
-use crate::journal::{CRASHED_GATEWAY, CrashGuard, JournalError, Suspects};
+use crate::journal::{CrashGuard, JournalError, Suspects};
 use crate::publisher::Publish;
 use crate::report::ErrorChain;
 
@@ -132,7 +133,7 @@ impl<P: Publish> Relay<P> {
             redriven: entry.redriven,
             attempts: entry.attempts,
             comparison: None,
-            outcome: Outcome::DeadLettered(CRASHED_GATEWAY),
+            outcome: Outcome::DeadLettered(ReasonCode::CrashedGateway),
         };
         self.journal.settle(vec![settlement]).await
     }

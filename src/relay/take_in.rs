@@ -6,23 +6,24 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::compared::Comparing;
-use super::deletion;
 use super::fetch::FetchTarget;
 use super::state::{InFlightEntry, Relay};
 use super::task::{Suspicion, Task};
 use crate::connections::UnreadableDelivery;
-use crate::delivery::ConnectionId;
-use crate::event::{EVENT_TOO_LARGE, Event, weight};
+use crate::delivery::{ConnectionId, ReasonCode};
+use crate::event::{Event, weight};
 use crate::journal::JournalError;
 use crate::journal::entry::{Entry, EntryKind, LoggedEvent, Outcome, Position, Settlement};
 use crate::normalize::{Assembled, assemble_within};
-use crate::platforms::{ConnectionSignal, Content, TOPIC_MISMATCH};
+use crate::platforms::{ConnectionSignal, Content};
 use crate::publisher::Publish;
 
-/// Reason code of a dead-lettered delivery whose sender names a connection of another app.
-pub(super) const FOREIGN: &str = "connection_of_another";
 /// Reason codes of dead letters whose cause is not the store.
-const OWN_REASONS: [&str; 3] = [EVENT_TOO_LARGE, "normalizer_failed", "unknown_platform"];
+const OWN_REASONS: [ReasonCode; 3] = [
+    ReasonCode::EventTooLarge,
+    ReasonCode::NormalizerFailed,
+    ReasonCode::UnknownPlatform,
+];
 
 /// What became of an entry that was taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl<P: Publish> Relay<P> {
             Some(_) => TakenIn::Excess,
         };
         if target.is_none() && self.is_unknown_deletion(&mut entry, &events).await? {
-            let outcome = Outcome::Ignored(deletion::UNCONFIRMED.into());
+            let outcome = Outcome::Ignored(ReasonCode::UnconfirmedDeletion.into());
             self.settle_without_publishing(&entry, outcome);
             return Ok(TakenIn::Ready);
         }
@@ -95,14 +96,14 @@ impl<P: Publish> Relay<P> {
     /// The outcome of an entry whose events must not be published.
     fn refusal(&self, entry: &Entry, events: &[Event]) -> Option<Outcome> {
         if events.is_empty() {
-            return Some(Outcome::Ignored("no_events".into()));
+            return Some(Outcome::Ignored(ReasonCode::NoEvents.into()));
         }
         if !self.directory.is_registered(&entry.delivery) {
-            self.count_unreadable(entry, TOPIC_MISMATCH);
-            return Some(Outcome::DeadLettered(TOPIC_MISMATCH));
+            self.count_unreadable(entry, ReasonCode::TopicMismatch);
+            return Some(Outcome::DeadLettered(ReasonCode::TopicMismatch));
         }
         self.is_foreign(&entry.delivery)
-            .then_some(Outcome::DeadLettered(FOREIGN))
+            .then_some(Outcome::DeadLettered(ReasonCode::ConnectionOfAnother))
     }
 
     /// Adds an entry's events to their partitions, and the entry to the queue of its store if it has a target.
@@ -161,7 +162,8 @@ impl<P: Publish> Relay<P> {
         let outcome = match assembled {
             Assembled::Ignored(reason) => Outcome::Ignored(reason.clone()),
             Assembled::Unreadable(reason) => {
-                tracing::warn!(delivery = %entry.key, connection = %entry.delivery.connection, reason, "delivery dead-lettered");
+                let reason = *reason;
+                tracing::warn!(delivery = %entry.key, connection = %entry.delivery.connection, %reason, "delivery dead-lettered");
                 self.count_unreadable(entry, reason);
                 Outcome::DeadLettered(reason)
             }
@@ -171,7 +173,7 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Counts a dead letter whose cause is the store. A redriven delivery says nothing about the current state of the store.
-    fn count_unreadable(&self, entry: &Entry, reason: &'static str) {
+    fn count_unreadable(&self, entry: &Entry, reason: ReasonCode) {
         let is_own = OWN_REASONS.contains(&reason);
         if entry.kind != EntryKind::Delivery || entry.redriven || is_own {
             return;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cartwire::connections::Seal;
-use cartwire::delivery::ConnectionId;
+use cartwire::delivery::{ConnectionId, ReasonCode};
 use cartwire::journal::entry::{DeliveryState, LoggedEvent, Outcome, Settlement};
 use cartwire::journal::{
     Appended, Budget, DataFile, DeliveryFilter, Journal, JournalError, Reader, UnlockError,
@@ -83,7 +83,7 @@ pub(crate) async fn settle(journal: &Journal, positions: impl IntoIterator<Item 
         redriven: false,
         attempts: 0,
         comparison: None,
-        outcome: Outcome::Ignored("test".into()),
+        outcome: Outcome::Ignored(ReasonCode::NoEvents.into()),
     };
     journal
         .settle(positions.into_iter().map(settlement).collect())

@@ -1,6 +1,6 @@
 //! A simple model of the journal, and the steps that are applied to both.
 
-use cartwire::delivery::DeliveryKey;
+use cartwire::delivery::{DeliveryKey, ReasonCode};
 use cartwire::journal::Appended;
 use cartwire::journal::entry::{DeliveryState, LoggedEvent, Outcome};
 use proptest::prelude::*;
@@ -130,7 +130,7 @@ pub(crate) fn outcome(code: u8, position: i64) -> Outcome {
         0 => Outcome::Logged(vec![event]),
         1 => Outcome::Published(vec![event]),
         2 => Outcome::Unrouted(vec![event]),
-        3 => Outcome::Ignored("a_reason".into()),
-        _ => Outcome::DeadLettered("a_reason"),
+        3 => Outcome::Ignored(ReasonCode::Stale.into()),
+        _ => Outcome::DeadLettered(ReasonCode::TooDeep),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use cartwire::delivery::DeliveryKey;
+use cartwire::delivery::{DeliveryKey, ReasonCode};
 use cartwire::journal::entry::{DeliveryState, Entry, Outcome, Settlement};
 use cartwire::journal::{
     Budget, DeliveryFilter, EventFilter, Excluded, Journal, JournalGuard, Want,
@@ -213,7 +213,7 @@ async fn run(steps: Vec<Step>) {
                     .filter(|index| model.entries[*index].state != DeliveryState::Pending)
                     .collect();
                 if !settled.is_empty() {
-                    let outcome = Outcome::DeadLettered("too_late");
+                    let outcome = Outcome::DeadLettered(ReasonCode::TimedOut);
                     let position = positions(&journal, &model).await[*which.get(&settled)];
                     let settlement = Settlement {
                         position,

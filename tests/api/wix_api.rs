@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cartwire::delivery::{ConnectionId, Enrichment};
+use cartwire::delivery::{ConnectionId, Enrichment, ReasonCode};
 use cartwire::platforms::api::{CheckMode, CheckReport, ConnectionContext, Fetched, Severity};
 use cartwire::platforms::{StoreApi, store_api};
 use secrecy::SecretString;
@@ -171,6 +171,6 @@ async fn every_thin_topic_is_enriched() {
     let told = caller
         .complete("product/no-such-product", &instance(&double, INSTANCE))
         .await;
-    assert_eq!(told, Fetched::unavailable("not_found"));
+    assert_eq!(told, Fetched::unavailable(ReasonCode::NotFound));
     assert_eq!(double.tokens(INSTANCE), 1);
 }

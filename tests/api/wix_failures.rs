@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cartwire::delivery::Enrichment;
+use cartwire::delivery::{Enrichment, ReasonCode};
 use cartwire::platforms::api::{CheckReport, Fetched, Severity};
 
 use support::wix::{
@@ -19,55 +19,55 @@ async fn temporary_failures_have_a_retry_delay() {
         (
             Failure::TooMany(Some(7)),
             Fetched::Retry {
-                reason: "rate_limited",
+                reason: ReasonCode::RateLimited,
                 after: Some(Duration::from_secs(7)),
             },
         ),
         (
             Failure::TooMany(None),
             Fetched::Retry {
-                reason: "rate_limited",
+                reason: ReasonCode::RateLimited,
                 after: None,
             },
         ),
         (
             Failure::Status(500),
             Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: None,
             },
         ),
         (
             Failure::Html(502, "<html>Bad gateway</html>"),
             Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: None,
             },
         ),
         (
             Failure::Html(200, "<html>Sign in to the network</html>"),
             Fetched::Retry {
-                reason: "answer_unreadable",
+                reason: ReasonCode::AnswerUnreadable,
                 after: None,
             },
         ),
         (
             Failure::Slow(Duration::from_secs(3)),
             Fetched::Retry {
-                reason: "timed_out",
+                reason: ReasonCode::TimedOut,
                 after: None,
             },
         ),
         (
             Failure::CutOff,
             Fetched::Retry {
-                reason: "cut_off",
+                reason: ReasonCode::CutOff,
                 after: None,
             },
         ),
         (
             Failure::Redirect("http://169.254.169.254/".to_owned()),
-            Fetched::unavailable("refused"),
+            Fetched::unavailable(ReasonCode::Refused),
         ),
     ] {
         double.fail("/stores-reader/", failure.clone(), 1);
@@ -91,7 +91,7 @@ async fn temporary_failures_have_a_retry_delay() {
             .complete(PRODUCT, &instance(&double, INSTANCE))
             .await,
         Fetched::Retry {
-            reason: "store_unavailable",
+            reason: ReasonCode::StoreUnavailable,
             after: None
         }
     );
@@ -133,9 +133,9 @@ async fn rejected_credentials_are_recognized_in_every_form() {
             .await;
         let silent = shape == RefusalShape::Bare;
         let expected = if silent {
-            Fetched::unavailable("credentials_refused")
+            Fetched::unavailable(ReasonCode::CredentialsRefused)
         } else {
-            Fetched::contradicted("sample_delivery")
+            Fetched::contradicted(ReasonCode::SampleDelivery)
         };
         assert_eq!(told, expected, "{shape:?}");
         double.change(|world| world.app_secret = "rotated".to_owned());
@@ -164,7 +164,7 @@ async fn rejected_credentials_are_recognized_in_every_form() {
             .await;
         assert_eq!(
             told,
-            Fetched::unavailable("credentials_refused"),
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
             "a real installation never vanishes"
         );
     }
@@ -177,7 +177,7 @@ async fn rejected_credentials_are_recognized_in_every_form() {
         .await;
     assert_eq!(
         (told, double.asked("/").len()),
-        (Fetched::contradicted("sample_delivery"), 0)
+        (Fetched::contradicted(ReasonCode::SampleDelivery), 0)
     );
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cartwire::delivery::{ConnectionId, Enrichment};
+use cartwire::delivery::{ConnectionId, Enrichment, ReasonCode};
 use cartwire::platforms::api::{
     CheckMode, CheckReport, ConnectionContext, Dialogue, Fetched, Unanswered,
 };
@@ -182,7 +182,7 @@ async fn entities_are_requested_by_id() {
     ));
     assert_eq!(
         ask("order/18/deleted").await,
-        Fetched::contradicted("not_in_trash")
+        Fetched::contradicted(ReasonCode::NotInTrash)
     );
     assert_eq!(
         ask("order/25/deleted").await,
@@ -200,7 +200,7 @@ async fn entities_are_requested_by_id() {
     assert!(matches!(
         ask("order/18").await,
         Fetched::Retry {
-            reason: "store_unavailable",
+            reason: ReasonCode::StoreUnavailable,
             after: Some(_)
         }
     ));

@@ -185,8 +185,8 @@ fn result(
         return without_events("ping", None);
     };
     match platform.normalize(delivery) {
-        Normalized::Ignored { reason } => without_events("ignored", Some(reason)),
-        Normalized::Unreadable { reason } => without_events("unreadable", Some(reason)),
+        Normalized::Ignored { reason } => without_events("ignored", Some(reason.as_str())),
+        Normalized::Unreadable { reason } => without_events("unreadable", Some(reason.as_str())),
         Normalized::Events {
             normalized_events,
             raw,

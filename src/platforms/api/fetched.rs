@@ -1,9 +1,8 @@
 //! The result of fetching the missing data of a thin delivery.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::delivery::Enrichment;
+use crate::delivery::{Enrichment, ReasonCode};
 
 /// The result of fetching the missing data of a thin delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +11,7 @@ pub enum Fetched {
     /// A temporary failure.
     Retry {
         /// Reason code.
-        reason: &'static str,
+        reason: ReasonCode,
         /// The store's minimum wait before a retry, if the store sent one.
         after: Option<Duration>,
     },
@@ -21,13 +20,13 @@ pub enum Fetched {
 impl Fetched {
     /// The store's response contradicts the delivery; with a reason code.
     #[must_use]
-    pub const fn contradicted(reason: &'static str) -> Self {
-        Self::Done(Enrichment::Contradicted(Cow::Borrowed(reason)))
+    pub fn contradicted(reason: ReasonCode) -> Self {
+        Self::Done(Enrichment::Contradicted(reason.into()))
     }
 
     /// The data cannot be fetched; with a reason code.
     #[must_use]
-    pub const fn unavailable(reason: &'static str) -> Self {
-        Self::Done(Enrichment::Unavailable(Cow::Borrowed(reason)))
+    pub fn unavailable(reason: ReasonCode) -> Self {
+        Self::Done(Enrichment::Unavailable(reason.into()))
     }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::super::oauth1::OAuth1;
+use crate::delivery::ReasonCode;
 
 /// The HTTP method, with the rule for retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,18 +220,18 @@ pub enum CallFailure {
 impl CallFailure {
     /// The reason code.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> ReasonCode {
         match self {
-            CallFailure::AddressInvalid => "address_invalid",
-            CallFailure::AddressRefused(_) => "address_refused",
-            CallFailure::HostUnknown => "host_unknown",
-            CallFailure::Unreachable => "unreachable",
-            CallFailure::Tls(_) => "tls_failed",
-            CallFailure::TimedOut => "timed_out",
-            CallFailure::CutOff => "cut_off",
-            CallFailure::TooLarge => "too_large",
-            CallFailure::RateLimited(_) => "rate_limited",
-            CallFailure::TokenRefused(_) => "token_refused",
+            CallFailure::AddressInvalid => ReasonCode::AddressInvalid,
+            CallFailure::AddressRefused(_) => ReasonCode::AddressRefused,
+            CallFailure::HostUnknown => ReasonCode::HostUnknown,
+            CallFailure::Unreachable => ReasonCode::Unreachable,
+            CallFailure::Tls(_) => ReasonCode::TlsFailed,
+            CallFailure::TimedOut => ReasonCode::TimedOut,
+            CallFailure::CutOff => ReasonCode::CutOff,
+            CallFailure::TooLarge => ReasonCode::TooLarge,
+            CallFailure::RateLimited(_) => ReasonCode::RateLimited,
+            CallFailure::TokenRefused(_) => ReasonCode::TokenRefused,
         }
     }
 

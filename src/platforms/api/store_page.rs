@@ -1,13 +1,12 @@
 //! Reading a store's entities page by page: requests, pages and failures as plain data.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::fetched::Fetched;
-use crate::delivery::Enrichment;
+use crate::delivery::{Enrichment, ReasonCode};
 
 /// A page of entities to read.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +63,7 @@ pub struct StoreRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageFailure {
     /// Reason code.
-    pub reason: &'static str,
+    pub reason: ReasonCode,
     /// The store's minimum wait before a retry, if the store sent one.
     pub retry_after: Option<Duration>,
     pub scope: FailureScope,
@@ -99,7 +98,7 @@ impl FailureScope {
 impl PageFailure {
     /// A failure without a wait that the store sent.
     #[must_use]
-    pub const fn new(reason: &'static str, scope: FailureScope) -> Self {
+    pub const fn new(reason: ReasonCode, scope: FailureScope) -> Self {
         Self {
             reason,
             retry_after: None,
@@ -116,10 +115,11 @@ impl PageFailure {
                 retry_after: after,
                 scope: FailureScope::Outage,
             },
-            Fetched::Done(Enrichment::Unavailable(Cow::Borrowed(reason))) => {
-                Self::new(reason, FailureScope::Store)
+            Fetched::Done(Enrichment::Unavailable(reason)) => {
+                let code = reason.code().unwrap_or(ReasonCode::StoreRefuses);
+                Self::new(code, FailureScope::Store)
             }
-            Fetched::Done(_) => Self::new("store_refuses", FailureScope::Store),
+            Fetched::Done(_) => Self::new(ReasonCode::StoreRefuses, FailureScope::Store),
         }
     }
 }

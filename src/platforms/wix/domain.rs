@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
+use crate::delivery::ReasonCode;
 use crate::event::{Authority, Entity, NormalizedEvent};
-use crate::platforms::json::{Json, TOO_COMPLEX, Unread, read};
+use crate::platforms::json::{Json, Unread, read};
 use crate::platforms::lenient::Node;
 
 /// The wrappers, each with the current and the old name of its member that has the entity.
@@ -61,7 +62,7 @@ impl<'a> Domain<'a> {
     }
 
     /// The reason code of an entity that is encoded as a string and unreadable; `None` if all entities are readable.
-    pub(super) fn broken(root: Node<'_>) -> Option<&'static str> {
+    pub(super) fn broken(root: Node<'_>) -> Option<ReasonCode> {
         if !root.get("entityFqdn").exists() {
             return None;
         }
@@ -72,8 +73,8 @@ impl<'a> Domain<'a> {
             .filter(|node| node.str().is_some())
             .find_map(|node| match unwrapped(node) {
                 Ok(Some(_)) => None,
-                Ok(None) | Err(Unread::Malformed) => Some("entity_unreadable"),
-                Err(Unread::TooComplex) => Some(TOO_COMPLEX),
+                Ok(None) | Err(Unread::Malformed) => Some(ReasonCode::EntityUnreadable),
+                Err(Unread::TooComplex) => Some(ReasonCode::TooComplex),
             })
     }
 

@@ -13,10 +13,10 @@ use super::{
     app, catalog_v1, catalog_v3, category, checkout, enrichment, legacy_order, order, payment,
     people, unrecognized,
 };
-use crate::delivery::JournaledDelivery;
+use crate::delivery::{JournaledDelivery, ReasonCode};
 use crate::event::{NormalizedEvent, verbs};
 use crate::platforms::content::Content;
-use crate::platforms::json::{TOO_COMPLEX, Unread, parse, read};
+use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::{ConnectionSignal, Normalized};
 
@@ -31,12 +31,12 @@ pub(super) fn normalize(delivery: &JournaledDelivery) -> Normalized {
     };
     let unreadable = |reason| Normalized::Unreadable { reason };
     let Ok(raw) = RawValue::from_string(payload) else {
-        return unreadable("payload_unreadable");
+        return unreadable(ReasonCode::PayloadUnreadable);
     };
     let value = match read(raw.get()) {
         Ok(value) => value,
-        Err(Unread::Malformed) => return unreadable("payload_unreadable"),
-        Err(Unread::TooComplex) => return unreadable(TOO_COMPLEX),
+        Err(Unread::Malformed) => return unreadable(ReasonCode::PayloadUnreadable),
+        Err(Unread::TooComplex) => return unreadable(ReasonCode::TooComplex),
     };
     let root = Node::root(&value);
     let legacy = Legacy {
@@ -270,7 +270,9 @@ mod tests {
             (r#"{"data":{"data":"nothing"}}"#, "payload_unreadable"),
         ] {
             match normalized("AppInstalled", claims) {
-                Normalized::Unreadable { reason } => assert_eq!(reason, expected, "{claims}"),
+                Normalized::Unreadable { reason } => {
+                    assert_eq!(reason.as_str(), expected, "{claims}")
+                }
                 other => panic!("{claims}: {other:?}"),
             }
         }

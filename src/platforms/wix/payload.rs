@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::delivery::{ConnectionId, JournaledDelivery};
+use crate::delivery::{ConnectionId, JournaledDelivery, ReasonCode};
 use crate::event::Amount;
 
 /// Maximum length of an event type in bytes. A longer event type is not used as the topic.
@@ -179,7 +179,7 @@ impl<'a> Claims<'a> {
                 Some(Data::Decoded(_)) | None => self.text.to_owned(),
             };
             let payload = Err(Broken {
-                reason: "envelope_unreadable",
+                reason: ReasonCode::EnvelopeUnreadable,
                 text,
             });
             Opened {
@@ -207,8 +207,8 @@ impl<'a> Claims<'a> {
             Some(data) => data
                 .open()
                 .and_then(TokenPayload::read)
-                .ok_or_else(|| broken("payload_unreadable")),
-            None => Err(broken("payload_missing")),
+                .ok_or_else(|| broken(ReasonCode::PayloadUnreadable)),
+            None => Err(broken(ReasonCode::PayloadMissing)),
         };
         Opened {
             instance_id,
@@ -251,7 +251,7 @@ pub(super) struct TokenPayload {
 /// A layer that cannot be read.
 pub(super) struct Broken {
     /// The reason code.
-    pub(super) reason: &'static str,
+    pub(super) reason: ReasonCode,
     /// The raw text of the layer, which identifies the delivery.
     pub(super) text: String,
 }
@@ -356,10 +356,11 @@ impl Kept {
     }
 
     /// Reads the stored parts of a token. The error is the reason code of an unreadable layer.
-    pub(super) fn read(delivery: &JournaledDelivery) -> Result<Self, &'static str> {
+    pub(super) fn read(delivery: &JournaledDelivery) -> Result<Self, ReasonCode> {
         if let (Some(claims), Some(envelope)) = (delivery.header(CLAIMS), delivery.header(ENVELOPE))
         {
-            let payload = std::str::from_utf8(&delivery.body).map_err(|_| "payload_unreadable")?;
+            let payload =
+                std::str::from_utf8(&delivery.body).map_err(|_| ReasonCode::PayloadUnreadable)?;
             return Ok(Self::of(
                 claims,
                 envelope,
@@ -368,7 +369,7 @@ impl Kept {
             ));
         }
         let opened = Claims::parse(&delivery.body)
-            .ok_or("claims_unreadable")?
+            .ok_or(ReasonCode::ClaimsUnreadable)?
             .open();
         let payload = opened.payload.map_err(|broken| broken.reason)?.text;
         Ok(Self::of(
@@ -486,7 +487,10 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                open(claims).payload.err().map(|broken| broken.reason),
+                open(claims)
+                    .payload
+                    .err()
+                    .map(|broken| broken.reason.as_str()),
                 Some(reason),
                 "{claims}"
             );

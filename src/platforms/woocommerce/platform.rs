@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::entity_request::EntityRequest;
 use super::{api, kind, normalize, sign, verify};
-use crate::delivery::{Headers, JournaledDelivery, RawDelivery};
+use crate::delivery::{Headers, JournaledDelivery, RawDelivery, ReasonCode};
 use crate::event::NormalizedEvent;
 use crate::platforms::api::{
     ChangeKind, CheckMode, CheckReport, ConfiguredFields, ConnectionContext, Dialogue, Fetched,
@@ -66,7 +66,7 @@ impl WebhookPlatform for WooCommerce {
         &[normalize::OWNER_LOST_RIGHTS]
     }
 
-    fn unreadable_remedy(&self, reason: &str) -> Option<&'static str> {
+    fn unreadable_remedy(&self, reason: ReasonCode) -> Option<&'static str> {
         normalize::BodyFault::from_code(reason)?.remedy()
     }
 
@@ -132,7 +132,7 @@ impl StoreApi for WooCommerce {
     ) -> Result<Fetched, Unanswered> {
         match EntityRequest::parse(request) {
             Some(request) => api::fetch(&request, context, dialogue),
-            None => Ok(Fetched::unavailable("not_asked")),
+            None => Ok(Fetched::unavailable(ReasonCode::NotAsked)),
         }
     }
 

@@ -13,6 +13,7 @@ use actix_web::http::{Method, Uri};
 use actix_web::rt::System;
 use actix_web::test::{TestRequest, init_service, read_body};
 use cartwire::admin::Admin;
+use cartwire::delivery::ReasonCode;
 use cartwire::journal::entry::{LoggedEvent, Outcome, Settlement};
 use cartwire::journal::{Budget, Journal, JournalGuard};
 use cartwire::platforms::Unsigned;
@@ -189,7 +190,7 @@ async fn journal_with_orders(folder: &Path) -> (Journal, JournalGuard) {
         let outcome = if index < 4 {
             Outcome::Logged(vec![event])
         } else {
-            Outcome::DeadLettered("a_reason")
+            Outcome::DeadLettered(ReasonCode::TooDeep)
         };
         Settlement {
             position: entry.position,

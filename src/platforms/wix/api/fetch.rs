@@ -12,7 +12,7 @@ use super::caller::WixClient;
 use super::fetch_request::{FetchKind, FetchRequest};
 use super::refusal::{RefusalCause, refusal_cause};
 use super::settings::Settings;
-use crate::delivery::Enrichment;
+use crate::delivery::{Enrichment, ReasonCode};
 use crate::platforms::api::{
     ApiRequest, CallFailure, CallResult, ConnectionContext, Dialogue, Fetched, StoreResponse,
     Unanswered, usable_response,
@@ -56,7 +56,7 @@ pub(in crate::platforms::wix) fn fetch(
 ) -> Result<Fetched, Unanswered> {
     let (Some(request), Some(caller)) = (FetchRequest::parse(request), WixClient::of(context))
     else {
-        return Ok(Fetched::unavailable("not_asked"));
+        return Ok(Fetched::unavailable(ReasonCode::NotAsked));
     };
     let id = request.id.as_str();
     let get = |call, before: &str| caller.get(call, &format!("{before}{id}"));
@@ -133,13 +133,13 @@ pub(super) fn good(result: &CallResult) -> Result<&StoreResponse, Fetched> {
         && answer.status == 403
         && refusal_cause(answer) != RefusalCause::Instance
     {
-        return Err(Fetched::unavailable("scope_missing"));
+        return Err(Fetched::unavailable(ReasonCode::ScopeMissing));
     }
     let answer = usable_response(result)?;
     match answer.status {
         200..=299 => Ok(answer),
-        404 | 410 => Err(Fetched::unavailable("not_found")),
-        _ => Err(Fetched::unavailable("refused")),
+        404 | 410 => Err(Fetched::unavailable(ReasonCode::NotFound)),
+        _ => Err(Fetched::unavailable(ReasonCode::Refused)),
     }
 }
 
@@ -157,14 +157,14 @@ fn whole(result: &CallResult, member: &str, id: &str) -> Fetched {
 /// The outcome of a successful response without the requested entity. A response that is not JSON comes from a proxy or an
 /// outage, so the request is retried.
 fn unreadable(answer: &StoreResponse) -> Fetched {
-    let reason = "answer_unreadable";
+    let reason = ReasonCode::AnswerUnreadable;
     match read(answer.text()) {
         Ok(_) => Fetched::unavailable(reason),
         Err(Unread::Malformed) => Fetched::Retry {
             reason,
             after: None,
         },
-        Err(Unread::TooComplex) => Fetched::unavailable("answer_too_complex"),
+        Err(Unread::TooComplex) => Fetched::unavailable(ReasonCode::AnswerTooComplex),
     }
 }
 
@@ -224,7 +224,7 @@ fn payments(
     };
     // The other members of the order are not stored, because they include personal data that the event does not need.
     let Some(order) = picked(order, "order", &["id", "currency"]) else {
-        return Ok(Fetched::unavailable("answer_unreadable"));
+        return Ok(Fetched::unavailable(ReasonCode::AnswerUnreadable));
     };
     let mut parts = vec![("order", order)];
     if request.kind == FetchKind::Payments {
@@ -255,13 +255,13 @@ fn installation(
     caller: &WixClient<'_>,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Fetched, Unanswered> {
-    const SAMPLE: Fetched = Fetched::contradicted("sample_delivery");
+    let sample = || Fetched::contradicted(ReasonCode::SampleDelivery);
     let ours = context
         .parent
         .as_deref()
         .and_then(|app| Settings::of(app).app_id);
     if app_id != "unnamed" && ours.is_some_and(|ours| !ours.eq_ignore_ascii_case(app_id)) {
-        return Ok(SAMPLE);
+        return Ok(sample());
     }
     let result = dialogue.ask(caller.get("instance.get", "/apps/v1/instance"))?;
     if let Err(CallFailure::TokenRefused(answer)) = result
@@ -269,9 +269,9 @@ fn installation(
         && answer.status != 429
     {
         return Ok(match refusal_cause(answer) {
-            RefusalCause::Instance => SAMPLE,
+            RefusalCause::Instance => sample(),
             RefusalCause::App | RefusalCause::Unclear | RefusalCause::UnknownPath => {
-                Fetched::unavailable("credentials_refused")
+                Fetched::unavailable(ReasonCode::CredentialsRefused)
             }
         });
     }
@@ -307,7 +307,7 @@ fn picked(answer: &StoreResponse, member: &str, names: &[&str]) -> Option<Box<Ra
 
 fn together(parts: Vec<(&str, Box<RawValue>)>) -> Fetched {
     let parts: BTreeMap<&str, Box<RawValue>> = parts.into_iter().collect();
-    serde_json::to_vec(&parts).map_or(Fetched::unavailable("answer_unreadable"), |json| {
+    serde_json::to_vec(&parts).map_or(Fetched::unavailable(ReasonCode::AnswerUnreadable), |json| {
         Fetched::Done(Enrichment::Complete(json.into()))
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::delivery::ReasonCode;
 use crate::platforms::wix::api::script::{answer, installation, path, talk};
 
 /// Runs a fetch. Returns its outcome and, for each API call, the method and the path with its query.
@@ -104,7 +105,7 @@ fn response_without_the_requested_entity_is_not_stored() {
         assert_eq!(
             completed("product/x-1", |_| Ok(answer(200, body))).0,
             Fetched::Retry {
-                reason: "answer_unreadable",
+                reason: ReasonCode::AnswerUnreadable,
                 after: None
             },
             "{body}"
@@ -118,58 +119,50 @@ fn response_without_the_requested_entity_is_not_stored() {
     ] {
         assert_eq!(
             completed("product/x-1", |_| Ok(answer(200, body))).0,
-            Fetched::unavailable("answer_unreadable"),
+            Fetched::unavailable(ReasonCode::AnswerUnreadable),
             "{body}"
         );
     }
     assert_eq!(
         completed("nonsense", |_| panic!("no API call is expected")).0,
-        Fetched::unavailable("not_asked")
+        Fetched::unavailable(ReasonCode::NotAsked)
     );
 }
 
 #[test]
 fn refusal_ends_the_fetch_and_outage_is_retried() {
+    let retry = |reason| Fetched::Retry {
+        reason,
+        after: None,
+    };
     let error = r#"{"message":"no","details":{}}"#;
     for (result, told) in [
-        (Ok(answer(404, error)), Fetched::unavailable("not_found")),
+        (
+            Ok(answer(404, error)),
+            Fetched::unavailable(ReasonCode::NotFound),
+        ),
         (
             Ok(answer(401, error)),
-            Fetched::unavailable("credentials_refused"),
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
         ),
         (
             Ok(answer(403, error)),
-            Fetched::unavailable("scope_missing"),
+            Fetched::unavailable(ReasonCode::ScopeMissing),
         ),
         (
             Ok(answer(403, r#"{"message":"The app is not installed"}"#)),
-            Fetched::unavailable("credentials_refused"),
-        ),
-        (Ok(answer(428, error)), Fetched::unavailable("refused")),
-        (
-            Ok(answer(429, error)),
-            Fetched::Retry {
-                reason: "rate_limited",
-                after: None,
-            },
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
         ),
         (
-            Ok(answer(500, error)),
-            Fetched::Retry {
-                reason: "store_unavailable",
-                after: None,
-            },
+            Ok(answer(428, error)),
+            Fetched::unavailable(ReasonCode::Refused),
         ),
-        (
-            Err(CallFailure::CutOff),
-            Fetched::Retry {
-                reason: "cut_off",
-                after: None,
-            },
-        ),
+        (Ok(answer(429, error)), retry(ReasonCode::RateLimited)),
+        (Ok(answer(500, error)), retry(ReasonCode::StoreUnavailable)),
+        (Err(CallFailure::CutOff), retry(ReasonCode::CutOff)),
         (
             Err(CallFailure::TokenRefused(answer(401, error))),
-            Fetched::unavailable("token_refused"),
+            Fetched::unavailable(ReasonCode::TokenRefused),
         ),
     ] {
         let (found, asked) = completed("product/x-1", |_| result.clone());
@@ -182,7 +175,7 @@ fn refusal_ends_the_fetch_and_outage_is_retried() {
     assert_eq!(
         told,
         Fetched::Retry {
-            reason: "rate_limited",
+            reason: ReasonCode::RateLimited,
             after: Some(Duration::from_secs(7))
         }
     );
@@ -258,7 +251,7 @@ fn payments_store_only_id_and_currency_of_their_order() {
     assert_eq!(
         completed("payments/x-1", later).0,
         Fetched::Retry {
-            reason: "store_unavailable",
+            reason: ReasonCode::StoreUnavailable,
             after: None
         }
     );
@@ -321,7 +314,7 @@ fn html_page_in_place_of_the_api_is_retried() {
         assert_eq!(
             with(200, "<html>Sign in</html>"),
             Fetched::Retry {
-                reason: "answer_unreadable",
+                reason: ReasonCode::AnswerUnreadable,
                 after: None
             },
             "{page}"
@@ -329,7 +322,7 @@ fn html_page_in_place_of_the_api_is_retried() {
         assert_eq!(
             with(503, ""),
             Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: None
             },
             "{page}"
@@ -343,44 +336,44 @@ fn only_a_sample_delivery_is_contradicted() {
     let unused = |_: &ApiRequest| -> CallResult { panic!("no API call is expected") };
     assert_eq!(
         completed("installation/another-app", unused).0,
-        Fetched::contradicted("sample_delivery")
+        Fetched::contradicted(ReasonCode::SampleDelivery)
     );
     for (status, body, expected) in [
         (
             404,
             r#"{"message":"the app instance was not found"}"#,
-            Fetched::contradicted("sample_delivery"),
+            Fetched::contradicted(ReasonCode::SampleDelivery),
         ),
         (
             400,
             r#"{"message":"","details":{"applicationError":{"code":"INVALID_INSTANCE_ID"}}}"#,
-            Fetched::contradicted("sample_delivery"),
+            Fetched::contradicted(ReasonCode::SampleDelivery),
         ),
         (
             404,
             "<html>Not Found</html>",
-            Fetched::unavailable("credentials_refused"),
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
         ),
         (
             404,
             r#"{"message":"Not Found"}"#,
-            Fetched::unavailable("credentials_refused"),
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
         ),
         (
             401,
             r#"{"error":"invalid_client"}"#,
-            Fetched::unavailable("credentials_refused"),
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
         ),
         (
             403,
             r#"{"message":"","details":{}}"#,
-            Fetched::unavailable("credentials_refused"),
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
         ),
         (
             429,
             "{}",
             Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: None,
             },
         ),
@@ -388,7 +381,7 @@ fn only_a_sample_delivery_is_contradicted() {
             503,
             "{}",
             Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: None,
             },
         ),
@@ -409,7 +402,7 @@ fn app_connection_fetches_no_details() {
         |_| panic!("no API call is expected"),
         |dialogue| fetch("product/x-1", &app, dialogue),
     );
-    assert_eq!(told, Fetched::unavailable("not_asked"));
+    assert_eq!(told, Fetched::unavailable(ReasonCode::NotAsked));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::query::{
     PageCursor, PageFault, PageStart, Query,
 };
 use super::resource::ListedResource;
-use crate::delivery::Enrichment;
+use crate::delivery::{Enrichment, ReasonCode};
 use crate::platforms::api::{
     CallResult, ConnectionContext, Dialogue, FailureScope, Fetched, ListKind, PageFailure,
     PageRequest, ReadableList, StorePage, StoreResponse, Unanswered,
@@ -48,7 +48,10 @@ pub(in crate::platforms::wix) fn read_page(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
     let Some(caller) = WixClient::of(context) else {
-        return Ok(Err(PageFailure::new("not_readable", FailureScope::Store)));
+        return Ok(Err(PageFailure::new(
+            ReasonCode::NotReadable,
+            FailureScope::Store,
+        )));
     };
     let cursor = match request.cursor.and_then(PageCursor::parse) {
         Some(cursor) => cursor,
@@ -66,19 +69,19 @@ pub(in crate::platforms::wix) fn read_page(
     let Some(page) = Page::read(cursor.query, &text) else {
         // A page of a proxy or a cut response is often temporary.
         return Ok(Err(PageFailure::new(
-            "answer_unreadable",
+            ReasonCode::AnswerUnreadable,
             FailureScope::Page,
         )));
     };
     let place = match cursor.next(&page) {
         Ok(place) => place,
         Err(PageFault::Endless) => {
-            let failure = PageFailure::new("pages_without_end", FailureScope::Cursor);
+            let failure = PageFailure::new(ReasonCode::PagesWithoutEnd, FailureScope::Cursor);
             return Ok(Err(failure));
         }
         Err(PageFault::Incomplete) => {
             return Ok(Err(PageFailure::new(
-                "answer_unreadable",
+                ReasonCode::AnswerUnreadable,
                 FailureScope::Page,
             )));
         }
@@ -123,7 +126,10 @@ fn first(
         Some("V3_CATALOG") => Ok(of_v3.map(begin)),
         Some(_) => Ok(None),
         None => match good(result) {
-            Ok(_) => Err(PageFailure::new("answer_unreadable", FailureScope::Page)),
+            Ok(_) => Err(PageFailure::new(
+                ReasonCode::AnswerUnreadable,
+                FailureScope::Page,
+            )),
             Err(fetched) => Err(failed(fetched)),
         },
     })
@@ -157,7 +163,10 @@ fn answer<'a>(
     Ok(match good(result) {
         Ok(answer) => Ok(answer),
         // A cursor expires, and a site may have got another catalog.
-        Err(_) if is_place_refused => Err(PageFailure::new("cursor_expired", FailureScope::Cursor)),
+        Err(_) if is_place_refused => Err(PageFailure::new(
+            ReasonCode::CursorExpired,
+            FailureScope::Cursor,
+        )),
         Err(fetched) => Err(failed(fetched)),
     })
 }
@@ -170,7 +179,7 @@ fn status(result: &CallResult) -> Option<u16> {
 fn failed(fetched: Fetched) -> PageFailure {
     let is_of_list = matches!(
         &fetched,
-        Fetched::Done(Enrichment::Unavailable(reason)) if reason != "credentials_refused"
+        Fetched::Done(Enrichment::Unavailable(reason)) if reason.code() != Some(ReasonCode::CredentialsRefused)
     );
     let failure = PageFailure::of_store(fetched);
     if is_of_list {

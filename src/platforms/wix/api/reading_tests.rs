@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+use crate::delivery::ReasonCode;
 use crate::platforms::api::{ApiRequest, CallFailure};
 use crate::platforms::wix::api::script::{answer, body, installation, path, site, talk};
 
@@ -116,7 +117,7 @@ fn refused_cursor_begins_the_list_again() {
     let (page, _) = read("order", Some("orders.search/cursor/old"), |_| {
         Ok(answer(400, r#"{"message":"cursor"}"#))
     });
-    let expected = PageFailure::new("cursor_expired", FailureScope::Cursor);
+    let expected = PageFailure::new(ReasonCode::CursorExpired, FailureScope::Cursor);
     assert_eq!(page, Err(expected));
 }
 
@@ -130,21 +131,24 @@ fn failure_concerns_the_list_or_the_site() {
     let (list, outage) = (FailureScope::List, FailureScope::Outage);
     assert_eq!(
         failure(Ok(answer(403, r#"{"message":"permission"}"#))),
-        ("scope_missing", list)
+        (ReasonCode::ScopeMissing, list)
     );
-    assert_eq!(failure(Ok(answer(400, "{}"))), ("refused", list));
+    assert_eq!(failure(Ok(answer(400, "{}"))), (ReasonCode::Refused, list));
     assert_eq!(
         failure(Ok(answer(401, "{}"))),
-        ("credentials_refused", FailureScope::Store)
+        (ReasonCode::CredentialsRefused, FailureScope::Store)
     );
     assert_eq!(
         failure(Ok(answer(503, "{}"))),
-        ("store_unavailable", outage)
+        (ReasonCode::StoreUnavailable, outage)
     );
     assert_eq!(failure(Err(CallFailure::TimedOut)).1, outage);
     for text in ["<html>", "{}", r#"{"contacts":[{"id":"a"}"#] {
         let page = FailureScope::Page;
-        assert_eq!(failure(Ok(answer(200, text))), ("answer_unreadable", page));
+        assert_eq!(
+            failure(Ok(answer(200, text))),
+            (ReasonCode::AnswerUnreadable, page)
+        );
     }
 }
 
@@ -165,6 +169,6 @@ fn list_needs_credentials() {
     });
     assert_eq!(
         (page.expect_err("a failure").reason, calls.len()),
-        ("not_readable", 0)
+        (ReasonCode::NotReadable, 0)
     );
 }

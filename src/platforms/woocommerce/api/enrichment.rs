@@ -11,7 +11,7 @@
 use super::body::json_text;
 use super::client::{ApiKey, AuthMethod, StoreClient, rest_error};
 use super::settings::StoreSettings;
-use crate::delivery::Enrichment;
+use crate::delivery::{Enrichment, ReasonCode};
 use crate::platforms::api::{
     ConnectionContext, Dialogue, Fetched, Method, StoreResponse, Unanswered, usable_response,
 };
@@ -28,7 +28,7 @@ pub(in crate::platforms::woocommerce) fn fetch(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Fetched, Unanswered> {
     let Some(caller) = caller(context) else {
-        return Ok(Fetched::unavailable("not_asked"));
+        return Ok(Fetched::unavailable(ReasonCode::NotAsked));
     };
     let (EntityRequest::Entity { resource, id } | EntityRequest::Deletion { resource, id, .. }) =
         request;
@@ -48,18 +48,18 @@ pub(in crate::platforms::woocommerce) fn fetch(
     let text = replace_lone_surrogates(json_text(answer));
     let document = match read(&text) {
         Ok(document @ (Json::Object(_) | Json::Array(_))) => document,
-        Err(Unread::TooComplex) => return Ok(Fetched::unavailable("answer_too_complex")),
+        Err(Unread::TooComplex) => return Ok(Fetched::unavailable(ReasonCode::AnswerTooComplex)),
         // An HTML page in place of JSON is often temporary.
         Ok(_) | Err(Unread::Malformed) => {
             return Ok(Fetched::Retry {
-                reason: "no_json",
+                reason: ReasonCode::NoJson,
                 after: None,
             });
         }
     };
     let root = Node::root(&document);
     if root.get("id").id().as_ref() != Some(id) {
-        return Ok(Fetched::unavailable("another_entity"));
+        return Ok(Fetched::unavailable(ReasonCode::AnotherEntity));
     }
     Ok(found(request, root, answer))
 }
@@ -69,8 +69,8 @@ fn refused(request: &EntityRequest, answer: &StoreResponse) -> Fetched {
     // Only WooCommerce itself can state that an entity does not exist; a web server's 404 says nothing about it.
     let is_gone = rest_error(answer).is_some_and(|(code, _)| code.ends_with("invalid_id"));
     match request {
-        _ if !is_gone => Fetched::unavailable("store_refuses"),
-        EntityRequest::Entity { .. } => Fetched::unavailable("not_there"),
+        _ if !is_gone => Fetched::unavailable(ReasonCode::StoreRefuses),
+        EntityRequest::Entity { .. } => Fetched::unavailable(ReasonCode::NotThere),
         EntityRequest::Deletion {
             resource: Resource::Customer,
             has_body: false,
@@ -94,12 +94,12 @@ fn found(request: &EntityRequest, entity: Node<'_>, answer: &StoreResponse) -> F
     };
     match (resource, entity.get("status").str()) {
         // Customers have no trash.
-        (Resource::Customer, _) => Fetched::contradicted("still_there"),
+        (Resource::Customer, _) => Fetched::contradicted(ReasonCode::StillThere),
         (_, Some("trash")) => complete(),
         // WooCommerce 6 shows no status for coupons, whether they are in the trash or not.
         (_, None) if !has_body => complete(),
-        (_, None) => Fetched::unavailable("status_not_shown"),
-        (_, Some(_)) => Fetched::contradicted("not_in_trash"),
+        (_, None) => Fetched::unavailable(ReasonCode::StatusNotShown),
+        (_, Some(_)) => Fetched::contradicted(ReasonCode::NotInTrash),
     }
 }
 

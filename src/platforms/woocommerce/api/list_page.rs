@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::body::json_text;
 use super::client::{StoreClient, rest_error};
 use super::rows::rows;
+use crate::delivery::ReasonCode;
 use crate::platforms::api::{
     Dialogue, FailureScope, Method, PageFailure, StoreResponse, Unanswered, usable_response,
 };
@@ -28,7 +29,7 @@ impl ListPage {
         dialogue: &mut Dialogue<'_>,
     ) -> Result<Result<Self, PageFailure>, Unanswered> {
         let found = Self::request_existing(caller, path, dialogue)?;
-        Ok(found.and_then(|page| page.ok_or(list_failure("store_refuses"))))
+        Ok(found.and_then(|page| page.ok_or(list_failure(ReasonCode::StoreRefuses))))
     }
 
     /// As [`ListPage::request`]; `None` for a list of an entity that does not exist.
@@ -41,7 +42,7 @@ impl ListPage {
         Ok(match usable_response(answer) {
             Ok(answer) if answer.status == 200 => Ok(Some(Self::of(answer))),
             Ok(answer) if is_missing(answer) => Ok(None),
-            Ok(_) => Err(list_failure("store_refuses")),
+            Ok(_) => Err(list_failure(ReasonCode::StoreRefuses)),
             Err(fetched) => Err(PageFailure::of_store(fetched)),
         })
     }
@@ -58,7 +59,7 @@ impl ListPage {
     /// The rows of the page.
     pub(super) fn rows(&self) -> Result<Vec<&RawValue>, PageFailure> {
         // A page of a firewall or a cut response is often temporary.
-        rows(&self.text).ok_or(PageFailure::new("no_json", FailureScope::Page))
+        rows(&self.text).ok_or(PageFailure::new(ReasonCode::NoJson, FailureScope::Page))
     }
 }
 
@@ -67,6 +68,6 @@ fn is_missing(answer: &StoreResponse) -> bool {
 }
 
 /// A failure that perhaps concerns only the list.
-pub(super) const fn list_failure(reason: &'static str) -> PageFailure {
+pub(super) const fn list_failure(reason: ReasonCode) -> PageFailure {
     PageFailure::new(reason, FailureScope::List)
 }

@@ -16,6 +16,7 @@ use super::list_page::{ListPage, list_failure};
 use super::pages::{Cursor, ROWS_PER_PAGE, is_last, next_by_id, next_of_changes};
 use super::rows::{id, modified_at};
 use super::variations;
+use crate::delivery::ReasonCode;
 use crate::platforms::api::{
     ChangeKind, ConnectionContext, Dialogue, ListKind, PageFailure, PageRequest, ReadableList,
     StorePage, StoreRow, Unanswered,
@@ -64,7 +65,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
 ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
     let (Some(resource), Some(caller)) = (Resource::parse(request.list.entity), caller(context))
     else {
-        return Ok(Err(list_failure("not_readable")));
+        return Ok(Err(list_failure(ReasonCode::NotReadable)));
     };
     let has_window = request.list.kind == ListKind::Changes;
     let first = Cursor {
@@ -102,7 +103,7 @@ pub(in crate::platforms::woocommerce) fn read_page(
         next_by_id(cursor, &ids, is_last)
     };
     let Ok((next, ids)) = next else {
-        return Ok(Err(list_failure("pages_without_end")));
+        return Ok(Err(list_failure(ReasonCode::PagesWithoutEnd)));
     };
     let has_entities = !matches!(request.list.kind, ListKind::Ids { .. });
     let found = rows.iter().filter(|_| has_entities).map(|row| StoreRow {

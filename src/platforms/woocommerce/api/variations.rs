@@ -12,6 +12,7 @@ use super::client::StoreClient;
 use super::list_page::{ListPage, list_failure};
 use super::pages::{Cursor, ROWS_PER_PAGE, WithoutEnd};
 use super::rows::id;
+use crate::delivery::ReasonCode;
 use crate::platforms::api::{Dialogue, PageFailure, StorePage, StoreRow, Unanswered};
 use crate::platforms::json::parse;
 use crate::platforms::lenient::Node;
@@ -76,7 +77,7 @@ pub(super) fn read_page(
     }
     page.next = match cursor.next_page(is_last) {
         Ok(next) => next.map(Cursor::text),
-        Err(WithoutEnd) => return Ok(Err(list_failure("pages_without_end"))),
+        Err(WithoutEnd) => return Ok(Err(list_failure(ReasonCode::PagesWithoutEnd))),
     };
     Ok(Ok(page))
 }
@@ -107,7 +108,7 @@ fn of_product(
             return Ok(Ok(found));
         }
     }
-    Ok(Err(list_failure("pages_without_end")))
+    Ok(Err(list_failure(ReasonCode::PagesWithoutEnd)))
 }
 
 fn path(list: &str, per_page: usize, page: u32, fields: Option<&str>) -> String {

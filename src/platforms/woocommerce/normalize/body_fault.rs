@@ -1,5 +1,6 @@
 //! Why a body is not a JSON document.
 
+use crate::delivery::ReasonCode;
 use serde::de::IgnoredAny;
 
 /// Why a body is not a JSON document.
@@ -27,16 +28,16 @@ impl BodyFault {
         }
     }
 
-    pub(crate) fn from_code(code: &str) -> Option<Self> {
+    pub(crate) fn from_code(code: ReasonCode) -> Option<Self> {
         Self::ALL.into_iter().find(|fault| fault.code() == code)
     }
 
     /// The reason code.
-    pub(super) fn code(self) -> &'static str {
+    pub(super) fn code(self) -> ReasonCode {
         match self {
-            Self::Empty => "empty_body",
-            Self::TooDeep => "too_deep",
-            Self::NotJson => "not_json",
+            Self::Empty => ReasonCode::EmptyBody,
+            Self::TooDeep => ReasonCode::TooDeep,
+            Self::NotJson => ReasonCode::NotJson,
         }
     }
 

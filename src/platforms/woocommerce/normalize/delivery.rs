@@ -9,14 +9,13 @@ use super::body_fault::BodyFault;
 use super::document::document;
 use super::payload::EntityPayload;
 use super::{coupon, customer, enrichment, failure, fit, order, product};
-use crate::delivery::JournaledDelivery;
+use crate::delivery::{JournaledDelivery, ReasonCode};
 use crate::event::data::{Action, Coupon, Customer, Order, Product, Subscription, Unrecognized};
 use crate::event::{Authority, Entity, NormalizedEvent, is_event_type, verbs};
 use crate::platforms::content::Content;
-use crate::platforms::json::{TOO_COMPLEX, Unread, parse, read};
+use crate::platforms::json::{Unread, parse, read};
 use crate::platforms::lenient::Node;
 use crate::platforms::normalized::Normalized;
-use crate::platforms::registered::TOPIC_MISMATCH;
 use crate::platforms::woocommerce::resource::Resource;
 
 /// The verbs of the platform that are the same in the gateway's vocabulary.
@@ -48,7 +47,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
     let value = match read(&text) {
         Ok(value) => value,
         Err(Unread::Malformed) => return unreadable(BodyFault::of(&text).code()),
-        Err(Unread::TooComplex) => return unreadable(TOO_COMPLEX),
+        Err(Unread::TooComplex) => return unreadable(ReasonCode::TooComplex),
     };
     let Ok(raw) = serde_json::from_str::<Box<RawValue>>(&text) else {
         return unreadable(BodyFault::of(&text).code());
@@ -59,7 +58,7 @@ pub(in crate::platforms::woocommerce) fn normalize(delivery: &JournaledDelivery)
         .split_once('.')
         .unwrap_or((&delivery.topic, ""));
     if !fit::fits(root, resource) {
-        return unreadable(TOPIC_MISMATCH);
+        return unreadable(ReasonCode::TopicMismatch);
     }
     // An error of the store is not an entity, whatever the topic says. The body of an action is not an error.
     if failure::is_error(root) && !root.get("id").exists() && !root.get("action").exists() {
@@ -103,7 +102,7 @@ enum Unfit {
     /// It is an error of the REST API.
     Error,
     /// Its shape is unknown.
-    Unreadable(&'static str),
+    Unreadable(ReasonCode),
 }
 
 fn entity(
@@ -112,14 +111,14 @@ fn entity(
     verb: &'static str,
 ) -> Result<NormalizedEvent, Unfit> {
     if !root.is_object() {
-        return Err(Unfit::Unreadable("not_an_object"));
+        return Err(Unfit::Unreadable(ReasonCode::NotAnObject));
     }
     let payload = EntityPayload::of(root, resource);
     let Some(id) = payload.node.subject_id() else {
         return Err(if failure::is_error(root) {
             Unfit::Error
         } else {
-            Unfit::Unreadable("no_id")
+            Unfit::Unreadable(ReasonCode::NoId)
         });
     };
     let entity = whole(payload, resource, &id);

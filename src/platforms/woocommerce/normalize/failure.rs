@@ -5,7 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::delivery::JournaledDelivery;
+use crate::delivery::{JournaledDelivery, ReasonCode};
 use crate::event::data::ConnectionHealth;
 use crate::event::{Authority, Entity, NormalizedEvent, verbs};
 use crate::platforms::api::FindingCode;
@@ -71,11 +71,11 @@ pub(super) fn normalize(
     let reason = match code_and_status(root) {
         (_, Some(401 | 403)) => return degraded(delivery, raw),
         (code, None) if OF_LOST_RIGHTS.contains(&code) => return degraded(delivery, raw),
-        (code, _) if OF_OLD_VERSIONS.contains(&code) => "webhook_api_version_unsupported",
+        (code, _) if OF_OLD_VERSIONS.contains(&code) => ReasonCode::WebhookApiVersionUnsupported,
         // The entity was deleted before the delivery, or it never existed: old versions report trashed pages as products.
-        (_, Some(404 | 410)) => "entity_vanished",
-        (code, _) if code.ends_with("invalid_id") => "entity_vanished",
-        _ => "error_body",
+        (_, Some(404 | 410)) => ReasonCode::EntityVanished,
+        (code, _) if code.ends_with("invalid_id") => ReasonCode::EntityVanished,
+        _ => ReasonCode::ErrorBody,
     };
     Normalized::Ignored { reason }
 }

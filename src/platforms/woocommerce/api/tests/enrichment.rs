@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::delivery::{Enriched, Enrichment, JournaledDelivery};
+use crate::delivery::{Enriched, Enrichment, JournaledDelivery, ReasonCode};
 use crate::event::data::Entity;
 use crate::event::{Authority, NormalizedEvent};
 use crate::platforms::api::Fetched;
@@ -128,7 +128,7 @@ fn deletion_is_confirmed_by_an_entity_in_the_trash() {
         answer,
         Fetched::Done(Enrichment::Complete(trashed.to_string().into()))
     );
-    let untrue = Fetched::contradicted("not_in_trash");
+    let untrue = Fetched::contradicted(ReasonCode::NotInTrash);
     assert_eq!(
         fetched(
             "product/25/deleted",
@@ -162,7 +162,7 @@ fn deletion_of_a_customer_is_confirmed_by_a_404() {
     }
     assert_eq!(
         fetched("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1,
-        Fetched::contradicted("still_there")
+        Fetched::contradicted(ReasonCode::StillThere)
     );
 }
 
@@ -176,7 +176,7 @@ fn deletion_with_a_body_needs_more_proof() {
     let coupon = told(200, &json!({ "id": 25, "code": "ten" }));
     assert_eq!(
         fetched("coupon/25/deleted_with_body", Ok(coupon)).1,
-        Fetched::unavailable("status_not_shown")
+        Fetched::unavailable(ReasonCode::StatusNotShown)
     );
     let whole = delivery(
         "order.deleted",
@@ -190,40 +190,40 @@ fn response_that_is_not_of_woocommerce_confirms_nothing() {
     for (result, expected) in [
         (
             Ok(page(404, "Not found")),
-            Fetched::unavailable("store_refuses"),
+            Fetched::unavailable(ReasonCode::StoreRefuses),
         ),
         (
             Ok(refusal(404, "rest_no_route")),
-            Fetched::unavailable("store_refuses"),
+            Fetched::unavailable(ReasonCode::StoreRefuses),
         ),
         (
             Ok(page(200, "Welcome")),
             Fetched::Retry {
-                reason: "no_json",
+                reason: ReasonCode::NoJson,
                 after: None,
             },
         ),
         (
             Ok(page(503, "Maintenance")),
             Fetched::Retry {
-                reason: "store_unavailable",
+                reason: ReasonCode::StoreUnavailable,
                 after: None,
             },
         ),
         (
             Ok(refusal(401, "woocommerce_rest_cannot_view")),
-            Fetched::unavailable("credentials_refused"),
+            Fetched::unavailable(ReasonCode::CredentialsRefused),
         ),
         (
             Err(CallFailure::TimedOut),
             Fetched::Retry {
-                reason: "timed_out",
+                reason: ReasonCode::TimedOut,
                 after: None,
             },
         ),
         (
             Ok(told(200, &json!({ "id": 26 }))),
-            Fetched::unavailable("another_entity"),
+            Fetched::unavailable(ReasonCode::AnotherEntity),
         ),
     ] {
         assert_eq!(fetched("product/25/deleted", result).1, expected);
@@ -234,7 +234,7 @@ fn response_that_is_not_of_woocommerce_confirms_nothing() {
             Ok(refusal(404, "woocommerce_rest_shop_order_invalid_id"))
         )
         .1,
-        Fetched::unavailable("not_there")
+        Fetched::unavailable(ReasonCode::NotThere)
     );
 }
 
