@@ -49,12 +49,7 @@ pub(super) fn read_page(
     caller: &StoreClient,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
-    let path = path(
-        "products",
-        PRODUCTS_PER_PAGE,
-        cursor.page,
-        Some("id,variations"),
-    );
+    let path = path("products", PRODUCTS_PER_PAGE, cursor.page, "id,variations");
     let list_page = match ListPage::request(caller, &path, dialogue)? {
         Ok(list_page) => list_page,
         Err(failure) => return Ok(Err(failure)),
@@ -88,9 +83,10 @@ fn of_product(
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Result<Vec<StoreRow>, PageFailure>, Unanswered> {
     let list = format!("products/{product}/variations");
+    let fields = SHARED_MEMBERS.join(",");
     let mut found = Vec::new();
     for page in (1..).take(MAX_PAGES) {
-        let path = path(&list, ROWS_PER_PAGE, page, None);
+        let path = path(&list, ROWS_PER_PAGE, page, &fields);
         let list_page = match ListPage::request_existing(caller, &path, dialogue)? {
             Ok(Some(list_page)) => list_page,
             // The product was deleted meanwhile.
@@ -111,15 +107,13 @@ fn of_product(
     Ok(Err(list_failure(ReasonCode::PagesWithoutEnd)))
 }
 
-fn path(list: &str, per_page: usize, page: u32, fields: Option<&str>) -> String {
+fn path(list: &str, per_page: usize, page: u32, fields: &str) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("per_page", &per_page.to_string());
     query.append_pair("page", &page.to_string());
     query.append_pair("order", "asc");
     query.append_pair("orderby", "id");
-    if let Some(fields) = fields {
-        query.append_pair("_fields", fields);
-    }
+    query.append_pair("_fields", fields);
     format!("{list}?{}", query.finish())
 }
 
