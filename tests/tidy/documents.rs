@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use cartwire::delivery::ReasonCode;
-use cartwire::event::EVENT_TYPES;
+use cartwire::event::{EVENT_TYPES, json_schema};
 use cartwire::journal::entry::DeliveryState;
 use cartwire::platforms::PLATFORMS;
 use cartwire::platforms::api::FindingCode;
+
+use serde_json::{Value, json};
 
 use crate::source::sources;
 
@@ -97,6 +99,44 @@ fn every_event_type_is_documented() {
             );
         }
     }
+}
+
+#[test]
+fn every_example_of_an_event_fits_the_schema() {
+    let schema = serde_json::to_value(json_schema()).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let mut examples = 0;
+    for row in document("EVENTS.md").lines() {
+        let cells: Vec<&str> = row.split("` | `").collect();
+        let [kind, data] = cells[..] else { continue };
+        let Some(kind) = kind.strip_prefix("| `cartwire.") else {
+            continue;
+        };
+        let text = data.trim_end_matches("` |");
+        let mut data: Value = serde_json::from_str(text).expect("the example is JSON");
+        let (entity, _) = kind.split_once('.').expect("an entity and a verb");
+        assert!(
+            data[entity].is_object(),
+            "the example of {kind} has no {entity}"
+        );
+        data["raw"] = json!({});
+        let event = json!({
+            "specversion": "1.0", "id": "00000000000000000000000000000000-0", "source": "/woocommerce/shop-a",
+            "type": format!("cartwire.{kind}"), "subject": format!("{entity}/1"), "time": "2026-11-21T00:23:20.000Z",
+            "datacontenttype": "application/json", "dataschema": format!("urn:cartwire:{entity}:1"), "platform": "woocommerce",
+            "connection": "shop-a",
+            "partitionkey": "shop-a/order/1", "sequence": "00000000000000131072", "origin": "webhook",
+            "authority": "full", "data": data,
+        });
+        if let Err(error) = validator.validate(&event) {
+            panic!(
+                "the example of {kind}: {error} at {}",
+                error.instance_path()
+            );
+        }
+        examples += 1;
+    }
+    assert!(examples > 50, "{examples}");
 }
 
 #[test]
