@@ -261,7 +261,7 @@ mod tests {
         let mut wire = wire(ours);
         for _ in 0..5 {
             sleep(PATIENCE * 9 / 10).await;
-            sender.write_u8(b'?').await.expect("asked");
+            sender.write_u8(b'?').await.expect("written");
             assert_eq!(wire.read_u8().await.expect("heard"), b'?');
             wire.write_u8(b'!').await.expect("answered");
             assert_eq!(sender.read_u8().await.expect("read"), b'!');

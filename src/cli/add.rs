@@ -73,8 +73,7 @@ pub(super) fn run(data: &DataArgs, args: &AddArgs, output: Output) -> anyhow::Re
     }
     let registers = asks && kind.registers_webhooks && !args.no_register && !args.polling.follow;
     if registers && url.is_none() {
-        let right =
-            "needed, so that the store can be told where its webhooks go (or --no-register)";
+        let right = "needed, because the store needs a URL for its webhooks (or --no-register)";
         return Err(fail(
             Exit::Config,
             format!("--public-url (CARTWIRE_PUBLIC_URL): {right}"),
@@ -120,7 +119,7 @@ impl Adding<'_> {
             output.value(&value, || {
                 format!(
                     "nothing is added: the store does not work yet{}",
-                    stores::told(&report)
+                    stores::reported(&report)
                 )
             })?;
             return Ok(Exit::No);
@@ -301,7 +300,7 @@ impl Adding<'_> {
             if let Some(secret) = &shown {
                 text += &format!("\n  secret:   {secret}   (shown only now)");
             }
-            text + &stores::told(report)
+            text + &stores::reported(report)
         })?;
         if output.json {
             return Ok(());

@@ -124,7 +124,7 @@ fn configuration(config: &Config, private: bool) -> Section {
             format!("stores cannot reach {url}: it is an address of a private network"),
             "give --public-url the address under which the internet reaches this gateway or the proxy before it",
         ),
-        Some(url) => section.ok(format!("stores are told {url}")),
+        Some(url) => section.ok(format!("stores deliver to {url}")),
     }
     if config.broker.is_none() {
         section.warn("there is no broker: events are read from the admin API only (--amqp-url)");

@@ -74,7 +74,7 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
             return Ok(exit);
         }
         if !output.json && !report.done.is_empty() {
-            note(stores::told(&report).trim_start_matches('\n'));
+            note(stores::reported(&report).trim_start_matches('\n'));
         }
     }
     if registers && (args.keep_webhooks || !has_credentials) && !output.json {
@@ -127,6 +127,6 @@ fn refuse(id: &str, report: &CheckReport, output: Output) -> anyhow::Result<()> 
     );
     let value = json!({"connection": id, "changed": false, "findings": report.findings, "done": report.done, "hint": hint});
     output.value(&value, || {
-        format!("connection {id} stays{}\n{hint}", stores::told(report))
+        format!("connection {id} stays{}\n{hint}", stores::reported(report))
     })
 }

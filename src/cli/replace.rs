@@ -232,9 +232,9 @@ impl Replacement {
             let value =
                 json!({"connection": self.id(), "changed": false, "findings": report.findings});
             output.value(&value, || {
-                let told = stores::told(&report);
+                let reported = stores::reported(&report);
                 format!(
-                    "nothing is changed: the store does not work with the new {}{told}",
+                    "nothing is changed: the store does not work with the new {}{reported}",
                     self.name
                 )
             })?;

@@ -56,11 +56,11 @@ pub(super) fn run(data: &DataArgs, args: &ScopesArgs, output: Output) -> anyhow:
             )
         }
     };
-    let asked: Vec<&dyn WebhookPlatform> = match &connection {
+    let requested: Vec<&dyn WebhookPlatform> = match &connection {
         None => PLATFORMS.to_vec(),
         Some(connection) => platform(&connection.platform).into_iter().collect(),
     };
-    let permissions: Vec<Permission> = asked
+    let permissions: Vec<Permission> = requested
         .iter()
         .flat_map(|platform| {
             let scopes = platform.api().map_or(&[][..], StoreApi::scopes);

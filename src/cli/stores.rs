@@ -64,11 +64,11 @@ impl Looked {
         let state = match (&self.outcome.report, self.is_in_trouble()) {
             (_, true) => "in trouble",
             (Some(_), false) => "well",
-            (None, false) => "not asked: there are no credentials for it",
+            (None, false) => "not checked: there are no credentials for it",
         };
         let mut text = format!("{}: {state}", self.connection.id);
         let report = self.outcome.report.clone().unwrap_or_default();
-        text += &told(&CheckReport {
+        text += &reported(&CheckReport {
             findings: self.findings(),
             ..report
         });
@@ -77,7 +77,7 @@ impl Looked {
 }
 
 /// The lines of one check.
-pub(super) fn told(report: &CheckReport) -> String {
+pub(super) fn reported(report: &CheckReport) -> String {
     let mut text = String::new();
     for done in &report.done {
         let _ = write!(text, "\n  done     {done}");

@@ -145,7 +145,7 @@ mod tests {
     fn number(sqlite: &Connection, query: &str) -> i64 {
         sqlite
             .query_row(query, [], |row| row.get(0))
-            .expect("asked")
+            .expect("a result")
     }
 
     #[test]

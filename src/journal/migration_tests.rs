@@ -23,7 +23,7 @@ fn older(rows: u8) -> Connection {
 fn number(sqlite: &Connection, query: &str) -> i64 {
     sqlite
         .query_row(query, [], |row| row.get(0))
-        .expect("asked")
+        .expect("a result")
 }
 
 #[test]

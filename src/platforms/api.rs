@@ -375,9 +375,9 @@ mod tests {
                 .sum())
         };
         assert_eq!(talk(&[]).expect_err("asks").0.call, "first");
-        let asked = talk(&[Ok(answer(200, &[]))]).expect_err("asks");
-        assert_eq!(asked.0.call, "second");
-        assert!(!format!("{asked:?}").contains("secret"));
+        let requested = talk(&[Ok(answer(200, &[]))]).expect_err("asks");
+        assert_eq!(requested.0.call, "second");
+        assert!(!format!("{requested:?}").contains("secret"));
         assert_eq!(
             talk(&[Ok(answer(200, &[])), Ok(answer(3, &[]))]).expect("done"),
             203

@@ -172,11 +172,11 @@ impl Keeper {
             return TopologyAssessment::Unsubscribed;
         }
         let (answer, answered) = oneshot::channel();
-        let asked = async {
+        let requested = async {
             self.ask.send(answer).await.ok()?;
             answered.await.ok()
         };
-        match tokio::time::timeout(LOOK_TIMEOUT * 2, asked).await {
+        match tokio::time::timeout(LOOK_TIMEOUT * 2, requested).await {
             // Under `check`, a person may have restored the topology meanwhile. A second return shows that it was not restored.
             Ok(Some(true)) if self.topology.mode != TopologyMode::Leave => {
                 TopologyAssessment::Resend

@@ -12,8 +12,8 @@
 //! - A read that stops, for whatever reason, continues with the same page.
 //! - A change is stored once, however often its row is read.
 //! - One task reads one connection at a time, so two reads of a connection never overlap.
-//! - Nothing is deleted because a row is missing: a deletion is found in the store's trash, or the store confirms it when it is
-//!   asked for the entity. The relay confirms it once more.
+//! - Nothing is deleted because a row is missing: a deletion is found in the store's trash, or the store confirms it at a
+//!   request for the entity. The relay confirms it once more.
 
 mod classify;
 mod deletions;

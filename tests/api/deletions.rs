@@ -120,10 +120,10 @@ async fn removed_connection_ends_the_wait_of_its_deletions() {
     let gateway = asking(&store, "900").await;
     tell(&gateway, 7).await;
     store.fail(Fault::Maintenance);
-    store.forget_asked();
+    store.forget_requests();
     let (known, unknown) = (delete(&gateway, 7).await, delete(&gateway, 8).await);
-    eventually("the store is asked", async || {
-        (!store.asked().is_empty()).then_some(())
+    eventually("the store gets a request", async || {
+        (!store.requests().is_empty()).then_some(())
     })
     .await;
     gateway.change(&ConnectionChange::Remove(id(SHOP)));
@@ -152,7 +152,7 @@ async fn order_that_waits_for_the_broker_counts_as_known() {
     let known = delete(&gateway, 7).await;
     let unknown = delete(&gateway, 8).await;
     assert_ignored(&gateway, &unknown, 8, "unconfirmed_deletion").await;
-    // It was asked for first; both were given up at the same time.
+    // It was requested first; both waits ended at the same time.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let delivery = gateway
         .get(&format!("/api/deliveries/{known}"))
@@ -179,7 +179,7 @@ async fn hanging_store_with_large_deliveries_delays_no_other_store() {
         let payload = json!({"id": number, "note": filling});
         send(&gateway, SHOP, "order.deleted", &payload, number).await;
     }
-    // By now the store is being asked, and gives no answer.
+    // By now the store has a request, and gives no answer.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = Instant::now();
     let gone = send(&gateway, HONEST, "order.deleted", &json!({"id": 21}), 21).await;
@@ -190,7 +190,7 @@ async fn hanging_store_with_large_deliveries_delays_no_other_store() {
     let event = deletions(&gateway, 21, 1).await.remove(0);
     assert_eq!(event["authority"], "full", "{event}");
     assert_eq!(gateway.settled(&gone).await["delivery"]["state"], "logged");
-    let action = eventually("the action is told", async || {
+    let action = eventually("the action is published", async || {
         let events = gateway.events(&format!("connection={HONEST}"), 0).await;
         events.into_iter().find(|event| {
             let name = event["type"].as_str().unwrap_or_default();

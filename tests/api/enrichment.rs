@@ -111,7 +111,7 @@ async fn ten_changes_of_one_product_share_one_request_and_one_event() {
     let events = products(&gateway, 1).await;
     assert_eq!(authorities(&events), ["full"]);
     assert_eq!(events[0]["data"]["changed"], json!(["field-0"]));
-    assert_eq!(wix.asked(PRODUCTS).len(), 1);
+    assert_eq!(wix.requests(PRODUCTS).len(), 1);
     assert_eq!(wix.tokens(INSTANCE), 1);
 }
 
@@ -129,8 +129,8 @@ async fn unreachable_store_delays_only_its_own_keys_and_keeps_order() {
     gateway.order("order.created", r#"{"id":7}"#, 1).await;
     gateway.events("subject=order/o1", 1).await;
     gateway.events("subject=order/7", 1).await;
-    eventually("the store is asked", async || {
-        (!wix.asked(PRODUCTS).is_empty()).then_some(())
+    eventually("the store gets a request", async || {
+        (!wix.requests(PRODUCTS).is_empty()).then_some(())
     })
     .await;
     assert_eq!(products(&gateway, 0).await, Vec::<Value>::new());
@@ -160,7 +160,7 @@ async fn change_is_published_thin_with_a_reason_after_the_wait_limit() {
     );
     assert_eq!(event["data"].get("completed_at"), None);
     wix.heal();
-    // Redriven, it is asked for once more; the id stays.
+    // A redriven delivery is requested once more; the id stays.
     gateway
         .admin_request("POST", &format!("/api/deliveries/{delivery}/redrive"))
         .send(gateway.admin)
@@ -199,7 +199,7 @@ async fn delivery_waits_for_its_store_no_longer_than_the_limit() {
     change(&gateway, CHANGED, "name").await;
     products(&gateway, 1).await;
     // While the store's `Retry-After` runs, no request is sent and no delivery waits for the store.
-    let asked = wix.asked(PRODUCTS).len();
+    let requested = wix.requests(PRODUCTS).len();
     change(&gateway, CHANGED, "price").await;
     gateway.order("order.created", r#"{"id":7}"#, 1).await;
     gateway.events("subject=order/7", 1).await;
@@ -210,7 +210,7 @@ async fn delivery_waits_for_its_store_no_longer_than_the_limit() {
             .all(|event| event["data"]["not_completed"] == "rate_limited"),
         "{events:?}"
     );
-    assert_eq!(wix.asked(PRODUCTS).len(), asked);
+    assert_eq!(wix.requests(PRODUCTS).len(), requested);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,8 +219,8 @@ async fn entries_behind_a_waiting_change_delay_no_other_store() {
     wix.fail(PRODUCTS, Failure::Status(503), usize::MAX);
     let gateway = asking(&wix).await;
     change(&gateway, CHANGED, "name").await;
-    eventually("the store is asked", async || {
-        (!wix.asked(PRODUCTS).is_empty()).then_some(())
+    eventually("the store gets a request", async || {
+        (!wix.requests(PRODUCTS).is_empty()).then_some(())
     })
     .await;
     // More than the relay takes in hand.

@@ -78,16 +78,16 @@ async fn app_removed_during_its_confirmation_stays_removed() {
     let wix = Wixapis::start(World::default());
     wix.fail("/apps/v1/instance", Failure::Status(503), usize::MAX);
     let gateway = asking(&wix).await;
-    let told = json!({"appId": wixapis::APP_ID}).to_string();
+    let reported = json!({"appId": wixapis::APP_ID}).to_string();
     gateway
-        .post(APP, &token("AppInstalled", &told, INSTANCE))
+        .post(APP, &token("AppInstalled", &reported, INSTANCE))
         .await;
-    eventually("the platform is asked", async || {
-        (!wix.asked("/apps/v1/instance").is_empty()).then_some(())
+    eventually("the platform gets a request", async || {
+        (!wix.requests("/apps/v1/instance").is_empty()).then_some(())
     })
     .await;
     gateway
-        .post(APP, &token("AppRemoved", &told, INSTANCE))
+        .post(APP, &token("AppRemoved", &reported, INSTANCE))
         .await;
     let status = async |wanted: &str| {
         let known = gateway.get(&format!("/api/connections/{INSTANCE}")).await;

@@ -14,7 +14,7 @@ use crate::generated_json::{json, topic};
 use crate::properties::{CASES, config, genuine, id, now, verify};
 
 /// The whole of what the relay does with a delivery, on the stack of a relay's thread.
-fn told(
+fn reported(
     platform: &dyn WebhookPlatform,
     topic: &str,
     headers: &[(String, String)],
@@ -96,18 +96,18 @@ proptest! {
     ) {
         let text = value.to_string();
         for platform in PLATFORMS {
-            for event in told(*platform, &topic, &headers, text.as_bytes()) {
+            for event in reported(*platform, &topic, &headers, text.as_bytes()) {
                 assert_is_event(&event, None);
             }
         }
         let shop = platform("woocommerce").expect("a platform");
-        for event in told(shop, &topic, &headers, text.as_bytes()) {
+        for event in reported(shop, &topic, &headers, text.as_bytes()) {
             assert_is_event(&event, Some(&text));
         }
         // The same as the innermost of a token's layers.
         let envelope = serde_json::json!({"data": text, "instanceId": "site", "eventType": topic}).to_string();
         let claims = serde_json::json!({"data": envelope, "iat": 1_780_000_000}).to_string();
-        for event in told(platform("wix").expect("a platform"), &topic, &headers, claims.as_bytes()) {
+        for event in reported(platform("wix").expect("a platform"), &topic, &headers, claims.as_bytes()) {
             assert_is_event(&event, Some(&text));
         }
     }
@@ -126,7 +126,7 @@ proptest! {
         *whole.pointer_mut(place).expect("a place") = value;
         let text = whole.to_string();
         let delivery = genuine(*platform, topic, text.as_bytes(), 1).to_journaled();
-        for event in told(*platform, &delivery.topic, &delivery.headers, &delivery.body) {
+        for event in reported(*platform, &delivery.topic, &delivery.headers, &delivery.body) {
             assert_is_event(&event, Some(&text));
         }
     }
@@ -137,7 +137,7 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         for platform in PLATFORMS {
-            for event in told(*platform, &topic, &[], &body) {
+            for event in reported(*platform, &topic, &[], &body) {
                 assert_is_event(&event, None);
             }
         }
@@ -235,7 +235,7 @@ fn ten_thousand_levels_and_lone_surrogates_do_not_overflow_the_stack() {
         for text in &strange {
             for platform in PLATFORMS {
                 for topic in &topics {
-                    for event in told(*platform, topic, &[], text.as_bytes()) {
+                    for event in reported(*platform, topic, &[], text.as_bytes()) {
                         assert!(serde_json::to_string(&event).is_ok());
                     }
                     let envelope = serde_json::to_string(text).expect("a string");
@@ -249,7 +249,7 @@ fn ten_thousand_levels_and_lone_surrogates_do_not_overflow_the_stack() {
                         format!(r#"{{"data":{text}}}"#),
                     ];
                     for claims in &claims {
-                        for event in told(*platform, topic, &[], claims.as_bytes()) {
+                        for event in reported(*platform, topic, &[], claims.as_bytes()) {
                             assert!(serde_json::to_string(&event).is_ok());
                         }
                     }

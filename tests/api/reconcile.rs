@@ -169,9 +169,9 @@ async fn running_gateway_reads_stores_by_itself_and_continues_after_faults() {
     let gateway = reading(&shop, "1").await;
     for fault in [Fault::Html, Fault::ServerError, Fault::CutOff] {
         shop.fail(fault);
-        let asked = shop.asked().len();
-        eventually("the shop is asked", async || {
-            (shop.asked().len() > asked).then_some(())
+        let requested = shop.requests().len();
+        eventually("the shop gets a request", async || {
+            (shop.requests().len() > requested).then_some(())
         })
         .await;
     }

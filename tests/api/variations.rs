@@ -38,8 +38,10 @@ async fn read_variations(gateway: &InProcessGateway) -> EntityReport {
 
 /// The requests for single entities.
 fn fetched(shop: &Shop) -> Vec<String> {
-    let asked = shop.asked().into_iter().map(|asked| asked.path);
-    asked.filter(|path| path.ends_with("products/13")).collect()
+    let requested = shop.requests().into_iter().map(|requested| requested.path);
+    requested
+        .filter(|path| path.ends_with("products/13"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

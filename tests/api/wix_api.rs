@@ -127,7 +127,7 @@ async fn check_requests_a_new_token_and_enrichment_reuses_it() {
         }
         assert_eq!(double.tokens(INSTANCE), 2);
         assert!(
-            double.asked("/apps/")[0].headers["authorization"].starts_with("OauthNG.JWS."),
+            double.requests("/apps/")[0].headers["authorization"].starts_with("OauthNG.JWS."),
             "bare"
         );
         assert_eq!(codes(&caller.examine(&app(&double, &[INSTANCE])).await), []);
@@ -168,9 +168,9 @@ async fn every_thin_topic_is_enriched() {
             other => panic!("{word}: {other:?}"),
         }
     }
-    let told = caller
+    let reported = caller
         .complete("product/no-such-product", &instance(&double, INSTANCE))
         .await;
-    assert_eq!(told, Fetched::unavailable(ReasonCode::NotFound));
+    assert_eq!(reported, Fetched::unavailable(ReasonCode::NotFound));
     assert_eq!(double.tokens(INSTANCE), 1);
 }

@@ -15,7 +15,7 @@ use crate::wix_api::{Caller, PRODUCT, app, codes, instance, set, site};
 async fn temporary_failures_have_a_retry_delay() {
     let double = Wixapis::start(World::default());
     let caller = Caller::new();
-    for (failure, told) in [
+    for (failure, reported) in [
         (
             Failure::TooMany(Some(7)),
             Fetched::Retry {
@@ -73,7 +73,7 @@ async fn temporary_failures_have_a_retry_delay() {
         double.fail("/stores-reader/", failure.clone(), 1);
         assert_eq!(
             caller.complete(PRODUCT, &instance(&double, INSTANCE)).await,
-            told,
+            reported,
             "{failure:?}"
         );
     }
@@ -125,7 +125,7 @@ async fn rejected_credentials_are_recognized_in_every_form() {
             [(Severity::Gone, "app_removed")],
             "{shape:?}"
         );
-        let told = Caller::new()
+        let reported = Caller::new()
             .complete(
                 &format!("installation/{APP_ID}"),
                 &instance(&double, unknown),
@@ -137,7 +137,7 @@ async fn rejected_credentials_are_recognized_in_every_form() {
         } else {
             Fetched::contradicted(ReasonCode::SampleDelivery)
         };
-        assert_eq!(told, expected, "{shape:?}");
+        assert_eq!(reported, expected, "{shape:?}");
         double.change(|world| world.app_secret = "rotated".to_owned());
         let found = Caller::new().examine(&instance(&double, INSTANCE)).await;
         let expected = if silent {
@@ -156,27 +156,27 @@ async fn rejected_credentials_are_recognized_in_every_form() {
             [(Severity::Broken, "app_secret_refused")],
             "{shape:?}"
         );
-        let told = Caller::new()
+        let reported = Caller::new()
             .complete(
                 &format!("installation/{APP_ID}"),
                 &instance(&double, INSTANCE),
             )
             .await;
         assert_eq!(
-            told,
+            reported,
             Fetched::unavailable(ReasonCode::CredentialsRefused),
             "a real installation never vanishes"
         );
     }
     let double = Wixapis::start(World::default());
-    let told = Caller::new()
+    let reported = Caller::new()
         .complete(
             &format!("installation/{unknown}"),
             &instance(&double, INSTANCE),
         )
         .await;
     assert_eq!(
-        (told, double.asked("/").len()),
+        (reported, double.requests("/").len()),
         (Fetched::contradicted(ReasonCode::SampleDelivery), 0)
     );
 }

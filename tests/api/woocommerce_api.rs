@@ -100,22 +100,25 @@ async fn every_kind_of_shop_is_connected_checked_and_removed() {
             expected
         );
         let keyed: Vec<_> = shop
-            .asked()
+            .requests()
             .into_iter()
-            .filter(|asked| asked.headers.contains_key("authorization"))
+            .filter(|requested| requested.headers.contains_key("authorization"))
             .collect();
-        assert!(keyed.last().is_some_and(|asked| asked.proved), "{keyed:?}");
-        shop.forget_asked();
+        assert!(
+            keyed.last().is_some_and(|requested| requested.proved),
+            "{keyed:?}"
+        );
+        shop.forget_requests();
         assert_eq!(
             trouble(&examine(&mut subject, CheckMode::Check).await),
             None
         );
         assert_eq!(
-            shop.asked().len(),
+            shop.requests().len(),
             2,
             "a check of a known store costs two calls"
         );
-        assert!(shop.asked().iter().all(|asked| asked.proved));
+        assert!(shop.requests().iter().all(|requested| requested.proved));
         assert_eq!(
             trouble(&examine(&mut subject, CheckMode::Remove).await),
             None
@@ -140,9 +143,9 @@ async fn shop_that_drops_the_header_is_connected_by_signed_queries() {
     assert_eq!(subject.setting("auth"), Some("oauth1_query"));
     assert_eq!(shop.webhooks().len(), 16);
     assert!(
-        shop.asked()
+        shop.requests()
             .iter()
-            .all(|asked| !asked.query.contains(SECRET))
+            .all(|requested| !requested.query.contains(SECRET))
     );
 }
 

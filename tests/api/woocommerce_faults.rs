@@ -96,9 +96,9 @@ async fn every_shop_fault_has_its_own_diagnosis() {
             Some(code)
         );
         let writes = shop
-            .asked()
+            .requests()
             .iter()
-            .filter(|asked| asked.method != "GET")
+            .filter(|requested| requested.method != "GET")
             .count();
         assert!(
             code != "key_read_only" || writes == 1,

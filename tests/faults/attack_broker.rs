@@ -66,7 +66,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "event-too-large",
-        says: "One store's events are larger than the broker takes, which is less than the gateway was told.",
+        says: "One store's events are larger than the broker takes, which is less than the gateway is configured for.",
         may_repeat: true,
         begin: |scene| {
             Box::pin(async {

@@ -70,7 +70,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "rights-removed",
-        says: "The user may do nothing any more, and is told so when he connects again.",
+        says: "The user may do nothing any more, and learns so at the next connection.",
         begin: |scene| {
             Box::pin(async {
                 // RabbitMQ caches the permissions of an open channel, so the gateway would notice the change only a

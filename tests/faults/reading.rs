@@ -213,10 +213,10 @@ async fn until_read(scene: &Scene) {
     let shop = &read_store(scene).shop;
     let is_of_orders = |path: &str| path.ends_with("/orders");
     let requests = || {
-        let asked = shop.asked();
-        asked
+        let requested = shop.requests();
+        requested
             .iter()
-            .filter(|asked| is_of_orders(&asked.path))
+            .filter(|requested| is_of_orders(&requested.path))
             .count()
     };
     let before = requests();

@@ -120,13 +120,13 @@ async fn unread_log_blocks_no_response_and_no_shutdown() {
     })
     .await;
     send_signal("TERM", process.id());
-    let asked = Instant::now();
+    let requested = Instant::now();
     eventually("it ends", || {
         let ended = process.try_wait().expect("waited for");
         async move { ended }
     })
     .await;
-    assert!(asked.elapsed() < Duration::from_secs(15));
+    assert!(requested.elapsed() < Duration::from_secs(15));
     let mut log = Vec::new();
     process
         .stderr

@@ -134,7 +134,7 @@ fn unusable_public_url_is_refused_before_registration() {
 #[test]
 fn public_url_is_stored_without_registration() {
     let (bench, shop) = (Bench::new(), open());
-    let told = ended(
+    let reported = ended(
         &bench.add(
             "shop",
             &shop.url,
@@ -142,8 +142,8 @@ fn public_url_is_stored_without_registration() {
         ),
         0,
     );
-    assert!(!told.contains("public_url_missing"), "{told}");
-    assert!(told.contains("https://hooks.example.com/webhooks/woocommerce/shop"));
+    assert!(!reported.contains("public_url_missing"), "{reported}");
+    assert!(reported.contains("https://hooks.example.com/webhooks/woocommerce/shop"));
 }
 
 #[test]
@@ -212,11 +212,11 @@ async fn store_that_cannot_reach_the_gateway_is_degraded_until_it_does() {
     gateway.start().await;
     let bench = Bench::of(&gateway);
     let silent = open();
-    let told = ended(
+    let reported = ended(
         &bench.add("silent", &silent.url, &["--public-url", PUBLIC]),
         1,
     );
-    assert!(told.contains("ping_missing"), "{told}");
+    assert!(reported.contains("ping_missing"), "{reported}");
     let reaching = Shop::start(Options {
         hooks_at: Some(gateway.public()),
         ..Options::default()

@@ -159,7 +159,7 @@ impl Served {
     pub(crate) fn start(mut child: Child) -> Self {
         let log = Arc::new(Mutex::new(String::new()));
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, reported) = std::sync::mpsc::channel();
         let written = Arc::clone(&log);
         let reader = std::thread::spawn(move || {
             let mut line = String::new();
@@ -173,7 +173,7 @@ impl Served {
                 line.clear();
             }
         });
-        let Ok(public) = told.recv_timeout(STARTUP_TIMEOUT) else {
+        let Ok(public) = reported.recv_timeout(STARTUP_TIMEOUT) else {
             let _ = child.kill();
             panic!("serve does not serve: {}", log.lock().expect("no panic"));
         };

@@ -52,7 +52,7 @@ fn one_command_connects_a_store_and_says_what_it_did() {
 #[test]
 fn failing_store_is_diagnosed_and_not_added() {
     let bench = Bench::new();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let refused = |shop: &Shop| {
         bench
             .add(&shop.url, &["--public-url", PUBLIC])
@@ -71,21 +71,21 @@ fn failing_store_is_diagnosed_and_not_added() {
     ] {
         let shop = open();
         shop.fail(fault);
-        told.push(refused(&shop));
+        reported.push(refused(&shop));
         assert!(shop.webhooks().is_empty());
     }
     let another_key = Options {
         consumer_secret: "cs_of_somebody_else".to_owned(),
         ..Options::default()
     };
-    told.push(refused(&Shop::start(another_key)));
-    told.push(refused(&Shop::start(Options {
+    reported.push(refused(&Shop::start(another_key)));
+    reported.push(refused(&Shop::start(Options {
         manager: false,
         ..Options::default()
     })));
     assert_eq!(bench.standing(), [], "nothing was added");
-    let kinds: std::collections::BTreeSet<&String> = told.iter().collect();
-    assert!(kinds.len() >= 7, "each has its own diagnosis: {told:?}");
+    let kinds: std::collections::BTreeSet<&String> = reported.iter().collect();
+    assert!(kinds.len() >= 7, "each has its own diagnosis: {reported:?}");
 }
 
 #[test]
@@ -102,11 +102,11 @@ fn no_request_is_sent_without_public_url_or_for_a_taken_id() {
     let (bench, shop) = (Bench::new(), open());
     let wrong = bench.add(&shop.url, &[]).ends(78);
     assert!(wrong.err.contains("--public-url"), "{}", wrong.err);
-    assert!(shop.asked().is_empty());
+    assert!(shop.requests().is_empty());
     bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
-    shop.forget_asked();
+    shop.forget_requests();
     bench.add(&shop.url, &["--public-url", PUBLIC]).ends(1);
-    assert!(shop.asked().is_empty());
+    assert!(shop.requests().is_empty());
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn private_address_is_requested_only_if_allowed() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(shop.asked().is_empty());
+    assert!(shop.requests().is_empty());
 }
 
 #[test]

@@ -90,7 +90,7 @@ async fn gateway_with_shop(repair: &str) -> (ProcessGateway, Shop) {
         "add",
         "woocommerce",
         "--id",
-        "asked",
+        "checked",
         "--url",
         &shop.url,
         "--public-url",
@@ -133,14 +133,14 @@ async fn running_gateway_reports_a_disabled_webhook_and_its_repair() {
     let one = shop.webhooks()[0].id;
     shop.edit(one, |webhook| webhook.status = "disabled");
     let gateway = &gateway;
-    let told = |verb: &'static str| async move {
-        health_of(gateway, "asked")
+    let reported = |verb: &'static str| async move {
+        health_of(gateway, "checked")
             .await
             .into_iter()
-            .find(|told| told.0 == verb)
+            .find(|reported| reported.0 == verb)
     };
-    let (_, reason) = eventually("the gateway tells of the webhook", || told("degraded")).await;
-    let shown = gateway.admin_json("/api/connections/asked").await;
+    let (_, reason) = eventually("the gateway tells of the webhook", || reported("degraded")).await;
+    let shown = gateway.admin_json("/api/connections/checked").await;
     assert_eq!(
         (shown["status"].as_str(), shown["reason"].as_str()),
         (Some("degraded"), Some(reason.as_str()))
@@ -148,31 +148,31 @@ async fn running_gateway_reports_a_disabled_webhook_and_its_repair() {
     assert_eq!(shown["findings"][0]["code"], reason.as_str(), "{shown}");
     assert_eq!(
         gateway.cli_json(&["connections", "list"])["connections"][0]["id"],
-        "asked",
+        "checked",
         "what is in trouble comes first"
     );
     let healthy = || async {
         gateway
-            .metric("cartwire_connection_healthy", "\"asked\"")
+            .metric("cartwire_connection_healthy", "\"checked\"")
             .await
     };
     assert_eq!(healthy().await, 0.0);
     shop.edit(one, |webhook| webhook.status = "active");
     eventually("the gateway tells that it is well again", || {
-        told("recovered")
+        reported("recovered")
     })
     .await;
     eventually("the gauge says so", || async {
         (healthy().await == 1.0).then_some(())
     })
     .await;
-    let told: Vec<String> = health_of(gateway, "asked")
+    let reported: Vec<String> = health_of(gateway, "checked")
         .await
         .into_iter()
-        .map(|told| told.0)
+        .map(|reported| reported.0)
         .collect();
     assert_eq!(
-        told,
+        reported,
         ["connected", "degraded", "recovered"],
         "each change once"
     );
@@ -202,6 +202,10 @@ async fn forged_requests_alone_are_a_note_and_no_diagnosis() {
     .await;
     assert_eq!(noted["findings"][0]["severity"], "note");
     assert_eq!(noted["status"], "connected");
-    let told = health_of(gateway, SHOP).await;
-    assert_eq!(told.len(), 1, "consumers hear of no degradation: {told:?}");
+    let reported = health_of(gateway, SHOP).await;
+    assert_eq!(
+        reported.len(),
+        1,
+        "consumers hear of no degradation: {reported:?}"
+    );
 }

@@ -39,17 +39,17 @@ fn site_is_connected_by_its_key_and_its_faults_are_diagnosed() {
         (SITE_ID, unknown, API_KEY, "account_unconfirmed"),
         (unknown, ACCOUNT_ID, API_KEY, "site_unknown"),
     ] {
-        let told = add(site, account, key);
-        assert_eq!(told.codes()[0], code, "{}", told.out);
+        let reported = add(site, account, key);
+        assert_eq!(reported.codes()[0], code, "{}", reported.out);
         if code == "site_unknown" {
             assert!(
-                told.out.contains(SITE_ID) && told.out.contains(OTHER_SITE_ID),
+                reported.out.contains(SITE_ID) && reported.out.contains(OTHER_SITE_ID),
                 "the account's sites are offered"
             );
         }
         if code != "account_unconfirmed" {
             assert_eq!(
-                (told.code, bench.standing()),
+                (reported.code, bench.standing()),
                 (1, vec![]),
                 "nothing is kept"
             );
@@ -100,7 +100,7 @@ async fn removed_installation_is_detected_without_a_webhook() {
         "add",
         "wix-app",
         "--id",
-        "asked-app",
+        "checked-app",
         "--app-id",
         APP_ID,
         "--api-base",
@@ -120,7 +120,7 @@ async fn removed_installation_is_detected_without_a_webhook() {
     );
     gateway.start().await;
     // Any delivery of a site makes it a connection.
-    let url = format!("http://{}/webhooks/wix/asked-app", gateway.public());
+    let url = format!("http://{}/webhooks/wix/checked-app", gateway.public());
     let post = async |body| {
         reqwest::Client::new()
             .post(&url)
@@ -175,23 +175,23 @@ async fn removed_installation_is_detected_without_a_webhook() {
         !known.to_string().contains("ida@hafen.example"),
         "no address is stored"
     );
-    let checked = gateway.cli(&["connections", "check", "asked-app", "--json"]);
+    let checked = gateway.cli(&["connections", "check", "checked-app", "--json"]);
     let checked: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
     let checked = &checked["connections"][0];
-    assert_eq!(checked["asked"], true, "an app is asked: {checked}");
+    assert_eq!(checked["asked"], true, "an app is checked: {checked}");
     assert!(checked.to_string().contains("the app secret is right"));
     let missing = gateway.cli(&["scopes", SITE]);
     assert_eq!(missing.status.code(), Some(1), "some permission is missing");
     wix.change(|world| drop(world.installations.remove(SITE)));
     let gone = shown("that it is gone", |site| site["status"] == "disconnected").await;
     assert_eq!(gone["reason"], "app_removed");
-    let told = |verb: &'static str| async move {
+    let reported = |verb: &'static str| async move {
         health_of(gateway, SITE)
             .await
             .into_iter()
-            .find(|told| told.0 == verb)
+            .find(|reported| reported.0 == verb)
     };
-    eventually("its consumers are told", || told("disconnected")).await;
+    eventually("consumers get the event", || reported("disconnected")).await;
     wix.change(|world| {
         drop(
             world
@@ -199,5 +199,5 @@ async fn removed_installation_is_detected_without_a_webhook() {
                 .insert(SITE.to_owned(), Installation::default()),
         )
     });
-    eventually("and when it is back", || told("recovered")).await;
+    eventually("and when it is back", || reported("recovered")).await;
 }

@@ -115,12 +115,12 @@ async fn copy_of_the_data_folder_made_under_load_is_complete() {
     copy.settled().await;
     let events = copy.exported_events();
     let wanted = before.partition_keys();
-    let (told, busy): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| {
+    let (reported, busy): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| {
         event["partitionkey"]
             .as_str()
             .is_some_and(|key| wanted.contains(key))
     });
-    before.assert_told_once_by(&told);
+    before.assert_told_once_by(&reported);
     assert!(
         busy.len() >= 100,
         "what was answered under load before the copy is there, too"
@@ -128,10 +128,10 @@ async fn copy_of_the_data_folder_made_under_load_is_complete() {
     // And it goes on: what comes again is known, what is new is taken.
     let after = copy.store().send_all(&Order::some(10), 19, 22).await;
     copy.settled().await;
-    let told: Vec<_> = copy
+    let reported: Vec<_> = copy
         .exported_events()
         .into_iter()
         .filter(|event| wanted.contains(event["partitionkey"].as_str().unwrap_or_default()))
         .collect();
-    before.and(after).assert_told_once_by(&told);
+    before.and(after).assert_told_once_by(&reported);
 }

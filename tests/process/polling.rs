@@ -99,7 +99,7 @@ async fn kill_during_the_first_read_costs_no_order_and_repeats_none() {
         .find(|connection| connection["id"] == "site")
         .expect("the site");
     assert_eq!(site["followed_by"], "polling");
-    let pages = wix.asked(ORDERS).len();
+    let pages = wix.requests(ORDERS).len();
     assert!(pages < 2 * COUNT / 100, "{pages} requests");
     gateway.terminate().await;
 }

@@ -37,7 +37,7 @@ async fn signed_body_with_replaced_headers_changes_nothing() {
     assert_eq!(scene.status().await.0, "connected");
     let delivery = scene.send(&order, "order.updated", updated).await;
     assert_eq!(scene.settled(&delivery).await.0, "logged");
-    // Both headers fit each other: the shop is asked, and has the order.
+    // Both headers fit each other: the shop gets a request, and has the order.
     scene.shop.keep("orders", order.clone());
     let delivery = scene.send(&order, "order.deleted", deleted).await;
     assert_eq!(

@@ -90,7 +90,7 @@ fn fixtures_are_replayed_and_deliveries_redriven() {
         (&done["chosen"], &done["redriven"]),
         (&json!(all), &json!(all))
     );
-    eventually_blocking("all is told once more", || {
+    eventually_blocking("all events are published once more", || {
         let list = bench.run(&["events", "export"]).assert(0).out.clone();
         (list
             .lines()

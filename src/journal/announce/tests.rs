@@ -63,13 +63,13 @@ impl File {
             .expect("it is there")
     }
 
-    /// What consumers were told, in order.
-    fn told(&self) -> Vec<String> {
+    /// The announcements to consumers, in order.
+    fn reported(&self) -> Vec<String> {
         let mut statement = self
             .0
             .prepare("SELECT topic FROM deliveries ORDER BY position")
             .expect("a statement");
-        let topics = statement.query_map([], |row| row.get(0)).expect("asked");
+        let topics = statement.query_map([], |row| row.get(0)).expect("a result");
         topics.collect::<rusqlite::Result<_>>().expect("read")
     }
 
@@ -116,14 +116,14 @@ fn an_examination_moves_a_connection_and_tells_of_it_once() {
         Changed::Yes
     );
     assert_eq!(file.connection().status, Status::Disconnected);
-    let told = [
+    let reported = [
         "connection.connected",
         "connection.degraded",
         "connection.recovered",
     ];
     assert_eq!(
-        file.told(),
-        [&told[..], &["connection.disconnected"]].concat()
+        file.reported(),
+        [&reported[..], &["connection.disconnected"]].concat()
     );
 }
 
@@ -154,7 +154,7 @@ fn nobody_is_told_and_nothing_is_written_where_nothing_changed() {
         (settings["version"].as_str(), settings["currency"].as_str()),
         ("11.0", "USD")
     );
-    assert_eq!(file.told(), ["connection.connected"]);
+    assert_eq!(file.reported(), ["connection.connected"]);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn what_changed_during_an_examination_is_known_better() {
     assert_eq!(
         file.examined(Assessment::Healthy, 4),
         Changed::No,
-        "it was asked before the store removed us"
+        "the request was made before the store removed the app"
     );
     assert_eq!(file.examined(Assessment::Healthy, 6), Changed::Yes);
 }
@@ -191,8 +191,8 @@ fn a_paused_connection_stays_paused_and_returns_to_what_was_found() {
         file.connection().condition(),
         Condition::Degraded(Some("webhook_disabled"))
     );
-    let told = ["connection.connected", "connection.degraded"];
-    assert_eq!(file.told(), told, "a pause is no event");
+    let reported = ["connection.connected", "connection.degraded"];
+    assert_eq!(file.reported(), reported, "a pause is no event");
 }
 
 #[test]

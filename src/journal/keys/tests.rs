@@ -32,7 +32,7 @@ fn found_by_query(sqlite: &Connection, number: usize) -> Option<Position> {
             [key(number).as_bytes()],
             |row| row.get(0),
         )
-        .expect("asked")
+        .expect("a result")
 }
 
 #[test]
@@ -44,7 +44,10 @@ fn a_key_is_found_in_memory_on_its_way_and_in_the_index_and_after_a_crash() {
     for batch in 0..=many / 100 {
         let transaction = sqlite.transaction().expect("begun");
         for number in batch * 100..(batch + 1) * 100 {
-            assert_eq!(keys.find(&transaction, key(number)).expect("asked"), None);
+            assert_eq!(
+                keys.find(&transaction, key(number)).expect("a result"),
+                None
+            );
             let position = write(&transaction, number);
             keys.add(key(number), position);
             positions.push(position);
@@ -57,11 +60,11 @@ fn a_key_is_found_in_memory_on_its_way_and_in_the_index_and_after_a_crash() {
             for number in (0..positions.len()).step_by(997) {
                 let expected = Some(positions[number]);
                 assert_eq!(
-                    keys.find(&transaction, key(number)).expect("asked"),
+                    keys.find(&transaction, key(number)).expect("a result"),
                     expected
                 );
                 assert_eq!(
-                    again.find(&transaction, key(number)).expect("asked"),
+                    again.find(&transaction, key(number)).expect("a result"),
                     expected,
                     "after a crash"
                 );
@@ -96,7 +99,7 @@ fn damaged_key_does_not_keep_the_others_from_being_loaded() {
     let cut = "UPDATE deliveries SET key = x'0102' WHERE position = ?1";
     transaction.execute(cut, [damaged]).expect("damaged");
     let keys = KeyIndex::load(&transaction).expect("loaded");
-    let found = keys.find(&transaction, key(2)).expect("asked");
+    let found = keys.find(&transaction, key(2)).expect("a result");
     assert_eq!(found, Some(whole));
 }
 
@@ -127,9 +130,15 @@ fn a_removed_delivery_leaves_no_key_wherever_it_was() {
         keys.index_more(&transaction, 1000).expect("moved");
     }
     for number in 0..2 {
-        assert_eq!(keys.find(&transaction, key(number)).expect("asked"), None);
+        assert_eq!(
+            keys.find(&transaction, key(number)).expect("a result"),
+            None
+        );
     }
-    assert_eq!(keys.find(&transaction, key(2)).expect("asked"), Some(again));
+    assert_eq!(
+        keys.find(&transaction, key(2)).expect("a result"),
+        Some(again)
+    );
     transaction.commit().expect("kept");
     assert_eq!(found_by_query(&sqlite, 2), Some(again));
 }

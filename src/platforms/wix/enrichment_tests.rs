@@ -11,7 +11,7 @@ use crate::platforms::wix::normalize::normalize;
 const V1: &str = "com.wix.ecommerce.catalog.api.v1.";
 const STOCK: &str = "com.wix.ecommerce.inventory.api.v1.";
 
-fn delivery(topic: &str, payload: &Value, told: Option<&Value>) -> JournaledDelivery {
+fn delivery(topic: &str, payload: &Value, reported: Option<&Value>) -> JournaledDelivery {
     let id = |name| ConnectionId::new(name).expect("the connection id should be valid");
     let envelope = json!({"data": payload.to_string(), "instanceId": "instance"}).to_string();
     JournaledDelivery {
@@ -24,8 +24,8 @@ fn delivery(topic: &str, payload: &Value, told: Option<&Value>) -> JournaledDeli
             .to_string()
             .into(),
         received_at: Timestamp::UNIX_EPOCH,
-        enriched: told.map(|told| Enriched {
-            enrichment: Enrichment::Complete(told.to_string().into()),
+        enriched: reported.map(|reported| Enriched {
+            enrichment: Enrichment::Complete(reported.to_string().into()),
             fetched_at: Timestamp::UNIX_EPOCH,
         }),
     }
@@ -44,9 +44,9 @@ fn normalized(delivery: &JournaledDelivery) -> (Vec<NormalizedEvent>, Option<Con
 
 /// The entities of an enriched delivery as JSON, each with its authority. Asserts that verb, id, entity type, time and
 /// changed paths are the same as without enrichment, and that complete events need no further request.
-fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Value)> {
+fn completed(topic: &str, payload: &Value, reported: &Value) -> Vec<(Authority, Value)> {
     let (thin, _) = normalized(&delivery(topic, payload, None));
-    let whole_delivery = delivery(topic, payload, Some(told));
+    let whole_delivery = delivery(topic, payload, Some(reported));
     let (whole, _) = normalized(&whole_delivery);
     let rest = |normalized_events: &[NormalizedEvent]| -> Vec<_> {
         normalized_events
@@ -84,8 +84,8 @@ fn completed(topic: &str, payload: &Value, told: &Value) -> Vec<(Authority, Valu
         .collect()
 }
 
-fn one(topic: &str, payload: &Value, told: &Value) -> Value {
-    let mut all = completed(topic, payload, told);
+fn one(topic: &str, payload: &Value, reported: &Value) -> Value {
+    let mut all = completed(topic, payload, reported);
     assert_eq!(all.len(), 1);
     let (authority, entity) = all.remove(0);
     assert_eq!(authority, Authority::Full);
@@ -196,13 +196,13 @@ fn changed_variants_are_enriched_from_their_product() {
 
 #[test]
 fn changed_collection_is_enriched_to_a_complete_one() {
-    let told = json!({"collection": {"id": "c1", "name": "Tee", "slug": "tee", "visible": true, "description": "x", "numberOfProducts": 5}});
+    let reported = json!({"collection": {"id": "c1", "name": "Tee", "slug": "tee", "visible": true, "description": "x", "numberOfProducts": 5}});
     let expected = json!({"id": "c1", "name": "Tee", "slug": "tee", "visible": true, "description": "x", "item_count": 5});
     assert_eq!(
         one(
             &format!("{V1}CollectionChanged"),
             &json!({"collectionId": "c1"}),
-            &told
+            &reported
         ),
         expected
     );
@@ -210,10 +210,10 @@ fn changed_collection_is_enriched_to_a_complete_one() {
 
 #[test]
 fn stock_gets_quantities_and_retains_previous_quantities() {
-    let told = json!({"inventoryItem": {"id": "i1", "productId": "p1", "trackQuantity": true, "lastUpdated": "2026-03-14T09:26:55Z",
+    let reported = json!({"inventoryItem": {"id": "i1", "productId": "p1", "trackQuantity": true, "lastUpdated": "2026-03-14T09:26:55Z",
         "variants": [{"variantId": "v1", "inStock": true, "quantity": 3}, {"variantId": "v2", "inStock": false, "quantity": 0, "availableForPreorder": true}]}});
     let changed = json!({"inventoryItemId": "i1", "productId": "p1", "trackInventory": true});
-    let whole = one(&format!("{STOCK}InventoryItemChanged"), &changed, &told);
+    let whole = one(&format!("{STOCK}InventoryItemChanged"), &changed, &reported);
     let v2 = json!({"id": "v2", "quantity": 0, "status": "backorder"});
     assert_eq!(
         whole,
@@ -222,15 +222,19 @@ fn stock_gets_quantities_and_retains_previous_quantities() {
     );
     let changed = json!({"inventoryItemId": "i1", "productId": "p1", "variants": [
         {"id": "v1", "oldValue": {"inStock": true, "quantity": 5}, "newValue": {"inStock": true, "quantity": 4}}]});
-    let whole = one(&format!("{STOCK}InventoryVariantsChanged"), &changed, &told);
+    let whole = one(
+        &format!("{STOCK}InventoryVariantsChanged"),
+        &changed,
+        &reported,
+    );
     let v1 = json!({"id": "v1", "quantity": 3, "previous_quantity": 5, "status": "in_stock", "previous_status": "in_stock"});
     assert_eq!(whole["variants"], json!([v1, v2]));
     let zeros = "00000000-0000-0000-0000-000000000000";
-    let told = json!({"inventoryItem": {"id": "i1", "trackQuantity": false, "variants": [{"variantId": zeros, "inStock": true, "quantity": 2}]}});
+    let reported = json!({"inventoryItem": {"id": "i1", "trackQuantity": false, "variants": [{"variantId": zeros, "inStock": true, "quantity": 2}]}});
     let whole = one(
         &format!("{STOCK}InventoryItemChanged"),
         &json!({"inventoryItemId": "i1"}),
-        &told,
+        &reported,
     );
     assert_eq!(
         (&whole["quantity"], &whole["status"], &whole["managed"]),
@@ -275,9 +279,9 @@ fn payments_get_the_currency_of_their_order() {
         "actionEvent",
         &body,
     );
-    let mut told = all.clone();
-    told["order"] = json!({"id": "o1", "currency": "EUR"});
-    assert_eq!(one(&topic, &payload, &told), expected);
+    let mut reported = all.clone();
+    reported["order"] = json!({"id": "o1", "currency": "EUR"});
+    assert_eq!(one(&topic, &payload, &reported), expected);
     let all = completed(&topic, &payload, &json!({"order": {"id": "o1"}}));
     assert_eq!(
         all[0].0,
@@ -297,8 +301,8 @@ fn products_and_stock_of_catalog_v3_are_enriched() {
         &entity,
     );
     let variant = json!({"id": "v", "sku": "EG", "price": {"actualPrice": {"amount": "7.20"}}});
-    let told = json!({"product": {"id": "p3", "name": "Earl Grey", "currency": "EUR", "variantsInfo": {"variants": [variant]}}});
-    let whole = one(&topic, &payload, &told);
+    let reported = json!({"product": {"id": "p3", "name": "Earl Grey", "currency": "EUR", "variantsInfo": {"variants": [variant]}}});
+    let whole = one(&topic, &payload, &reported);
     assert_eq!(
         (&whole["sku"], &whole["variants"][0]["price"]),
         (&json!("EG"), &json!({"amount": "7.20", "currency": "EUR"}))
@@ -318,9 +322,9 @@ fn products_and_stock_of_catalog_v3_are_enriched() {
         "actionEvent",
         &body,
     );
-    let told = json!({"inventoryItem": {"id": "i3", "productId": "p3", "trackQuantity": true, "quantity": 0, "availabilityStatus": "OUT_OF_STOCK"}});
+    let reported = json!({"inventoryItem": {"id": "i3", "productId": "p3", "trackQuantity": true, "quantity": 0, "availabilityStatus": "OUT_OF_STOCK"}});
     let expected = json!({"id": "i3", "product_id": "p3", "managed": true, "quantity": 0, "status": "out_of_stock"});
-    assert_eq!(one(&topic, &payload, &told), expected);
+    assert_eq!(one(&topic, &payload, &reported), expected);
 }
 
 #[test]
@@ -351,9 +355,9 @@ fn orders_customers_checkouts_and_sites_are_enriched() {
         "updatedEvent",
         &json!({}),
     );
-    let told = json!({"contact": {"id": "k1", "primaryInfo": {"email": "kai@kunde.example"}}});
+    let reported = json!({"contact": {"id": "k1", "primaryInfo": {"email": "kai@kunde.example"}}});
     assert_eq!(
-        one(&topic, &payload, &told),
+        one(&topic, &payload, &reported),
         json!({"id": "k1", "kind": "contact", "email": "kai@kunde.example"})
     );
     let (topic, payload) = domain(
@@ -363,9 +367,9 @@ fn orders_customers_checkouts_and_sites_are_enriched() {
         "updatedEvent",
         &json!({}),
     );
-    let told = json!({"member": {"id": "m1", "loginEmail": "kai@kunde.example"}});
+    let reported = json!({"member": {"id": "m1", "loginEmail": "kai@kunde.example"}});
     assert_eq!(
-        one(&topic, &payload, &told),
+        one(&topic, &payload, &reported),
         json!({"id": "m1", "kind": "member", "email": "kai@kunde.example"})
     );
 
@@ -376,23 +380,23 @@ fn orders_customers_checkouts_and_sites_are_enriched() {
         "actionEvent",
         &json!({"body": {}}),
     );
-    let told = json!({"abandonedCheckout": {"id": "a1", "currency": "EUR", "totalPrice": {"amount": "5"}}});
+    let reported = json!({"abandonedCheckout": {"id": "a1", "currency": "EUR", "totalPrice": {"amount": "5"}}});
     let expected =
         json!({"id": "a1", "currency": "EUR", "total": {"amount": "5", "currency": "EUR"}});
-    assert_eq!(one(&topic, &payload, &told), expected);
+    assert_eq!(one(&topic, &payload, &reported), expected);
 
     let payload = json!({"metasiteId": "s1", "event": {"fields": ["language"], "properties": {"language": "de"}}});
-    let told = json!({"properties": {"language": "de", "paymentCurrency": "EUR", "siteDisplayName": "Hafenladen"}});
+    let reported = json!({"properties": {"language": "de", "paymentCurrency": "EUR", "siteDisplayName": "Hafenladen"}});
     let expected = json!({"id": "s1", "name": "Hafenladen", "language": "de", "currency": "EUR"});
-    assert_eq!(one("SitePropertiesUpdated", &payload, &told), expected);
+    assert_eq!(one("SitePropertiesUpdated", &payload, &reported), expected);
 
-    let told = json!({"orderWithFulfillments": {"orderId": "o1", "fulfillments": [{"id": "f1"}, {"id": "f2"}]}});
+    let reported = json!({"orderWithFulfillments": {"orderId": "o1", "fulfillments": [{"id": "f1"}, {"id": "f2"}]}});
     let expected = json!({"id": "o1", "order_id": "o1", "parcels": [{"id": "f1"}, {"id": "f2"}]});
     assert_eq!(
         one(
             "FulfillmentCreated",
             &json!({"orderId": "o1", "fulfillmentId": "f2"}),
-            &told
+            &reported
         ),
         expected
     );
@@ -401,12 +405,12 @@ fn orders_customers_checkouts_and_sites_are_enriched() {
 #[test]
 fn installation_is_enriched_with_the_facts_about_its_site() {
     let payload = json!({"appId": "app-1", "originInstanceId": "old"});
-    let told = json!({
+    let reported = json!({
         "instance": {"instanceId": "instance", "isFree": false, "billing": {"packageName": "gold", "billingCycle": "MONTHLY"}, "permissions": ["A", "B"]},
         "site": {"siteDisplayName": "Hafenladen", "url": "https://www.hafen.example", "paymentCurrency": "EUR"},
         "catalogVersion": "V3_CATALOG",
     });
-    let all = completed("AppInstalled", &payload, &told);
+    let all = completed("AppInstalled", &payload, &reported);
     let plan = json!({"product_id": "gold", "cycle": "MONTHLY"});
     let app =
         json!({"id": "instance", "app_id": "app-1", "origin_instance_id": "old", "plan": plan});
@@ -416,7 +420,7 @@ fn installation_is_enriched_with_the_facts_about_its_site() {
         "currency": "EUR", "plan": "gold", "permissions": "A B", "catalog_version": "V3_CATALOG",
     });
     assert_eq!(all[1].1["settings"], settings);
-    let (_, signal) = normalized(&delivery("AppInstalled", &payload, Some(&told)));
+    let (_, signal) = normalized(&delivery("AppInstalled", &payload, Some(&reported)));
     let Some(ConnectionSignal::Installed {
         settings: known, ..
     }) = signal
@@ -433,14 +437,18 @@ fn installation_is_enriched_with_the_facts_about_its_site() {
 fn invalid_response_changes_nothing() {
     let topic = format!("{V1}ProductChanged");
     let payload = json!({"productId": "p1"});
-    for told in [
+    for reported in [
         json!({}),
         json!({"product": 7}),
         json!("text"),
         json!({"collection": {"id": "p1"}}),
     ] {
-        let all = completed(&topic, &payload, &told);
-        assert_eq!(all, [(Authority::Reference, json!({"id": "p1"}))], "{told}");
+        let all = completed(&topic, &payload, &reported);
+        assert_eq!(
+            all,
+            [(Authority::Reference, json!({"id": "p1"}))],
+            "{reported}"
+        );
     }
     let deleted = completed(&format!("{V1}ProductDeleted"), &payload, &product());
     assert_eq!(deleted[0].0, Authority::Reference);
@@ -461,8 +469,8 @@ fn priced(currency: Option<&str>) -> Value {
 #[test]
 fn prices_of_catalog_v3_get_the_currency_of_the_site() {
     const TOPIC: &str = "wix.stores.catalog.v3.product_updated";
-    let told = json!({"properties": {"paymentCurrency": "SEK"}});
-    let entity = one(TOPIC, &priced(None), &told);
+    let reported = json!({"properties": {"paymentCurrency": "SEK"}});
+    let entity = one(TOPIC, &priced(None), &reported);
     assert_eq!(entity["currency"], "SEK");
     assert_eq!(
         entity["price"],

@@ -1,7 +1,7 @@
 //! WooCommerce: deliveries signed with a secret per webhook, payloads that are those of its REST API.
 //!
 //! What is known of it beyond its documentation was observed on real shops from 6.0 to 11.0; the comments say where that
-//! decides something. `api` describes what a store is asked.
+//! decides something. `api` has the requests to a store.
 
 mod api;
 mod entities;

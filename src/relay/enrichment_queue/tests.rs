@@ -127,19 +127,19 @@ fn unavailable_store_backs_off_and_delays_no_other_store() {
             .for_each(|position| drop(waiting.take(*position)));
         waiting.answered(&fetch.target, later);
     }
-    let mut asked = Vec::new();
+    let mut requested = Vec::new();
     while let Some(fetch) = waiting.next(later + Duration::from_secs(1)) {
         fetch
             .positions
             .iter()
             .for_each(|position| drop(waiting.take(*position)));
         waiting.answered(&fetch.target, later);
-        asked.push(fetch);
+        requested.push(fetch);
     }
-    let again = asked
+    let again = requested
         .iter()
         .find(|fetch| fetch.target == first.target)
-        .expect("it is asked again");
+        .expect("a second request");
     assert_eq!(
         (&again.positions, again.failures, again.since),
         (&first.positions, 1, now)
@@ -180,23 +180,23 @@ fn released_and_reclaimed_delivery_is_requested_once() {
             now,
         );
     }
-    let mut asked = Vec::new();
+    let mut requested = Vec::new();
     for round in 1..20_u32 {
         let at = now + GATHER_DELAY * round * 4;
         for fetch in std::iter::from_fn(|| waiting.next(at)).collect::<Vec<_>>() {
             let position = fetch.positions[0];
-            if asked.contains(&position) {
+            if requested.contains(&position) {
                 drop(waiting.take(position));
                 waiting.answered(&fetch.target, at);
             } else {
                 waiting.again(fetch, false, |_| Duration::ZERO, at);
             }
-            asked.push(position);
+            requested.push(position);
         }
     }
-    asked.sort_unstable();
+    requested.sort_unstable();
     assert_eq!(
-        asked,
+        requested,
         [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5],
         "each in vain, and then well"
     );

@@ -433,7 +433,7 @@ fn told_by_wix(name: &str, id: &str) -> Vec<String> {
         "site" => &["/site-properties/v4/properties"],
         _ => return vec![WIX_INSTANCE.to_owned(), WIX_CATALOG.to_owned()],
     };
-    let told = |path: &&str| {
+    let reported = |path: &&str| {
         let (key, answer) = answers.iter().find(|(key, _)| key.contains(path))?;
         let recorded = key
             .rsplit(path)
@@ -444,7 +444,7 @@ fn told_by_wix(name: &str, id: &str) -> Vec<String> {
             .unwrap_or("no id");
         Some(answer.to_string().replace(recorded, id))
     };
-    paths.iter().filter_map(told).collect()
+    paths.iter().filter_map(reported).collect()
 }
 
 /// The claims of a token, which the platform stores as the body.

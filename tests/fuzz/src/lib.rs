@@ -208,15 +208,15 @@ pub fn assert_told_well(delivery: &VerifiedDelivery) {
 ///
 /// # Panics
 /// If an invariant is violated.
-pub fn assert_completed_well(delivery: &VerifiedDelivery, told: &Bytes) {
+pub fn assert_completed_well(delivery: &VerifiedDelivery, reported: &Bytes) {
     assert!(
-        serde_json::from_slice::<&RawValue>(told).is_ok(),
+        serde_json::from_slice::<&RawValue>(reported).is_ok(),
         "the enrichment should be JSON"
     );
     let thin = entry(delivery);
     let mut whole = thin.clone();
     whole.delivery.enriched = Some(Enriched {
-        enrichment: Enrichment::Complete(told.clone()),
+        enrichment: Enrichment::Complete(reported.clone()),
         fetched_at: now(),
     });
     let (before, after) = (
@@ -252,8 +252,8 @@ fn entry(delivery: &VerifiedDelivery) -> Entry {
 
 /// The parsed events of an entry. Asserts the invariants of each.
 fn assert_entry_told_well(entry: &Entry) -> Vec<Value> {
-    let first = told(entry);
-    assert_eq!(first, told(entry), "events should be deterministic");
+    let first = reported(entry);
+    assert_eq!(first, reported(entry), "events should be deterministic");
     let events: Vec<Value> = first
         .iter()
         .map(|text| serde_json::from_str(text).expect("an event should be JSON"))
@@ -284,7 +284,7 @@ fn assert_entry_told_well(entry: &Entry) -> Vec<Value> {
 }
 
 /// The events as published.
-fn told(entry: &Entry) -> Vec<String> {
+fn reported(entry: &Entry) -> Vec<String> {
     let reason = match assemble(entry) {
         Assembled::Events { events, .. } => return events.iter().map(written).collect(),
         Assembled::Ignored(reason) => reason,

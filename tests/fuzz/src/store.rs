@@ -289,10 +289,10 @@ pub fn assert_talks_well(task: &Task, store: &mut Store<'_>) {
             let Some(deliveries) = THIN.get(&(task.platform.name(), word.clone())) else {
                 return;
             };
-            let told = conversation(task, store, |dialogue| {
+            let reported = conversation(task, store, |dialogue| {
                 api(task).fetch(word, &task.subject, dialogue)
             });
-            match told {
+            match reported {
                 Fetched::Done(Enrichment::Complete(body)) => deliveries
                     .iter()
                     .for_each(|delivery| assert_completed_well(delivery, &body)),
@@ -324,14 +324,14 @@ fn conversation<T: PartialEq + Debug>(
     let mut answers = Vec::new();
     loop {
         match talk(&mut Dialogue::new(&answers)) {
-            Ok(told) => {
+            Ok(reported) => {
                 let again = talk(&mut Dialogue::new(&answers))
                     .expect("a finished dialogue should not send another request");
                 assert_eq!(
-                    told, again,
+                    reported, again,
                     "the same responses should give the same result"
                 );
-                return told;
+                return reported;
             }
             Err(Unanswered(request)) => {
                 assert!(

@@ -10,34 +10,34 @@ use crate::platforms::wix::api::script::{answer, installation, path, talk};
 
 /// Runs a fetch. Returns its outcome and, for each API call, the method and the path with its query.
 fn completed(word: &str, platform: impl Fn(&ApiRequest) -> CallResult) -> (Fetched, Vec<String>) {
-    let asked = std::cell::RefCell::new(Vec::new());
+    let requested = std::cell::RefCell::new(Vec::new());
     let noted = |request: &ApiRequest| {
-        asked
+        requested
             .borrow_mut()
             .push(format!("{:?} {}", request.method, path(request)));
         platform(request)
     };
-    let (told, _) = talk(noted, |dialogue| {
+    let (reported, _) = talk(noted, |dialogue| {
         fetch(word, &installation("one"), dialogue)
     });
-    (told, asked.into_inner())
+    (reported, requested.into_inner())
 }
 
-fn json_of(told: &Fetched) -> Value {
-    match told {
+fn json_of(reported: &Fetched) -> Value {
+    match reported {
         Fetched::Done(Enrichment::Complete(body)) => {
             serde_json::from_slice(body).expect("the text should be JSON")
         }
         Fetched::Done(Enrichment::Contradicted(_))
         | Fetched::Done(Enrichment::NotFound)
         | Fetched::Done(Enrichment::Unavailable(_))
-        | Fetched::Retry { .. } => panic!("{told:?}"),
+        | Fetched::Retry { .. } => panic!("{reported:?}"),
     }
 }
 
 #[test]
 fn each_fetch_requests_its_entity_and_stores_the_raw_response() {
-    for (word, asked, body) in [
+    for (word, requested, body) in [
         (
             "product/x-1",
             "Get /stores-reader/v1/products/x-1",
@@ -89,13 +89,13 @@ fn each_fetch_requests_its_entity_and_stores_the_raw_response() {
             r#"{"properties":{}}"#,
         ),
     ] {
-        let (told, all) = completed(word, |_| Ok(answer(200, body)));
+        let (reported, all) = completed(word, |_| Ok(answer(200, body)));
         assert_eq!(
-            told,
+            reported,
             Fetched::Done(Enrichment::Complete(body.into())),
             "{word}"
         );
-        assert_eq!(all, [asked]);
+        assert_eq!(all, [requested]);
     }
 }
 
@@ -136,7 +136,7 @@ fn refusal_ends_the_fetch_and_outage_is_retried() {
         after: None,
     };
     let error = r#"{"message":"no","details":{}}"#;
-    for (result, told) in [
+    for (result, reported) in [
         (
             Ok(answer(404, error)),
             Fetched::unavailable(ReasonCode::NotFound),
@@ -165,15 +165,15 @@ fn refusal_ends_the_fetch_and_outage_is_retried() {
             Fetched::unavailable(ReasonCode::TokenRefused),
         ),
     ] {
-        let (found, asked) = completed("product/x-1", |_| result.clone());
-        assert_eq!((found, asked.len()), (told, 1));
+        let (found, requested) = completed("product/x-1", |_| result.clone());
+        assert_eq!((found, requested.len()), (reported, 1));
     }
     let mut busy = answer(429, error);
     busy.headers
         .push(("retry-after".to_owned(), "7".to_owned()));
-    let (told, _) = completed("order/x-1", |_| Ok(busy.clone()));
+    let (reported, _) = completed("order/x-1", |_| Ok(busy.clone()));
     assert_eq!(
-        told,
+        reported,
         Fetched::Retry {
             reason: ReasonCode::RateLimited,
             after: Some(Duration::from_secs(7))
@@ -183,7 +183,7 @@ fn refusal_ends_the_fetch_and_outage_is_retried() {
 
 #[test]
 fn unknown_product_path_falls_back_to_the_older_path() {
-    let (told, asked) = completed("product/x-1", |request| {
+    let (reported, requested) = completed("product/x-1", |request| {
         let old = path(request).starts_with("/stores/v1/");
         Ok(if old {
             answer(200, r#"{"product":{"id":"x-1"}}"#)
@@ -191,9 +191,9 @@ fn unknown_product_path_falls_back_to_the_older_path() {
             answer(404, "<html>Not Found</html>")
         })
     });
-    assert!(matches!(told, Fetched::Done(Enrichment::Complete(_))));
+    assert!(matches!(reported, Fetched::Done(Enrichment::Complete(_))));
     assert_eq!(
-        asked,
+        requested,
         [
             "Get /stores-reader/v1/products/x-1",
             "Get /stores/v1/products/x-1"
@@ -204,19 +204,19 @@ fn unknown_product_path_falls_back_to_the_older_path() {
 #[test]
 fn product_is_fetched_without_fields_after_status_400() {
     let body = r#"{"product":{"id":"x-1","variantsInfo":{}}}"#;
-    let (told, asked) = completed("product-v3/x-1", |request| {
+    let (reported, requested) = completed("product-v3/x-1", |request| {
         Ok(if path(request).contains('?') {
             answer(400, r#"{"message":"unknown field"}"#)
         } else {
             answer(200, body)
         })
     });
-    assert_eq!(told, Fetched::Done(Enrichment::Complete(body.into())));
-    assert_eq!(asked[1], "Get /stores/v3/products/x-1");
-    let (_, asked) = completed("product-v3/x-1", |_| Ok(answer(200, body)));
-    assert_eq!(asked.len(), 1);
+    assert_eq!(reported, Fetched::Done(Enrichment::Complete(body.into())));
+    assert_eq!(requested[1], "Get /stores/v3/products/x-1");
+    let (_, requested) = completed("product-v3/x-1", |_| Ok(answer(200, body)));
+    assert_eq!(requested.len(), 1);
     assert!(
-        asked[0]
+        requested[0]
             .starts_with("Get /stores/v3/products/x-1?fields=CURRENCY&fields=PLAIN_DESCRIPTION&")
     );
 }
@@ -231,16 +231,16 @@ fn payments_store_only_id_and_currency_of_their_order() {
         "/ecom/v1/payments/orders/x-1" => Ok(answer(200, payments)),
         other => panic!("{other}"),
     };
-    let (told, asked) = completed("transactions/x-1", platform);
+    let (reported, requested) = completed("transactions/x-1", platform);
     assert_eq!(
-        (json_of(&told), asked.len()),
+        (json_of(&reported), requested.len()),
         (json!({"order": {"id": "x-1", "currency": "EUR"}}), 1)
     );
-    let (told, asked) = completed("payments/x-1", platform);
+    let (reported, requested) = completed("payments/x-1", platform);
     let all =
         json!({"orderId": "x-1", "payments": [{"amount": {"amount": "1.10"}}], "refunds": []});
     let expected = json!({"order": {"id": "x-1", "currency": "EUR"}, "orderTransactions": all});
-    assert_eq!((json_of(&told), asked.len()), (expected, 2));
+    assert_eq!((json_of(&reported), requested.len()), (expected, 2));
     let later = |request: &ApiRequest| {
         if path(request).contains("payments") {
             Ok(answer(503, ""))
@@ -267,13 +267,13 @@ fn stored_installation_does_not_identify_the_owner() {
         "/stores/v3/provision/version" => Ok(answer(200, r#"{"catalogVersion":"V3_CATALOG"}"#)),
         other => panic!("{other}"),
     };
-    let (told, _) = completed("installation/app-1", platform);
+    let (reported, _) = completed("installation/app-1", platform);
     let expected = json!({
         "instance": {"instanceId": "one", "isFree": true, "permissions": ["A"], "billing": {"packageName": "gold"}},
         "site": {"siteId": "s1", "siteDisplayName": "Hafenladen"},
         "catalogVersion": "V3_CATALOG",
     });
-    assert_eq!(json_of(&told), expected);
+    assert_eq!(json_of(&reported), expected);
     let without = |request: &ApiRequest| {
         if path(request).contains("version") {
             Ok(answer(403, ""))
@@ -398,11 +398,11 @@ fn only_a_sample_delivery_is_contradicted() {
 #[test]
 fn app_connection_fetches_no_details() {
     let app = crate::platforms::wix::api::script::app();
-    let (told, _) = talk(
+    let (reported, _) = talk(
         |_| panic!("no API call is expected"),
         |dialogue| fetch("product/x-1", &app, dialogue),
     );
-    assert_eq!(told, Fetched::unavailable(ReasonCode::NotAsked));
+    assert_eq!(reported, Fetched::unavailable(ReasonCode::NotAsked));
 }
 
 #[test]
@@ -411,22 +411,22 @@ fn known_currency_of_the_site_needs_no_request() {
     known
         .settings
         .insert("currency".to_owned(), "SEK".to_owned());
-    let (told, asked) = talk(
+    let (reported, requested) = talk(
         |_: &ApiRequest| panic!("no API call is expected"),
         |dialogue| fetch("site-currency/site", &known, dialogue),
     );
     assert_eq!(
         (
-            json_of(&told)["properties"]["paymentCurrency"].as_str(),
-            asked.len()
+            json_of(&reported)["properties"]["paymentCurrency"].as_str(),
+            requested.len()
         ),
         (Some("SEK"), 0)
     );
     let properties = r#"{"properties":{"email":"owner@shop.example","paymentCurrency":"EUR"}}"#;
-    let (told, asked) = completed("site-currency/site", |_| Ok(answer(200, properties)));
+    let (reported, requested) = completed("site-currency/site", |_| Ok(answer(200, properties)));
     assert_eq!(
-        json_of(&told),
+        json_of(&reported),
         json!({"properties": {"paymentCurrency": "EUR"}})
     );
-    assert_eq!(asked, ["Get /site-properties/v4/properties"]);
+    assert_eq!(requested, ["Get /site-properties/v4/properties"]);
 }

@@ -114,8 +114,8 @@ fn app_secret_is_right_if_one_installation_gets_a_token() {
         }
     });
     let context = app_on(&["one", "two", "three"]);
-    let (found, asked) = talk(platform, |dialogue| examine_app(&context, dialogue));
-    assert_eq!((code(&found), asked.len()), (vec![], 2));
+    let (found, requested) = talk(platform, |dialogue| examine_app(&context, dialogue));
+    assert_eq!((code(&found), requested.len()), (vec![], 2));
     assert!(found.good[1].contains("secret is right"));
 }
 
@@ -126,7 +126,7 @@ fn app_secret_is_wrong_if_several_installations_are_refused() {
         (403, r#"{"message":"","details":{}}"#),
     ] {
         let context = app_on(&["one", "two", "three", "four"]);
-        let (found, asked) = talk(tokens(|_| refusal), |dialogue| {
+        let (found, requested) = talk(tokens(|_| refusal), |dialogue| {
             examine_app(&context, dialogue)
         });
         assert_eq!(
@@ -140,7 +140,7 @@ fn app_secret_is_wrong_if_several_installations_are_refused() {
             "{remedy}"
         );
         assert!(remedy.contains("`connections remove my-app`, which announces all of the app's sites as disconnected"), "{remedy}");
-        assert_eq!(asked.len(), MAX_TRIED);
+        assert_eq!(requested.len(), MAX_TRIED);
     }
     let unclear = tokens(|_| (403, r#"{"message":"","details":{}}"#));
     let (found, _) = talk(unclear, |dialogue| examine_app(&app_on(&["one"]), dialogue));
@@ -341,14 +341,14 @@ fn check_requests_a_new_token() {
         "/oauth2/token" => Ok(answer(404, r#"{"message":"no such instance"}"#)),
         _ => Ok(answer(200, INSTANCE)),
     };
-    let (found, asked) = talk(old_tokens_work, |dialogue| {
+    let (found, requested) = talk(old_tokens_work, |dialogue| {
         examine(&installation("one"), dialogue)
     });
     assert_eq!(
         (
             only(&found).severity,
             only(&found).code.as_str(),
-            asked.len()
+            requested.len()
         ),
         (Severity::Gone, "app_removed", 1)
     );
@@ -358,8 +358,8 @@ fn check_requests_a_new_token() {
 fn refusal_with_a_new_token_is_a_missing_permission() {
     let found = |status, body: &'static str| {
         let platform = with_token(move |_| Ok(answer(status, body)));
-        let (found, asked) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
-        assert_eq!(asked, ["token.create", "instance.get"]);
+        let (found, requested) = talk(platform, |dialogue| examine(&installation("one"), dialogue));
+        assert_eq!(requested, ["token.create", "instance.get"]);
         found
     };
     let bare = r#"{"message":"","details":{}}"#;
@@ -395,7 +395,7 @@ fn installation_without_the_app_secret_makes_no_request() {
         .expect("the installation should have an app")
         .secrets
         .clear();
-    let (found, asked) = talk(
+    let (found, requested) = talk(
         |_| panic!("no request is expected"),
         |dialogue| examine(&poor, dialogue),
     );
@@ -403,7 +403,7 @@ fn installation_without_the_app_secret_makes_no_request() {
         (
             only(&found).severity,
             only(&found).code.as_str(),
-            asked.len()
+            requested.len()
         ),
         (Severity::Note, "app_secret_missing", 0)
     );

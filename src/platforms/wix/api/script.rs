@@ -25,14 +25,14 @@ pub(super) fn talk<T>(
     platform: impl Fn(&ApiRequest) -> CallResult,
     conversation: impl Fn(&mut Dialogue<'_>) -> Result<T, Unanswered>,
 ) -> (T, Vec<String>) {
-    let (mut answers, mut asked) = (Vec::new(), Vec::new());
+    let (mut answers, mut requested) = (Vec::new(), Vec::new());
     loop {
         match conversation(&mut Dialogue::new(&answers)) {
-            Ok(end) => return (end, asked),
+            Ok(end) => return (end, requested),
             Err(Unanswered(request)) => {
-                asked.push(request.call.to_owned());
+                requested.push(request.call.to_owned());
                 answers.push(platform(&request));
-                assert!(answers.len() < 50, "too many calls: {asked:?}");
+                assert!(answers.len() < 50, "too many calls: {requested:?}");
             }
         }
     }

@@ -91,7 +91,7 @@ fn wrong_key_account_permission_and_site_are_distinguished() {
     let others = json!({"sites": sites(&["two", "three"])}).to_string();
     let denied = r#"{"message":"","details":{}}"#;
     let not_mine = r#"{"message":"this key belongs to another account"}"#;
-    for (properties, list, code, told) in [
+    for (properties, list, code, reported) in [
         (
             (401, denied),
             (401, denied),
@@ -147,7 +147,11 @@ fn wrong_key_account_permission_and_site_are_distinguished() {
             (Severity::Broken, code),
             "{properties:?} {list:?}"
         );
-        assert!(only(&found).cause.contains(told), "{}", only(&found).cause);
+        assert!(
+            only(&found).cause.contains(reported),
+            "{}",
+            only(&found).cause
+        );
         assert!(!only(&found).remedy.is_empty() && !format!("{found:?}").contains("IST.key"));
     }
     let remedy = found((403, denied), (200, &others)).findings[0]
@@ -184,13 +188,16 @@ fn site_list_is_read_to_its_end_or_to_the_page_limit() {
             Ok(answer(200, &page.to_string()))
         }
     };
-    let (all, asked) = talk(pages(3), |dialogue| examine(&site(), dialogue));
-    assert_eq!((only(&all).code.as_str(), asked.len()), ("site_unknown", 4));
+    let (all, requested) = talk(pages(3), |dialogue| examine(&site(), dialogue));
+    assert_eq!(
+        (only(&all).code.as_str(), requested.len()),
+        ("site_unknown", 4)
+    );
     assert!(
         only(&all).cause.contains("has no site") && only(&all).remedy.ends_with("(site-of-page-2)")
     );
-    let (some, asked) = talk(pages(1000), |dialogue| examine(&site(), dialogue));
-    assert_eq!(asked.len(), 1 + MAX_PAGES);
+    let (some, requested) = talk(pages(1000), |dialogue| examine(&site(), dialogue));
+    assert_eq!(requested.len(), 1 + MAX_PAGES);
     assert!(only(&some).cause.contains("not among the first 10"));
     assert_eq!(only(&some).remedy.matches("Name of").count(), MAX_OFFERED);
 }

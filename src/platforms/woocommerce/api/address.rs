@@ -76,13 +76,13 @@ pub(super) fn discover(typed: &str, dialogue: &mut Dialogue<'_>) -> Result<Store
         Err(End::Found(trouble)) => return Err(perhaps_plain(trouble, &start, dialogue)?.into()),
         Err(end) => return Err(end),
     };
-    let told = page.and_then(|page| told_root(page, &home));
-    let is_plain = told.as_ref().is_some_and(is_query_root);
-    for candidate in candidates(told.as_ref(), &home) {
-        let mut asked = candidate.clone();
+    let reported = page.and_then(|page| told_root(page, &home));
+    let is_plain = reported.as_ref().is_some_and(is_query_root);
+    for candidate in candidates(reported.as_ref(), &home) {
+        let mut requested = candidate.clone();
         let query = candidate.query().map(|query| format!("{query}&{FIELDS}"));
-        asked.set_query(Some(query.as_deref().unwrap_or(FIELDS)));
-        match follow(dialogue, "rest.root", &asked) {
+        requested.set_query(Some(query.as_deref().unwrap_or(FIELDS)));
+        match follow(dialogue, "rest.root", &requested) {
             Err(End::Found(trouble)) => troubles.push(trouble),
             Err(unanswered) => return Err(unanswered),
             Ok((at, answer)) => match store_address(&at, answer, is_plain) {
@@ -144,16 +144,16 @@ fn told_root(page: &StoreResponse, home: &Url) -> Option<Url> {
             .map(|(address, _)| address)
             .next()
     });
-    let told = link
+    let reported = link
         .map(str::to_owned)
         .or_else(|| link_element(page.text()))?;
-    let told = named(home, &told)?;
+    let reported = named(home, &reported)?;
     let mut here = home.clone();
-    here.set_path(told.path());
-    here.set_query(told.query());
+    here.set_path(reported.path());
+    here.set_query(reported.query());
     // A store that responds over http and has an https address in its settings is better requested over https.
-    if home.scheme() == "http" && told.scheme() == "https" && is_same_store(home, &told) {
-        return Some(told);
+    if home.scheme() == "http" && reported.scheme() == "https" && is_same_store(home, &reported) {
+        return Some(reported);
     }
     Some(here)
 }
@@ -180,18 +180,18 @@ fn is_query_root(url: &Url) -> bool {
 const DEEPEST: usize = 6;
 
 /// The possible addresses of the root, the most probable first.
-fn candidates(told: Option<&Url>, home: &Url) -> Vec<Url> {
+fn candidates(reported: Option<&Url>, home: &Url) -> Vec<Url> {
     let mut candidates: Vec<Url> = Vec::new();
     let mut add = |url: Option<Url>| {
         if let Some(url) = url.filter(|url| !candidates.contains(url)) {
             candidates.push(url);
         }
     };
-    let query_root = told.filter(|told| is_query_root(told));
-    if let Some(told) = told.filter(|_| query_root.is_none()) {
-        add(Some(told.clone()));
+    let query_root = reported.filter(|reported| is_query_root(reported));
+    if let Some(reported) = reported.filter(|_| query_root.is_none()) {
+        add(Some(reported.clone()));
         // For a store that links to https, which does not work.
-        let mut same_scheme = told.clone();
+        let mut same_scheme = reported.clone();
         if same_scheme.set_scheme(home.scheme()).is_ok() {
             add(Some(same_scheme));
         }

@@ -83,7 +83,7 @@ pub(super) fn of_failure(failure: &CallFailure, url: &str) -> Finding {
         CallFailure::RateLimited(rest) => (
             Severity::Unavailable,
             FindingCode::RateLimited,
-            format!("{at} says that it was asked too often, and wants to be left alone for {} seconds.", rest.as_secs()),
+            format!("{at} got too many requests, and asks to wait {} seconds.", rest.as_secs()),
             "Try again later; if it stays so, ask the store's host or its security plugin to let this machine in.".to_owned(),
         ),
         CallFailure::TokenRefused(_) => (

@@ -77,13 +77,13 @@ impl<'a> EntityPayload<'a> {
 
     /// A time by its name, and by its name in the legacy API. 1970 means never.
     pub(super) fn instant(self, name: &str, legacy: &str) -> Option<Timestamp> {
-        let told = match self.dates {
+        let reported = match self.dates {
             Dates::Gmt => self.get(&format!("{name}_gmt")).utc(),
             Dates::Utc => self.get(name).utc(),
             Dates::Legacy => self.get(legacy).str().and_then(|text| text.parse().ok()),
             Dates::Unknown => None,
         };
-        told.filter(|instant| *instant > Timestamp::UNIX_EPOCH)
+        reported.filter(|instant| *instant > Timestamp::UNIX_EPOCH)
     }
 }
 

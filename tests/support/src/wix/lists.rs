@@ -89,6 +89,9 @@ fn of_catalog_v1(rows: &[Value], query: &Value, member: &str, most: usize) -> Op
     Some(json!({member: page, "totalResults": found.len()}))
 }
 
-fn limit(asked: &Value, most: usize) -> usize {
-    asked.as_u64().map_or(50, |limit| limit as usize).min(most)
+fn limit(requested: &Value, most: usize) -> usize {
+    requested
+        .as_u64()
+        .map_or(50, |limit| limit as usize)
+        .min(most)
 }

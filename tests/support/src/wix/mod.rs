@@ -77,7 +77,7 @@ pub struct WixRequest {
 #[derive(Debug, Default)]
 struct State {
     world: World,
-    asked: Vec<WixRequest>,
+    requested: Vec<WixRequest>,
     failures: Vec<Planned>,
     /// The installation of each issued token.
     given: BTreeMap<String, String>,
@@ -152,21 +152,23 @@ impl Wixapis {
     }
 
     /// The received requests whose path starts with `path`.
-    pub fn asked(&self, path: &str) -> Vec<WixRequest> {
+    pub fn requests(&self, path: &str) -> Vec<WixRequest> {
         locked(&self.state)
-            .asked
+            .requested
             .iter()
-            .filter(|asked| asked.path.starts_with(path))
+            .filter(|requested| requested.path.starts_with(path))
             .cloned()
             .collect()
     }
 
     /// Number of tokens that were issued to an installation.
     pub fn tokens(&self, instance: &str) -> usize {
-        let asked = self.asked("/oauth2/token");
-        asked
+        let requested = self.requests("/oauth2/token");
+        requested
             .iter()
-            .filter(|asked| asked.status == 200 && asked.body["instance_id"] == instance)
+            .filter(|requested| {
+                requested.status == 200 && requested.body["instance_id"] == instance
+            })
             .count()
     }
 }
@@ -188,18 +190,18 @@ type Response = (u16, Vec<(&'static str, String)>, String);
 
 fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let Some(mut asked) = read(stream)? else {
+    let Some(mut requested) = read(stream)? else {
         return Ok(());
     };
     let (failure, right) = {
         let mut state = locked(state);
-        let failure = take_failure(&mut state.failures, &asked.path);
+        let failure = take_failure(&mut state.failures, &requested.path);
         // A request that fails before the API must not change the data, for example by issuing a token.
         let heard = matches!(failure, None | Some(Failure::Slow(_) | Failure::CutOff));
         (
             failure,
             if heard {
-                answer(&mut state, &asked)
+                answer(&mut state, &requested)
             } else {
                 plain(500, &json!({}))
             },
@@ -233,9 +235,9 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         ),
         Some(Failure::Redirect(to)) => ((302, vec![("location", to)], String::new()), true),
     };
-    asked.status = if whole { response.0 } else { 0 };
+    requested.status = if whole { response.0 } else { 0 };
     // The request is stored before the response is sent, so that a client with a response always finds its request.
-    locked(state).asked.push(asked);
+    locked(state).requested.push(requested);
     let (status, headers, body) = response;
     let mut head = format!(
         "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n",
@@ -316,35 +318,39 @@ fn plain(status: u16, body: &Value) -> Response {
 }
 
 /// The normal response.
-fn answer(state: &mut State, asked: &WixRequest) -> Response {
-    if asked.path == "/oauth2/token" {
-        return token(state, asked);
+fn answer(state: &mut State, requested: &WixRequest) -> Response {
+    if requested.path == "/oauth2/token" {
+        return token(state, requested);
     }
     let (status, body) = state.world.answer(
-        &asked.method,
-        &asked.path,
-        &asked.query,
-        &asked.body,
-        &asked.headers,
+        &requested.method,
+        &requested.path,
+        &requested.query,
+        &requested.body,
+        &requested.headers,
         &state.given,
     );
     plain(status, &body)
 }
 
-fn token(state: &mut State, asked: &WixRequest) -> Response {
-    let told = |name: &str| asked.body[name].as_str().unwrap_or_default();
+fn token(state: &mut State, requested: &WixRequest) -> Response {
+    let reported = |name: &str| requested.body[name].as_str().unwrap_or_default();
     match state.world.token_refusal(
-        told("grant_type"),
-        told("client_id"),
-        told("client_secret"),
-        told("instance_id"),
+        reported("grant_type"),
+        reported("client_id"),
+        reported("client_secret"),
+        reported("instance_id"),
     ) {
         Some((status, body)) => plain(status, &body),
         None => {
-            let token = format!("OauthNG.JWS.{}.{}", state.asked.len(), told("instance_id"));
+            let token = format!(
+                "OauthNG.JWS.{}.{}",
+                state.requested.len(),
+                reported("instance_id")
+            );
             state
                 .given
-                .insert(token.clone(), told("instance_id").to_owned());
+                .insert(token.clone(), reported("instance_id").to_owned());
             let body = json!({"access_token": token, "token_type": "Bearer", "expires_in": state.world.token_seconds});
             plain(
                 200,

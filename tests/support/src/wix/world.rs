@@ -108,9 +108,9 @@ pub struct World {
 
 impl Default for World {
     fn default() -> Self {
-        let told: Value = serde_json::from_str(include_str!("answers.json"))
+        let reported: Value = serde_json::from_str(include_str!("answers.json"))
             .expect("answers.json should be JSON");
-        let answers = told
+        let answers = reported
             .as_object()
             .expect("answers.json should be an object")
             .iter()

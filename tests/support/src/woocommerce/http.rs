@@ -26,7 +26,7 @@ pub(super) fn serve(stream: TcpStream, state: &Mutex<State>, base: &str) {
 
 fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let Some(asked) = read(&stream)? else {
+    let Some(requested) = read(&stream)? else {
         return Ok(());
     };
     let fault = lock(state).fault.clone();
@@ -35,8 +35,11 @@ fn try_serve(mut stream: TcpStream, state: &Mutex<State>, base: &str) -> std::io
     }
     let reply = {
         let mut state = lock(state);
-        let (reply, proved) = rest::answer(&asked, &mut state, base);
-        state.asked.push(ShopRequest { proved, ..asked });
+        let (reply, proved) = rest::answer(&requested, &mut state, base);
+        state.requested.push(ShopRequest {
+            proved,
+            ..requested
+        });
         reply
     };
     let mut head = format!(
@@ -91,7 +94,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<ShopRequest>> {
         return Ok(None);
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut asked = ShopRequest {
+    let mut requested = ShopRequest {
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
@@ -105,19 +108,19 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<ShopRequest>> {
         let Some((name, value)) = line.trim_end().split_once(':') else {
             break;
         };
-        asked
+        requested
             .headers
             .insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = asked
+    let length = requested
         .headers
         .get("content-length")
         .and_then(|length| length.parse().ok())
         .unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    asked.body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Some(asked))
+    requested.body = String::from_utf8_lossy(&body).into_owned();
+    Ok(Some(requested))
 }
 
 /// The URL to connect to. `https://hooks.example.com` is replaced by the gateway at `hooks_at`.

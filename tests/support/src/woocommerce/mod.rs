@@ -10,7 +10,7 @@
 //! shop.keep("products", json!({"id": 25, "status": "trash"}));
 //! shop.fire("order.created", &json!({"id": 18}));      // a signed delivery to each active webhook: (id, status) of each
 //! shop.fail(Fault::Html);                              // from now on: see Fault
-//! shop.asked();                                        // all received requests, each with the result of the OAuth check
+//! shop.requests();                                      // all received requests, each with the result of the OAuth check
 //! ```
 //!
 //! The shop runs on its own threads, so it works with and without a runtime, and ends on drop. Its own code checks the

@@ -30,10 +30,10 @@ pub(super) enum Proof {
 }
 
 /// Checks a request. `home` is the shop's own URL, which is part of the signed text.
-pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &str) -> Proof {
+pub(super) fn prove(requested: &ShopRequest, state: &mut State, home: &str, base: &str) -> Proof {
     // WooCommerce accepts the parameters in the header or in the query.
     let mut oauth = BTreeMap::new();
-    for (name, value) in asked
+    for (name, value) in requested
         .query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -42,7 +42,7 @@ pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &s
             oauth.insert(decode(name), decode(value));
         }
     }
-    let header = asked
+    let header = requested
         .headers
         .get("authorization")
         .filter(|_| state.fault != Fault::AuthorizationStripped)
@@ -82,9 +82,12 @@ pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &s
     let address = format!(
         "{}{}",
         home,
-        asked.path.strip_prefix(&folder).unwrap_or(&asked.path)
+        requested
+            .path
+            .strip_prefix(&folder)
+            .unwrap_or(&requested.path)
     );
-    let mut pairs: Vec<(String, String)> = asked
+    let mut pairs: Vec<(String, String)> = requested
         .query
         .split('&')
         .filter(|pair| !pair.is_empty() && !pair.starts_with("oauth_"))
@@ -104,7 +107,7 @@ pub(super) fn prove(asked: &ShopRequest, state: &mut State, home: &str, base: &s
         .collect();
     let text = format!(
         "{}&{}&{}",
-        asked.method,
+        requested.method,
         encode(&address),
         encode(&pairs.join("&"))
     );

@@ -11,18 +11,18 @@ use super::problem::{error, problem};
 use super::webhooks::{batch, create, delete, existing, shown, update};
 
 pub(super) fn woocommerce(
-    asked: &ShopRequest,
+    requested: &ShopRequest,
     route: &str,
     state: &mut State,
     home: &str,
 ) -> Reply {
     let mut parts = route.split('/');
     let (resource, id) = (parts.next().unwrap_or_default(), parts.next());
-    let sent: Value = serde_json::from_str(&asked.body).unwrap_or(Value::Null);
+    let sent: Value = serde_json::from_str(&requested.body).unwrap_or(Value::Null);
     let number = id.and_then(|id| id.parse::<u64>().ok());
-    match (asked.method.as_str(), resource, id, number) {
+    match (requested.method.as_str(), resource, id, number) {
         ("GET", "system_status", None, _) => {
-            Reply::json(200, &system_status(state, home, &asked.query))
+            Reply::json(200, &system_status(state, home, &requested.query))
         }
         ("GET", "webhooks", None, _) => {
             let all = state
@@ -38,7 +38,7 @@ pub(super) fn woocommerce(
                     shown
                 })
                 .collect();
-            page_of_webhooks(all, &asked.query)
+            page_of_webhooks(all, &requested.query)
         }
         ("POST", "webhooks", None, _) => {
             let mut pings = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn woocommerce(
             single(update(id, &sent, state, home), 200)
         }
         ("DELETE", "webhooks", _, Some(id)) => {
-            if !asked.query.contains("force=true") {
+            if !requested.query.contains("force=true") {
                 return error(
                     501,
                     "woocommerce_rest_trash_not_supported",
@@ -66,7 +66,7 @@ pub(super) fn woocommerce(
             single(delete(id, state, home), 200)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", None, _) => {
-            let page = page_of(listed(resource, state, &asked.query), &asked.query);
+            let page = page_of(listed(resource, state, &requested.query), &requested.query);
             match state.fault {
                 Fault::InLists(fault) => {
                     state.faulty_pages += 1;
@@ -76,7 +76,7 @@ pub(super) fn woocommerce(
             }
         }
         ("GET", "products", _, Some(id)) if parts.next() == Some("variations") => {
-            page_of(variations_of(id, state), &asked.query)
+            page_of(variations_of(id, state), &requested.query)
         }
         ("GET", "orders" | "products" | "customers" | "coupons", _, Some(id)) => {
             let entity = state.entities.get(&(resource.to_owned(), id)).cloned();

@@ -13,20 +13,20 @@ use super::problem::error;
 use super::resources::woocommerce;
 
 /// Responds to a request. The bool is `true` if the request had a valid signature.
-pub(super) fn answer(asked: &ShopRequest, state: &mut State, base: &str) -> (Reply, bool) {
+pub(super) fn answer(requested: &ShopRequest, state: &mut State, base: &str) -> (Reply, bool) {
     let home = state
         .options
         .home
         .clone()
         .unwrap_or_else(|| base.to_owned());
-    let proof = prove(asked, state, &home, base);
-    let reply = faulty(asked, state).unwrap_or_else(|| {
-        let Some(path) = asked.path.strip_prefix(state.options.folder) else {
+    let proof = prove(requested, state, &home, base);
+    let reply = faulty(requested, state).unwrap_or_else(|| {
+        let Some(path) = requested.path.strip_prefix(state.options.folder) else {
             return Reply::html(404, "Not Found");
         };
-        match route(path, &asked.query, state.options.permalinks) {
+        match route(path, &requested.query, state.options.permalinks) {
             Some((route, keys_count)) => rest(
-                asked,
+                requested,
                 &route,
                 if keys_count { proof } else { Proof::None },
                 state,
@@ -88,10 +88,10 @@ pub(super) fn page(state: &State, status: u16, text: &str, home: &str) -> Reply 
 }
 
 /// The response that the current fault causes, if any.
-fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
-    let is_rest = asked.path.contains("/wp-json") || asked.query.contains("rest_route=");
+fn faulty(requested: &ShopRequest, state: &State) -> Option<Reply> {
+    let is_rest = requested.path.contains("/wp-json") || requested.query.contains("rest_route=");
     let reply = match &state.fault {
-        Fault::HtmlFor(resource) if asked.path.ends_with(&format!("/{resource}")) => {
+        Fault::HtmlFor(resource) if requested.path.ends_with(&format!("/{resource}")) => {
             Reply::html(200, "This page is beautiful")
         }
         Fault::Html if is_rest => Reply::html(200, "This page is beautiful"),
@@ -111,17 +111,17 @@ fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
         Fault::Maintenance => Reply::html(503, "Briefly unavailable for scheduled maintenance.")
             .with("Retry-After", "600"),
         Fault::RedirectTo(to) => {
-            let query = if asked.query.is_empty() {
+            let query = if requested.query.is_empty() {
                 String::new()
             } else {
-                format!("?{}", asked.query)
+                format!("?{}", requested.query)
             };
-            Reply::html(301, "Moved").with("Location", format!("{to}{}{query}", asked.path))
+            Reply::html(301, "Moved").with("Location", format!("{to}{}{query}", requested.path))
         }
         Fault::RateLimited(seconds) => {
             Reply::html(429, "Too Many Requests").with("Retry-After", seconds.to_string())
         }
-        Fault::NotWordPress if asked.path == "/" => Reply::html(200, "Some web site"),
+        Fault::NotWordPress if requested.path == "/" => Reply::html(200, "Some web site"),
         Fault::NotWordPress => Reply::html(404, "Not Found"),
         Fault::ServerError => Reply::html(500, "There has been a critical error on this website."),
         Fault::None
@@ -140,16 +140,22 @@ fn faulty(asked: &ShopRequest, state: &State) -> Option<Reply> {
     Some(reply)
 }
 
-fn rest(asked: &ShopRequest, route: &str, proof: Proof, state: &mut State, home: &str) -> Reply {
+fn rest(
+    requested: &ShopRequest,
+    route: &str,
+    proof: Proof,
+    state: &mut State,
+    home: &str,
+) -> Reply {
     let reply = if route == "/" {
         Reply::json(200, &root(state, home))
     } else if let Some(route) = route
         .strip_prefix("/wc/v3/")
         .filter(|_| state.fault != Fault::WithoutWooCommerce)
     {
-        match refused(&asked.method, proof, state) {
+        match refused(&requested.method, proof, state) {
             Some(reply) => reply,
-            None => woocommerce(asked, route, state, home),
+            None => woocommerce(requested, route, state, home),
         }
     } else {
         error(
@@ -158,7 +164,7 @@ fn rest(asked: &ShopRequest, route: &str, proof: Proof, state: &mut State, home:
             "No route was found matching the URL and request method.",
         )
     };
-    let unheard = state.fault == Fault::WritesUnheard && asked.method != "GET";
+    let unheard = state.fault == Fault::WritesUnheard && requested.method != "GET";
     if unheard {
         Reply {
             pings: reply.pings,

@@ -40,7 +40,7 @@ impl Shop {
             next_webhook: 1,
             clock: 0,
             entities: BTreeMap::new(),
-            asked: Vec::new(),
+            requested: Vec::new(),
             nonces: BTreeSet::new(),
             deliveries: 0,
             faulty_pages: 0,
@@ -84,13 +84,13 @@ impl Shop {
     }
 
     /// All requests so far.
-    pub fn asked(&self) -> Vec<ShopRequest> {
-        self.state().asked.clone()
+    pub fn requests(&self) -> Vec<ShopRequest> {
+        self.state().requested.clone()
     }
 
     /// Clears the list of requests.
-    pub fn forget_asked(&self) {
-        self.state().asked.clear();
+    pub fn forget_requests(&self) {
+        self.state().requested.clear();
     }
 
     /// All webhooks, by id.

@@ -50,7 +50,7 @@ pub(super) struct State {
     pub(super) clock: u32,
     /// Entities by resource (such as `orders`) and id.
     pub(super) entities: BTreeMap<(String, u64), Value>,
-    pub(super) asked: Vec<ShopRequest>,
+    pub(super) requested: Vec<ShopRequest>,
     pub(super) nonces: BTreeSet<String>,
     pub(super) deliveries: u64,
     /// Number of pages of lists since a fault of lists.

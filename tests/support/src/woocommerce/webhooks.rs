@@ -173,7 +173,7 @@ pub(super) fn batch(sent: &Value, state: &mut State, home: &str) -> Reply {
         result.unwrap_or_else(|problem| json!({ "id": id, "error": problem }))
     };
     let mut pings = Vec::new();
-    let mut told = serde_json::Map::new();
+    let mut reported = serde_json::Map::new();
     let created: Vec<Value> = items("create")
         .iter()
         .map(|item| place(0, create(item, state, home, &mut pings)))
@@ -194,11 +194,11 @@ pub(super) fn batch(sent: &Value, state: &mut State, home: &str) -> Reply {
         ("delete", deleted),
     ] {
         if !list.is_empty() {
-            told.insert(name.to_owned(), Value::Array(list));
+            reported.insert(name.to_owned(), Value::Array(list));
         }
     }
     Reply {
         pings,
-        ..Reply::json(200, &Value::Object(told))
+        ..Reply::json(200, &Value::Object(reported))
     }
 }

@@ -122,7 +122,7 @@ fn name_of_a_hook_gives_the_entity_of_its_argument() {
 #[test]
 fn deletion_is_confirmed_by_an_entity_in_the_trash() {
     let trashed = json!({ "id": 25, "name": "Mug", "status": "trash" });
-    let (url, answer) = fetched("product/25/deleted", Ok(told(200, &trashed)));
+    let (url, answer) = fetched("product/25/deleted", Ok(reported(200, &trashed)));
     assert_eq!(url, "https://shop.example/wp-json/wc/v3/products/25");
     assert_eq!(
         answer,
@@ -132,7 +132,7 @@ fn deletion_is_confirmed_by_an_entity_in_the_trash() {
     assert_eq!(
         fetched(
             "product/25/deleted",
-            Ok(told(200, &json!({ "id": 25, "status": "publish" })))
+            Ok(reported(200, &json!({ "id": 25, "status": "publish" })))
         )
         .1,
         untrue
@@ -147,7 +147,7 @@ fn deletion_is_confirmed_by_an_entity_in_the_trash() {
     );
     let coupon = json!({ "id": 25, "code": "ten" });
     assert_eq!(
-        fetched("coupon/25/deleted", Ok(told(200, &coupon))).1,
+        fetched("coupon/25/deleted", Ok(reported(200, &coupon))).1,
         Fetched::Done(Enrichment::Complete(coupon.to_string().into()))
     );
 }
@@ -161,7 +161,7 @@ fn deletion_of_a_customer_is_confirmed_by_a_404() {
         ));
     }
     assert_eq!(
-        fetched("customer/7/deleted", Ok(told(200, &json!({ "id": 7 })))).1,
+        fetched("customer/7/deleted", Ok(reported(200, &json!({ "id": 7 })))).1,
         Fetched::contradicted(ReasonCode::StillThere)
     );
 }
@@ -173,7 +173,7 @@ fn deletion_with_a_body_needs_more_proof() {
         fetched("customer/7/deleted_with_body", Ok(customer)).1,
         Fetched::Done(Enrichment::NotFound)
     );
-    let coupon = told(200, &json!({ "id": 25, "code": "ten" }));
+    let coupon = reported(200, &json!({ "id": 25, "code": "ten" }));
     assert_eq!(
         fetched("coupon/25/deleted_with_body", Ok(coupon)).1,
         Fetched::unavailable(ReasonCode::StatusNotShown)
@@ -222,7 +222,7 @@ fn response_that_is_not_of_woocommerce_confirms_nothing() {
             },
         ),
         (
-            Ok(told(200, &json!({ "id": 26 }))),
+            Ok(reported(200, &json!({ "id": 26 }))),
             Fetched::unavailable(ReasonCode::AnotherEntity),
         ),
     ] {

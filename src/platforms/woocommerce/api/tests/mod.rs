@@ -46,7 +46,7 @@ struct Store {
     namespaces: &'static [&'static str],
     webhooks: BTreeMap<u64, Value>,
     fault: Option<Fault>,
-    asked: Vec<String>,
+    requested: Vec<String>,
     clock: u32,
 }
 
@@ -65,7 +65,7 @@ impl Default for Store {
             namespaces: &["wp/v2", "wc/v1", "wc/v2", "wc/v3"],
             webhooks: BTreeMap::new(),
             fault: None,
-            asked: Vec::new(),
+            requested: Vec::new(),
             clock: 0,
         }
     }
@@ -91,7 +91,7 @@ fn page(status: u16, text: &str) -> StoreResponse {
     )
 }
 
-fn told(status: u16, body: &Value) -> StoreResponse {
+fn reported(status: u16, body: &Value) -> StoreResponse {
     answer(
         status,
         &[
@@ -107,7 +107,7 @@ fn problem(status: u16, code: &str) -> Value {
 }
 
 fn refusal(status: u16, code: &str) -> StoreResponse {
-    told(status, &problem(status, code))
+    reported(status, &problem(status, code))
 }
 
 impl Store {
@@ -130,7 +130,8 @@ impl Store {
                 request.url
             );
         }
-        self.asked.push(format!("{} {}", request.call, request.url));
+        self.requested
+            .push(format!("{} {}", request.call, request.url));
         if let Some(answer) = self.fault.as_ref().and_then(|fault| fault(request)) {
             return answer;
         }
@@ -152,7 +153,7 @@ impl Store {
             return Ok(page(404, "Not found"));
         };
         if route.is_empty() {
-            return Ok(told(
+            return Ok(reported(
                 200,
                 &json!({
                     "name": "Caf\u{e9} &amp; Shop", "home": self.home, "gmt_offset": "-3.5", "timezone_string": "",
@@ -204,7 +205,7 @@ impl Store {
             request.method,
             route.strip_prefix("webhooks").unwrap_or(route),
         ) {
-            (Method::Get, "system_status") => told(
+            (Method::Get, "system_status") => reported(
                 200,
                 &json!({
                     "environment": { "version": self.version, "wp_version": "7.1" }, "settings": { "currency": "EUR" },
@@ -221,7 +222,7 @@ impl Store {
                 let all: Vec<&Value> = self.webhooks.values().collect();
                 let start = (page - 1) * 100 - usize::from(page > 1 && !is_stable);
                 let shown: Vec<&&Value> = all.iter().skip(start).take(100).collect();
-                let mut answer = told(200, &self.listed(&shown));
+                let mut answer = reported(200, &self.listed(&shown));
                 answer.headers.push((
                     "x-wp-totalpages".to_owned(),
                     all.len().div_ceil(100).to_string(),
@@ -245,7 +246,7 @@ impl Store {
                     .iter()
                     .map(|item| place(self.delete(item.as_u64().expect("an id"))))
                     .collect();
-                told(
+                reported(
                     200,
                     &json!({
                         "create": self.listed(&create), "update": self.listed(&update), "delete": self.listed(&delete),
@@ -343,17 +344,17 @@ impl Store {
 
     /// How often something was called.
     fn count(&self, call: &str) -> usize {
-        self.asked
+        self.requested
             .iter()
-            .filter(|asked| asked.starts_with(call))
+            .filter(|requested| requested.starts_with(call))
             .count()
     }
 }
 
 fn single(result: Result<Value, Value>) -> StoreResponse {
     match result {
-        Ok(value) => told(200, &value),
-        Err(problem) => told(
+        Ok(value) => reported(200, &value),
+        Err(problem) => reported(
             problem["data"]["status"]
                 .as_u64()
                 .and_then(|s| u16::try_from(s).ok())
@@ -392,7 +393,7 @@ fn drive(store: &mut Store, context: &ConnectionContext, mode: CheckMode) -> Che
         assert!(
             answers.len() < 100,
             "no conversation is that long: {:?}",
-            store.asked
+            store.requested
         );
     }
 }
@@ -401,7 +402,7 @@ fn drive(store: &mut Store, context: &ConnectionContext, mode: CheckMode) -> Che
 fn drive_on(store: &mut Store, context: &mut ConnectionContext, mode: CheckMode) -> CheckReport {
     let report = drive(store, context, mode);
     context.settings.extend(report.settings.clone());
-    store.asked.clear();
+    store.requested.clear();
     report
 }
 

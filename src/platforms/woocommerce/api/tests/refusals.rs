@@ -27,7 +27,7 @@ fn found(fault: impl Fn(&ApiRequest) -> Option<CallResult> + 'static) -> (&'stat
     first(&mut Store::with(fault), &context(SHOP))
 }
 
-/// Wherever the REST API is asked.
+/// For each address of the REST API.
 fn rest(answer: StoreResponse) -> (&'static str, Severity) {
     found(move |request| {
         request
@@ -187,7 +187,7 @@ fn the_wrong_address() {
         request
             .url
             .contains("rest_route=")
-            .then(|| Ok(told(200, &root)))
+            .then(|| Ok(reported(200, &root)))
     }));
     assert_eq!(
         first(&mut plain, &context(SHOP)),
@@ -241,7 +241,7 @@ fn refuses_keys(wrong: Keyed) -> impl Fn(&ApiRequest) -> Option<CallResult> {
     move |request| {
         let says = |code: &str, message: &str| {
             let body = json!({ "code": code, "message": message, "data": { "status": 401 } });
-            Some(Ok(told(401, &body)))
+            Some(Ok(reported(401, &body)))
         };
         let by_oauth = match &request.auth {
             Auth::None | Auth::Token(_) => return None,
@@ -281,7 +281,11 @@ fn refused_keys_are_distinguished_in_any_language_and_scheme() {
         };
         let plain = first(&mut http, &context("http://shop.example"));
         assert_eq!(plain, (code, Severity::Broken), "http");
-        assert!(http.asked.iter().all(|asked| asked.contains("http://")));
+        assert!(
+            http.requested
+                .iter()
+                .all(|requested| requested.contains("http://"))
+        );
     }
 }
 
@@ -314,7 +318,7 @@ fn a_dropped_authorization_header_leads_to_a_signature_in_the_query() {
     assert_eq!(context.setting("auth"), Some("oauth1_query"));
     let report = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(codes(&report), ["authorization_dropped"]);
-    assert_eq!(store.asked.len(), 2, "the way is remembered");
+    assert_eq!(store.requested.len(), 2, "the way is remembered");
 }
 
 #[test]
@@ -356,7 +360,7 @@ fn http_is_only_offered_where_the_port_does_not_speak_tls() {
 fn refusals_of_others_than_woocommerce_do_not_blame_the_key() {
     for status in [401, 403] {
         assert_eq!(
-            keyed(told(status, &json!({ "message": "Forbidden" }))),
+            keyed(reported(status, &json!({ "message": "Forbidden" }))),
             ("rest_blocked", Severity::Broken)
         );
         assert_eq!(
@@ -365,7 +369,7 @@ fn refusals_of_others_than_woocommerce_do_not_blame_the_key() {
         );
         let later = move |request: &ApiRequest| {
             (request.call == "webhooks.list")
-                .then(|| Ok(told(status, &json!({ "message": "Forbidden" }))))
+                .then(|| Ok(reported(status, &json!({ "message": "Forbidden" }))))
         };
         assert_eq!(found(later), ("rest_blocked", Severity::Broken));
     }
@@ -389,7 +393,7 @@ fn refusals_of_others_than_woocommerce_do_not_blame_the_key() {
 fn clocks_that_are_apart() {
     let late = |request: &ApiRequest| {
         let status = json!({ "environment": { "version": "11.0.1" }, "settings": {} });
-        let mut answer = told(200, &status);
+        let mut answer = reported(200, &status);
         answer.headers.retain(|(name, _)| name != "date");
         answer.headers.push((
             "date".to_owned(),

@@ -43,7 +43,7 @@ fn connects(mut store: Store, typed: &str, url: &str, root: &str, auth: &str) {
     let before = store.webhooks.clone();
     let again = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(codes(&again), [] as [&str; 0]);
-    assert_eq!(store.asked.len(), 2, "{:?}", store.asked);
+    assert_eq!(store.requested.len(), 2, "{:?}", store.requested);
     assert_eq!(store.webhooks, before, "a check changes nothing");
 }
 
@@ -193,7 +193,7 @@ fn requests_through_a_tls_proxy_are_signed_for_the_store_s_address() {
         Some("http://inside.example:8000/wp-json/")
     );
     drive(&mut store, &context, CheckMode::Check);
-    assert_eq!(store.asked.len(), 2, "{:?}", store.asked);
+    assert_eq!(store.requested.len(), 2, "{:?}", store.requested);
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn full_pages_are_followed_by_another_request() {
         } else {
             json!(all)
         };
-        (request.call == "webhooks.list").then(|| Ok(told(200, &page)))
+        (request.call == "webhooks.list").then(|| Ok(reported(200, &page)))
     };
     store.fault = Some(Box::new(untold));
     assert_eq!(
@@ -256,7 +256,7 @@ fn a_list_without_an_end_is_not_read_for_ever() {
             let first = page.parse::<u64>().expect("a page") * 1_000_000;
             let item =
                 |id| json!({ "id": id, "topic": "order.created", "name": "x".repeat(padding) });
-            let mut page = told(
+            let mut page = reported(
                 200,
                 &json!((first..first + items).map(item).collect::<Vec<_>>()),
             );
@@ -288,7 +288,7 @@ fn webhook_on_two_pages_counts_once() {
         store.webhooks.len(),
     );
     let shifted = move |request: &ApiRequest| {
-        let mut page = told(200, &json!(all));
+        let mut page = reported(200, &json!(all));
         page.headers
             .push(("x-wp-totalpages".to_owned(), "9".to_owned()));
         (request.call == "webhooks.list").then_some(Ok(page))
@@ -370,7 +370,7 @@ fn refused_item_of_a_batch_is_reported_with_its_code() {
     let refuse = |request: &ApiRequest| {
         let sent: Value = serde_json::from_slice(request.body.as_ref()?).ok()?;
         let items = sent["create"].as_array()?;
-        let told = |item: &Value| match item["topic"].as_str() {
+        let reported = |item: &Value| match item["topic"].as_str() {
             Some("order.created") => json!({ "id": 0, "error": problem(403, "plugin_says_no") }),
             _ => {
                 let mut webhook = item.clone();
@@ -384,9 +384,9 @@ fn refused_item_of_a_batch_is_reported_with_its_code() {
                 webhook
             }
         };
-        Some(Ok(super::told(
+        Some(Ok(super::reported(
             200,
-            &json!({ "create": items.iter().map(told).collect::<Vec<_>>() }),
+            &json!({ "create": items.iter().map(reported).collect::<Vec<_>>() }),
         )))
     };
     let report = drive(&mut Store::with(refuse), &context(SHOP), CheckMode::Fix);
@@ -418,7 +418,7 @@ fn a_key_that_may_only_read_tries_to_write_once() {
     );
     context.settings.extend(report.settings);
     assert_eq!(context.setting("key_permission"), Some("read"));
-    store.asked.clear();
+    store.requested.clear();
     let report = drive(&mut store, &context, CheckMode::Check);
     assert_eq!(severity(&report, "key_read_only"), Some(Severity::Note));
     assert_eq!(store.count("webhooks.batch"), 0);
