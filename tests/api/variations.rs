@@ -89,3 +89,30 @@ async fn new_variation_is_found_and_one_that_vanishes_meanwhile_is_not() {
     let query = format!("connection={SHOP}&type=cartwire.variant.created");
     assert_eq!(gateway.events(&query, 1).await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variations_of_many_products_are_read_in_parts() {
+    let shop = Shop::start(shop::Options::default());
+    let gateway = reading(&shop, "0").await;
+    for product in 1..=25 {
+        let id = 1000 + product;
+        let mut own = variation(id, 2, "40");
+        own["parent_id"] = json!(product);
+        shop.keep("products", own);
+        let mut parent = hoodie(&[id]);
+        parent["id"] = json!(product);
+        shop.keep("products", parent);
+    }
+    for simple in 2001..=2130 {
+        let mut product = hoodie(&[]);
+        product["id"] = json!(simple);
+        shop.keep("products", product);
+    }
+    shop.forget_requests();
+    let found = read_variations(&gateway).await;
+    assert_eq!((found.read, found.failure), (25, None));
+    let requests = shop.requests().into_iter();
+    let pages = requests.filter(|request| request.query.contains("id%2Cvariations"));
+    // The first page in three parts, and the second one.
+    assert_eq!(pages.count(), 4);
+}

@@ -49,6 +49,14 @@ impl Cursor {
         format!("{list}.{}.{}", self.after, self.page)
     }
 
+    /// A place on the same page, for a page that is read in parts.
+    pub(super) fn within_page(self, rows_before: usize) -> Self {
+        Self {
+            after: i64::try_from(rows_before).unwrap_or_default(),
+            ..self
+        }
+    }
+
     /// The next page of a list whose pages are only counted.
     pub(super) fn next_page(self, is_last: bool) -> Result<Option<Self>, WithoutEnd> {
         if is_last { Ok(None) } else { self.counted() }

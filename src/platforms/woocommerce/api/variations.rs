@@ -10,7 +10,7 @@ use url::form_urlencoded::Serializer;
 
 use super::client::StoreClient;
 use super::list_page::{ListPage, list_failure};
-use super::pages::{Cursor, ROWS_PER_PAGE, WithoutEnd};
+use super::pages::{Cursor, ROWS_PER_PAGE, WithoutEnd, is_last};
 use super::rows::id;
 use crate::delivery::ReasonCode;
 use crate::platforms::api::{Dialogue, PageFailure, StorePage, StoreRow, Unanswered};
@@ -19,8 +19,8 @@ use crate::platforms::lenient::Node;
 use crate::platforms::woocommerce::entity_request::EntityRequest;
 use crate::platforms::woocommerce::resource::Resource;
 
-/// Number of products on a page. Each one with variations needs at least one request.
-const PRODUCTS_PER_PAGE: usize = 10;
+/// Maximum number of products whose variations are read at once. Each one needs at least one request.
+const MAX_PRODUCTS: usize = 10;
 /// Maximum number of pages of the variations of one product.
 const MAX_PAGES: usize = 50;
 /// The members that have the same form in the list and in the webhook.
@@ -43,13 +43,14 @@ const SHARED_MEMBERS: &[&str] = &[
     "date_modified_gmt",
 ];
 
-/// Reads the variations of the products on a page of products.
+/// Reads the variations of some products on a page of products. `after` of the cursor is the number of products with variations
+/// on the page that were read before.
 pub(super) fn read_page(
     cursor: Cursor,
     caller: &StoreClient,
     dialogue: &mut Dialogue<'_>,
 ) -> Result<Result<StorePage, PageFailure>, Unanswered> {
-    let path = path("products", PRODUCTS_PER_PAGE, cursor.page, "id,variations");
+    let path = path("products", ROWS_PER_PAGE, cursor.page, "id,variations");
     let list_page = match ListPage::request(caller, &path, dialogue)? {
         Ok(list_page) => list_page,
         Err(failure) => return Ok(Err(failure)),
@@ -58,19 +59,26 @@ pub(super) fn read_page(
         Ok(products) => products,
         Err(failure) => return Ok(Err(failure)),
     };
-    let has_more = list_page.pages.is_some_and(|pages| pages > cursor.page);
-    let is_last = products.is_empty() || products.len() < PRODUCTS_PER_PAGE && !has_more;
+    let is_last = is_last(products.len(), cursor, list_page.pages);
+    let variable: Vec<u64> = products
+        .iter()
+        .filter(|product| has_variations(product.get()))
+        .filter_map(|product| id(product.get()))
+        .collect();
+    let before = usize::try_from(cursor.after).unwrap_or_default();
     let mut page = StorePage::default();
-    for product in products {
-        let Some(product) = id(product.get()).filter(|_| has_variations(product.get())) else {
-            continue;
-        };
+    for product in variable.iter().copied().skip(before).take(MAX_PRODUCTS) {
         match of_product(product, caller, dialogue)? {
             Ok(rows) => page.rows.extend(rows),
             Err(failure) => return Ok(Err(failure)),
         }
     }
-    page.next = match cursor.next_page(is_last) {
+    let read = before + MAX_PRODUCTS;
+    if read < variable.len() {
+        page.next = Some(cursor.within_page(read).text());
+        return Ok(Ok(page));
+    }
+    page.next = match cursor.within_page(0).next_page(is_last) {
         Ok(next) => next.map(Cursor::text),
         Err(WithoutEnd) => return Ok(Err(list_failure(ReasonCode::PagesWithoutEnd))),
     };
