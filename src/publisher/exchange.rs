@@ -120,31 +120,34 @@ impl ExchangePublisher {
             .iter()
             .map(|message| publish(&channel, exchange, message));
         let results = join_all(confirms).await;
-        let mut unrouted = 0;
-        let mut failure = None;
-        for result in &results {
-            match result {
-                Ok(Confirmation::Ack(None)) => {}
-                Ok(Confirmation::Ack(Some(_))) => unrouted += 1,
-                Ok(Confirmation::Nack(_)) => failure = Some(ExchangeFailure::Refused),
-                Ok(Confirmation::NotRequested) => failure = Some(ExchangeFailure::BrokerAway),
-                // After the first error, all other events fail because the channel is closed.
-                Err(error) => {
-                    failure = failure.or(Some(self.failure(error)));
-                    if soft_error(error).is_some() {
-                        tracing::warn!(exchange, error = %ErrorChain(error), "the broker refused events for an exchange of their own");
-                        return Err(self.failure(error));
-                    }
-                }
-            }
+        let failures: Vec<ExchangeFailure> = results
+            .iter()
+            .filter_map(|result| self.failure_of(result))
+            .collect();
+        // After the broker's reason, all other events fail because the channel is closed.
+        let reason = failures
+            .iter()
+            .find(|failure| **failure != ExchangeFailure::BrokerAway);
+        if let Some(failure) = reason.or(failures.first()) {
+            tracing::warn!(exchange, reason = %failure.reason(), "events for an exchange of their own were not published");
+            return Err(*failure);
         }
         tokio::spawn(close(channel));
-        match failure {
-            Some(failure) => Err(failure),
-            None => Ok(ExchangeReceipt {
-                events: messages.len(),
-                unrouted,
-            }),
+        let is_unrouted = |result: &&lapin::Result<Confirmation>| {
+            matches!(result, Ok(Confirmation::Ack(Some(_))))
+        };
+        Ok(ExchangeReceipt {
+            events: messages.len(),
+            unrouted: results.iter().filter(is_unrouted).count(),
+        })
+    }
+
+    fn failure_of(&self, result: &lapin::Result<Confirmation>) -> Option<ExchangeFailure> {
+        match result {
+            Ok(Confirmation::Ack(_)) => None,
+            Ok(Confirmation::Nack(_)) => Some(ExchangeFailure::Refused),
+            Ok(Confirmation::NotRequested) => Some(ExchangeFailure::BrokerAway),
+            Err(error) => Some(self.failure(error)),
         }
     }
 

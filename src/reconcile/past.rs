@@ -30,9 +30,9 @@ pub(super) struct PastPage<'a> {
     pub(super) after: Timestamp,
     /// The newest delivery before the page was requested. All later events of an entity have a higher sequence.
     pub(super) newest: Position,
-    /// The entities of the page before, which are replaced by those of this page. A page begins with the last rows of the page
-    /// before.
-    pub(super) page_before: &'a mut HashSet<Vec<u8>>,
+    /// The entities of the last page, which are replaced by those of this one. A page begins with the last rows of the page
+    /// before, and a store may repeat rows.
+    pub(super) last_page: &'a mut HashSet<Vec<u8>>,
 }
 
 impl TargetExchange<'_> {
@@ -54,7 +54,7 @@ impl TargetExchange<'_> {
     /// The events of a page's entities that are no older than the begin, and the number of rows that cannot be read.
     fn events(&self, page: PastPage<'_>) -> (Vec<Event>, u64) {
         let (mut events, mut unreadable) = (Vec::new(), 0);
-        let page_before = std::mem::take(page.page_before);
+        let last_page = std::mem::take(page.last_page);
         for row in page.rows {
             if row.is_in_trash {
                 continue;
@@ -70,9 +70,8 @@ impl TargetExchange<'_> {
                 continue;
             };
             let key = entry.key.as_bytes().to_vec();
-            let is_known = page_before.contains(&key);
-            page.page_before.insert(key);
-            if is_known {
+            let is_repeated = last_page.contains(&key);
+            if !page.last_page.insert(key) || is_repeated {
                 continue;
             }
             match assemble_within(&entry, self.max_event_bytes) {

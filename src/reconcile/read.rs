@@ -41,7 +41,7 @@ struct ListRead {
     name: String,
     window: Window,
     report: EntityReport,
-    /// What the last page had found.
+    /// What the last page had found, or its entities if they go to an exchange of their own.
     found_before: HashSet<Vec<u8>>,
     /// The newest delivery before the page was requested.
     newest: Position,
@@ -228,7 +228,7 @@ impl Store<'_> {
             rows: page.rows,
             after: read.window.after,
             newest: read.newest,
-            page_before: &mut read.found_before,
+            last_page: &mut read.found_before,
         };
         match exchange.publish(past).await {
             Ok((published, unreadable)) => {
