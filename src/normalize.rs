@@ -45,24 +45,7 @@ pub fn assemble(entry: &Entry) -> Assembled {
         Some(Enrichment::NotFound) => return Assembled::Ignored(ReasonCode::NotThere.into()),
         Some(Enrichment::Complete(_) | Enrichment::Unavailable(_)) | None => {}
     }
-    let normalized = match entry.kind {
-        EntryKind::Announcement => announcement(entry),
-        EntryKind::Delivery | EntryKind::Found | EntryKind::Polled => {
-            match platform(&entry.delivery.platform) {
-                // A panic of the normalizer must not end the relay.
-                Some(platform) => {
-                    catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery)))
-                        .unwrap_or(Normalized::Unreadable {
-                            reason: ReasonCode::NormalizerFailed,
-                        })
-                }
-                None => Normalized::Unreadable {
-                    reason: ReasonCode::UnknownPlatform,
-                },
-            }
-        }
-    };
-    match normalized {
+    match normalized(entry) {
         Normalized::Ignored { reason } => Assembled::Ignored(reason.into()),
         Normalized::Unreadable { reason } => Assembled::Unreadable(reason),
         Normalized::Events {
@@ -94,6 +77,24 @@ pub fn assemble(entry: &Entry) -> Assembled {
                     content: None,
                 },
             }
+        }
+    }
+}
+
+fn normalized(entry: &Entry) -> Normalized {
+    match entry.kind {
+        EntryKind::Announcement => announcement(entry),
+        EntryKind::Delivery | EntryKind::Found | EntryKind::Polled => {
+            let Some(platform) = platform(&entry.delivery.platform) else {
+                return Normalized::Unreadable {
+                    reason: ReasonCode::UnknownPlatform,
+                };
+            };
+            // A panic of the normalizer must not end the relay.
+            let result = catch_unwind(AssertUnwindSafe(|| platform.normalize(&entry.delivery)));
+            result.unwrap_or(Normalized::Unreadable {
+                reason: ReasonCode::NormalizerFailed,
+            })
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::output::{Output, bar, note, trouble_first};
-use super::stores::{self, Asker, no_such};
+use super::stores::{self, StoreChecker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::connections::Connection;
 use crate::journal::Reader;
@@ -47,7 +47,7 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         return Ok(Exit::Success);
     }
     let (mut file, seal) = stores::unlocked(data)?;
-    let asker = Asker {
+    let checker = StoreChecker {
         outbound,
         seal,
         public_url,
@@ -61,9 +61,9 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         .fix
         .then(|| StoreLock::acquire(&data.data_dir))
         .transpose()?;
-    let progress = bar(connections.len() as u64, "asking the stores");
-    let looked =
-        super::data::runtime()?.block_on(asker.look(&reader, connections, mode, |one| {
+    let progress = bar(connections.len() as u64, "checking stores");
+    let checked_stores =
+        super::data::runtime()?.block_on(checker.check(&reader, connections, mode, |one| {
             progress.inc(1);
             stores::keep(&mut file, one)
         }))?;
@@ -72,21 +72,35 @@ pub(super) fn run(data: &DataArgs, args: &CheckArgs, output: Output) -> anyhow::
         // Deliveries are compared with the registered webhooks, so the gateway must know them.
         super::gateway::wait_until_applied(&data.data_dir)?;
     }
-    let values: Vec<Value> = looked.iter().map(stores::Looked::json).collect();
+    print(&checked_stores, args, output)
+}
+
+fn print(
+    checked_stores: &[stores::CheckedStore],
+    args: &CheckArgs,
+    output: Output,
+) -> anyhow::Result<Exit> {
+    let values: Vec<Value> = checked_stores
+        .iter()
+        .map(stores::CheckedStore::json)
+        .collect();
     output.value(&json!({"connections": values}), || {
         let verbose = args.verbose || !args.ids.is_empty();
         trouble_first(
-            &looked,
-            stores::Looked::is_in_trouble,
-            stores::Looked::text,
+            checked_stores,
+            stores::CheckedStore::is_in_trouble,
+            stores::CheckedStore::text,
             verbose,
         )
     })?;
-    let troubled = looked.iter().filter(|one| one.is_in_trouble()).count();
+    let troubled = checked_stores
+        .iter()
+        .filter(|one| one.is_in_trouble())
+        .count();
     if troubled > 0 && !output.json {
         note(&format!(
             "{troubled} of {} connections in trouble",
-            looked.len()
+            checked_stores.len()
         ));
     }
     Ok(if troubled == 0 {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::output::{Output, bar};
-use super::stores::Asker;
+use super::stores::StoreChecker;
 use crate::config::{Broker, Config, ConfigErrors, DataArgs, ServeArgs};
 use crate::connections::Seal;
 use crate::database;
@@ -186,21 +186,25 @@ async fn connections(
         section.warn("there are none (cartwire connections add)");
         return Ok(vec![section]);
     }
-    let progress = bar(all.len() as u64, "asking the stores");
-    let asker = Asker {
+    let progress = bar(all.len() as u64, "checking stores");
+    let checker = StoreChecker {
         outbound: Outbound::new(&config.stores)?,
         seal,
         public_url: config.public_url.clone(),
     };
-    let looked = asker
-        .look(reader, all, CheckMode::Check, |_| {
+    let checked_stores = checker
+        .check(reader, all, CheckMode::Check, |_| {
             progress.inc(1);
             Ok(())
         })
         .await?;
     progress.finish_and_clear();
-    clocks.extend(looked.iter().filter_map(|one| one.outcome.clock_lead));
-    let sections = looked
+    clocks.extend(
+        checked_stores
+            .iter()
+            .filter_map(|one| one.outcome.clock_lead),
+    );
+    let sections = checked_stores
         .iter()
         .map(|one| doctor::connection(&one.connection, &one.findings(), &one.outcome));
     let damaged = (!damaged.lines.is_empty()).then_some(damaged);

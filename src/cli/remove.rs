@@ -7,7 +7,7 @@ use serde_json::json;
 use super::change::change;
 use super::exit::Exit;
 use super::output::{Output, note};
-use super::stores::{self, Asker, no_such};
+use super::stores::{self, StoreChecker, no_such};
 use crate::config::{DataArgs, StoreArgs};
 use crate::delivery::ConnectionId;
 use crate::journal::ConnectionChange;
@@ -49,16 +49,16 @@ pub(super) fn run(data: &DataArgs, args: &RemoveArgs, output: Output) -> anyhow:
     if registers && has_credentials && !args.keep_webhooks {
         let outbound = Outbound::new(&args.stores.options()?)?;
         let (_, seal) = stores::unlocked(data)?;
-        let asker = Asker {
+        let checker = StoreChecker {
             outbound,
             seal,
             public_url: None,
         };
         let context = reader
-            .connection_context(&asker.seal, &id, None)?
+            .connection_context(&checker.seal, &id, None)?
             .ok_or_else(|| no_such(&id))?;
         let outcome = super::data::runtime()?.block_on(check::run(
-            &asker.outbound,
+            &checker.outbound,
             &connection,
             &context,
             CheckMode::Remove,

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::add::is_same_store;
 use super::exit::{Exit, fail};
 use super::output::Output;
-use super::stores::{self, Asker, Looked, no_such};
+use super::stores::{self, CheckedStore, StoreChecker, no_such};
 use crate::config::{DataArgs, StoreArgs, read_secret};
 use crate::connections::context::DELIVERY_URL;
 use crate::connections::{Connection, SealedSecret};
@@ -218,7 +218,7 @@ impl Replacement {
 
     fn run(self, data: &DataArgs, args: &ReplaceArgs, output: Output) -> anyhow::Result<Exit> {
         let (mut file, seal) = stores::unlocked(data)?;
-        let asker = Asker {
+        let checker = StoreChecker {
             outbound: Outbound::new(&args.stores.options()?)?,
             seal,
             public_url: None,
@@ -226,7 +226,7 @@ impl Replacement {
         let runtime = super::data::runtime()?;
         let reader = super::data::open_data(data)?;
         if !args.no_check
-            && let Some(report) = runtime.block_on(self.try_out(&reader, &asker))?
+            && let Some(report) = runtime.block_on(self.try_out(&reader, &checker))?
             && report.trouble().is_some()
         {
             let value =
@@ -243,7 +243,7 @@ impl Replacement {
         let sealed = self
             .secrets
             .iter()
-            .map(|(name, secret)| SealedSecret::new(&asker.seal, self.id(), name, secret));
+            .map(|(name, secret)| SealedSecret::new(&checker.seal, self.id(), name, secret));
         let change = ConnectionChange::Replace {
             id: self.id().clone(),
             settings: self.settings.clone(),
@@ -254,15 +254,16 @@ impl Replacement {
         }
         super::gateway::wait_until_applied(&data.data_dir)?;
         let stored = connection(&reader, self.id().as_str())?;
-        let looked =
-            runtime.block_on(asker.look(&reader, vec![stored], CheckMode::Check, |one| {
-                stores::keep(&mut file, one)
-            }))?;
-        let check = looked.first();
-        let value =
-            json!({"connection": self.id(), "changed": true, "check": check.map(Looked::json)});
+        let checked_stores = runtime.block_on(checker.check(
+            &reader,
+            vec![stored],
+            CheckMode::Check,
+            |one| stores::keep(&mut file, one),
+        ))?;
+        let check = checked_stores.first();
+        let value = json!({"connection": self.id(), "changed": true, "check": check.map(CheckedStore::json)});
         output.value(&value, || {
-            let check = check.map(Looked::text).unwrap_or_default();
+            let check = check.map(CheckedStore::text).unwrap_or_default();
             format!("connection {} has new {}\n{check}", self.id(), self.name)
         })?;
         let is_well = check.is_none_or(|check| !check.is_in_trouble());
@@ -270,8 +271,12 @@ impl Replacement {
     }
 
     /// Checks the store with the new values; `None` if the connection cannot be checked. The webhooks are not compared.
-    async fn try_out(&self, reader: &Reader, asker: &Asker) -> anyhow::Result<Option<CheckReport>> {
-        let Some(mut context) = asker.context(reader, &self.connection)? else {
+    async fn try_out(
+        &self,
+        reader: &Reader,
+        checker: &StoreChecker,
+    ) -> anyhow::Result<Option<CheckReport>> {
+        let Some(mut context) = checker.context(reader, &self.connection)? else {
             return Ok(None);
         };
         context.settings.extend(self.settings.clone());
@@ -281,7 +286,7 @@ impl Replacement {
             context.secrets.insert((*name).to_owned(), secret.clone());
         }
         let outcome = check::run(
-            &asker.outbound,
+            &checker.outbound,
             &self.connection,
             &context,
             CheckMode::Check,

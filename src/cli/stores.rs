@@ -20,13 +20,13 @@ use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, 
 const AT_ONCE: usize = 8;
 
 /// A checked connection.
-pub(super) struct Looked {
+pub(super) struct CheckedStore {
     pub(super) connection: Connection,
     pub(super) outcome: CheckOutcome,
     assessed: SingleCheck,
 }
 
-impl Looked {
+impl CheckedStore {
     /// All findings, most severe first.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let checked = self
@@ -101,14 +101,14 @@ pub(super) fn reported(report: &CheckReport) -> String {
 }
 
 /// Checks connections with their credentials from the data file.
-pub(super) struct Asker {
+pub(super) struct StoreChecker {
     pub(super) outbound: Outbound,
     pub(super) seal: Seal,
     /// The public URL, if it is an option of the command.
     pub(super) public_url: Option<String>,
 }
 
-impl Asker {
+impl StoreChecker {
     /// The connection's context for a dialogue.
     pub(super) fn context(
         &self,
@@ -119,13 +119,13 @@ impl Asker {
     }
 
     /// Checks connections, some of them at once, and passes each result on as it arrives.
-    pub(super) async fn look(
+    pub(super) async fn check(
         &self,
         reader: &Reader,
         connections: Vec<Connection>,
         mode: CheckMode,
-        mut each: impl FnMut(&Looked) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Vec<Looked>> {
+        mut each: impl FnMut(&CheckedStore) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<CheckedStore>> {
         let mut arrivals = Arrivals::default();
         arrivals.add(&reader.arrivals(Position::MIN, MAX_ARRIVALS_READ)?);
         let mut known = Vec::with_capacity(connections.len());
@@ -143,25 +143,25 @@ impl Asker {
         let mut all = Vec::new();
         while let Some((connection, outcome)) = checks.next().await {
             let assessed = single_check::assess(&connection, &outcome, mode, &arrivals);
-            let looked = Looked {
+            let checked = CheckedStore {
                 connection,
                 outcome,
                 assessed,
             };
-            each(&looked)?;
-            all.push(looked);
+            each(&checked)?;
+            all.push(checked);
         }
         Ok(all)
     }
 }
 
 /// Stores the result of a check. A change of the connection's state is announced to consumers.
-pub(super) fn keep(file: &mut DataFile, looked: &Looked) -> anyhow::Result<()> {
+pub(super) fn keep(file: &mut DataFile, checked: &CheckedStore) -> anyhow::Result<()> {
     let change = ConnectionChange::Examined {
-        id: looked.connection.id.clone(),
-        settings: looked.assessed.settings.clone(),
-        assessment: looked.assessed.assessment,
-        began: looked.outcome.began,
+        id: checked.connection.id.clone(),
+        settings: checked.assessed.settings.clone(),
+        assessment: checked.assessed.assessment,
+        began: checked.outcome.began,
     };
     file.change_connection(&change)?;
     Ok(())

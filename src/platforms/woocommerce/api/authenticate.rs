@@ -65,6 +65,13 @@ fn tried<'a>(result: &'a CallResult, url: &str) -> Try<'a> {
     }
 }
 
+fn is_slow(result: &CallResult) -> bool {
+    match result {
+        Ok(answer) => answer.status >= 500 && answer.status != 503,
+        Err(failure) => matches!(failure, CallFailure::TimedOut | CallFailure::CutOff),
+    }
+}
+
 /// Finds the mode that the store accepts. Also returns the store's status, unless only that request failed.
 pub(super) fn choose<'a>(
     root: &Url,
@@ -111,11 +118,7 @@ pub(super) fn choose<'a>(
             }
             Try::Other(trouble) => {
                 // The status is expensive for the store. A store that is too slow for it may answer other requests.
-                let is_slow = match result {
-                    Ok(answer) => answer.status >= 500 && answer.status != 503,
-                    Err(failure) => matches!(failure, CallFailure::TimedOut | CallFailure::CutOff),
-                };
-                if is_slow {
+                if is_slow(result) {
                     let again = dialogue.ask(caller.request(
                         "webhooks.list",
                         Method::Get,
