@@ -14,7 +14,9 @@ use crate::journal::{ConnectionChange, DataFile, Reader};
 use crate::monitor::single_check::{self, SingleCheck};
 use crate::monitor::{Arrivals, CheckOutcome, MAX_ARRIVALS_READ, check};
 use crate::outbound::Outbound;
-use crate::platforms::api::{CheckMode, CheckReport, ConnectionContext, Finding, Severity};
+use crate::platforms::api::{
+    CheckMode, CheckReport, ConnectionContext, Finding, FindingCode, Severity,
+};
 
 /// Maximum number of concurrent checks.
 const AT_ONCE: usize = 8;
@@ -156,7 +158,13 @@ impl StoreChecker {
 }
 
 /// Stores the result of a check. A change of the connection's state is announced to consumers.
+///
+/// A private address is a problem of the command's options: the running gateway may be allowed to call it.
 pub(super) fn keep(file: &mut DataFile, checked: &CheckedStore) -> anyhow::Result<()> {
+    let is_private = |finding: &Finding| finding.code == FindingCode::PrivateAddress;
+    if checked.findings().iter().any(is_private) {
+        return Ok(());
+    }
     let change = ConnectionChange::Examined {
         id: checked.connection.id.clone(),
         settings: checked.assessed.settings.clone(),

@@ -142,6 +142,21 @@ fn private_address_is_requested_only_if_allowed() {
 }
 
 #[test]
+fn check_that_may_not_call_private_addresses_changes_no_state() {
+    let (bench, shop) = (Bench::new(), open());
+    bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
+    let before = bench.standing();
+    let mut command = Command::new(support::program());
+    command.env_clear().args(["connections", "check", "shop"]);
+    command.arg("--data-dir").arg(bench.0.path().join("data"));
+    let output = command.output().expect("the program runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("private_address"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(bench.standing(), before);
+}
+
+#[test]
 fn disabled_webhook_is_found_and_repaired() {
     let (bench, shop) = (Bench::new(), open());
     bench.add(&shop.url, &["--public-url", PUBLIC]).ends(0);
