@@ -50,8 +50,10 @@ impl ProcessGateway {
     }
 
     fn on(folder: TempDir, data: PathBuf, options: &[&str]) -> Self {
+        // The gateway ends an idle connection at the moment at which the client may use it again.
         let client = reqwest::Client::builder()
             .no_proxy()
+            .pool_max_idle_per_host(0)
             .build()
             .expect("the client should be created");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
